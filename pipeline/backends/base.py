@@ -1,0 +1,83 @@
+"""The contract between the project and a framework: ``Backend.load(...) -> Servable``.
+
+A backend module imports its framework inside `load` (or below it), never at module top: an ensemble
+without TensorFlow must not pay for TensorFlow. Errors of the framework are wrapped into those of
+:mod:`pipeline.errors` at this boundary.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from pipeline.core.spec import ModelSpec
+from pipeline.core.tensors import Signature
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class LoadContext:
+    """What the process grants a model.
+
+    Attributes:
+      device: "auto" (GPU when usable, else CPU), "cpu" or "gpu" (an error when not usable).
+      intra_op_threads: CPU threads that one call may use.
+    """
+
+    device: str = "auto"
+    intra_op_threads: int = 1
+
+
+class Servable(ABC):
+    """One model version, loaded. `predict` may be called from several threads at once.
+
+    Attributes:
+      signature: inputs and outputs as the format declares them; parts it does not know are None.
+      device: where it really runs: "cpu", "cuda:0"...
+      size_bytes: memory held by its parameters, or the size of its files where not knowable.
+    """
+
+    signature: Signature
+    device: str
+    size_bytes: int
+
+    @abstractmethod
+    def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Computes one batch.
+
+        Args:
+          inputs: model tensor name -> array. Batched tensors have the row as first axis and agree
+            in its length; constants of the spec come as they are. Dtypes are those of the signature
+            where it has them; text is an object array of str or bytes.
+
+        Returns:
+          the outputs named in the spec, first axis the row. Text is an object array of str, or of
+          bytes where a row is not UTF-8.
+
+        Raises:
+          OutOfMemoryError: the device could not hold this many rows.
+          Exception: whatever the framework raises; the caller decides whose fault it is.
+        """
+
+    def close(self) -> None:  # noqa: B027  # optional: most have nothing to do here
+        """Frees what garbage collection alone would not."""
+
+
+class Backend(Protocol):
+    """Loads the artifacts of one framework."""
+
+    def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> Servable:
+        """Loads a local file or folder.
+
+        Raises:
+          UntrustedArtifactError: it would run code and the spec does not say `trusted: true`.
+          LoadError: the framework cannot load it, or it has not the format it claims.
+          DeviceError: ``device: gpu`` and the framework cannot use one.
+        """
+        ...

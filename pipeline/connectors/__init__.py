@@ -1,0 +1,1 @@
+"""Where records and artifacts come from and go to."""

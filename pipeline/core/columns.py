@@ -1,0 +1,120 @@
+"""Columns: one array for a whole batch, and the ragged kind for rows of different shape.
+
+A column is an ndarray whose first axis is the row, or a :class:`Ragged` when rows differ in the
+length of their one variable axis. Functions here are pure: they never change a column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+
+class Ragged:
+    """A column of rows with the same dtype and rank but different lengths.
+
+    Attributes:
+      rows: one array for each row, without batch axis.
+    """
+
+    __slots__ = ("rows",)
+
+    def __init__(self, rows: Iterable[Array]) -> None:
+        self.rows: tuple[Array, ...] = tuple(rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by the rows' arrays."""
+        return sum(row.nbytes for row in self.rows)
+
+
+Column = Array | Ragged
+
+
+def from_rows(rows: Sequence[Array]) -> Column:
+    """A column of `rows`: dense when all have one shape, else ragged."""
+    if rows and all(row.shape == rows[0].shape for row in rows):
+        return np.stack(rows)
+    return Ragged(rows)
+
+
+def take(column: Column, rows: Array) -> Column:
+    """The given rows (integer indices), in that order; dense again where they agree in shape."""
+    if isinstance(column, Ragged):
+        return from_rows([column.rows[i] for i in rows])
+    return column[rows]
+
+
+def concatenate(parts: Sequence[Column]) -> Column:
+    """The rows of all `parts`, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    dense = [part for part in parts if not isinstance(part, Ragged)]
+    if len(dense) == len(parts) and len({part.shape[1:] for part in dense}) == 1:
+        return np.concatenate(dense)
+    return from_rows([row for part in parts for row in iterate(part)])
+
+
+def iterate(column: Column) -> Iterable[Array]:
+    """The rows of a column as arrays; a scalar row is a 0-d array."""
+    if isinstance(column, Ragged):
+        return column.rows
+    return (np.asarray(row, dtype=column.dtype) for row in column)
+
+
+def pad(column: Ragged, value: Any) -> Array:
+    """A dense column: every row filled with `value` at its end up to the longest row.
+
+    Returns:
+      array of shape ``(rows, *longest)``, dtype of the rows.
+    """
+    rank = column.rows[0].ndim
+    longest = tuple(max(row.shape[axis] for row in column.rows) for axis in range(rank))
+    padded = np.full((len(column), *longest), value, dtype=column.rows[0].dtype)
+    for i, row in enumerate(column.rows):
+        padded[i][tuple(slice(0, n) for n in row.shape)] = row
+    return padded
+
+
+def group_by_shape(columns: Sequence[Column]) -> list[Array]:
+    """Row indices, one group for each combination of row shapes; first seen first."""
+    ragged = [column for column in columns if isinstance(column, Ragged)]
+    if not ragged:
+        return [np.arange(len(columns[0]))]
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for i in range(len(ragged[0])):
+        groups.setdefault(tuple(column.rows[i].shape for column in ragged), []).append(i)
+    return [np.array(rows) for rows in groups.values()]
+
+
+def apply_by_shape(
+    function: Callable[[Mapping[str, Array]], Mapping[str, Array]],
+    columns: Mapping[str, Column],
+) -> dict[str, Column]:
+    """Calls `function` with dense columns only, once for each group of rows of one shape.
+
+    Args:
+      function: columns -> columns; its results have the rows of its arguments, in order.
+      columns: at least one, all with the same number of rows.
+
+    Returns:
+      the results with the rows in their old order.
+    """
+    if not any(isinstance(column, Ragged) for column in columns.values()):
+        return dict(function(columns))  # type: ignore[arg-type]  # all dense, just checked
+    groups = group_by_shape(list(columns.values()))
+    results = []
+    for rows in groups:
+        dense = {name: take(column, rows) for name, column in columns.items()}
+        results.append(function(dense))  # type: ignore[arg-type]  # one shape, so dense
+    order = np.argsort(np.concatenate(groups), kind="stable")
+    return {
+        name: take(concatenate([result[name] for result in results]), order) for name in results[0]
+    }

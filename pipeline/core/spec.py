@@ -1,0 +1,224 @@
+"""The ensemble file as typed, immutable values. Only its own shape is checked here.
+
+How columns connect is checked in :mod:`pipeline.core.graph`; whether the models agree is checked by
+loading them. Reading the text, with line numbers in the errors, is :mod:`pipeline.core.spec_text`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field, field_validator, model_validator
+
+from pipeline.core.combine_spec import AnyCombine, CombineStep, Name, StrictModel
+from pipeline.core.tensors import DTYPES, Shape, numpy_dtype
+
+DTypeName = Literal[
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float16",
+    "float32",
+    "float64",
+    "bool",
+    "string",
+    "bytes",
+]
+Device = Literal["auto", "cpu", "gpu"]
+
+
+class FieldSpec(StrictModel):
+    """One field of a record that models read."""
+
+    dtype: DTypeName = Field(description="Type of its values. `bytes` is base64 text in JSON.")
+    shape: tuple[Annotated[int, Field(ge=0)] | None, ...] = Field(
+        default=(),
+        description="Axis lengths; [] or absent is a single value. One axis may be `null`: its "
+        "length then varies from record to record.",
+    )
+
+    @field_validator("shape")
+    @classmethod
+    def _one_variable_axis(cls, shape: Shape) -> Shape:
+        if shape.count(None) > 1:
+            raise ValueError(f"only one axis may vary, found {shape.count(None)} of `null`")
+        return shape
+
+
+class RecordSpec(StrictModel):
+    """What a record looks like."""
+
+    id: str | None = Field(
+        default=None,
+        description="Field that holds the record's id (text or integer). Ids are carried, not "
+        "deduplicated. Without it, the id is a hash of the payload.",
+    )
+    fields: dict[Name, FieldSpec] = Field(
+        min_length=1, description="The fields that models read, each a column of the batch."
+    )
+
+
+class ColumnInput(StrictModel):
+    """A model input that is fed from a column."""
+
+    column: Name = Field(description="Record field or another model's output.")
+    pad_value: int | float | str | bool | None = Field(
+        default=None,
+        description="Fills rows of different length up to the longest of the batch. Without it, "
+        "rows are grouped by length and the model is called once for each group.",
+    )
+
+
+class ConstantInput(StrictModel):
+    """A model input that is the same for every row and has no batch axis."""
+
+    value: Any = Field(description="Number, text, boolean or nested list of them.")
+    dtype: DTypeName = Field(description="Type of the tensor.")
+
+    @model_validator(mode="after")
+    def _value_has_dtype(self) -> ConstantInput:
+        self.array()
+        return self
+
+    def array(self) -> np.ndarray[Any, Any]:
+        """The value as an array of its dtype.
+
+        Raises:
+          ValueError: the value cannot be held by the dtype without change.
+        """
+        array = np.asarray(self.value, dtype=numpy_dtype(self.dtype))
+        if self.dtype in DTYPES[:11] and not np.allclose(array, np.asarray(self.value), rtol=1e-3):
+            raise ValueError(f"{self.value!r} is not a {self.dtype}")
+        return array
+
+
+class _ModelBase(StrictModel):
+    name: Name = Field(description="The model's name in graphs, metrics, labels and errors.")
+    uri: str = Field(
+        min_length=1,
+        description="File or folder of the model, `gs://` or local; relative to the ensemble file.",
+    )
+    inputs: dict[str, ColumnInput | ConstantInput] = Field(
+        min_length=1,
+        description="Model tensor: column. Also `{column: ..., pad_value: ...}`, or "
+        "`{value: ..., dtype: ...}` for a constant without batch axis.",
+    )
+    outputs: dict[str, Name] = Field(
+        min_length=1, description="Model tensor: name of the column that it becomes."
+    )
+    max_batch_size: int | None = Field(
+        default=None, ge=1, description="Most rows in one call of this model."
+    )
+    device: Device | None = Field(
+        default=None, description="Overrides `--device` for this model; `gpu` refuses a fallback."
+    )
+    warm_up: bool = Field(
+        default=True,
+        description="Run the model once on made-up rows (zeros, empty text) when it is loaded. "
+        "Switch it off for a model that rejects such rows.",
+    )
+
+    @field_validator("inputs", mode="before")
+    @classmethod
+    def _column_shorthand(cls, inputs: Any) -> Any:
+        if not isinstance(inputs, dict):
+            return inputs
+        return {k: {"column": v} if isinstance(v, str) else v for k, v in inputs.items()}
+
+    def columns_read(self) -> list[str]:
+        """The columns that feed it, each once, in the order of the file."""
+        bound = [b.column for b in self.inputs.values() if isinstance(b, ColumnInput)]
+        return list(dict.fromkeys(bound))
+
+    def columns_written(self) -> list[str]:
+        """The columns that it produces."""
+        return list(self.outputs.values())
+
+
+class SklearnModel(_ModelBase):
+    """A scikit-learn estimator. One input, the feature matrix; outputs are its methods."""
+
+    framework: Literal["sklearn"]
+    trusted: bool = Field(
+        default=False,
+        description="Allow pickle and joblib files, or unknown types in skops files: loading them "
+        "runs code that they carry.",
+    )
+
+
+class OnnxModel(_ModelBase):
+    """An ONNX graph run by ONNX Runtime: a file, or a folder with one `.onnx` file in it."""
+
+    framework: Literal["onnx"]
+
+
+class TorchModel(_ModelBase):
+    """TorchScript, `torch.export` (.pt2), or a state dict with `module`."""
+
+    framework: Literal["torch"]
+    module: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$",
+        description="`package.Class` of the network whose state dict the file holds.",
+    )
+    module_args: dict[str, Any] = Field(
+        default_factory=dict, description="Keyword arguments for `module`."
+    )
+
+
+class TensorflowModel(_ModelBase):
+    """A SavedModel folder, or a `.keras` file."""
+
+    framework: Literal["tensorflow"]
+    signature: str = Field(
+        default="serving_default", description="Signature of the SavedModel to call."
+    )
+
+
+ModelSpec = SklearnModel | OnnxModel | TorchModel | TensorflowModel
+AnyModel = Annotated[ModelSpec, Field(discriminator="framework")]
+
+
+class EnsembleSpec(StrictModel):
+    """One ensemble: a record, the models that read it, and how their outputs become predictions."""
+
+    name: Name = Field(description="Name of the ensemble.")
+    record: RecordSpec = Field(description="What a record looks like.")
+    models: tuple[AnyModel, ...] = Field(min_length=1, description="The models, in any order.")
+    combine: tuple[AnyCombine, ...] = Field(
+        default=(), description="Steps from the models' outputs to the predictions, in any order."
+    )
+    output: tuple[Name, ...] = Field(
+        default=(),
+        description="Columns of a prediction, in this order. Without it: every column of "
+        "`combine`, or every model output when there is no `combine`.",
+    )
+    pass_through: tuple[str, ...] = Field(
+        default=(),
+        description="Keys of the record that a prediction repeats as they came, declared under "
+        "`fields` or not; null where a record has none.",
+    )
+
+    def output_columns(self) -> tuple[str, ...]:
+        """The columns of a prediction, with the default filled in."""
+        if self.output:
+            return self.output
+        steps: tuple[CombineStep, ...] | tuple[ModelSpec, ...] = self.combine or self.models
+        return tuple(name for step in steps for name in step.columns_written())
+
+    def model(self, name: str) -> ModelSpec:
+        """The model entry called `name`.
+
+        Raises:
+          KeyError: there is none.
+        """
+        for model in self.models:
+            if model.name == name:
+                return model
+        raise KeyError(name)

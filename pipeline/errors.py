@@ -1,0 +1,143 @@
+"""Every error this project raises on purpose.
+
+::
+
+    EnsembleError
+    ├── LaunchError                 the job must not start; exit status 2, no traceback
+    │   ├── ParameterError          a template parameter
+    │   ├── SpecError               the ensemble file
+    │   ├── ModelError              a model that the ensemble file names
+    │   └── PathError               an input, output or bucket
+    ├── ArtifactError               a model's files
+    │   ├── ArtifactNotFoundError   nothing at that URI
+    │   ├── ArtifactChangedError    not the files the release was made from
+    │   ├── UntrustedArtifactError  loading would run code, and nobody allowed it
+    │   └── LoadError               the framework cannot load them
+    ├── DeviceError                 the asked device is not there
+    ├── InferenceError              a loaded model failed
+    │   ├── OutOfMemoryError        too many rows at once for the device
+    │   └── ModelFaultError         it fails whatever the row
+    ├── RowsError                   some rows of a batch cannot be computed, the others can
+    └── RecordError                 one record is unusable; becomes a dead letter
+
+Errors of the frameworks and of the storage clients are wrapped where they enter (backends,
+connectors), so the layers above handle only these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+__all__ = [
+    "ArtifactChangedError",
+    "ArtifactError",
+    "ArtifactNotFoundError",
+    "DeviceError",
+    "EnsembleError",
+    "InferenceError",
+    "LaunchError",
+    "LoadError",
+    "ModelError",
+    "ModelFaultError",
+    "OutOfMemoryError",
+    "ParameterError",
+    "PathError",
+    "RecordError",
+    "RowsError",
+    "SpecError",
+    "UntrustedArtifactError",
+]
+
+
+class EnsembleError(Exception):
+    """Base class of all errors below."""
+
+
+class LaunchError(EnsembleError):
+    """The job must not start.
+
+    Attributes:
+      problems: one line or a few for each thing that is wrong, in the order found.
+    """
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems: tuple[str, ...] = (
+            (problems,) if isinstance(problems, str) else tuple(problems)
+        )
+        super().__init__("\n".join(self.problems))
+
+
+class ParameterError(LaunchError):
+    """A template parameter is missing, misspelt or has a value that it cannot have."""
+
+
+class SpecError(LaunchError):
+    """The ensemble file cannot be read, parsed or resolved into a graph."""
+
+
+class ModelError(LaunchError):
+    """A model of the ensemble cannot be loaded, or does not fit the graph."""
+
+
+class PathError(LaunchError):
+    """An input matches nothing, or an output cannot be written."""
+
+
+class ArtifactError(EnsembleError):
+    """The files of a model version are not usable."""
+
+
+class ArtifactNotFoundError(ArtifactError):
+    """Nothing is stored at the model's URI."""
+
+
+class ArtifactChangedError(ArtifactError):
+    """The files at the URI are no longer the ones the release was made from."""
+
+
+class UntrustedArtifactError(ArtifactError):
+    """Loading the files would run code that they carry, and the spec does not say `trusted`."""
+
+
+class LoadError(ArtifactError):
+    """The framework refused the files; the message carries its own words."""
+
+
+class DeviceError(EnsembleError):
+    """The requested device does not exist, or the framework cannot use it."""
+
+
+class InferenceError(EnsembleError):
+    """A loaded model failed while it computed."""
+
+
+class OutOfMemoryError(InferenceError):
+    """The device ran out of memory; fewer rows at once may still fit."""
+
+
+class ModelFaultError(InferenceError):
+    """The model fails whatever the row: the fault is the model's, not the data's."""
+
+
+class RowsError(EnsembleError):
+    """Some rows of a batch cannot be computed; the others can.
+
+    Attributes:
+      messages: row index in the batch -> reason.
+    """
+
+    def __init__(self, messages: Mapping[int, str]) -> None:
+        self.messages = dict(messages)
+        super().__init__(f"{len(self.messages)} rows cannot be computed")
+
+
+class RecordError(EnsembleError):
+    """One record cannot be used.
+
+    Attributes:
+      kind: short stable name of the failure, e.g. ``"wrong_shape"``; counted and grouped by it.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        self.kind = kind
+        super().__init__(message)

@@ -1,0 +1,1 @@
+"""Thin Beam adapters around core and serving."""
