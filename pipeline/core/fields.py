@@ -1,0 +1,193 @@
+"""Values of one declared field, as they come out of JSON, turned into a column.
+
+There are two ways, which agree on every input. `column` takes all values of a block at once and
+gives up (:class:`IrregularError`) at the first that is not plainly right; `row` takes one value and
+either returns its array or says exactly what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import binascii
+import struct
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from pipeline.core import columns
+from pipeline.core.columns import Array, Column
+from pipeline.core.spec import FieldSpec
+from pipeline.core.tensors import FLOATS, INTEGERS, describe, numpy_dtype
+from pipeline.errors import RecordError
+
+# struct refuses what a dtype cannot hold (text, null, fractions and overflow in integers) and packs
+# three times as fast as numpy converts nested lists. It takes booleans for numbers, though.
+_PACK = dict(zip((*INTEGERS, *FLOATS), "bhiqBHIQefd", strict=True))
+
+
+class IrregularError(Exception):
+    """Some value of the block needs a closer look."""
+
+
+class FieldDecoder:
+    """Turns JSON values of one field into arrays of its dtype and shape."""
+
+    def __init__(self, name: str, spec: FieldSpec) -> None:
+        self._name = name
+        self._spec = spec
+        self._dtype = numpy_dtype(spec.dtype)
+        self._expected = describe(spec.dtype, spec.shape)
+        self._ragged = None in spec.shape
+        self._pack = _PACK.get(spec.dtype)
+
+    def column(self, values: Sequence[Any]) -> Column:
+        """All `values` as one column.
+
+        Returns:
+          array of shape ``(len(values), *shape)``, or ragged when the shape has a variable axis
+          and rows differ.
+
+        Raises:
+          IrregularError: at least one value may be wrong.
+        """
+        if self._ragged:
+            try:
+                return columns.from_rows([self.row(value) for value in values])
+            except RecordError:
+                raise IrregularError from None
+        rows: Sequence[Any] = values
+        for length in self._spec.shape[:-1]:
+            rows = self._flatten(rows, length)
+        if self._pack is None:
+            return self._objects(values, rows)
+        return self._numbers(values, rows)
+
+    def row(self, value: Any) -> Array:
+        """One value as an array of the field's dtype and shape.
+
+        Raises:
+          RecordError: it has another type or shape, or is not finite; names field, found, expected.
+        """
+        flat: list[Any] = []
+        shape = self._walk(value, 0, "", flat)
+        if self._pack is None:
+            array = np.empty(len(flat), dtype=self._dtype)
+            array[:] = flat
+            return array.reshape(shape)
+        packed = struct.pack(f"{len(flat)}{self._pack}", *flat)
+        return np.frombuffer(packed, dtype=self._dtype).reshape(shape)
+
+    def empty(self) -> Array:
+        """The column of a batch without rows."""
+        return np.empty((0, *(n or 0 for n in self._spec.shape)), dtype=self._dtype)
+
+    # --- all at once
+
+    def _flatten(self, rows: Sequence[Any], length: int | None) -> list[Any]:
+        if set(map(type, rows)) != {list} or set(map(len, rows)) != {length}:
+            raise IrregularError
+        return list(chain.from_iterable(rows))
+
+    def _numbers(self, values: Sequence[Any], rows: Sequence[Any]) -> Array:
+        try:
+            if self._spec.shape:
+                if set(map(type, rows)) != {list}:
+                    raise IrregularError
+                pack = struct.Struct(f"{self._spec.shape[-1]}{self._pack}").pack
+                packed = b"".join([pack(*row) for row in rows])
+            else:
+                packed = struct.pack(f"{len(rows)}{self._pack}", *rows)
+        except (struct.error, OverflowError):
+            raise IrregularError from None
+        flat = np.frombuffer(packed, dtype=self._dtype)
+        if self._spec.dtype in FLOATS and not np.isfinite(flat).all():
+            raise IrregularError
+        # Only a 0 or a 1 can have been a boolean, so most columns never need the look at each type.
+        if ((flat == 0) | (flat == 1)).any():
+            leaves = chain.from_iterable(rows) if self._spec.shape else rows
+            if bool in set(map(type, leaves)):
+                raise IrregularError
+        return flat.reshape((len(values), *self._spec.shape))
+
+    def _objects(self, values: Sequence[Any], rows: Sequence[Any]) -> Array:
+        flat = self._flatten(rows, self._spec.shape[-1]) if self._spec.shape else list(rows)
+        wanted = bool if self._spec.dtype == "bool" else str
+        if set(map(type, flat)) - {wanted}:
+            raise IrregularError
+        if self._spec.dtype == "bytes":
+            try:
+                flat = [binascii.a2b_base64(text, strict_mode=True) for text in flat]
+            except (binascii.Error, ValueError):
+                raise IrregularError from None
+        array = np.empty(len(flat), dtype=self._dtype)
+        array[:] = flat
+        return array.reshape((len(values), *self._spec.shape))
+
+    # --- one by one
+
+    def _walk(self, value: Any, axis: int, where: str, flat: list[Any]) -> tuple[int, ...]:
+        """Appends the leaves of `value` to `flat`; returns its shape from `axis` on."""
+        if axis == len(self._spec.shape):
+            flat.append(self._leaf(value, where))
+            return ()
+        if not isinstance(value, list):
+            raise self._error("wrong_type", f"found {_kind(value)}{_at(where)}")
+        wanted = self._spec.shape[axis]
+        if wanted is not None and len(value) != wanted:
+            raise self._error("wrong_shape", f"found {_count(len(value))}{_at(where)}")
+        inner: tuple[int, ...] = tuple(n or 0 for n in self._spec.shape[axis + 1 :])
+        for i, part in enumerate(value):
+            inner_here = self._walk(part, axis + 1, f"{where}[{i}]", flat)
+            if i and inner_here != inner:
+                raise self._error("wrong_shape", f"found rows of different length{_at(where)}")
+            inner = inner_here
+        return (len(value), *inner)
+
+    def _leaf(self, value: Any, where: str) -> Any:
+        dtype = self._spec.dtype
+        if dtype in ("bool", "string", "bytes"):
+            if type(value) is not (bool if dtype == "bool" else str):
+                raise self._error("wrong_type", f"found {_kind(value)}{_at(where)}")
+            if dtype != "bytes":
+                return value
+            try:
+                return binascii.a2b_base64(str(value), strict_mode=True)
+            except (binascii.Error, ValueError) as error:
+                raise self._error(
+                    "wrong_type", f"found text that is not base64 ({error})"
+                ) from error
+        if type(value) not in ((int, float) if dtype in FLOATS else (int,)):
+            raise self._error("wrong_type", f"found {_kind(value)}{_at(where)}")
+        try:
+            packed = struct.pack(f"1{self._pack}", value)
+        except (struct.error, OverflowError):
+            kind = "not_finite" if dtype in FLOATS else "out_of_range"
+            raise self._error(kind, f"found {value!r}{_at(where)}, beyond its range") from None
+        if dtype in FLOATS and not np.isfinite(np.frombuffer(packed, dtype=self._dtype)).all():
+            raise self._error("not_finite", f"found {value!r}{_at(where)}")
+        return value
+
+    def _error(self, kind: str, found: str) -> RecordError:
+        return RecordError(kind, f"field '{self._name}': {found}, expected {self._expected}")
+
+
+def _kind(value: Any) -> str:
+    """How people call the type of a JSON value, with the value where it is short."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, int | float):
+        return f"the number {value!r}"
+    if isinstance(value, str):
+        return f"the text {value!r}" if len(value) <= 40 else f"text of {len(value)} characters"
+    return "a list" if isinstance(value, list) else "an object"
+
+
+def _count(n: int) -> str:
+    return "1 value" if n == 1 else f"{n} values"
+
+
+def _at(where: str) -> str:
+    return f" at {where}" if where else ""
