@@ -1,0 +1,128 @@
+"""Batches encoded into JSON lines, a column at a time.
+
+A numeric column is serialised in one call and cut at its row borders, so no Python number is ever
+made; only text costs a call for each row.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from datetime import datetime
+
+import numpy as np
+import orjson
+
+from pipeline.core.batch import Batch, Reject
+from pipeline.core.columns import Array, Column, Ragged
+
+_NUMPY = orjson.OPT_SERIALIZE_NUMPY
+
+
+def reject_not_finite(batch: Batch, output: Sequence[str]) -> Batch:
+    """The batch without rows whose output holds NaN or infinity, which JSON cannot express."""
+    reasons: dict[int, tuple[str, str]] = {}
+    for name in output:
+        column = batch.columns[name]
+        for row in _not_finite_rows(column):
+            reasons.setdefault(
+                row, ("not_finite_output", f"output column '{name}' holds NaN or infinity")
+            )
+    return batch.reject(reasons, stage="encode")
+
+
+def predictions(batch: Batch, output: Sequence[str]) -> bytes:
+    """The rows of a batch as JSON lines: id, predictions, pass_through if any, release.
+
+    Args:
+      batch: its output columns are finite and it carries its release.
+      output: columns of a prediction, in order.
+
+    Returns:
+      as many lines as the batch has rows, each ended by a newline.
+    """
+    if not len(batch):
+        return b""
+    if batch.release is None:
+        raise ValueError("a batch must carry its release before it can be encoded")
+    fragments: list[Sequence[bytes]] = [list(map(orjson.dumps, batch.ids))]
+    line = b'{"id":%b,"predictions":{'
+    for i, name in enumerate(output):
+        line += (b"," if i else b"") + _escaped(orjson.dumps(name)) + b":%b"
+        fragments.append(_json_rows(batch.columns[name]))
+    line += b"}"
+    if batch.pass_through is not None:
+        line += b',"pass_through":%b'
+        fragments.append(batch.pass_through)
+    line += b',"release":' + _escaped(orjson.dumps(batch.release.as_json())) + b"}\n"
+    return b"".join([line % row for row in zip(*fragments, strict=True)])
+
+
+def dead_letter(reject: Reject, now: datetime) -> bytes:
+    """A reject as one JSON line.
+
+    The payload is text when it is UTF-8, else base64; ``payload_encoding`` says which.
+
+    Args:
+      reject: the failed row.
+      now: time of writing, aware.
+    """
+    try:
+        payload, encoding = reject.payload.decode(), "utf-8"
+    except UnicodeDecodeError:
+        payload, encoding = base64.b64encode(reject.payload).decode(), "base64"
+    return orjson.dumps(
+        {
+            "payload": payload,
+            "payload_encoding": encoding,
+            "id": reject.record_id,
+            "stage": reject.stage,
+            "model": reject.model,
+            "error_type": reject.error_type,
+            "error_message": reject.error_message,
+            "release": None if reject.release is None else reject.release.as_json(),
+            "time": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        },
+        option=orjson.OPT_APPEND_NEWLINE,
+    )
+
+
+def _escaped(text: bytes) -> bytes:
+    return text.replace(b"%", b"%%")
+
+
+def _not_finite_rows(column: Column) -> list[int]:
+    if isinstance(column, Ragged):
+        return [
+            i
+            for i, row in enumerate(column.rows)
+            if row.dtype.kind == "f" and not np.isfinite(row).all()
+        ]
+    if column.dtype.kind != "f":
+        return []
+    finite = np.isfinite(column)
+    if finite.all():
+        return []
+    bad = ~finite.reshape(len(column), -1).all(axis=1)
+    return [int(i) for i in np.flatnonzero(bad)]
+
+
+def _json_rows(column: Column) -> Sequence[bytes]:
+    """JSON text of each row."""
+    if isinstance(column, Ragged):
+        return [_json_value(row) for row in column.rows]
+    if column.dtype.kind in "OUS" or column.size == 0:
+        return [_json_value(np.asarray(row, dtype=column.dtype)) for row in column]
+    if column.dtype == np.float16:
+        column = column.astype(np.float32)  # exact, and understood by the serialiser
+    text = orjson.dumps(np.ascontiguousarray(column), option=_NUMPY)
+    depth = column.ndim - 1
+    opening, closing = b"[" * depth, b"]" * depth
+    rows = text[1 + depth : -1 - depth].split(closing + b"," + opening)
+    return [opening + row + closing for row in rows] if depth else rows
+
+
+def _json_value(row: Array) -> bytes:
+    if row.dtype.kind in "OUS":
+        return orjson.dumps(row.tolist(), default=lambda raw: base64.b64encode(raw).decode())
+    return orjson.dumps(row.tolist())
