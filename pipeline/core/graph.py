@@ -1,0 +1,159 @@
+"""The ensemble as a graph: who makes which column, and in which order the steps run.
+
+Models run in topological order, combine steps after them in theirs, whatever the order in the file.
+Nothing is loaded here: what the models themselves say of their tensors is checked in
+:mod:`pipeline.serving.validation`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from pipeline.core.combine_spec import CombineStep
+from pipeline.core.spec import EnsembleSpec, ModelSpec
+from pipeline.core.tensors import describe
+from pipeline.errors import SpecError
+
+
+class _Step(Protocol):
+    def columns_read(self) -> list[str]: ...
+    def columns_written(self) -> list[str]: ...
+
+
+_S = TypeVar("_S", bound=_Step)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A resolved ensemble.
+
+    Attributes:
+      spec: what it was resolved from.
+      models: in the order in which they run.
+      combine: in the order in which they run.
+      producers: column -> what makes it, in words: "record field", "model 'forest'"...
+    """
+
+    spec: EnsembleSpec
+    models: tuple[ModelSpec, ...]
+    combine: tuple[CombineStep, ...]
+    producers: Mapping[str, str]
+
+    @property
+    def output(self) -> tuple[str, ...]:
+        """The columns of a prediction."""
+        return self.spec.output_columns()
+
+
+def resolve(spec: EnsembleSpec) -> Graph:
+    """Connects the steps of an ensemble.
+
+    Raises:
+      SpecError: a column is missing or made twice, or steps wait for each other; all such problems
+        at once, each with the names of both ends.
+    """
+    problems: list[str] = []
+    producers = dict.fromkeys(spec.record.fields, "the record")
+    _claim(producers, ((m.columns_written(), f"model '{m.name}'") for m in spec.models), problems)
+    before_combine = dict(producers)
+    _claim(
+        producers,
+        ((s.columns_written(), f"combine step '{s.column}'") for s in spec.combine),
+        problems,
+    )
+    for model in spec.models:
+        reader = f"model '{model.name}'"
+        for tensor, column in _bindings(model):
+            if column in producers and column not in before_combine:
+                problems.append(
+                    f"{reader} input '{tensor}' reads column '{column}', which {producers[column]} "
+                    "makes; combine steps run after all models"
+                )
+            else:
+                _require(column, f"{reader} input '{tensor}'", before_combine, problems)
+    for step in spec.combine:
+        for column in step.columns_read():
+            _require(column, f"combine step '{step.column}'", producers, problems)
+    for column in spec.output:
+        _require(column, "output", producers, problems)
+    if problems:
+        raise SpecError(problems)
+    return Graph(
+        spec=spec,
+        models=_in_order(spec.models, "models", [m.name for m in spec.models]),
+        combine=_in_order(spec.combine, "combine steps", [s.column for s in spec.combine]),
+        producers=producers,
+    )
+
+
+def describe_graph(graph: Graph) -> str:
+    """The graph as text, one line for each step, for people."""
+    spec = graph.spec
+    fields = ", ".join(f"{n} {describe(f.dtype, f.shape)}" for n, f in spec.record.fields.items())
+    rows: list[tuple[str, str, str]] = [("record", "", fields)]
+    for model in graph.models:
+        reads, writes = ", ".join(model.columns_read()), ", ".join(model.columns_written())
+        rows.append((f"{model.name} ({model.framework})", reads, writes))
+    for step in graph.combine:
+        reads, writes = ", ".join(step.columns_read()), ", ".join(step.columns_written())
+        rows.append((step.op, reads, writes))
+    rows.append(("output", ", ".join(graph.output), ""))
+    left = max(len(name) for name, _, _ in rows)
+    middle = max(len(reads) for _, reads, _ in rows)
+    return "\n".join(
+        f"  {name:<{left}}  {reads:<{middle}}{'  -> ' if writes else ''}{writes}".rstrip()
+        for name, reads, writes in rows
+    )
+
+
+def _bindings(model: ModelSpec) -> Iterable[tuple[str, str]]:
+    for tensor, binding in model.inputs.items():
+        column = getattr(binding, "column", None)
+        if column is not None:
+            yield tensor, column
+
+
+def _claim(
+    producers: dict[str, str], makers: Iterable[tuple[list[str], str]], problems: list[str]
+) -> None:
+    for names, maker in makers:
+        for name in names:
+            if name in producers:
+                problems.append(f"column '{name}' is made twice: by {producers[name]} and {maker}")
+            else:
+                producers[name] = maker
+
+
+def _require(column: str, reader: str, producers: Mapping[str, str], problems: list[str]) -> None:
+    if column in producers:
+        return
+    near = difflib.get_close_matches(column, producers, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"the columns are {', '.join(producers)}"
+    problems.append(f"{reader} reads column '{column}', which nothing makes; {hint}")
+
+
+def _in_order(steps: Sequence[_S], kind: str, names: Sequence[str]) -> tuple[_S, ...]:
+    """Topological order, otherwise that of the file (Kahn 1962, doi:10.1145/368996.369025)."""
+    maker = {column: i for i, step in enumerate(steps) for column in step.columns_written()}
+    waits = [{maker[c] for c in step.columns_read() if c in maker} for step in steps]
+    done: list[int] = []
+    while len(done) < len(steps):
+        ready = [i for i in range(len(steps)) if i not in done and waits[i] <= set(done)]
+        if not ready:
+            raise SpecError(f"{kind} wait for each other: {_cycle(waits, set(done), names)}")
+        done.append(ready[0])
+    return tuple(steps[i] for i in done)
+
+
+def _cycle(waits: Sequence[set[int]], done: set[int], names: Sequence[str]) -> str:
+    """One cycle among the steps that are not done, written as ``a -> b -> a``."""
+    path = [next(i for i in range(len(waits)) if i not in done)]
+    while True:
+        following = min(waits[path[-1]] - done)
+        if following in path:
+            cycle = [*path[path.index(following) :], following]
+            return " -> ".join(names[i] for i in reversed(cycle))
+        path.append(following)
