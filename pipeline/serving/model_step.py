@@ -1,0 +1,172 @@
+"""One model run over a batch: columns in, columns out, failing rows set aside.
+
+What a framework never sees here: ragged columns (padded or grouped before), more rows than it
+takes at once, a dtype it did not declare. What the batch never gets: an output with another number
+of rows.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pipeline.backends.base import Servable
+from pipeline.core import bisection, columns
+from pipeline.core.batch import Batch
+from pipeline.core.columns import Array, Column, Ragged
+from pipeline.core.spec import ColumnInput, ConstantInput, ModelSpec
+from pipeline.core.tensors import dtype_name, numpy_dtype
+from pipeline.errors import ModelFaultError, OutOfMemoryError
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class ModelStep:
+    """Runs one model of the ensemble. One instance for each thread: it counts faults.
+
+    Args:
+      spec: the model's entry in the ensemble file.
+      max_batch_size: most rows in one call, when the entry sets none itself.
+      max_model_faults: raise after so many batches in a row of which no row could be computed;
+        0 never raises.
+    """
+
+    def __init__(
+        self, spec: ModelSpec, *, max_batch_size: int | None = None, max_model_faults: int = 0
+    ) -> None:
+        self._spec = spec
+        self._max_rows = spec.max_batch_size or max_batch_size
+        self._max_faults = max_model_faults
+        self._faults = 0
+        self._constants = {
+            tensor: binding.array()
+            for tensor, binding in spec.inputs.items()
+            if isinstance(binding, ConstantInput)
+        }
+        self._bindings = {
+            tensor: binding
+            for tensor, binding in spec.inputs.items()
+            if isinstance(binding, ColumnInput)
+        }
+
+    def run(self, batch: Batch, servable: Servable) -> Batch:
+        """The batch with the model's output columns; rows it cannot compute become rejects.
+
+        Raises:
+          ModelFaultError: too many batches in a row failed as a whole.
+        """
+        if not len(batch):
+            return batch
+        outcome = bisection.run(
+            lambda rows: self.compute(batch.columns, rows, servable),
+            np.arange(len(batch)),
+            max_rows=self._max_rows,
+        )
+        self._count_faults(batch, outcome)
+        reasons = {row: self._reason(outcome, row) for row in outcome.errors}
+        batch = batch.reject(reasons, stage="inference", model=self._spec.name)
+        if not outcome.results:
+            return batch
+        results = [result for _, result in outcome.results]
+        return batch.with_columns(
+            {
+                column: columns.concatenate([result[tensor] for result in results])
+                for tensor, column in self._spec.outputs.items()
+            }
+        )
+
+    def compute(
+        self, available: Mapping[str, Column], rows: Array, servable: Servable
+    ) -> dict[str, Column]:
+        """The outputs for some rows, by tensor name, without any attempt to save rows.
+
+        Raises:
+          Exception: what the framework raises, or a ValueError for outputs of the wrong form.
+        """
+        whole = len(rows) == len(next(iter(available.values())))
+        inputs: dict[str, Column] = {}
+        for tensor, binding in self._bindings.items():
+            column = available[binding.column]
+            taken = column if whole else columns.take(column, rows)
+            if isinstance(taken, Ragged) and binding.pad_value is not None:
+                taken = columns.pad(taken, binding.pad_value)
+            inputs[tensor] = taken
+        wanted = {tensor.name: tensor.dtype for tensor in servable.signature.inputs or ()}
+
+        def predict(dense: Mapping[str, Array]) -> dict[str, Array]:
+            cast = {t: _cast(array, wanted.get(t)) for t, array in dense.items()}
+            return self._predict(cast, servable)
+
+        return columns.apply_by_shape(predict, inputs)
+
+    def _predict(self, inputs: Mapping[str, Array], servable: Servable) -> dict[str, Array]:
+        rows = len(next(iter(inputs.values())))
+        fixed = servable.signature.fixed_batch_rows
+        if fixed is None or rows == fixed:
+            return self._checked(servable.predict({**inputs, **self._constants}), rows)
+        parts = []
+        for start in range(0, rows, fixed):
+            part = {t: array[start : start + fixed] for t, array in inputs.items()}
+            missing = fixed - len(next(iter(part.values())))
+            if missing:  # the last row stands in for those that are missing; dropped again below
+                part = {t: np.concatenate([a, a[-1:].repeat(missing, 0)]) for t, a in part.items()}
+            result = self._checked(servable.predict({**part, **self._constants}), fixed)
+            parts.append({t: array[: fixed - missing] for t, array in result.items()})
+        return {t: np.concatenate([part[t] for part in parts]) for t in self._spec.outputs}
+
+    def _checked(self, outputs: dict[str, Array], rows: int) -> dict[str, Array]:
+        for tensor in self._spec.outputs:
+            array = outputs[tensor]
+            if array.ndim == 0 or len(array) != rows:
+                raise ModelFaultError(
+                    f"output '{tensor}' has shape {list(array.shape)} for {rows} rows; "
+                    "expected the rows as first axis"
+                )
+            dtype_name(array)
+        return outputs
+
+    def _count_faults(self, batch: Batch, outcome: bisection.Outcome[Any]) -> None:
+        if outcome.results:
+            self._faults = 0
+        elif len(batch) > 1:  # a single failing row may well be at fault itself
+            self._faults += 1
+            error = next(iter(outcome.errors.values()))
+            _LOGGER.warning(
+                "model '%s' failed on every row of a batch of %d (%d in a row): %s",
+                self._spec.name,
+                len(batch),
+                self._faults,
+                _first_line(error),
+            )
+            if 0 < self._max_faults <= self._faults:
+                raise ModelFaultError(
+                    f"model '{self._spec.name}' failed on every row of {self._faults} batches in a "
+                    f"row; the last error: {_first_line(error)}"
+                ) from error
+
+    def _reason(self, outcome: bisection.Outcome[Any], row: int) -> tuple[str, str]:
+        error = outcome.errors[row]
+        if isinstance(error, OutOfMemoryError):
+            return "out_of_memory", f"not even one row fits: {_first_line(error)}"
+        text = f"{type(error).__name__}: {_first_line(error)}"
+        if isinstance(error, ModelFaultError) or not outcome.results:
+            return "model_fault", f"model '{self._spec.name}' fails on every row: {text}"
+        if row in outcome.given_up:
+            return "model_fault", f"model '{self._spec.name}' fails on too many rows: {text}"
+        return "model_error", f"model '{self._spec.name}' fails on this row: {text}"
+
+
+def _cast(array: Array, dtype: str | None) -> Array:
+    """The array in the dtype that the model declared; text is encoded or decoded by the backend."""
+    if dtype is None or dtype in ("string", "bytes") or array.dtype.kind == "O":
+        return array
+    return array.astype(numpy_dtype(dtype), copy=False)
+
+
+def _first_line(error: Exception) -> str:
+    """The first line that says something, at most 300 characters of it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:300] if lines else type(error).__name__

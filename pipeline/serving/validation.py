@@ -1,0 +1,169 @@
+"""The rehearsal: a release goes once through the whole graph on made-up rows, before it serves.
+
+What the models declare is compared with what the graph feeds them; then two rows of zeros (or empty
+text) go through every model and combine step, so that a shape or a type that cannot work is found
+before the first record, with the names of both ends, also where a format declares nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pipeline.backends.base import Servable
+from pipeline.core import combine
+from pipeline.core.columns import Array, Column, Ragged
+from pipeline.core.graph import Graph
+from pipeline.core.release import Release
+from pipeline.core.spec import ColumnInput, ConstantInput, ModelSpec
+from pipeline.core.tensors import (
+    Shape,
+    describe,
+    dtype_fits,
+    dtype_name,
+    numpy_dtype,
+    shape_fits,
+)
+from pipeline.errors import EnsembleError, ModelError, RowsError
+from pipeline.serving.model_step import ModelStep
+from pipeline.serving.release_manager import ReleaseManager
+
+_ROWS = 2
+_VARIABLE_AXIS = 8
+"""Length given to an axis that may vary."""
+
+
+@dataclass
+class Rehearsal:
+    """What was learnt of the graph.
+
+    Attributes:
+      servables: model -> its servable.
+      types: column -> (dtype, shape of a row); columns that could not be rehearsed are absent.
+      columns: column -> the made-up rows, or what became of them.
+    """
+
+    servables: dict[str, Servable] = field(default_factory=dict)
+    types: dict[str, tuple[str, Shape]] = field(default_factory=dict)
+    columns: dict[str, Column] = field(default_factory=dict)
+
+    def add(self, name: str, column: Column, declared: Shape | None = None) -> None:
+        """Records a column; `declared` is its row shape where the example does not tell it all."""
+        self.columns[name] = column
+        if isinstance(column, Ragged):
+            self.types[name] = (dtype_name(column.rows[0]), declared or (None,))
+        else:
+            self.types[name] = (
+                dtype_name(column),
+                column.shape[1:] if declared is None else declared,
+            )
+
+
+def rehearse(
+    graph: Graph,
+    release: Release,
+    manager: ReleaseManager,
+    progress: Callable[[str], None] = lambda message: None,
+) -> Rehearsal:
+    """Loads every model of `release` and runs two made-up rows through the graph.
+
+    Args:
+      graph: the ensemble.
+      release: what to try.
+      manager: loads the models, and keeps them for the records to come.
+      progress: told what is being loaded.
+
+    Raises:
+      ModelError: models that cannot be loaded, do not fit the graph or fail on the rows: all of
+        them, in one error.
+    """
+    rehearsal = Rehearsal()
+    problems: list[str] = []
+    for name, spec in graph.spec.record.fields.items():
+        rehearsal.add(name, _made_up(spec.dtype, spec.shape), spec.shape)
+    for position, model in enumerate(graph.models, start=1):
+        where = f"model '{model.name}'"
+        progress(f"loading {where} ({model.framework}), {position} of {len(graph.models)}")
+        try:
+            servable = manager.servable(release, model.name)
+        except EnsembleError as error:
+            problems.append(f"{where}: {error}")
+            continue
+        rehearsal.servables[model.name] = servable
+        misfits = _misfits(model, servable, graph, rehearsal)
+        problems += misfits
+        if not misfits:
+            problems += _run_model(model, servable, rehearsal)
+    for step in graph.combine:
+        if all(column in rehearsal.columns for column in step.columns_read()):
+            try:
+                for name, column in combine.apply(step, rehearsal.columns).items():
+                    rehearsal.add(name, column)
+            except ValueError as error:
+                problems.append(str(error))
+            except RowsError:
+                pass  # made-up rows need not have a label; real ones are looked at one by one
+    if problems:
+        raise ModelError(problems)
+    return rehearsal
+
+
+def _made_up(dtype: str, row_shape: Shape) -> Array:
+    shape = (_ROWS, *(_VARIABLE_AXIS if n is None else n for n in row_shape))
+    if dtype in ("string", "bytes"):
+        return np.full(shape, "" if dtype == "string" else b"", dtype=object)
+    return np.zeros(shape, dtype=numpy_dtype(dtype))
+
+
+def _misfits(model: ModelSpec, servable: Servable, graph: Graph, rehearsal: Rehearsal) -> list[str]:
+    """Where the tensors that the model declares cannot take what the graph feeds them."""
+    problems = []
+    for tensor in servable.signature.inputs or ():
+        binding = model.inputs.get(tensor.name)
+        where = f"model '{model.name}' input '{tensor.name}'"
+        if isinstance(binding, ConstantInput):
+            value = binding.array()
+            if not (
+                dtype_fits(binding.dtype, tensor.dtype) and shape_fits(value.shape, tensor.dims)
+            ):
+                problems.append(
+                    f"{where} takes {describe(tensor.dtype, tensor.dims)} (no batch axis), "
+                    f"but the constant is {describe(binding.dtype, value.shape)}"
+                )
+        elif isinstance(binding, ColumnInput) and binding.column in rehearsal.types:
+            dtype, shape = rehearsal.types[binding.column]
+            if not (dtype_fits(dtype, tensor.dtype) and shape_fits(shape, tensor.row_shape)):
+                problems.append(
+                    f"{where} takes {describe(tensor.dtype, tensor.row_shape)}, but column "
+                    f"'{binding.column}' of {graph.producers[binding.column]} is "
+                    f"{describe(dtype, shape)}"
+                )
+    return problems
+
+
+def _run_model(model: ModelSpec, servable: Servable, rehearsal: Rehearsal) -> list[str]:
+    """Runs the made-up rows; returns what went wrong."""
+    if not all(column in rehearsal.columns for column in model.columns_read()):
+        return []  # what it reads could not be made; the reason has been given there
+    declared = {tensor.name: tensor for tensor in servable.signature.outputs or ()}
+    if not model.warm_up:
+        for name, column in model.outputs.items():
+            tensor = declared.get(name)
+            if tensor and tensor.dtype and tensor.row_shape is not None:
+                made_up = _made_up(tensor.dtype, tensor.row_shape)
+                rehearsal.add(column, made_up, tensor.row_shape)
+        return []
+    try:
+        outputs = ModelStep(model).compute(rehearsal.columns, np.arange(_ROWS), servable)
+    except Exception as error:
+        return [
+            f"model '{model.name}' fails on {_ROWS} made-up rows of zeros or empty text: "
+            f"{type(error).__name__}: {' '.join(str(error).split())[:400]}\n"
+            "  (if it rightly rejects such rows, set `warm_up: false` on the model)"
+        ]
+    for name, column in model.outputs.items():
+        tensor = declared.get(name)
+        rehearsal.add(column, outputs[name], tensor.row_shape if tensor else None)
+    return []

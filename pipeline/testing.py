@@ -1,0 +1,81 @@
+"""Parts for tests, of this project and of its users: models that count and fail on command."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+
+from pipeline.backends.base import Array, Servable
+from pipeline.core.release import ModelVersion
+from pipeline.core.tensors import Signature
+from pipeline.errors import LoadError, OutOfMemoryError
+
+Predict = Callable[[Mapping[str, Array]], dict[str, Array]]
+
+
+class FakeServable(Servable):
+    """A servable around a plain function.
+
+    Args:
+      function: inputs -> outputs; may raise.
+      signature: what it declares; nothing by default.
+      fits_rows: raises OutOfMemoryError for more rows than this.
+
+    Attributes:
+      calls: number of rows of each call, in order.
+      closed: whether `close` was called.
+    """
+
+    def __init__(
+        self,
+        function: Predict,
+        signature: Signature | None = None,
+        fits_rows: int | None = None,
+    ) -> None:
+        self.signature = signature or Signature()
+        self.device = "cpu"
+        self.size_bytes = 0
+        self.calls: list[int] = []
+        self.closed = False
+        self._function = function
+        self._fits_rows = fits_rows
+
+    def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Calls the function, and counts."""
+        rows = max(len(array) for array in inputs.values() if array.ndim)
+        self.calls.append(rows)
+        if self._fits_rows is not None and rows > self._fits_rows:
+            raise OutOfMemoryError(f"{rows} rows do not fit, {self._fits_rows} would")
+        return self._function(inputs)
+
+    def close(self) -> None:
+        """Remembers that it was called."""
+        self.closed = True
+
+
+class FakeLoader:
+    """A loader that makes fake servables, counts, and can be told to fail or to wait.
+
+    Args:
+      make: version -> servable.
+
+    Attributes:
+      loads: versions in the order in which loading them began.
+      fail: versions (by digest) whose load raises LoadError.
+      gate: loads wait until it is set; set from the start.
+    """
+
+    def __init__(self, make: Callable[[ModelVersion], Servable]) -> None:
+        self.loads: list[ModelVersion] = []
+        self.fail: set[str] = set()
+        self.gate = threading.Event()
+        self.gate.set()
+        self._make = make
+
+    def __call__(self, version: ModelVersion) -> Servable:
+        """Makes the servable of a version."""
+        self.loads.append(version)
+        self.gate.wait()
+        if version.digest in self.fail:
+            raise LoadError(f"told to fail on {version.uri}")
+        return self._make(version)
