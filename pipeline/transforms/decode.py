@@ -1,0 +1,46 @@
+"""Decode: blocks of payloads become batches of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import apache_beam as beam
+
+from pipeline.core.batch import Batch, Reject
+from pipeline.core.block import Block
+from pipeline.core.decode import JsonDecoder
+from pipeline.core.spec import RecordSpec
+
+
+@beam.typehints.with_input_types(Block)
+@beam.typehints.with_output_types(Batch)
+class Decode(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untyped
+    """One block of payloads in, one batch out; a block that could not be read whole adds a reject.
+
+    Args:
+      record: the declared fields.
+      pass_through: keys that predictions repeat.
+    """
+
+    def __init__(self, record: RecordSpec, pass_through: Sequence[str]) -> None:
+        self._record = record
+        self._pass_through = tuple(pass_through)
+
+    def setup(self) -> None:
+        """Makes the decoder, which is not pickled."""
+        self._decoder = JsonDecoder(self._record, self._pass_through)
+
+    def process(self, block: Block) -> Iterator[Batch]:
+        """Decodes one block."""
+        batch = self._decoder.decode(block.payloads)
+        if block.error is not None:
+            unreadable = Reject(
+                payload=b"",
+                record_id=None,
+                stage="read",
+                error_type="unreadable",
+                error_message=block.error,
+            )
+            batch = replace(batch, rejects=(*batch.rejects, unreadable))
+        yield batch

@@ -1,0 +1,68 @@
+"""Inference: one Beam RunInference step for each model, over ready-made batches.
+
+RunInference gives each model a step of its own in the job's graph and its standard metrics. Its own
+way of updating models is not used: it stops every thread for the load, and after a failed load it
+labels the old model's results with the new name. The batch says which release computes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from apache_beam.ml.inference.base import ModelHandler, RunInference
+
+from pipeline.core.batch import Batch
+from pipeline.core.spec import ModelSpec
+from pipeline.serving.model_step import ModelStep
+from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
+
+
+class EnsembleModelHandler(ModelHandler[Batch, Batch, ReleaseManager]):  # type: ignore[misc]
+    """Beam's handler for one model of the ensemble.
+
+    "The model" that Beam holds is the process's ReleaseManager, in which the batch's release finds
+    the servable. A batch is the sequence that RunInference counts: its length is its rows.
+
+    Args:
+      handle: this process's models.
+      spec: the model's entry in the ensemble file.
+      max_batch_size: most rows in one call, when the entry sets none.
+      max_model_faults: see ModelStep.
+    """
+
+    def __init__(
+        self,
+        handle: ManagerHandle,
+        spec: ModelSpec,
+        *,
+        max_batch_size: int,
+        max_model_faults: int,
+    ) -> None:
+        super().__init__()
+        self._handle = handle
+        self._name = spec.name
+        self._step = ModelStep(
+            spec, max_batch_size=max_batch_size, max_model_faults=max_model_faults
+        )
+
+    def load_model(self) -> ReleaseManager:
+        """The process's manager; the models themselves are loaded when a release asks for them."""
+        return self._handle.get()
+
+    def run_inference(
+        self, batch: Batch, model: ReleaseManager, inference_args: object = None
+    ) -> Iterable[Batch]:
+        """Adds the model's output columns to one batch."""
+        if not len(batch):
+            return [batch]
+        assert batch.release is not None, "AssignRelease runs before inference"
+        return [self._step.run(batch, model.servable(batch.release, self._name))]
+
+    def get_num_bytes(self, batch: Batch) -> int:
+        """Bytes of the batch's columns (Beam's default would pickle it to find out)."""
+        return batch.nbytes
+
+
+def run_inference(handler: EnsembleModelHandler) -> RunInference:
+    """The RunInference step for a handler: no batching of its own, the batches come ready-made."""
+    return RunInference(handler.with_no_batching())
