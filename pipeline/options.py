@@ -1,0 +1,180 @@
+"""From the command line to typed settings; what is not ours goes on to Beam.
+
+The template launcher passes every parameter as text, ``--name=value``, also booleans and empty
+values, and appends options of its own. So all parameters are read as text and converted here, an
+empty value means the default, and every problem is reported at once, by the parameter's name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipeline.errors import ParameterError
+from pipeline.parameters import BY_NAME, PARAMETERS, Parameter
+
+_TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The values of the template's parameters; see `parameters.py` for what each means.
+
+    `input_file_pattern` and `output_path` may be empty in a dry run only.
+    """
+
+    ensemble_spec: str
+    input_file_pattern: str
+    output_path: str
+    dead_letter_path: str
+    overwrite: bool
+    device: str
+    max_batch_size: int
+    max_model_faults: int
+    dry_run: bool
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A command line, read.
+
+    Attributes:
+      settings: our parameters.
+      beam_args: what is left, for Beam's own options.
+      warnings: options that neither we nor Beam know.
+    """
+
+    settings: Settings
+    beam_args: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def parse(argv: Sequence[str]) -> Parsed:
+    """Reads a command line.
+
+    Raises:
+      ParameterError: parameters are missing, misspelt or have a wrong value: all of them at once.
+      SystemExit: with status 0, after ``--help``.
+    """
+    texts, rest = _split(argv)
+    problems: list[str] = []
+    values: dict[str, str | int | bool] = {}
+    for parameter in PARAMETERS:
+        text = texts.get(parameter.name) or parameter.default or ""
+        try:
+            values[parameter.name] = _convert(parameter, text)
+        except ValueError as error:
+            problems.append(f"--{parameter.name}: {error}")
+    beam_args, warnings, meant = _check_rest(rest, problems)
+    for parameter in PARAMETERS:
+        needed = parameter.in_dry_run or (parameter.required and values.get("dry_run") is not True)
+        if needed and not values.get(parameter.name) and parameter.name not in meant:
+            problems.append(f"--{parameter.name} is missing: {_first_sentence(parameter.help)}")
+    if problems:
+        raise ParameterError(problems)
+    if not values["dead_letter_path"] and values["output_path"]:
+        values["dead_letter_path"] = f"{values['output_path']}-dead-letters"
+    return Parsed(Settings(**values), tuple(beam_args), tuple(warnings))  # type: ignore[arg-type]
+
+
+def _split(argv: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    parser = _Parser(
+        prog="main.py",
+        allow_abbrev=False,
+        description="Runs an ensemble of models over records. Options of Apache Beam and of its "
+        "runners (--runner, --project, --direct_num_workers, ...) are passed on.",
+    )
+    for parameter in PARAMETERS:
+        text = parameter.help.replace("%", "%%")
+        if parameter.default:
+            text += f" Default: {parameter.default}."
+        parser.add_argument(
+            f"--{parameter.name}",
+            help=text,
+            # A bare --dry_run is what people type; --dry_run=true is what the launcher passes.
+            nargs="?" if parameter.kind == "boolean" else None,
+            const="true" if parameter.kind == "boolean" else None,
+            metavar="|".join(parameter.choices) or parameter.kind.upper(),
+        )
+    known, rest = parser.parse_known_args(list(argv))
+    return {name: text.strip() for name, text in vars(known).items() if text is not None}, rest
+
+
+def _convert(parameter: Parameter, text: str) -> str | int | bool:
+    if parameter.kind == "boolean":
+        if text.lower() not in _TRUE + _FALSE:
+            raise ValueError(f"found '{text}', expected true or false")
+        return text.lower() in _TRUE
+    if parameter.kind == "integer":
+        try:
+            number = int(text)
+        except ValueError:
+            number = parameter.minimum - 1
+        if number < parameter.minimum:
+            raise ValueError(f"found '{text}', expected an integer of at least {parameter.minimum}")
+        return number
+    if parameter.kind == "choice" and text not in parameter.choices:
+        raise ValueError(f"found '{text}', expected one of {', '.join(parameter.choices)}")
+    return text
+
+
+def _check_rest(rest: Sequence[str], problems: list[str]) -> tuple[list[str], list[str], set[str]]:
+    """What to hand to Beam, warnings about what nobody reads, and which parameters were meant."""
+    known = _beam_options()
+    meant: set[str] = set()
+    beam_args: list[str] = []
+    warnings: list[str] = []
+    expects_value = False
+    for token in rest:
+        if not token.startswith("--"):
+            if not expects_value:
+                problems.append(f"found '{token}', expected --parameter=value")
+            beam_args.append(token)
+            expects_value = False
+            continue
+        name, equals, value = token[2:].partition("=")
+        expects_value = not equals
+        if name in known:
+            if known[name] and value.lower() in _FALSE:
+                continue  # Beam's switches take no value; absent is false
+            beam_args.append(f"--{name}" if known[name] and value.lower() in _TRUE else token)
+            continue
+        ours = difflib.get_close_matches(name, BY_NAME, n=1, cutoff=0.8)
+        if ours:
+            problems.append(f"--{name} is not a parameter; did you mean --{ours[0]}?")
+            meant.add(ours[0])
+            continue
+        beams = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+        hint = f"; did you mean --{beams[0]}?" if beams else ""
+        warnings.append(f"neither this template nor Beam knows --{name}{hint}")
+        beam_args.append(token)
+    return beam_args, warnings, meant
+
+
+def _beam_options() -> dict[str, bool]:
+    """Names of the options that Beam knows -> whether it is a switch without value."""
+    parser = argparse.ArgumentParser(add_help=False, conflict_handler="resolve")
+    for options in PipelineOptions.__subclasses__():
+        options._add_argparse_args(parser)
+    return {
+        flag[2:]: action.nargs == 0
+        for action in parser._actions
+        for flag in action.option_strings
+        if flag.startswith("--")
+    }
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises in place of printing its usage and exiting."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ParameterError(message)
+
+
+def _first_sentence(text: str) -> str:
+    return text.split(". ")[0].rstrip(".")

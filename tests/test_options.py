@@ -1,0 +1,97 @@
+"""The command line as people type it and as the template launcher passes it."""
+
+import pytest
+
+from pipeline.errors import ParameterError
+from pipeline.options import _beam_options, parse
+from pipeline.parameters import PARAMETERS
+
+GOOD = ["--ensemble_spec=e.yaml", "--input_file_pattern=in*", "--output_path=out/p"]
+
+
+def problems(*argv):
+    with pytest.raises(ParameterError) as error:
+        parse(argv)
+    return error.value.problems
+
+
+def test_defaults_are_filled_in():
+    settings = parse(GOOD).settings
+    assert settings.dead_letter_path == "out/p-dead-letters"
+    assert (settings.device, settings.max_batch_size, settings.max_model_faults) == (
+        "auto",
+        1024,
+        10,
+    )
+    assert settings.dry_run is False
+
+
+def test_empty_value_means_the_default():
+    settings = parse([*GOOD, "--max_batch_size=", "--dry_run=", "--device="]).settings
+    assert (settings.max_batch_size, settings.dry_run, settings.device) == (1024, False, "auto")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("true", True), ("False", False), ("1", True), ("no", False)]
+)
+def test_booleans_arrive_as_text(text, value):
+    assert parse([*GOOD, f"--overwrite={text}"]).settings.overwrite is value
+
+
+def test_bare_switch_is_true():
+    assert parse(["--ensemble_spec", "e.yaml", "--dry_run"]).settings.dry_run is True
+
+
+def test_all_problems_are_reported_at_once_and_by_name():
+    found = problems("--device=tpu", "--max_batch_size=0", "--overwrite=perhaps", "stray")
+    assert found[:4] == (
+        "--overwrite: found 'perhaps', expected true or false",
+        "--device: found 'tpu', expected one of auto, cpu, gpu",
+        "--max_batch_size: found '0', expected an integer of at least 1",
+        "found 'stray', expected --parameter=value",
+    )
+    missing = ("ensemble_spec", "input_file_pattern", "output_path")
+    assert [line.split(": ")[0] for line in found[4:]] == [f"--{n} is missing" for n in missing]
+
+
+def test_misspelt_parameter_is_refused_with_the_near_one():
+    assert problems(*GOOD[1:], "--ensemble_specs=e.yaml") == (
+        "--ensemble_specs is not a parameter; did you mean --ensemble_spec?",
+    )
+
+
+def test_beam_options_pass_and_its_switches_take_text():
+    parsed = parse(
+        [
+            *GOOD,
+            "--runner=DataflowRunner",
+            "--streaming=true",
+            "--no_use_public_ips=false",
+            "--num_workers",
+            "3",
+        ]
+    )
+    assert parsed.beam_args == ("--runner=DataflowRunner", "--streaming", "--num_workers", "3")
+    assert parsed.warnings == ()
+
+
+def test_option_that_nobody_knows_is_passed_on_with_a_warning():
+    parsed = parse([*GOOD, "--num_worker=3", "--template_launcher_says=x"])
+    assert parsed.beam_args == ("--num_worker=3", "--template_launcher_says=x")
+    assert parsed.warnings == (
+        "neither this template nor Beam knows --num_worker; did you mean --num_workers?",
+        "neither this template nor Beam knows --template_launcher_says",
+    )
+
+
+def test_help_names_every_parameter(capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse(["--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert all(f"--{parameter.name}" in text for parameter in PARAMETERS)
+
+
+def test_no_parameter_but_dry_run_hides_one_of_beams():
+    # Ours checks more than Beam's Dataflow-only option of that name, which prints the job and stops.
+    assert {p.name for p in PARAMETERS} & set(_beam_options()) == {"dry_run"}
