@@ -1,0 +1,48 @@
+# `make demo` runs the main job on a fresh machine, `make test` passes the tests. Both need Python 3.11.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/ready
+DEMO := build/digits
+TORCH_CPU := https://download.pytorch.org/whl/cpu
+
+.PHONY: demo test check lock bench clean
+
+demo: $(READY) ## train four models, run the ensemble, show what came out
+	$(BIN)/python examples/digits/train.py --output_dir $(DEMO)
+	$(BIN)/python examples/digits/make_records.py --output_dir $(DEMO)
+	$(BIN)/python main.py \
+	  --ensemble_spec=$(DEMO)/ensemble.yaml \
+	  --input_file_pattern='$(DEMO)/records/*.jsonl*' \
+	  --output_path=$(DEMO)/out/predictions \
+	  --dead_letter_path=$(DEMO)/out/dead-letters \
+	  --overwrite=true
+	$(BIN)/python examples/digits/evaluate.py \
+	  --predictions '$(DEMO)/out/predictions-*' --dead_letters '$(DEMO)/out/dead-letters-*'
+
+test: check ## lint, types, tests
+	$(BIN)/python -m pytest
+
+check: $(READY) ## lint and types only
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(READY) ## the comparison in docs/benchmarks.md
+	$(BIN)/python benchmarks/batch.py
+
+# The CPU build of torch is a tenth of the size of PyPI's. Where its index cannot be reached, pip says
+# so after some seconds and takes PyPI's; --no-deps keeps that wait to this one package.
+$(READY): requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v == (3, 11) or sys.exit("Python 3.11 is needed, found %d.%d: make PYTHON=/path/to/python3.11" % v)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --no-deps --extra-index-url $(TORCH_CPU) "$$(grep ^torch== requirements.txt)"
+	$(BIN)/pip install --quiet -r requirements.txt -r requirements-dev.txt
+	touch $(READY)
+
+# Exact pins of everything that gets installed, from the direct ones in the .in files.
+lock:
+	$(BIN)/python .ci/lock.py requirements.in requirements.txt
+	$(BIN)/python .ci/lock.py requirements-dev.in requirements-dev.txt
+
+clean:
+	rm -rf build .venv
