@@ -5,7 +5,7 @@ READY := .venv/ready
 DEMO := build/digits
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test check lock bench clean
+.PHONY: demo test check lock reference bench clean
 
 demo: $(READY) ## train four models, run the ensemble, show what came out
 	$(BIN)/python examples/digits/train.py --output_dir $(DEMO)
@@ -43,6 +43,9 @@ $(READY): requirements.txt requirements-dev.txt
 lock:
 	$(BIN)/python .ci/lock.py requirements.in requirements.txt
 	$(BIN)/python .ci/lock.py requirements-dev.in requirements-dev.txt
+
+reference: $(READY) ## the tables of README.md, from the code
+	$(BIN)/python .ci/reference.py
 
 clean:
 	rm -rf build .venv

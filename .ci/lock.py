@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def main(source: str, target: str) -> None:
-    """Resolves `source` from scratch and writes `target`; constraints named in `source` are left out."""
+    """Resolves `source` from scratch and writes `target`, without the pins it is constrained by."""
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
     report = subprocess.run(
         [*command, "--report", "-", "-r", source], check=True, capture_output=True, text=True

@@ -1,0 +1,124 @@
+"""Writes the reference tables of README.md from the code that they describe.
+
+Usage: python .ci/reference.py [--check]
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import types
+import typing
+from pathlib import Path
+
+from pydantic import BaseModel
+
+README = Path(__file__).parents[1] / "README.md"
+sys.path.insert(0, str(README.parent))
+
+from pipeline.core import combine_spec, spec  # noqa: E402  # needs the path above
+from pipeline.parameters import PARAMETERS  # noqa: E402
+
+
+def parameters() -> str:
+    """The template parameters."""
+    rows = ["| parameter | value | default | what it does |", "|---|---|---|---|"]
+    for p in PARAMETERS:
+        value = " \\| ".join(p.choices) or p.kind
+        default = "required" if p.required else f"`{p.default}`" if p.default else ""
+        rows.append(f"| `--{p.name}` | {value} | {default} | {_cell(p.help)} |")
+    return "\n".join(rows)
+
+
+def spec_keys() -> str:
+    """The keys of the ensemble file, section by section."""
+    sections: list[tuple[str, type[BaseModel], type[BaseModel] | None]] = [
+        ("Top level", spec.EnsembleSpec, None),
+        ("`record`", spec.RecordSpec, None),
+        ("each of `record.fields`", spec.FieldSpec, None),
+        ("each of `models`", spec._ModelBase, None),
+        ("`framework: sklearn`", spec.SklearnModel, spec._ModelBase),
+        ("`framework: onnx`", spec.OnnxModel, spec._ModelBase),
+        ("`framework: torch`", spec.TorchModel, spec._ModelBase),
+        ("`framework: tensorflow`", spec.TensorflowModel, spec._ModelBase),
+        ("a model input from a column", spec.ColumnInput, None),
+        ("a constant model input", spec.ConstantInput, None),
+    ]
+    parts = []
+    for title, model, base in sections:
+        inherited = set(base.model_fields) if base else set()
+        parts.append(f"**{title}** {_first_paragraph(model) if base else ''}".rstrip() + "\n")
+        parts.append(_key_table(model, inherited | ({"framework"} if base else set())))
+    return "\n".join(part for part in parts if part)
+
+
+def combine_ops() -> str:
+    """The combine operations and their keys."""
+    rows = ["| `op` | keys besides `column` | what it computes |", "|---|---|---|"]
+    for model in typing.get_args(combine_spec.CombineStep):
+        ops = ", ".join(f"`{op}`" for op in typing.get_args(model.model_fields["op"].annotation))
+        keys = []
+        for name, field in model.model_fields.items():
+            if name not in ("column", "op"):
+                optional = "" if field.is_required() else " (optional)"
+                keys.append(f"`{name}`{optional}: {field.description}")
+        rows.append(f"| {ops} | {_cell(' '.join(keys))} | {_cell(model.__doc__ or '')} |")
+    return "\n".join(rows)
+
+
+def _key_table(model: type[BaseModel], leave_out: set[str]) -> str:
+    rows = ["| key | value | what it is |", "|---|---|---|"]
+    for name, field in model.model_fields.items():
+        if name in leave_out:
+            continue
+        need = "" if field.is_required() else " (optional)"
+        value = _type(field.annotation)
+        rows.append(f"| `{name}`{need} | {value} | {_cell(field.description or '')} |")
+    return "\n".join(rows) + "\n" if len(rows) > 2 else ""
+
+
+def _type(annotation: object) -> str:
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _type(args[0])
+    if origin in (typing.Union, types.UnionType):
+        named = [_type(arg) for arg in args if arg is not type(None)]
+        return " or ".join(dict.fromkeys(named))
+    if origin is typing.Literal:
+        return ", ".join(f"`{arg}`" for arg in args)
+    if origin is tuple:
+        return f"list of {_type(args[0])}"
+    if origin is dict:
+        return "mapping"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "mapping"
+    names = {str: "text", int: "integer", float: "number", bool: "boolean"}
+    return names.get(annotation, "any")  # type: ignore[call-overload]
+
+
+def _first_paragraph(model: type[BaseModel]) -> str:
+    return " ".join((model.__doc__ or "").split("\n\n")[0].split())
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def main(check: bool) -> int:
+    """Rewrites the marked parts, or says whether they are current."""
+    old = new = README.read_text()
+    for name, text in (
+        ("parameters", parameters()),
+        ("spec", spec_keys()),
+        ("combine", combine_ops()),
+    ):
+        pattern = rf"(<!-- {name}: made by `make reference` -->\n).*?(<!-- /{name} -->)"
+        new = re.sub(pattern, lambda m, t=text: f"{m[1]}\n{t}\n\n{m[2]}", new, flags=re.DOTALL)  # type: ignore[misc]
+    if check:
+        return int(old != new)
+    README.write_text(new)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main("--check" in sys.argv))
