@@ -12,6 +12,7 @@ import tempfile
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pipeline.connectors import paths
@@ -65,15 +66,17 @@ def prepare(settings: Settings, *, workers_per_machine: int, say: Say) -> Job:
       say: told what is being done.
 
     Raises:
-      LaunchError: something is wrong; all problems of the first kind that has any.
+      LaunchError: something is wrong; all problems of paths and ensemble file at once, else all of
+        the models.
     """
-    if not settings.dry_run:
-        _check_paths(settings)
-    spec = read_spec(settings.ensemble_spec)
+    problems = [] if settings.dry_run else _path_problems(settings)
     try:
-        graph = graphs.resolve(spec)
+        graph = read_graph(settings.ensemble_spec)
     except SpecError as error:
-        raise SpecError([f"{settings.ensemble_spec}: {p}" for p in error.problems]) from None
+        problems += error.problems
+    if problems:
+        raise LaunchError(problems)
+    spec = graph.spec
     cache = ArtifactCache(_CACHE, BeamArtifactStore())
     release = _resolve_release(spec, cache, say)
     loader = FrameworkLoader(
@@ -91,12 +94,20 @@ def prepare(settings: Settings, *, workers_per_machine: int, say: Say) -> Job:
     return Job(settings, graph, release, handle, rehearsal)
 
 
-def read_spec(location: str) -> EnsembleSpec:
-    """The ensemble file at `location`, its URIs made absolute and its label files read.
+def read_graph(location: str) -> Graph:
+    """The graph of the ensemble file at `location`, its URIs made absolute, its label files read.
 
     Raises:
-      SpecError: it cannot be read or is not a valid ensemble file.
+      SpecError: it cannot be read, is not a valid ensemble file, or does not make a graph.
     """
+    spec = _read_spec(location)
+    try:
+        return graphs.resolve(spec)
+    except SpecError as error:
+        raise SpecError([f"{location}: {problem}" for problem in error.problems]) from None
+
+
+def _read_spec(location: str) -> EnsembleSpec:
     try:
         text = paths.read_text(location)
     except PathError as error:
@@ -123,7 +134,7 @@ def _with_labels(step: CombineStep, source: str) -> CombineStep:
     return step.model_copy(update={"labels": tuple(labels), "file": None})
 
 
-def _check_paths(settings: Settings) -> None:
+def _path_problems(settings: Settings) -> list[str]:
     problems: list[str] = []
 
     def check(parameter: str, look: Callable[[], object]) -> None:
@@ -134,11 +145,10 @@ def _check_paths(settings: Settings) -> None:
 
     check("input_file_pattern", lambda: paths.match_input(settings.input_file_pattern))
     for parameter in ("output_path", "dead_letter_path"):
-        prefix = getattr(settings, parameter)
-        check(parameter, lambda prefix=prefix: paths.check_writable(prefix))
-        check(parameter, lambda prefix=prefix: _check_earlier(prefix, settings.overwrite))
-    if problems:
-        raise PathError(problems)
+        prefix: str = getattr(settings, parameter)
+        check(parameter, partial(paths.check_writable, prefix))
+        check(parameter, partial(_check_earlier, prefix, settings.overwrite))
+    return problems
 
 
 def _check_earlier(prefix: str, overwrite: bool) -> None:

@@ -1,0 +1,75 @@
+"""PyTorch networks that tests import by name, as `module: package.Class` does."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+
+class PairNetwork(torch.nn.Module):
+    """The pair model of :mod:`tests.models`."""
+
+    def __init__(self, scale: float = 1.0):
+        super().__init__()
+        self.register_buffer("scale", torch.tensor(scale))
+
+    def forward(self, a: torch.Tensor, b: torch.Tensor, gain: torch.Tensor):
+        return self.scale * gain * (a + b), self.scale * (a - b).sum(dim=1)
+
+
+class Repeat(torch.nn.Module):
+    """One column -> so many."""
+
+    def __init__(self, columns: int):
+        super().__init__()
+        self.columns = columns
+
+    def forward(self, x):
+        return x.repeat(1, self.columns)
+
+
+class Named(NamedTuple):
+    """Outputs with names."""
+
+    total: torch.Tensor
+    gap: torch.Tensor
+
+
+class ReturnsNamedTuple(torch.nn.Module):
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> Named:
+        return Named(a + b, a - b)
+
+
+class ReturnsDict(torch.nn.Module):
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"total": a + b, "gap": a - b}
+
+
+class WorksInPlace(torch.nn.Module):
+    def forward(self, x: torch.Tensor):
+        return x.add_(1.0)
+
+
+class Power(torch.nn.Module):
+    """Takes Python values beside its tensor."""
+
+    def __init__(self, width: int = 1):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(width))
+
+    def forward(self, x: torch.Tensor, exponent: int, mode: str = "plain"):
+        assert isinstance(exponent, int)
+        powered = self.weight * x**exponent
+        return -powered if mode == "negative" else powered
+
+
+class Halves(torch.nn.Module):
+    """Returns bfloat16."""
+
+    def forward(self, x: torch.Tensor):
+        return (x / 2).to(torch.bfloat16)
+
+
+class NotANetwork:
+    pass

@@ -1,0 +1,424 @@
+"""The main job as a user runs it: main.py over files, with real models, good and bad input."""
+
+import base64
+import gzip
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+import main
+from tests import models
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory):
+    """Two affine models that compute the same, times 1 and times 3."""
+    folder = tmp_path_factory.mktemp("artifacts")
+    models.sklearn_skops(folder / "linear" / "1", scale=1.0)
+    models.onnx_file(folder / "net" / "2", scale=3.0)
+    return folder
+
+
+@pytest.fixture
+def job(tmp_path, artifacts):
+    return Job(tmp_path, artifacts)
+
+
+class Job:
+    """A folder with an ensemble file and input, and the command line for them."""
+
+    def __init__(self, folder, artifacts):
+        self.folder = folder
+        self.artifacts = artifacts
+        self.spec = {
+            "name": "pair",
+            "record": {"id": "id", "fields": {"x": {"dtype": "float32", "shape": [4]}}},
+            "models": [
+                {
+                    "name": "linear",
+                    "framework": "sklearn",
+                    "uri": str(artifacts / "linear/1"),
+                    "inputs": {"X": "x"},
+                    "outputs": {"predict": "linear_y"},
+                },
+                {
+                    "name": "net",
+                    "framework": "onnx",
+                    "uri": str(artifacts / "net/2"),
+                    "inputs": {"x": "x"},
+                    "outputs": {"y": "net_y"},
+                },
+            ],
+            "combine": [
+                {"column": "y", "op": "mean", "of": ["linear_y", "net_y"]},
+                {"column": "top", "op": "argmax", "of": "y"},
+            ],
+            "output": ["top", "y"],
+        }
+        self.input = folder / "in"
+        self.input.mkdir()
+
+    def write_input(self, *lines, name="a.jsonl"):
+        data = b"".join(
+            (line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\n"
+            for line in lines
+        )
+        (self.input / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+
+    def arguments(self, *more, base=None):
+        base = base or str(self.folder)
+        (self.folder / "ensemble.yaml").write_text(yaml.safe_dump(self.spec))
+        return [
+            f"--ensemble_spec={self.folder}/ensemble.yaml",
+            f"--input_file_pattern={base}/in/*",
+            f"--output_path={base}/out/p",
+            *more,
+        ]
+
+    def run(self, *more):
+        return main.main(self.arguments(*more))
+
+    def predictions(self):
+        return self._lines("out/p-0*")
+
+    def dead_letters(self):
+        return self._lines("out/p-dead-letters-*")
+
+    def _lines(self, pattern):
+        files = sorted(self.folder.glob(pattern))
+        return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+def record(i, x=(0.5, -1.0, 2.0, 0.25)):
+    return {"id": f"r{i}", "x": list(x)}
+
+
+def expected(x, scale):
+    weights, bias = models.affine_weights(scale)
+    return np.asarray(x) @ weights + bias
+
+
+def test_predictions_hold_what_the_models_compute_and_who_computed_it(job, capsys):
+    rows = np.random.default_rng(0).normal(size=(40, 4)).round(3)
+    job.write_input(*(record(i, row) for i, row in enumerate(rows[:25])))
+    job.write_input(*(record(i + 25, row) for i, row in enumerate(rows[25:])), name="b.jsonl.gz")
+    assert job.run() == 0
+    found = {line["id"]: line for line in job.predictions()}
+    assert len(found) == 40
+    for i, row in enumerate(rows):
+        line = found[f"r{i}"]
+        y = (expected(row, 1.0) + expected(row, 3.0)) / 2
+        np.testing.assert_allclose(line["predictions"]["y"], y, rtol=1e-4)
+        assert line["predictions"]["top"] == int(y.argmax())
+        assert line["release"]["generation"] == 1
+        assert line["release"]["models"] == {"linear": "1", "net": "2"}
+    assert job.dead_letters() == []
+    assert "40 records" in capsys.readouterr().out
+
+
+BAD_LINES = {
+    b"": "empty",
+    b"not json": "not_json",
+    b"[1, 2]": "not_an_object",
+    b'{"id": "\xff"}': "not_utf8",
+    b'{"id": "u1"}': "missing_field",
+    b'{"id": "u2", "x": "text"}': "wrong_type",
+    b'{"id": "u3", "x": [1, 2, 3]}': "wrong_shape",
+    b'{"id": "u4", "x": [1, 2, 3, 1e39]}': "not_finite",
+}
+
+
+def test_bad_lines_become_dead_letters_and_all_others_are_predicted(job, capsys):
+    lines = [record(i) for i in range(20)]
+    for position, bad in enumerate(BAD_LINES):
+        lines.insert(3 * position, bad)
+    job.write_input(*lines)
+    assert job.run() == 0
+    assert sorted(p["id"] for p in job.predictions()) == sorted(f"r{i}" for i in range(20))
+    found = {}
+    for letter in job.dead_letters():
+        payload = letter["payload"].encode()
+        if letter["payload_encoding"] == "base64":
+            payload = base64.b64decode(payload)
+        found[payload] = letter["error_type"]
+        assert letter["stage"] == "decode"
+        assert letter["release"] is None
+    assert found == BAD_LINES
+    shown = capsys.readouterr().out
+    assert "20 predictions" in shown
+    assert "8 dead letters" in shown
+    assert "decode: wrong_shape" in shown
+
+
+def test_every_record_ends_as_one_prediction_or_one_dead_letter(job):
+    rng = np.random.default_rng(5)
+    lines, ids = [], []
+    for i in range(3000):
+        kind = rng.choice(["good", "good", "good", "short", "broken"])
+        ids.append(f"r{i}")
+        if kind == "good":
+            lines.append(record(i))
+        elif kind == "short":
+            lines.append(record(i, [1.0]))
+        else:
+            lines.append(json.dumps(record(i)).encode()[:-1])
+    job.write_input(*lines)
+    assert job.run("--max_batch_size=64") == 0
+    seen = Counter(p["id"] for p in job.predictions())
+    seen.update(
+        json.loads(f"{d['payload']}}}" if not d["payload"].endswith("}") else d["payload"])["id"]
+        for d in job.dead_letters()
+    )
+    assert seen == Counter(ids)
+
+
+def raising_network(folder, message):
+    """A TorchScript network that raises for a row with a negative first value."""
+    import torch
+
+    class Raising(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if bool((x[:, 0] < 0).any()):
+                raise RuntimeError("negative first value")
+            return x * 2
+
+    folder.mkdir(parents=True)
+    torch.jit.script(Raising()).save(str(folder / "model.pt"))
+    return {
+        "name": "picky",
+        "framework": "torch",
+        "uri": str(folder / "model.pt"),
+        "inputs": {"x": "x"},
+        "outputs": {"output_0": "picky_y"},
+    }
+
+
+def test_row_that_makes_a_model_raise_is_isolated(job):
+    job.spec["models"].append(raising_network(job.folder / "picky/1", "negative"))
+    job.write_input(*(record(i, [-1.0 if i == 7 else 1.0, 0, 0, 0]) for i in range(50)))
+    assert job.run() == 0
+    (letter,) = job.dead_letters()
+    assert (letter["id"], letter["stage"], letter["model"]) == ("r7", "inference", "picky")
+    assert letter["error_type"] == "model_error"
+    assert "negative first value" in letter["error_message"]
+    assert letter["release"]["models"]["picky"] == "1"
+    assert len(job.predictions()) == 49
+
+
+def test_model_that_always_raises_is_named_and_its_rows_are_dead_letters(job):
+    job.spec["models"].append(raising_network(job.folder / "picky/1", "negative"))
+    job.write_input(*(record(i, [-1, 0, 0, 0]) for i in range(50)))
+    assert job.run() == 0
+    assert job.predictions() == []
+    assert {d["error_type"] for d in job.dead_letters()} == {"model_fault"}
+    assert len(job.dead_letters()) == 50
+
+
+def test_job_fails_after_max_model_faults_with_the_models_name(job, capsys):
+    job.spec["models"].append(raising_network(job.folder / "picky/1", "negative"))
+    job.write_input(*(record(i, [-1, 0, 0, 0]) for i in range(64)))
+    assert job.run("--max_model_faults=3", "--max_batch_size=8") == 1
+    shown = capsys.readouterr().err
+    assert "model 'picky' failed on every row of 3 batches in a row" in shown
+    assert "Traceback" not in shown
+    assert job.predictions() == [], "a failed run leaves no finished file"
+
+
+def test_prediction_that_is_not_finite_becomes_a_dead_letter(job):
+    job.spec["combine"].append(
+        {"column": "huge", "op": "product", "of": ["y", "y", "y", "y", "y", "y", "y", "y"]}
+    )
+    job.spec["output"] = ["huge"]
+    job.write_input(record(0), record(1, [3e38, 3e38, 3e38, 3e38]))
+    assert job.run() == 0
+    assert [p["id"] for p in job.predictions()] == ["r0"]
+    (letter,) = job.dead_letters()
+    assert (letter["stage"], letter["error_type"]) == ("encode", "not_finite_output")
+    assert "'huge'" in letter["error_message"]
+
+
+def test_empty_input_file_is_a_success_and_said_so(job, capsys):
+    job.write_input()
+    assert job.run() == 0
+    assert job.predictions() == []
+    assert "No records: the input files are empty" in capsys.readouterr().out
+
+
+def test_damaged_compressed_file_costs_only_its_rest(job):
+    job.write_input(*(record(i) for i in range(3000)), name="a.jsonl.gz")
+    whole = (job.input / "a.jsonl.gz").read_bytes()
+    (job.input / "a.jsonl.gz").write_bytes(whole[: len(whole) // 2])
+    job.write_input(record("b"), name="b.jsonl")
+    assert job.run() == 0
+    (letter,) = job.dead_letters()
+    assert (letter["stage"], letter["error_type"]) == ("read", "unreadable")
+    assert "a.jsonl.gz cannot be read to its end" in letter["error_message"]
+    assert "rb" in {p["id"] for p in job.predictions()}
+
+
+def test_two_worker_processes_give_the_same_predictions(job):
+    for part in range(4):
+        job.write_input(*(record(100 * part + i) for i in range(100)), name=f"{part}.jsonl")
+    assert job.run("--direct_num_workers=2", "--direct_running_mode=multi_processing") == 0
+    assert sorted(p["id"] for p in job.predictions()) == sorted(f"r{i}" for i in range(400))
+
+
+def test_second_run_refuses_to_mix_with_the_first_unless_told_to_overwrite(job, capsys):
+    job.write_input(record(0))
+    assert job.run() == 0
+    assert job.run() == 2
+    assert "--output_path: found 1 files of an earlier run" in capsys.readouterr().err
+    assert job.run("--overwrite=true") == 0
+    assert len(job.predictions()) == 1
+
+
+def test_run_from_and_to_cloud_storage(job, gcs):
+    bucket = gcs.new_bucket()
+    for path in job.artifacts.rglob("*"):
+        if path.is_file():
+            gcs.upload(f"{bucket}/models/{path.relative_to(job.artifacts)}", path.read_bytes())
+    job.spec["models"][0]["uri"] = "models/linear/1"
+    job.spec["models"][1]["uri"] = "models/net/2"
+    gcs.upload(f"{bucket}/ensemble.yaml", yaml.safe_dump(job.spec))
+    gcs.upload(f"{bucket}/in/a.jsonl", json.dumps(record(1)) + "\n" + "broken\n")
+    status = main.main(
+        [
+            f"--ensemble_spec={bucket}/ensemble.yaml",
+            f"--input_file_pattern={bucket}/in/*",
+            f"--output_path={bucket}/out/p",
+            "--no_auth",
+        ]
+    )
+    assert status == 0
+    assert gcs.list(f"{bucket}/out") == [
+        f"{bucket}/out/p-00000-of-00001.jsonl",
+        f"{bucket}/out/p-dead-letters-00000-of-00001.jsonl",
+    ]
+    line = json.loads(gcs.download(f"{bucket}/out/p-00000-of-00001.jsonl"))
+    assert line["id"] == "r1"
+    assert line["release"]["models"] == {"linear": "1", "net": "2"}
+
+
+def test_dry_run_describes_graph_and_signatures_and_runs_nothing(job, capsys):
+    assert main.main([job.arguments()[0], "--dry_run"]) == 0
+    shown = capsys.readouterr().out
+    assert "net (onnx)" in shown
+    assert "in  x: float32[4]" in shown
+    assert "top" in shown
+    assert not (job.folder / "out").exists()
+
+
+def refused(job, capsys, *more):
+    status = job.run(*more)
+    shown = capsys.readouterr().err
+    assert status == 2
+    assert "Traceback" not in shown
+    assert not list(job.folder.glob("out/p-0*"))
+    return shown[shown.index("Not started") :]
+
+
+def test_unknown_framework_is_refused_with_file_line_and_suggestion(job, capsys):
+    job.write_input(record(0))
+    job.spec["models"][0]["framework"] = "sklern"
+    shown = refused(job, capsys)
+    assert "ensemble.yaml:" in shown
+    assert "'sklern'" in shown
+    assert "did you mean 'sklearn'?" in shown
+
+
+def test_unreadable_yaml_is_refused_with_its_line(job, capsys):
+    job.write_input(record(0))
+    arguments = job.arguments()
+    (job.folder / "ensemble.yaml").write_text("name: x\nmodels: [\n")
+    assert main.main(arguments) == 2
+    assert "ensemble.yaml:" in capsys.readouterr().err
+
+
+def test_missing_ensemble_file_is_refused(job, capsys):
+    job.write_input(record(0))
+    arguments = job.arguments()
+    (job.folder / "ensemble.yaml").unlink()
+    assert main.main(arguments) == 2
+    assert "ensemble.yaml' does not exist" in capsys.readouterr().err
+
+
+def test_missing_model_file_is_refused(job, capsys):
+    job.write_input(record(0))
+    job.spec["models"][0]["uri"] = "nowhere/1"
+    shown = refused(job, capsys)
+    assert "model 'linear'" in shown
+    assert "nowhere/1" in shown
+
+
+def test_cycle_is_refused(job, capsys):
+    job.write_input(record(0))
+    first, second = job.spec["models"]
+    first["inputs"], second["inputs"] = {"X": "net_y"}, {"x": "linear_y"}
+    assert "models wait for each other" in refused(job, capsys)
+
+
+def test_wrong_tensor_name_is_refused_with_those_that_exist(job, capsys):
+    job.write_input(record(0))
+    job.spec["models"][1]["outputs"] = {"probs": "net_y"}
+    shown = refused(job, capsys)
+    assert "'probs'" in shown
+    assert "y" in shown
+
+
+def test_incompatible_shape_is_refused_with_both_ends(job, capsys):
+    job.write_input(record(0))
+    job.spec["record"]["fields"]["x"]["shape"] = [5]
+    shown = refused(job, capsys)
+    assert (
+        "model 'net' input 'x' takes float32[4], but column 'x' of the record is float32[5]"
+        in shown
+    )
+
+
+def test_pickle_without_trust_is_refused(job, capsys):
+    job.write_input(record(0))
+    models.sklearn_joblib(job.folder / "pickled/1")
+    job.spec["models"][0]["uri"] = "pickled/1"
+    shown = refused(job, capsys)
+    assert "model 'linear'" in shown
+    assert "trusted: true" in shown
+
+
+def test_input_that_matches_nothing_and_output_that_cannot_be_written_are_refused_together(
+    job, capsys
+):
+    (job.folder / "out").write_text("a file where a folder should be")
+    shown = refused(job, capsys)
+    assert "--input_file_pattern: input" in shown
+    assert "matches no file" in shown
+    assert "--output_path: output" in shown
+
+
+def test_missing_bucket_is_refused_by_name(job, capsys, gcs):
+    job.write_input(record(0))
+    shown = refused(job, capsys, "--output_path=gs://no-such-bucket/p", "--no_auth")
+    assert "bucket 'no-such-bucket' does not exist" in shown
+
+
+def test_ensemble_without_tensorflow_and_torch_never_imports_them(job):
+    job.write_input(record(0))
+    # Not skops: importing it makes scikit-learn walk its own packages, one of which imports torch.
+    models.sklearn_joblib(job.folder / "joblib/1")
+    job.spec["models"][0].update(uri=str(job.folder / "joblib/1"), trusted=True)
+    code = (
+        "import sys, main; status = main.main(sys.argv[1:]); "
+        "print(sorted({'tensorflow', 'torch', 'keras'} & set(sys.modules))); sys.exit(status)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *job.arguments()], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
