@@ -26,6 +26,7 @@ from pipeline.core.spec import EnsembleSpec
 from pipeline.errors import ArtifactError, LaunchError, ModelError, PathError, SpecError
 from pipeline.options import Settings
 from pipeline.serving.artifacts import ArtifactCache
+from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.release_manager import ManagerHandle
 from pipeline.serving.validation import Rehearsal, rehearse
@@ -85,7 +86,7 @@ def prepare(settings: Settings, *, workers_per_machine: int, say: Say) -> Job:
         device=settings.device,
         intra_op_threads=max(1, (os.cpu_count() or 1) // workers_per_machine),
     )
-    handle = ManagerHandle(uuid.uuid4().hex, loader)
+    handle = ManagerHandle(uuid.uuid4().hex, ManagerFactory(graph, loader))
     try:
         rehearsal = rehearse(graph, release, handle.get(), say)
     except LaunchError:

@@ -13,6 +13,21 @@ from pipeline.errors import LoadError, OutOfMemoryError
 Predict = Callable[[Mapping[str, Array]], dict[str, Array]]
 
 
+class FakeClock:
+    """Seconds that pass only on command."""
+
+    def __init__(self, now_secs: float = 0.0) -> None:
+        self._now_secs = now_secs
+
+    def __call__(self) -> float:
+        """The time now."""
+        return self._now_secs
+
+    def advance(self, secs: float) -> None:
+        """Lets time pass."""
+        self._now_secs += secs
+
+
 class FakeServable(Servable):
     """A servable around a plain function.
 

@@ -93,5 +93,5 @@ def test_help_names_every_parameter(capsys):
 
 
 def test_no_parameter_but_dry_run_hides_one_of_beams():
-    # Ours checks more than Beam's Dataflow-only option of that name, which prints the job and stops.
+    # Ours checks more than the one of Beam, which is for Dataflow only: prints the job and stops.
     assert {p.name for p in PARAMETERS} & set(_beam_options()) == {"dry_run"}

@@ -1,75 +1,344 @@
-"""The models of one process: loaded once, shared by all its threads, reached by release.
+"""The models of one process: prepared beside those that serve, switched to by one assignment.
 
-Servables are keyed by model version, so releases that share a version share the servable. A batch
-names the release it wants; whatever of it is missing is loaded on the spot.
+Life of a release here: *aspired* (somebody told us), *prepared* in a thread of its own (load what
+is missing, check, warm up), *active*. Batches never wait for it: each takes the release that is
+active when it comes and finds its servables by version, so releases that share a version share the
+servable. A release that cannot be prepared is tried again after growing pauses, then given up; the
+active one stays.
+
+Life of a servable: loading, ready, evicted. It is evicted when no kept release names its version
+and nobody has used it for a while; a batch that still names it causes a reload, which is counted.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
 
 from pipeline.backends.base import Servable
 from pipeline.core.release import ModelVersion, Release
+from pipeline.serving import retention
 
+MemoryPolicy = Literal["availability", "resource"]
 Loader = Callable[[ModelVersion], Servable]
+Preparation = Callable[[Release, "ReleaseManager"], object]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Pauses, in seconds.
+
+    Attributes:
+      retry_secs: between attempts to prepare a release: one more attempt than pauses.
+      grace_secs: how long a version that no kept release names stays after its last use.
+    """
+
+    retry_secs: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+    grace_secs: float = 10.0
+
+
+@dataclass(frozen=True)
+class Activation:
+    """One attempt to make a release active in this process.
+
+    Attributes:
+      release: which.
+      error: why it failed; None when the release is active now.
+      attempt: 1 for the first.
+      final: no further attempt follows.
+      prepare_secs: how long loading, checking and warming up took.
+      load_secs: model -> how long loading took, for the models that were loaded.
+    """
+
+    release: Release
+    error: Exception | None
+    attempt: int
+    final: bool
+    prepare_secs: float
+    load_secs: dict[str, float]
+
+
+@dataclass
+class _Entry:
+    """One version in memory, or on its way there."""
+
+    servable: Future[Servable] = field(default_factory=Future)
+    users: int = 0
+    last_use: float = 0.0
+    load_secs: float = 0.0
+
+    @property
+    def ready(self) -> bool:
+        return self.servable.done() and self.servable.exception() is None
+
+
+def load_all(release: Release, manager: ReleaseManager) -> None:
+    """The least preparation: loads every model of `release`."""
+    for version in release.versions:
+        with manager.use(release, version.model):
+            pass
 
 
 class ReleaseManager:
-    """Loads servables and keeps them. Every method may be called from any thread.
+    """Loads, switches, unloads. Every method may be called from any thread.
 
     Args:
-      load: makes the servable of a version; called once for each version, unless it fails.
+      load: makes the servable of a version; called once for each version in memory.
+      prepare: makes a release ready to serve, by way of `use`; raises when it must not serve.
+      memory_policy: "availability" loads the new beside the old, so two versions are in memory for
+        a while; "resource" unloads what changes first, and batches wait for the load.
+      timing: pauses.
+      clock: seconds, monotonic.
     """
 
-    def __init__(self, load: Loader) -> None:
+    def __init__(
+        self,
+        load: Loader,
+        *,
+        prepare: Preparation = load_all,
+        memory_policy: MemoryPolicy = "availability",
+        timing: Timing | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._load = load
-        self._lock = threading.Lock()
-        self._servables: dict[ModelVersion, Future[Servable]] = {}
+        self._prepare = prepare
+        self._memory_policy = memory_policy
+        self._timing = timing or Timing()
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._entries: dict[ModelVersion, _Entry] = {}
+        self._evicted: set[ModelVersion] = set()
+        self._aspired: Release | None = None
+        self._given_up: Activation | None = None
+        self._active: Release | None = None
+        self._previous: Release | None = None
+        self._activations: list[Activation] = []
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._reloads = 0
 
-    def ensure(self, release: Release) -> None:
-        """Returns when every model of `release` is loaded.
+    # --- releases
+
+    def aspire(self, release: Release) -> None:
+        """Asks for `release` to become active; returns at once. Older generations are ignored."""
+        with self._changed:
+            if self._aspired and release.generation <= self._aspired.generation:
+                return
+            self._aspired = release
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="releases", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def active(self) -> Release | None:
+        """The release that serves now, None before the first is ready. Never waits."""
+        return self._active
+
+    def wait_active(self, release: Release) -> Release:
+        """The active release; as long as there is none, aspires to `release` and waits.
+
+        So the first batch of a process waits for the release it was told of, and for nothing older.
 
         Raises:
-          EnsembleError: one of them cannot be loaded; the next call tries again.
+          Exception: why the aspired release was given up; the next call tries again.
         """
-        for version in release.versions:
-            self._servable(version)
+        if (active := self._active) is not None:
+            return active
+        self.aspire(release)
+        with self._changed:
+            while self._active is None:
+                failure = self._given_up
+                if failure is not None and failure.error is not None:
+                    self._given_up = self._aspired = None
+                    raise failure.error
+                if self._closed:
+                    raise RuntimeError("the models of this process were closed")
+                self._changed.wait()
+            return self._active
 
-    def servable(self, release: Release, model: str) -> Servable:
-        """The servable of one model of a release, loaded now if it is not yet.
+    def ensure(self, release: Release) -> None:
+        """Prepares `release` on this thread and makes it active, if nothing as new is.
+
+        Raises:
+          Exception: why it cannot be prepared; the next call tries again.
+        """
+        if self._active is None or self._active.generation < release.generation:
+            activation = self._attempt(release, attempt=1, final=True)
+            if activation.error is not None:
+                raise activation.error
+
+    def drain_activations(self) -> list[Activation]:
+        """What was attempted since the last call, in order."""
+        with self._changed:
+            drained, self._activations = self._activations, []
+            return drained
+
+    # --- servables
+
+    @contextmanager
+    def use(self, release: Release, model: str) -> Iterator[Servable]:
+        """The servable of one model of a release, for the ``with`` block; loaded if it is missing.
 
         Raises:
           KeyError: the release has no such model.
           EnsembleError: it cannot be loaded; the next call tries again.
         """
-        return self._servable(release.version_of(model))
+        entry = self._acquire(release.version_of(model))
+        try:
+            yield entry.servable.result()
+        finally:
+            with self._changed:
+                entry.users -= 1
+                entry.last_use = self._clock()
+                self._changed.notify_all()
+
+    def loaded(self) -> list[ModelVersion]:
+        """The versions in memory, sorted."""
+        with self._changed:
+            return sorted(version for version, entry in self._entries.items() if entry.ready)
+
+    @property
+    def reloads(self) -> int:
+        """How often a version was loaded again after it had been evicted."""
+        return self._reloads
+
+    def evict(self) -> None:
+        """Unloads what the retention policy lets go; the thread does so by itself now and then."""
+        with self._changed:
+            now = self._clock()
+            loaded = [
+                retention.Loaded(version, entry.users, now - entry.last_use)
+                for version, entry in self._entries.items()
+                if entry.ready
+            ]
+            keep = (self._active, self._previous, self._aspired)
+            going = self._remove(retention.evictable(loaded, keep, self._timing.grace_secs))
+        _close(going)
 
     def close(self) -> None:
-        """Frees all servables. A later call loads what it needs again."""
-        with self._lock:
-            futures = list(self._servables.values())
-            self._servables.clear()
-        for future in futures:
-            if future.done() and future.exception() is None:
-                future.result().close()
+        """Ends the thread and frees all servables. A later `use` loads what it needs again."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+        with self._changed:
+            going = self._remove([v for v, entry in self._entries.items() if entry.ready])
+        _close(going)
 
-    def _servable(self, version: ModelVersion) -> Servable:
-        with self._lock:
-            future = self._servables.get(version)
-            mine = future is None
-            if future is None:
-                future = self._servables[version] = Future()
-        if mine:
+    def _acquire(self, version: ModelVersion) -> _Entry:
+        with self._changed:
+            entry = self._entries.get(version)
+            missing = entry is None
+            if entry is None:
+                entry = self._entries[version] = _Entry()
+                self._reloads += version in self._evicted
+            entry.users += 1
+        if missing:
+            started = self._clock()
             try:
-                future.set_result(self._load(version))
+                servable = self._load(version)
             except BaseException as error:
-                with self._lock:
-                    self._servables.pop(version, None)
-                future.set_exception(error)
-        return future.result()
+                with self._changed:
+                    self._entries.pop(version, None)
+                entry.servable.set_exception(error)
+            else:
+                entry.load_secs = self._clock() - started
+                entry.servable.set_result(servable)
+        return entry
+
+    def _remove(self, versions: list[ModelVersion]) -> list[Servable]:
+        self._evicted.update(versions)
+        return [self._entries.pop(version).servable.result() for version in versions]
+
+    # --- the thread that prepares
+
+    def _run(self) -> None:
+        while (release := self._next()) is not None:
+            pauses = self._timing.retry_secs
+            for attempt in range(1, len(pauses) + 2):
+                final = attempt > len(pauses)
+                if self._attempt(release, attempt, final).error is None or final:
+                    break
+                if self._superseded(release, within_secs=pauses[attempt - 1]):
+                    break
+
+    def _next(self) -> Release | None:
+        """Waits for a release to prepare, evicting now and then; None when closed."""
+        while True:
+            with self._changed:
+                if self._closed:
+                    return None
+                aspired, given_up = self._aspired, self._given_up
+                newer = self._active is None or (
+                    aspired is not None and aspired.generation > self._active.generation
+                )
+                if aspired and newer and (given_up is None or given_up.release != aspired):
+                    return aspired
+                self._changed.wait(timeout=max(self._timing.grace_secs, 0.01))
+            self.evict()
+
+    def _superseded(self, release: Release, within_secs: float) -> bool:
+        """Waits; whether meanwhile something newer was aspired to, or the manager closed."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: self._closed or self._aspired != release, timeout=within_secs
+            )
+
+    def _attempt(self, release: Release, attempt: int, final: bool) -> Activation:
+        started = self._clock()
+        before = set(self.loaded())
+        stood_aside = self._make_room(release) if self._memory_policy == "resource" else None
+        error: Exception | None = None
+        try:
+            self._prepare(release, self)
+        except Exception as raised:
+            error = raised
+        with self._changed:
+            activation = Activation(
+                release,
+                error,
+                attempt,
+                final=final or error is None,
+                prepare_secs=self._clock() - started,
+                load_secs={
+                    version.model: self._entries[version].load_secs
+                    for version in release.versions
+                    if version in self._entries and version not in before
+                },
+            )
+            self._activations.append(activation)
+            if error is None:
+                self._previous, self._active = stood_aside or self._active, release
+            else:
+                self._active = stood_aside or self._active
+                self._given_up = activation if final else None
+            self._changed.notify_all()
+        return activation
+
+    def _make_room(self, release: Release) -> Release | None:
+        """Takes the active release out of service and unloads what `release` replaces of it."""
+        with self._changed:
+            active, self._active, self._previous = self._active, None, None
+            if active is None:
+                return None
+            changing = set(active.versions) - set(release.versions)
+            self._changed.wait_for(
+                lambda: not any(self._entries[v].users for v in changing if v in self._entries)
+            )
+            going = self._remove([v for v in changing if v in self._entries])
+        _close(going)
+        return active
+
+
+def _close(servables: list[Servable]) -> None:
+    for servable in servables:
+        servable.close()
 
 
 _managers: dict[str, ReleaseManager] = {}
@@ -85,17 +354,17 @@ class ManagerHandle:
 
     Attributes:
       job_key: names the job; a process normally sees only one.
-      loader: for the manager, where this process has none for the job yet.
+      make: makes the manager, where this process has none for the job yet.
     """
 
     job_key: str
-    loader: Loader
+    make: Callable[[], ReleaseManager]
 
     def get(self) -> ReleaseManager:
         """The manager of this process: the same object for every thread and step of the job."""
         with _managers_lock:
             if self.job_key not in _managers:
-                _managers[self.job_key] = ReleaseManager(self.loader)
+                _managers[self.job_key] = self.make()
             return _managers[self.job_key]
 
     def close(self) -> None:

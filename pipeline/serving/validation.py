@@ -87,15 +87,13 @@ def rehearse(
         where = f"model '{model.name}'"
         progress(f"loading {where} ({model.framework}), {position} of {len(graph.models)}")
         try:
-            servable = manager.servable(release, model.name)
+            with manager.use(release, model.name) as servable:
+                rehearsal.servables[model.name] = servable
+                problems += _misfits(model, servable, graph, rehearsal) or _run_model(
+                    model, servable, rehearsal
+                )
         except EnsembleError as error:
             problems.append(f"{where}: {error}")
-            continue
-        rehearsal.servables[model.name] = servable
-        misfits = _misfits(model, servable, graph, rehearsal)
-        problems += misfits
-        if not misfits:
-            problems += _run_model(model, servable, rehearsal)
     for step in graph.combine:
         if all(column in rehearsal.columns for column in step.columns_read()):
             try:

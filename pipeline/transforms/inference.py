@@ -56,7 +56,8 @@ class EnsembleModelHandler(ModelHandler[Batch, Batch, ReleaseManager]):  # type:
         if not len(batch):
             return [batch]
         assert batch.release is not None, "AssignRelease runs before inference"
-        return [self._step.run(batch, model.servable(batch.release, self._name))]
+        with model.use(batch.release, self._name) as servable:
+            return [self._step.run(batch, servable)]
 
     def get_num_bytes(self, batch: Batch) -> int:
         """Bytes of the batch's columns (Beam's default would pickle it to find out)."""

@@ -1,4 +1,4 @@
-"""The models of a process: each version loaded once, whoever asks and however often."""
+"""The models of a process: loaded once, switched without a pause, unloaded when unneeded."""
 
 import pickle
 import threading
@@ -8,37 +8,124 @@ import pytest
 
 from pipeline.core.release import ModelVersion, Release
 from pipeline.errors import LoadError
-from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
-from pipeline.testing import FakeLoader, FakeServable
+from pipeline.serving.release_manager import ManagerHandle, ReleaseManager, Timing
+from pipeline.testing import FakeClock, FakeLoader, FakeServable
 
-A1, A2, B1 = (
-    ModelVersion(*v) for v in (("a", "a/1", "a1"), ("a", "a/2", "a2"), ("b", "b/1", "b1"))
+A1, A2, A3, B1 = (
+    ModelVersion(model, f"{model}/{n}", f"{model}{n}") for model, n in ("a1", "a2", "a3", "b1")
 )
+ONE, TWO, THREE = Release(1, (A1, B1)), Release(2, (A2, B1)), Release(3, (A3, B1))
+IMPATIENT = Timing(retry_secs=(0.0, 0.0), grace_secs=0.0)
 
 
 def make(version):
     return FakeServable(lambda inputs: {"y": np.zeros(1)})
 
 
-def test_changing_one_model_of_a_release_loads_only_that_one():
-    loader = FakeLoader(make)
-    manager = ReleaseManager(loader)
-    manager.ensure(Release(1, (A1, B1)))
-    manager.ensure(Release(2, (A2, B1)))
-    manager.ensure(Release(1, (A1, B1)))
+@pytest.fixture
+def loader():
+    return FakeLoader(make)
+
+
+@pytest.fixture
+def manager(loader):
+    made = ReleaseManager(loader, timing=IMPATIENT)
+    yield made
+    loader.gate.set()
+    made.close()
+
+
+def until(manager, generation):
+    """Waits on the manager's own condition until that generation is active."""
+    with manager._changed:
+        done = manager._changed.wait_for(
+            lambda: manager.active() and manager.active().generation == generation, timeout=10
+        )
+    assert done, f"active is {manager.active()}"
+
+
+def settled(manager, attempts):
+    """Waits until so many attempts were made, and returns them."""
+    seen = []
+    with manager._changed:
+        assert manager._changed.wait_for(
+            lambda: seen.extend(manager.drain_activations()) or len(seen) >= attempts, timeout=10
+        )
+    return seen
+
+
+def test_changing_one_model_of_a_release_loads_only_that_one(manager, loader):
+    for release in (ONE, TWO):
+        manager.ensure(release)
     assert loader.loads == [A1, B1, A2]
+    assert manager.active() == TWO
 
 
-def test_threads_that_ask_at_once_share_one_load():
-    loader = FakeLoader(make)
+def test_batches_are_served_by_the_old_release_while_the_new_one_loads(manager, loader):
+    manager.ensure(ONE)
     loader.gate.clear()
-    manager = ReleaseManager(loader)
-    release = Release(1, (A1,))
+    manager.aspire(TWO)
+    assert manager.active() == ONE
+    with manager.use(ONE, "a") as servable:
+        assert servable.predict({"x": np.zeros(1)})
+    loader.gate.set()
+    until(manager, 2)
+
+
+def test_failed_load_keeps_previous_release_and_its_label(manager, loader):
+    manager.ensure(ONE)
+    manager.drain_activations()
+    loader.fail.add("a2")
+    manager.aspire(TWO)
+    attempts = settled(manager, 3)
+    assert [(a.attempt, a.final) for a in attempts] == [(1, False), (2, False), (3, True)]
+    assert all("told to fail on a/2" in str(a.error) for a in attempts)
+    assert manager.active() == ONE
+
+
+def test_newer_release_ends_the_retries_of_an_older_one(loader):
+    manager = ReleaseManager(loader, timing=Timing(retry_secs=(3600.0,)))
+    manager.ensure(ONE)
+    manager.drain_activations()
+    loader.fail.add("a2")
+    manager.aspire(TWO)
+    settled(manager, 1)
+    manager.aspire(THREE)
+    until(manager, 3)
+    manager.close()
+
+
+def test_older_generation_is_ignored(manager, loader):
+    manager.ensure(THREE)
+    manager.aspire(TWO)
+    manager.ensure(TWO)
+    assert manager.active() == THREE
+    assert A2 not in loader.loads
+
+
+def test_first_batch_waits_for_the_release_it_was_told_of(manager, loader):
+    assert manager.wait_active(TWO) == TWO
+    assert loader.loads == [A2, B1]
+    assert manager.wait_active(THREE) == TWO, "later batches never wait"
+
+
+def test_first_batch_gets_the_reason_when_its_release_cannot_be_loaded(manager, loader):
+    loader.fail.add("a1")
+    with pytest.raises(LoadError, match="told to fail on a/1"):
+        manager.wait_active(ONE)
+    loader.fail.clear()
+    assert manager.wait_active(ONE) == ONE, "the retried bundle tries again"
+
+
+def test_threads_that_ask_at_once_share_one_load(manager, loader):
+    loader.gate.clear()
     got = []
-    threads = [
-        threading.Thread(target=lambda: got.append(manager.servable(release, "a")))
-        for _ in range(8)
-    ]
+
+    def ask():
+        with manager.use(ONE, "a") as servable:
+            got.append(servable)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
         thread.start()
     loader.gate.set()
@@ -48,30 +135,106 @@ def test_threads_that_ask_at_once_share_one_load():
     assert len(set(map(id, got))) == 1
 
 
-def test_failed_load_is_reported_to_every_waiter_and_tried_again_later():
-    loader = FakeLoader(make)
-    loader.fail.add("a1")
-    manager = ReleaseManager(loader)
-    with pytest.raises(LoadError, match="told to fail on a/1"):
-        manager.ensure(Release(1, (A1,)))
-    loader.fail.clear()
-    manager.ensure(Release(1, (A1,)))
-    assert loader.loads == [A1, A1]
+def test_active_and_previous_stay_and_older_versions_are_evicted(manager, loader):
+    for release in (ONE, TWO, THREE):
+        manager.ensure(release)
+    manager.evict()
+    assert manager.loaded() == [A2, A3, B1]
 
 
-def test_close_closes_the_servables():
-    manager = ReleaseManager(FakeLoader(make))
-    servable = manager.servable(Release(1, (A1,)), "a")
-    manager.close()
+def test_version_in_use_is_not_evicted_and_closed_once_it_is_free(manager, loader):
+    with manager.use(ONE, "a") as servable:
+        for release in (TWO, THREE):
+            manager.ensure(release)
+        manager.evict()
+        assert not servable.closed
+    manager.evict()
     assert servable.closed
 
 
-def load_nothing(version):
-    raise LoadError("nothing here")
+def test_unneeded_version_stays_for_the_grace_period(loader):
+    clock = FakeClock()
+    manager = ReleaseManager(loader, timing=Timing(grace_secs=10.0), clock=clock)
+    for release in (ONE, TWO, THREE):
+        manager.ensure(release)
+    manager.evict()
+    assert A1 in manager.loaded()
+    clock.advance(10.0)
+    manager.evict()
+    assert A1 not in manager.loaded()
+    manager.close()
+
+
+def test_batch_that_names_an_evicted_version_reloads_it_and_that_is_counted(manager, loader):
+    for release in (ONE, TWO, THREE):
+        manager.ensure(release)
+    manager.evict()
+    with manager.use(ONE, "a"):
+        pass
+    assert manager.reloads == 1
+    assert loader.loads.count(A1) == 2
+
+
+def test_resource_policy_never_holds_two_versions_of_a_model(loader):
+    peak = []
+    manager = ReleaseManager(
+        lambda version: peak.append([*manager.loaded(), version]) or loader(version),
+        memory_policy="resource",
+        timing=IMPATIENT,
+    )
+    manager.ensure(ONE)
+    manager.aspire(TWO)
+    until(manager, 2)
+    assert all(len({v.model for v in held}) == len(held) for held in peak)
+    manager.close()
+
+
+def test_resource_policy_returns_to_the_old_release_when_the_new_one_fails(loader):
+    manager = ReleaseManager(loader, memory_policy="resource", timing=IMPATIENT)
+    manager.ensure(ONE)
+    manager.drain_activations()
+    loader.fail.add("a2")
+    manager.aspire(TWO)
+    settled(manager, 3)
+    assert manager.wait_active(TWO) == ONE
+    with manager.use(ONE, "a"):
+        pass
+    manager.close()
+
+
+def test_release_that_does_not_pass_its_preparation_is_not_activated(loader):
+    def prepare(release, manager):
+        raise LoadError("outputs are not finite")
+
+    manager = ReleaseManager(loader, prepare=prepare)
+    with pytest.raises(LoadError, match="not finite"):
+        manager.ensure(ONE)
+    assert manager.active() is None
+
+
+def test_activation_tells_what_was_loaded_and_how_long_it_took():
+    clock = FakeClock()
+
+    def load(version):
+        clock.advance(2.5)
+        return make(version)
+
+    manager = ReleaseManager(load, clock=clock)
+    manager.ensure(ONE)
+    manager.ensure(TWO)
+    first, second = manager.drain_activations()
+    assert (first.load_secs, first.prepare_secs) == ({"a": 2.5, "b": 2.5}, 5.0)
+    assert (second.load_secs, second.error, second.final) == ({"a": 2.5}, None, True)
+    assert manager.drain_activations() == []
+    manager.close()
+
+
+def make_manager():
+    return ReleaseManager(FakeLoader(make))
 
 
 def test_handle_finds_the_same_manager_after_pickling_and_none_after_close():
-    handle = ManagerHandle("job", load_nothing)
+    handle = ManagerHandle("job", make_manager)
     manager = handle.get()
     assert pickle.loads(pickle.dumps(handle)).get() is manager
     handle.close()

@@ -1,0 +1,40 @@
+"""How a process of a job makes its ReleaseManager: everything it needs, in one value to pickle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.core.graph import Graph
+from pipeline.core.release import Release
+from pipeline.serving.loader import FrameworkLoader
+from pipeline.serving.release_manager import MemoryPolicy, ReleaseManager, Timing
+from pipeline.serving.validation import rehearse
+
+
+@dataclass(frozen=True)
+class ManagerFactory:
+    """Makes managers that rehearse a release through the whole graph before it serves.
+
+    Attributes:
+      graph: the ensemble.
+      loader: loads the versions of its models.
+      memory_policy: see ReleaseManager.
+      timing: see ReleaseManager.
+    """
+
+    graph: Graph
+    loader: FrameworkLoader
+    memory_policy: MemoryPolicy = "availability"
+    timing: Timing | None = None
+
+    def __call__(self) -> ReleaseManager:
+        """A new manager."""
+        return ReleaseManager(
+            self.loader,
+            prepare=self._rehearse,
+            memory_policy=self.memory_policy,
+            timing=self.timing,
+        )
+
+    def _rehearse(self, release: Release, manager: ReleaseManager) -> None:
+        rehearse(self.graph, release, manager)
