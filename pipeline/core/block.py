@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a message brought along besides its payload.
+
+    Attributes:
+      event_time_us: its publish time, UTC microseconds since 1970.
+      attributes: as published.
+      ordering_key: as published; empty for none.
+    """
+
+    event_time_us: int
+    attributes: Mapping[str, str]
+    ordering_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -11,10 +27,12 @@ class Block:
 
     Attributes:
       payloads: one for each record, without line end.
-      source: where they come from: a file's path.
+      source: where they come from: a file's path, a subscription.
       error: why the rest of the source cannot be read, naming it and the place; else None.
+      origins: one for each payload, where the source has them.
     """
 
     payloads: tuple[bytes, ...]
     source: str
     error: str | None = None
+    origins: tuple[Origin, ...] | None = None
