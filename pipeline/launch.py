@@ -147,8 +147,11 @@ def _path_problems(settings: Settings) -> list[str]:
     check("input_file_pattern", lambda: paths.match_input(settings.input_file_pattern))
     for parameter in ("output_path", "dead_letter_path"):
         prefix: str = getattr(settings, parameter)
+        before = len(problems)
         check(parameter, partial(paths.check_writable, prefix))
         check(parameter, partial(_check_earlier, prefix, settings.overwrite))
+        if len(problems) > before and settings.dead_letter_path.startswith(prefix):
+            break  # the default prefix for dead letters would only repeat it
     return problems
 
 

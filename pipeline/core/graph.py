@@ -8,6 +8,7 @@ Nothing is loaded here: what the models themselves say of their tensors is check
 from __future__ import annotations
 
 import difflib
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -100,13 +101,16 @@ def describe_graph(graph: Graph) -> str:
     for step in graph.combine:
         reads, writes = ", ".join(step.columns_read()), ", ".join(step.columns_written())
         rows.append((step.op, reads, writes))
-    rows.append(("output", ", ".join(graph.output), ""))
     left = max(len(name) for name, _, _ in rows)
     middle = max(len(reads) for _, reads, _ in rows)
-    return "\n".join(
-        f"  {name:<{left}}  {reads:<{middle}}{'  -> ' if writes else ''}{writes}".rstrip()
-        for name, reads, writes in rows
+    lines = [f"  {name:<{left}}  {reads:<{middle}}  -> {writes}" for name, reads, writes in rows]
+    lines += textwrap.wrap(
+        ", ".join(graph.output),
+        width=100,
+        initial_indent=f"  {'output':<{left}}  ",
+        subsequent_indent=" " * (left + 4),
     )
+    return "\n".join(lines)
 
 
 def _bindings(model: ModelSpec) -> Iterable[tuple[str, str]]:
