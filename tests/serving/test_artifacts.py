@@ -1,6 +1,7 @@
 import multiprocessing
 import shutil
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+import threading
+from contextlib import suppress
 
 import pytest
 
@@ -19,7 +20,6 @@ class FolderStore:
         self.log = folder.parent / "downloads"
 
     def list_files(self, uri):
-        assert uri == URI
         return local_files(self.folder)
 
     def download(self, uri, relative, destination):
@@ -152,6 +152,12 @@ def test_object_name_cannot_leave_the_cache(cache, store, tmp_path, monkeypatch,
     assert store.downloads == []
 
 
+def test_uri_cannot_lead_out_of_the_cache(cache, tmp_path):
+    path = cache.fetch("far://models/..").path
+    assert path.resolve() == path
+    assert len(path.relative_to(tmp_path / "cache").parts) == 3
+
+
 def test_nothing_there_and_empty_folder_are_told_apart(cache, tmp_path):
     (tmp_path / "empty" / "sub").mkdir(parents=True)
     with pytest.raises(ArtifactNotFoundError, match="none does not exist"):
@@ -166,25 +172,43 @@ def test_unusable_cache_folder_is_named(store, tmp_path):
         ArtifactCache(tmp_path / "file", store).fetch(URI)
 
 
-def test_threads_share_one_download(cache, source, store):
-    wanted = version(digest_of(source))
-    with ThreadPoolExecutor(8) as pool:
-        paths = set(pool.map(cache.fetch_version, [wanted] * 32))
-    assert len(paths) == 1
-    assert len(store.downloads) == 2
+class Race(FolderStore):
+    """Holds every download until another one has begun as well, or for a while."""
+
+    def __init__(self, folder, start, meeting):
+        super().__init__(folder)
+        self.start = start
+        self.meeting = meeting
+
+    def download(self, uri, relative, destination):
+        with suppress(threading.BrokenBarrierError):
+            self.meeting.wait(timeout=0.3)
+        super().download(uri, relative, destination)
 
 
-def fetch_digest(root, store, wanted):
-    return digest_of(ArtifactCache(root, store).fetch_version(wanted))
+def fetch_at_once(root, store, wanted):
+    store.start.wait(timeout=60)
+    assert digest_of(ArtifactCache(root, store).fetch_version(wanted)) == wanted.digest
 
 
-def test_processes_share_one_download(source, store, tmp_path):
-    wanted = version(digest_of(source))
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+def test_concurrent_fetches_share_one_download(kind, source, tmp_path):
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(2, mp_context=spawn) as pool:
-        jobs = [pool.submit(fetch_digest, tmp_path / "cache", store, wanted) for _ in range(8)]
-        assert {job.result() for job in jobs} == {wanted.digest}
-    assert len(store.downloads) == 2
+    barrier, worker = (
+        (threading.Barrier, threading.Thread)
+        if kind == "threads"
+        else (spawn.Barrier, spawn.Process)
+    )
+    store = Race(source, start=barrier(2), meeting=barrier(2))
+    arguments = (tmp_path / "cache", store, version(digest_of(source)))
+    workers = [worker(target=fetch_at_once, args=arguments) for _ in range(2)]
+    for each in workers:
+        each.start()
+    for each in workers:
+        each.join()
+    assert sorted(store.downloads) == ["sub/.hidden", "weights.bin"]
+    if kind == "processes":
+        assert [each.exitcode for each in workers] == [0, 0]
 
 
 def test_leftover_of_a_killed_download_is_removed(cache, tmp_path):

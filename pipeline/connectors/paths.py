@@ -1,0 +1,137 @@
+"""What is done with paths at launch: checks of inputs and outputs, small reads, clearing up."""
+
+from __future__ import annotations
+
+import glob
+import re
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from apache_beam.io.filesystem import CompressionTypes, FileMetadata
+from apache_beam.io.filesystems import FileSystems
+
+from pipeline.connectors.storage_errors import READER_ROLE, WRITER_ROLE, explain, status_of
+from pipeline.errors import PathError
+
+_WILDCARD = re.compile(r"[*?\[]")
+
+
+def match_input(pattern: str) -> list[Any]:
+    """The files that match, as Beam's FileMetadata (`path`, `size_in_bytes`), sorted by path.
+
+    Raises:
+      PathError: nothing matches, or the storage refuses; it says which of the two.
+    """
+    found = [] if pattern.endswith("/") else _match(pattern)
+    if found:
+        return found
+    inside = f"{pattern.rstrip('/')}/*"
+    if not _WILDCARD.search(pattern) and _match(inside):
+        raise PathError(f"input '{pattern}' is a folder; '{inside}' matches the files in it")
+    raise PathError(f"input '{pattern}' matches no file")
+
+
+def check_writable(prefix: str) -> None:
+    """Makes sure that files can be written and removed beside `prefix`, by doing it.
+
+    Creates the folder of a local prefix.
+
+    Raises:
+      PathError: they cannot, or `prefix` is not the beginning of a file name.
+    """
+    if prefix.endswith("/"):
+        raise PathError(
+            f"output '{prefix}' is a folder, expected the beginning of file names, such as "
+            f"'{prefix}part'"
+        )
+    if _WILDCARD.search(prefix):
+        raise PathError(f"output '{prefix}' must not contain any of the characters * ? [")
+    probe = f"{prefix}.probe-{uuid.uuid4().hex}"
+    try:
+        with FileSystems.create(probe) as file:
+            file.write(b"probe")
+            # In here: a GCS writer whose upload failed must leave by __exit__, which gives it up.
+            # Otherwise it uploads once more when it is garbage-collected, for minutes at worst.
+            file.close()
+        FileSystems.delete([probe])
+    except (NotADirectoryError, FileExistsError) as error:
+        file_on_the_way = next(folder for folder in Path(prefix).parents if folder.is_file())
+        raise PathError(
+            f"output '{prefix}' cannot be written: '{file_on_the_way}' is a file, expected a folder"
+        ) from error
+    except Exception as error:
+        reason = explain(prefix, error, WRITER_ROLE)
+        raise PathError(f"output '{prefix}' cannot be written: {reason}") from error
+
+
+def read_text(location: str) -> str:
+    """The text of a small file.
+
+    Raises:
+      PathError: it does not exist, cannot be read or is not UTF-8.
+    """
+    try:
+        with FileSystems.open(location, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            return str(file.read(), "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise PathError(f"'{location}' is not UTF-8 text: {error}") from error
+    except Exception as error:
+        if status_of(error) == 404:
+            _match(f"{location}/*")  # complains if it is the bucket that is missing
+            raise PathError(f"'{location}' does not exist") from error
+        raise PathError(
+            f"'{location}' cannot be read: {explain(location, error, READER_ROLE)}"
+        ) from error
+
+
+def shard_path(prefix: str, shard: int, shards: int, suffix: str) -> str:
+    """``prefix-00000-of-00003.jsonl`` for shard 0 of 3."""
+    return f"{prefix}-{shard:05d}-of-{shards:05d}{suffix}"
+
+
+def existing_outputs(prefix: str, suffix: str) -> list[str]:
+    """The finished files that earlier runs left under the same prefix and suffix, sorted.
+
+    Raises:
+      PathError: the storage refuses to list them.
+    """
+    shard = re.compile(re.escape(prefix) + r"-\d{5,}-of-\d{5,}" + re.escape(suffix))
+    return [file.path for file in _match(f"{prefix}-*") if shard.fullmatch(file.path)]
+
+
+def delete(files: Sequence[str]) -> None:
+    """Deletes files.
+
+    Raises:
+      PathError: one of them cannot be deleted.
+    """
+    try:
+        FileSystems.delete(list(files))
+    except Exception as error:
+        reason = explain(files[0], error, WRITER_ROLE)
+        raise PathError(f"'{files[0]}' and others cannot be deleted: {reason}") from error
+
+
+def _match(pattern: str) -> list[Any]:
+    try:
+        if "://" not in pattern and "**" not in pattern:
+            return _match_local(pattern)
+        files = FileSystems.match([pattern])[0].metadata_list
+    except Exception as error:
+        raise PathError(f"'{pattern}': {explain(pattern, error, READER_ROLE)}") from error
+    # Object stores keep empty "folder/" objects, as their consoles create them.
+    return sorted((file for file in files if not file.path.endswith("/")), key=lambda f: f.path)
+
+
+def _match_local(pattern: str) -> list[Any]:
+    # Beam would walk the whole tree below the folder, and finds nothing where no folder is named.
+    named = [pattern]
+    if not Path(pattern).exists():
+        named = glob.glob(pattern, include_hidden=True)  # noqa: PTH207  # may be absolute
+    return [
+        FileMetadata(path, Path(path).stat().st_size)
+        for path in sorted(named)
+        if Path(path).is_file()
+    ]

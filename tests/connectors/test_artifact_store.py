@@ -1,0 +1,100 @@
+import gzip
+import pickle
+
+import pytest
+
+from pipeline.connectors.artifact_store import BeamArtifactStore
+from pipeline.errors import ArtifactError, ArtifactNotFoundError
+from pipeline.serving.artifacts import ArtifactCache, digest_of
+
+STORE = pickle.loads(pickle.dumps(BeamArtifactStore()))
+FILES = {
+    "saved_model.pb": b"graph",
+    "variables/variables.index": b"",
+    "assets/vocab.txt.gz": b"\x1f\x8b",
+}
+
+
+@pytest.fixture(params=["local", "gcs"])
+def folder(request, tmp_path):
+    """Where the files of a test are: a URI."""
+    return str(tmp_path) if request.param == "local" else request.getfixturevalue("bucket")
+
+
+@pytest.fixture
+def put(folder, gcs, tmp_path):
+    """Stores a file below `folder`."""
+
+    def put(relative, content):
+        if folder.startswith("gs://"):
+            gcs.upload(f"{folder}/{relative}", content)
+        else:
+            path = tmp_path / relative
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+    return put
+
+
+def test_folder_lists_all_files_below_it_and_no_neighbour(folder, put):
+    for relative, content in FILES.items():
+        put(f"models/1/{relative}", content)
+    put("models/10/other.pb", b"another version")
+    for uri in (f"{folder}/models/1", f"{folder}/models/1/"):
+        assert sorted(STORE.list_files(uri)) == sorted((k, len(v)) for k, v in FILES.items())
+    assert STORE.exists(f"{folder}/models/1")
+
+
+def test_single_file_lists_itself_and_downloads_byte_for_byte(folder, put, tmp_path):
+    put("m.onnx.gz", gzip.compress(b"weights"))
+    uri = f"{folder}/m.onnx.gz"
+    assert STORE.list_files(uri) == [("", len(gzip.compress(b"weights")))]
+    STORE.download(uri, "", tmp_path / "copy")
+    assert gzip.decompress((tmp_path / "copy").read_bytes()) == b"weights"
+
+
+def test_folder_placeholder_objects_are_no_files(gcs, bucket):
+    gcs.upload(f"{bucket}/models/1/", b"")
+    assert not STORE.exists(f"{bucket}/models/1")
+    gcs.upload(f"{bucket}/models/1/m.onnx", b"x")
+    assert STORE.list_files(f"{bucket}/models/1") == [("m.onnx", 1)]
+
+
+def test_missing_artifact_and_missing_bucket_are_told_apart(folder, bucket):
+    assert not STORE.exists(f"{folder}/nothing")
+    with pytest.raises(ArtifactNotFoundError, match=f"{folder}/nothing does not exist"):
+        STORE.list_files(f"{folder}/nothing")
+    with pytest.raises(ArtifactNotFoundError, match=r"gs://no-such/m.*bucket 'no-such' does not"):
+        STORE.list_files("gs://no-such/m")
+
+
+def test_missing_permission_names_the_role(forbidden_gcs, tmp_path):
+    for call in (
+        lambda: STORE.list_files("gs://secret/m"),
+        lambda: STORE.exists("gs://secret/m"),
+        lambda: STORE.download("gs://secret/m", "", tmp_path / "copy"),
+    ):
+        with pytest.raises(ArtifactError, match=r"gs://secret/m .*'secret'.*storage\.objectViewer"):
+            call()
+
+
+def test_file_that_vanished_after_the_listing_is_named(bucket, tmp_path):
+    with pytest.raises(ArtifactNotFoundError, match=f"{bucket}/m/a.bin is gone"):
+        STORE.download(f"{bucket}/m", "a.bin", tmp_path / "copy")
+
+
+@pytest.mark.parametrize("uri", ["nowhere://a/b", "gs://", "gs://bucket/models/*"])
+def test_unusable_uri_is_an_artifact_error(gcs, uri):
+    with pytest.raises(ArtifactError, match=f"^{uri.replace('*', '.')} "):
+        STORE.list_files(uri)
+
+
+def test_downloaded_copy_has_the_digest_of_the_original(gcs, bucket, tmp_path):
+    for relative, content in FILES.items():
+        gcs.upload(f"{bucket}/models/1/{relative}", content)
+        path = tmp_path / "original" / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    fetched = ArtifactCache(tmp_path / "cache", STORE).fetch(f"{bucket}/models/1")
+    assert fetched.path.name == "1"
+    assert fetched.digest == digest_of(fetched.path) == digest_of(tmp_path / "original")
