@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -17,6 +17,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.errors import ParameterError
 from pipeline.parameters import BY_NAME, PARAMETERS, Parameter
+from pipeline.serving.release_manager import MemoryPolicy
 
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
@@ -25,18 +26,49 @@ _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 class Settings:
     """The values of the template's parameters; see `parameters.py` for what each means.
 
-    `input_file_pattern` and `output_path` may be empty in a dry run only.
+    A text that was not given is empty.
+
+    Attributes:
+      streaming: whether the job is a streaming one: because of its input, or Beam's --streaming.
     """
 
     ensemble_spec: str
     input_file_pattern: str
+    input_subscription: str
+    input_topic: str
     output_path: str
+    output_topic: str
     dead_letter_path: str
+    dead_letter_topic: str
     overwrite: bool
+    output_file_secs: int
     device: str
     max_batch_size: int
+    max_batch_latency_ms: int
     max_model_faults: int
+    refresh_mode: str
+    watch_interval_secs: int
+    release_pattern: str
+    refresh_subscription: str
+    allowed_model_uris: str
+    memory_policy: MemoryPolicy
+    release_dir: str
+    release_events_path: str
+    release_events_topic: str
+    stop_after_secs: int
+    stop_after_records: int
     dry_run: bool
+    streaming: bool
+
+    @property
+    def watches(self) -> bool:
+        """Whether models are refreshed by looking at patterns."""
+        return self.refresh_mode in ("watch", "both")
+
+    @property
+    def listens(self) -> bool:
+        """Whether models are refreshed by messages."""
+        return self.refresh_mode in ("event", "both")
 
 
 @dataclass(frozen=True)
@@ -71,15 +103,19 @@ def parse(argv: Sequence[str]) -> Parsed:
         except ValueError as error:
             problems.append(f"--{parameter.name}: {error}")
     beam_args, warnings, meant = _check_rest(rest, problems)
+    # A misspelt parameter is not reported as missing as well.
+    given = {name for name in BY_NAME if values.get(name)} | meant
+    streaming = "--streaming" in beam_args or bool(given & {"input_subscription", "input_topic"})
     for parameter in PARAMETERS:
-        needed = parameter.in_dry_run or (parameter.required and values.get("dry_run") is not True)
-        if needed and not values.get(parameter.name) and parameter.name not in meant:
+        if parameter.required and parameter.name not in given:
             problems.append(f"--{parameter.name} is missing: {_first_sentence(parameter.help)}")
+    problems += _check_together(given, str(values.get("refresh_mode")), streaming)
     if problems:
         raise ParameterError(problems)
-    if not values["dead_letter_path"] and values["output_path"]:
+    if not given & {"dead_letter_path", "dead_letter_topic"} and "output_path" in given:
         values["dead_letter_path"] = f"{values['output_path']}-dead-letters"
-    return Parsed(Settings(**values), tuple(beam_args), tuple(warnings))  # type: ignore[arg-type]
+    settings = Settings(**values, streaming=streaming)  # type: ignore[arg-type]
+    return Parsed(settings, tuple(beam_args), tuple(warnings))
 
 
 def _split(argv: Sequence[str]) -> tuple[dict[str, str], list[str]]:
@@ -121,6 +157,37 @@ def _convert(parameter: Parameter, text: str) -> str | int | bool:
     if parameter.kind == "choice" and text not in parameter.choices:
         raise ValueError(f"found '{text}', expected one of {', '.join(parameter.choices)}")
     return text
+
+
+def _check_together(given: set[str], refresh_mode: str, streaming: bool) -> Iterator[str]:
+    """What is wrong with parameters that are right by themselves."""
+    inputs = [n for n in ("input_file_pattern", "input_subscription", "input_topic") if n in given]
+    if len(inputs) > 1:
+        yield f"--{' and --'.join(inputs)} exclude each other: give one"
+    if "dry_run" not in given:
+        if not inputs:
+            yield (
+                "no input: give one of --input_file_pattern, --input_subscription and --input_topic"
+            )
+        if not given & {"output_path", "output_topic"}:
+            yield "no output: give --output_path, --output_topic, or both"
+        elif not given & {"output_path", "dead_letter_path", "dead_letter_topic"}:
+            yield "no place for dead letters: give --dead_letter_path or --dead_letter_topic"
+    if not streaming:
+        for name in ("output_topic", "dead_letter_topic", "release_events_topic"):
+            if name in given:
+                yield f"--{name} needs a streaming job (--streaming=true, or a Pub/Sub input)"
+        if refresh_mode in ("watch", "event", "both"):
+            yield (
+                f"--refresh_mode={refresh_mode} needs a streaming job (--streaming=true, or a "
+                "Pub/Sub input); a batch job serves one release from begin to end"
+            )
+    if refresh_mode in ("event", "both") and "refresh_subscription" not in given:
+        yield f"--refresh_mode={refresh_mode} needs --refresh_subscription"
+    if refresh_mode in ("off", "watch") and "refresh_subscription" in given:
+        yield "--refresh_subscription needs --refresh_mode=event or both"
+    if refresh_mode in ("off", "event") and "release_pattern" in given:
+        yield "--release_pattern needs --refresh_mode=watch or both"
 
 
 def _check_rest(rest: Sequence[str], problems: list[str]) -> tuple[list[str], list[str], set[str]]:

@@ -50,8 +50,41 @@ def test_all_problems_are_reported_at_once_and_by_name():
         "--max_batch_size: found '0', expected an integer of at least 1",
         "found 'stray', expected --parameter=value",
     )
-    missing = ("ensemble_spec", "input_file_pattern", "output_path")
-    assert [line.split(": ")[0] for line in found[4:]] == [f"--{n} is missing" for n in missing]
+    assert [line.split(": ")[0] for line in found[4:]] == [
+        "--ensemble_spec is missing",
+        "no input",
+        "no output",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--input_topic=t"], "--input_file_pattern and --input_topic exclude each other"),
+        (["--output_topic=t"], "--output_topic needs a streaming job"),
+        (["--refresh_mode=watch"], "--refresh_mode=watch needs a streaming job"),
+        (["--refresh_mode=event", "--streaming"], "needs --refresh_subscription"),
+        (["--refresh_subscription=s"], "--refresh_subscription needs --refresh_mode=event or both"),
+        (["--release_pattern=p"], "--release_pattern needs --refresh_mode=watch or both"),
+    ],
+)
+def test_parameters_that_do_not_go_together_are_refused(more, says):
+    (problem,) = problems(*GOOD, *more)
+    assert says in problem
+
+
+def test_topic_output_needs_a_place_for_dead_letters():
+    base = ["--ensemble_spec=e", "--input_subscription=s", "--output_topic=t"]
+    assert problems(*base) == (
+        "no place for dead letters: give --dead_letter_path or --dead_letter_topic",
+    )
+    assert parse([*base, "--dead_letter_topic=d"]).settings.dead_letter_path == ""
+
+
+def test_job_streams_because_of_its_input_or_because_it_is_told():
+    assert not parse(GOOD).settings.streaming
+    assert parse([*GOOD, "--streaming=true"]).settings.streaming
+    assert parse([GOOD[0], GOOD[2], "--input_subscription=s"]).settings.streaming
 
 
 def test_misspelt_parameter_is_refused_with_the_near_one():
