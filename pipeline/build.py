@@ -11,7 +11,7 @@ from pipeline.transforms import coders  # noqa: F401  # registers the coder of b
 from pipeline.transforms.assign_release import AssignPinnedRelease
 from pipeline.transforms.combine import Combine
 from pipeline.transforms.decode import Decode
-from pipeline.transforms.encode import DEAD_LETTERS, Encode
+from pipeline.transforms.encode import DEAD_LETTER_LINES, OUTPUTS, PREDICTION_LINES, Encode
 from pipeline.transforms.inference import EnsembleModelHandler, run_inference
 
 
@@ -40,9 +40,11 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
         batches
         | "Combine" >> beam.ParDo(Combine(job.graph.combine))
         | "Encode"
-        >> beam.ParDo(Encode(job.graph.output, job.handle.job_key)).with_outputs(
-            DEAD_LETTERS, main="predictions"
-        )
+        >> beam.ParDo(
+            Encode(job.graph.output, (PREDICTION_LINES, DEAD_LETTER_LINES), job.handle.job_key)
+        ).with_outputs(*OUTPUTS)
     )
-    _ = lines["predictions"] | "WritePredictions" >> WriteBlocks(settings.output_path, SUFFIX)
-    _ = lines[DEAD_LETTERS] | "WriteDeadLetters" >> WriteBlocks(settings.dead_letter_path, SUFFIX)
+    _ = lines[PREDICTION_LINES] | "WritePredictions" >> WriteBlocks(settings.output_path, SUFFIX)
+    _ = lines[DEAD_LETTER_LINES] | "WriteDeadLetters" >> WriteBlocks(
+        settings.dead_letter_path, SUFFIX
+    )

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core import columns
+from pipeline.core.block import Origin
 from pipeline.core.columns import Column
 from pipeline.core.release import Release
 
@@ -32,6 +33,7 @@ class Reject:
       error_message: what was found and what was expected.
       model: the model that failed, if one did.
       release: the release that served the batch, if one did yet.
+      origin: what its message brought along, where the source has that.
     """
 
     payload: bytes
@@ -41,6 +43,7 @@ class Reject:
     error_message: str
     model: str | None = None
     release: Release | None = None
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Batch:
       pass_through: for each row an encoded JSON object of the keys to repeat, if any are.
       release: what serves this batch; None before AssignRelease.
       rejects: rows that failed so far.
+      origins: one for each row, where the source has them; so event times survive batching.
     """
 
     ids: tuple[RecordId, ...]
@@ -62,6 +66,7 @@ class Batch:
     pass_through: tuple[bytes, ...] | None = None
     release: Release | None = None
     rejects: tuple[Reject, ...] = field(default=())
+    origins: tuple[Origin, ...] | None = None
 
     def __len__(self) -> int:
         """The number of rows, rejects not counted."""
@@ -101,6 +106,7 @@ class Batch:
                 error_message=message,
                 model=model,
                 release=self.release,
+                origin=None if self.origins is None else self.origins[row],
             )
             for row, (error_type, message) in sorted(reasons.items())
         )
@@ -111,11 +117,12 @@ class Batch:
         )
 
     def _take(self, rows: np.ndarray[Any, Any]) -> Batch:
-        extras = self.pass_through
+        extras, origins = self.pass_through, self.origins
         return replace(
             self,
             ids=tuple(self.ids[i] for i in rows),
             payloads=tuple(self.payloads[i] for i in rows),
             columns={name: columns.take(column, rows) for name, column in self.columns.items()},
             pass_through=None if extras is None else tuple(extras[i] for i in rows),
+            origins=None if origins is None else tuple(origins[i] for i in rows),
         )

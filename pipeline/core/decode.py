@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 import orjson
 
 from pipeline.core import columns
 from pipeline.core.batch import Batch, RecordId, Reject
+from pipeline.core.block import Origin
 from pipeline.core.columns import Column
 from pipeline.core.fields import FieldDecoder, IrregularError
 from pipeline.core.spec import RecordSpec
@@ -32,6 +34,7 @@ class _Part:
     payloads: list[bytes] = field(default_factory=list)
     columns: dict[str, Column] = field(default_factory=dict)
     extras: list[bytes] = field(default_factory=list)
+    origins: list[Origin] = field(default_factory=list)
 
 
 class JsonDecoder:
@@ -47,11 +50,12 @@ class JsonDecoder:
         self._fields = {name: FieldDecoder(name, spec) for name, spec in record.fields.items()}
         self._pass_through = tuple(pass_through)
 
-    def decode(self, payloads: Sequence[bytes]) -> Batch:
+    def decode(self, payloads: Sequence[bytes], origins: Sequence[Origin] | None = None) -> Batch:
         """One batch for a block of records.
 
         Args:
           payloads: one JSON object each, UTF-8.
+          origins: one for each payload, where the source has them.
 
         Returns:
           a batch whose rows are the good records, in order, and whose rejects are the others: every
@@ -59,7 +63,7 @@ class JsonDecoder:
         """
         parts: list[_Part] = []
         rejects: list[Reject] = []
-        self._decode(payloads, parts, rejects)
+        self._decode(payloads, origins, parts, rejects)
         return Batch(
             ids=tuple(i for part in parts for i in part.ids),
             payloads=tuple(p for part in parts for p in part.payloads),
@@ -73,20 +77,30 @@ class JsonDecoder:
             if self._pass_through
             else None,
             rejects=tuple(rejects),
+            origins=None if origins is None else tuple(o for part in parts for o in part.origins),
         )
 
-    def _decode(self, payloads: Sequence[bytes], parts: list[_Part], rejects: list[Reject]) -> None:
+    def _decode(
+        self,
+        payloads: Sequence[bytes],
+        origins: Sequence[Origin] | None,
+        parts: list[_Part],
+        rejects: list[Reject],
+    ) -> None:
         if not payloads:
             return
         try:
-            parts.append(self._all_at_once(payloads))
+            part = self._all_at_once(payloads)
+            part.origins = list(origins or ())
+            parts.append(part)
         except IrregularError:
             if len(payloads) > _CAREFUL_ROWS:
                 middle = len(payloads) // 2
-                self._decode(payloads[:middle], parts, rejects)
-                self._decode(payloads[middle:], parts, rejects)
+                for half in (slice(None, middle), slice(middle, None)):
+                    of_half = None if origins is None else origins[half]
+                    self._decode(payloads[half], of_half, parts, rejects)
             else:
-                self._one_by_one(payloads, parts, rejects)
+                self._one_by_one(payloads, origins, parts, rejects)
 
     def _all_at_once(self, payloads: Sequence[bytes]) -> _Part:
         try:
@@ -112,11 +126,15 @@ class JsonDecoder:
         return part
 
     def _one_by_one(
-        self, payloads: Sequence[bytes], parts: list[_Part], rejects: list[Reject]
+        self,
+        payloads: Sequence[bytes],
+        origins: Sequence[Origin] | None,
+        parts: list[_Part],
+        rejects: list[Reject],
     ) -> None:
         part = _Part()
         rows: dict[str, list[Any]] = {name: [] for name in self._fields}
-        for payload in payloads:
+        for payload, origin in zip(payloads, origins or repeat(None), strict=False):
             record_id: RecordId = None
             try:
                 record = parse_object(payload)
@@ -132,11 +150,14 @@ class JsonDecoder:
                         stage="decode",
                         error_type=error.kind,
                         error_message=str(error),
+                        origin=origin,
                     )
                 )
                 continue
             part.ids.append(record_id)
             part.payloads.append(payload)
+            if origin is not None:
+                part.origins.append(origin)
             if self._pass_through:
                 part.extras.append(self._extras(record))
             for name, value in values.items():

@@ -7,14 +7,17 @@ made; only text costs a call for each row.
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import orjson
 
 from pipeline.core.batch import Batch, Reject
+from pipeline.core.block import Origin
 from pipeline.core.columns import Array, Column, Ragged
+from pipeline.core.message import Message
 
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
 
@@ -31,18 +34,20 @@ def reject_not_finite(batch: Batch, output: Sequence[str]) -> Batch:
     return batch.reject(reasons, stage="encode")
 
 
-def predictions(batch: Batch, output: Sequence[str]) -> bytes:
-    """The rows of a batch as JSON lines: id, predictions, pass_through if any, release.
+def predictions(batch: Batch, output: Sequence[str]) -> list[bytes]:
+    """The rows of a batch as JSON lines.
+
+    Each holds id, predictions and release; pass_through and event_time where the batch has them.
 
     Args:
       batch: its output columns are finite and it carries its release.
       output: columns of a prediction, in order.
 
     Returns:
-      as many lines as the batch has rows, each ended by a newline.
+      one line for each row, ended by a newline.
     """
     if not len(batch):
-        return b""
+        return []
     if batch.release is None:
         raise ValueError("a batch must carry its release before it can be encoded")
     fragments: list[Sequence[bytes]] = [list(map(orjson.dumps, batch.ids))]
@@ -54,8 +59,11 @@ def predictions(batch: Batch, output: Sequence[str]) -> bytes:
     if batch.pass_through is not None:
         line += b',"pass_through":%b'
         fragments.append(batch.pass_through)
+    if batch.origins is not None:
+        line += b',"event_time":"%b"'
+        fragments.append([_time(origin.event_time_us).encode() for origin in batch.origins])
     line += b',"release":' + _escaped(orjson.dumps(batch.release.as_json())) + b"}\n"
-    return b"".join([line % row for row in zip(*fragments, strict=True)])
+    return [line % row for row in zip(*fragments, strict=True)]
 
 
 def dead_letter(reject: Reject, now: datetime) -> bytes:
@@ -71,20 +79,60 @@ def dead_letter(reject: Reject, now: datetime) -> bytes:
         payload, encoding = reject.payload.decode(), "utf-8"
     except UnicodeDecodeError:
         payload, encoding = base64.b64encode(reject.payload).decode(), "base64"
-    return orjson.dumps(
-        {
-            "payload": payload,
-            "payload_encoding": encoding,
-            "id": reject.record_id,
-            "stage": reject.stage,
-            "model": reject.model,
-            "error_type": reject.error_type,
-            "error_message": reject.error_message,
-            "release": None if reject.release is None else reject.release.as_json(),
-            "time": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        },
-        option=orjson.OPT_APPEND_NEWLINE,
+    letter: dict[str, Any] = {
+        "payload": payload,
+        "payload_encoding": encoding,
+        "id": reject.record_id,
+        "stage": reject.stage,
+        "model": reject.model,
+        "error_type": reject.error_type,
+        "error_message": reject.error_message,
+        "release": None if reject.release is None else reject.release.as_json(),
+        "time": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    }
+    if reject.origin is not None:
+        letter["event_time"] = _time(reject.origin.event_time_us)
+        letter["attributes"] = dict(reject.origin.attributes)
+    return orjson.dumps(letter, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def prediction_messages(batch: Batch, lines: Sequence[bytes]) -> tuple[Message, ...]:
+    """The predictions of a batch as messages.
+
+    Each has the attributes and the ordering key of its record, and record_id, release_id and
+    generation.
+
+    Args:
+      batch: as handed to `predictions`.
+      lines: as that returned them.
+    """
+    assert batch.release is not None
+    release = {
+        "release_id": batch.release.release_id,
+        "generation": str(batch.release.generation),
+    }
+    origins: Iterable[Origin | None] = batch.origins or [None] * len(batch)
+    return tuple(
+        _message(line, origin, {"record_id": str(record_id), **release})
+        for line, origin, record_id in zip(lines, origins, batch.ids, strict=True)
     )
+
+
+def dead_letter_message(reject: Reject, line: bytes) -> Message:
+    """A dead letter as a message, with the attributes of its record, stage and error_type."""
+    return _message(line, reject.origin, {"stage": reject.stage, "error_type": reject.error_type})
+
+
+def _message(line: bytes, origin: Origin | None, attributes: dict[str, str]) -> Message:
+    data = line.rstrip(b"\n")
+    if origin is None:
+        return Message(data, attributes)
+    return Message(data, {**origin.attributes, **attributes}, origin.ordering_key)
+
+
+def _time(us: int) -> str:
+    whole = datetime.fromtimestamp(us // 1_000_000, UTC)
+    return f"{whole:%Y-%m-%dT%H:%M:%S}.{us % 1_000_000 // 1000:03d}Z"
 
 
 def _escaped(text: bytes) -> bytes:

@@ -33,7 +33,7 @@ class Decode(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untype
 
     def process(self, block: Block) -> Iterator[Batch]:
         """Decodes one block."""
-        batch = self._decoder.decode(block.payloads)
+        batch = self._decoder.decode(block.payloads, block.origins)
         if block.error is not None:
             unreadable = Reject(
                 payload=b"",

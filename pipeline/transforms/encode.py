@@ -1,10 +1,12 @@
-"""Encode: a batch leaves as lines, its rows as predictions and its rejects as dead letters."""
+"""Encode: a batch leaves as lines or messages, its rejects as dead letters."""
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
@@ -13,8 +15,13 @@ from pipeline.core import encode
 from pipeline.core.batch import Batch
 from pipeline.serving.tally import process_tally
 
-DEAD_LETTERS = "dead_letters"
 NAMESPACE = "ensemble"
+
+PREDICTION_LINES = "prediction_lines"
+PREDICTION_MESSAGES = "prediction_messages"
+DEAD_LETTER_LINES = "dead_letter_lines"
+DEAD_LETTER_MESSAGES = "dead_letter_messages"
+OUTPUTS = (PREDICTION_LINES, PREDICTION_MESSAGES, DEAD_LETTER_LINES, DEAD_LETTER_MESSAGES)
 
 
 def _utc_now() -> datetime:
@@ -23,38 +30,65 @@ def _utc_now() -> datetime:
 
 @beam.typehints.with_input_types(Batch)
 class Encode(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untyped
-    """Chunks of whole JSON lines: predictions on the main output, dead letters on DEAD_LETTERS.
+    """Each output in the form that its sinks take: OUTPUTS names them, `wanted` chooses.
 
+    Lines come as chunks of whole lines (bytes), messages as tuples of Message, both one a batch.
     Counts `predictions`, `dead_letters` and ``dead_letters/STAGE/ERROR_TYPE`` in the namespace
-    "ensemble".
+    "ensemble"; of records with an event time, the distribution `latency_ms` since then.
 
     Args:
       output: columns of a prediction, in order.
+      wanted: which of OUTPUTS to make.
       job_key: whose tally to add to.
       clock: tells the dead letters' time, UTC.
     """
 
     def __init__(
-        self, output: Sequence[str], job_key: str, clock: Callable[[], datetime] = _utc_now
+        self,
+        output: Sequence[str],
+        wanted: Sequence[str],
+        job_key: str,
+        clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._output = tuple(output)
+        self._wanted = frozenset(wanted)
         self._job_key = job_key
         self._clock = clock
 
-    def process(self, batch: Batch) -> Iterator[bytes | beam.pvalue.TaggedOutput]:
+    def process(self, batch: Batch) -> Iterator[beam.pvalue.TaggedOutput]:
         """Encodes one batch."""
         batch = encode.reject_not_finite(batch, self._output) if len(batch) else batch
-        tally = process_tally(self._job_key)
         if len(batch):
-            Metrics.counter(NAMESPACE, "predictions").inc(len(batch))
-            yield encode.predictions(batch, self._output)
+            lines = encode.predictions(batch, self._output)
+            yield from self._outputs(PREDICTION_LINES, lambda: b"".join(lines))
+            yield from self._outputs(
+                PREDICTION_MESSAGES, lambda: encode.prediction_messages(batch, lines)
+            )
         if batch.rejects:
             now = self._clock()
-            Metrics.counter(NAMESPACE, "dead_letters").inc(len(batch.rejects))
-            kinds = Counter((reject.stage, reject.error_type) for reject in batch.rejects)
-            for (stage, error_type), count in kinds.items():
-                Metrics.counter(NAMESPACE, f"dead_letters/{stage}/{error_type}").inc(count)
-            yield beam.pvalue.TaggedOutput(
-                DEAD_LETTERS, b"".join(encode.dead_letter(reject, now) for reject in batch.rejects)
+            letters = [encode.dead_letter(reject, now) for reject in batch.rejects]
+            yield from self._outputs(DEAD_LETTER_LINES, lambda: b"".join(letters))
+            yield from self._outputs(
+                DEAD_LETTER_MESSAGES,
+                lambda: tuple(map(encode.dead_letter_message, batch.rejects, letters)),
             )
-        tally.add(predictions=len(batch), dead_letters=len(batch.rejects))
+        self._count(batch)
+
+    def _outputs(self, tag: str, make: Callable[[], Any]) -> Iterator[beam.pvalue.TaggedOutput]:
+        if tag in self._wanted:
+            yield beam.pvalue.TaggedOutput(tag, make())
+
+    def _count(self, batch: Batch) -> None:
+        now_us = time.time_ns() // 1000
+        latencies_ms = [(now_us - o.event_time_us) / 1000 for o in batch.origins or ()]
+        for latency_ms in latencies_ms:
+            Metrics.distribution(NAMESPACE, "latency_ms").update(int(latency_ms))
+        if len(batch):
+            Metrics.counter(NAMESPACE, "predictions").inc(len(batch))
+        if batch.rejects:
+            Metrics.counter(NAMESPACE, "dead_letters").inc(len(batch.rejects))
+        kinds = Counter((reject.stage, reject.error_type) for reject in batch.rejects)
+        for (stage, error_type), count in kinds.items():
+            Metrics.counter(NAMESPACE, f"dead_letters/{stage}/{error_type}").inc(count)
+        generation = batch.release.generation if batch.release else 0
+        process_tally(self._job_key).add(len(batch), len(batch.rejects), generation, latencies_ms)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.core.block import Origin
 from pipeline.core.columns import Ragged, iterate
 from pipeline.core.decode import JsonDecoder, payload_hash
 from pipeline.core.fields import FieldDecoder, IrregularError
@@ -221,3 +222,12 @@ def test_every_payload_is_a_row_or_a_reject_exactly_once(payloads):
     rejected = [reject.payload for reject in batch.rejects]
     assert list(batch.payloads) == [p for p in payloads if p not in rejected]
     assert not any(math.isnan(v) for v in batch.columns["x"].ravel())
+
+
+def test_origins_stay_with_their_records_also_past_bad_ones():
+    payloads = [record(id=i) for i in range(40)]
+    payloads[13] = b"{"
+    origins = [Origin(i, {"n": str(i)}) for i in range(40)]
+    batch = JsonDecoder(RECORD).decode(payloads, origins)
+    assert [o.event_time_us for o in batch.origins] == list(batch.ids)
+    assert batch.rejects[0].origin == origins[13]

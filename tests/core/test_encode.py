@@ -1,6 +1,7 @@
 """JSON lines from columns: types kept, nothing invalid, dead letters that hold the payload."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from pipeline.core import batch_wire, encode
 from pipeline.core.batch import Batch, Reject
+from pipeline.core.block import Origin
 from pipeline.core.columns import Ragged
 from pipeline.core.release import ModelVersion, Release
 
@@ -28,9 +30,9 @@ def batch(**columns):
     )
 
 
-def lines(text):
-    assert text == b"" or text.endswith(b"\n")
-    return [json.loads(line) for line in text.splitlines()]
+def lines(encoded):
+    assert all(line.endswith(b"\n") for line in encoded)
+    return [json.loads(line) for line in encoded]
 
 
 def test_prediction_holds_id_columns_in_order_and_the_release():
@@ -46,7 +48,7 @@ def test_prediction_holds_id_columns_in_order_and_the_release():
 
 
 def test_integers_stay_integers_and_float32_keeps_its_short_form():
-    text = encode.predictions(
+    (text,) = encode.predictions(
         batch(i=np.array([3], dtype=np.uint8), f=np.array([0.1], dtype=np.float32)), ["i", "f"]
     )
     assert b'"i":3,"f":0.1}' in text
@@ -140,3 +142,31 @@ def test_payload_that_is_not_utf8_is_base64():
         encode.dead_letter(Reject(b"\xff\x00", None, "decode", "not_utf8", "x"), datetime.now(UTC))
     )
     assert (letter["payload"], letter["payload_encoding"]) == ("/wA=", "base64")
+
+
+ORIGIN = Origin(1_767_225_600_123_456, {"city": "Oslo"}, "k1")
+
+
+def test_event_time_attributes_and_ordering_key_survive():
+    made = replace(batch(y=np.array([1, 2])), origins=(ORIGIN, ORIGIN))
+    encoded = encode.predictions(made, ["y"])
+    assert lines(encoded)[0]["event_time"] == "2026-01-01T00:00:00.123Z"
+    first, _ = encode.prediction_messages(made, encoded)
+    assert first.data == encoded[0].rstrip()
+    assert first.ordering_key == "k1"
+    assert first.attributes == {
+        "city": "Oslo",
+        "record_id": "id0",
+        "release_id": RELEASE.release_id,
+        "generation": "4",
+    }
+
+
+def test_dead_letter_keeps_event_time_and_attributes():
+    reject = Reject(b"x", None, "decode", "not_json", "no", origin=ORIGIN)
+    line = encode.dead_letter(reject, datetime.now(UTC))
+    letter = orjson.loads(line)
+    assert letter["event_time"] == "2026-01-01T00:00:00.123Z"
+    assert letter["attributes"] == {"city": "Oslo"}
+    message = encode.dead_letter_message(reject, line)
+    assert message.attributes == {"city": "Oslo", "stage": "decode", "error_type": "not_json"}
