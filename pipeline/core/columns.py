@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.errors import RowsError
+
 Array = np.ndarray[Any, Any]
 
 
@@ -102,18 +104,29 @@ def apply_by_shape(
 
     Args:
       function: columns -> columns; its results have the rows of its arguments, in order.
-      columns: at least one, all with the same number of rows.
+      columns: at least one, all with the same number of rows; at least one row where any is
+        ragged, because without rows there is no shape to call `function` with.
 
     Returns:
       the results with the rows in their old order.
+
+    Raises:
+      RowsError: `function` raised it for some groups; the failed rows of all of them, as rows of
+        `columns`.
     """
     if not any(isinstance(column, Ragged) for column in columns.values()):
         return dict(function(columns))  # type: ignore[arg-type]  # all dense, just checked
     groups = group_by_shape(list(columns.values()))
     results = []
+    failed: dict[int, str] = {}
     for rows in groups:
         dense = {name: take(column, rows) for name, column in columns.items()}
-        results.append(function(dense))  # type: ignore[arg-type]  # one shape, so dense
+        try:
+            results.append(function(dense))  # type: ignore[arg-type]  # one shape, so dense
+        except RowsError as error:
+            failed |= {int(rows[i]): message for i, message in error.messages.items()}
+    if failed:
+        raise RowsError(dict(sorted(failed.items())))
     order = np.argsort(np.concatenate(groups), kind="stable")
     return {
         name: take(concatenate([result[name] for result in results]), order) for name in results[0]

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from pipeline.core import bisection, columns, combine
+from pipeline.core import combine
 from pipeline.core.batch import Batch
-from pipeline.core.columns import Array, Column
 from pipeline.core.combine_spec import CombineStep
 from pipeline.errors import RowsError
 
@@ -32,25 +29,8 @@ def _combine(batch: Batch, step: CombineStep) -> Batch:
     except RowsError as error:
         reasons = {row: ("combine_error", message) for row, message in error.messages.items()}
         return _combine(batch.reject(reasons, stage="combine"), step)
-    except ValueError:
-        return _row_by_row(batch, step)
-
-
-def _row_by_row(batch: Batch, step: CombineStep) -> Batch:
-    """For what the rehearsal could not foresee: rows of different shape that do not go together."""
-
-    def call(rows: Array) -> dict[str, Column]:
-        taken = {name: columns.take(batch.columns[name], rows) for name in step.columns_read()}
-        return combine.apply(step, taken)
-
-    outcome = bisection.run(call, np.arange(len(batch)))
-    reasons = {row: ("combine_error", str(error)) for row, error in outcome.errors.items()}
-    batch = batch.reject(reasons, stage="combine")
-    if not outcome.results:
-        return batch
-    return batch.with_columns(
-        {
-            name: columns.concatenate([result[name] for _, result in outcome.results])
-            for name in step.columns_written()
-        }
-    )
+    except ValueError as error:
+        # What the rehearsal could not foresee: lengths that vary and here do not go together.
+        return batch.reject(
+            dict.fromkeys(range(len(batch)), ("combine_error", str(error))), stage="combine"
+        )

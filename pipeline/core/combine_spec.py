@@ -102,7 +102,7 @@ class Threshold(_CombineBase):
 
     op: Literal["threshold"]
     of: Name = Field(description="One column of numbers.")
-    value: float = Field(description="The threshold itself counts as true.")
+    value: float = Field(allow_inf_nan=False, description="The threshold itself counts as true.")
 
 
 class Round(_CombineBase):
@@ -110,7 +110,7 @@ class Round(_CombineBase):
 
     op: Literal["round"]
     of: Name = Field(description="One column of numbers.")
-    decimals: int = Field(default=0, description="Digits after the point.")
+    decimals: int = Field(default=0, ge=-20, le=20, description="Digits after the point.")
 
 
 class Concat(_CombineBase):

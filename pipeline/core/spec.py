@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.core.combine_spec import AnyCombine, CombineStep, Name, StrictModel
-from pipeline.core.tensors import DTYPES, Shape, numpy_dtype
+from pipeline.core.tensors import Shape, numpy_dtype
 
 DTypeName = Literal[
     "int8",
@@ -92,9 +92,18 @@ class ConstantInput(StrictModel):
         Raises:
           ValueError: the value cannot be held by the dtype without change.
         """
-        array = np.asarray(self.value, dtype=numpy_dtype(self.dtype))
-        if self.dtype in DTYPES[:11] and not np.allclose(array, np.asarray(self.value), rtol=1e-3):
-            raise ValueError(f"{self.value!r} is not a {self.dtype}")
+        wrong = ValueError(f"{self.value!r} is not a {self.dtype}")
+        try:
+            array = np.asarray(self.value, dtype=numpy_dtype(self.dtype))
+            plain = np.asarray(self.value)
+        except (ValueError, OverflowError, TypeError):
+            raise wrong from None
+        if self.dtype in ("bool", "string", "bytes"):
+            kinds = {"bool": (bool,), "string": (str,), "bytes": (str, bytes)}[self.dtype]
+            if not all(isinstance(item, kinds) for item in plain.ravel().tolist()):
+                raise wrong
+        elif plain.dtype.kind not in "iuf" or not np.allclose(array, plain, rtol=1e-3):
+            raise wrong
         return array
 
 
