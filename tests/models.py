@@ -3,10 +3,11 @@
 Every builder writes into a folder and returns the path that a `uri` would name. `scale` multiplies
 the outputs, so that two versions are told apart by what they compute:
 
-* *affine*: ``x`` float32 [4] -> ``scale * (x @ W + b)``, float32 [3] (float64 from scikit-learn).
+* *affine*: ``x`` float32 [4] -> ``y``, ``scale * (x @ W + b)``, float32 [3]. scikit-learn calls
+  them ``X`` and ``predict`` (float64), PyTorch ``input`` and ``output_0``.
 * *pair*: ``a``, ``b`` float32 [4] and the constant ``gain`` float32 [] -> ``total``
   ``scale * gain * (a + b)``, float32 [4], and ``gap`` ``scale * (a - b).sum()``, float32 [].
-* *text*: ``s`` string [] -> ``shout``, the text with "!" (scikit-learn: its class).
+* *text*: ``s`` string [] -> ``shout``, the text with "!" (from scikit-learn, a class).
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ class Round(_CombineBase):
 
     op: Literal["round"]
     of: Name = Field(description="One column of numbers.")
-    decimals: int = Field(default=0, ge=-20, le=20, description="Digits after the point.")
+    decimals: int = Field(default=0, description="Digits after the point.")
 
 
 class Concat(_CombineBase):
