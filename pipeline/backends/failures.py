@@ -1,0 +1,113 @@
+"""What the frameworks raise, in the words of this project.
+
+Every backend passes its framework's failures through here: at load :func:`needs_package` and
+:func:`loading`, at prediction :func:`computing`.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from pipeline.backends.base import Array, Servable
+from pipeline.errors import EnsembleError, InferenceError, LoadError, OutOfMemoryError
+
+_S = TypeVar("_S", bound=Servable)
+_Predict = Callable[[_S, Mapping[str, Array]], dict[str, Array]]
+
+_MAX_CHARS = 400
+
+# TorchScript and TensorFlow put their own stack before the reason, ONNX Runtime the C++ signature
+# of the function that found it, TensorFlow the name of a node.
+_PREAMBLES = ("The following operation failed in the TorchScript", "Graph execution error")
+_LOCATION = re.compile(r"/onnxruntime_src/\S+ [^()]*\([^()]*\)( const)? |\{\{.*?\}\} ")
+_NOISE = re.compile(
+    r"Graph execution error|Detected at node|<stack traces|\[\[\{\{|The following operation failed"
+)
+
+_MEMORY_TYPES = {"MemoryError", "OutOfMemoryError", "ResourceExhaustedError"}
+_MEMORY_WORDS = re.compile(
+    r"out of memory|failed to allocate memory|can't allocate memory|unable to allocate|"
+    r"bad allocation|bad_alloc|OOM when allocating|_STATUS_ALLOC_FAILED",
+    re.IGNORECASE,
+)
+
+
+def own_words(error: BaseException) -> str:
+    """The reason that a framework gives, in one line, without the stack that it may carry."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if lines and lines[0].startswith(_PREAMBLES[0]):
+        lines = lines[-1:]
+    text = " ".join(line for line in lines if not _NOISE.search(line))
+    text = _LOCATION.sub("", text)[:_MAX_CHARS]
+    return text if " " in text else f"{type(error).__name__} {text}".strip()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether fewer rows might have worked: no memory left on the CPU or the GPU.
+
+    Judged by type and by message: ONNX Runtime and PyTorch on the CPU raise general types.
+    """
+    names = {cls.__name__ for cls in type(error).__mro__}
+    return bool(names & _MEMORY_TYPES) or _MEMORY_WORDS.search(str(error)) is not None
+
+
+@contextmanager
+def needs_package(package: str) -> Iterator[None]:
+    """Around the import of an optional package.
+
+    Raises:
+      LoadError: it is not installed, or cannot be imported.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise LoadError(
+            f"the package '{package}' is needed and cannot be imported ({own_words(error)}); "
+            f"install it with: pip install {package}"
+        ) from error
+
+
+@contextmanager
+def loading(path: Path, kind: str) -> Iterator[None]:
+    """Around calls that read a model's files.
+
+    Raises:
+      LoadError: the framework raised; names the file, what it should be, and the reason.
+    """
+    try:
+        yield
+    except EnsembleError:
+        raise
+    except Exception as error:
+        raise LoadError(f"{path} cannot be loaded as {kind}: {own_words(error)}") from error
+
+
+def computing(predict: _Predict[_S]) -> _Predict[_S]:
+    """Decorates `Servable.predict`.
+
+    Raises:
+      OutOfMemoryError: the framework ran out of memory.
+      InferenceError: in place of an error whose text begins with a stack; the reason comes first.
+      Exception: every other error of the framework, unchanged.
+    """
+
+    @functools.wraps(predict)
+    def guarded(self: _S, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        try:
+            return predict(self, inputs)
+        except Exception as error:
+            words = own_words(error)
+            if not is_out_of_memory(error):
+                if str(error).startswith(_PREAMBLES):
+                    raise InferenceError(words) from error
+                raise
+        # Raised outside the handler: the framework's frames, which hold the tensors that did not
+        # fit, are freed before the caller tries again with fewer rows.
+        raise OutOfMemoryError(words)
+
+    return guarded

@@ -1,0 +1,66 @@
+"""Where in a folder the model is, and how large it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.errors import LoadError
+
+_LISTED = 10
+
+
+def model_file(path: Path, suffixes: Sequence[str], *, otherwise: str = "") -> Path:
+    """The model file at `path`: the file itself, or the only one with such a suffix in a folder.
+
+    Args:
+      path: file or folder.
+      suffixes: lower case, with the dot; those of the framework's formats.
+      otherwise: what a folder might hold instead, for the message.
+
+    Raises:
+      LoadError: nothing there, another suffix, not exactly one such file in the folder, or an
+        empty file.
+    """
+    expected = ", ".join(suffixes)
+    if path.is_file():
+        if path.suffix.lower() not in suffixes:
+            raise LoadError(f"{path} has none of the suffixes {expected}")
+        return not_empty(path)
+    if not path.is_dir():
+        raise LoadError(f"{path} does not exist; expected a {expected} file, or a folder with one")
+    names = sorted(entry.name for entry in path.iterdir())
+    fitting = [name for name in names if Path(name).suffix.lower() in suffixes]
+    if len(fitting) != 1:
+        shown = ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
+        raise LoadError(
+            f"{path} must hold exactly one model file ({expected}){otherwise}, "
+            f"but {len(fitting)} fit; it holds {shown or 'nothing'}"
+        )
+    return not_empty(path / fitting[0])
+
+
+def not_empty(file: Path) -> Path:
+    """The file, which holds at least something.
+
+    Raises:
+      LoadError: it does not: what a broken upload leaves, and what frameworks explain worst.
+    """
+    if file.stat().st_size == 0:
+        raise LoadError(f"{file} is empty")
+    return file
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a model's files.
+
+    A folder counts whole. Beside a file, those whose names begin with its name count too: that is
+    how ONNX exporters call external data (``model.onnx.data``, ``model.onnx_data``).
+    """
+    if path.is_dir():
+        return sum(entry.stat().st_size for entry in path.rglob("*") if entry.is_file())
+    return sum(
+        entry.stat().st_size
+        for entry in path.parent.iterdir()
+        if entry.is_file() and entry.name.startswith(path.name)
+    )

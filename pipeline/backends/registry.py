@@ -1,0 +1,33 @@
+"""Framework name -> backend, imported when it is first asked for."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+
+from pipeline.backends.base import Backend
+from pipeline.errors import SpecError
+
+_BACKENDS = {
+    "sklearn": ("pipeline.backends.sklearn", "SklearnBackend"),
+    "onnx": ("pipeline.backends.onnx", "OnnxBackend"),
+    "torch": ("pipeline.backends.torch", "TorchBackend"),
+    "tensorflow": ("pipeline.backends.tensorflow", "TensorflowBackend"),
+}
+
+FRAMEWORKS = tuple(_BACKENDS)
+"""Names under which an ensemble file knows the frameworks."""
+
+
+@cache
+def backend(framework: str) -> Backend:
+    """The backend of a framework. The framework itself is imported by the first `load`.
+
+    Raises:
+      SpecError: no such framework.
+    """
+    if framework not in _BACKENDS:
+        raise SpecError(f"unknown framework '{framework}'; it is one of {', '.join(FRAMEWORKS)}")
+    module, name = _BACKENDS[framework]
+    found: Backend = getattr(importlib.import_module(module), name)()
+    return found

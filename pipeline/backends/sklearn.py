@@ -1,0 +1,210 @@
+"""scikit-learn: an estimator in a skops, joblib or pickle file.
+
+An estimator has one input, the feature matrix (or a column of texts), under whatever name the
+ensemble file gives it; X by convention. Its outputs are its methods. skops files are read without
+running code that they carry (https://skops.readthedocs.io/en/stable/persistence.html); joblib and
+pickle files cannot be, and need ``trusted: true``.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.backends.base import Array, LoadContext, Servable
+from pipeline.backends.failures import computing, loading, needs_package
+from pipeline.backends.model_files import model_file, size_of
+from pipeline.backends.tensor_names import signature_of
+from pipeline.backends.text import decoded
+from pipeline.core.spec import ColumnInput, ModelSpec, SklearnModel
+from pipeline.core.tensors import TensorSpec, dtype_name
+from pipeline.errors import DeviceError, LoadError, ModelFaultError, UntrustedArtifactError
+
+METHODS = ("predict", "predict_proba", "decision_function", "transform")
+SUFFIXES = (".skops", ".joblib", ".pkl", ".pickle")
+
+_TORCH_SHIM = "sklearn.externals.array_api_compat.torch"
+_LOGGER = logging.getLogger(__name__)
+_WARNINGS_LOCK = threading.Lock()  # warnings.catch_warnings changes the whole process
+
+
+class SklearnServable(Servable):
+    """A fitted estimator."""
+
+    device = "cpu"
+
+    def __init__(self, estimator: Any, path: Path, spec: ModelSpec) -> None:
+        tensor = _only_input(path, spec)
+        methods = [method for method in METHODS if hasattr(estimator, method)]
+        self.signature = signature_of(
+            path,
+            spec,
+            [TensorSpec(tensor, dims=_input_dims(estimator))],
+            [_output_spec(estimator, method) for method in methods],
+        )
+        self.size_bytes = size_of(path)
+        self._input = tensor
+        self._calls = {method: getattr(estimator, method) for method in spec.outputs}
+
+    @computing
+    def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Calls the methods that the spec names. Class labels may be text; sparse is made dense."""
+        rows = inputs[self._input]
+        return {method: _dense(method, call(rows)) for method, call in self._calls.items()}
+
+
+class SklearnBackend:
+    """Loads skops, joblib and pickle files."""
+
+    def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> SklearnServable:
+        """Loads an estimator from a file, or from a folder with one such file.
+
+        The threads of `context` bound the estimator's own `n_jobs` and, for the whole process, the
+        threads of the BLAS library; OpenMP (histogram gradient boosting) takes OMP_NUM_THREADS.
+        """
+        assert isinstance(spec, SklearnModel)
+        if context.device == "gpu":
+            raise DeviceError("scikit-learn has no GPU support; set `device: cpu` for this model")
+        with needs_package("scikit-learn"):
+            import sklearn  # noqa: F401
+        file = model_file(path, SUFFIXES)
+        with loading(file, "a scikit-learn model"), _version_warnings_logged(spec.name):
+            read = _read_skops if file.suffix.lower() == ".skops" else _read_pickle
+            estimator = read(file, spec.trusted)
+        if not any(hasattr(estimator, method) for method in METHODS):
+            raise LoadError(
+                f"{file} holds a {type(estimator).__name__}, not a fitted estimator with any of "
+                f"{', '.join(METHODS)}"
+            )
+        _limit_threads(estimator, context.intra_op_threads)
+        return SklearnServable(estimator, file, spec)
+
+
+def _skops_io() -> Any:
+    """The module `skops.io`, imported without PyTorch.
+
+    To list scikit-learn's estimators, skops imports all its packages, one of which imports PyTorch
+    where it is installed: seconds and memory that no estimator needs.
+    """
+    wanted = _TORCH_SHIM not in sys.modules
+    if wanted:
+        sys.modules[_TORCH_SHIM] = None  # type: ignore[assignment]  # fails; the listing goes on
+    try:
+        with needs_package("skops"):
+            from skops import io as skops_io
+    finally:
+        if wanted:
+            del sys.modules[_TORCH_SHIM]
+    return skops_io
+
+
+def _read_skops(file: Path, trusted: bool) -> Any:
+    skops_io = _skops_io()
+    unknown = skops_io.get_untrusted_types(file=file)
+    if unknown and not trusted:
+        raise UntrustedArtifactError(
+            f"{file} holds types that skops does not know to be safe: {', '.join(unknown)}; "
+            "if you trust where the file comes from, set `trusted: true` for this model"
+        )
+    return skops_io.load(file, trusted=unknown)
+
+
+def _read_pickle(file: Path, trusted: bool) -> Any:
+    if not trusted:
+        raise UntrustedArtifactError(
+            f"loading {file} would run code that it carries; save the model with skops "
+            "(skops.io.dump(model, 'model.skops')), or set `trusted: true` for this model if you "
+            "trust where the file comes from"
+        )
+    import joblib
+
+    return joblib.load(file)  # reads plain pickles too, whatever the suffix says
+
+
+@contextmanager
+def _version_warnings_logged(model: str) -> Iterator[None]:
+    """Logs, with the model's name, that its file was written by another scikit-learn."""
+    from sklearn.exceptions import InconsistentVersionWarning
+
+    with _WARNINGS_LOCK, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", InconsistentVersionWarning)
+        yield
+    versions = {}
+    for entry in caught:
+        if isinstance(entry.message, InconsistentVersionWarning):
+            versions[entry.message.estimator_name] = entry.message
+        else:
+            warnings.warn_explicit(entry.message, entry.category, entry.filename, entry.lineno)
+    for estimator, warning in versions.items():
+        _LOGGER.warning(
+            "model '%s': its %s was saved by scikit-learn %s and runs on %s; results may differ",
+            model,
+            estimator,
+            warning.original_sklearn_version,
+            warning.current_sklearn_version,
+        )
+
+
+def _limit_threads(estimator: Any, threads: int) -> None:
+    import threadpoolctl  # type: ignore[import-untyped]
+
+    threadpoolctl.threadpool_limits(threads, user_api="blas")
+    if hasattr(estimator, "get_params"):
+        names = estimator.get_params(deep=True)
+        limits = {n: threads for n in names if n == "n_jobs" or n.endswith("__n_jobs")}
+        if limits:
+            estimator.set_params(**limits)
+
+
+def _only_input(path: Path, spec: ModelSpec) -> str:
+    tensors = list(spec.inputs)
+    if len(tensors) != 1 or not isinstance(spec.inputs[tensors[0]], ColumnInput):
+        raise LoadError(
+            f"{path} is a scikit-learn model, which takes exactly one input from a column, its "
+            f"feature matrix; `inputs` names {', '.join(tensors)}"
+        )
+    return tensors[0]
+
+
+def _input_dims(estimator: Any) -> tuple[int | None, ...] | None:
+    features = getattr(estimator, "n_features_in_", None)
+    return None if features is None else (None, int(features))
+
+
+def _output_spec(estimator: Any, method: str) -> TensorSpec:
+    """What is certain of a method's result: labels have the dtype of the classes, one score each.
+
+    `predict` has no certain shape: with several labels or targets it has a second axis.
+    """
+    classes = getattr(estimator, "classes_", None)
+    if not isinstance(classes, np.ndarray) or classes.ndim != 1:
+        return TensorSpec(method)
+    if method == "predict":
+        return TensorSpec(method, dtype=_label_dtype(classes))
+    if method == "predict_proba":
+        return TensorSpec(method, dims=(None, len(classes)))
+    return TensorSpec(method)
+
+
+def _label_dtype(classes: Array) -> str | None:
+    try:
+        return dtype_name(classes)
+    except TypeError:  # labels of mixed or foreign types
+        return None
+
+
+def _dense(method: str, result: Any) -> Array:
+    if isinstance(result, list):
+        raise ModelFaultError(
+            f"{method} returns a list of {len(result)} arrays (a model of several targets), "
+            "which is no column"
+        )
+    return decoded(np.asarray(result.toarray() if hasattr(result, "toarray") else result))

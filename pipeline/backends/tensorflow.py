@@ -1,0 +1,120 @@
+"""TensorFlow: SavedModel folders by one of their signatures, `.keras` files through Keras 3."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pipeline.backends.base import Array, LoadContext, Servable
+from pipeline.backends.failures import computing, needs_package
+from pipeline.backends.model_files import model_file, not_empty, size_of
+from pipeline.backends.tensor_names import signature_of
+from pipeline.backends.tensorflow_formats import Program, open_keras, open_saved_model
+from pipeline.backends.text import decoded
+from pipeline.core.spec import ModelSpec, TensorflowModel
+from pipeline.core.tensors import numpy_dtype
+from pipeline.errors import DeviceError
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class TensorflowServable(Servable):
+    """One concrete function, traced once for every number of rows."""
+
+    def __init__(self, program: Program, path: Path, spec: ModelSpec, device: str) -> None:
+        self.signature = signature_of(path, spec, program.inputs, program.outputs)
+        self.device = device
+        self.size_bytes = program.size_bytes or size_of(path)
+        self._program = program
+        self._outputs = list(spec.outputs)
+        self._dtypes = {tensor.name: tensor.dtype for tensor in program.inputs}
+
+    @computing
+    def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Calls the function. bfloat16 outputs become float32, which numpy has."""
+        with _placed_on(self.device):
+            results = self._program.call(
+                {name: self._tensor(name, array) for name, array in inputs.items()}
+            )
+        return {name: self._array(results[name]) for name in self._outputs}
+
+    def _tensor(self, name: str, array: Array) -> Any:
+        import tensorflow as tf
+
+        dtype = self._dtypes[name]
+        if dtype is not None and dtype != "string":
+            array = array.astype(numpy_dtype(dtype), copy=False)
+        return tf.convert_to_tensor(array, dtype=self._program.dtypes[name])
+
+    @staticmethod
+    def _array(tensor: Any) -> Array:
+        import tensorflow as tf
+
+        if tensor.dtype == tf.bfloat16:
+            tensor = tf.cast(tensor, tf.float32)
+        return decoded(tensor.numpy())
+
+
+class TensorflowBackend:
+    """Loads SavedModel folders and `.keras` files."""
+
+    def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> TensorflowServable:
+        """Loads a SavedModel folder, a `.keras` file, or a folder with one such file.
+
+        TensorFlow has one pool of threads for the process: the first model loaded sets its size,
+        unless TensorFlow was in use before.
+        """
+        assert isinstance(spec, TensorflowModel)
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read at import: errors only
+        with needs_package("tensorflow"):
+            import tensorflow  # noqa: F401
+        _set_up(context.intra_op_threads)
+        device = _choose(context.device)
+        graph = path / "saved_model.pb"
+        with _placed_on(device):
+            if graph.is_file():
+                not_empty(graph)
+                program = open_saved_model(path, spec.signature)
+            else:
+                path = model_file(path, (".keras",), otherwise=" or a saved_model.pb")
+                program = open_keras(path)
+        return TensorflowServable(program, path, spec, device)
+
+
+@cache
+def _set_up(threads: int) -> None:
+    """What TensorFlow accepts only before its first use; done once, whatever comes of it."""
+    import tensorflow as tf
+
+    try:
+        for gpu in tf.config.list_physical_devices("GPU"):
+            # Otherwise TensorFlow takes the whole memory and leaves the other frameworks none.
+            tf.config.experimental.set_memory_growth(gpu, True)
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+    except RuntimeError as error:
+        _LOGGER.warning("TensorFlow was in use before its first model was loaded: %s", error)
+
+
+def _choose(device: str) -> str:
+    import tensorflow as tf
+
+    if device != "cpu" and tf.config.list_physical_devices("GPU"):
+        return "cuda:0"
+    if device == "gpu":
+        raise DeviceError(f"TensorFlow {tf.__version__} finds no GPU here")
+    return "cpu"
+
+
+def _placed_on(device: str) -> AbstractContextManager[object]:
+    """Keeps operations off a GPU; on one, TensorFlow's own placement is right (text stays off)."""
+    import tensorflow as tf
+
+    if device == "cpu" and tf.config.list_physical_devices("GPU"):
+        placement: AbstractContextManager[object] = tf.device("/CPU:0")
+        return placement
+    return nullcontext()

@@ -1,0 +1,111 @@
+"""PyTorch: TorchScript, `torch.export` programs, and state dicts with the class of their network.
+
+Inputs are the arguments of `forward` by name; outputs are keys, fields or ``output_0``...
+(:func:`pipeline.backends.torch_formats.named_outputs`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.backends.base import Array, LoadContext, Servable
+from pipeline.backends.failures import computing, needs_package
+from pipeline.backends.model_files import model_file, size_of
+from pipeline.backends.tensor_names import signature_of
+from pipeline.backends.text import is_text
+from pipeline.backends.torch_formats import Program, named_outputs, open_program
+from pipeline.core.spec import ModelSpec, TorchModel
+from pipeline.core.tensors import numpy_dtype
+from pipeline.errors import DeviceError, ModelFaultError
+
+SUFFIXES = (".pt", ".pth", ".ts", ".pt2")
+
+
+class TorchServable(Servable):
+    """A network in inference mode.
+
+    torch keeps the number of threads for each thread of the process that calls it, so `predict`
+    sets it where it differs; the last model loaded does not win over the others.
+    """
+
+    def __init__(
+        self, program: Program, path: Path, spec: ModelSpec, device: str, threads: int
+    ) -> None:
+        self.signature = signature_of(path, spec, program.inputs, program.outputs, program.optional)
+        self.device = device
+        self.size_bytes = program.size_bytes or size_of(path)
+        self._program = program
+        self._threads = threads
+        self._outputs = list(spec.outputs)
+        self._dtypes = {t.name: t.dtype for t in self.signature.inputs or () if t.dtype}
+
+    @computing
+    def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Calls the network.
+
+        Raises:
+          TypeError: an input is text.
+          ModelFaultError: the network does not return an output that the spec names.
+        """
+        import torch
+
+        if torch.get_num_threads() != self._threads:
+            torch.set_num_threads(self._threads)
+        with torch.inference_mode():
+            arguments = {name: self._argument(name, array) for name, array in inputs.items()}
+            results = named_outputs(self._program.call(arguments))
+            return {name: _to_array(name, results) for name in self._outputs}
+
+    def _argument(self, name: str, array: Array) -> Any:
+        import torch
+
+        if name in self._program.plain and array.ndim == 0:
+            return array.item()
+        if is_text(array):
+            raise TypeError(f"input '{name}' is text, which PyTorch has no tensors for")
+        if name in self._dtypes:
+            array = array.astype(numpy_dtype(self._dtypes[name]), copy=False)
+        # A copy, since a network may work in place on its inputs, which other models read too.
+        return torch.from_numpy(array.copy()).to(self.device)
+
+
+class TorchBackend:
+    """Loads `.pt`, `.pth`, `.ts` and `.pt2` files, whatever of the formats they hold."""
+
+    def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> TorchServable:
+        """Loads a network from a file, or from a folder with one such file."""
+        assert isinstance(spec, TorchModel)
+        with needs_package("torch"):
+            import torch  # noqa: F401
+        file = model_file(path, SUFFIXES)
+        device = _choose(context.device)
+        program = open_program(file, spec, device)
+        return TorchServable(program, file, spec, device, context.intra_op_threads)
+
+
+def _choose(device: str) -> str:
+    import torch
+
+    if device != "cpu" and torch.cuda.is_available():
+        return "cuda:0"
+    if device == "gpu":
+        raise DeviceError(f"PyTorch {torch.__version__} finds no CUDA device here")
+    return "cpu"
+
+
+def _to_array(name: str, results: Mapping[str, Any]) -> Array:
+    import torch
+
+    if name not in results:
+        raise ModelFaultError(
+            f"the network returns no output '{name}'; it returns {', '.join(results)}"
+        )
+    value = results[name]
+    if not isinstance(value, torch.Tensor):
+        raise ModelFaultError(f"output '{name}' is a {type(value).__name__}, not a tensor")
+    if value.dtype == torch.bfloat16:  # numpy has no such type
+        value = value.float()
+    array: Array = value.numpy(force=True)
+    return array

@@ -1,0 +1,245 @@
+"""The three ways to store a PyTorch network, each opened as a :class:`Program`.
+
+The format is told by the content of the file, not by its suffix: `.pt` is used for all of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+from pipeline.backends.failures import loading
+from pipeline.core.spec import TorchModel
+from pipeline.core.tensors import DTYPES, Shape, TensorSpec
+from pipeline.errors import LoadError, UntrustedArtifactError
+
+TORCHSCRIPT, EXPORTED, STATE_DICT = "TorchScript", "a torch.export program", "a state dict"
+
+_PYTHON_TYPES = {int, float, bool, str, "int", "float", "bool", "str"}
+_PLAIN_TYPE = re.compile(r"(int|float|bool|str)|Optional\[(int|float|bool|str)\]")
+
+
+@dataclass(frozen=True)
+class Program:
+    """A network as a function of named arguments.
+
+    Attributes:
+      call: arguments by name -> what the network returns.
+      inputs: its arguments; None where it takes any.
+      outputs: what it returns; None where the format does not tell.
+      size_bytes: bytes of its parameters and buffers.
+      optional: arguments with a default.
+      plain: arguments that take a Python number or string in place of a tensor.
+    """
+
+    call: Callable[[Mapping[str, Any]], Any]
+    inputs: tuple[TensorSpec, ...] | None
+    outputs: tuple[TensorSpec, ...] | None
+    size_bytes: int
+    optional: frozenset[str] = field(default=frozenset())
+    plain: frozenset[str] = field(default=frozenset())
+
+
+def open_program(path: Path, spec: TorchModel, device: str) -> Program:
+    """Opens a file of any of the three formats, in evaluation mode, on a device.
+
+    Raises:
+      LoadError: it is none of them, is broken, or does not fit the entry's `module`.
+      UntrustedArtifactError: it holds pickled objects other than tensors.
+    """
+    found = format_of(path)
+    if spec.module is None and found == STATE_DICT:
+        raise LoadError(
+            f"{path} holds {STATE_DICT}, weights without a network; name the network's class with "
+            "`module: package.Class`, or save the network as TorchScript or with torch.export"
+        )
+    if spec.module is not None and found != STATE_DICT:
+        raise LoadError(
+            f"{path} holds {found}, which brings its own code; remove `module: {spec.module}`, or "
+            f"give the file of {STATE_DICT}"
+        )
+    if found == STATE_DICT:
+        return _open_state_dict(path, spec, device)
+    with loading(path, found):
+        return (_open_torchscript if found == TORCHSCRIPT else _open_exported)(path, device)
+
+
+def format_of(path: Path) -> str:
+    """Which of the three formats a file has.
+
+    Raises:
+      LoadError: none of them.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            # Members lie in one folder, except in the first torch.export format.
+            members = {name.partition("/")[2] or name for name in archive.namelist()}
+        if "constants.pkl" in members:
+            return TORCHSCRIPT
+        if "serialized_exported_program.json" in members or "archive_format" in members:
+            return EXPORTED
+        if "data.pkl" in members:
+            return STATE_DICT
+    with path.open("rb") as file:
+        head = file.read(2)
+    if head == b"\x80\x02":  # torch.save before 1.6: a bare pickle, protocol 2
+        return STATE_DICT
+    raise LoadError(
+        f"{path} is neither {TORCHSCRIPT}, nor {EXPORTED}, nor {STATE_DICT}; "
+        + ("it is a broken or cut-off archive" if head == b"PK" else "its content is none of them")
+    )
+
+
+def named_outputs(result: Any) -> dict[str, Any]:
+    """What a network returned, by name.
+
+    A dict by its keys, a named tuple by its fields, any other sequence (or a single tensor) as
+    ``output_0``, ``output_1``...
+    """
+    if isinstance(result, Mapping):
+        return {str(key): value for key, value in result.items()}
+    if isinstance(result, tuple) and hasattr(result, "_fields"):
+        return dict(zip(result._fields, result, strict=True))
+    if isinstance(result, tuple | list):
+        return {f"output_{i}": value for i, value in enumerate(result)}
+    return {"output_0": result}
+
+
+def _open_torchscript(path: Path, device: str) -> Program:
+    import torch
+
+    script = torch.jit.load(path, map_location=device).eval()  # type: ignore[no-untyped-call]
+    arguments = script.forward.schema.arguments[1:]  # without self
+    plain = {a.name for a in arguments if _PLAIN_TYPE.fullmatch(str(a.type))}
+    returned = script.forward.schema.returns[0].type
+    outputs: tuple[TensorSpec, ...] | None = (
+        None  # of dicts and named tuples, the schema keeps no names
+    )
+    if returned.kind() == "TensorType":
+        outputs = (TensorSpec("output_0"),)
+    elif returned.kind() == "TupleType" and returned.annotation_str.startswith("Tuple["):
+        outputs = tuple(TensorSpec(f"output_{i}") for i in range(len(returned.elements())))
+    return Program(
+        call=lambda values: script(**values),
+        inputs=tuple(TensorSpec(a.name, dims=() if a.name in plain else None) for a in arguments),
+        outputs=outputs,
+        size_bytes=_tensor_bytes(script.state_dict().values()),
+        optional=frozenset(a.name for a in arguments if a.has_default_value()),
+        plain=frozenset(plain),
+    )
+
+
+def _open_exported(path: Path, device: str) -> Program:
+    """A `.pt2` program. What was in training mode when it was exported stays so (torch's rule)."""
+    import torch
+    from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind, TensorArgument
+    from torch.export.passes import move_to_device_pass
+
+    with path.open("rb") as file:
+        program = move_to_device_pass(torch.export.load(file), device)
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes}
+    signature, calling = program.graph_signature, program.call_spec
+    arguments = [s.arg for s in signature.input_specs if s.kind == InputKind.USER_INPUT]
+    results = [s.arg for s in signature.output_specs if s.kind == OutputKind.USER_OUTPUT]
+    module = program.module()
+
+    def call(given: Mapping[str, Any]) -> Any:
+        leaves = [a.value if isinstance(a, ConstantArgument) else given[a.name] for a in arguments]
+        positional, named = calling.in_spec.unflatten(leaves)
+        return module(*positional, **named)
+
+    def spec(argument: Any) -> TensorSpec:
+        if isinstance(argument, TensorArgument):
+            return _traced_spec(argument.name, values[argument.name])
+        return TensorSpec(argument.name, dims=())
+
+    returned = calling.out_spec.unflatten([spec(result) for result in results])
+    taken = [a for a in arguments if not isinstance(a, ConstantArgument)]
+    return Program(
+        call=call,
+        inputs=tuple(spec(argument) for argument in taken),
+        outputs=tuple(
+            replace(value, name=name)
+            for name, value in named_outputs(returned).items()
+            if isinstance(value, TensorSpec)
+        ),
+        size_bytes=_tensor_bytes((*program.state_dict.values(), *program.constants.values())),
+        plain=frozenset(a.name for a in taken if not isinstance(a, TensorArgument)),
+    )
+
+
+def _traced_spec(name: str, value: Any) -> TensorSpec:
+    """The spec of a tensor that torch.export traced; a symbolic size is an axis that varies."""
+    dtype = str(value.dtype).removeprefix("torch.")
+    dims: Shape = tuple(size if isinstance(size, int) else None for size in value.shape)
+    return TensorSpec(name, dtype if dtype in DTYPES else None, dims)
+
+
+def _open_state_dict(path: Path, spec: TorchModel, device: str) -> Program:
+    network = _instantiate(path, spec)
+    with loading(path, f"the state dict of {spec.module}"):
+        network.load_state_dict(_read_weights(path), strict=True)
+        network.eval().to(device)
+    parameters = inspect.signature(network.forward).parameters.values()
+    plain = {p.name for p in parameters if p.annotation in _PYTHON_TYPES}
+    named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    takes_any = any(p.kind == p.VAR_KEYWORD for p in parameters)
+    return Program(
+        call=lambda values: network(**values),
+        inputs=None
+        if takes_any
+        else tuple(TensorSpec(p.name, dims=() if p.name in plain else None) for p in named),
+        outputs=None,
+        size_bytes=_tensor_bytes(network.state_dict().values()),
+        optional=frozenset(p.name for p in named if p.default is not p.empty),
+        plain=frozenset(plain),
+    )
+
+
+def _instantiate(path: Path, spec: TorchModel) -> Any:
+    import torch
+
+    package, _, name = str(spec.module).rpartition(".")
+    where = f"the network class `module: {spec.module}` of {path}"
+    try:
+        network = getattr(importlib.import_module(package), name)(**spec.module_args)
+    except ImportError as error:
+        raise LoadError(f"{where} cannot be imported: {error}") from error
+    except AttributeError as error:
+        raise LoadError(f"{where} is not there: {error}") from error
+    except Exception as error:
+        raise LoadError(
+            f"{where} cannot be made with `module_args` {spec.module_args}: {error}"
+        ) from error
+    if not isinstance(network, torch.nn.Module):
+        raise LoadError(f"{where} makes a {type(network).__name__}, not a torch.nn.Module")
+    return network
+
+
+def _read_weights(path: Path) -> Mapping[str, Any]:
+    import torch
+
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        foreign = re.search(r"GLOBAL (\S+)", str(error))
+        if foreign is None:
+            raise
+        raise UntrustedArtifactError(
+            f"{path} holds a pickled {foreign[1]}, and loading it would run code; save only the "
+            "weights, with torch.save(model.state_dict(), path)"
+        ) from error
+    if not isinstance(weights, Mapping):
+        raise LoadError(f"{path} holds a {type(weights).__name__}, not {STATE_DICT}")
+    return weights
+
+
+def _tensor_bytes(values: Iterable[Any]) -> int:
+    return sum(value.nbytes for value in values if hasattr(value, "nbytes"))

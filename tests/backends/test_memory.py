@@ -1,0 +1,87 @@
+"""Each framework really runs out of memory here: it is asked for a petabyte."""
+
+import numpy as np
+import pytest
+
+from pipeline.backends.failures import is_out_of_memory
+from pipeline.errors import OutOfMemoryError
+from tests import models
+from tests.backends.cases import load, model_spec
+
+COLUMNS = 2**38  # of float32, times 1,024 rows
+
+
+def sklearn_model(folder):
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    path = models.save_estimator(HashingVectorizer(n_features=2**31 - 1), folder / "model.skops")
+    return path, model_spec(framework="sklearn", inputs={"X": "c"}, outputs={"transform": "d"})
+
+
+def onnx_model(folder):
+    path = models.save_onnx(
+        folder / "model.onnx",
+        [("Expand", ["x", "shape"], ["y"], {})],
+        {"x": ("float32", ["rows", 1])},
+        {"y": ("float32", ["rows", COLUMNS])},
+        {"shape": np.array([1, COLUMNS])},
+    )
+    return path, model_spec(framework="onnx", inputs={"x": "c"}, outputs={"y": "d"})
+
+
+def torch_model(folder):
+    spec = model_spec(framework="torch", inputs={"x": "c"}, outputs={"output_0": "d"})
+    return models.save_torchscript(_repeating_script(), folder / "model.pt"), spec
+
+
+def _repeating_script():
+    import torch
+
+    from tests.networks import Repeat
+
+    return torch.jit.script(Repeat(COLUMNS))
+
+
+def tensorflow_model(folder):
+    import tensorflow as tf
+
+    path = models.save_function(
+        folder,
+        lambda x: {"y": tf.tile(x, tf.constant([1, COLUMNS], tf.int64))},
+        {"x": ("float32", [None, 1])},
+    )
+    return path, model_spec(framework="tensorflow", inputs={"x": "c"}, outputs={"y": "d"})
+
+
+@pytest.mark.parametrize("build", [sklearn_model, onnx_model, torch_model, tensorflow_model])
+def test_running_out_of_memory_is_told_from_other_failures(build, tmp_path):
+    path, spec = build(tmp_path)
+    servable = load(path, spec)
+    if spec.framework == "sklearn":
+        rows = np.array(["text"] * 65_536, dtype=object)
+    else:
+        rows = np.ones((1024, 1), "float32")
+    with pytest.raises(OutOfMemoryError) as failure:
+        servable.predict(dict.fromkeys(spec.inputs, rows))
+    assert failure.value.__cause__ is None  # nothing holds the tensors that did not fit
+    assert failure.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA out of memory. Tried to allocate 20.00 MiB",
+        "Non-zero status code: BFCArena::AllocateRawInternal Failed to allocate memory for "
+        "requested buffer of size 4096",
+        "CUDNN failure 4: CUDNN_STATUS_ALLOC_FAILED",
+        "CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED",
+        "bad allocation",
+        "std::bad_alloc",
+    ],
+)
+def test_messages_of_gpu_libraries_count_as_out_of_memory(message):
+    assert is_out_of_memory(RuntimeError(message))
+
+
+def test_other_messages_do_not_count_as_out_of_memory():
+    assert not is_out_of_memory(ValueError("X has 5 features, but 4 are expected"))
