@@ -6,8 +6,9 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from pipeline import options, report, run
+from pipeline import options, run
 from pipeline.errors import EnsembleError, LaunchError
+from pipeline.progress import Progress
 
 
 def main(argv: Sequence[str]) -> int:
@@ -18,7 +19,7 @@ def main(argv: Sequence[str]) -> int:
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
-        run.run(options.parse(argv), report.Progress())
+        run.run(options.parse(argv), Progress())
     except LaunchError as error:
         count = len(error.problems)
         print("Not started." if count == 1 else f"Not started, {count} problems:", file=sys.stderr)

@@ -1,96 +1,12 @@
-"""What a person sees on the terminal: progress, the dry run's description, the summary."""
+"""What a person reads before and after a run: the dry run's description, the summary."""
 
 from __future__ import annotations
 
-import sys
-import threading
-import time
-from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import TextIO
+from collections.abc import Mapping
 
 from pipeline.core.graph import describe_graph
 from pipeline.core.tensors import Signature, describe
 from pipeline.launch import Job
-from pipeline.serving.tally import Count
-
-
-class Progress:
-    """Lines about work under way; on a terminal the running count rewrites its line.
-
-    Args:
-      stream: where to write.
-      interval_secs: between two lines of the running count; by default 0.5 s on a terminal, 10 s
-        in a log.
-    """
-
-    def __init__(self, stream: TextIO | None = None, interval_secs: float | None = None) -> None:
-        self._stream = stream or sys.stderr
-        self._terminal = self._stream.isatty()
-        self._interval = interval_secs or (0.5 if self._terminal else 10.0)
-        self._started = time.monotonic()
-        self._rewriting = False
-
-    def say(self, message: str) -> None:
-        """One line, with the seconds since the start."""
-        self._end_line()
-        print(f"[{self.elapsed_secs:6.1f} s] {message}", file=self._stream, flush=True)
-
-    @property
-    def elapsed_secs(self) -> float:
-        """Seconds since this object was made."""
-        return time.monotonic() - self._started
-
-    def watch(self, read: Callable[[], Count]) -> _Watch:
-        """Shows the count while the ``with`` block runs."""
-        return _Watch(self, read)
-
-    def _count(self, count: Count, rate: float) -> None:
-        text = (
-            f"{count.records:,} records, {rate:,.0f}/s, {count.dead_letters:,} dead letters"
-            if count.records
-            else "running"
-        )
-        if self._terminal:
-            print(
-                f"\r[{self.elapsed_secs:6.1f} s] {text:<70}", end="", file=self._stream, flush=True
-            )
-            self._rewriting = True
-        else:
-            self.say(text)
-
-    def _end_line(self) -> None:
-        if self._rewriting:
-            print(file=self._stream)
-            self._rewriting = False
-
-
-class _Watch:
-    def __init__(self, progress: Progress, read: Callable[[], Count]) -> None:
-        self._progress = progress
-        self._read = read
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-        self._progress._end_line()
-
-    def _run(self) -> None:
-        last, at = Count(), time.monotonic()
-        while not self._stop.wait(self._progress._interval):
-            count, now = self._read(), time.monotonic()
-            self._progress._count(count, (count.records - last.records) / (now - at))
-            last, at = count, now
 
 
 def dry_run(job: Job) -> str:

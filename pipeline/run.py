@@ -22,13 +22,14 @@ import pipeline as package
 from pipeline import launch, report
 from pipeline.build import build
 from pipeline.options import Parsed
+from pipeline.progress import BatchStatus, Progress
 from pipeline.serving.tally import process_tally
 from pipeline.transforms.encode import NAMESPACE
 
 _LOCAL = ("DirectRunner", "FnApiRunner")
 
 
-def run(parsed: Parsed, progress: report.Progress) -> None:
+def run(parsed: Parsed, progress: Progress) -> None:
     """Checks and runs what the command line asks for.
 
     A local run is waited for and summed up. A job for a service is submitted, and nothing is waited
@@ -70,7 +71,7 @@ def beam_options(beam_args: Sequence[str]) -> PipelineOptions:
     return options
 
 
-def _run_here(job: launch.Job, options: PipelineOptions, progress: report.Progress) -> None:
+def _run_here(job: launch.Job, options: PipelineOptions, progress: Progress) -> None:
     _let_children_import_us()
     # The DirectRunner would choose among three runners by looking at the graph; this one is the
     # fastest of them and the only one that this project is tested on.
@@ -78,7 +79,7 @@ def _run_here(job: launch.Job, options: PipelineOptions, progress: report.Progre
     build(pipeline, job)
     progress.say(f"running ensemble '{job.graph.spec.name}', release {job.release.release_id}")
     started = progress.elapsed_secs
-    with progress.watch(process_tally(job.handle.job_key).read):
+    with progress.showing(BatchStatus(process_tally(job.handle.job_key))):
         result = pipeline.run()
         result.wait_until_finish()
     counters: dict[str, int] = {}
@@ -89,7 +90,7 @@ def _run_here(job: launch.Job, options: PipelineOptions, progress: report.Progre
     print(report.summary(counters, job, progress.elapsed_secs - started))
 
 
-def _submit(job: launch.Job, options: PipelineOptions, progress: report.Progress) -> None:
+def _submit(job: launch.Job, options: PipelineOptions, progress: Progress) -> None:
     pipeline = beam.Pipeline(options=options)
     build(pipeline, job)
     result = pipeline.run()

@@ -19,6 +19,7 @@ LAYER = {
     "options": 5,
     "launch": 6,
     "build": 7,
+    "progress": 6,
     "report": 7,
     "run": 8,
 }
