@@ -20,7 +20,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 import pipeline as package
 from pipeline import launch, report
-from pipeline.build import build
+from pipeline.build import build_batch
 from pipeline.options import Parsed
 from pipeline.progress import BatchStatus, Progress
 from pipeline.serving.tally import process_tally
@@ -76,7 +76,7 @@ def _run_here(job: launch.Job, options: PipelineOptions, progress: Progress) -> 
     # The DirectRunner would choose among three runners by looking at the graph; this one is the
     # fastest of them and the only one that this project is tested on.
     pipeline = beam.Pipeline(runner=FnApiRunner(), options=options)
-    build(pipeline, job)
+    build_batch(pipeline, job)
     progress.say(f"running ensemble '{job.graph.spec.name}', release {job.release.release_id}")
     started = progress.elapsed_secs
     with progress.showing(BatchStatus(process_tally(job.handle.job_key))):
@@ -92,7 +92,7 @@ def _run_here(job: launch.Job, options: PipelineOptions, progress: Progress) -> 
 
 def _submit(job: launch.Job, options: PipelineOptions, progress: Progress) -> None:
     pipeline = beam.Pipeline(options=options)
-    build(pipeline, job)
+    build_batch(pipeline, job)
     result = pipeline.run()
     template = options.view_as(GoogleCloudOptions).template_location
     if template:
