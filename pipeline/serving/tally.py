@@ -56,6 +56,11 @@ class Tally:
                 self._by_generation[generation] += predictions
             self._latencies_ms.extend(latencies_ms)
 
+    def records(self) -> int:
+        """Records finished so far, of both kinds."""
+        with self._lock:
+            return self._predictions + self._dead_letters
+
     def read(self) -> Count:
         """The count now; the latencies since the last call."""
         with self._lock:
