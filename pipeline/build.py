@@ -11,7 +11,8 @@ import apache_beam as beam
 
 from pipeline.connectors.block_writer import WriteBlocks
 from pipeline.connectors.text_blocks import ReadBlocks
-from pipeline.launch import SUFFIX, Job
+from pipeline.launch import Job
+from pipeline.launch_checks import SUFFIX
 from pipeline.transforms import coders  # noqa: F401  # registers the coder of batches
 from pipeline.transforms.assign_release import AssignPinnedRelease
 from pipeline.transforms.combine import Combine

@@ -10,20 +10,24 @@ import json
 import os
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.connectors import paths
 from pipeline.connectors.artifact_store import BeamArtifactStore
 from pipeline.core import graph as graphs
 from pipeline.core import spec_text
 from pipeline.core.combine_spec import CombineStep, Lookup
+from pipeline.core.gate_state import Accepted
 from pipeline.core.graph import Graph
-from pipeline.core.release import ModelVersion, Release
+from pipeline.core.release import Release
 from pipeline.core.spec import EnsembleSpec
-from pipeline.errors import ArtifactError, LaunchError, ModelError, PathError, SpecError
+from pipeline.errors import LaunchError, ModelError, PathError, SpecError
+from pipeline.launch_checks import path_problems
+from pipeline.launch_release import Refresh, accepted_before, named_release, refresh_of
 from pipeline.options import Settings
 from pipeline.serving.artifacts import ArtifactCache
 from pipeline.serving.factory import ManagerFactory
@@ -31,7 +35,6 @@ from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.release_manager import ManagerHandle
 from pipeline.serving.validation import Rehearsal, rehearse
 
-SUFFIX = ".jsonl"
 _CACHE = Path(tempfile.gettempdir()) / "ensemble-models"
 
 Say = Callable[[str], None]
@@ -44,9 +47,10 @@ class Job:
     Attributes:
       settings: its parameters.
       graph: the resolved ensemble.
-      release: the versions that serve it.
+      release: what serves it at first.
       handle: where each process of the job finds its models.
       rehearsal: what the checks learnt of models and columns.
+      refresh: what changes the release while it runs; None where nothing does.
     """
 
     settings: Settings
@@ -54,15 +58,25 @@ class Job:
     release: Release
     handle: ManagerHandle
     rehearsal: Rehearsal
+    refresh: Refresh | None = None
+
+    def close(self) -> None:
+        """Frees what the job holds in this process."""
+        if self.refresh is not None:
+            self.refresh.gate.close()
+        self.handle.close()
 
 
-def prepare(settings: Settings, *, workers_per_machine: int, say: Say) -> Job:
+def prepare(
+    settings: Settings, beam: PipelineOptions, *, workers_per_machine: int, say: Say
+) -> Job:
     """Checks paths, ensemble file and models.
 
     The models stay loaded in this process, behind ``job.handle``.
 
     Args:
       settings: the parameters.
+      beam: Beam's options, for credentials.
       workers_per_machine: processes that will share a machine's cores.
       say: told what is being done.
 
@@ -70,29 +84,58 @@ def prepare(settings: Settings, *, workers_per_machine: int, say: Say) -> Job:
       LaunchError: something is wrong; all problems of paths and ensemble file at once, else all of
         the models.
     """
-    problems = [] if settings.dry_run else _path_problems(settings)
+    problems = [] if settings.dry_run else path_problems(settings)
     try:
         graph = read_graph(settings.ensemble_spec)
     except SpecError as error:
         problems += error.problems
     if problems:
         raise LaunchError(problems)
-    spec = graph.spec
-    cache = ArtifactCache(_CACHE, BeamArtifactStore())
-    release = _resolve_release(spec, cache, say)
+    store = BeamArtifactStore()
     loader = FrameworkLoader(
-        models=spec.models,
-        cache=cache,
+        models=graph.spec.models,
+        cache=ArtifactCache(_CACHE, store),
         device=settings.device,
         intra_op_threads=max(1, (os.cpu_count() or 1) // workers_per_machine),
     )
-    handle = ManagerHandle(uuid.uuid4().hex, ManagerFactory(graph, loader))
+    managers = ManagerFactory(graph, loader, settings.memory_policy)
+    handle = ManagerHandle(uuid.uuid4().hex, managers)
+    history = accepted_before(settings, graph, store)
     try:
-        rehearsal = rehearse(graph, release, handle.get(), say)
+        release, rehearsal = _first_release(settings, managers, handle, history, say)
+        refresh = refresh_of(settings, graph, release, history, handle, managers, store, beam)
     except LaunchError:
         handle.close()
         raise
-    return Job(settings, graph, release, handle, rehearsal)
+    return Job(settings, graph, release, handle, rehearsal, refresh)
+
+
+def _first_release(
+    settings: Settings,
+    managers: ManagerFactory,
+    handle: ManagerHandle,
+    history: Sequence[Accepted],
+    say: Say,
+) -> tuple[Release, Rehearsal]:
+    """The release accepted last, if it still can be served; else the one of the ensemble file."""
+    graph, last = managers.graph, history[-1].release if history else None
+    if last is not None:
+        try:
+            rehearsal = rehearse(graph, last, handle.get(), say)
+        except ModelError as error:
+            reason = "; ".join(error.problems)
+            say(f"release generation {last.generation} cannot be resumed: {reason}")
+        else:
+            say(f"resuming at release {last.release_id}, generation {last.generation}")
+            return last, rehearsal
+    release = named_release(
+        graph,
+        managers.loader.cache,
+        say,
+        newest=not settings.streaming,
+        generation=last.generation + 1 if last else 1,
+    )
+    return release, rehearse(graph, release, handle.get(), say)
 
 
 def read_graph(location: str) -> Graph:
@@ -133,51 +176,3 @@ def _with_labels(step: CombineStep, source: str) -> CombineStep:
     if not labels or not all(isinstance(label, str) for label in labels):
         raise SpecError(f"{where}: {step.file} must hold one label a line, or a JSON list of texts")
     return step.model_copy(update={"labels": tuple(labels), "file": None})
-
-
-def _path_problems(settings: Settings) -> list[str]:
-    problems: list[str] = []
-
-    def check(parameter: str, look: Callable[[], object]) -> None:
-        try:
-            look()
-        except PathError as error:
-            problems.extend(f"--{parameter}: {problem}" for problem in error.problems)
-
-    check("input_file_pattern", lambda: paths.match_input(settings.input_file_pattern))
-    for parameter in ("output_path", "dead_letter_path"):
-        prefix: str = getattr(settings, parameter)
-        before = len(problems)
-        check(parameter, partial(paths.check_writable, prefix))
-        check(parameter, partial(_check_earlier, prefix, settings.overwrite))
-        if len(problems) > before and settings.dead_letter_path.startswith(prefix):
-            break  # the default prefix for dead letters would only repeat it
-    return problems
-
-
-def _check_earlier(prefix: str, overwrite: bool) -> None:
-    earlier = paths.existing_outputs(prefix, SUFFIX)
-    if earlier and overwrite:
-        paths.delete(earlier)
-    elif earlier:
-        raise PathError(
-            f"found {len(earlier)} files of an earlier run, {earlier[0]} the first; give another "
-            "prefix, or --overwrite=true to delete them"
-        )
-
-
-def _resolve_release(spec: EnsembleSpec, cache: ArtifactCache, say: Say) -> Release:
-    """The release that the ensemble file names, as generation 1."""
-    versions: list[ModelVersion] = []
-    problems: list[str] = []
-    for model in spec.models:
-        say(f"fetching model '{model.name}' from {model.uri}")
-        try:
-            fetched = cache.fetch(model.uri)
-        except ArtifactError as error:
-            problems.append(f"model '{model.name}': {error}")
-        else:
-            versions.append(ModelVersion(model.name, model.uri, fetched.digest))
-    if problems:
-        raise ModelError(problems)
-    return Release(1, tuple(versions))

@@ -21,8 +21,10 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 import pipeline as package
 from pipeline import launch, report
 from pipeline.build import build_batch
+from pipeline.build_stream import build_stream
 from pipeline.options import Parsed
 from pipeline.progress import BatchStatus, Progress
+from pipeline.run_stream import check_local_stream, run_stream
 from pipeline.serving.tally import process_tally
 from pipeline.transforms.encode import NAMESPACE
 
@@ -43,22 +45,27 @@ def run(parsed: Parsed, progress: Progress) -> None:
     FileSystems.set_options(options)
     for warning in parsed.warnings:
         progress.say(f"warning: {warning}")
-    local = options.view_as(StandardOptions).runner in _LOCAL
-    direct = options.view_as(DirectOptions)
+    settings = parsed.settings
+    standard, direct = options.view_as(StandardOptions), options.view_as(DirectOptions)
+    standard.streaming = settings.streaming
+    local = standard.runner in _LOCAL
+    if local and settings.streaming:
+        check_local_stream(options)
     workers = (direct.direct_num_workers or os.cpu_count() or 1) if local else os.cpu_count() or 1
-    job = launch.prepare(parsed.settings, workers_per_machine=workers, say=progress.say)
+    job = launch.prepare(settings, options, workers_per_machine=workers, say=progress.say)
     try:
-        if parsed.settings.dry_run:
+        if settings.dry_run:
             print(report.dry_run(job))
-        elif local:
-            in_process = direct.direct_running_mode != "multi_processing"
-            if not in_process:
-                job.handle.close()  # the workers load their own
-            _run_here(job, options, progress)
-        else:
+        elif not local:
             _submit(job, options, progress)
+        elif settings.streaming:
+            run_stream(job, options, progress)
+        else:
+            if direct.direct_running_mode == "multi_processing":
+                job.handle.close()  # the workers load their own
+            _run_batch(job, options, progress)
     finally:
-        job.handle.close()
+        job.close()
 
 
 def beam_options(beam_args: Sequence[str]) -> PipelineOptions:
@@ -71,7 +78,7 @@ def beam_options(beam_args: Sequence[str]) -> PipelineOptions:
     return options
 
 
-def _run_here(job: launch.Job, options: PipelineOptions, progress: Progress) -> None:
+def _run_batch(job: launch.Job, options: PipelineOptions, progress: Progress) -> None:
     _let_children_import_us()
     # The DirectRunner would choose among three runners by looking at the graph; this one is the
     # fastest of them and the only one that this project is tested on.
@@ -92,7 +99,10 @@ def _run_here(job: launch.Job, options: PipelineOptions, progress: Progress) -> 
 
 def _submit(job: launch.Job, options: PipelineOptions, progress: Progress) -> None:
     pipeline = beam.Pipeline(options=options)
-    build_batch(pipeline, job)
+    if job.settings.streaming:
+        build_stream(pipeline, job, native=True)
+    else:
+        build_batch(pipeline, job)
     result = pipeline.run()
     template = options.view_as(GoogleCloudOptions).template_location
     if template:

@@ -17,7 +17,6 @@ from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.tensorflow_formats import Program, open_keras, open_saved_model
 from pipeline.backends.text import decoded
 from pipeline.core.spec import ModelSpec, TensorflowModel
-from pipeline.core.tensors import numpy_dtype
 from pipeline.errors import DeviceError
 
 _LOGGER = logging.getLogger(__name__)
@@ -32,32 +31,18 @@ class TensorflowServable(Servable):
         self.size_bytes = program.size_bytes or size_of(path)
         self._program = program
         self._outputs = list(spec.outputs)
-        self._dtypes = {tensor.name: tensor.dtype for tensor in program.inputs}
 
     @computing
     def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Calls the function. bfloat16 outputs become float32, which numpy has."""
+        import tensorflow as tf
+
+        dtypes = self._program.dtypes
         with _placed_on(self.device):
             results = self._program.call(
-                {name: self._tensor(name, array) for name, array in inputs.items()}
+                {n: tf.convert_to_tensor(array, dtypes[n]) for n, array in inputs.items()}
             )
-        return {name: self._array(results[name]) for name in self._outputs}
-
-    def _tensor(self, name: str, array: Array) -> Any:
-        import tensorflow as tf
-
-        dtype = self._dtypes[name]
-        if dtype is not None and dtype != "string":
-            array = array.astype(numpy_dtype(dtype), copy=False)
-        return tf.convert_to_tensor(array, dtype=self._program.dtypes[name])
-
-    @staticmethod
-    def _array(tensor: Any) -> Array:
-        import tensorflow as tf
-
-        if tensor.dtype == tf.bfloat16:
-            tensor = tf.cast(tensor, tf.float32)
-        return decoded(tensor.numpy())
+        return {name: _to_array(results[name]) for name in self._outputs}
 
 
 class TensorflowBackend:
@@ -108,6 +93,14 @@ def _choose(device: str) -> str:
     if device == "gpu":
         raise DeviceError(f"TensorFlow {tf.__version__} finds no GPU here")
     return "cpu"
+
+
+def _to_array(tensor: Any) -> Array:
+    import tensorflow as tf
+
+    if tensor.dtype == tf.bfloat16:
+        tensor = tf.cast(tensor, tf.float32)
+    return decoded(tensor.numpy())
 
 
 def _placed_on(device: str) -> AbstractContextManager[object]:

@@ -83,5 +83,14 @@ def test_messages_of_gpu_libraries_count_as_out_of_memory(message):
     assert is_out_of_memory(RuntimeError(message))
 
 
+def test_memory_errors_of_the_frameworks_count_whatever_they_say():
+    import tensorflow as tf
+    import torch
+
+    assert is_out_of_memory(MemoryError())
+    assert is_out_of_memory(torch.OutOfMemoryError("of the device"))
+    assert is_out_of_memory(tf.errors.ResourceExhaustedError(None, None, "of the device"))
+
+
 def test_other_messages_do_not_count_as_out_of_memory():
     assert not is_out_of_memory(ValueError("X has 5 features, but 4 are expected"))

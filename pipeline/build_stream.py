@@ -1,0 +1,180 @@
+"""Wires a streaming job: its sources and sinks, and the branch that refreshes the models.
+
+``native`` is a job for a service that has sources, sinks and triggered side inputs of its own; else
+everything runs in this process, and the refresh branch ends in a step that tells the process's
+ReleaseManager directly, because local runners block a side input until its window ends: for ever.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.transforms.trigger import AccumulationMode, AfterCount, Repeatedly
+from apache_beam.transforms.window import GlobalWindows
+
+from pipeline.build import decode, serve
+from pipeline.connectors.folder_source import ReadNewFiles
+from pipeline.connectors.pubsub_sink import PublishMessages
+from pipeline.connectors.pubsub_source import ReadMessages
+from pipeline.connectors.rolling_files import WriteRollingFiles
+from pipeline.connectors.stopping import stopped
+from pipeline.core.candidate import Candidate, ReleaseEvent
+from pipeline.core.message import Message
+from pipeline.launch import Job
+from pipeline.launch_checks import SUFFIX
+from pipeline.options import Settings
+from pipeline.refresh.event import RELEASE_EVENTS, CandidatesFromMessages
+from pipeline.refresh.ticks import Ticks
+from pipeline.refresh.watch import WatchModels
+from pipeline.transforms.assign_active_release import EVENTS, AssignActiveRelease
+from pipeline.transforms.encode import (
+    DEAD_LETTER_LINES,
+    DEAD_LETTER_MESSAGES,
+    PREDICTION_LINES,
+    PREDICTION_MESSAGES,
+)
+from pipeline.transforms.gate import LocalGate, StatefulGate
+
+_TICK_SECS = 0.2
+
+
+def build_stream(pipeline: beam.Pipeline, job: Job, *, native: bool) -> None:
+    """Adds the steps of a streaming job to an empty pipeline."""
+    settings = job.settings
+    events: list[Any] = []
+    releases = _refresh(pipeline, job, native, events)
+    assign = AssignActiveRelease(job.handle, job.release)
+    side_inputs = [] if releases is None else [beam.pvalue.AsIter(releases)]
+    assigned = (
+        _read(pipeline, settings, native)
+        | "Decode" >> decode(job)
+        | "AssignRelease" >> beam.ParDo(assign, *side_inputs).with_outputs(EVENTS, main="batches")
+    )
+    events.append(assigned[EVENTS])
+    _write(serve(assigned["batches"], job, _wanted(settings)), settings, native)
+    _write_events(events, settings, native)
+
+
+def _read(pipeline: beam.Pipeline, settings: Settings, native: bool) -> Any:
+    if settings.input_file_pattern:
+        journal = None
+        if settings.output_path and not native:
+            journal = f"{settings.output_path}.read-journal"
+        blocks = pipeline | "Read" >> ReadNewFiles(
+            settings.input_file_pattern,
+            settings.max_batch_size,
+            stopped=stopped,
+            journal=journal,
+        )
+        return blocks | "Spread" >> beam.Reshuffle() if native else blocks
+    return pipeline | "Read" >> ReadMessages(
+        subscription=settings.input_subscription or None,
+        topic=settings.input_topic or None,
+        block_rows=settings.max_batch_size,
+        native=native,
+    )
+
+
+def _refresh(pipeline: beam.Pipeline, job: Job, native: bool, events: list[Any]) -> Any | None:
+    """The refresh branch; adds to `events`, and returns the releases for a side input, if any."""
+    if job.refresh is None:
+        return None
+    refresh, settings = job.refresh, job.settings
+    sources = [pipeline | "Watch" >> WatchModels(refresh.watcher, stopped)]
+    if settings.listens:
+        asked = (
+            pipeline
+            | "ReadRefresh"
+            >> ReadMessages(
+                subscription=settings.refresh_subscription,
+                block_rows=100,
+                native=native,
+                limited=False,
+            )
+            | "Interpret"
+            >> beam.ParDo(
+                CandidatesFromMessages(
+                    [model.name for model in job.graph.models],
+                    refresh.watcher,
+                    looks_itself=native,
+                )
+            ).with_outputs(RELEASE_EVENTS, main="candidates")
+        )
+        sources.append(asked["candidates"])
+        events.append(asked[RELEASE_EVENTS])
+    if not native:
+        # Candidates and ticks go through steps of their own: together they would pass a Flatten,
+        # which ends the fused stage, for nothing.
+        sources.append(pipeline | "Ticks" >> Ticks(_TICK_SECS, stopped))
+        for number, source in enumerate(sources):
+            gate = LocalGate(refresh.gate, job.handle)
+            events.append(source | f"Gate{number}" >> beam.ParDo(gate))
+        return None
+    gated = (
+        sources
+        | "Candidates" >> beam.Flatten()
+        | "OneKey" >> beam.WithKeys("gate").with_output_types(tuple[str, Candidate])
+        | "Gate"
+        >> beam.ParDo(StatefulGate(refresh.judge, refresh.managers, refresh.state)).with_outputs(
+            EVENTS, main="releases"
+        )
+    )
+    events.append(gated[EVENTS])
+    # Every firing holds all releases so far: a worker that starts late is told of the newest.
+    return gated["releases"] | "EachRelease" >> beam.WindowInto(
+        GlobalWindows(),
+        trigger=Repeatedly(AfterCount(1)),
+        accumulation_mode=AccumulationMode.ACCUMULATING,
+    )
+
+
+def _wanted(settings: Settings) -> tuple[str, ...]:
+    sinks = {
+        PREDICTION_LINES: settings.output_path,
+        PREDICTION_MESSAGES: settings.output_topic,
+        DEAD_LETTER_LINES: settings.dead_letter_path,
+        DEAD_LETTER_MESSAGES: settings.dead_letter_topic,
+    }
+    return tuple(tag for tag, place in sinks.items() if place)
+
+
+def _write(outputs: Any, settings: Settings, native: bool) -> None:
+    for tag, prefix in (
+        (PREDICTION_LINES, settings.output_path),
+        (DEAD_LETTER_LINES, settings.dead_letter_path),
+    ):
+        if prefix:
+            _ = outputs[tag] | f"Write {tag}" >> _files(prefix, settings, native)
+    for tag, topic in (
+        (PREDICTION_MESSAGES, settings.output_topic),
+        (DEAD_LETTER_MESSAGES, settings.dead_letter_topic),
+    ):
+        if topic:
+            _ = outputs[tag] | f"Publish {tag}" >> PublishMessages(topic, native=native)
+
+
+def _write_events(events: list[Any], settings: Settings, native: bool) -> None:
+    if settings.release_events_path:
+        for number, some in enumerate(events):
+            _ = (
+                some
+                | f"EventLine{number}" >> beam.Map(ReleaseEvent.line)
+                | f"WriteEvents{number}" >> _files(settings.release_events_path, settings, native)
+            )
+    if settings.release_events_topic:
+        for number, some in enumerate(events):
+            _ = (
+                some
+                | f"EventMessage{number}" >> beam.Map(_event_message)
+                | f"PublishEvents{number}"
+                >> PublishMessages(settings.release_events_topic, native=native)
+            )
+
+
+def _event_message(event: ReleaseEvent) -> tuple[Message, ...]:
+    return (Message(event.line().rstrip(b"\n"), {"event": event.outcome}),)
+
+
+def _files(prefix: str, settings: Settings, native: bool) -> WriteRollingFiles:
+    return WriteRollingFiles(prefix, SUFFIX, local=not native, roll_secs=settings.output_file_secs)

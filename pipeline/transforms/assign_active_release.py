@@ -1,0 +1,49 @@
+"""AssignRelease in a stream: each batch is served by what is active in its process just then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import apache_beam as beam
+
+from pipeline.core.batch import Batch
+from pipeline.core.candidate import ReleaseEvent
+from pipeline.core.release import Release
+from pipeline.serving.release_manager import ManagerHandle
+from pipeline.transforms.gate import activation_events
+
+EVENTS = "release_events"
+
+
+@beam.typehints.with_input_types(Batch)
+class AssignActiveRelease(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
+    """Stamps a batch with the release that is active in this process when the batch comes.
+
+    Releases that arrive as a side input are aspired to, without waiting for them. What this process
+    made of them comes out on EVENTS.
+
+    Args:
+      handle: this process's models.
+      initial: for a process that is told of no other release first; its first batch waits for it.
+    """
+
+    def __init__(self, handle: ManagerHandle, initial: Release) -> None:
+        self._handle = handle
+        self._initial = initial
+
+    def setup(self) -> None:
+        """Finds the process's manager."""
+        self._manager = self._handle.get()
+
+    def process(
+        self, batch: Batch, releases: Iterable[Release] = ()
+    ) -> Iterator[Batch | beam.pvalue.TaggedOutput]:
+        """Stamps one batch. Of several releases in one pane of the side input, the newest counts."""
+        newest = max((*releases, self._initial), key=lambda release: release.generation)
+        self._manager.aspire(newest)
+        yield batch.with_release(self._manager.wait_active(newest))
+        for event in self._events():
+            yield beam.pvalue.TaggedOutput(EVENTS, event)
+
+    def _events(self) -> Iterable[ReleaseEvent]:
+        return activation_events(self._manager)
