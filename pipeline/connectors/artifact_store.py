@@ -1,8 +1,9 @@
-"""Artifacts read through Beam's file systems: ``gs://``, other storages Beam reaches, local."""
+"""Artifacts through Beam's file systems: ``gs://``, other storages Beam reaches, local."""
 
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from pipeline.connectors.storage_errors import READER_ROLE, explain, status_of
+from pipeline.connectors.storage_errors import READER_ROLE, WRITER_ROLE, explain, status_of
 from pipeline.errors import ArtifactError, ArtifactNotFoundError
 from pipeline.serving.artifacts import ArtifactFile, is_local, local_files
 
 _COPY_BYTES = 1 << 20
+_TEXT_BYTES = 16 << 20
 
 
 class BeamArtifactStore:
@@ -51,6 +53,36 @@ class BeamArtifactStore:
         except ArtifactNotFoundError:
             return False
 
+    def read_text(self, uri: str) -> str:
+        """See ArtifactStore."""
+        content = bytearray()
+        try:
+            for chunk in _read(uri):
+                content += chunk
+                if len(content) > _TEXT_BYTES:
+                    raise ValueError(
+                        f"it has more than {_TEXT_BYTES >> 20} MiB, expected a small text file"
+                    )
+        except ArtifactNotFoundError as error:
+            raise ArtifactNotFoundError(f"{uri} does not exist") from error
+        try:
+            return content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"it is not UTF-8 text: {error}") from error
+
+    def write_text(self, uri: str, text: str) -> None:
+        """See ArtifactStore. Creates the folder of a local file."""
+        try:
+            if is_local(uri):
+                _write_local(Path(uri), text)
+                return
+            with FileSystems.create(uri, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+                file.write(text.encode())
+                file.close()  # in here: see `paths.check_writable`
+        except Exception as error:
+            reason = explain(uri, error, WRITER_ROLE)
+            raise ArtifactError(f"{uri} cannot be written: {reason}") from error
+
 
 def _match(pattern: str, uri: str) -> list[Any]:
     try:
@@ -71,6 +103,16 @@ def _read(path: str) -> Iterator[bytes]:
         if status_of(error) == 404:
             raise ArtifactNotFoundError(f"{path} is gone") from error
         raise _artifact_error(path, error) from error
+
+
+def _write_local(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _artifact_error(uri: str, error: Exception) -> ArtifactError:

@@ -69,6 +69,19 @@ class ReleaseEvent:
     reason: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        """The event as people read it in a log."""
+        parts = [self.outcome]
+        if self.release is not None:
+            models = ", ".join(f"{v.model} {v.label}" for v in self.release.versions)
+            parts.append(f"release generation {self.release.generation} ({models})")
+        if self.candidate is not None:
+            parts.append(f"proposed by {self.candidate.source}")
+        if "prepare_secs" in self.details:
+            parts.append(f"after {self.details['prepare_secs']} s on {self.details['process']}")
+        text = " ".join(parts)
+        return f"{text}: {self.reason}" if self.reason else text
+
     def line(self) -> bytes:
         """One JSON line, ended by a newline."""
         found: dict[str, Any] = {

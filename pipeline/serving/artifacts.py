@@ -33,7 +33,7 @@ class ArtifactFile(NamedTuple):
 
 
 class ArtifactStore(Protocol):
-    """Reads artifacts. Stateless, picklable, safe to use from several threads."""
+    """Artifacts, and small files about them. Stateless, picklable; any thread may call it."""
 
     def list_files(self, uri: str) -> Sequence[ArtifactFile]:
         """The files at a URI: itself, or all files below it; at least one.
@@ -58,6 +58,24 @@ class ArtifactStore(Protocol):
 
         Raises:
           ArtifactError: the storage refuses to tell.
+        """
+        ...
+
+    def read_text(self, uri: str) -> str:
+        """The text of a small file: a manifest, examples.
+
+        Raises:
+          ArtifactNotFoundError: there is none.
+          ArtifactError: the storage refuses.
+          ValueError: it is not UTF-8, or not small.
+        """
+        ...
+
+    def write_text(self, uri: str, text: str) -> None:
+        """Writes a small file, in place of an older one; readers see it whole or not at all.
+
+        Raises:
+          ArtifactError: the storage refuses.
         """
         ...
 

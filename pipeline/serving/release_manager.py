@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +23,7 @@ from typing import Literal
 from pipeline.backends.base import Servable
 from pipeline.core.release import ModelVersion, Release
 from pipeline.serving import retention
+from pipeline.serving.process_handle import ProcessHandle
 
 MemoryPolicy = Literal["availability", "resource"]
 Loader = Callable[[ModelVersion], Servable]
@@ -117,6 +118,9 @@ class ReleaseManager:
         self._given_up: Activation | None = None
         self._active: Release | None = None
         self._previous: Release | None = None
+        self._aside: Release | None = None
+        self._trial: Release | None = None
+        self._preparing = threading.Lock()
         self._activations: list[Activation] = []
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -152,7 +156,7 @@ class ReleaseManager:
         self.aspire(release)
         with self._changed:
             while self._active is None:
-                failure = self._given_up
+                failure = None if self._aside else self._given_up
                 if failure is not None and failure.error is not None:
                     self._given_up = self._aspired = None
                     raise failure.error
@@ -178,6 +182,31 @@ class ReleaseManager:
             drained, self._activations = self._activations, []
             return drained
 
+    @contextmanager
+    def trial(self, release: Release) -> Iterator[None]:
+        """Prepared by the caller, in the ``with`` block, to find out whether `release` may serve.
+
+        Nothing that it loads is evicted meanwhile. Afterwards it is unloaded at once, unless the
+        block aspired to the release. With the policy "resource" the active release stands aside and
+        what changes is unloaded first, as for any other preparation.
+        """
+        with self._preparing:
+            if self._memory_policy == "resource":
+                self._make_room(release)
+            with self._changed:
+                self._trial = release
+                before = set(self._entries)
+            try:
+                yield
+            finally:
+                with self._changed:
+                    self._trial = None
+                    passed = self._aspired == release
+                    if not passed:
+                        self._step_back()
+                    going = [] if passed else self._remove(self._idle(release, before))
+                _close(going)
+
     # --- servables
 
     @contextmanager
@@ -202,6 +231,15 @@ class ReleaseManager:
         with self._changed:
             return sorted(version for version, entry in self._entries.items() if entry.ready)
 
+    def load_secs(self, release: Release, before: Container[ModelVersion] = ()) -> dict[str, float]:
+        """Model -> how long loading took, for what is in memory of `release` but not `before`."""
+        with self._changed:
+            return {
+                version.model: self._entries[version].load_secs
+                for version in release.versions
+                if version in self._entries and version not in before
+            }
+
     @property
     def reloads(self) -> int:
         """How often a version was loaded again after it had been evicted."""
@@ -216,7 +254,7 @@ class ReleaseManager:
                 for version, entry in self._entries.items()
                 if entry.ready
             ]
-            keep = (self._active, self._previous, self._aspired)
+            keep = (self._active, self._previous, self._aspired, self._aside, self._trial)
             going = self._remove(retention.evictable(loaded, keep, self._timing.grace_secs))
         _close(going)
 
@@ -252,6 +290,15 @@ class ReleaseManager:
                 entry.servable.set_result(servable)
         return entry
 
+    def _idle(self, release: Release, before: Container[ModelVersion]) -> list[ModelVersion]:
+        """What came into memory of `release` since `before` and nobody uses."""
+        return [
+            version
+            for version in release.versions
+            if version in self._entries and version not in before
+            if self._entries[version].ready and not self._entries[version].users
+        ]
+
     def _remove(self, versions: list[ModelVersion]) -> list[Servable]:
         self._evicted.update(versions)
         return [self._entries.pop(version).servable.result() for version in versions]
@@ -275,8 +322,9 @@ class ReleaseManager:
                 if self._closed:
                     return None
                 aspired, given_up = self._aspired, self._given_up
-                newer = self._active is None or (
-                    aspired is not None and aspired.generation > self._active.generation
+                serving = self._active or self._aside
+                newer = serving is None or (
+                    aspired is not None and aspired.generation > serving.generation
                 )
                 if aspired and newer and (given_up is None or given_up.release != aspired):
                     return aspired
@@ -291,49 +339,51 @@ class ReleaseManager:
             )
 
     def _attempt(self, release: Release, attempt: int, final: bool) -> Activation:
-        started = self._clock()
-        before = set(self.loaded())
-        stood_aside = self._make_room(release) if self._memory_policy == "resource" else None
-        error: Exception | None = None
-        try:
-            self._prepare(release, self)
-        except Exception as raised:
-            error = raised
-        with self._changed:
-            activation = Activation(
-                release,
-                error,
-                attempt,
-                final=final or error is None,
-                prepare_secs=self._clock() - started,
-                load_secs={
-                    version.model: self._entries[version].load_secs
-                    for version in release.versions
-                    if version in self._entries and version not in before
-                },
-            )
-            self._activations.append(activation)
-            if error is None:
-                self._previous, self._active = stood_aside or self._active, release
-            else:
-                self._active = stood_aside or self._active
-                self._given_up = activation if final else None
-            self._changed.notify_all()
+        with self._preparing:
+            started = self._clock()
+            before = set(self.loaded())
+            if self._memory_policy == "resource":
+                self._make_room(release)
+            error: Exception | None = None
+            try:
+                self._prepare(release, self)
+            except Exception as raised:
+                error = raised
+            with self._changed:
+                activation = Activation(
+                    release,
+                    error,
+                    attempt,
+                    final=final or error is None,
+                    prepare_secs=self._clock() - started,
+                    load_secs=self.load_secs(release, before),
+                )
+                self._activations.append(activation)
+                self._step_back()
+                if error is None:
+                    self._previous, self._active = self._active, release
+                else:
+                    self._given_up = activation if final else None
+                self._changed.notify_all()
         return activation
 
-    def _make_room(self, release: Release) -> Release | None:
+    def _make_room(self, release: Release) -> None:
         """Takes the active release out of service and unloads what `release` replaces of it."""
         with self._changed:
-            active, self._active, self._previous = self._active, None, None
-            if active is None:
-                return None
-            changing = set(active.versions) - set(release.versions)
+            if self._active is None:
+                return
+            self._aside, self._active, self._previous = self._active, None, None
+            changing = set(self._aside.versions) - set(release.versions)
             self._changed.wait_for(
                 lambda: not any(self._entries[v].users for v in changing if v in self._entries)
             )
             going = self._remove([v for v in changing if v in self._entries])
         _close(going)
-        return active
+
+    def _step_back(self) -> None:
+        """Returns the release that stood aside to service."""
+        self._active, self._aside = self._active or self._aside, None
+        self._changed.notify_all()
 
 
 def _close(servables: list[Servable]) -> None:
@@ -341,35 +391,6 @@ def _close(servables: list[Servable]) -> None:
         servable.close()
 
 
-_managers: dict[str, ReleaseManager] = {}
-_managers_lock = threading.Lock()
-
-
 @dataclass(frozen=True)
-class ManagerHandle:
-    """What travels to the workers in place of the manager itself: it can be pickled.
-
-    The managers are held at module level, because whatever Beam holds for us (`Shared`) it drops as
-    soon as another key is asked for.
-
-    Attributes:
-      job_key: names the job; a process normally sees only one.
-      make: makes the manager, where this process has none for the job yet.
-    """
-
-    job_key: str
-    make: Callable[[], ReleaseManager]
-
-    def get(self) -> ReleaseManager:
-        """The manager of this process: the same object for every thread and step of the job."""
-        with _managers_lock:
-            if self.job_key not in _managers:
-                _managers[self.job_key] = self.make()
-            return _managers[self.job_key]
-
-    def close(self) -> None:
-        """Closes and forgets the manager, if this process has it."""
-        with _managers_lock:
-            manager = _managers.pop(self.job_key, None)
-        if manager is not None:
-            manager.close()
+class ManagerHandle(ProcessHandle[ReleaseManager]):
+    """The ReleaseManager of each process of a job."""

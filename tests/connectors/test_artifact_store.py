@@ -3,6 +3,7 @@ import pickle
 
 import pytest
 
+from pipeline.connectors import artifact_store
 from pipeline.connectors.artifact_store import BeamArtifactStore
 from pipeline.errors import ArtifactError, ArtifactNotFoundError
 from pipeline.serving.artifacts import ArtifactCache, digest_of
@@ -81,6 +82,29 @@ def test_missing_permission_names_the_role(forbidden_gcs, tmp_path):
 def test_file_that_vanished_after_the_listing_is_named(bucket, tmp_path):
     with pytest.raises(ArtifactNotFoundError, match=f"{bucket}/m/a.bin is gone"):
         STORE.download(f"{bucket}/m", "a.bin", tmp_path / "copy")
+
+
+def test_written_text_is_read_back_and_replaced_and_leaves_nothing_else(folder):
+    uri = f"{folder}/releases/r.json"
+    for text in ("{}", "größer\r\n"):
+        STORE.write_text(uri, text)
+        assert STORE.read_text(uri) == text
+    assert [file.relative for file in STORE.list_files(f"{folder}/releases")] == ["r.json"]
+
+
+def test_text_that_cannot_be_read_or_written_is_explained(folder, put, tmp_path, monkeypatch):
+    with pytest.raises(ArtifactNotFoundError, match=f"{folder}/none.json does not exist"):
+        STORE.read_text(f"{folder}/none.json")
+    put("weights.bin", b"\xff")
+    with pytest.raises(ValueError, match="not UTF-8 text"):
+        STORE.read_text(f"{folder}/weights.bin")
+    monkeypatch.setattr(artifact_store, "_TEXT_BYTES", 1 << 20)
+    put("large.bin", bytes(2 << 20))
+    with pytest.raises(ValueError, match="more than 1 MiB, expected a small"):
+        STORE.read_text(f"{folder}/large.bin")
+    no_folder = "gs://no-such" if folder.startswith("gs://") else f"{folder}/weights.bin"
+    with pytest.raises(ArtifactError, match=f"^{no_folder}/r.json cannot be written: "):
+        STORE.write_text(f"{no_folder}/r.json", "{}")
 
 
 @pytest.mark.parametrize("uri", ["nowhere://a/b", "gs://", "gs://bucket/models/*"])

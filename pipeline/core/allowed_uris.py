@@ -1,0 +1,61 @@
+"""Where models may be refreshed from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pipeline.core.uri_order import numbered
+from pipeline.core.version_pattern import literal_prefix
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class AllowedUris:
+    """Folders; what lies in one of them, at any depth, is allowed.
+
+    ``gs://b/clf`` allows ``gs://b/clf`` and ``gs://b/clf/7``, not ``gs://b/clf-of-others/7``.
+
+    Attributes:
+      folders: local or ``gs://``; a ``/`` at the end makes no difference.
+    """
+
+    folders: tuple[str, ...]
+
+    @classmethod
+    def beside(cls, model_uris: Iterable[str], patterns: Iterable[str] = ()) -> AllowedUris:
+        """The folders that an ensemble file names.
+
+        Args:
+          model_uris: of the models. The folder is the one that holds the numbered versions where
+            the URI has a version number, else the one that holds the file.
+          patterns: watched; the folder is what stands before the first wildcard.
+        """
+        folders = [_folder_of_versions(uri) for uri in model_uris]
+        folders += [_parent(literal_prefix(pattern)) for pattern in patterns]
+        return cls(tuple(dict.fromkeys(folders)))
+
+    def problem(self, uri: str) -> str | None:
+        """Why a model may not come from `uri`, in words; None where it may."""
+        if ".." in uri.split("/"):
+            return f"{uri} has '..' in it, expected the direct way to a model"
+        if any(f"{uri}/".startswith(f"{f.rstrip('/')}/") for f in self.folders if f):
+            return None
+        shown = [*self.folders[:_SHOWN], *(["..."] if len(self.folders) > _SHOWN else [])]
+        return (
+            f"{uri} is outside the folders that models may come from ({', '.join(shown)}); "
+            "--allowed_model_uris names others"
+        )
+
+
+def _folder_of_versions(uri: str) -> str:
+    found = numbered(uri)
+    return found.folder if found and found.folder else _parent(uri)
+
+
+def _parent(uri: str) -> str:
+    """The folder of a URI; of a bucket, or of the beginning of a name in it, the bucket."""
+    scheme, separator, path = uri.rpartition("://")
+    folder, slash, _ = path.rpartition("/")
+    return scheme + separator + (folder if slash else path) or "/"

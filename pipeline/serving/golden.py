@@ -1,0 +1,222 @@
+"""Examples that come with a model version: golden ones, with checked outputs, and warm-up ones.
+
+They are files of JSON lines, ``golden.jsonl`` and ``warmup.jsonl``, in the folder of the version,
+or in the folder of its file. Beside a file that shares its folder with other models, the file's
+name comes first: ``forest.skops.golden.jsonl``. Each line is one row::
+
+    {"inputs": {"x": [1, 2, 3, 4]}, "outputs": {"y": [0.5, 0.1]}, "tolerance": 1e-4}
+
+Tensors have the model's names and no batch axis; ``bytes`` are base64 text; constants of the
+ensemble file are not named. Not every output needs to be. A golden example fails when an output has
+another shape, is not finite, or differs from the expected value by more than ``tolerance``, or
+``tolerance`` times that value where it is beyond 1 or -1. A warm-up example has inputs only, and
+fails when an output is not finite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import orjson
+
+from pipeline.backends.base import Servable
+from pipeline.core import columns
+from pipeline.core.columns import Array, Column
+from pipeline.core.fields import FieldDecoder
+from pipeline.core.plain_data import shown
+from pipeline.core.spec import ColumnInput, DTypeName, FieldSpec, ModelSpec
+from pipeline.core.tensors import describe, dtype_name
+from pipeline.errors import ModelError, RecordError
+from pipeline.serving.model_step import ModelStep
+
+GOLDEN = "golden.jsonl"
+WARM_UP = "warmup.jsonl"
+DEFAULT_TOLERANCE = 1e-4
+_CUT = 200
+
+
+@dataclass(frozen=True)
+class Example:
+    """One line.
+
+    Attributes:
+      where: the file's name and the line, for messages.
+      inputs: tensor -> value as JSON has it.
+      outputs: tensor -> expected value; empty for a warm-up example.
+      tolerance: see the module.
+    """
+
+    where: str
+    inputs: Mapping[str, Any]
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    tolerance: float = DEFAULT_TOLERANCE
+
+
+def parse(text: str, kind: str, spec: ModelSpec) -> list[Example]:
+    """The examples of a file.
+
+    Args:
+      text: its content; empty lines do not count.
+      kind: GOLDEN or WARM_UP.
+      spec: the model's entry in the ensemble file.
+
+    Raises:
+      ModelError: a line is not an example of this model; names the line.
+    """
+    examples = [
+        _example(line, f"{kind} line {number}", kind, spec)
+        for number, line in enumerate(text.splitlines(), start=1)
+        if line.strip()
+    ]
+    if not examples:
+        raise ModelError(f"{kind} holds no example, expected one a line")
+    return examples
+
+
+def check(
+    examples: list[Example], spec: ModelSpec, servable: Servable, fed: Mapping[str, str]
+) -> None:
+    """Runs examples, one at a time.
+
+    Args:
+      examples: made by `parse`.
+      spec: the model's entry in the ensemble file.
+      servable: the model.
+      fed: tensor -> dtype of what the graph feeds it, for tensors whose dtype the model does not
+        declare.
+
+    Raises:
+      ModelError: examples that cannot be run or have other outputs. Tells the first of them, and
+        how many there are.
+    """
+    declared = {tensor.name: tensor.dtype for tensor in servable.signature.inputs or ()}
+    dtypes = {tensor: declared.get(tensor) or fed.get(tensor, "float32") for tensor in _fed(spec)}
+    step = _step(spec)
+    problems = []
+    for example in examples:
+        problem = next(_problems(example, step, servable, dtypes), None)
+        if problem is not None:
+            problems.append(f"{example.where}: {problem}")
+    if problems:
+        count = f" ({len(problems)} of {len(examples)} examples fail)" if len(examples) > 1 else ""
+        raise ModelError(problems[0] + count)
+
+
+def _example(line: str, where: str, kind: str, spec: ModelSpec) -> Example:
+    try:
+        data = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise ModelError(f"{where} is not JSON: {error}") from error
+    keys = ("inputs", "outputs", "tolerance") if kind == GOLDEN else ("inputs",)
+    if not isinstance(data, dict) or not set(data) <= set(keys):
+        raise ModelError(f"{where} is {shown(data)}, expected an object with {', '.join(keys)}")
+    inputs, outputs = data.get("inputs"), data.get("outputs")
+    wanted = list(_fed(spec))
+    if not isinstance(inputs, dict) or set(inputs) != set(wanted):
+        raise ModelError(
+            f"{where}: 'inputs' is {shown(inputs)}, expected the tensors {', '.join(wanted)}"
+        )
+    if kind == WARM_UP:
+        return Example(where, inputs)
+    if not isinstance(outputs, dict) or not outputs or not set(outputs) <= set(spec.outputs):
+        raise ModelError(
+            f"{where}: 'outputs' is {shown(outputs)}, expected some of {', '.join(spec.outputs)}"
+        )
+    tolerance = data.get("tolerance", DEFAULT_TOLERANCE)
+    if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or tolerance < 0:
+        raise ModelError(f"{where}: 'tolerance' is {shown(tolerance)}, expected a number from 0 up")
+    return Example(where, inputs, outputs, float(tolerance))
+
+
+def _fed(spec: ModelSpec) -> dict[str, ColumnInput]:
+    """The tensors that rows feed: all but the constants."""
+    return {t: binding for t, binding in spec.inputs.items() if isinstance(binding, ColumnInput)}
+
+
+def _step(spec: ModelSpec) -> ModelStep:
+    """The model's step, with a column of its own for each tensor."""
+    own = {t: binding.model_copy(update={"column": t}) for t, binding in _fed(spec).items()}
+    return ModelStep(spec.model_copy(update={"inputs": {**spec.inputs, **own}}))
+
+
+def _problems(
+    example: Example, step: ModelStep, servable: Servable, dtypes: Mapping[str, str]
+) -> Iterator[str]:
+    try:
+        inputs: dict[str, Column] = {
+            tensor: columns.from_rows([_array(tensor, example.inputs[tensor], dtype)])
+            for tensor, dtype in dtypes.items()
+        }
+    except RecordError as error:
+        yield str(error)
+        return
+    try:
+        outputs = step.compute(inputs, np.arange(1), servable)
+    except Exception as error:
+        yield f"the model fails: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        return
+    for tensor, column in outputs.items():
+        found = next(iter(columns.iterate(column)))
+        if found.dtype.kind == "f" and not np.isfinite(found).all():
+            yield f"output '{tensor}' holds NaN or infinity"
+        elif tensor in example.outputs:
+            difference = _difference(
+                tensor, found, example.outputs[tensor], tolerance=example.tolerance
+            )
+            if difference is not None:
+                yield difference
+
+
+def _difference(tensor: str, found: Array, value: Any, *, tolerance: float) -> str | None:
+    """How an output differs from the expected value; None where it does not."""
+    dtype = dtype_name(found)
+    numeric = found.dtype.kind in "iuf"
+    try:
+        expected = _array(tensor, value, "float64" if numeric else dtype)
+    except RecordError as error:
+        return f"{error}, as the model returns {describe(dtype, found.shape)}"
+    if expected.shape != found.shape:
+        return (
+            f"output '{tensor}' has shape {list(found.shape)}, expected {list(expected.shape)} as "
+            "in the example"
+        )
+    if not numeric:
+        same = found.tolist() == expected.tolist()
+        if same:
+            return None
+        return f"output '{tensor}' is {_cut(found.tolist())}, expected {_cut(value)}"
+    apart = np.abs(found.astype(np.float64) - expected)
+    over = apart > tolerance * np.maximum(1.0, np.abs(expected))
+    if not over.any():
+        return None
+    worst = np.unravel_index(np.argmax(np.where(over, apart, -1.0)), apart.shape)
+    return (
+        f"output '{tensor}' differs by {apart[worst]:.6g} at most: found {found[worst]:.6g}, "
+        f"expected {expected[worst]:.6g}, tolerance {tolerance:.6g}"
+    )
+
+
+def _array(tensor: str, value: Any, dtype: str) -> Array:
+    """A JSON value as an array.
+
+    Raises:
+      RecordError: it is not of this dtype, or not rectangular.
+    """
+    shape = []
+    level = value
+    while isinstance(level, list):
+        shape.append(len(level))
+        level = level[0] if level else None
+    spec = FieldSpec.model_construct(dtype=cast(DTypeName, dtype), shape=tuple(shape))
+    try:
+        return FieldDecoder(tensor, spec).row(value)
+    except RecordError as error:
+        raise RecordError(error.kind, "tensor" + str(error).removeprefix("field")) from None
+
+
+def _cut(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _CUT else f"{text[:_CUT]}..."

@@ -1,0 +1,165 @@
+"""Whether a proposed release may serve: from what is cheap to find out to what is dear.
+
+Anybody's message may say where models are, so the URIs are looked at first. Then the files are
+fetched and told apart by their digests, the release goes through the whole graph on made-up rows
+(loads, signatures, shapes), and the examples that come with a new version are checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.core.allowed_uris import AllowedUris
+from pipeline.core.candidate import Candidate
+from pipeline.core.gate_plan import Proposal
+from pipeline.core.graph import Graph
+from pipeline.core.manifest import Manifest, parse
+from pipeline.core.release import ModelVersion, Release
+from pipeline.core.spec import ColumnInput
+from pipeline.errors import (
+    ArtifactChangedError,
+    ArtifactError,
+    ArtifactNotFoundError,
+    ModelError,
+)
+from pipeline.serving import golden
+from pipeline.serving.artifacts import ArtifactCache, ArtifactStore
+from pipeline.serving.release_manager import ReleaseManager
+from pipeline.serving.validation import Rehearsal, rehearse
+
+
+@dataclass(frozen=True)
+class Found:
+    """A version that was fetched.
+
+    Attributes:
+      version: which.
+      path: its file or folder on this machine; to be read only.
+    """
+
+    version: ModelVersion
+    path: Path
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """Checks proposals for one ensemble. Can be pickled.
+
+    Attributes:
+      graph: the ensemble.
+      cache: brings the models' files to this machine.
+      store: reads what lies beside them.
+      allowed: where models may come from. Manifests may lie anywhere: they only name models.
+    """
+
+    graph: Graph
+    cache: ArtifactCache
+    store: ArtifactStore
+    allowed: AllowedUris
+
+    def read_manifest(self, candidate: Candidate) -> Manifest | None:
+        """The manifest that a candidate names, if it does.
+
+        Raises:
+          ArtifactError: it cannot be read.
+          ModelError: it is none.
+        """
+        if candidate.manifest_uri is None:
+            return None
+        try:
+            return parse(self.store.read_text(candidate.manifest_uri))
+        except ValueError as error:
+            raise ModelError(f"manifest {candidate.manifest_uri}: {error}") from error
+
+    def fetch(self, proposal: Proposal) -> dict[str, Found]:
+        """What a proposal wants, by model.
+
+        Raises:
+          ModelError: URIs that models may not come from.
+          ArtifactError: nothing is there, it cannot be read, or it is not what the proposal says.
+        """
+        asked = {model: self.allowed.problem(uri) for model, uri in proposal.wanted.items()}
+        if problems := [f"model '{model}': {text}" for model, text in asked.items() if text]:
+            raise ModelError(problems)
+        found = {}
+        for model, uri in proposal.wanted.items():
+            try:
+                fetched = self.cache.fetch(uri)
+            except ArtifactError as error:
+                raise type(error)(f"model '{model}': {error}") from error
+            expected = proposal.digests.get(model, fetched.digest)
+            if fetched.digest != expected:
+                raise ArtifactChangedError(
+                    f"model '{model}': {uri} holds other files than the manifest says: expected "
+                    f"digest {expected}, found {fetched.digest}"
+                )
+            found[model] = Found(ModelVersion(model, uri, fetched.digest), fetched.path)
+        return found
+
+    def check(self, release: Release, found: Mapping[str, Found], manager: ReleaseManager) -> int:
+        """Loads a release, rehearses it and checks the examples of its new versions.
+
+        Args:
+          release: what is to be checked.
+          found: what was fetched for it.
+          manager: loads the models, and keeps those that are loaded.
+
+        Returns:
+          how many examples were checked.
+
+        Raises:
+          ArtifactError: files of a version that was not fetched are gone, or not to be read.
+          ModelError: it does not pass: all problems with loading and signatures at once, else the
+            first with an example.
+        """
+        here = {*manager.loaded(), *(one.version for one in found.values())}
+        for version in release.versions:
+            if version not in here:
+                self.cache.fetch_version(version)
+        new = [one for one in found.values() if one.version in release.versions]
+        try:
+            rehearsal = rehearse(self.graph, release, manager)
+        except ModelError as error:
+            places = [f"model '{one.version.model}' at {one.version.uri}" for one in new]
+            proposed = f" (proposed: {', '.join(places)})" if places else ""
+            raise ModelError("; ".join(error.problems) + proposed) from error
+        return sum(self._check_examples(one, release, rehearsal, manager) for one in new)
+
+    def _check_examples(
+        self, found: Found, release: Release, rehearsal: Rehearsal, manager: ReleaseManager
+    ) -> int:
+        spec = self.graph.spec.model(found.version.model)
+        fed = {
+            tensor: rehearsal.types[binding.column][0]
+            for tensor, binding in spec.inputs.items()
+            if isinstance(binding, ColumnInput) and binding.column in rehearsal.types
+        }
+        checked = 0
+        for kind in (golden.GOLDEN, golden.WARM_UP):
+            try:
+                text = self._beside(found, kind)
+                if text is None:
+                    continue
+                examples = golden.parse(text, kind, spec)
+                with manager.use(release, spec.name) as servable:
+                    golden.check(examples, spec, servable, fed)
+            except ModelError as error:
+                raise ModelError(f"model '{spec.name}' at {found.version.uri}: {error}") from error
+            checked += len(examples)
+        return checked
+
+    def _beside(self, found: Found, name: str) -> str | None:
+        """The text of a file that comes with a version; None where there is none."""
+        uri = found.version.uri
+        folder = uri[: uri.rfind("/") + 1]
+        in_folder = found.path.is_dir()
+        for place in [str(found.path / name)] if in_folder else [f"{uri}.{name}", folder + name]:
+            try:
+                return self.store.read_text(place)
+            except ArtifactNotFoundError:
+                continue
+            except ValueError as error:
+                raise ModelError(f"{name}: {error}") from error
+        return None

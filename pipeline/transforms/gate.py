@@ -1,0 +1,139 @@
+"""The gate as a step: candidates in, release events and releases out."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.coders import BytesCoder
+from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
+
+from pipeline.core.candidate import Candidate, ReleaseEvent
+from pipeline.core.gate_state import GateState
+from pipeline.core.release import Release
+from pipeline.serving.gate import RETRY_SECS, GateHandle
+from pipeline.serving.judge import Judge, Verdict, utc_now
+from pipeline.serving.release_manager import Activation, ManagerHandle, ReleaseManager
+
+EVENTS = "release_events"
+
+
+@beam.typehints.with_output_types(ReleaseEvent)
+class LocalGate(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
+    """Hands candidates to the gate of this process, and picks up events of gate and models.
+
+    For runners whose steps all run in this process. Never waits: what became of a candidate comes
+    out with a later element, so there must be ticks besides the candidates. Anything that is no
+    Candidate is a tick.
+
+    Args:
+      gate: this process's gate.
+      manager: this process's models.
+    """
+
+    def __init__(self, gate: GateHandle, manager: ManagerHandle) -> None:
+        self._gate_handle = gate
+        self._manager_handle = manager
+
+    def setup(self) -> None:
+        """Finds gate and models of the process."""
+        self._gate = self._gate_handle.get()
+        self._manager = self._manager_handle.get()
+
+    def process(self, element: object) -> Iterator[ReleaseEvent]:
+        """Takes a candidate or a tick."""
+        if isinstance(element, Candidate):
+            self._gate.propose(element)
+        yield from self._gate.drain_events()
+        yield from activation_events(self._manager)
+
+
+@beam.typehints.with_input_types(tuple[str, Candidate])
+class StatefulGate(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
+    """Judges candidates of one key, in keyed state, inside the bundle.
+
+    Accepted releases on the main output, ReleaseEvents on EVENTS. The models are loaded apart from
+    those that serve in this process, and freed after each verdict.
+
+    Args:
+      judge: comes to the verdicts.
+      managers: makes the ReleaseManager in which a release is tried.
+      initial: what is remembered at the start of the job.
+      retry_secs: pauses between attempts while the storage cannot be read.
+      wait: spends so many seconds.
+    """
+
+    STATE = ReadModifyWriteStateSpec("gate", BytesCoder())
+
+    def __init__(
+        self,
+        judge: Judge,
+        managers: Callable[[], ReleaseManager],
+        initial: GateState,
+        *,
+        retry_secs: tuple[float, ...] = RETRY_SECS,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._judge = judge
+        self._managers = managers
+        self._initial = initial
+        self._retry_secs = retry_secs
+        self._wait = wait
+
+    def process(
+        self,
+        element: tuple[str, Candidate],
+        kept: Any = beam.DoFn.StateParam(STATE),  # noqa: B008  # how Beam asks for it
+    ) -> Iterator[Release | beam.pvalue.TaggedOutput]:
+        """Judges one candidate."""
+        pickled = kept.read()
+        state = pickle.loads(pickled) if pickled else self._initial
+        verdict = self._verdict(state, element[1])
+        kept.write(pickle.dumps(verdict.state))
+        if verdict.event.release is not None:
+            yield verdict.event.release
+        yield beam.pvalue.TaggedOutput(EVENTS, verdict.event)
+
+    def _verdict(self, state: GateState, candidate: Candidate) -> Verdict:
+        manager = self._managers()
+        try:
+            for pause in self._retry_secs:
+                verdict = self._judge(state, candidate, manager)
+                if not verdict.again:
+                    return verdict
+                self._wait(pause)
+            return self._judge(state, candidate, manager)
+        finally:
+            manager.close()
+
+
+def activation_events(
+    manager: ReleaseManager, now: Callable[[], datetime] = utc_now
+) -> list[ReleaseEvent]:
+    """What this process made of releases since the last call, in order: "activated" or "failed"."""
+    return [_activation_event(activation, now()) for activation in manager.drain_activations()]
+
+
+def _activation_event(activation: Activation, now: datetime) -> ReleaseEvent:
+    error = activation.error
+    details = {
+        "process": f"{socket.gethostname()}/{os.getpid()}",
+        "attempt": activation.attempt,
+        "prepare_secs": round(activation.prepare_secs, 3),
+        "load_secs": {model: round(secs, 3) for model, secs in activation.load_secs.items()},
+    }
+    if error is None:
+        return ReleaseEvent("activated", now, release=activation.release, details=details)
+    return ReleaseEvent(
+        "failed",
+        now,
+        release=activation.release,
+        reason=" ".join(f"{type(error).__name__}: {error}".split()),
+        details={**details, "final": activation.final},
+    )

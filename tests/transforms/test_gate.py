@@ -1,0 +1,173 @@
+"""The gate as a step of a pipeline, on the runner that local jobs use."""
+
+import apache_beam as beam
+import pytest
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.testing.util import assert_that, equal_to
+
+from pipeline.connectors.artifact_store import BeamArtifactStore
+from pipeline.core.candidate import Candidate, ReleaseEvent
+from pipeline.core.release import Release
+from pipeline.errors import ArtifactError
+from pipeline.serving.gate import GateFactory, GateHandle
+from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
+from pipeline.transforms.gate import EVENTS, LocalGate, StatefulGate, activation_events
+from tests.gating import Ensemble, OnnxEnsemble, until
+
+
+@pytest.fixture
+def ensemble(tmp_path):
+    return OnnxEnsemble(tmp_path)
+
+
+@pytest.fixture
+def handles(ensemble):
+    """Gate and models of this process."""
+    managers = ManagerHandle(str(ensemble.folder), ensemble.managers)
+    gates = GateHandle(str(ensemble.folder), GateFactory(ensemble.judge, managers, ensemble.state))
+    yield gates, managers
+    gates.close()
+    managers.close()
+
+
+def run_local(handles, elements, expected):
+    """Checks what comes out for some elements: event and generation."""
+    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+        events = pipeline | beam.Create(elements) | beam.ParDo(LocalGate(*handles))
+        assert_that(events | beam.Map(summary), equal_to(expected))
+
+
+def summary(event):
+    assert isinstance(event, ReleaseEvent)
+    return event.outcome, event.release.generation if event.release else event.reason
+
+
+def test_local_gate_never_waits_and_a_later_tick_brings_verdict_and_activation(ensemble, handles):
+    gates, managers = handles
+    gate, manager = gates.get(), managers.get()
+    manager.ensure(ensemble.launch)
+    manager.drain_activations()
+    ensemble.put("clf", 2)
+    with manager._preparing:  # no verdict is possible as long as this is held
+        run_local(handles, [ensemble.candidate(clf=2)], [])
+    assert gate.wait_idle(10)
+    until(manager, 2)
+    run_local(handles, [0], [("accepted", 2), ("activated", 2)])
+
+
+def run_stateful(step, candidates, releases, events):
+    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+        found = (
+            pipeline
+            | beam.Create([("gate", candidate) for candidate in candidates])
+            | beam.ParDo(step).with_outputs(EVENTS, main="releases")
+        )
+        assert_that(found["releases"], equal_to(releases), "releases")
+        assert_that(found[EVENTS] | beam.Map(summary), equal_to(events), "events")
+
+
+def test_stateful_gate_remembers_from_candidate_to_candidate(ensemble):
+    for number in (2, 3):
+        ensemble.put("clf", number)
+    (ensemble.path("emb", 2)).mkdir()
+    (ensemble.path("emb", 2) / "model.onnx").write_bytes(b"")
+    clf = [ensemble.version("clf", n) for n in range(4) if n]
+    emb = ensemble.version("emb", 1)
+    run_stateful(
+        StatefulGate(ensemble.judge, ensemble.managers, ensemble.state),
+        [
+            ensemble.candidate(clf=2, name="a"),
+            ensemble.candidate(clf=3, name="b"),
+            ensemble.candidate(clf=2, name="a"),
+            ensemble.candidate(emb=2, name="empty"),
+            ensemble.rollback(),
+        ],
+        [Release(2, (clf[1], emb)), Release(3, (clf[2], emb)), Release(4, (clf[1], emb))],
+        [
+            ("accepted", 2),
+            ("accepted", 3),
+            ("ignored", "duplicate: candidate 'a' was judged before"),
+            ("rejected", _empty(ensemble)),
+            ("rolled_back", 4),
+        ],
+    )
+    assert [a.release.generation for a in ensemble.releases.load_history()] == [2, 3, 4]
+
+
+def _empty(ensemble):
+    place = ensemble.uri("emb", 2)
+    return f"model 'emb': {place}/model.onnx is empty (proposed: model 'emb' at {place})"
+
+
+SERVABLES = []
+
+
+class CountingManagers:
+    """Makes managers of fake models, and keeps the servables in sight."""
+
+    def __init__(self, ensemble):
+        self.fake = ensemble.fake
+
+    def __call__(self):
+        return ReleaseManager(self.load)
+
+    def load(self, version):
+        SERVABLES.append(self.fake(version))
+        return SERVABLES[-1]
+
+
+class FlakyStore(BeamArtifactStore):
+    """Cannot be reached for the first two calls."""
+
+    failures = 2
+
+    def read_text(self, uri):
+        if self.failures:
+            self.failures -= 1
+            raise ArtifactError("connection refused")
+        return super().read_text(uri)
+
+
+def test_stateful_gate_frees_what_it_loaded(tmp_path):
+    SERVABLES.clear()
+    ensemble = Ensemble(tmp_path)
+    ensemble.put("clf", 2)
+    step = StatefulGate(ensemble.judge, CountingManagers(ensemble), ensemble.state)
+    expected = Release(2, (ensemble.version("clf", 2), ensemble.version("emb", 1)))
+    run_stateful(step, [ensemble.candidate(clf=2)], [expected], [("accepted", 2)])
+    assert len(SERVABLES) == 2
+    assert all(servable.closed for servable in SERVABLES)
+
+
+@pytest.mark.parametrize(("retry_secs", "outcome"), [((0.0, 0.0), "ignored"), ((), "rejected")])
+def test_stateful_gate_waits_for_an_unreachable_storage(tmp_path, retry_secs, outcome):
+    ensemble = Ensemble(tmp_path, FlakyStore())
+    accepted = ensemble.folder / "r.json"
+    text = {"models": {m: ensemble.uri(m, 1) for m in ("clf", "emb")}}
+    accepted.write_text(str(text).replace("'", '"'))
+    step = StatefulGate(
+        ensemble.judge, CountingManagers(ensemble), ensemble.state, retry_secs=retry_secs
+    )
+    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+        found = (
+            pipeline
+            | beam.Create([("gate", Candidate("m", "test", 0, manifest_uri=str(accepted)))])
+            | beam.ParDo(step).with_outputs(EVENTS, main="releases")
+        )
+        assert_that(found[EVENTS] | beam.Map(lambda event: event.outcome), equal_to([outcome]))
+
+
+def test_failed_activation_tells_process_attempt_and_reason(tmp_path):
+    ensemble = Ensemble(tmp_path)
+
+    def fail(release, manager):
+        raise ArtifactError("no\nluck")
+
+    manager = ReleaseManager(ensemble.fake, prepare=fail)
+    with pytest.raises(ArtifactError):
+        manager.ensure(ensemble.launch)
+    (event,) = activation_events(manager)
+    assert (event.outcome, event.reason) == ("failed", "ArtifactError: no luck")
+    assert (event.details["attempt"], event.details["final"]) == (1, True)
+    assert {"process", "prepare_secs", "load_secs"} <= event.details.keys()
+    assert activation_events(manager) == []
