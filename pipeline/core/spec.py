@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
+from pipeline.core import version_pattern
 from pipeline.core.combine_spec import AnyCombine, CombineStep, Name, StrictModel
 from pipeline.core.tensors import Shape, numpy_dtype
 
@@ -132,6 +133,36 @@ class _ModelBase(StrictModel):
         description="Run the model once on made-up rows (zeros, empty text) when it is loaded. "
         "Switch it off for a model that rejects such rows.",
     )
+    watch: str | None = Field(
+        default=None,
+        description="Pattern under which new versions of the model appear, `gs://` or local, such "
+        "as `gs://bucket/clf/*`; relative to the ensemble file. A version is a file or a folder; "
+        "the highest number among their names is the newest, without numbers the last modified.",
+    )
+    complete_marker: str | None = Field(
+        default=None,
+        description="Name of a file, such as `_SUCCESS`, that is written last into a version's "
+        "folder: under `watch`, only folders that hold it count. Without it, a folder counts once "
+        "two looks found it unchanged.",
+    )
+
+    @field_validator("watch")
+    @classmethod
+    def _watchable(cls, watch: str | None) -> str | None:
+        return None if watch is None else version_pattern.check(watch)
+
+    @field_validator("complete_marker")
+    @classmethod
+    def _marker_is_a_name(cls, marker: str | None) -> str | None:
+        if marker is not None and ("/" in marker or not marker):
+            raise ValueError(f"found {marker!r}, expected the name of a file, without '/'")
+        return marker
+
+    @model_validator(mode="after")
+    def _marker_is_of_use(self) -> _ModelBase:
+        if self.complete_marker is not None and self.watch is None:
+            raise ValueError("key 'complete_marker' has no use without the key 'watch'")
+        return self
 
     @field_validator("inputs", mode="before")
     @classmethod

@@ -40,7 +40,7 @@ def parse(text: str, *, source: str) -> EnsembleSpec:
 
 
 def resolve_uris(spec: EnsembleSpec, base: str) -> EnsembleSpec:
-    """The spec with relative model URIs and label files placed under `base`.
+    """The spec with relative model URIs, watched patterns and label files placed under `base`.
 
     Absolute local paths and anything with a scheme (``gs://...``) stay as they are. ``..`` is
     resolved as text, and never leads out of a bucket or above the root.
@@ -50,7 +50,13 @@ def resolve_uris(spec: EnsembleSpec, base: str) -> EnsembleSpec:
       base: folder of the ensemble file, local or ``gs://bucket/...``.
     """
     models = tuple(
-        model.model_copy(update={"uri": _resolved(model.uri, base)}) for model in spec.models
+        model.model_copy(
+            update={
+                "uri": _resolved(model.uri, base),
+                "watch": model.watch and _resolved(model.watch, base),
+            }
+        )
+        for model in spec.models
     )
     combine = tuple(
         step.model_copy(update={"file": _resolved(step.file, base)})

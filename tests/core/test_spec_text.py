@@ -69,6 +69,13 @@ def test_valid_file_becomes_the_spec_it_says():
     assert spec.combine[0].weights == (1.0, 2.0)
 
 
+def test_model_can_be_watched_with_a_marker():
+    added = "watch: gs://bucket/forest/*\n    complete_marker: _SUCCESS"
+    forest, mlp = parse(changed(("trusted: true", added)), source="e.yaml").models
+    assert (forest.watch, forest.complete_marker) == ("gs://bucket/forest/*", "_SUCCESS")
+    assert (mlp.watch, mlp.complete_marker) == (None, None)
+
+
 @pytest.mark.parametrize("indent", [None, 2, "\t"], ids=["one line", "spaces", "tabs"])
 def test_json_is_read_like_yaml(indent):
     data = yaml.safe_load(DIGITS)
@@ -128,7 +135,7 @@ A_LENGTH = "expected a length of at least 0, or null for the axis that varies"
          ":17: models[1] 'mlp': unknown key 'inptus'; did you mean 'inputs'?"),
         ("trusted: true", "zzz: true",
          ":13: models[0] 'forest': unknown key 'zzz'; the keys are name, uri, inputs, outputs, "
-         "max_batch_size, device, warm_up, framework, trusted"),
+         "max_batch_size, device, warm_up, watch, complete_marker, framework, trusted"),
         ("    uri: models/forest/1\n", "",
          ":8: models[0] 'forest': key 'uri' is missing (File or folder of the model, `gs://` or "
          "local; relative to the ensemble file)"),
@@ -207,6 +214,14 @@ A_LENGTH = "expected a length of at least 0, or null for the axis that varies"
          ":21: models[1] 'mlp'.max_batch_size: is a number too large for 64 bits"),
         ("trusted: true", "trusted: !!bool maybe",
          ":13: models[0] 'forest'.trusted: found 'maybe', which is neither true nor false"),
+        ("trusted: true", "watch: gs://bucket/forest/",
+         ":13: models[0] 'forest'.watch: 'gs://bucket/forest/' is a folder; "
+         "'gs://bucket/forest/*' matches the versions in it"),
+        ("trusted: true", "complete_marker: _SUCCESS",
+         ":8: models[0] 'forest': key 'complete_marker' has no use without the key 'watch'"),
+        ("trusted: true", "watch: models/*\n    complete_marker: done/yes",
+         ":14: models[0] 'forest'.complete_marker: found 'done/yes', expected the name of a file, "
+         "without '/'"),
         ("trusted: true", "device: GPU",
          ":13: models[0] 'forest'.device: found 'GPU', expected one of auto, cpu, gpu; "
          "did you mean 'gpu'?"),

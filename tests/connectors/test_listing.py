@@ -1,0 +1,144 @@
+import os
+import pickle
+import socket
+import subprocess
+import sys
+
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipeline.connectors.listing import StorageLister
+from pipeline.errors import ArtifactError, ArtifactNotFoundError
+
+LISTER = pickle.loads(pickle.dumps(StorageLister(PipelineOptions(["--no_auth"]), retry_secs=0.2)))
+
+
+@pytest.fixture(params=["local", "gcs"])
+def folder(request, tmp_path):
+    """Where the files of a test are: a URI."""
+    return str(tmp_path) if request.param == "local" else request.getfixturevalue("bucket")
+
+
+@pytest.fixture
+def put(folder, gcs, tmp_path):
+    """Stores a file below `folder`."""
+
+    def put(relative, content=b"x"):
+        if folder.startswith("gs://"):
+            gcs.upload(f"{folder}/{relative}", content)
+        else:
+            path = tmp_path / relative
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+    return put
+
+
+def uris(pattern):
+    return sorted(file.uri for file in LISTER.list_files(pattern))
+
+
+def test_files_that_match_or_lie_below_a_match_are_listed(folder, put):
+    for relative in ("m/1/saved_model.pb", "m/1/variables/data", "m/2.onnx", "n/3.onnx", "m.txt"):
+        put(relative)
+    assert uris(f"{folder}/m/*") == [
+        f"{folder}/m/1/saved_model.pb",
+        f"{folder}/m/1/variables/data",
+        f"{folder}/m/2.onnx",
+    ]
+    assert uris(f"{folder}/*/*.onnx") == [f"{folder}/m/2.onnx", f"{folder}/n/3.onnx"]
+    assert uris(f"{folder}/m/2.onnx") == [f"{folder}/m/2.onnx"]
+    assert uris(f"{folder}/n/[0-2]*") == []
+
+
+def test_size_and_time_are_those_of_the_content(folder, put):
+    put("m/1.onnx", b"12345")
+    put("m/2.onnx", b"1")
+    first, second = sorted(LISTER.list_files(f"{folder}/m/*"), key=lambda file: file.uri)
+    assert (first.size_bytes, second.size_bytes) == (5, 1)
+    assert 1.6e15 < first.updated_us <= second.updated_us < 1e16
+
+
+def test_overwritten_file_has_another_fingerprint_and_an_untouched_one_the_same(folder, put):
+    put("m/1.onnx", b"1")
+    put("m/2.onnx", b"2")
+    before = {file.uri: file.fingerprint for file in LISTER.list_files(f"{folder}/m/*")}
+    put("m/1.onnx", b"one")
+    after = {file.uri: file.fingerprint for file in LISTER.list_files(f"{folder}/m/*")}
+    assert before[f"{folder}/m/1.onnx"] != after[f"{folder}/m/1.onnx"]
+    assert before[f"{folder}/m/2.onnx"] == after[f"{folder}/m/2.onnx"]
+
+
+def test_generation_tells_objects_of_equal_size_apart(gcs, bucket):
+    found = []
+    for content in (b"one", b"two"):
+        gcs.upload(f"{bucket}/m.onnx", content)
+        found += LISTER.list_files(f"{bucket}/m.onnx")
+    assert found[0].size_bytes == found[1].size_bytes
+    assert found[0].fingerprint != found[1].fingerprint
+
+
+def test_listing_of_many_objects_comes_in_pages(gcs, bucket, monkeypatch):
+    from google.cloud.storage import Client
+
+    whole = Client.list_blobs
+    monkeypatch.setattr(
+        Client, "list_blobs", lambda *args, **options: whole(*args, page_size=2, **options)
+    )
+    names = [f"{bucket}/m/{number}.onnx" for number in range(5)]
+    for name in names:
+        gcs.upload(name, b"x")
+    assert uris(f"{bucket}/m/*") == names
+
+
+def test_link_to_a_version_is_followed_and_a_link_to_nowhere_is_not_there(tmp_path):
+    (tmp_path / "store/7").mkdir(parents=True)
+    (tmp_path / "store/7/model.onnx").write_bytes(b"x")
+    (tmp_path / "clf").mkdir()
+    (tmp_path / "clf/current").symlink_to(tmp_path / "store/7")
+    (tmp_path / "clf/gone").symlink_to(tmp_path / "store/8")
+    assert uris(f"{tmp_path}/clf/*") == [f"{tmp_path}/clf/current/model.onnx"]
+
+
+def test_relative_pattern_lists_relative_paths(tmp_path, monkeypatch):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m/1.onnx").write_bytes(b"x")
+    monkeypatch.chdir(tmp_path)
+    assert uris("m/*") == ["m/1.onnx"]
+    assert uris("*/*") == ["m/1.onnx"]
+
+
+def test_folder_to_come_is_empty_and_a_missing_place_is_an_error(tmp_path, bucket):
+    assert uris(f"{bucket}/clf/*") == []
+    assert uris(f"{tmp_path}/*/model.onnx") == []
+    with pytest.raises(ArtifactNotFoundError, match=r"^gs://no-such/.* bucket 'no-such' does not"):
+        LISTER.list_files("gs://no-such/clf/*")
+    with pytest.raises(ArtifactNotFoundError, match=f"listed: folder '{tmp_path}/clf' does not"):
+        LISTER.list_files(f"{tmp_path}/clf/*")
+
+
+def test_missing_permission_names_the_role(forbidden_gcs):
+    with pytest.raises(ArtifactError, match=r"'secret' \(HTTP 403\).*storage\.objectViewer"):
+        LISTER.list_files("gs://secret/clf/*")
+
+
+def test_storage_that_does_not_answer_is_an_error_in_a_few_words(gcs, monkeypatch):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # and does not listen
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        with pytest.raises(ArtifactError, match=r"listed: the storage does not answer \(Connec"):
+            LISTER.list_files("gs://bucket/clf/*")
+
+
+def test_no_credentials_are_looked_for_beside_an_emulator(bucket):
+    # In a fresh process, because Beam remembers the credentials that it found. Where it finds none
+    # it goes on looking for 20 s, and says so.
+    script = f"""
+from pipeline.connectors.listing import StorageLister
+assert StorageLister().list_files("{bucket}/clf/*") == []
+"""
+    environment = {**os.environ, "GOOGLE_APPLICATION_CREDENTIALS": os.devnull}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
