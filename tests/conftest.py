@@ -1,4 +1,4 @@
-"""Fixtures for all tests: a storage emulator that answers for ``gs://``."""
+"""Fixtures for all tests: emulators of Cloud Storage and Pub/Sub, and a proxy before them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import sys
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.emulators import EmulatorError, Proxy, PubSub, PubSubEmulator
 
 # Without a stopwatch: a busy machine must not fail a test.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -76,6 +78,35 @@ def gcs(tmp_path_factory):
 def bucket(gcs):
     """The URI of an empty bucket, one for each test."""
     return gcs.new_bucket()
+
+
+@pytest.fixture(scope="session")
+def pubsub(tmp_path_factory):
+    """Starts a Pub/Sub emulator; every client here and in child processes is sent to it."""
+    try:
+        emulator = PubSubEmulator(tmp_path_factory.mktemp("pubsub"))
+    except EmulatorError as error:
+        pytest.fail(str(error), pytrace=False)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PUBSUB_EMULATOR_HOST", emulator.address)
+            yield PubSub(emulator.address)
+    finally:
+        emulator.stop()
+
+
+@pytest.fixture
+def proxy():
+    """Makes a proxy in front of an address, ``proxy("127.0.0.1:8085")``; ends it with the test."""
+    proxies = []
+
+    def make(target):
+        proxies.append(Proxy(target))
+        return proxies[-1]
+
+    yield make
+    for each in proxies:
+        each.close()
 
 
 def _credentials(folder):
