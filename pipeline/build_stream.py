@@ -7,6 +7,7 @@ ReleaseManager directly, because local runners block a side input until its wind
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import apache_beam as beam
@@ -35,6 +36,9 @@ from pipeline.transforms.encode import (
     PREDICTION_MESSAGES,
 )
 from pipeline.transforms.gate import LocalGate, StatefulGate
+
+RELEASE_LOGGER = logging.getLogger("pipeline.releases")
+"""What became of each proposed release, a line each."""
 
 _TICK_SECS = 0.2
 
@@ -155,6 +159,9 @@ def _write(outputs: Any, settings: Settings, native: bool) -> None:
 
 
 def _write_events(events: list[Any], settings: Settings, native: bool) -> None:
+    events = [
+        some | f"LogEvents{number}" >> beam.Map(_log_event) for number, some in enumerate(events)
+    ]
     if settings.release_events_path:
         for number, some in enumerate(events):
             _ = (
@@ -170,6 +177,12 @@ def _write_events(events: list[Any], settings: Settings, native: bool) -> None:
                 | f"PublishEvents{number}"
                 >> PublishMessages(settings.release_events_topic, native=native)
             )
+
+
+def _log_event(event: ReleaseEvent) -> ReleaseEvent:
+    bad = event.outcome in ("rejected", "failed")
+    RELEASE_LOGGER.log(logging.WARNING if bad else logging.INFO, "%s", event)
+    return event
 
 
 def _event_message(event: ReleaseEvent) -> tuple[Message, ...]:

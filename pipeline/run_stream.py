@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from pipeline.build_stream import build_stream
+from pipeline.build_stream import RELEASE_LOGGER, build_stream
 from pipeline.connectors import rolling_files, stopping
 from pipeline.errors import ParameterError
 from pipeline.launch import Job
@@ -43,6 +44,7 @@ def check_local_stream(options: PipelineOptions) -> None:
 
 def run_stream(job: Job, options: PipelineOptions, progress: Progress) -> None:
     """Reads until SIGINT, SIGTERM or a limit; then finishes what is in flight, and returns."""
+    stopping.stop_signal.clear()  # an earlier stream of this process may have set it
     tally = process_tally(job.handle.job_key)
     pipeline = beam.Pipeline(runner=FnApiRunner(), options=options)
     build_stream(pipeline, job, native=False)
@@ -50,6 +52,7 @@ def run_stream(job: Job, options: PipelineOptions, progress: Progress) -> None:
         f"streaming through ensemble '{job.graph.spec.name}', release {job.release.release_id}"
     )
     with (
+        _releases_said(progress),
         _stop_on_signals(progress),
         _stop_at_limits(job.settings, tally, progress),
         progress.showing(StreamStatus(tally, job.handle.get())),
@@ -65,6 +68,26 @@ def run_stream(job: Job, options: PipelineOptions, progress: Progress) -> None:
     )
     for generation, predictions in sorted(count.by_generation.items()):
         print(f"{predictions:>9,} by generation {generation}")
+
+
+@contextmanager
+def _releases_said(progress: Progress) -> Iterator[None]:
+    """Shows what becomes of releases among the other lines, rather than as log records."""
+
+    class Say(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            progress.say(record.getMessage())
+
+    handler, propagate, level = Say(), RELEASE_LOGGER.propagate, RELEASE_LOGGER.level
+    RELEASE_LOGGER.addHandler(handler)
+    RELEASE_LOGGER.propagate = False
+    RELEASE_LOGGER.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        RELEASE_LOGGER.removeHandler(handler)
+        RELEASE_LOGGER.propagate = propagate
+        RELEASE_LOGGER.setLevel(level)
 
 
 @contextmanager

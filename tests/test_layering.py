@@ -17,13 +17,20 @@ LAYER = {
     "connectors": 4,
     "parameters": 4,
     "options": 5,
-    "launch": 6,
-    "build": 7,
+    "launch_checks": 6,
+    "launch_release": 6,
+    "launch": 7,
+    "build": 8,
+    "build_stream": 9,
     "progress": 6,
-    "report": 7,
-    "run": 8,
+    "report": 8,
+    "run_stream": 10,
+    "run": 11,
 }
-WITH_BEAM = {"transforms", "refresh", "connectors", "options", "build", "run"}
+WITH_BEAM = {
+    *("transforms", "refresh", "connectors", "options"),
+    *("launch", "launch_release", "build", "build_stream", "run", "run_stream"),
+}
 FRAMEWORKS = {
     "tensorflow",
     "tensorflow_hub",
