@@ -131,6 +131,9 @@ class Stream:
 
         self.wait_for(fed_and_met)
 
+    def wait_until_all_predicted(self):
+        self.wait_for(lambda: {p["id"] for p in self.predictions()} == set(self.sent))
+
     def serves(self, generation):
         served = self.predictions()
         return bool(served) and served[-1]["release"]["generation"] == generation
@@ -160,6 +163,7 @@ def test_corrupt_version_never_serves_and_every_prediction_matches_its_label(str
         stream.feed_until(lambda: stream.serves(2))
         stream.version(9, scale=5)  # an old version dropped again: 9 is below 10
         stream.feed()
+        stream.wait_until_all_predicted()
         assert stream.stop() == 0
     (rejected,) = stream.events("rejected")
     assert rejected["candidate"]["models"]["net"].endswith("net/2")
@@ -199,7 +203,7 @@ def test_relaunch_resumes_at_the_last_accepted_release_and_loses_no_record(strea
     before = len(stream.events())
     with stream.running(releases, refresh="off"):
         stream.feed(10)
-        stream.wait_for(lambda: {p["id"] for p in stream.predictions()} == set(stream.sent))
+        stream.wait_until_all_predicted()
         assert stream.stop() == 0
     assert "resuming at release" in stream.log()
     assert stream.serves(2)

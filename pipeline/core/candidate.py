@@ -71,7 +71,7 @@ class ReleaseEvent:
 
     def __str__(self) -> str:
         """The event as people read it in a log."""
-        parts = [self.outcome]
+        parts: list[str] = [self.outcome]
         if self.release is not None:
             models = ", ".join(f"{v.model} {v.label}" for v in self.release.versions)
             parts.append(f"release generation {self.release.generation} ({models})")

@@ -167,24 +167,17 @@ def next_look(
       settle_secs: how long something must stay unchanged to be complete.
     """
     found = versions(target, files)
-    seen = {}
-    for version in found:
-        known = previous.seen.get(version.uri)
-        unchanged = known is not None and known.fingerprint == version.fingerprint
-        seen[version.uri] = (
-            known if unchanged and known else Sighting(version.fingerprint, now_secs)
-        )
-    settled = {uri for uri, at in seen.items() if at.since_secs <= now_secs - settle_secs}
+    seen = {version.uri: _sighting(version, previous, now_secs) for version in found}
     newer = [version for version in found if version.replaces(previous.proposed)]
-    complete = [v for v in newer if _is_complete(target, v, v.uri in settled)]
+    complete = [
+        version
+        for version in newer
+        if _is_complete(target, version, now_secs - seen[version.uri].since_secs >= settle_secs)
+    ]
     proposed = complete[-1] if complete else previous.proposed
     waiting = newer[-1] if newer and newer[-1] != proposed else None
-    look = Look(
-        seen,
-        proposed,
-        waiting,
-        settling=bool(waiting and (not target.complete_marker or waiting.marked_us is not None)),
-    )
+    unmarked = target.complete_marker is not None and waiting and waiting.marked_us is None
+    look = Look(seen, proposed, waiting, settling=waiting is not None and not unmarked)
     return look, _candidate(target, complete[-1], found) if complete else None
 
 
@@ -195,10 +188,9 @@ def _version(
     is_folder = set(inside) != {""}
     if is_folder:
         inside.pop("", None)  # an object store can have a file and a "folder" of one name
-    expected = (True,) if target.complete_marker else (False, True) if target.models else (False,)
-    if is_folder not in expected:
+    if (target.complete_marker and not is_folder) or (is_folder and not target.models):
         return None
-    marker = inside.get(target.complete_marker or "/")
+    marker = inside.get(target.complete_marker) if target.complete_marker else None
     lines = sorted(f"{name}\0{f.size_bytes}\0{f.fingerprint}" for name, f in inside.items())
     return Version(
         uri=uri,

@@ -38,7 +38,7 @@ class AssignActiveRelease(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
     def process(
         self, batch: Batch, releases: Iterable[Release] = ()
     ) -> Iterator[Batch | beam.pvalue.TaggedOutput]:
-        """Stamps one batch. Of several releases in one pane of the side input, the newest counts."""
+        """Stamps one batch. Of several releases in one pane, the newest counts."""
         newest = max((*releases, self._initial), key=lambda release: release.generation)
         self._manager.aspire(newest)
         yield batch.with_release(self._manager.wait_active(newest))

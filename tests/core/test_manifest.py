@@ -1,6 +1,7 @@
 """Releases as JSON: what people write, and what is kept of accepted ones."""
 
 import json
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -100,5 +101,5 @@ def test_written_rollback_names_a_generation_or_the_one_before():
     ],
 )
 def test_rollback_that_is_none_is_explained(text):
-    with pytest.raises(ValueError, match='expected {"rollback": true} or {"rollback_to"'):
+    with pytest.raises(ValueError, match=re.escape('expected {"rollback": true}')):
         parse(text)

@@ -147,6 +147,17 @@ def test_overwritten_file_is_a_new_version_with_another_id():
     assert again[1].candidate_id == ids[0]
 
 
+def test_file_that_was_put_back_with_its_old_time_is_new_as_well(looker):
+    assert looker(file("model.onnx", 9, "g1")) == "gs://b/clf/model.onnx"
+    assert looker(file("model.onnx", 5, "g0")) == "gs://b/clf/model.onnx"
+
+
+def test_object_with_the_name_of_a_folder_does_not_count(looker):
+    inside = file("8/model.onnx")
+    looker(inside, file("8", 1, "g1"))
+    assert looker(inside, file("8", 2, "g2")) == "gs://b/clf/8"
+
+
 def test_deleting_or_rewriting_older_versions_proposes_nothing(looker):
     assert looker(file("7.onnx", 1), file("8.onnx", 2)) == "gs://b/clf/8.onnx"
     assert looker(file("7.onnx", 1)) is None
