@@ -22,6 +22,7 @@ from pipeline.connectors.rolling_files import WriteRollingFiles
 from pipeline.connectors.stopping import stopped
 from pipeline.core.candidate import Candidate, ReleaseEvent
 from pipeline.core.message import Message
+from pipeline.core.release import Release
 from pipeline.launch import Job
 from pipeline.launch_checks import SUFFIX
 from pipeline.options import Settings
@@ -94,7 +95,6 @@ def _refresh(pipeline: beam.Pipeline, job: Job, native: bool, events: list[Any])
                 subscription=settings.refresh_subscription,
                 block_rows=100,
                 native=native,
-                limited=False,
             )
             | "Interpret"
             >> beam.ParDo(
@@ -130,7 +130,7 @@ def _refresh(pipeline: beam.Pipeline, job: Job, native: bool, events: list[Any])
         GlobalWindows(),
         trigger=Repeatedly(AfterCount(1)),
         accumulation_mode=AccumulationMode.ACCUMULATING,
-    )
+    ).with_output_types(Release)
 
 
 def _wanted(settings: Settings) -> tuple[str, ...]:

@@ -102,7 +102,7 @@ def prepare(
     handle = ManagerHandle(uuid.uuid4().hex, managers)
     history = accepted_before(settings, graph, store)
     try:
-        release, rehearsal = _first_release(settings, managers, handle, history, say)
+        release, rehearsal = _first_release(settings, managers, handle, history, beam, say)
         refresh = refresh_of(settings, graph, release, history, handle, managers, store, beam)
     except LaunchError:
         handle.close()
@@ -115,6 +115,7 @@ def _first_release(
     managers: ManagerFactory,
     handle: ManagerHandle,
     history: Sequence[Accepted],
+    beam: PipelineOptions,
     say: Say,
 ) -> tuple[Release, Rehearsal]:
     """The release accepted last, if it still can be served; else the one of the ensemble file."""
@@ -131,6 +132,7 @@ def _first_release(
     release = named_release(
         graph,
         managers.loader.cache,
+        beam,
         say,
         newest=not settings.streaming,
         generation=last.generation + 1 if last else 1,

@@ -35,7 +35,9 @@ def _checks(settings: Settings) -> Iterator[tuple[str, Check]]:
     for parameter in ("input_subscription", "refresh_subscription"):
         if name := getattr(settings, parameter):
             yield parameter, partial(pubsub_checks.check_subscription, name)
-    for parameter in ("input_topic", "output_topic", "dead_letter_topic", "release_events_topic"):
+    if settings.input_topic:
+        yield "input_topic", partial(pubsub_checks.check_input_topic, settings.input_topic)
+    for parameter in ("output_topic", "dead_letter_topic", "release_events_topic"):
         if name := getattr(settings, parameter):
             yield parameter, partial(pubsub_checks.check_topic, name)
     for parameter in ("output_path", "dead_letter_path", "release_events_path"):

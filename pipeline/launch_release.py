@@ -62,13 +62,20 @@ def accepted_before(settings: Settings, graph: Graph, store: ArtifactStore) -> l
 
 
 def named_release(
-    graph: Graph, cache: ArtifactCache, say: Say, *, newest: bool, generation: int
+    graph: Graph,
+    cache: ArtifactCache,
+    beam: PipelineOptions,
+    say: Say,
+    *,
+    newest: bool,
+    generation: int,
 ) -> Release:
     """The release that the ensemble file names.
 
     Args:
       graph: the ensemble.
       cache: brings the models' files here.
+      beam: Beam's options, for credentials.
       say: told what is being done.
       newest: take the newest version under a model's `watch` pattern, where there is one, in place
         of its `uri`. A batch job does so, once; in a stream, the watcher will find it.
@@ -79,7 +86,7 @@ def named_release(
     """
     uris = {model.name: model.uri for model in graph.models}
     if newest:
-        uris |= _newest(graph)
+        uris |= _newest(graph, beam)
     found: list[ModelVersion] = []
     problems: list[str] = []
     for name, uri in uris.items():
@@ -136,13 +143,15 @@ def refresh_of(
     return Refresh(watcher, gate, judge, managers, state)
 
 
-def _newest(graph: Graph) -> dict[str, str]:
+def _newest(graph: Graph, beam: PipelineOptions) -> dict[str, str]:
     found: dict[str, str] = {}
     for target in watch_targets(graph.models):
         try:
-            there = versions(target, StorageLister().list_files(target.pattern))
+            there = versions(target, StorageLister(beam).list_files(target.pattern))
         except ArtifactError as error:
             raise ModelError(f"model '{target.models[0]}': {error}") from error
+        if target.complete_marker is not None:
+            there = [version for version in there if version.marked_us is not None]
         if there:
             found |= dict.fromkeys(target.models, there[-1].uri)
     return found

@@ -16,12 +16,12 @@ from apache_beam.options.pipeline_options import (
     SetupOptions,
     StandardOptions,
 )
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 import pipeline as package
 from pipeline import launch, report
 from pipeline.build import build_batch
 from pipeline.build_stream import build_stream
+from pipeline.local_runner import local_runner
 from pipeline.options import Parsed
 from pipeline.progress import BatchStatus, Progress
 from pipeline.run_stream import check_local_stream, run_stream
@@ -80,9 +80,7 @@ def beam_options(beam_args: Sequence[str]) -> PipelineOptions:
 
 def _run_batch(job: launch.Job, options: PipelineOptions, progress: Progress) -> None:
     _let_children_import_us()
-    # The DirectRunner would choose among three runners by looking at the graph; this one is the
-    # fastest of them and the only one that this project is tested on.
-    pipeline = beam.Pipeline(runner=FnApiRunner(), options=options)
+    pipeline = beam.Pipeline(runner=local_runner(), options=options)
     build_batch(pipeline, job)
     progress.say(f"running ensemble '{job.graph.spec.name}', release {job.release.release_id}")
     started = progress.elapsed_secs

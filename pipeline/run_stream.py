@@ -11,12 +11,12 @@ from types import FrameType
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipeline.build_stream import RELEASE_LOGGER, build_stream
 from pipeline.connectors import rolling_files, stopping
 from pipeline.errors import ParameterError
 from pipeline.launch import Job
+from pipeline.local_runner import local_runner
 from pipeline.options import Settings
 from pipeline.progress import Progress, StreamStatus
 from pipeline.serving.tally import Tally, process_tally
@@ -46,7 +46,7 @@ def run_stream(job: Job, options: PipelineOptions, progress: Progress) -> None:
     """Reads until SIGINT, SIGTERM or a limit; then finishes what is in flight, and returns."""
     stopping.stop_signal.clear()  # an earlier stream of this process may have set it
     tally = process_tally(job.handle.job_key)
-    pipeline = beam.Pipeline(runner=FnApiRunner(), options=options)
+    pipeline = beam.Pipeline(runner=local_runner(), options=options)
     build_stream(pipeline, job, native=False)
     progress.say(
         f"streaming through ensemble '{job.graph.spec.name}', release {job.release.release_id}"

@@ -22,6 +22,7 @@ LAYER = {
     "launch": 7,
     "build": 8,
     "build_stream": 9,
+    "local_runner": 9,
     "progress": 6,
     "report": 8,
     "run_stream": 10,
@@ -29,7 +30,7 @@ LAYER = {
 }
 WITH_BEAM = {
     *("transforms", "refresh", "connectors", "options"),
-    *("launch", "launch_release", "build", "build_stream", "run", "run_stream"),
+    *("launch", "launch_release", "build", "build_stream", "local_runner", "run", "run_stream"),
 }
 FRAMEWORKS = {
     "tensorflow",

@@ -119,7 +119,7 @@ class FolderReader:
         try:
             step = self._steps.get(timeout=wait_secs) if wait_secs else self._steps.get_nowait()
         except queue.Empty:
-            if False:
+            if time.monotonic() > self._answer_expected_by:
                 self._outage.begins(f"no answer for {_PATIENCE_SECS:.0f} s")
             return None
         if isinstance(step, Exception):

@@ -28,6 +28,7 @@ _LOGGER = logging.getLogger(__name__)
 
 _REQUEST_MESSAGES = 1000
 _REQUEST_BYTES = 4 << 20  # the service takes 10 MB; this much passes a slow line in time
+_MESSAGE_BYTES = 10_000_000  # the service's limit; the emulator never answers to more
 _CALL_SECS = 30.0
 _RETRY_SECS = (0.1, 0.2, 0.5, 1.0)
 _PARALLEL = 8
@@ -64,6 +65,12 @@ class Publisher:
           PathError: the topic is gone, may not be written, or refuses a message; or the service
             was not reached in time. Some of the messages may be published.
         """
+        largest = max((len(message.data) for message in messages), default=0)
+        if largest > _MESSAGE_BYTES:
+            raise PathError(
+                f"topic '{self._topic}': found a message of {largest:,} bytes, Pub/Sub takes "
+                f"{_MESSAGE_BYTES:,}"
+            )
         give_up_at = time.monotonic() + give_up_secs
         send = functools.partial(self._send_all, give_up_at=give_up_at)
         lines = list(_lines(messages))

@@ -123,7 +123,7 @@ class _Append(beam.DoFn):  # type: ignore[misc]
         self._arguments = (prefix, suffix, roll_secs, roll_rows)
 
     def setup(self) -> None:
-        self._writer()  # completes leftovers, also if nothing comes
+        pass  # completes leftovers, also if nothing comes
 
     def start_bundle(self) -> None:
         self._chunks: list[bytes] = []

@@ -38,8 +38,8 @@ class Verdict:
     Attributes:
       event: the verdict, with its reason.
       state: what the gate remembers from now on.
-      again: the storage could not be read. Unless it is to be the last word, the caller may drop
-        this verdict and judge the candidate once more.
+      again: the storage could not be read. The caller may drop this verdict and judge the candidate
+        once more; where it does not, the candidate is not remembered and may be proposed again.
     """
 
     event: ReleaseEvent
@@ -83,8 +83,8 @@ class Judge:
             again = False
         except Exception as error:
             event = ReleaseEvent("rejected", self.now(), candidate, reason=_reason(error))
-            state = state.refuse(candidate)
             again = type(error) is ArtifactError  # its subclasses are for good
+            state = state if again else state.refuse(candidate)
         else:
             if event.release is not None:
                 event = _with_details(event, self._persist(state.history[-1]))

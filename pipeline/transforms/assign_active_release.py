@@ -1,6 +1,6 @@
 """AssignRelease in a stream: each batch is served by what is active in its process just then."""
 
-from __future__ import annotations
+# No postponed annotations here: Beam reads that of the side input, and takes only a type.
 
 from collections.abc import Iterable, Iterator
 
@@ -38,7 +38,12 @@ class AssignActiveRelease(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
     def process(
         self, batch: Batch, releases: Iterable[Release] = ()
     ) -> Iterator[Batch | beam.pvalue.TaggedOutput]:
-        """Stamps one batch. Of several releases in one pane, the newest counts."""
+        """Stamps one batch.
+
+        Args:
+          batch: the batch.
+          releases: the side input. Of several in one pane the newest counts.
+        """
         newest = max((*releases, self._initial), key=lambda release: release.generation)
         self._manager.aspire(newest)
         yield batch.with_release(self._manager.wait_active(newest))

@@ -55,6 +55,7 @@ class LocalGate(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
 
 
 @beam.typehints.with_input_types(tuple[str, Candidate])
+@beam.typehints.with_output_types(Release)
 class StatefulGate(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
     """Judges candidates of one key, in keyed state, inside the bundle.
 

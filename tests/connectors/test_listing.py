@@ -78,19 +78,6 @@ def test_generation_tells_objects_of_equal_size_apart(gcs, bucket):
     assert found[0].fingerprint != found[1].fingerprint
 
 
-def test_listing_of_many_objects_comes_in_pages(gcs, bucket, monkeypatch):
-    from google.cloud.storage import Client
-
-    whole = Client.list_blobs
-    monkeypatch.setattr(
-        Client, "list_blobs", lambda *args, **options: whole(*args, page_size=2, **options)
-    )
-    names = [f"{bucket}/m/{number}.onnx" for number in range(5)]
-    for name in names:
-        gcs.upload(name, b"x")
-    assert uris(f"{bucket}/m/*") == names
-
-
 def test_link_to_a_version_is_followed_and_a_link_to_nowhere_is_not_there(tmp_path):
     (tmp_path / "store/7").mkdir(parents=True)
     (tmp_path / "store/7/model.onnx").write_bytes(b"x")

@@ -3,7 +3,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.spec import OnnxModel
-from pipeline.core.version_order import Look, StoredFile, WatchTarget, next_look, watch_targets
+from pipeline.core.version_order import (
+    Look,
+    StoredFile,
+    WatchTarget,
+    next_look,
+    versions,
+    watch_targets,
+)
 
 FOLDERS = WatchTarget("gs://b/clf/*", ("clf",))
 MARKED = WatchTarget("gs://b/clf/*", ("clf",), complete_marker="_SUCCESS")
@@ -110,6 +117,11 @@ def test_marker_makes_a_folder_complete_at_the_first_look():
     assert look(model, file("8/_SUCCESS", 51)) == "gs://b/clf/8"
 
 
+def test_beside_marked_folders_files_are_no_versions():
+    found = versions(MARKED, [file("8/model.onnx"), file("9.onnx")])
+    assert [version.uri for version in found] == ["gs://b/clf/8"]
+
+
 def test_marker_older_than_another_file_is_not_trusted_before_the_folder_settles():
     look = Looker(MARKED)
     marker = file("8/_SUCCESS", 51)
@@ -170,12 +182,17 @@ def test_manifests_are_files_and_propose_whole_releases():
     look = Looker(MANIFESTS)
     listed = [file(name, base="gs://b/releases") for name in ("r9.json", "r12.json", "13.json/x")]
     assert look(*listed) == "gs://b/releases/r12.json"
+    assert look(*listed) is None
 
 
-@given(st.permutations([file("8/a"), file("8/b"), file("7/a"), file("x"), file("9/")]))
-def test_order_of_the_listing_means_nothing(files):
+LISTING = st.permutations([file("8/a"), file("8/b"), file("7/a"), file("x"), file("9/")])
+
+
+@given(LISTING, LISTING, LISTING)
+def test_order_of_the_listing_means_nothing(first, second, third):
     look = Looker(FOLDERS)
-    assert [look(*files) for _ in range(3)] == ["gs://b/clf/x", "gs://b/clf/8", None]
+    proposed = [look(*files) for files in (first, second, third)]
+    assert proposed == ["gs://b/clf/x", "gs://b/clf/8", None]
 
 
 def model(name, watch, complete_marker=None):

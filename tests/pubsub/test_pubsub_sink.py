@@ -87,5 +87,5 @@ def test_an_outage_that_does_not_end_fails_the_job(pubsub, topic, proxy, monkeyp
 
 
 def test_a_message_that_is_too_large_fails_the_job_by_topic(topic):
-    with pytest.raises(PathError, match=f"topic '{topic}': InvalidArgument"):
+    with pytest.raises(PathError, match=f"topic '{topic}': found a message of 11,000,000 bytes"):
         publish([(Message(bytes(11_000_000)),)], topic)

@@ -203,14 +203,14 @@ def test_leases_are_prolonged_while_a_message_is_held(pubsub, topic, subscriptio
     request = {"subscription": subscription, "max_messages": 1}
     (pulled,) = pubsub.subscriber.pull(request=request).received_messages
     pubsub.subscriber.modify_ack_deadline(
-        subscription=subscription, ack_ids=[pulled.ack_id], ack_deadline_seconds=2
+        subscription=subscription, ack_ids=[pulled.ack_id], ack_deadline_seconds=1
     )
     leases = Leases(subscription)
     leases.take_up([(pulled.message.message_id, pulled.ack_id)])
     with pytest.raises(AssertionError, match="0 of 1"):
-        pubsub.pull_all(subscription, 1, timeout=4)
+        pubsub.pull_all(subscription, 1, timeout=3)
     leases.close()
-    pubsub.pull_all(subscription, 1, timeout=4)
+    pubsub.pull_all(subscription, 1)
 
 
 def test_a_topic_is_read_through_a_subscription_of_its_own(pubsub, topic):

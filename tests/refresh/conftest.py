@@ -66,7 +66,7 @@ def running(job_key):
                 found.put(error)
 
         Stop.event.clear()
-        thread = threading.Thread(target=body)
+        thread = threading.Thread(target=body, daemon=True)
         thread.start()
         try:
             yield lambda: found.get(timeout=_WAIT_SECS)

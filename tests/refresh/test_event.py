@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import apache_beam as beam
@@ -118,13 +119,28 @@ def test_step_that_looks_itself_waits_until_a_folder_is_complete(gcs, bucket, ha
     assert ([c.models["clf"] for c in candidates], events) == ([f"{bucket}/clf/8"], [])
 
 
+class CountingLister(StorageLister):
+    calls = 0
+
+    def list_files(self, pattern):
+        type(self).calls += 1
+        return super().list_files(pattern)
+
+
+def test_step_that_looks_itself_remembers_what_is_complete(gcs, bucket, handle):
+    gcs.upload(f"{bucket}/clf/8/model.onnx", b"x")
+    handle = replace(handle, lister=CountingLister())
+    step = CandidatesFromMessages(["clf"], handle, looks_itself=True)
+    step.setup()
+    message = block(f"{bucket}/clf/8/model.onnx")
+    first, second = list(step.process(message)), list(step.process(message))
+    assert [c.models["clf"] for c in first] == [f"{bucket}/clf/8"]
+    assert first == second  # the first may have been lost with its bundle
+    assert CountingLister.calls == 3
+
+
 def test_step_that_cannot_look_says_why_and_goes_on(handle):
-    missing = WatcherHandle(
-        handle.job_key,
-        (WatchTarget("gs://no-such/clf/*", ("clf",)),),
-        handle.lister,
-        interval_secs=0.01,
-    )
+    missing = replace(handle, targets=(WatchTarget("gs://no-such/clf/*", ("clf",)),))
     candidates, events = look_itself(missing, "gs://no-such/clf/8.onnx")
     assert candidates == []
     (event,) = events

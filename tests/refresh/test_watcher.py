@@ -130,12 +130,17 @@ def test_surprise_in_a_look_does_not_end_the_watch(lister, watch, caplog):
     assert "RuntimeError: boom" in caplog.text
 
 
-def test_on_demand_nothing_is_looked_at_before_somebody_asks(lister, watch):
-    lister.add("gs://b/clf/9.onnx", "gs://b/embed/3.onnx")
+def test_on_demand_nothing_is_looked_at_that_nobody_asked_for(lister, watch):
+    lister.add("gs://b/clf/9.onnx")
+    lister.hold(EMBED.pattern)
     watcher = watch(EMBED, CLF, interval_secs=SHORT_SECS, periodic=False)
     watcher.look_now(CLF)
     assert uris(watcher.offers(WAIT_SECS)) == ["gs://b/clf/9.onnx"]
-    assert lister.calls == {CLF.pattern: 1}
+    lister.error = ArtifactError("no answer")
+    lister.gates[EMBED.pattern].set()
+    watcher.look_now(EMBED)
+    lister.wait_for_calls(EMBED.pattern, 6)  # so five intervals have passed
+    assert lister.calls[CLF.pattern] == 1
 
 
 def test_on_demand_a_folder_is_looked_at_until_it_is_complete(lister, watch):

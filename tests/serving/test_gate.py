@@ -1,71 +1,15 @@
 """The gate of a process: last known good, whatever is proposed."""
 
 import json
-import logging
-import pickle
 import random
-from dataclasses import replace
-from functools import partial
 
 import pytest
 
-from pipeline.connectors.artifact_store import BeamArtifactStore
 from pipeline.core.candidate import Candidate
 from pipeline.core.gate_state import start
-from pipeline.errors import ArtifactError
-from pipeline.serving.gate import Gate, GateFactory, GateHandle
 from pipeline.serving.judge import utc_now
-from pipeline.serving.release_manager import ManagerHandle, ReleaseManager, Timing
-from pipeline.serving.release_store import ReleaseStore
-from pipeline.serving.validation import rehearse
-from pipeline.serving.verification import Verifier
-from pipeline.testing import FakeLoader
 from tests import models
-from tests.gating import Ensemble, OnnxEnsemble, X, until
-
-
-class Bench:
-    """A gate, the models behind it, and what it said."""
-
-    def __init__(self, ensemble, load=None, **manager_options):
-        self.ensemble = ensemble
-        self.loader = FakeLoader(load or ensemble.fake)
-        self.manager = ReleaseManager(
-            self.loader,
-            prepare=partial(rehearse, ensemble.graph),
-            timing=Timing(retry_secs=(), grace_secs=0.0),
-            **manager_options,
-        )
-        self.manager.ensure(ensemble.state.current)
-        self.loader.loads.clear()
-        self.gate = self.new_gate()
-
-    def new_gate(self, judge=None, state=None, **options):
-        ensemble = self.ensemble
-        return Gate(judge or ensemble.judge, self.manager, state or ensemble.state, **options)
-
-    def propose(self, *candidates, gate=None):
-        """The events, once all candidates were judged."""
-        gate = gate or self.gate
-        for candidate in candidates:
-            gate.propose(candidate)
-        assert gate.wait_idle(10)
-        return gate.drain_events()
-
-    def served(self, model="clf"):
-        """What the active release answers, once the gate's last word is in force."""
-        until(self.manager, self.gate.state.current.generation)
-        active = self.manager.active()
-        with self.manager.use(active, model) as servable:
-            return float(servable.predict(X)["y"][0, 0])
-
-    def loads(self, model="clf"):
-        return [v.uri.rpartition("/")[2] for v in self.loader.loads if v.model == model]
-
-    def close(self):
-        self.loader.gate.set()
-        self.gate.close()
-        self.manager.close()
+from tests.gating import Bench, Ensemble, OnnxEnsemble, manifest, outcomes, until
 
 
 @pytest.fixture
@@ -93,10 +37,6 @@ def one(bench):
         return event
 
     return judge
-
-
-def outcomes(events):
-    return [event.outcome for event in events]
 
 
 def test_accepted_candidate_is_served_after_a_single_load(bench):
@@ -241,12 +181,6 @@ def test_nothing_at_the_uri_is_rejected(one, bench):
     assert (event.outcome, event.reason) == ("rejected", f"model 'clf': {path} does not exist")
 
 
-def manifest(bench, text, name="r", sequence_us=0):
-    path = bench.ensemble.folder / f"{name}.json"
-    path.write_text(text)
-    return Candidate(name, "test", sequence_us, manifest_uri=str(path))
-
-
 def test_burst_of_manifests_loads_few_releases_and_a_rollback_among_them_keeps_its_place(bench):
     uris = [bench.ensemble.uri("clf", number) for number in range(10)]
     emb = bench.ensemble.uri("emb", 1)
@@ -311,112 +245,3 @@ def test_restarted_job_resumes_at_the_last_accepted_release(tmp_path):
     assert again.outcome == "ignored", "it was rolled back from"
     assert (back.outcome, second.served()) == ("rolled_back", 3.0)
     second.close()
-
-
-# --- what goes wrong around it
-
-
-def test_release_that_cannot_be_kept_serves_and_the_event_says_why(bench, tmp_path):
-    (tmp_path / "file").write_text("")
-    releases = ReleaseStore(str(tmp_path / "file"), BeamArtifactStore())
-    bench.ensemble.put("clf", 2)
-    bench.gate = bench.new_gate(replace(bench.ensemble.judge, releases=releases))
-    (event,) = bench.propose(bench.ensemble.candidate(clf=2))
-    assert event.outcome == "accepted"
-    assert "file/release-000002.json cannot be written" in event.details["not_persisted"]
-    assert bench.served() == 2.0
-
-
-def test_error_that_nobody_foresaw_is_a_rejection_and_the_gate_goes_on(bench, caplog):
-    for number in (2, 3):
-        bench.ensemble.put("clf", number)
-    errors = [ZeroDivisionError("on command")]
-
-    class Broken(Verifier):
-        def fetch(self, proposal):
-            if errors:
-                raise errors.pop()
-            return super().fetch(proposal)
-
-    judge = bench.ensemble.judge
-    bench.gate = bench.new_gate(replace(judge, verifier=Broken(**vars(judge.verifier))))
-    (event,) = bench.propose(bench.ensemble.candidate(clf=2))
-    assert (event.outcome, event.reason) == ("rejected", "ZeroDivisionError: on command")
-    assert "not foreseen" in caplog.text
-    assert outcomes(bench.propose(bench.ensemble.candidate(clf=3))) == ["accepted"]
-
-
-class FlakyStore(BeamArtifactStore):
-    """Cannot be reached for some calls."""
-
-    def __init__(self, failures):
-        self.failures = failures
-
-    def read_text(self, uri):
-        if self.failures:
-            self.failures -= 1
-            raise ArtifactError(f"{uri} cannot be read: connection refused")
-        return super().read_text(uri)
-
-
-@pytest.mark.parametrize(("failures", "outcome"), [(3, "accepted"), (4, "rejected")])
-def test_unreachable_storage_is_tried_again_and_said_once(tmp_path, caplog, failures, outcome):
-    bench = Bench(Ensemble(tmp_path, FlakyStore(failures)))
-    bench.ensemble.put("clf", 2)
-    uris = {"clf": bench.ensemble.uri("clf", 2), "emb": bench.ensemble.uri("emb", 1)}
-    with caplog.at_level(logging.WARNING):
-        bench.gate = bench.new_gate(retry_secs=(0.0, 0.0))
-        events = bench.propose(manifest(bench, json.dumps({"models": uris})))
-    assert outcomes(events) == [outcome]
-    assert caplog.text.count("connection refused") == 1
-    bench.close()
-
-
-def test_candidate_that_waits_for_the_storage_holds_up_no_other(tmp_path):
-    bench = Bench(Ensemble(tmp_path, FlakyStore(2)))
-    bench.ensemble.put("clf", 2)
-    bench.gate = bench.new_gate(retry_secs=(3600.0,))
-    bench.gate.propose(manifest(bench, "{}"))
-    bench.gate.propose(bench.ensemble.candidate(clf=2))
-    until(bench.manager, 2)
-    assert not bench.gate.wait_idle(0)
-    bench.close()
-
-
-def test_resource_policy_holds_one_version_of_each_model_while_one_is_tried(tmp_path):
-    ensemble = Ensemble(tmp_path)
-    living = []
-
-    def load(version):
-        living[:] = [(v, s) for v, s in living if not s.closed]
-        assert version.model not in [v.model for v, _ in living]
-        living.append((version, ensemble.fake(version)))
-        return living[-1][1]
-
-    bench = Bench(ensemble, load=load, memory_policy="resource")
-    for number in (2, 3):
-        ensemble.put("clf", number)
-    bench.loader.fail.add(ensemble.version("clf", 3).digest)
-    assert outcomes(bench.propose(ensemble.candidate(clf=2))) == ["accepted"]
-    assert bench.served() == 2.0
-    assert outcomes(bench.propose(ensemble.candidate(clf=3))) == ["rejected"]
-    assert bench.served() == 2.0
-    bench.close()
-
-
-def test_closed_gate_drops_what_waits(bench):
-    bench.ensemble.put("clf", 2)
-    bench.gate.close()
-    assert bench.propose(bench.ensemble.candidate(clf=2)) == []
-
-
-def test_handle_finds_the_same_gate_after_pickling_and_none_after_close(tmp_path):
-    ensemble = Ensemble(tmp_path)
-    managers = ManagerHandle("job", ensemble.managers)
-    handle = GateHandle("job", GateFactory(ensemble.judge, managers, ensemble.state))
-    gate = handle.get()
-    assert pickle.loads(pickle.dumps(handle)).get() is gate
-    handle.close()
-    assert handle.get() is not gate
-    handle.close()
-    managers.close()

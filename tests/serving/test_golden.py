@@ -1,6 +1,7 @@
 """Examples beside a model version: read strictly, run through the real model step."""
 
 import json
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -64,20 +65,19 @@ def test_mismatch_names_line_tensor_difference_and_tolerance():
 
 
 @pytest.mark.parametrize(
-    ("expected", "passes"),
-    [(2.0, True), (2.00015, True), (2.0003, False), (1.9997, False)],
+    ("x", "expected", "passes"),
+    [
+        (1.0, 2.00015, True),
+        (1.0, 2.0003, False),
+        (1.0, 1.9997, False),
+        (0.0, 0.00008, True),
+        (0.0, 0.0002, False),
+    ],
 )
-def test_tolerance_is_1e_4_by_default_and_grows_with_the_value(expected, passes):
-    example = {"inputs": {"x": [1.0]}, "outputs": {"y": [expected]}}
-    assert passes == (not _fails(example))
-
-
-def _fails(example):
-    try:
+def test_tolerance_is_1e_4_by_default_and_grows_with_the_value(x, expected, passes):
+    example = {"inputs": {"x": [x]}, "outputs": {"y": [expected]}}
+    with nullcontext() if passes else pytest.raises(ModelError, match=r"tolerance 0\.0001"):
         run(example)
-    except ModelError:
-        return True
-    return False
 
 
 def test_other_text_and_other_shape_are_mismatches():
@@ -117,13 +117,16 @@ def test_inputs_have_the_dtype_the_model_declares_else_that_of_the_column():
     seen = []
 
     def look(inputs):
-        seen.append(inputs["x"].dtype.name)
+        seen.append(inputs["x"][0, 0])
         return double(inputs)
 
-    run(GOOD, function=look, fed={"x": "float64"})
-    declared = Signature(inputs=(TensorSpec("x", "float32", (None, None)),))
-    run(GOOD, function=look, fed={"x": "float64"}, signature=declared)
-    assert seen == ["float64", "float32"]
+    large = 2**53 + 1  # no float64 holds it
+    example = {"inputs": {"x": [large]}, "outputs": {"label": "cat"}}
+    run(example, function=look, fed={"x": "float64"})
+    declared = Signature(inputs=(TensorSpec("x", "int64", (None, None)),))
+    run(example, function=look, fed={"x": "float64"}, signature=declared)
+    assert seen == [float(large), large]
+    assert seen[1].dtype == np.int64
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,17 @@ def test_resource_policy_unloads_what_changes_before_the_trial(manager):
 
 
 @pytest.mark.parametrize("policy", ["resource"], indirect=True)
+def test_release_that_stands_aside_is_not_prepared_again(manager):
+    manager.aspire(TWO)
+    until(manager, 2)
+    manager.drain_activations()
+    with manager.trial(THREE), manager._changed:
+        manager._changed.wait(timeout=0.1)  # for the thread, which looks every 10 ms
+    manager.close()
+    assert manager.drain_activations() == []
+
+
+@pytest.mark.parametrize("policy", ["resource"], indirect=True)
 def test_batch_waits_out_a_trial_although_an_earlier_release_was_given_up(manager, loader):
     loader.fail.add("a2")
     manager.aspire(TWO)

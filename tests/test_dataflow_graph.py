@@ -1,0 +1,113 @@
+"""The graph of a streaming job as Dataflow gets it, from the same options, without a cloud."""
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.portability.api import beam_runner_api_pb2
+
+from pipeline import launch, launch_release
+from pipeline.build_stream import build_stream
+from pipeline.core.release import Release
+from pipeline.options import parse
+from pipeline.serving.factory import ManagerFactory
+from pipeline.serving.loader import FrameworkLoader
+from pipeline.serving.release_manager import ManagerHandle
+from pipeline.serving.validation import Rehearsal
+
+SPEC = """
+name: e
+record: {fields: {x: {dtype: float32, shape: [4]}}}
+models:
+  - name: a
+    framework: onnx
+    uri: gs://b/a/1
+    watch: gs://b/a/*
+    inputs: {x: x}
+    outputs: {y: p}
+  - {name: b, framework: onnx, uri: gs://b/b/1, inputs: {x: p}, outputs: {y: q}}
+"""
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory, gcs):
+    """The pipeline proto: transform name -> transform."""
+    spec = tmp_path_factory.mktemp("graph") / "e.yaml"
+    spec.write_text(SPEC)
+    bucket = gcs.new_bucket()
+    parsed = parse(
+        [
+            f"--ensemble_spec={spec}",
+            "--input_subscription=projects/project/subscriptions/input",
+            "--output_topic=projects/project/topics/output",
+            "--output_path=gs://b/out",
+            "--dead_letter_topic=projects/project/topics/dead",
+            "--release_events_topic=projects/project/topics/events",
+            "--refresh_mode=both",
+            "--refresh_subscription=projects/project/subscriptions/refresh",
+            "--runner=DataflowRunner",
+            "--project=project",
+            "--region=europe-west1",
+            f"--temp_location={bucket}/temp",
+            f"--staging_location={bucket}/staging",
+            "--streaming=true",
+        ]
+    )
+    options = PipelineOptions(list(parsed.beam_args))
+    ensemble = launch.read_graph(str(spec))
+    managers = ManagerFactory(ensemble, FrameworkLoader(ensemble.models, None, "cpu", 1))
+    handle = ManagerHandle("job", managers)
+    release = Release(1, ())
+    refresh = launch_release.refresh_of(
+        parsed.settings, ensemble, release, [], handle, managers, None, options
+    )
+    job = launch.Job(parsed.settings, ensemble, release, handle, Rehearsal(), refresh)
+    pipeline = beam.Pipeline(options=options)
+    build_stream(pipeline, job, native=True)
+    proto = pipeline.to_runner_api()
+    return {t.unique_name: t for t in proto.components.transforms.values()}
+
+
+def named(graph, part):
+    found = [transform for name, transform in graph.items() if part in name]
+    assert found, f"nothing called {part} in {sorted(graph)}"
+    return found
+
+
+def par_do(transform):
+    return beam_runner_api_pb2.ParDoPayload.FromString(transform.spec.payload)
+
+
+def test_records_and_refresh_messages_are_read_by_the_service(graph):
+    reads = [t for t in graph.values() if t.spec.urn == "beam:transform:pubsub_read:v1"]
+    assert len(reads) == 2
+    assert named(graph, "Read/ReadFromPubSub")
+    assert named(graph, "ReadRefresh/ReadFromPubSub")
+
+
+def test_predictions_dead_letters_and_events_are_published_by_the_service(graph):
+    for step in ("Publish prediction_messages", "Publish dead_letter_messages", "PublishEvents0"):
+        assert named(graph, f"{step}/WriteToPubSub")
+
+
+def test_releases_reach_the_batches_as_a_side_input(graph):
+    (assign,) = [
+        t for t in named(graph, "AssignRelease") if t.spec.urn == "beam:transform:pardo:v1"
+    ]
+    assert len(par_do(assign).side_inputs) == 1
+
+
+def test_gate_keeps_its_memory_in_keyed_state(graph):
+    (gate,) = [t for t in named(graph, "Gate") if t.spec.urn == "beam:transform:pardo:v1"]
+    assert list(par_do(gate).state_specs) == ["gate"]
+
+
+def test_every_model_is_a_step_of_its_own_and_nothing_is_shuffled_before_it(graph):
+    for model in ("a", "b"):
+        assert named(graph, f"RunInference[{model}]")
+    serving = ("Decode", "AssignRelease", "RunInference", "Combine", "Encode", "Read/")
+    shuffles = [
+        name
+        for name, transform in graph.items()
+        if transform.spec.urn == "beam:transform:group_by_key:v1" and name.startswith(serving)
+    ]
+    assert shuffles == []
