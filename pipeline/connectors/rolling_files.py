@@ -122,9 +122,6 @@ class _Append(beam.DoFn):  # type: ignore[misc]
     def __init__(self, prefix: str, suffix: str, roll_secs: float, roll_rows: int) -> None:
         self._arguments = (prefix, suffix, roll_secs, roll_rows)
 
-    def setup(self) -> None:
-        pass  # completes leftovers, also if nothing comes
-
     def start_bundle(self) -> None:
         self._chunks: list[bytes] = []
 
@@ -132,14 +129,13 @@ class _Append(beam.DoFn):  # type: ignore[misc]
         self._chunks.append(chunk)
 
     def finish_bundle(self) -> None:
-        self._writer().append(self._chunks)
-
-    def _writer(self) -> RollingWriter:
+        # The first bundle makes the writer, also if it is empty: leftovers are completed then.
         key = self._arguments[:2]
         with _writers_lock:
             if key not in _writers:
                 _writers[key] = RollingWriter(*self._arguments)
-            return _writers[key]
+            writer = _writers[key]
+        writer.append(self._chunks)
 
 
 class _WriteObject(beam.DoFn):  # type: ignore[misc]

@@ -1,0 +1,106 @@
+"""The batch benchmark runs, and its contenders do the same work. No time is asserted."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RECORDS = 2_500  # several batches of each contender
+CONTENDERS = ("bare", "bare-1", "ours", "ours-2", "stock")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a smoke run, and what it printed."""
+    folder = tmp_path_factory.mktemp("benchmark")
+    script = ROOT / "benchmarks" / "batch.py"
+    options = ["--quick", f"--records={RECORDS}", f"--folder={folder}", "--keep_outputs"]
+    result = subprocess.run([sys.executable, script, *options], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder, result.stdout
+
+
+@pytest.fixture(scope="module")
+def predictions(finished):
+    """For each contender what it predicted: id -> object with label and proba."""
+    found = {}
+    for contender in CONTENDERS:
+        files = (finished[0] / "out" / f"{contender}-{RECORDS}").iterdir()
+        lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+        assert len(lines) == RECORDS, contender
+        found[contender] = {line["id"]: line.get("predictions", line) for line in lines}
+    return found
+
+
+@pytest.mark.parametrize("contender", CONTENDERS[1:])
+def test_contender_predicts_what_the_bare_loop_predicts(predictions, contender):
+    bare, other = predictions["bare"], predictions[contender]
+    assert set(other) == set(bare) == set(range(RECORDS))
+    assert {i: p["label"] for i, p in other.items()} == {i: p["label"] for i, p in bare.items()}
+    for i, prediction in bare.items():
+        assert np.allclose(other[i]["proba"], prediction["proba"], rtol=0, atol=1e-5), i
+
+
+def test_models_do_not_all_say_the_same(predictions):
+    labels = [prediction["label"] for prediction in predictions["bare"].values()]
+    assert len(set(labels)) > 5
+
+
+def test_table_has_a_row_for_each_contender(finished):
+    rows = [line for line in finished[1].splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + len(CONTENDERS)
+
+
+@pytest.fixture
+def benchmark_modules(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+
+
+def test_rate_is_the_slope_between_two_sizes(benchmark_modules):
+    from contenders import CONTENDERS
+    from measure import Run
+    from results import Result
+
+    result = Result(CONTENDERS[0], (100, 900))
+    # 2 s of start-up and 200 records/s; the last round is disturbed.
+    for short_secs, long_secs in ((2.5, 6.5), (2.5, 6.5), (30.0, 40.0)):
+        result.add(100, Run(short_secs, 0))
+        result.add(900, Run(long_secs, 0))
+    assert result.rate == pytest.approx(200)
+    assert result.start_up_secs == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda lines: lines[:-1], "found 9 predictions of 9 ids"),
+        (lambda lines: [*lines[:-1], lines[0]], "found 10 predictions of 9 ids"),
+        (lambda lines: [{**line, "label": 1} for line in lines], "10 of 10 predictions differ"),
+        (lambda lines: [*lines[:-1], {**lines[-1], "proba": [0.4]}], "the first, id 9"),
+    ],
+)
+def test_contender_with_other_answers_is_refused(benchmark_modules, tmp_path, change, message):
+    import agreement
+
+    lines = [{"id": i, "label": 0, "proba": [0.5]} for i in range(10)]
+    for name, content in (("bare", lines), ("other", change(lines))):
+        (tmp_path / f"{name}-0.jsonl").write_text("\n".join(map(json.dumps, content)))
+    expected = agreement.read(tmp_path / "bare", 10)
+    with pytest.raises(agreement.DisagreementError, match=message):
+        agreement.check("other", agreement.read(tmp_path / "other", 10), expected)
+
+
+def test_table_replaces_the_one_before_and_nothing_else(benchmark_modules, tmp_path):
+    import report
+
+    document = tmp_path / "benchmarks.md"
+    document.write_text("above\n<!-- batch: begin -->\nold\n<!-- batch: end -->\nbelow\n")
+    report.rewrite(document, "new")
+    text = document.read_text()
+    assert text == "above\n<!-- batch: begin -->\nnew\n<!-- batch: end -->\nbelow\n"
