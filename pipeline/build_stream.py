@@ -78,6 +78,7 @@ def _read(pipeline: beam.Pipeline, settings: Settings, native: bool) -> Any:
         topic=settings.input_topic or None,
         block_rows=settings.max_batch_size,
         native=native,
+        patience_secs=settings.max_batch_latency_ms / 1000,
     )
 
 

@@ -123,8 +123,9 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "max_batch_latency_ms",
         "Longest wait for a batch",
-        "In a stream, how long a record may wait for others to fill a batch. 0 never waits: a "
-        "batch is what has arrived meanwhile.",
+        "In a local stream over Pub/Sub, how long a message may wait for others to fill a batch. 0 "
+        "never waits: a batch is what has arrived meanwhile. On Dataflow a batch is what one "
+        "bundle holds, and nothing waits.",
         kind="integer",
         default="0",
     ),

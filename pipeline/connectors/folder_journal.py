@@ -32,7 +32,7 @@ class Journal:
     """
 
     def __init__(self, path: str, interval_secs: float) -> None:
-        self._path = path
+        self.path = path
         self._interval_secs = interval_secs
         self._lock = threading.Lock()
         self._committed: bytes | None = None
@@ -59,16 +59,16 @@ class Journal:
                 return
             self._saved_at = time.monotonic()
             try:
-                _replace(self._path, _to_text(committed))
+                _replace(self.path, _to_text(committed))
             except Exception as error:
                 if not self._failing:
-                    reason = explain(self._path, error, WRITER_ROLE)
-                    _LOGGER.warning("%s cannot be written: %s; trying on", self._path, reason)
+                    reason = explain(self.path, error, WRITER_ROLE)
+                    _LOGGER.warning("%s cannot be written: %s; trying on", self.path, reason)
                 self._failing = True
                 return
             self._saved = committed
             if self._failing:
-                _LOGGER.warning("%s can be written again", self._path)
+                _LOGGER.warning("%s can be written again", self.path)
             self._failing = False
 
 

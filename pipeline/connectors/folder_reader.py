@@ -11,11 +11,12 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from pipeline.connectors.activity import activity
 from pipeline.connectors.folder_fetch import blocks_of_files
+from pipeline.connectors.folder_journal import Journal
 from pipeline.connectors.folder_listing import (
     FINGERPRINT_BYTES,
     FileVersion,
@@ -80,8 +81,7 @@ class FolderReader:
       block_rows: most lines in a block.
       interval_secs: between two looks at the folder.
       start: where to begin.
-      ignored: path of a file that is not to be read, whatever the pattern says.
-      housekeeping: called now and then from the thread of the reader; may block.
+      journal: saved from the thread of the reader; its file is never read as input.
     """
 
     def __init__(
@@ -90,16 +90,14 @@ class FolderReader:
         block_rows: int,
         interval_secs: float,
         start: Progress,
-        ignored: str | None = None,
-        housekeeping: Callable[[], None] = lambda: None,
+        journal: Journal | None = None,
     ) -> None:
         self.progress = start
         """After the last step that was taken."""
         self._pattern = pattern
         self._block_rows = block_rows
         self._interval_secs = interval_secs
-        self._ignored = ignored
-        self._housekeeping = housekeeping
+        self._journal = journal
         self._ahead = start
         self._seen = set(_split(start.seen))
         self._settling = Settling(interval_secs)
@@ -149,7 +147,7 @@ class FolderReader:
                     for file, blocks in contents:
                         if not self._read(file, blocks):
                             break
-                self._housekeeping()
+                self._save_journal()
                 rest_secs = max(self._interval_secs, rest_secs)
                 self._expect_answer(rest_secs)
                 self._closed.wait(rest_secs)
@@ -167,7 +165,8 @@ class FolderReader:
             return []
         self._outage.ends()
         self._expect_answer()
-        files = {file.fingerprint: file for file in found if file.path != self._ignored}
+        ours = self._journal.path if self._journal else None
+        files = {file.fingerprint: file for file in found if file.path != ours}
         if not self._seen <= files.keys():
             self._seen &= files.keys()
             self._ahead = replace(self._ahead, seen=b"".join(self._seen))
@@ -216,7 +215,11 @@ class FolderReader:
         self._steps.put(Step(progress, block))
         activity.note()
         self._expect_answer()
-        self._housekeeping()
+        self._save_journal()
+
+    def _save_journal(self) -> None:
+        if self._journal:
+            self._journal.save()
 
     def _expect_answer(self, rest_secs: float = 0.0) -> None:
         # The storage clients try on by themselves for about two minutes, without a word.

@@ -46,10 +46,6 @@ def _never() -> bool:
     return False
 
 
-def _nothing() -> None:
-    pass
-
-
 class ReadNewFiles(beam.PTransform):  # type: ignore[misc]  # Beam's classes are untyped
     """Begin of the pipeline -> PCollection of :class:`Block`, of a folder's files as they come.
 
@@ -59,10 +55,11 @@ class ReadNewFiles(beam.PTransform):  # type: ignore[misc]  # Beam's classes are
     time and, as attribute ``file``, its path. Damaged and unreadable files end in a block that says
     so. A storage that fails is asked again and again, which is logged when it begins and ends.
 
-    Objects in a bucket appear whole. A local file is read when it did not change for one interval,
-    so writers should write under another name and rename into place: a name that begins with a dot
-    or ends in .tmp, .part or .crdownload is ignored. A file renamed less than an interval after its
-    last write is read with the look after next.
+    Objects in a bucket appear whole. A local file is read when it was renamed after its last write,
+    or did not change for one interval. So writers should write under another name (one that begins
+    with a dot or ends in .tmp, .part or .crdownload is ignored) and rename into place: such a file
+    is read at the next look. One that is written in place, with pauses longer than the interval,
+    is read half, and then again.
 
     Guaranteed: at least once. A bundle that fails is read again; so is, after a relaunch, every
     file that the journal does not have. Not guaranteed: that a file that is removed or overwritten
@@ -189,8 +186,7 @@ class _ReadFolder(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
                 self._block_rows,
                 self._interval_secs,
                 progress,
-                self._journal_path,
-                self._journal.save if self._journal else _nothing,
+                self._journal,
             )
         return self._reader
 

@@ -70,14 +70,18 @@ class Poll(beam.DoFn):  # type: ignore[misc]  # Beam's classes are untyped
     Args:
       block_rows: most messages in a block.
       topic: if given, the subscription is made at the start, to this topic, and deleted at the end.
+      patience_secs: how long a message may wait here for others to fill its block.
 
     Raises:
       PathError: the subscription is gone, or may not be read.
     """
 
-    def __init__(self, block_rows: int, topic: str | None = None) -> None:
+    def __init__(
+        self, block_rows: int, topic: str | None = None, patience_secs: float = 0.0
+    ) -> None:
         self._block_rows = block_rows
         self._topic = topic
+        self._patience_secs = patience_secs
         self._key = uuid.uuid4().hex  # the same in all copies of this step
 
     def setup(self) -> None:
@@ -103,7 +107,7 @@ class Poll(beam.DoFn):  # type: ignore[misc]  # Beam's classes are untyped
         emitted: list[str] = []
         until = time.monotonic() + _BUNDLE_SECS
         while time.monotonic() < until:
-            messages = reader.take(self._block_rows, _MAX_BLOCK_BYTES)
+            messages = reader.take(self._block_rows, _MAX_BLOCK_BYTES, self._patience_secs)
             if not messages:
                 break
             ids = [message.message_id for message in messages]

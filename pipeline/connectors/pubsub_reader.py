@@ -69,16 +69,26 @@ class Reader:
         self._thread = threading.Thread(target=self._run, name="pubsub-pull", daemon=True)
         self._thread.start()
 
-    def take(self, max_rows: int, max_bytes: int) -> list[Pulled]:
-        """The next messages, at least one if any has arrived; does not wait.
+    def take(self, max_rows: int, max_bytes: int, patience_secs: float = 0.0) -> list[Pulled]:
+        """The next messages, at least one if any has arrived.
 
         Each is to be acknowledged or given back.
+
+        Args:
+          max_rows: most messages.
+          max_bytes: most bytes of payload, but for a single larger one.
+          patience_secs: how long to wait for `max_rows`, once there is one. Without any, returns
+            at once.
 
         Raises:
           PathError: the subscription is gone, or may not be read.
         """
         taken: list[Pulled] = []
         with self._changed:
+            if self._queue and patience_secs:
+                self._changed.wait_for(
+                    lambda: len(self._queue) >= max_rows or self._stop.is_set(), patience_secs
+                )
             while self._queue and len(taken) < max_rows:
                 max_bytes -= len(self._queue[0].payload)
                 if taken and max_bytes < 0:
@@ -183,6 +193,7 @@ class Reader:
             with self._changed:
                 self._queue.extend(messages)
                 self._queued_bytes += sum(len(message.payload) for message in messages)
+                self._changed.notify_all()
             activity.note()
 
     def _wait_for_room(self) -> None:

