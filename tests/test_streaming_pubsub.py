@@ -168,3 +168,31 @@ def test_missing_subscription_is_refused_at_launch(service, capsys):
     shown = capsys.readouterr().err
     assert "--input_subscription:" in shown
     assert "-gone" in shown
+
+
+def test_stream_goes_on_while_the_storage_of_the_models_is_out_of_reach(
+    service, proxy, gcs, monkeypatch
+):
+    bucket = gcs.new_bucket()
+
+    def drop(number, scale):
+        made = models.onnx_file(service.folder / f"made{number}", scale=scale)
+        gcs.upload(f"{bucket}/net/{number}.onnx", made.read_bytes())
+
+    drop(1, scale=1)
+    service.spec["models"][0].update(uri=f"{bucket}/net/1.onnx", watch=f"{bucket}/net/*")
+    relay = proxy(os.environ["STORAGE_EMULATOR_HOST"].removeprefix("http://"))
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://{relay.address}")
+    with service.running():
+        service.feed_until(lambda: service.serves(1))
+        relay.cut()
+        drop(2, scale=3)  # the emulator has it, the job cannot see it
+        service.wait_for(lambda: "cannot be listed" in service.log())
+        service.feed(100)
+        service.wait_until_all_predicted()
+        assert service.serves(1)
+        relay.restore()
+        service.feed_until(lambda: service.serves(2))
+        assert service.stop() == 0
+    told = [line for line in service.log().splitlines() if "cannot be listed" in line]
+    assert len(told) == 1, "said once, not with every look"
