@@ -120,6 +120,8 @@ class Poll(beam.DoFn):  # type: ignore[misc]  # Beam's classes are untyped
             emitted += ids
             self._uncommitted.update(ids)
             yield _block(messages, subscription)
+            if time.monotonic() >= until:
+                break
         if stop_signal.is_set():
             reader.stop_pulling()
         if reader.is_exhausted:

@@ -130,7 +130,7 @@ def _publisher(topic: str, where: str) -> Publisher:
 
 
 @functools.lru_cache
-def _client(where: str) -> Any:
+def _client(where: str) -> Any:  # the argument makes one for each place
     return new_publisher()
 
 

@@ -14,12 +14,19 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from google.api_core.exceptions import AlreadyExists, DeadlineExceeded, NotFound
+from google.api_core.exceptions import DeadlineExceeded, GoogleAPICallError
 from google.pubsub_v1.types import PullResponse
 
+from pipeline.connectors import own_subscription
 from pipeline.connectors.activity import activity
 from pipeline.connectors.pubsub_clients import new_subscriber
-from pipeline.connectors.pubsub_errors import SUBSCRIBER_ROLE, Outage, explain, passes
+from pipeline.connectors.pubsub_errors import (
+    EDITOR_ROLE,
+    SUBSCRIBER_ROLE,
+    Outage,
+    explain,
+    passes,
+)
 from pipeline.connectors.pubsub_leases import Leases
 from pipeline.core.block import Origin
 from pipeline.errors import PathError
@@ -35,7 +42,6 @@ _IMPATIENT_SECS = 5.0
 # out: time for the answer, if there is one.
 _HANG_UP_SECS = 0.3
 _RETRY_SECS = (0.1, 0.2, 0.5, 1.0)
-_A_DAY_SECS = 24 * 3600  # the shortest that the service accepts
 
 
 class Pulled(NamedTuple):
@@ -97,8 +103,7 @@ class Reader:
             self._queued_bytes -= sum(len(message.payload) for message in taken)
             self._changed.notify_all()
         if not taken and self._failure is not None:
-            why = explain(self._subscription, self._failure, SUBSCRIBER_ROLE)
-            raise PathError(why) from self._failure
+            raise self._failure
         return taken
 
     def acknowledge(self, message_ids: Iterable[str]) -> None:
@@ -136,12 +141,12 @@ class Reader:
         self._thread.join()
         self._leases.close()
         if self._topic is not None:
-            self._delete_subscription()
+            own_subscription.delete(self._subscription)
 
     def _run(self) -> None:
         try:
             if self._topic is not None:
-                self._until_it_works(self._create_subscription)
+                self._until_it_works(self._create)
             while not self._stop.is_set():
                 self._wait_for_room()
                 self._until_it_works(self._pull)
@@ -173,16 +178,28 @@ class Reader:
                 self._outage.end()
                 return
 
+    def _create(self, patient: bool) -> None:
+        assert self._topic is not None
+        try:
+            own_subscription.create(self._client, self._subscription, self._topic)
+        except GoogleAPICallError as error:
+            if passes(error):
+                raise
+            raise PathError(explain(self._topic, error, EDITOR_ROLE)) from error
+
     def _pull(self, patient: bool) -> None:
-        response = self._client.pull(
-            request={
-                "subscription": self._subscription,
-                "max_messages": _PULL_MESSAGES,
-                "return_immediately": not patient,
-            },
-            timeout=_PATIENT_SECS if patient else _IMPATIENT_SECS,
-            retry=None,
-        )
+        request = {
+            "subscription": self._subscription,
+            "max_messages": _PULL_MESSAGES,
+            "return_immediately": not patient,
+        }
+        timeout_secs = _PATIENT_SECS if patient else _IMPATIENT_SECS
+        try:
+            response = self._client.pull(request=request, timeout=timeout_secs, retry=None)
+        except GoogleAPICallError as error:
+            if passes(error):
+                raise
+            raise PathError(explain(self._subscription, error, SUBSCRIBER_ROLE)) from error
         # The plain protobuf: wrapping each message costs more than pulling it.
         self._keep_new(PullResponse.pb(response).received_messages)
 
@@ -204,37 +221,6 @@ class Reader:
                     or (len(self._queue) < _MAX_QUEUED and self._queued_bytes < _MAX_QUEUED_BYTES)
                 )
             )
-
-    def _create_subscription(self, patient: bool) -> None:
-        try:
-            self._client.create_subscription(
-                request={
-                    "name": self._subscription,
-                    "topic": self._topic,
-                    "expiration_policy": {"ttl": {"seconds": _A_DAY_SECS}},
-                    "message_retention_duration": {"seconds": _A_DAY_SECS},
-                },
-                timeout=_IMPATIENT_SECS,
-                retry=None,
-            )
-        except AlreadyExists:
-            _LOGGER.debug("subscription '%s' is there already", self._subscription)
-
-    def _delete_subscription(self) -> None:
-        client = new_subscriber()
-        try:
-            client.delete_subscription(
-                subscription=self._subscription, timeout=_IMPATIENT_SECS, retry=None
-            )
-        except NotFound:
-            _LOGGER.debug("subscription '%s' is gone already", self._subscription)
-        except Exception as error:
-            _LOGGER.warning(
-                "%s; Pub/Sub deletes it after a day",
-                explain(self._subscription, error, SUBSCRIBER_ROLE),
-            )
-        finally:
-            client.close()
 
 
 class SharedReaders:

@@ -6,7 +6,6 @@ the graph. Every other runner uses :mod:`~pipeline.connectors.pubsub_poll`.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +14,7 @@ from apache_beam.transforms.window import GlobalWindow, TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
+from pipeline.connectors import own_subscription
 from pipeline.connectors.pubsub_poll import Poll
 from pipeline.core.block import Block, Origin
 
@@ -70,7 +70,7 @@ class ReadMessages(beam.PTransform):  # type: ignore[misc]  # Beam's classes are
                 )
                 | "Block" >> beam.ParDo(BlockBundle(source, self._block_rows))
             )
-        subscription = self._subscription or _own_subscription(str(self._topic))
+        subscription = self._subscription or own_subscription.new_name(str(self._topic))
         return (
             begin
             | "Subscription" >> beam.Create([subscription])
@@ -122,9 +122,3 @@ class BlockBundle(beam.DoFn):  # type: ignore[misc]  # Beam's classes are untype
         )
         block = Block(tuple(message.data for message in messages), self._source, origins=origins)
         return block, Timestamp(micros=min(origin.event_time_us for origin in origins))
-
-
-def _own_subscription(topic: str) -> str:
-    project, _, name = topic.removeprefix("projects/").partition("/topics/")
-    # A name has at most 255 characters.
-    return f"projects/{project}/subscriptions/{name[:200]}-{uuid.uuid4().hex}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ from pipeline.serving.artifacts import is_local
 DEFAULT_ROLL_SECS = 10.0
 DEFAULT_ROLL_ROWS = 100_000
 
-# A service keeps the chunks of an unfinished file in memory.
+# Of a service, which holds the chunks of an unfinished file.
 _CHUNKS_PER_FILE = 256
 
 _writers: dict[tuple[str, str], RollingWriter] = {}
@@ -51,8 +51,9 @@ class WriteRollingFiles(beam.PTransform):  # type: ignore[misc]  # Beam's classe
       prefix: path up to the time; free of wildcards.
       suffix: end of the file names. One that means compression compresses the files, except local
         ones, which must remain readable when they are cut: ValueError.
-      local: whether the runner works in this process, one bundle after the other; else the steps
-        need shuffles, which local runners hold back until a stream ends.
+      local: whether the runner works in this process, one bundle after the other. Beam 2.77's
+        FnApiRunner needs it: it holds shuffles back until a stream ends, and of two steps with
+        timers behind one step it loses what one of them grouped.
       roll_secs: greatest age of an unfinished file.
       roll_rows: most lines of a local file, about.
     """
@@ -161,7 +162,7 @@ class _WriteObject(beam.DoFn):  # type: ignore[misc]
 
 
 def _write_temporary(
-    chunks: Sequence[bytes], prefix: str, suffix: str
+    chunks: Iterable[bytes], prefix: str, suffix: str
 ) -> tuple[TemporaryFile, str, str]:
     """Returns the file, the folder that is its own, and the prefix of its final name."""
     token = secrets.token_hex(8)
@@ -176,7 +177,7 @@ def _finalise(suffix: str, file: TemporaryFile, folder: str, prefix: str) -> Ite
     yield from finalise([file], prefix, suffix, folder)
 
 
-def _write(path: str, chunks: Sequence[bytes]) -> None:
+def _write(path: str, chunks: Iterable[bytes]) -> None:
     with FileSystems.create(path) as file:
         for chunk in chunks:
             file.write(chunk)

@@ -24,10 +24,6 @@ class StopSignal:
         """Whether the sources are to end."""
         return self._event.is_set()
 
-    def wait(self, timeout_secs: float | None = None) -> bool:
-        """Waits for the signal; False if it does not come in time."""
-        return self._event.wait(timeout_secs)
-
     def clear(self) -> None:
         """As new. For a process that runs one job after another, before each of them."""
         self._event.clear()

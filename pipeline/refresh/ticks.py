@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
-from apache_beam.io.watermark_estimators import WalltimeWatermarkEstimator
-from apache_beam.transforms.core import RestrictionProvider
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Duration, Timestamp
+
+from pipeline.refresh.endless import RESTRICTION, WATERMARK
 
 
 class Ticks(beam.PTransform):  # type: ignore[misc]  # Beam's classes are untyped
@@ -34,23 +33,6 @@ class Ticks(beam.PTransform):  # type: ignore[misc]  # Beam's classes are untype
         return begin | "Start" >> beam.Impulse() | "Poll" >> beam.ParDo(self._poll)
 
 
-class _Endless(RestrictionProvider):  # type: ignore[misc]
-    """A single position, which is claimed when the source ends."""
-
-    def initial_restriction(self, element: bytes) -> OffsetRange:
-        return OffsetRange(0, 1)
-
-    def create_tracker(self, restriction: OffsetRange) -> OffsetRestrictionTracker:
-        return OffsetRestrictionTracker(restriction)
-
-    def restriction_size(self, element: bytes, restriction: OffsetRange) -> int:
-        return 1
-
-
-_RESTRICTION = beam.DoFn.RestrictionParam(_Endless())
-_WATERMARK = beam.DoFn.WatermarkEstimatorParam(WalltimeWatermarkEstimator.default_provider())
-
-
 @beam.typehints.with_output_types(int)
 class _Poll(beam.DoFn):  # type: ignore[misc]
     def __init__(self, interval_secs: float, stopped: Callable[[], bool]) -> None:
@@ -63,7 +45,7 @@ class _Poll(beam.DoFn):  # type: ignore[misc]
 
     @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
     def process(
-        self, element: bytes, tracker: Any = _RESTRICTION, _watermark: Any = _WATERMARK
+        self, element: bytes, tracker: Any = RESTRICTION, _watermark: Any = WATERMARK
     ) -> Iterator[TimestampedValue]:
         ending = self._stopped()
         if ending:

@@ -7,13 +7,11 @@ from functools import partial
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
-from apache_beam.io.watermark_estimators import WalltimeWatermarkEstimator
-from apache_beam.transforms.core import RestrictionProvider
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Duration, Timestamp
 
 from pipeline.core.candidate import Candidate
+from pipeline.refresh.endless import RESTRICTION, WATERMARK
 from pipeline.refresh.watcher import WatcherHandle
 
 # A runner that heeds the pause between two polls (Dataflow does) pays for each with a checkpoint.
@@ -46,23 +44,6 @@ class WatchModels(beam.PTransform):  # type: ignore[misc]  # Beam's classes are 
         return begin | "Start" >> beam.Impulse() | "Poll" >> beam.ParDo(self._poll)
 
 
-class _Endless(RestrictionProvider):  # type: ignore[misc]
-    """A single position, which is claimed when the source ends."""
-
-    def initial_restriction(self, element: bytes) -> OffsetRange:
-        return OffsetRange(0, 1)
-
-    def create_tracker(self, restriction: OffsetRange) -> OffsetRestrictionTracker:
-        return OffsetRestrictionTracker(restriction)
-
-    def restriction_size(self, element: bytes, restriction: OffsetRange) -> int:
-        return 1
-
-
-_RESTRICTION = beam.DoFn.RestrictionParam(_Endless())
-_WATERMARK = beam.DoFn.WatermarkEstimatorParam(WalltimeWatermarkEstimator.default_provider())
-
-
 @beam.typehints.with_output_types(Candidate)
 class _Poll(beam.DoFn):  # type: ignore[misc]
     """Emits what the process's watcher offers, and confirms it once the bundle is committed."""
@@ -79,8 +60,8 @@ class _Poll(beam.DoFn):  # type: ignore[misc]
         self,
         element: bytes,
         finalizer: Any = beam.DoFn.BundleFinalizerParam,
-        tracker: Any = _RESTRICTION,
-        _watermark: Any = _WATERMARK,
+        tracker: Any = RESTRICTION,
+        _watermark: Any = WATERMARK,
     ) -> Iterator[TimestampedValue]:
         watcher = self._handle.get()
         if self._stopped():
