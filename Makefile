@@ -5,7 +5,7 @@ READY := .venv/ready
 DEMO := build/digits
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test check lock reference bench clean
+.PHONY: demo demo-streaming demo-pubsub test check lock reference bench clean
 
 demo: $(READY) ## train four models, run the ensemble, show what came out
 	$(BIN)/python examples/digits/train.py --output_dir $(DEMO)
@@ -18,6 +18,16 @@ demo: $(READY) ## train four models, run the ensemble, show what came out
 	  --overwrite=true
 	$(BIN)/python examples/digits/evaluate.py \
 	  --predictions '$(DEMO)/out/predictions-*' --dead_letters '$(DEMO)/out/dead-letters-*'
+
+demo-streaming: $(READY) ## refresh a model under a stream of files, show what happens
+	$(BIN)/python examples/digits/train.py --output_dir $(DEMO)
+	$(BIN)/python examples/digits/make_records.py --output_dir $(DEMO)
+	$(BIN)/python examples/digits/stream.py --output_dir $(DEMO)
+
+demo-pubsub: $(READY) ## the same through the Pub/Sub emulator
+	$(BIN)/python examples/digits/train.py --output_dir $(DEMO)
+	$(BIN)/python examples/digits/make_records.py --output_dir $(DEMO)
+	$(BIN)/python examples/digits/stream.py --output_dir $(DEMO) --through pubsub
 
 test: check ## lint, types, tests
 	$(BIN)/python -m pytest
