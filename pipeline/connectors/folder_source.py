@@ -75,8 +75,8 @@ class ReadNewFiles(beam.PTransform):  # type: ignore[misc]  # Beam's classes are
       interval_secs: between two looks; by default 0.5 for local files and 5 for others.
       stopped: asked between blocks; once true, the source ends. Pickled with the pipeline.
       journal: file in which finished files are noted after their records were committed, so that a
-        job that is launched again goes on behind them. It is at most about an interval behind.
-        Without it, such a job begins anew.
+        job that is launched again goes on behind them. It is about an interval behind at most, or
+        5 seconds in a bucket. Without it, such a job begins anew.
     """
 
     def __init__(
@@ -132,7 +132,9 @@ class _ReadFolder(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
     def setup(self) -> None:
         self._activity = 0
         if self._journal_path:
-            self._journal = Journal(self._journal_path, self._interval_secs)
+            # Cloud Storage lets an object be overwritten about once a second.
+            least_secs = 0.0 if is_local(self._journal_path) else REMOTE_INTERVAL_SECS
+            self._journal = Journal(self._journal_path, max(self._interval_secs, least_secs))
 
     @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
     def process(

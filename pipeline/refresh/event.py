@@ -70,7 +70,7 @@ class CandidatesFromMessages(beam.DoFn):  # type: ignore[misc]  # Beam's base cl
         """Forgets all looks."""
         self._looks: dict[WatchTarget, Look] = {}
 
-    def process(self, block: Block) -> Iterator[Candidate | beam.pvalue.TaggedOutput]:
+    def process(self, block: Block) -> Iterator[Any]:
         """Reads the messages of one block; several notifications of one folder cause one look."""
         assert block.origins is not None, "messages have origins"
         Metrics.counter(_NAMESPACE, "refresh_messages").inc(len(block.payloads))
@@ -100,9 +100,7 @@ class CandidatesFromMessages(beam.DoFn):  # type: ignore[misc]  # Beam's base cl
             else:
                 self._handle.get().look_now(target)
 
-    def _look(
-        self, target: WatchTarget, source: str
-    ) -> Iterator[Candidate | beam.pvalue.TaggedOutput]:
+    def _look(self, target: WatchTarget, source: str) -> Iterator[Any]:
         """Looks until the newest version is complete, or time alone will not make it so."""
         # Proposals are forgotten, since a bundle that was lost took its candidate along.
         look = replace(self._looks.get(target, Look()), proposed=None)

@@ -3,6 +3,7 @@
 # No postponed annotations here: Beam reads that of the side input, and takes only a type.
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import apache_beam as beam
 
@@ -35,9 +36,7 @@ class AssignActiveRelease(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
         """Finds the process's manager."""
         self._manager = self._handle.get()
 
-    def process(
-        self, batch: Batch, releases: Iterable[Release] = ()
-    ) -> Iterator[Batch | beam.pvalue.TaggedOutput]:
+    def process(self, batch: Batch, releases: Iterable[Release] = ()) -> Iterator[Any]:
         """Stamps one batch.
 
         Args:

@@ -55,7 +55,7 @@ class Encode(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untype
         self._job_key = job_key
         self._clock = clock
 
-    def process(self, batch: Batch) -> Iterator[beam.pvalue.TaggedOutput]:
+    def process(self, batch: Batch) -> Iterator[Any]:
         """Encodes one batch."""
         batch = encode.reject_not_finite(batch, self._output) if len(batch) else batch
         if len(batch):
@@ -74,7 +74,7 @@ class Encode(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untype
             )
         self._count(batch)
 
-    def _outputs(self, tag: str, make: Callable[[], Any]) -> Iterator[beam.pvalue.TaggedOutput]:
+    def _outputs(self, tag: str, make: Callable[[], Any]) -> Iterator[Any]:
         if tag in self._wanted:
             yield beam.pvalue.TaggedOutput(tag, make())
 

@@ -91,7 +91,7 @@ class StatefulGate(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
         self,
         element: tuple[str, Candidate],
         kept: Any = beam.DoFn.StateParam(STATE),  # noqa: B008  # how Beam asks for it
-    ) -> Iterator[Release | beam.pvalue.TaggedOutput]:
+    ) -> Iterator[Any]:
         """Judges one candidate."""
         pickled = kept.read()
         state = pickle.loads(pickled) if pickled else self._initial
