@@ -43,10 +43,10 @@ def place(path, content, modified=OLD):
 
 
 def wait_until(condition, secs=20.0):
-    deadline = time.monotonic() + secs
+    pause, deadline = threading.Event(), time.monotonic() + secs
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
-        os.sched_yield()
+        pause.wait(0.002)
 
 
 class Stream:

@@ -1,6 +1,5 @@
 import contextlib
 import itertools
-import os
 import resource
 import shutil
 import signal
@@ -43,10 +42,10 @@ def text_of(folder):
 
 
 def wait_until(condition, secs=20.0):
-    deadline = time.monotonic() + secs
+    pause, deadline = threading.Event(), time.monotonic() + secs
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
-        os.sched_yield()
+        pause.wait(0.002)
 
 
 @contextlib.contextmanager
@@ -266,7 +265,7 @@ def test_file_that_cannot_be_closed_fails_the_next_append(tmp_path):
     def append_fails():
         try:
             opened.append([b"3\n"])
-        except OSError as error:
+        except FileNotFoundError as error:
             failures.append(error)
         return failures
 
@@ -282,6 +281,55 @@ def test_pipeline_writes_all_lines_and_several_pipelines_share_a_folder(tmp_path
     assert len(final_files(tmp_path)) == 2
     assert sorted(map(int, text_of(tmp_path).split())) == list(range(100))
     assert hidden_files(tmp_path) == []
+
+
+# A stream from a folder, until a file named "stop" appears.
+STREAM = """
+import sys
+from pathlib import Path
+import apache_beam as beam
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from pipeline.connectors.folder_source import ReadNewFiles
+from pipeline.connectors.rolling_files import WriteRollingFiles, close_all
+
+def text(block):
+    return b"".join(line + b"\\n" for line in block.payloads)
+
+folder = sys.argv[1]
+source = ReadNewFiles(
+    f"{folder}/in/*", 10, 0.02, stopped=Path(folder, "stop").exists, journal=f"{folder}/journal"
+)
+sink = WriteRollingFiles(f"{folder}/out/part", ".jsonl", local=True, roll_secs=0.2)
+with beam.Pipeline(FnApiRunner()) as pipeline:
+    pipeline | source | beam.Map(text) | sink
+close_all()
+"""
+
+
+def test_stream_killed_in_the_middle_loses_nothing_when_it_is_relaunched(tmp_path):
+    (tmp_path / "in").mkdir()
+
+    def drop(numbers):
+        for number in numbers:
+            path = tmp_path / "in" / f".{number}"
+            path.write_bytes(b"".join(b"%d\n" % line for line in range(number, number + 100)))
+            path.rename(tmp_path / "in" / f"{number}")
+
+    drop(range(0, 10_000, 100))
+    command = [sys.executable, "-c", STREAM, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        wait_until(lambda: (tmp_path / "journal").exists())
+        process.kill()
+    drop(range(10_000, 11_000, 100))
+    journal = (tmp_path / "journal").read_text()
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        wait_until(lambda: len((tmp_path / "journal").read_text().split()) == 110)
+        (tmp_path / "stop").touch()
+    assert process.returncode == 0
+    written = list(map(int, text_of(tmp_path / "out").split()))
+    assert set(written) == set(range(11_000))
+    assert len(written) <= 11_000 + 100 * (100 - len(journal.split()))
+    assert hidden_files(tmp_path / "out") == []
 
 
 def fail_on_bad(chunk):
