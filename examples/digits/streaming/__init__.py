@@ -1,0 +1,1 @@
+"""The parts of stream.py, which shows models being refreshed under a stream."""
