@@ -1,0 +1,39 @@
+"""Tables as Markdown, and their place in docs/benchmarks.md."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; the first column is flush left, the others flush right."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join(
+        "| "
+        + " | ".join(
+            [row[0].ljust(widths[0])]
+            + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        )
+        + " |"
+        for row in (header, rule, *rows)
+    )
+
+
+def rewrite(document: Path, name: str, figures: str, command: str, machine: str) -> None:
+    """Replaces the figures of a section.
+
+    They stand between ``<!-- NAME: figures -->`` and ``<!-- NAME: end of figures -->``.
+
+    Raises:
+      ValueError: the document has not both marks.
+    """
+    begin, end = f"<!-- {name}: figures -->", f"<!-- {name}: end of figures -->"
+    before, found_begin, rest = document.read_text().partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found_begin or not found_end:
+        raise ValueError(f"{document}: expected the marks {begin} and {end}")
+    text = f"`{command}`, {datetime.now(UTC).date()}.\n\n{figures}\n\n{machine}."
+    document.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")

@@ -1,0 +1,146 @@
+"""The swap and the streaming benchmark run, and lose and mislabel nothing. No time is asserted."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(script, *options, **environment):
+    command = [sys.executable, ROOT / "benchmarks" / script, "--quick", *options]
+    environment = {**os.environ, **environment}
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+def rows(text):
+    """The cells of the table's rows, without its header."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+@pytest.fixture
+def benchmark_modules(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+
+
+def test_swap_shows_both_contenders_and_leaves_the_document():
+    document = ROOT / "docs" / "benchmarks.md"
+    before = document.read_text()
+    done = run("swap.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [row[0] for row in rows(done.stdout)] == ["this project", "stock RunInference"]
+    assert done.stdout.count("all accounted for") == 2
+    assert document.read_text() == before
+
+
+class Scripted:
+    """A contender whose version 2 answers as told."""
+
+    def __init__(self, first, then):
+        self._answer, self._then = first, then
+
+    def worker(self):
+        return lambda: self._answer
+
+    def announce(self):
+        self._answer = self._then
+
+    def load_secs(self):
+        return 0.0
+
+    def close(self):
+        pass
+
+
+ONE, TWO, OTHER = np.zeros(10), np.ones(10), np.full(10, 7.0)
+
+
+@pytest.mark.parametrize(
+    ("then", "message"),
+    [
+        ((TWO, 64, 1), "computed by version 2, labelled 1"),
+        ((TWO, 63, 2), "64 rows came out with 63"),
+        ((OTHER, 64, 2), "neither version"),
+    ],
+)
+def test_swap_refuses_what_is_mislabelled_lost_or_wrong(benchmark_modules, then, message):
+    from swap_contenders import Answer
+    from swap_run import WrongError, swap
+
+    contender = Scripted(Answer(ONE, 64, 1), Answer(*then))
+    with pytest.raises(WrongError, match=message):
+        swap(contender, [ONE, TWO], steady_secs=0.01)
+
+
+def test_gaps_are_split_where_they_end(benchmark_modules):
+    from swap_run import Finished, _observe
+
+    # Announced at 2; a thread waits until 5, the other until 6.
+    finished = [
+        Finished([1, 5, 7], [1, 2, 2]),
+        Finished([1.5, 6, 7.5], [1, 2, 2]),
+    ]
+    seen = _observe(finished, started=0, announced=2, load_secs=3)
+    assert (seen.swap_secs, seen.longest) == (4, 3.5)
+    assert seen.longest_by_thread == (4, 4.5)
+    assert seen.steady == (0.5, 1, 0.5)
+    assert seen.batches == 6
+
+
+def test_every_record_published_comes_back_once():
+    done = run("streaming.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    counts = re.search(
+        r"([\d,]+) records published, ([\d,]+) predicted, ([\d,]+) of them more than once, "
+        r"([\d,]+) dead letters",
+        done.stdout,
+    ).groups()
+    published, predicted, _, dead_letters = counts
+    assert published == predicted != "0"
+    assert dead_letters == "0"
+    assert [row[0] for row in rows(done.stdout)] == ["200"]
+
+
+def test_without_an_emulator_it_says_how_to_get_one(tmp_path):
+    done = run("streaming.py", PATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "gcloud components install" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("backlog_at_first", "predicted_per_sec", "sustained"),
+    [(50, 1000, True), (50, 985, True), (50, 970, False), (1500, 1000, False)],
+)
+def test_rate_is_sustained_while_the_backlog_is_small_and_does_not_grow(
+    benchmark_modules, backlog_at_first, predicted_per_sec, sustained
+):
+    from stream_run import Step, _backlog
+
+    samples = [(t, 1000 * t, predicted_per_sec * t - backlog_at_first) for t in range(15)]
+    backlog, growth = _backlog(samples)
+    assert growth == pytest.approx(1000 - predicted_per_sec)
+    step = Step(1000, 1000, predicted_per_sec, backlog, growth, 0, 0, 0, 0, 0)
+    assert step.is_sustained is sustained
+
+
+def test_figures_replace_those_before_and_nothing_else(benchmark_modules, tmp_path):
+    import sections
+
+    document = tmp_path / "benchmarks.md"
+    document.write_text(
+        "above\n<!-- swap: figures -->\nold\n<!-- swap: end of figures -->\nbelow\n"
+    )
+    sections.rewrite(document, "swap", "| new |", "make bench", "a machine")
+    text = document.read_text()
+    assert text.startswith("above\n<!-- swap: figures -->\n")
+    assert text.endswith("<!-- swap: end of figures -->\nbelow\n")
+    assert "| new |" in text
+    assert "old" not in text
