@@ -29,6 +29,13 @@ def main(argv: Sequence[str]) -> int:
     except EnsembleError as error:
         print(f"The run failed: {error}", file=sys.stderr)
         return 1
+    except RuntimeError as error:
+        # Worker processes send their errors as text, with their traceback.
+        ours = [line for line in str(error).splitlines() if line.startswith("pipeline.errors.")]
+        if not ours:
+            raise
+        print(f"The run failed: {ours[-1].partition(': ')[2]}", file=sys.stderr)
+        return 1
     return 0
 
 

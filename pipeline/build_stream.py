@@ -126,12 +126,19 @@ def _refresh(pipeline: beam.Pipeline, job: Job, native: bool, events: list[Any])
         )
     )
     events.append(gated[EVENTS])
-    # Every firing holds all releases so far: a worker that starts late is told of the newest.
-    return gated["releases"] | "EachRelease" >> beam.WindowInto(
-        GlobalWindows(),
-        trigger=Repeatedly(AfterCount(1)),
-        accumulation_mode=AccumulationMode.ACCUMULATING,
-    ).with_output_types(Release)
+    # A service holds records back until the side input has fired once: the first release does that.
+    # Every firing holds all releases so far, so a worker that starts late is told of the newest.
+    first = pipeline | "FirstRelease" >> beam.Create([job.release])
+    return (
+        (first, gated["releases"])
+        | "Releases" >> beam.Flatten()
+        | "EachRelease"
+        >> beam.WindowInto(
+            GlobalWindows(),
+            trigger=Repeatedly(AfterCount(1)),
+            accumulation_mode=AccumulationMode.ACCUMULATING,
+        ).with_output_types(Release)
+    )
 
 
 def _wanted(settings: Settings) -> tuple[str, ...]:

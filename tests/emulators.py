@@ -143,12 +143,26 @@ class PubSub:
             found += self._pull(subscription, n - len(found), min(left, 5))
         return found
 
-    def left_over(self, subscription):
-        """How many messages can be pulled right now; acknowledges them."""
+    def unacknowledged(self, subscription):
+        """How many messages it still has, also those that somebody holds; acknowledges them."""
+        self.deliver_again(subscription)
         count = 0
         while messages := self._pull(subscription, 1000, 5, return_immediately=True):
             count += len(messages)
         return count
+
+    def deliver_again(self, subscription):
+        """Everything that it has; what was acknowledged if it retains that."""
+        self.subscriber.seek(request={"subscription": subscription, "time": {"seconds": 1}})
+
+    def forget_acknowledged(self, subscription):
+        """From now on it does not retain what was acknowledged."""
+        self.subscriber.update_subscription(
+            request={
+                "subscription": {"name": subscription, "retain_acked_messages": False},
+                "update_mask": {"paths": ["retain_acked_messages"]},
+            }
+        )
 
     def _pull(self, subscription, at_most, timeout, return_immediately=False):
         from google.api_core.exceptions import DeadlineExceeded

@@ -96,6 +96,13 @@ def test_releases_reach_the_batches_as_a_side_input(graph):
     assert len(par_do(assign).side_inputs) == 1
 
 
+def test_side_input_fires_at_once_with_the_first_release(graph):
+    """Else the service would hold back every record until a first candidate was accepted."""
+    (releases,) = [t for name, t in graph.items() if name == "Releases"]
+    sources = {output for t in named(graph, "FirstRelease") for output in t.outputs.values()}
+    assert sources & set(releases.inputs.values())
+
+
 def test_gate_keeps_its_memory_in_keyed_state(graph):
     (gate,) = [t for t in named(graph, "Gate") if t.spec.urn == "beam:transform:pardo:v1"]
     assert list(par_do(gate).state_specs) == ["gate"]

@@ -232,6 +232,15 @@ def test_job_fails_after_max_model_faults_with_the_models_name(job, capsys):
     assert job.predictions() == [], "a failed run leaves no finished file"
 
 
+def test_failure_in_a_worker_process_is_told_in_one_line(job, capsys):
+    job.spec["models"].append(raising_network(job.folder / "picky/1", "negative"))
+    job.write_input(*(record(i, [-1, 0, 0, 0]) for i in range(64)))
+    processes = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
+    assert job.run("--max_model_faults=2", "--max_batch_size=8", *processes) == 1
+    shown = capsys.readouterr().err.splitlines()
+    assert shown[-1].startswith("The run failed: model 'picky' failed on every row of 2 batches")
+
+
 def test_prediction_that_is_not_finite_becomes_a_dead_letter(job):
     job.spec["combine"].append(
         {"column": "huge", "op": "product", "of": ["y", "y", "y", "y", "y", "y", "y", "y"]}

@@ -1,4 +1,4 @@
-"""What the emulator cannot play: a service that refuses; and what the log says."""
+"""What the emulator cannot play, and what the log says."""
 
 from __future__ import annotations
 
@@ -10,25 +10,33 @@ import grpc
 import pytest
 
 
-class _Refuse(grpc.GenericRpcHandler):
-    def __init__(self, code):
-        self._code = code
+class _Service(grpc.GenericRpcHandler):
+    def __init__(self, answers):
+        self._answers = answers
 
     def service(self, details):
-        def abort(_, context):
-            context.abort(self._code, "refused by the test")
+        answer = self._answers[details.method.rpartition("/")[2]]
 
-        return grpc.unary_unary_rpc_method_handler(abort)
+        def respond(request, context):
+            found = answer(request) if callable(answer) else answer
+            if isinstance(found, grpc.StatusCode):
+                context.abort(found, "said by the test")
+            return found
+
+        return grpc.unary_unary_rpc_method_handler(respond)
 
 
 @pytest.fixture
-def refusing(monkeypatch):
-    """``refusing(grpc.StatusCode...)``: from then on, Pub/Sub answers every request with it."""
+def service(monkeypatch):
+    """Plays Pub/Sub: ``service(Pull=...)``, a status or the bytes of a response for each method.
+
+    A function makes them from the bytes of the request.
+    """
     with ThreadPoolExecutor(4) as pool:
         servers = []
 
-        def start(code):
-            server = grpc.server(pool, [_Refuse(code)])
+        def start(**answers):
+            server = grpc.server(pool, [_Service(answers)])
             port = server.add_insecure_port("127.0.0.1:0")
             server.start()
             servers.append(server)
@@ -40,7 +48,7 @@ def refusing(monkeypatch):
 
 
 class Warnings(logging.Handler):
-    """The warnings of the Pub/Sub connectors, as they are logged."""
+    """The warnings of the connectors, as they are logged."""
 
     def __init__(self):
         super().__init__(logging.WARNING)

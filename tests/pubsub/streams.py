@@ -44,7 +44,7 @@ class Stream:
             )
             if sink is not None:
                 _ = blocks | f"Sink{number}" >> sink
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self):
         self._thread.start()

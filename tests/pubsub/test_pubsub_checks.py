@@ -3,6 +3,7 @@ import time
 
 import grpc
 import pytest
+from google.iam.v1 import iam_policy_pb2
 
 from pipeline.connectors import pubsub_checks
 from pipeline.connectors.pubsub_checks import check_input_topic, check_subscription, check_topic
@@ -51,19 +52,34 @@ def test_what_does_not_exist_is_refused(pubsub, check, name):
     assert refusal(check, name).endswith(f"'{name}' does not exist")
 
 
-@pytest.mark.parametrize(
-    ("check", "name", "role"),
-    [
-        (check_subscription, SUBSCRIPTION, "roles/pubsub.subscriber"),
-        (check_topic, TOPIC, "roles/pubsub.publisher"),
-        (check_input_topic, TOPIC, "roles/pubsub.editor"),
-    ],
-)
-def test_what_may_not_be_used_is_refused_with_the_role(refusing, check, name, role):
-    refusing(grpc.StatusCode.PERMISSION_DENIED)
-    assert re.search(
-        f"no permission for .*'{name}': .* needs the role {role}", refusal(check, name)
-    )
+DENIED = grpc.StatusCode.PERMISSION_DENIED
+NEEDS = [
+    (check_subscription, SUBSCRIPTION, "pubsub.subscriptions.consume", "roles/pubsub.subscriber"),
+    (check_topic, TOPIC, "pubsub.topics.publish", "roles/pubsub.publisher"),
+    (check_input_topic, TOPIC, "pubsub.topics.attachSubscription", "roles/pubsub.editor"),
+]
+
+
+def granted(*permissions):
+    return iam_policy_pb2.TestIamPermissionsResponse(permissions=permissions).SerializeToString()
+
+
+@pytest.mark.parametrize(("check", "name", "permission", "role"), NEEDS)
+@pytest.mark.parametrize("look", [b"", DENIED], ids=["may look", "may not look"])
+def test_what_may_not_be_used_is_refused_with_the_role(
+    service, check, name, permission, role, look
+):
+    service(GetSubscription=look, GetTopic=look, TestIamPermissions=granted())
+    expected = f"no permission for .*'{name}': .* needs the role {role}"
+    assert re.search(expected, refusal(check, name))
+
+
+@pytest.mark.parametrize(("check", "name", "permission", "role"), NEEDS)
+def test_what_may_be_used_passes_even_if_it_may_not_be_looked_at(
+    service, check, name, permission, role
+):
+    service(GetSubscription=DENIED, GetTopic=DENIED, TestIamPermissions=granted(permission))
+    check(name)
 
 
 @pytest.mark.parametrize(("check", "name"), CHECKS)

@@ -43,7 +43,7 @@ def test_every_message_arrives_once_and_is_acknowledged(pubsub, topic, subscript
         stream.wait_for(2000)
     assert stream.payloads() == dict.fromkeys(numbered(2000), 1)
     assert max(len(block.payloads) for block in stream.blocks) == 100
-    assert pubsub.left_over(subscription) == 0
+    assert pubsub.unacknowledged(subscription) == 0
 
 
 def test_a_message_keeps_its_attributes_publish_time_and_ordering_key(pubsub, topic):
@@ -153,12 +153,49 @@ def test_an_outage_is_said_once_each_way_and_loses_nothing(
     assert subscription in ended
 
 
-def test_what_was_committed_too_late_to_be_acknowledged_is_not_emitted_again(
-    pubsub, topic, subscription, line, warnings, monkeypatch
+def test_a_message_delivered_again_while_it_is_held_is_not_new(pubsub, topic, subscription):
+    pubsub.publish_all(topic, numbered(50))
+    reader = Reader(subscription)
+    try:
+        held = _take(reader, 50)
+        pubsub.deliver_again(subscription)
+        pubsub.publish_all(topic, [b"last"])
+        (last,) = _take(reader, 1)
+        assert last.payload == b"last"
+        reader.acknowledge(each.message_id for each in [*held, last])
+    finally:
+        reader.close()
+    assert pubsub.unacknowledged(subscription) == 0
+
+
+def _take(reader, n):
+    taken = []
+    while len(taken) < n:
+        taken += reader.take(1000, 1 << 20)
+    return taken
+
+
+def test_a_message_acknowledged_after_its_lease_ran_out_is_not_emitted_again(
+    pubsub, topic, monkeypatch
 ):
     # No lease is worth anything, as after a long outage.
     monkeypatch.setattr(pubsub_leases, "_FIRST_LEASE_SECS", 0.0)
     monkeypatch.setattr(pubsub_leases, "_PROLONG_BEFORE_SECS", -1e9)
+    subscription = pubsub.new_subscription(topic, retain_acked_messages=True)
+    pubsub.publish_all(topic, numbered(50))
+    with Stream({"subscription": subscription}) as stream:
+        stream.wait_for(50)
+        pubsub.deliver_again(subscription)
+        pubsub.publish_all(topic, [b"last"])
+        stream.wait_for(51)
+    assert stream.payloads() == dict.fromkeys([*numbered(50), b"last"], 1)
+    pubsub.forget_acknowledged(subscription)
+    assert pubsub.unacknowledged(subscription) == 0
+
+
+def test_what_cannot_be_acknowledged_in_an_outage_is_acknowledged_after_it(
+    pubsub, topic, subscription, line, warnings
+):
     begun, go_on = threading.Event(), threading.Event()
 
     def wait(block):
@@ -169,32 +206,61 @@ def test_what_was_committed_too_late_to_be_acknowledged_is_not_emitted_again(
     with Stream({"subscription": subscription}, step=wait) as stream:
         assert begun.wait(20)
         line.cut()
-        assert line.refused.acquire(timeout=20)
-        go_on.set()  # commits, but cannot acknowledge
+        go_on.set()
         stream.wait_for(50)
+        assert line.refused.acquire(timeout=20)
         line.restore()
         assert warnings.wait_for(2)
-        pubsub.subscriber.seek(request={"subscription": subscription, "time": {"seconds": 1}})
-        pubsub.publish_all(topic, [b"last"])
-        stream.wait_for(51)
-    assert stream.payloads() == dict.fromkeys([*numbered(50), b"last"], 1)
-    assert pubsub.left_over(subscription) == 0
+    assert pubsub.unacknowledged(subscription) == 0
 
 
-def test_silence_is_an_outage_only_if_nobody_answers(
-    pubsub, topic, subscription, line, warnings, monkeypatch
-):
+def test_a_request_that_times_out_is_no_outage_while_the_service_answers(service, warnings):
+    asked = threading.Semaphore(0)
+
+    def nothing_to_read(request):
+        if b"\x10\x01" in request:  # return_immediately
+            return b""
+        asked.release()
+        return grpc.StatusCode.DEADLINE_EXCEEDED
+
+    service(Pull=nothing_to_read)
+    reader = Reader("projects/test-project/subscriptions/silent")
+    try:
+        for _ in range(3):
+            assert asked.acquire(timeout=20)
+    finally:
+        reader.close()
+    assert warnings.texts == []
+
+
+def test_a_service_that_falls_silent_is_an_outage(subscription, line, warnings, monkeypatch):
     monkeypatch.setattr(pubsub_reader, "_IMPATIENT_SECS", 0.5)
     reader = Reader(subscription)
     try:
-        assert not warnings.wait_for(1, timeout=1.5)  # nothing to read, but an answer
         line.stall()
         assert warnings.wait_for(1)
         line.restore()
         assert warnings.wait_for(2)
-        assert ["does not answer" in text for text in warnings.texts] == [True, False]
     finally:
         reader.close()
+    assert ["does not answer" in text for text in warnings.texts] == [True, False]
+
+
+def test_what_was_pulled_can_be_taken_after_pulling_stopped(pubsub, topic, subscription):
+    pubsub.publish_all(topic, numbered(50))
+    reader = Reader(subscription)
+    try:
+        while reader.oldest_us() is None:
+            pass
+        reader.stop_pulling()
+        look_until = time.monotonic() + 1
+        while time.monotonic() < look_until:
+            assert not reader.is_exhausted
+        taken = reader.take(100, 1 << 20)
+        assert reader.is_exhausted
+    finally:
+        reader.close()
+    assert [each.payload for each in taken] == numbered(50)
 
 
 def test_leases_are_prolonged_while_a_message_is_held(pubsub, topic, subscription, monkeypatch):
@@ -244,8 +310,8 @@ def test_a_subscription_that_is_not_there_fails_the_job_by_name(pubsub):
         stream.wait_for(1)
 
 
-def test_a_subscription_that_may_not_be_read_fails_the_job_naming_the_role(refusing):
-    refusing(grpc.StatusCode.PERMISSION_DENIED)
+def test_a_subscription_that_may_not_be_read_fails_the_job_naming_the_role(service):
+    service(Pull=grpc.StatusCode.PERMISSION_DENIED)
     with (
         pytest.raises(PathError, match=r"the role roles/pubsub\.subscriber"),
         Stream({"subscription": "projects/test-project/subscriptions/secret"}) as stream,
@@ -253,19 +319,10 @@ def test_a_subscription_that_may_not_be_read_fails_the_job_naming_the_role(refus
         stream.wait_for(1)
 
 
-def test_patience_fills_a_block_and_without_it_nothing_waits(pubsub, topic, subscription):
-    reader = Reader(subscription)
-    try:
-        first, *others = [f"m{i}".encode() for i in range(5)]
-        late = threading.Timer(0.3, lambda: pubsub.publish_all(topic, others))
-        pubsub.publish(topic, first)
-        while not (taken := reader.take(1, 1 << 20)):
-            pass
-        assert [m.payload for m in taken] == [first]
-        pubsub.publish(topic, first)
-        late.start()
-        while not (taken := reader.take(5, 1 << 20, patience_secs=20.0)):
-            pass
-        assert sorted(m.payload for m in taken) == [first, *others]
-    finally:
-        reader.close()
+def test_a_topic_that_is_not_there_fails_the_job_by_name(pubsub):
+    missing = "projects/test-project/topics/missing"
+    with (
+        pytest.raises(PathError, match=f"topic '{missing}' does not exist"),
+        Stream({"topic": missing}) as stream,
+    ):
+        stream.wait_for(1)
