@@ -146,6 +146,10 @@ class PubSub:
     def unacknowledged(self, subscription):
         """How many messages it still has, also those that somebody holds; acknowledges them."""
         self.deliver_again(subscription)
+        return self.given_back(subscription)
+
+    def given_back(self, subscription):
+        """How many messages it has that nobody holds; acknowledges them."""
         count = 0
         while messages := self._pull(subscription, 1000, 5, return_immediately=True):
             count += len(messages)
@@ -154,15 +158,6 @@ class PubSub:
     def deliver_again(self, subscription):
         """Everything that it has; what was acknowledged if it retains that."""
         self.subscriber.seek(request={"subscription": subscription, "time": {"seconds": 1}})
-
-    def forget_acknowledged(self, subscription):
-        """From now on it does not retain what was acknowledged."""
-        self.subscriber.update_subscription(
-            request={
-                "subscription": {"name": subscription, "retain_acked_messages": False},
-                "update_mask": {"paths": ["retain_acked_messages"]},
-            }
-        )
 
     def _pull(self, subscription, at_most, timeout, return_immediately=False):
         from google.api_core.exceptions import DeadlineExceeded

@@ -189,8 +189,7 @@ def test_a_message_acknowledged_after_its_lease_ran_out_is_not_emitted_again(
         pubsub.publish_all(topic, [b"last"])
         stream.wait_for(51)
     assert stream.payloads() == dict.fromkeys([*numbered(50), b"last"], 1)
-    pubsub.forget_acknowledged(subscription)
-    assert pubsub.unacknowledged(subscription) == 0
+    assert pubsub.given_back(subscription) == 0
 
 
 def test_what_cannot_be_acknowledged_in_an_outage_is_acknowledged_after_it(
