@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import shlex
 import shutil
-import signal
 import socket
 import subprocess
 import threading
@@ -35,19 +35,23 @@ class PubSubEmulator:
         self._log = folder / "log"
         if shutil.which("gcloud") is None or shutil.which("java") is None:
             raise EmulatorError(INSTALL)
-        command = ["gcloud", "beta", "emulators", "pubsub", "start", "--quiet"]
+        command = shlex.join(
+            [
+                *("gcloud", "beta", "emulators", "pubsub", "start", "--quiet"),
+                f"--host-port={self.address}",
+                f"--project={PROJECT}",
+                f"--data-dir={folder}",
+            ]
+        )
         with self._log.open("w") as log:
+            # gcloud by itself would leave the emulator behind. So a shell watches its input, which
+            # ends with this process, however that ends, and then ends the whole group.
+            watch = "exec 3<&0; (read _ <&3; kill -- -$$) & exec"
             self._process = subprocess.Popen(
-                [
-                    *command,
-                    f"--host-port={self.address}",
-                    f"--project={PROJECT}",
-                    f"--data-dir={folder}",
-                ],
+                ["sh", "-c", f"{watch} {command} < /dev/null 3<&-"],
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                stdin=subprocess.DEVNULL,
-                # Its own settings, and a group: gcloud's end does not end the emulator's.
                 env={**os.environ, "CLOUDSDK_CONFIG": str(folder / "gcloud")},
                 start_new_session=True,
             )
@@ -58,13 +62,9 @@ class PubSubEmulator:
             raise
 
     def stop(self):
-        """Ends it and its child."""
-        try:
-            os.killpg(self._process.pid, signal.SIGTERM)
-            self._process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait(timeout=10)
+        """Ends it and its children."""
+        self._process.stdin.close()
+        self._process.wait(timeout=20)
 
     def _wait_until_it_answers(self):
         import grpc
