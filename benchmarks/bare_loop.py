@@ -22,6 +22,7 @@ import torch
 from skops import io as skops_io
 
 BATCH_ROWS = 512
+_LINE = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
 
 Array = np.ndarray[Any, Any]
 
@@ -58,10 +59,10 @@ def run(input_path: Path, output_path: Path, predict: Callable[[Array], Array]) 
         while lines := list(islice(source, BATCH_ROWS)):
             records = [orjson.loads(line) for line in lines]
             proba = predict(np.array([record["x"] for record in records], dtype=np.float32))
-            rows = zip(records, proba.argmax(axis=1).tolist(), proba.tolist(), strict=True)
+            rows = zip(records, proba.argmax(axis=1).tolist(), proba, strict=True)
             for record, label, row in rows:
                 line = {"id": record["id"], "label": label, "proba": row}
-                sink.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+                sink.write(orjson.dumps(line, option=_LINE))
 
 
 def main() -> None:

@@ -106,10 +106,7 @@ class Poll(beam.DoFn):  # type: ignore[misc]  # Beam's classes are untyped
         position = tracker.current_restriction().start
         emitted: list[str] = []
         until = time.monotonic() + _BUNDLE_SECS
-        while time.monotonic() < until:
-            messages = reader.take(self._block_rows, _MAX_BLOCK_BYTES, self._patience_secs)
-            if not messages:
-                break
+        while messages := reader.take(self._block_rows, _MAX_BLOCK_BYTES, self._patience_secs):
             ids = [message.message_id for message in messages]
             if not tracker.try_claim(position):
                 reader.give_back(ids)

@@ -82,13 +82,14 @@ def test_rate_is_the_slope_between_two_sizes(benchmark_modules):
         (lambda lines: lines[:-1], "found 9 predictions of 9 ids"),
         (lambda lines: [*lines[:-1], lines[0]], "found 10 predictions of 9 ids"),
         (lambda lines: [{**line, "label": 1} for line in lines], "10 of 10 predictions differ"),
-        (lambda lines: [*lines[:-1], {**lines[-1], "proba": [0.4]}], "the first, id 9"),
+        (lambda lines: [*lines[:-1], {**lines[-1], "proba": [0.2] * 10}], "the first, id 9"),
+        (lambda lines: [*lines[:-1], {"id": 9, "error_type": "empty"}], "no expected prediction"),
     ],
 )
 def test_contender_with_other_answers_is_refused(benchmark_modules, tmp_path, change, message):
     import agreement
 
-    lines = [{"id": i, "label": 0, "proba": [0.5]} for i in range(10)]
+    lines = [{"id": i, "label": 0, "proba": [0.1] * 10} for i in range(10)]
     for name, content in (("bare", lines), ("other", change(lines))):
         (tmp_path / f"{name}-0.jsonl").write_text("\n".join(map(json.dumps, content)))
     expected = agreement.read(tmp_path / "bare", 10)
