@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import orjson
-
 from workload import CLASSES
 
 # Batches of another size, or another number of threads, add up in another order.

@@ -212,8 +212,8 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "stop_after_records",
         "Stop after records",
-        "A local stream stops by itself after at least this many records: what was pulled by then is "
-        "finished as well. 0 does not stop.",
+        "A local stream stops by itself after at least this many records: what was pulled by then "
+        "is finished as well. 0 does not stop.",
         kind="integer",
         default="0",
     ),
