@@ -17,6 +17,7 @@
     ├── InferenceError              a loaded model failed
     │   ├── OutOfMemoryError        too many rows at once for the device
     │   └── ModelFaultError         it fails whatever the row
+    ├── ServiceError                a service refuses while the job runs
     ├── RowsError                   some rows of a batch cannot be computed, the others can
     └── RecordError                 one record is unusable; becomes a dead letter
 
@@ -44,6 +45,7 @@ __all__ = [
     "PathError",
     "RecordError",
     "RowsError",
+    "ServiceError",
     "SpecError",
     "UntrustedArtifactError",
 ]
@@ -117,6 +119,10 @@ class OutOfMemoryError(InferenceError):
 
 class ModelFaultError(InferenceError):
     """The model fails whatever the row: the fault is the model's, not the data's."""
+
+
+class ServiceError(EnsembleError):
+    """A subscription or topic is gone or may not be used any more, while the job runs."""
 
 
 class RowsError(EnsembleError):

@@ -73,7 +73,7 @@ class Poll(beam.DoFn):  # type: ignore[misc]  # Beam's classes are untyped
       patience_secs: how long a message may wait here for others to fill its block.
 
     Raises:
-      PathError: the subscription is gone, or may not be read.
+      ServiceError: the subscription is gone, or may not be read.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ from google.pubsub_v1.types import PublishRequest, PubsubMessage
 from pipeline.connectors.pubsub_clients import endpoint, new_publisher
 from pipeline.connectors.pubsub_errors import PUBLISHER_ROLE, Outage, explain, passes
 from pipeline.core.message import Message
-from pipeline.errors import PathError
+from pipeline.errors import ServiceError
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -62,12 +62,12 @@ class Publisher:
           give_up_secs: for how long a service that cannot be reached is tried.
 
         Raises:
-          PathError: the topic is gone, may not be written, or refuses a message; or the service
+          ServiceError: the topic is gone, may not be written, or refuses a message; or the service
             was not reached in time. Some of the messages may be published.
         """
         largest = max((len(message.data) for message in messages), default=0)
         if largest > _MESSAGE_BYTES:
-            raise PathError(
+            raise ServiceError(
                 f"topic '{self._topic}': found a message of {largest:,} bytes, Pub/Sub takes "
                 f"{_MESSAGE_BYTES:,}"
             )
@@ -110,7 +110,7 @@ class Publisher:
             except GoogleAPICallError as error:
                 pause_secs = _RETRY_SECS[min(failures, len(_RETRY_SECS) - 1)]
                 if not passes(error) or time.monotonic() + pause_secs > give_up_at:
-                    raise PathError(explain(self._topic, error, PUBLISHER_ROLE)) from error
+                    raise ServiceError(explain(self._topic, error, PUBLISHER_ROLE)) from error
                 self._outage.begin(error)
                 time.sleep(pause_secs)
                 failures += 1

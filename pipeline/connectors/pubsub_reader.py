@@ -29,7 +29,7 @@ from pipeline.connectors.pubsub_errors import (
 )
 from pipeline.connectors.pubsub_leases import Leases
 from pipeline.core.block import Origin
-from pipeline.errors import PathError
+from pipeline.errors import ServiceError
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class Reader:
             at once.
 
         Raises:
-          PathError: the subscription is gone, or may not be read.
+          ServiceError: the subscription is gone, or may not be read.
         """
         taken: list[Pulled] = []
         with self._changed:
@@ -185,7 +185,7 @@ class Reader:
         except GoogleAPICallError as error:
             if passes(error):
                 raise
-            raise PathError(explain(self._topic, error, EDITOR_ROLE)) from error
+            raise ServiceError(explain(self._topic, error, EDITOR_ROLE)) from error
 
     def _pull(self, patient: bool) -> None:
         request = {
@@ -199,7 +199,7 @@ class Reader:
         except GoogleAPICallError as error:
             if passes(error):
                 raise
-            raise PathError(explain(self._subscription, error, SUBSCRIBER_ROLE)) from error
+            raise ServiceError(explain(self._subscription, error, SUBSCRIBER_ROLE)) from error
         # The plain protobuf: wrapping each message costs more than pulling it.
         self._keep_new(PullResponse.pb(response).received_messages)
 

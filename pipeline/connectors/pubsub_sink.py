@@ -32,7 +32,8 @@ class PublishMessages(beam.PTransform):  # type: ignore[misc]  # Beam's classes 
       give_up_secs: for how long a service that cannot be reached is tried; only if not native.
 
     Raises:
-      PathError: in a running job, when the topic is gone, may not be written or refuses a message.
+      ServiceError: in a running job, when the topic is gone, may not be written or refuses a
+        message.
     """
 
     def __init__(self, topic: str, *, native: bool, give_up_secs: float = 300.0) -> None:

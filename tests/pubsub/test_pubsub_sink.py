@@ -6,7 +6,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipeline.connectors.pubsub_sink import PublishMessages
 from pipeline.core.message import Message
-from pipeline.errors import PathError
+from pipeline.errors import ServiceError
 
 
 @pytest.fixture
@@ -82,10 +82,12 @@ def test_an_outage_that_does_not_end_fails_the_job(pubsub, topic, proxy, monkeyp
     line = proxy(pubsub.address)
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", line.address)
     line.cut()
-    with pytest.raises(PathError, match=f"{topic}': Pub/Sub cannot be reached at {line.address}"):
+    with pytest.raises(
+        ServiceError, match=f"{topic}': Pub/Sub cannot be reached at {line.address}"
+    ):
         publish([(Message(b"a"),)], topic, give_up_secs=0.5)
 
 
 def test_a_message_that_is_too_large_fails_the_job_by_topic(topic):
-    with pytest.raises(PathError, match=f"topic '{topic}': found a message of 11,000,000 bytes"):
+    with pytest.raises(ServiceError, match=f"topic '{topic}': found a message of 11,000,000 bytes"):
         publish([(Message(bytes(11_000_000)),)], topic)

@@ -11,7 +11,7 @@ from pipeline.connectors.pubsub_reader import Reader
 from pipeline.connectors.pubsub_sink import PublishMessages
 from pipeline.connectors.stopping import stop_all
 from pipeline.core.message import Message
-from pipeline.errors import PathError
+from pipeline.errors import ServiceError
 from tests.pubsub.streams import Stream, numbered
 
 
@@ -90,7 +90,7 @@ def test_messages_whose_results_cannot_be_published_come_again(pubsub, topic, su
         topic + "-missing", native=False
     )
     with (
-        pytest.raises(PathError, match=r"topic-.*-missing' does not exist"),
+        pytest.raises(ServiceError, match=r"topic-.*-missing' does not exist"),
         Stream({"subscription": subscription}, sink=missing) as failing,
     ):
         failing.wait_for_end()
@@ -303,7 +303,7 @@ def test_large_messages_arrive(pubsub, topic, subscription):
 def test_a_subscription_that_is_not_there_fails_the_job_by_name(pubsub):
     missing = "projects/test-project/subscriptions/missing"
     with (
-        pytest.raises(PathError, match=f"subscription '{missing}' does not exist"),
+        pytest.raises(ServiceError, match=f"subscription '{missing}' does not exist"),
         Stream({"subscription": missing}) as stream,
     ):
         stream.wait_for(1)
@@ -312,7 +312,7 @@ def test_a_subscription_that_is_not_there_fails_the_job_by_name(pubsub):
 def test_a_subscription_that_may_not_be_read_fails_the_job_naming_the_role(service):
     service(Pull=grpc.StatusCode.PERMISSION_DENIED)
     with (
-        pytest.raises(PathError, match=r"the role roles/pubsub\.subscriber"),
+        pytest.raises(ServiceError, match=r"the role roles/pubsub\.subscriber"),
         Stream({"subscription": "projects/test-project/subscriptions/secret"}) as stream,
     ):
         stream.wait_for(1)
@@ -321,7 +321,7 @@ def test_a_subscription_that_may_not_be_read_fails_the_job_naming_the_role(servi
 def test_a_topic_that_is_not_there_fails_the_job_by_name(pubsub):
     missing = "projects/test-project/topics/missing"
     with (
-        pytest.raises(PathError, match=f"topic '{missing}' does not exist"),
+        pytest.raises(ServiceError, match=f"topic '{missing}' does not exist"),
         Stream({"topic": missing}) as stream,
     ):
         stream.wait_for(1)
