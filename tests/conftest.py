@@ -11,7 +11,9 @@ import sys
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import models
 from tests.emulators import EmulatorError, Proxy, PubSub, PubSubEmulator
+from tests.jobs import Job
 
 # Without a stopwatch: a busy machine must not fail a test.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -141,3 +143,18 @@ def _wait_until_it_answers(url, emulator, log):
             if emulator.poll() is not None:
                 break
     pytest.fail(f"the storage emulator does not answer at {url}:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def artifacts(tmp_path_factory):
+    """Two affine models that compute the same, times 1 and times 3."""
+    folder = tmp_path_factory.mktemp("artifacts")
+    models.sklearn_skops(folder / "linear" / "1", scale=1.0)
+    models.onnx_file(folder / "net" / "2", scale=3.0)
+    return folder
+
+
+@pytest.fixture
+def job(tmp_path, artifacts):
+    """A batch job with these two models, in a folder of its own."""
+    return Job(tmp_path, artifacts)

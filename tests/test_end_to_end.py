@@ -1,7 +1,6 @@
 """The main job as a user runs it: main.py over files, with real models, good and bad input."""
 
 import base64
-import gzip
 import json
 import subprocess
 import sys
@@ -9,101 +8,13 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import pytest
 import yaml
 
 import main
 from tests import models
+from tests.jobs import expected, record
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture(scope="module")
-def artifacts(tmp_path_factory):
-    """Two affine models that compute the same, times 1 and times 3."""
-    folder = tmp_path_factory.mktemp("artifacts")
-    models.sklearn_skops(folder / "linear" / "1", scale=1.0)
-    models.onnx_file(folder / "net" / "2", scale=3.0)
-    return folder
-
-
-@pytest.fixture
-def job(tmp_path, artifacts):
-    return Job(tmp_path, artifacts)
-
-
-class Job:
-    """A folder with an ensemble file and input, and the command line for them."""
-
-    def __init__(self, folder, artifacts):
-        self.folder = folder
-        self.artifacts = artifacts
-        self.spec = {
-            "name": "pair",
-            "record": {"id": "id", "fields": {"x": {"dtype": "float32", "shape": [4]}}},
-            "models": [
-                {
-                    "name": "linear",
-                    "framework": "sklearn",
-                    "uri": str(artifacts / "linear/1"),
-                    "inputs": {"X": "x"},
-                    "outputs": {"predict": "linear_y"},
-                },
-                {
-                    "name": "net",
-                    "framework": "onnx",
-                    "uri": str(artifacts / "net/2"),
-                    "inputs": {"x": "x"},
-                    "outputs": {"y": "net_y"},
-                },
-            ],
-            "combine": [
-                {"column": "y", "op": "mean", "of": ["linear_y", "net_y"]},
-                {"column": "top", "op": "argmax", "of": "y"},
-            ],
-            "output": ["top", "y"],
-        }
-        self.input = folder / "in"
-        self.input.mkdir()
-
-    def write_input(self, *lines, name="a.jsonl"):
-        data = b"".join(
-            (line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\n"
-            for line in lines
-        )
-        (self.input / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
-
-    def arguments(self, *more, base=None):
-        base = base or str(self.folder)
-        (self.folder / "ensemble.yaml").write_text(yaml.safe_dump(self.spec))
-        return [
-            f"--ensemble_spec={self.folder}/ensemble.yaml",
-            f"--input_file_pattern={base}/in/*",
-            f"--output_path={base}/out/p",
-            *more,
-        ]
-
-    def run(self, *more):
-        return main.main(self.arguments(*more))
-
-    def predictions(self):
-        return self._lines("out/p-0*")
-
-    def dead_letters(self):
-        return self._lines("out/p-dead-letters-*")
-
-    def _lines(self, pattern):
-        files = sorted(self.folder.glob(pattern))
-        return [json.loads(line) for file in files for line in file.read_text().splitlines()]
-
-
-def record(i, x=(0.5, -1.0, 2.0, 0.25)):
-    return {"id": f"r{i}", "x": list(x)}
-
-
-def expected(x, scale):
-    weights, bias = models.affine_weights(scale)
-    return np.asarray(x) @ weights + bias
 
 
 def test_predictions_hold_what_the_models_compute_and_who_computed_it(job, capsys):
@@ -323,98 +234,6 @@ def test_dry_run_describes_graph_and_signatures_and_runs_nothing(job, capsys):
     assert "in  x: float32[4]" in shown
     assert "top" in shown
     assert not (job.folder / "out").exists()
-
-
-def refused(job, capsys, *more):
-    status = job.run(*more)
-    shown = capsys.readouterr().err
-    assert status == 2
-    assert "Traceback" not in shown
-    assert not list(job.folder.glob("out/p-0*"))
-    return shown[shown.index("Not started") :]
-
-
-def test_unknown_framework_is_refused_with_file_line_and_suggestion(job, capsys):
-    job.write_input(record(0))
-    job.spec["models"][0]["framework"] = "sklern"
-    shown = refused(job, capsys)
-    assert "ensemble.yaml:" in shown
-    assert "'sklern'" in shown
-    assert "did you mean 'sklearn'?" in shown
-
-
-def test_unreadable_yaml_is_refused_with_its_line(job, capsys):
-    job.write_input(record(0))
-    arguments = job.arguments()
-    (job.folder / "ensemble.yaml").write_text("name: x\nmodels: [\n")
-    assert main.main(arguments) == 2
-    assert "ensemble.yaml:" in capsys.readouterr().err
-
-
-def test_missing_ensemble_file_is_refused(job, capsys):
-    job.write_input(record(0))
-    arguments = job.arguments()
-    (job.folder / "ensemble.yaml").unlink()
-    assert main.main(arguments) == 2
-    assert "ensemble.yaml' does not exist" in capsys.readouterr().err
-
-
-def test_missing_model_file_is_refused(job, capsys):
-    job.write_input(record(0))
-    job.spec["models"][0]["uri"] = "nowhere/1"
-    shown = refused(job, capsys)
-    assert "model 'linear'" in shown
-    assert "nowhere/1" in shown
-
-
-def test_cycle_is_refused(job, capsys):
-    job.write_input(record(0))
-    first, second = job.spec["models"]
-    first["inputs"], second["inputs"] = {"X": "net_y"}, {"x": "linear_y"}
-    assert "models wait for each other" in refused(job, capsys)
-
-
-def test_wrong_tensor_name_is_refused_with_those_that_exist(job, capsys):
-    job.write_input(record(0))
-    job.spec["models"][1]["outputs"] = {"probs": "net_y"}
-    shown = refused(job, capsys)
-    assert "'probs'" in shown
-    assert "y" in shown
-
-
-def test_incompatible_shape_is_refused_with_both_ends(job, capsys):
-    job.write_input(record(0))
-    job.spec["record"]["fields"]["x"]["shape"] = [5]
-    shown = refused(job, capsys)
-    assert (
-        "model 'net' input 'x' takes float32[4], but column 'x' of the record is float32[5]"
-        in shown
-    )
-
-
-def test_pickle_without_trust_is_refused(job, capsys):
-    job.write_input(record(0))
-    models.sklearn_joblib(job.folder / "pickled/1")
-    job.spec["models"][0]["uri"] = "pickled/1"
-    shown = refused(job, capsys)
-    assert "model 'linear'" in shown
-    assert "trusted: true" in shown
-
-
-def test_input_that_matches_nothing_and_output_that_cannot_be_written_are_refused_together(
-    job, capsys
-):
-    (job.folder / "out").write_text("a file where a folder should be")
-    shown = refused(job, capsys)
-    assert "--input_file_pattern: input" in shown
-    assert "matches no file" in shown
-    assert "--output_path: output" in shown
-
-
-def test_missing_bucket_is_refused_by_name(job, capsys, gcs):
-    job.write_input(record(0))
-    shown = refused(job, capsys, "--output_path=gs://no-such-bucket/p", "--no_auth")
-    assert "bucket 'no-such-bucket' does not exist" in shown
 
 
 def test_ensemble_without_tensorflow_and_torch_never_imports_them(job):
