@@ -73,9 +73,15 @@ STOCK = Contender(
     command=_script("stock_chain.py"),
     shares=(Fraction(1, 40), Fraction(1, 8)),  # slow enough to be told from its start-up earlier
 )
+BARE_ONE_THREAD = Contender(
+    key="bare-1",
+    title="bare loop, one thread",
+    threads="1 x 1",
+    command=_script("bare_loop.py", "--threads=1"),
+)
 CONTENDERS = (
     BARE,
-    Contender("bare-1", "bare loop, one thread", "1 x 1", _script("bare_loop.py", "--threads=1")),
+    BARE_ONE_THREAD,
     Contender("ours", "this project, one worker", f"1 x {_CORES}", _ours()),
     Contender(
         key="ours-2",

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import os
 from functools import cache
 
 from pipeline.backends.base import Backend
 from pipeline.errors import SpecError
-
-# OpenMP threads (PyTorch's, scikit-learn's) would spin on between two calls, on the cores that the
-# other models of the ensemble need: half of the throughput on two cores. Read when a framework is
-# imported, so it stands here, before any.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _BACKENDS = {
     "sklearn": ("pipeline.backends.sklearn", "SklearnBackend"),

@@ -76,6 +76,21 @@ def test_rate_is_the_slope_between_two_sizes(benchmark_modules):
     assert result.start_up_secs == pytest.approx(2.0)
 
 
+def test_shares_are_of_the_faster_bare_loop(benchmark_modules):
+    from contenders import BARE, BARE_ONE_THREAD
+    from measure import Run
+    from report import table
+    from results import Result, fastest
+
+    slow, fast = Result(BARE, (0, 100)), Result(BARE_ONE_THREAD, (0, 100))
+    for result, secs in ((slow, 4.0), (fast, 1.0)):
+        result.add(0, Run(0.0, 0))
+        result.add(100, Run(secs, 0))
+    bare = fastest([slow, fast])
+    assert bare is fast
+    assert " 25% " in table([slow], bare, None)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
