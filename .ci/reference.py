@@ -1,4 +1,4 @@
-"""Writes the reference tables of README.md from the code that they describe.
+"""Writes metadata.json, and the reference tables of README.md, from the code that they describe.
 
 Usage: python .ci/reference.py [--check]
 """
@@ -14,7 +14,10 @@ from pathlib import Path
 from pydantic import BaseModel
 
 README = Path(__file__).parents[1] / "README.md"
+METADATA = README.with_name("metadata.json")
 sys.path.insert(0, str(README.parent))
+
+from template_metadata import metadata  # noqa: E402
 
 from pipeline.core import combine_spec, spec  # noqa: E402  # needs the path above
 from pipeline.parameters import PARAMETERS  # noqa: E402
@@ -105,7 +108,7 @@ def _cell(text: str) -> str:
 
 
 def main(check: bool) -> int:
-    """Rewrites the marked parts, or says whether they are current."""
+    """Rewrites metadata.json and the marked parts, or says whether they are current."""
     old = new = README.read_text()
     for name, text in (
         ("parameters", parameters()),
@@ -115,8 +118,9 @@ def main(check: bool) -> int:
         pattern = rf"(<!-- {name}: made by `make reference` -->\n).*?(<!-- /{name} -->)"
         new = re.sub(pattern, lambda m, t=text: f"{m[1]}\n{t}\n\n{m[2]}", new, flags=re.DOTALL)  # type: ignore[misc]
     if check:
-        return int(old != new)
+        return int(old != new or METADATA.read_text() != metadata())
     README.write_text(new)
+    METADATA.write_text(metadata())
     return 0
 
 

@@ -25,10 +25,10 @@ from pipeline.core.message import Message
 from pipeline.core.release import Release
 from pipeline.launch import Job
 from pipeline.launch_checks import SUFFIX
-from pipeline.options import Settings
 from pipeline.refresh.event import RELEASE_EVENTS, CandidatesFromMessages
 from pipeline.refresh.ticks import Ticks
 from pipeline.refresh.watch import WatchModels
+from pipeline.settings import Settings
 from pipeline.transforms.assign_active_release import EVENTS, AssignActiveRelease
 from pipeline.transforms.encode import (
     DEAD_LETTER_LINES,

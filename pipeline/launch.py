@@ -6,8 +6,8 @@ message of the launcher's log.
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import os
 import tempfile
 import uuid
 from collections.abc import Callable, Sequence
@@ -28,12 +28,12 @@ from pipeline.core.spec import EnsembleSpec
 from pipeline.errors import LaunchError, ModelError, PathError, SpecError
 from pipeline.launch_checks import path_problems
 from pipeline.launch_release import Refresh, accepted_before, named_release, refresh_of
-from pipeline.options import Settings
 from pipeline.serving.artifacts import ArtifactCache
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.release_manager import ManagerHandle
 from pipeline.serving.validation import Rehearsal, rehearse
+from pipeline.settings import Settings
 
 _CACHE = Path(tempfile.gettempdir()) / "ensemble-models"
 
@@ -68,16 +68,23 @@ class Job:
 
 
 def prepare(
-    settings: Settings, beam: PipelineOptions, *, workers_per_machine: int, say: Say
+    settings: Settings,
+    beam: PipelineOptions,
+    *,
+    intra_op_threads: int,
+    on_service: bool,
+    say: Say,
 ) -> Job:
     """Checks paths, ensemble file and models.
 
-    The models stay loaded in this process, behind ``job.handle``.
+    For a local job the models stay loaded in this process, behind ``job.handle``. For a service
+    they are checked on the CPU: the machine that launches a job has no GPU.
 
     Args:
       settings: the parameters.
       beam: Beam's options, for credentials.
-      workers_per_machine: processes that will share a machine's cores.
+      intra_op_threads: see FrameworkLoader.
+      on_service: the job will run elsewhere.
       say: told what is being done.
 
     Raises:
@@ -96,18 +103,26 @@ def prepare(
         models=graph.spec.models,
         cache=ArtifactCache(_CACHE, store),
         device=settings.device,
-        intra_op_threads=max(1, (os.cpu_count() or 1) // workers_per_machine),
+        intra_op_threads=intra_op_threads,
     )
     managers = ManagerFactory(graph, loader, settings.memory_policy)
     handle = ManagerHandle(uuid.uuid4().hex, managers)
+    checks = _on_cpu(handle, managers) if on_service else handle
     history = accepted_before(settings, graph, store)
     try:
-        release, rehearsal = _first_release(settings, managers, handle, history, beam, say)
+        release, rehearsal = _first_release(settings, managers, checks, history, beam, say)
         refresh = refresh_of(settings, graph, release, history, handle, managers, store, beam)
     except LaunchError:
-        handle.close()
+        checks.close()
         raise
+    if on_service:
+        checks.close()
     return Job(settings, graph, release, handle, rehearsal, refresh)
+
+
+def _on_cpu(handle: ManagerHandle, managers: ManagerFactory) -> ManagerHandle:
+    loader = dataclasses.replace(managers.loader, cpu_only=True)
+    return ManagerHandle(f"{handle.job_key}-checks", dataclasses.replace(managers, loader=loader))
 
 
 def _first_release(

@@ -7,7 +7,7 @@ from functools import partial
 
 from pipeline.connectors import paths, pubsub_checks
 from pipeline.errors import PathError
-from pipeline.options import Settings
+from pipeline.settings import Settings
 
 SUFFIX = ".jsonl"
 

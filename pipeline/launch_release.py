@@ -15,7 +15,6 @@ from pipeline.core.graph import Graph
 from pipeline.core.release import ModelVersion, Release
 from pipeline.core.version_order import versions, watch_targets
 from pipeline.errors import ArtifactError, ModelError
-from pipeline.options import Settings
 from pipeline.refresh.watcher import WatcherHandle
 from pipeline.serving.artifacts import ArtifactCache, ArtifactStore
 from pipeline.serving.factory import ManagerFactory
@@ -24,6 +23,7 @@ from pipeline.serving.judge import Judge
 from pipeline.serving.release_manager import ManagerHandle
 from pipeline.serving.release_store import ReleaseStore
 from pipeline.serving.verification import Verifier
+from pipeline.settings import Settings
 
 Say = Callable[[str], None]
 

@@ -15,60 +15,12 @@ from typing import NoReturn
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from pipeline import dataflow_workers
 from pipeline.errors import ParameterError
 from pipeline.parameters import BY_NAME, PARAMETERS, Parameter
-from pipeline.serving.release_manager import MemoryPolicy
+from pipeline.settings import Settings
 
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The values of the template's parameters; see `parameters.py` for what each means.
-
-    A text that was not given is empty.
-
-    Attributes:
-      streaming: whether the job is a streaming one: because of its input, or Beam's --streaming.
-    """
-
-    ensemble_spec: str
-    input_file_pattern: str
-    input_subscription: str
-    input_topic: str
-    output_path: str
-    output_topic: str
-    dead_letter_path: str
-    dead_letter_topic: str
-    overwrite: bool
-    output_file_secs: int
-    device: str
-    max_batch_size: int
-    max_batch_latency_ms: int
-    max_model_faults: int
-    refresh_mode: str
-    watch_interval_secs: int
-    release_pattern: str
-    refresh_subscription: str
-    allowed_model_uris: str
-    memory_policy: MemoryPolicy
-    release_dir: str
-    release_events_path: str
-    release_events_topic: str
-    stop_after_secs: int
-    stop_after_records: int
-    dry_run: bool
-    streaming: bool
-
-    @property
-    def watches(self) -> bool:
-        """Whether models are refreshed by looking at patterns."""
-        return self.refresh_mode in ("watch", "both")
-
-    @property
-    def listens(self) -> bool:
-        """Whether models are refreshed by messages."""
-        return self.refresh_mode in ("event", "both")
 
 
 @dataclass(frozen=True)
@@ -77,7 +29,7 @@ class Parsed:
 
     Attributes:
       settings: our parameters.
-      beam_args: what is left, for Beam's own options.
+      beam_args: for Beam: its own options, and our parameters that are options of Beam.
       warnings: options that neither we nor Beam know.
     """
 
@@ -99,22 +51,34 @@ def parse(argv: Sequence[str]) -> Parsed:
     for parameter in PARAMETERS:
         text = texts.get(parameter.name) or parameter.default or ""
         try:
-            values[parameter.name] = _convert(parameter, text)
+            values[parameter.name] = _convert(parameter, text) if text else ""
         except ValueError as error:
             problems.append(f"--{parameter.name}: {error}")
-    beam_args, warnings, meant = _check_rest(rest, problems)
+    beam = _beam_parser()
+    beam_args, warnings, meant = _check_rest(rest, beam, problems)
+    for parameter in PARAMETERS:
+        if parameter.to_beam and (value := values.pop(parameter.name, "")):
+            beam_args.append(f"--{parameter.name}={value}")
     # A misspelt parameter is not reported as missing as well.
     given = {name for name in BY_NAME if values.get(name)} | meant
-    streaming = "--streaming" in beam_args or bool(given & {"input_subscription", "input_topic"})
+    streaming = bool(given & {"streaming", "input_subscription", "input_topic"})
     for parameter in PARAMETERS:
         if parameter.required and parameter.name not in given:
             problems.append(f"--{parameter.name} is missing: {_first_sentence(parameter.help)}")
     problems += _check_together(given, str(values.get("refresh_mode")), streaming)
-    if problems:
-        raise ParameterError(problems)
     if not given & {"dead_letter_path", "dead_letter_topic"} and "output_path" in given:
         values["dead_letter_path"] = f"{values['output_path']}-dead-letters"
-    settings = Settings(**values, streaming=streaming)  # type: ignore[arg-type]
+    # What could not be read counts as not given in the checks below, and is reported already.
+    ours = {p.name: values.get(p.name, "") for p in PARAMETERS if not p.to_beam}
+    settings = Settings(**ours | {"streaming": streaming})  # type: ignore[arg-type]
+    try:
+        beam.parse_known_args(beam_args)  # Beam itself would print a long usage and exit
+    except ParameterError as error:
+        problems += error.problems
+    else:
+        problems += dataflow_workers.problems(settings, PipelineOptions(beam_args))
+    if problems:
+        raise ParameterError(problems)
     return Parsed(settings, tuple(beam_args), tuple(warnings))
 
 
@@ -190,9 +154,16 @@ def _check_together(given: set[str], refresh_mode: str, streaming: bool) -> Iter
         yield "--release_pattern needs --refresh_mode=watch or both"
 
 
-def _check_rest(rest: Sequence[str], problems: list[str]) -> tuple[list[str], list[str], set[str]]:
+def _check_rest(
+    rest: Sequence[str], beam: argparse.ArgumentParser, problems: list[str]
+) -> tuple[list[str], list[str], set[str]]:
     """What to hand to Beam, warnings about what nobody reads, and which parameters were meant."""
-    known = _beam_options()
+    known = {  # name -> whether it is a switch without value
+        flag[2:]: action.nargs == 0
+        for action in beam._actions
+        for flag in action.option_strings
+        if flag.startswith("--")
+    }
     meant: set[str] = set()
     beam_args: list[str] = []
     warnings: list[str] = []
@@ -223,24 +194,19 @@ def _check_rest(rest: Sequence[str], problems: list[str]) -> tuple[list[str], li
     return beam_args, warnings, meant
 
 
-def _beam_options() -> dict[str, bool]:
-    """Names of the options that Beam knows -> whether it is a switch without value."""
-    parser = argparse.ArgumentParser(add_help=False, conflict_handler="resolve")
+def _beam_parser() -> argparse.ArgumentParser:
+    """Knows all of Beam's options."""
+    parser = _Parser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
     for options in PipelineOptions.__subclasses__():
         options._add_argparse_args(parser)
-    return {
-        flag[2:]: action.nargs == 0
-        for action in parser._actions
-        for flag in action.option_strings
-        if flag.startswith("--")
-    }
+    return parser
 
 
 class _Parser(argparse.ArgumentParser):
     """Raises in place of printing its usage and exiting."""
 
     def error(self, message: str) -> NoReturn:
-        raise ParameterError(message)
+        raise ParameterError(message.removeprefix("argument "))
 
 
 def _first_sentence(text: str) -> str:

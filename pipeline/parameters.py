@@ -1,4 +1,4 @@
-"""The template's parameters: one table from which parsing, help and documentation are made."""
+"""The template's parameters: the one source of parsing, help, metadata.json and the reference."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["text", "integer", "boolean", "choice"]
+
+# POSIX extended regular expressions, without \\d and look-ahead: the service checks with those.
+_BUCKET = "gs://[a-z0-9][a-z0-9._-]*"
+_FILE = f"^{_BUCKET}/.+$"
+_FOLDER = f"^{_BUCKET}(/.*)?$"
+_TOPIC = "^projects/[^/]+/topics/[^/]+$"
+_SUBSCRIPTION = "^projects/[^/]+/subscriptions/[^/]+$"
 
 
 @dataclass(frozen=True)
@@ -21,6 +28,12 @@ class Parameter:
       required: launching without it is an error, whatever else is given.
       choices: the values a "choice" may have.
       minimum: the least value of an "integer".
+      group: the heading under which the console shows it.
+      param_type: the template API's type of a "text"; the other kinds have one each.
+      regex: what a "text" looks like on the service, where nothing local exists.
+      parent: the parameter on which it depends, and the values of that with which it is shown.
+      local: it matters to local runs only; the console does not show it.
+      to_beam: it is an option of Beam, checked here and handed on under the same name.
     """
 
     name: str
@@ -31,6 +44,12 @@ class Parameter:
     required: bool = False
     choices: tuple[str, ...] = ()
     minimum: int = 0
+    group: str = ""
+    param_type: str = "TEXT"
+    regex: str = ""
+    parent: tuple[str, tuple[str, ...]] | None = None
+    local: bool = False
+    to_beam: bool = False
 
 
 PARAMETERS: tuple[Parameter, ...] = (
@@ -40,6 +59,9 @@ PARAMETERS: tuple[Parameter, ...] = (
         "YAML or JSON file that names the record's fields, the models and how their outputs are "
         "combined. Local or gs://.",
         required=True,
+        group="Models",
+        param_type="GCS_READ_FILE",
+        regex=_FILE,
     ),
     # --- records in
     Parameter(
@@ -48,18 +70,36 @@ PARAMETERS: tuple[Parameter, ...] = (
         "Files to read, one JSON object a line; * and ? match parts of a name. Compressed files "
         "(.gz, .bz2, .zst, .xz) are read as they are. With --streaming=true, also files that come "
         "later. Local or gs://.",
+        group="Records in",
+        param_type="GCS_READ_FILE",
+        regex=_FILE,
     ),
     Parameter(
         "input_subscription",
         "Input subscription",
         "Pub/Sub subscription with one JSON object a message, "
         "projects/PROJECT/subscriptions/NAME. Makes the job a streaming one.",
+        group="Records in",
+        param_type="PUBSUB_SUBSCRIPTION",
+        regex=_SUBSCRIPTION,
     ),
     Parameter(
         "input_topic",
         "Input topic",
         "Pub/Sub topic to read in place of a subscription, projects/PROJECT/topics/NAME; only "
         "messages published while the job runs are read.",
+        group="Records in",
+        param_type="PUBSUB_TOPIC",
+        regex=_TOPIC,
+    ),
+    Parameter(
+        "streaming",
+        "Streaming",
+        "Run as a streaming job: files that come later are read as well. A Pub/Sub input implies "
+        "it.",
+        kind="boolean",
+        default="false",
+        group="Records in",
     ),
     # --- records out
     Parameter(
@@ -67,23 +107,35 @@ PARAMETERS: tuple[Parameter, ...] = (
         "Output prefix",
         "Predictions are written to PREFIX-00000-of-00003.jsonl and so on; in a stream, to files "
         "named by time. Local or gs://.",
+        group="Records out",
+        param_type="GCS_WRITE_FILE",
+        regex=_FILE,
     ),
     Parameter(
         "output_topic",
         "Output topic",
         "Pub/Sub topic for predictions, one a message, with the attributes record_id, release_id "
         "and generation besides those of the input.",
+        group="Records out",
+        param_type="PUBSUB_TOPIC",
+        regex=_TOPIC,
     ),
     Parameter(
         "dead_letter_path",
         "Dead letter prefix",
         "Records without a prediction are written here, each with the reason. Default: the output "
         "prefix followed by -dead-letters.",
+        group="Records out",
+        param_type="GCS_WRITE_FILE",
+        regex=_FILE,
     ),
     Parameter(
         "dead_letter_topic",
         "Dead letter topic",
         "Pub/Sub topic for records without a prediction, one a message.",
+        group="Records out",
+        param_type="PUBSUB_TOPIC",
+        regex=_TOPIC,
     ),
     Parameter(
         "overwrite",
@@ -92,6 +144,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "finds such files is refused.",
         kind="boolean",
         default="false",
+        group="Records out",
     ),
     Parameter(
         "output_file_secs",
@@ -100,16 +153,19 @@ PARAMETERS: tuple[Parameter, ...] = (
         kind="integer",
         minimum=1,
         default="5",
+        group="Records out",
     ),
     # --- models
     Parameter(
         "device",
         "Device",
         "Where models run: auto (a GPU where there is one, else the CPU), cpu, or gpu (refuse to "
-        "run without one). A model's own `device` in the ensemble file goes first.",
+        "run without one; scikit-learn always runs on the CPU). A model's own `device` in the "
+        "ensemble file goes first.",
         kind="choice",
         choices=("auto", "cpu", "gpu"),
         default="auto",
+        group="Models",
     ),
     Parameter(
         "max_batch_size",
@@ -119,6 +175,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         kind="integer",
         minimum=1,
         default="1024",
+        group="Models",
     ),
     Parameter(
         "max_batch_latency_ms",
@@ -128,6 +185,8 @@ PARAMETERS: tuple[Parameter, ...] = (
         "bundle holds, and nothing waits.",
         kind="integer",
         default="0",
+        group="Models",
+        local=True,
     ),
     Parameter(
         "max_model_faults",
@@ -136,6 +195,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "fails: each such record becomes a dead letter.",
         kind="integer",
         default="10",
+        group="Models",
     ),
     # --- refresh
     Parameter(
@@ -147,6 +207,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         kind="choice",
         choices=("off", "watch", "event", "both"),
         default="off",
+        group="Refresh",
     ),
     Parameter(
         "watch_interval_secs",
@@ -155,24 +216,36 @@ PARAMETERS: tuple[Parameter, ...] = (
         kind="integer",
         minimum=1,
         default="30",
+        group="Refresh",
+        parent=("refresh_mode", ("watch", "both")),
     ),
     Parameter(
         "release_pattern",
         "Release manifests",
         "In watch mode, JSON files that each name the versions of all models, such as "
         "gs://BUCKET/releases/*.json; the newest is proposed.",
+        group="Refresh",
+        regex=_FILE,
+        parent=("refresh_mode", ("watch", "both")),
     ),
     Parameter(
         "refresh_subscription",
         "Refresh subscription",
         "In event mode, the Pub/Sub subscription with refresh messages or Cloud Storage "
         "notifications, projects/PROJECT/subscriptions/NAME.",
+        group="Refresh",
+        param_type="PUBSUB_SUBSCRIPTION",
+        regex=_SUBSCRIPTION,
+        parent=("refresh_mode", ("event", "both")),
     ),
     Parameter(
         "allowed_model_uris",
         "Allowed model folders",
         "Folders below which models may be refreshed from, separated by commas. Default: the "
         "folders that the ensemble file names.",
+        group="Refresh",
+        regex=f"^{_BUCKET}(/[^,]*)?(, *{_BUCKET}(/[^,]*)?)*$",
+        parent=("refresh_mode", ("watch", "event", "both")),
     ),
     Parameter(
         "memory_policy",
@@ -182,23 +255,92 @@ PARAMETERS: tuple[Parameter, ...] = (
         kind="choice",
         choices=("availability", "resource"),
         default="availability",
+        group="Refresh",
+        parent=("refresh_mode", ("watch", "event", "both")),
     ),
     Parameter(
         "release_dir",
         "Release folder",
         "Accepted releases are recorded here, and a job that is started again resumes at the last "
         "one. Local or gs://.",
+        group="Refresh",
+        param_type="GCS_WRITE_FOLDER",
+        regex=_FOLDER,
+        parent=("refresh_mode", ("watch", "event", "both")),
     ),
     Parameter(
         "release_events_path",
         "Release events prefix",
         "What became of each proposed release (accepted, rejected and why, activated...) is "
         "written here.",
+        group="Refresh",
+        param_type="GCS_WRITE_FILE",
+        regex=_FILE,
+        parent=("refresh_mode", ("watch", "event", "both")),
     ),
     Parameter(
         "release_events_topic",
         "Release events topic",
         "Pub/Sub topic for the same.",
+        group="Refresh",
+        param_type="PUBSUB_TOPIC",
+        regex=_TOPIC,
+        parent=("refresh_mode", ("watch", "event", "both")),
+    ),
+    # --- workers on Dataflow
+    Parameter(
+        "sdk_container_image",
+        "Container image of workers",
+        "Image that Dataflow's workers run. Default: the image that launches the job. Name the GPU "
+        "image here to launch with the CPU image.",
+        group="Workers",
+        to_beam=True,
+    ),
+    Parameter(
+        "accelerator",
+        "GPU of each worker",
+        "TYPE or TYPE:COUNT, such as nvidia-l4:1. Unless given otherwise, it also sets the machine "
+        "type (g2-standard-4 for one nvidia-l4), a disk of 50 GB, one SDK process for each worker "
+        "and the installation of the driver. Needs the GPU image.",
+        regex="^[a-z][a-z0-9-]*(:[1-9][0-9]*)?$",
+        group="Workers",
+    ),
+    Parameter(
+        "gpu_driver",
+        "GPU driver",
+        "With --accelerator: default (the driver that Dataflow chooses), none (do not install "
+        "one), or a driver version that Dataflow offers, such as 5xx.",
+        default="default",
+        regex="^[a-z0-9.]+$",
+        group="Workers",
+    ),
+    Parameter(
+        "sdk_processes",
+        "Processes of each worker",
+        "per_core: one Python process for each vCPU, each with its own copy of every model. one: a "
+        "single process, whose threads share the models. Default: one with --accelerator, else "
+        "per_core.",
+        kind="choice",
+        choices=("per_core", "one"),
+        group="Workers",
+    ),
+    Parameter(
+        "number_of_worker_harness_threads",
+        "Threads of each process",
+        "How many bundles of records a process works on at once. Default: Dataflow's choice.",
+        kind="integer",
+        minimum=1,
+        group="Workers",
+        to_beam=True,
+    ),
+    Parameter(
+        "disk_size_gb",
+        "Disk of each worker, GB",
+        "Default: Dataflow's choice, or 50 with --accelerator.",
+        kind="integer",
+        minimum=10,
+        group="Workers",
+        to_beam=True,
     ),
     # --- run
     Parameter(
@@ -208,6 +350,8 @@ PARAMETERS: tuple[Parameter, ...] = (
         "does not stop.",
         kind="integer",
         default="0",
+        group="Run",
+        local=True,
     ),
     Parameter(
         "stop_after_records",
@@ -216,6 +360,8 @@ PARAMETERS: tuple[Parameter, ...] = (
         "is finished as well. 0 does not stop.",
         kind="integer",
         default="0",
+        group="Run",
+        local=True,
     ),
     Parameter(
         "dry_run",
@@ -224,6 +370,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "nothing.",
         kind="boolean",
         default="false",
+        group="Run",
     ),
 )
 

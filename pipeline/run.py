@@ -18,7 +18,7 @@ from apache_beam.options.pipeline_options import (
 )
 
 import pipeline as package
-from pipeline import launch, report
+from pipeline import dataflow_workers, launch, report
 from pipeline.build import build_batch
 from pipeline.build_stream import build_stream
 from pipeline.local_runner import local_runner
@@ -26,6 +26,7 @@ from pipeline.options import Parsed
 from pipeline.progress import BatchStatus, Progress
 from pipeline.run_stream import check_local_stream, run_stream
 from pipeline.serving.tally import process_tally
+from pipeline.settings import Settings
 from pipeline.transforms.encode import NAMESPACE
 
 _LOCAL = ("DirectRunner", "FnApiRunner")
@@ -51,11 +52,21 @@ def run(parsed: Parsed, progress: Progress) -> None:
     local = standard.runner in _LOCAL
     if local and settings.streaming:
         check_local_stream(options)
-    workers = (direct.direct_num_workers or os.cpu_count() or 1) if local else os.cpu_count() or 1
-    job = launch.prepare(settings, options, workers_per_machine=workers, say=progress.say)
+    if local and settings.accelerator and not settings.dry_run:
+        progress.say("warning: --accelerator has no effect on a local run")
+    dataflow_workers.configure(settings, options)
+    job = launch.prepare(
+        settings,
+        options,
+        intra_op_threads=_intra_op_threads(settings, direct if local else None),
+        on_service=not local,
+        say=progress.say,
+    )
     try:
         if settings.dry_run:
             print(report.dry_run(job))
+            if not local or settings.accelerator:
+                print(f"\nWorkers\n{dataflow_workers.describe(options)}")
         elif not local:
             _submit(job, options, progress)
         elif settings.streaming:
@@ -76,6 +87,14 @@ def beam_options(beam_args: Sequence[str]) -> PipelineOptions:
     standard = options.view_as(StandardOptions)
     standard.runner = standard.runner or "DirectRunner"
     return options
+
+
+def _intra_op_threads(settings: Settings, local: DirectOptions | None) -> int:
+    """CPU threads of one call, so that the processes of a machine share its cores; 0 is all."""
+    if local is None:
+        return 0 if dataflow_workers.one_process(settings) else 1
+    cores = os.cpu_count() or 1
+    return max(1, cores // (local.direct_num_workers or cores))
 
 
 def _run_batch(job: launch.Job, options: PipelineOptions, progress: Progress) -> None:

@@ -17,9 +17,9 @@ from pipeline.connectors import rolling_files, stopping
 from pipeline.errors import ParameterError
 from pipeline.launch import Job
 from pipeline.local_runner import local_runner
-from pipeline.options import Settings
 from pipeline.progress import Progress, StreamStatus
 from pipeline.serving.tally import Tally, process_tally
+from pipeline.settings import Settings
 
 _LOOK_SECS = 0.05
 

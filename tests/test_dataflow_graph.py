@@ -45,6 +45,7 @@ def graph(tmp_path_factory, gcs):
             "--refresh_mode=both",
             "--refresh_subscription=projects/project/subscriptions/refresh",
             "--runner=DataflowRunner",
+            "--sdk_container_image=registry/ensemble:1",
             "--project=project",
             "--region=europe-west1",
             f"--temp_location={bucket}/temp",

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.errors import ParameterError
-from pipeline.options import _beam_options, parse
+from pipeline.options import _beam_parser, parse
 from pipeline.parameters import PARAMETERS
 
 GOOD = ["--ensemble_spec=e.yaml", "--input_file_pattern=in*", "--output_path=out/p"]
@@ -97,14 +97,13 @@ def test_beam_options_pass_and_its_switches_take_text():
     parsed = parse(
         [
             *GOOD,
-            "--runner=DataflowRunner",
-            "--streaming=true",
             "--no_use_public_ips=false",
+            "--enable_streaming_engine=true",
             "--num_workers",
             "3",
         ]
     )
-    assert parsed.beam_args == ("--runner=DataflowRunner", "--streaming", "--num_workers", "3")
+    assert parsed.beam_args == ("--enable_streaming_engine", "--num_workers", "3")
     assert parsed.warnings == ()
 
 
@@ -125,6 +124,24 @@ def test_help_names_every_parameter(capsys):
     assert all(f"--{parameter.name}" in text for parameter in PARAMETERS)
 
 
-def test_no_parameter_but_dry_run_hides_one_of_beams():
-    # Ours checks more than the one of Beam, which is for Dataflow only: prints the job and stops.
-    assert {p.name for p in PARAMETERS} & set(_beam_options()) == {"dry_run"}
+def test_parameters_hide_no_option_of_beam_by_accident():
+    flags = {flag[2:] for action in _beam_parser()._actions for flag in action.option_strings}
+    # Our dry_run checks more than Beam's, which prints the job for Dataflow and stops; streaming
+    # is set again from ours, since a Pub/Sub input implies it.
+    hidden = {"dry_run", "streaming"}
+    assert {p.name for p in PARAMETERS if not p.to_beam} & flags == hidden
+    assert {p.name for p in PARAMETERS if p.to_beam} <= flags
+
+
+def test_parameters_that_are_options_of_beam_are_handed_on():
+    parsed = parse([*GOOD, "--disk_size_gb=70", "--number_of_worker_harness_threads="])
+    assert parsed.beam_args == ("--disk_size_gb=70",)
+    assert problems(*GOOD, "--disk_size_gb=7") == (
+        "--disk_size_gb: found '7', expected an integer of at least 10",
+    )
+
+
+def test_wrong_value_of_an_option_of_beam_is_one_of_the_problems():
+    found = problems("--num_workers=many", "--device=tpu")
+    assert any(p.startswith("--num_workers: invalid int value: 'many'") for p in found)
+    assert any(p.startswith("--device: found 'tpu'") for p in found)

@@ -26,7 +26,8 @@ class LoadContext:
     """What the process grants a model.
 
     Attributes:
-      device: "auto" (GPU when usable, else CPU), "cpu" or "gpu" (an error when not usable).
+      device: "auto" (GPU when usable, else CPU), "cpu" or "gpu" (an error when not usable). A
+        framework that never uses one, such as scikit-learn, refuses only a spec that asks for it.
       intra_op_threads: CPU threads that one call may use.
     """
 

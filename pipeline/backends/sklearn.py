@@ -71,8 +71,8 @@ class SklearnBackend:
         threads of the BLAS library; OpenMP (histogram gradient boosting) takes OMP_NUM_THREADS.
         """
         assert isinstance(spec, SklearnModel)
-        if context.device == "gpu":
-            raise DeviceError("scikit-learn has no GPU support; set `device: cpu` for this model")
+        if spec.device == "gpu":  # with --device=gpu, the other models of the ensemble need one
+            raise DeviceError("scikit-learn has no GPU support: leave out `device: gpu`")
         with needs_package("scikit-learn"):
             import sklearn  # noqa: F401
         file = model_file(path, SUFFIXES)

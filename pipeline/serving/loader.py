@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from dataclasses import dataclass
 
@@ -23,13 +24,17 @@ class FrameworkLoader:
       models: the entries of the ensemble file.
       cache: where artifacts are fetched to.
       device: for models that name none themselves.
-      intra_op_threads: CPU threads that one call may use.
+      intra_op_threads: CPU threads that one call may use; 0 means one for each core of the machine
+        that loads, which need not be this one.
+      cpu_only: run on the CPU whatever device is asked for: checks, on a machine without GPU, of
+        models that will have one where they serve.
     """
 
     models: tuple[ModelSpec, ...]
     cache: ArtifactCache
     device: str
     intra_op_threads: int
+    cpu_only: bool = False
 
     def __call__(self, version: ModelVersion) -> Servable:
         """Loads one version.
@@ -39,7 +44,10 @@ class FrameworkLoader:
           DeviceError: the device that it must run on is not there.
         """
         spec = next(model for model in self.models if model.name == version.model)
-        context = LoadContext(spec.device or self.device, self.intra_op_threads)
+        context = LoadContext(
+            "cpu" if self.cpu_only else spec.device or self.device,
+            self.intra_op_threads or os.cpu_count() or 1,
+        )
         started = time.monotonic()
         path = self.cache.fetch_version(version)
         servable = registry.backend(spec.framework).load(path, spec, context)

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.core.spec import ConstantInput
 from pipeline.errors import DeviceError, LoadError
-from tests.backends.cases import AFFINE, CASES, PAIRS
+from tests.backends.cases import AFFINE, CASES, PAIRS, load
 
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 every_affine = pytest.mark.parametrize("case", AFFINE, ids=str)
@@ -126,7 +126,7 @@ def test_reports_the_device_and_its_size(case, servables):
 @every_case
 def test_gpu_is_refused_where_there_is_none(case, paths):
     with pytest.raises(DeviceError, match=r"GPU|CUDA"):
-        case.load(paths[case.name], device="gpu")
+        load(paths[case.name], case.spec(device="gpu"), device="gpu")
 
 
 @every_case

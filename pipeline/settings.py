@@ -1,0 +1,59 @@
+"""The values of the template's parameters, typed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.serving.release_manager import MemoryPolicy
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The values of the template's parameters; see `parameters.py` for what each means.
+
+    A text that was not given is empty.
+
+    Attributes:
+      streaming: whether the job is a streaming one: asked for, or because of its input.
+    """
+
+    ensemble_spec: str
+    input_file_pattern: str
+    input_subscription: str
+    input_topic: str
+    output_path: str
+    output_topic: str
+    dead_letter_path: str
+    dead_letter_topic: str
+    overwrite: bool
+    output_file_secs: int
+    device: str
+    max_batch_size: int
+    max_batch_latency_ms: int
+    max_model_faults: int
+    refresh_mode: str
+    watch_interval_secs: int
+    release_pattern: str
+    refresh_subscription: str
+    allowed_model_uris: str
+    memory_policy: MemoryPolicy
+    release_dir: str
+    release_events_path: str
+    release_events_topic: str
+    accelerator: str
+    gpu_driver: str
+    sdk_processes: str
+    stop_after_secs: int
+    stop_after_records: int
+    dry_run: bool
+    streaming: bool
+
+    @property
+    def watches(self) -> bool:
+        """Whether models are refreshed by looking at patterns."""
+        return self.refresh_mode in ("watch", "both")
+
+    @property
+    def listens(self) -> bool:
+        """Whether models are refreshed by messages."""
+        return self.refresh_mode in ("event", "both")

@@ -1,0 +1,40 @@
+"""What a model is granted when it is loaded: its device and its threads."""
+
+import os
+
+import pytest
+
+from pipeline.core.release import ModelVersion
+from pipeline.errors import DeviceError
+from pipeline.serving.artifacts import ArtifactCache, digest_of
+from pipeline.serving.loader import FrameworkLoader
+from tests.backends.cases import CASES
+
+CASE = next(case for case in CASES if case.framework == "onnx")
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Loads an ONNX model as a FrameworkLoader made with these settings does."""
+    path = CASE.build(tmp_path)
+
+    def loaded(device, intra_op_threads=1, **settings):
+        spec = CASE.spec()
+        loader = FrameworkLoader(
+            (spec,), ArtifactCache(tmp_path / "cache", None), device, intra_op_threads, **settings
+        )
+        return loader(ModelVersion(spec.name, str(path), digest_of(path)))
+
+    return loaded
+
+
+def test_models_of_a_gpu_job_are_checked_on_the_cpu_of_the_machine_that_launches_it(load):
+    with pytest.raises(DeviceError):
+        load("gpu")
+    assert load("gpu", cpu_only=True).device == "cpu"
+
+
+@pytest.mark.parametrize(("asked", "granted"), [(1, 1), (0, os.cpu_count())])
+def test_a_call_gets_its_threads_or_one_for_each_core_of_this_machine(load, asked, granted):
+    options = load("cpu", asked)._session.get_session_options()
+    assert options.intra_op_num_threads == granted
