@@ -19,7 +19,7 @@ sys.path.insert(0, str(README.parent))
 
 from template_metadata import metadata  # noqa: E402
 
-from pipeline.core import combine_spec, spec  # noqa: E402  # needs the path above
+from pipeline.core import combine_spec, model_spec, record_spec, spec  # noqa: E402  # needs the path above
 from pipeline.parameters import PARAMETERS  # noqa: E402
 
 
@@ -37,15 +37,15 @@ def spec_keys() -> str:
     """The keys of the ensemble file, section by section."""
     sections: list[tuple[str, type[BaseModel], type[BaseModel] | None]] = [
         ("Top level", spec.EnsembleSpec, None),
-        ("`record`", spec.RecordSpec, None),
-        ("each of `record.fields`", spec.FieldSpec, None),
-        ("each of `models`", spec._ModelBase, None),
-        ("`framework: sklearn`", spec.SklearnModel, spec._ModelBase),
-        ("`framework: onnx`", spec.OnnxModel, spec._ModelBase),
-        ("`framework: torch`", spec.TorchModel, spec._ModelBase),
-        ("`framework: tensorflow`", spec.TensorflowModel, spec._ModelBase),
-        ("a model input from a column", spec.ColumnInput, None),
-        ("a constant model input", spec.ConstantInput, None),
+        ("`record`", record_spec.RecordSpec, None),
+        ("each of `record.fields`", record_spec.FieldSpec, None),
+        ("each of `models`", model_spec._ModelBase, None),
+        *(
+            (f"`framework: {_only(model, 'framework')}`", model, model_spec._ModelBase)
+            for model in typing.get_args(model_spec.ModelSpec)
+        ),
+        ("a model input from a column", model_spec.ColumnInput, None),
+        ("a constant model input", model_spec.ConstantInput, None),
     ]
     parts = []
     for title, model, base in sections:
@@ -67,6 +67,12 @@ def combine_ops() -> str:
                 keys.append(f"`{name}`{optional}: {field.description}")
         rows.append(f"| {ops} | {_cell(' '.join(keys))} | {_cell(model.__doc__ or '')} |")
     return "\n".join(rows)
+
+
+def _only(model: type[BaseModel], key: str) -> str:
+    """The one value that a discriminating key of `model` may have."""
+    (value,) = typing.get_args(model.model_fields[key].annotation)
+    return str(value)
 
 
 def _key_table(model: type[BaseModel], leave_out: set[str]) -> str:

@@ -21,8 +21,8 @@ from small_models import FEATURES
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.backends.onnx import OnnxBackend
 from pipeline.core.batch import Batch
+from pipeline.core.model_spec import OnnxModel
 from pipeline.core.release import ModelVersion, Release
-from pipeline.core.spec import OnnxModel
 from pipeline.serving.artifacts import digest_of
 from pipeline.serving.model_step import ModelStep
 from pipeline.serving.release_manager import ReleaseManager

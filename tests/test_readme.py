@@ -57,10 +57,15 @@ def test_commands_of_the_readme_run_in_their_order(checkout):
 
 
 def test_every_key_and_parameter_is_documented():
-    from pipeline.core import spec
+    from pipeline.core import model_spec, record_spec, spec
     from pipeline.parameters import PARAMETERS
 
     for parameter in PARAMETERS:
         assert f"`--{parameter.name}`" in README
-    for model in (spec.EnsembleSpec, spec.RecordSpec, spec.FieldSpec, spec._ModelBase):
+    for model in (
+        spec.EnsembleSpec,
+        record_spec.RecordSpec,
+        record_spec.FieldSpec,
+        model_spec._ModelBase,
+    ):
         assert all(f"`{key}`" in README for key in model.model_fields)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pipeline.core.spec import ModelSpec
+from pipeline.core.model_spec import ModelSpec
 from pipeline.core.tensors import Signature
 
 Array = np.ndarray[Any, Any]

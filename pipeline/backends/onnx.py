@@ -14,7 +14,7 @@ from pipeline.backends.failures import computing, loading, needs_package, own_wo
 from pipeline.backends.model_files import model_file, size_of
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.text import as_str, decoded, is_text
-from pipeline.core.spec import ModelSpec
+from pipeline.core.model_spec import ModelSpec
 from pipeline.core.tensors import TensorSpec, numpy_dtype
 from pipeline.errors import DeviceError, LoadError
 

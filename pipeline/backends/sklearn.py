@@ -24,7 +24,7 @@ from pipeline.backends.failures import computing, loading, needs_package
 from pipeline.backends.model_files import model_file, size_of
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.text import decoded
-from pipeline.core.spec import ColumnInput, ModelSpec, SklearnModel
+from pipeline.core.model_spec import ColumnInput, ModelSpec, SklearnModel
 from pipeline.core.tensors import TensorSpec, dtype_name
 from pipeline.errors import DeviceError, LoadError, ModelFaultError, UntrustedArtifactError
 

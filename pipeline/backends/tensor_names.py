@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from pipeline.core.spec import ColumnInput, ModelSpec
+from pipeline.core.model_spec import ColumnInput, ModelSpec
 from pipeline.core.tensors import Signature, TensorSpec
 from pipeline.errors import LoadError
 

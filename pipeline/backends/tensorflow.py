@@ -16,7 +16,7 @@ from pipeline.backends.model_files import model_file, not_empty, size_of
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.tensorflow_formats import Program, open_keras, open_saved_model
 from pipeline.backends.text import decoded
-from pipeline.core.spec import ModelSpec, TensorflowModel
+from pipeline.core.model_spec import ModelSpec, TensorflowModel
 from pipeline.errors import DeviceError
 
 _LOGGER = logging.getLogger(__name__)

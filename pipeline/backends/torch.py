@@ -16,7 +16,7 @@ from pipeline.backends.model_files import model_file, size_of
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.text import is_text
 from pipeline.backends.torch_formats import Program, named_outputs, open_program
-from pipeline.core.spec import ModelSpec, TorchModel
+from pipeline.core.model_spec import ModelSpec, TorchModel
 from pipeline.core.tensors import numpy_dtype
 from pipeline.errors import DeviceError, ModelFaultError
 

@@ -16,7 +16,7 @@ from pickle import UnpicklingError
 from typing import Any
 
 from pipeline.backends.failures import loading
-from pipeline.core.spec import TorchModel
+from pipeline.core.model_spec import TorchModel
 from pipeline.core.tensors import DTYPES, Shape, TensorSpec
 from pipeline.errors import LoadError, UntrustedArtifactError
 

@@ -20,7 +20,7 @@ from pipeline.core.batch import Batch, RecordId, Reject
 from pipeline.core.block import Origin
 from pipeline.core.columns import Column
 from pipeline.core.fields import FieldDecoder, IrregularError
-from pipeline.core.spec import RecordSpec
+from pipeline.core.record_spec import RecordSpec
 from pipeline.errors import RecordError
 
 _CAREFUL_ROWS = 16

@@ -17,7 +17,7 @@ import numpy as np
 
 from pipeline.core import columns
 from pipeline.core.columns import Array, Column
-from pipeline.core.spec import FieldSpec
+from pipeline.core.record_spec import FieldSpec
 from pipeline.core.tensors import FLOATS, INTEGERS, describe, numpy_dtype
 from pipeline.errors import RecordError
 

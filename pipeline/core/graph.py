@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from pipeline.core.combine_spec import CombineStep
-from pipeline.core.spec import EnsembleSpec, ModelSpec
+from pipeline.core.model_spec import ModelSpec
+from pipeline.core.spec import EnsembleSpec
 from pipeline.core.tensors import describe
 from pipeline.errors import SpecError
 

@@ -15,8 +15,10 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline.core import plain_data
 from pipeline.core.combine_spec import Name, StrictModel
 from pipeline.core.located_yaml import Document, Problem
+from pipeline.core.model_spec import ColumnInput
 from pipeline.core.plain_data import Path, did_you_mean, nearest
-from pipeline.core.spec import ColumnInput, EnsembleSpec, FieldSpec, RecordSpec
+from pipeline.core.record_spec import FieldSpec, RecordSpec
+from pipeline.core.spec import EnsembleSpec
 from pipeline.core.spec_stand_ins import TAGGED, StandIns, input_class
 
 _NAME_PATTERN = TypeAdapter(Name).json_schema()["pattern"]

@@ -14,8 +14,8 @@ import numpy as np
 from pipeline.core import plain_data
 from pipeline.core.combine_spec import CombineStep, StrictModel
 from pipeline.core.located_yaml import Document, Problem
+from pipeline.core.model_spec import ColumnInput, ConstantInput, ModelSpec
 from pipeline.core.plain_data import Path, did_you_mean, nearest
-from pipeline.core.spec import ColumnInput, ConstantInput, ModelSpec
 from pipeline.core.tensors import DTYPES
 
 Classes = dict[str, type[StrictModel]]

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pipeline.core.candidate import Candidate
-from pipeline.core.spec import ModelSpec
+from pipeline.core.model_spec import ModelSpec
 from pipeline.core.version_pattern import Number, match
 
 

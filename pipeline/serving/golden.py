@@ -26,8 +26,9 @@ from pipeline.backends.base import Servable
 from pipeline.core import columns
 from pipeline.core.columns import Array, Column
 from pipeline.core.fields import FieldDecoder
+from pipeline.core.model_spec import ColumnInput, ModelSpec
 from pipeline.core.plain_data import shown
-from pipeline.core.spec import ColumnInput, DTypeName, FieldSpec, ModelSpec
+from pipeline.core.record_spec import DTypeName, FieldSpec
 from pipeline.core.tensors import describe, dtype_name
 from pipeline.errors import ModelError, RecordError
 from pipeline.serving.model_step import ModelStep

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from pipeline.backends import registry
 from pipeline.backends.base import LoadContext, Servable
+from pipeline.core.model_spec import ModelSpec
 from pipeline.core.release import ModelVersion
-from pipeline.core.spec import ModelSpec
 from pipeline.serving.artifacts import ArtifactCache
 
 _LOGGER = logging.getLogger(__name__)

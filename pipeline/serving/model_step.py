@@ -17,7 +17,7 @@ from pipeline.backends.base import Servable
 from pipeline.core import bisection, columns
 from pipeline.core.batch import Batch
 from pipeline.core.columns import Array, Column, Ragged
-from pipeline.core.spec import ColumnInput, ConstantInput, ModelSpec
+from pipeline.core.model_spec import ColumnInput, ConstantInput, ModelSpec
 from pipeline.core.tensors import dtype_name, numpy_dtype
 from pipeline.errors import ModelFaultError, OutOfMemoryError
 

@@ -16,8 +16,8 @@ from pipeline.backends.base import Servable
 from pipeline.core import combine
 from pipeline.core.columns import Array, Column, Ragged
 from pipeline.core.graph import Graph
+from pipeline.core.model_spec import ColumnInput, ConstantInput, ModelSpec
 from pipeline.core.release import Release
-from pipeline.core.spec import ColumnInput, ConstantInput, ModelSpec
 from pipeline.core.tensors import (
     Shape,
     describe,

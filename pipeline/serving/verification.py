@@ -16,8 +16,8 @@ from pipeline.core.candidate import Candidate
 from pipeline.core.gate_plan import Proposal
 from pipeline.core.graph import Graph
 from pipeline.core.manifest import Manifest, parse
+from pipeline.core.model_spec import ColumnInput
 from pipeline.core.release import ModelVersion, Release
-from pipeline.core.spec import ColumnInput
 from pipeline.errors import (
     ArtifactChangedError,
     ArtifactError,

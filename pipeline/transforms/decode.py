@@ -10,7 +10,7 @@ import apache_beam as beam
 from pipeline.core.batch import Batch, Reject
 from pipeline.core.block import Block
 from pipeline.core.decode import JsonDecoder
-from pipeline.core.spec import RecordSpec
+from pipeline.core.record_spec import RecordSpec
 
 
 @beam.typehints.with_input_types(Block)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from pipeline.core.batch import Batch
-from pipeline.core.spec import ModelSpec
+from pipeline.core.model_spec import ModelSpec
 from pipeline.serving.model_step import ModelStep
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
 

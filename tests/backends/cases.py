@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from pipeline.backends import registry
 from pipeline.backends.base import LoadContext, Servable
-from pipeline.core.spec import AnyModel, ModelSpec
+from pipeline.core.model_spec import AnyModel, ModelSpec
 from tests import models
 
 GAIN = {"value": 3.0, "dtype": "float32"}

@@ -8,7 +8,7 @@ from threading import Barrier
 import numpy as np
 import pytest
 
-from pipeline.core.spec import ConstantInput
+from pipeline.core.model_spec import ConstantInput
 from pipeline.errors import DeviceError, LoadError
 from tests.backends.cases import AFFINE, CASES, PAIRS, load
 

@@ -14,7 +14,7 @@ from pipeline.core.block import Origin
 from pipeline.core.columns import Ragged, iterate
 from pipeline.core.decode import JsonDecoder, payload_hash
 from pipeline.core.fields import FieldDecoder, IrregularError
-from pipeline.core.spec import FieldSpec, RecordSpec
+from pipeline.core.record_spec import FieldSpec, RecordSpec
 from pipeline.core.tensors import DTYPES, FLOATS, INTEGERS
 from pipeline.errors import RecordError
 

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.spec import ColumnInput, ConstantInput
+from pipeline.core.model_spec import ColumnInput, ConstantInput
 from pipeline.core.spec_text import parse, resolve_uris
 from pipeline.errors import SpecError
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.spec import OnnxModel
+from pipeline.core.model_spec import OnnxModel
 from pipeline.core.version_order import (
     Look,
     StoredFile,

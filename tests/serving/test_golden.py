@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.backends import registry
 from pipeline.backends.base import LoadContext
-from pipeline.core.spec import OnnxModel, SklearnModel
+from pipeline.core.model_spec import OnnxModel, SklearnModel
 from pipeline.core.tensors import Signature, TensorSpec
 from pipeline.errors import ModelError
 from pipeline.serving.golden import GOLDEN, WARM_UP, check, parse

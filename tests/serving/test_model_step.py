@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.core.batch import Batch
 from pipeline.core.columns import Ragged
-from pipeline.core.spec import OnnxModel
+from pipeline.core.model_spec import OnnxModel
 from pipeline.core.tensors import Signature, TensorSpec
 from pipeline.errors import ModelFaultError
 from pipeline.serving.model_step import ModelStep

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from pipeline.core.batch import Batch
+from pipeline.core.model_spec import OnnxModel
 from pipeline.core.release import ModelVersion, Release
-from pipeline.core.spec import OnnxModel
 from pipeline.errors import LoadError
 from pipeline.serving.artifacts import digest_of
 from pipeline.serving.model_step import ModelStep

@@ -1,0 +1,58 @@
+"""The `record` of the ensemble file: what comes in, as typed, immutable values."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from pipeline.core.combine_spec import Name, StrictModel
+from pipeline.core.tensors import Shape
+
+DTypeName = Literal[
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float16",
+    "float32",
+    "float64",
+    "bool",
+    "string",
+    "bytes",
+]
+
+
+class FieldSpec(StrictModel):
+    """One field of a record that models read."""
+
+    dtype: DTypeName = Field(description="Type of its values. `bytes` is base64 text in JSON.")
+    shape: tuple[Annotated[int, Field(ge=0)] | None, ...] = Field(
+        default=(),
+        description="Axis lengths; [] or absent is a single value. One axis may be `null`: its "
+        "length then varies from record to record.",
+    )
+
+    @field_validator("shape")
+    @classmethod
+    def _one_variable_axis(cls, shape: Shape) -> Shape:
+        if shape.count(None) > 1:
+            raise ValueError(f"only one axis may vary, found {shape.count(None)} of `null`")
+        return shape
+
+
+class RecordSpec(StrictModel):
+    """What a record looks like."""
+
+    id: str | None = Field(
+        default=None,
+        description="Field that holds the record's id (text or integer). Ids are carried, not "
+        "deduplicated. Without it, the id is a hash of the payload.",
+    )
+    fields: dict[Name, FieldSpec] = Field(
+        min_length=1, description="The fields that models read, each a column of the batch."
+    )
