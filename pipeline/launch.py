@@ -41,6 +41,21 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
+class Placement:
+    """Where a job's processes run.
+
+    Attributes:
+      on_service: elsewhere, not in this process or its children.
+      intra_op_threads: see FrameworkLoader.
+      threads_share_models: several threads of a process call the same models.
+    """
+
+    on_service: bool
+    intra_op_threads: int
+    threads_share_models: bool
+
+
+@dataclass(frozen=True)
 class Job:
     """A job that passed its checks.
 
@@ -67,14 +82,7 @@ class Job:
         self.handle.close()
 
 
-def prepare(
-    settings: Settings,
-    beam: PipelineOptions,
-    *,
-    intra_op_threads: int,
-    on_service: bool,
-    say: Say,
-) -> Job:
+def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say: Say) -> Job:
     """Checks paths, ensemble file and models.
 
     For a local job the models stay loaded in this process, behind ``job.handle``. For a service
@@ -83,8 +91,7 @@ def prepare(
     Args:
       settings: the parameters.
       beam: Beam's options, for credentials.
-      intra_op_threads: see FrameworkLoader.
-      on_service: the job will run elsewhere.
+      placement: where it will run.
       say: told what is being done.
 
     Raises:
@@ -103,11 +110,12 @@ def prepare(
         models=graph.spec.models,
         cache=ArtifactCache(_CACHE, store),
         device=settings.device,
-        intra_op_threads=intra_op_threads,
+        intra_op_threads=placement.intra_op_threads,
+        merge_up_to_rows=settings.max_batch_size if placement.threads_share_models else 0,
     )
     managers = ManagerFactory(graph, loader, settings.memory_policy)
     handle = ManagerHandle(uuid.uuid4().hex, managers)
-    checks = _on_cpu(handle, managers) if on_service else handle
+    checks = _on_cpu(handle, managers) if placement.on_service else handle
     history = accepted_before(settings, graph, store)
     try:
         release, rehearsal = _first_release(settings, managers, checks, history, beam, say)
@@ -115,7 +123,7 @@ def prepare(
     except LaunchError:
         checks.close()
         raise
-    if on_service:
+    if placement.on_service:
         checks.close()
     return Job(settings, graph, release, handle, rehearsal, refresh)
 

@@ -55,13 +55,8 @@ def run(parsed: Parsed, progress: Progress) -> None:
     if local and settings.accelerator and not settings.dry_run:
         progress.say("warning: --accelerator has no effect on a local run")
     dataflow_workers.configure(settings, options)
-    job = launch.prepare(
-        settings,
-        options,
-        intra_op_threads=_intra_op_threads(settings, direct if local else None),
-        on_service=not local,
-        say=progress.say,
-    )
+    placement = _locally(direct) if local else _on_service(settings)
+    job = launch.prepare(settings, options, placement, progress.say)
     try:
         if settings.dry_run:
             print(report.dry_run(job))
@@ -89,12 +84,24 @@ def beam_options(beam_args: Sequence[str]) -> PipelineOptions:
     return options
 
 
-def _intra_op_threads(settings: Settings, local: DirectOptions | None) -> int:
-    """CPU threads of one call, so that the processes of a machine share its cores; 0 is all."""
-    if local is None:
-        return 0 if dataflow_workers.one_process(settings) else 1
+def _locally(direct: DirectOptions) -> launch.Placement:
+    """All workers share the cores of this machine; those that are threads, the models as well."""
     cores = os.cpu_count() or 1
-    return max(1, cores // (local.direct_num_workers or cores))
+    workers = direct.direct_num_workers or cores
+    return launch.Placement(
+        on_service=False,
+        intra_op_threads=max(1, cores // workers),
+        threads_share_models=workers > 1 and direct.direct_running_mode == "multi_threading",
+    )
+
+
+def _on_service(settings: Settings) -> launch.Placement:
+    """One process for each core, or one with all of them; each has a dozen threads."""
+    return launch.Placement(
+        on_service=True,
+        intra_op_threads=0 if dataflow_workers.one_process(settings) else 1,
+        threads_share_models=True,
+    )
 
 
 def _run_batch(job: launch.Job, options: PipelineOptions, progress: Progress) -> None:

@@ -42,11 +42,13 @@ class Servable(ABC):
       signature: inputs and outputs as the format declares them; parts it does not know are None.
       device: where it really runs: "cpu", "cuda:0"...
       size_bytes: memory held by its parameters, or the size of its files where not knowable.
+      uses_threads: whether one call can keep the granted CPU threads busy by itself.
     """
 
     signature: Signature
     device: str
     size_bytes: int
+    uses_threads: bool = True
 
     @abstractmethod
     def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:

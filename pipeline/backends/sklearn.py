@@ -40,6 +40,7 @@ class SklearnServable(Servable):
     """A fitted estimator."""
 
     device = "cpu"
+    uses_threads = False
 
     def __init__(self, estimator: Any, path: Path, spec: ModelSpec) -> None:
         tensor = _only_input(path, spec)

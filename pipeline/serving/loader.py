@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from pipeline.backends import registry
 from pipeline.backends.base import LoadContext, Servable
-from pipeline.core.model_spec import ModelSpec
+from pipeline.core.model_spec import ColumnInput, ModelSpec
 from pipeline.core.release import ModelVersion
 from pipeline.serving.artifacts import ArtifactCache
+from pipeline.serving.merging import MergingServable
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ class FrameworkLoader:
         that loads, which need not be this one.
       cpu_only: run on the CPU whatever device is asked for: checks, on a machine without GPU, of
         models that will have one where they serve.
+      merge_up_to_rows: merge calls of several threads up to so many rows, or to the model's own
+        `max_batch_size`; 0 where no two threads call a model at the same time.
     """
 
     models: tuple[ModelSpec, ...]
@@ -35,6 +38,7 @@ class FrameworkLoader:
     device: str
     intra_op_threads: int
     cpu_only: bool = False
+    merge_up_to_rows: int = 0
 
     def __call__(self, version: ModelVersion) -> Servable:
         """Loads one version.
@@ -58,4 +62,15 @@ class FrameworkLoader:
             servable.device,
             time.monotonic() - started,
         )
-        return servable
+        return self._merging(servable, spec, context) if self.merge_up_to_rows else servable
+
+    def _merging(self, servable: Servable, spec: ModelSpec, context: LoadContext) -> Servable:
+        if servable.signature.fixed_batch_rows:
+            return servable
+        batched = [t for t, binding in spec.inputs.items() if isinstance(binding, ColumnInput)]
+        max_rows = spec.max_batch_size or self.merge_up_to_rows
+        # Calls that keep their device busy alone only get in each other's way.
+        alone = servable.uses_threads or servable.device != "cpu"
+        return MergingServable(
+            servable, batched, max_rows, 1 if alone else context.intra_op_threads
+        )

@@ -8,6 +8,7 @@ from pipeline.core.release import ModelVersion
 from pipeline.errors import DeviceError
 from pipeline.serving.artifacts import ArtifactCache, digest_of
 from pipeline.serving.loader import FrameworkLoader
+from pipeline.serving.merging import MergingServable
 from tests.backends.cases import CASES
 
 CASE = next(case for case in CASES if case.framework == "onnx")
@@ -38,3 +39,8 @@ def test_models_of_a_gpu_job_are_checked_on_the_cpu_of_the_machine_that_launches
 def test_a_call_gets_its_threads_or_one_for_each_core_of_this_machine(load, asked, granted):
     options = load("cpu", asked)._session.get_session_options()
     assert options.intra_op_num_threads == granted
+
+
+def test_calls_are_merged_where_threads_share_a_model(load):
+    assert isinstance(load("cpu", merge_up_to_rows=64), MergingServable)
+    assert not isinstance(load("cpu"), MergingServable)

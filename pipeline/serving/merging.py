@@ -1,0 +1,143 @@
+"""Dynamic batching across threads: calls of a model that wait for it are computed together.
+
+Bundles of a stream are small, and batching them in the pipeline takes state, which is a shuffle.
+The threads of a worker process meet at the model instead: while one call runs, others queue; the
+next call takes them all. A call never waits for others to come, so a lone one is not delayed at all
+and batches grow with the load by themselves. Model servers call this dynamic batching
+(https://docs.nvidia.com/deeplearning/triton-inference-server, Crankshaw et al., NSDI 2017); theirs
+usually waits a fixed time instead.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Mapping
+
+import numpy as np
+
+from pipeline.backends.base import Array, Servable
+from pipeline.errors import ModelFaultError
+
+Inputs = Mapping[str, Array]
+Outputs = dict[str, Array]
+
+
+class _Call:
+    """One caller's rows, and what becomes of them."""
+
+    def __init__(self, inputs: Inputs, batched: Collection[str]) -> None:
+        self.inputs = inputs
+        self.rows = len(inputs[next(iter(batched))])
+        # Only arrays that differ in nothing but their rows can be computed together.
+        self.form = tuple((t, inputs[t].shape[1:], inputs[t].dtype) for t in batched)
+        self.leads = False
+        self.outputs: Outputs | None = None
+        self.error: Exception | None = None
+        self.awake = threading.Event()
+
+
+class MergingServable(Servable):
+    """A servable whose concurrent calls are merged.
+
+    Every caller gets the outputs of its own rows, in their order, as if it were alone. A merged
+    call that fails is repeated call by call, so an error reaches only the caller that causes it.
+
+    Args:
+      servable: computes. Its outputs must not depend on which rows are computed together.
+      batched: the inputs that have rows; the others are constants, the same for every caller.
+      max_rows: most rows of a merged call; a caller with more is computed alone.
+      concurrency: calls that run at the same time.
+    """
+
+    def __init__(
+        self, servable: Servable, batched: Collection[str], max_rows: int, concurrency: int = 1
+    ) -> None:
+        self.signature = servable.signature
+        self.device = servable.device
+        self.size_bytes = servable.size_bytes
+        self._servable = servable
+        self._batched = tuple(batched)
+        self._max_rows = max_rows
+        self._lock = threading.Lock()
+        self._waiting: list[_Call] = []  # guarded by the lock, as is:
+        self._free = concurrency
+
+    def predict(self, inputs: Inputs) -> Outputs:
+        """See Servable. Blocks while as many calls run as may."""
+        call = _Call(inputs, self._batched)
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                group = [call]
+            else:
+                self._waiting.append(call)
+                group = []
+        if not group:
+            call.awake.wait()
+            if call.leads:
+                with self._lock:
+                    group = self._group_of(call)
+        if group:
+            try:
+                self._compute(group)
+            finally:
+                self._hand_over()
+                for other in group[1:]:
+                    other.awake.set()
+        if call.error is not None:
+            raise call.error
+        if call.outputs is None:  # the thread that led was interrupted
+            raise ModelFaultError("the call was given up with the one it was merged into")
+        return call.outputs
+
+    def close(self) -> None:
+        """See Servable. Nobody calls while it closes: the ReleaseManager counts its users."""
+        self._servable.close()
+
+    def _group_of(self, leader: _Call) -> list[_Call]:
+        """The leader and the waiting calls that fit to it, oldest first; they leave the queue."""
+        group, rows, left = [leader], leader.rows, []
+        for call in self._waiting:
+            if call.form == leader.form and rows + call.rows <= self._max_rows:
+                group.append(call)
+                rows += call.rows
+            else:
+                left.append(call)
+        self._waiting = left
+        return group
+
+    def _hand_over(self) -> None:
+        """Lets the oldest waiting call lead the next group, if there is one."""
+        with self._lock:
+            if self._waiting:
+                leader = self._waiting.pop(0)
+                leader.leads = True
+                leader.awake.set()
+            else:
+                self._free += 1
+
+    def _compute(self, group: list[_Call]) -> None:
+        if len(group) > 1 and self._compute_together(group):
+            return
+        for call in group:
+            try:
+                call.outputs = self._servable.predict(call.inputs)
+            except Exception as error:
+                call.error = error
+
+    def _compute_together(self, group: list[_Call]) -> bool:
+        """Whether the whole group could be computed."""
+        merged = {t: np.concatenate([call.inputs[t] for call in group]) for t in self._batched}
+        rows = sum(call.rows for call in group)
+        try:
+            outputs = self._servable.predict({**group[0].inputs, **merged})
+        except Exception:
+            return False  # whoever caused it will meet it again alone
+        if any(array.ndim == 0 or len(array) != rows for array in outputs.values()):
+            return False
+        start = 0
+        for call in group:
+            stop = start + call.rows
+            call.outputs = {name: array[start:stop] for name, array in outputs.items()}
+            start = stop
+        return True
