@@ -1,0 +1,140 @@
+"""As much of Cloud Storage and On-Demand Scanning as gcloud needs, on the loopback interface.
+
+The storage emulator of the other tests cannot read the uploads of gcloud.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, unquote, urlsplit
+
+SCAN = "projects/my-project/locations/us/scans/1"
+
+
+@dataclass
+class Services:
+    """What the services hold.
+
+    Attributes:
+      bucket: the only bucket.
+      objects: its objects, by name.
+      vulnerabilities: (severity, id, packages) of each finding of the scan.
+    """
+
+    bucket: str = "my-bucket"
+    objects: dict[str, bytes] = field(default_factory=dict)
+    vulnerabilities: list[tuple[str, str, list[str]]] = field(default_factory=list)
+
+    def __enter__(self):
+        services = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def answer(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                status, content = services.answer(self.command, self.path, body)
+                self.send_response(status)
+                text = json.dumps(content).encode()
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            do_GET = do_POST = answer  # noqa: N815  # http.server looks for these names
+
+            def log_message(self, *_):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @property
+    def environment(self):
+        """Variables that send gcloud here."""
+        url = f"http://127.0.0.1:{self._server.server_port}"
+        return {
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": f"{url}/storage/v1/",
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_ONDEMANDSCANNING": f"{url}/",
+            "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true",
+        }
+
+    def answer(self, method, url, body):
+        """Status and content for one request."""
+        path, query = urlsplit(url).path, parse_qs(urlsplit(url).query)
+        if path == f"/v1/{SCAN}/vulnerabilities":
+            return 200, {"occurrences": [_occurrence(*each) for each in self.vulnerabilities]}
+        if not re.search(rf"/b/{self.bucket}/o\b", path):
+            return 404, _error(404, "The specified bucket does not exist.")
+        if method == "GET":
+            return self._read(path, query)
+        if path.startswith("/upload/"):
+            return self._write(*_upload(body), query)
+        source, target = (unquote(part.partition("/o/")[2]) for part in path.split("/rewriteTo/"))
+        status, resource = self._write(target, self.objects[source], query)
+        return status, {"done": True, "resource": resource}
+
+    def _read(self, path, query):
+        name = unquote(path.partition("/o/")[2])
+        if name:
+            found = name in self.objects
+            return (200, self._resource(name)) if found else (404, _error(404, "Not Found"))
+        prefix = query.get("prefix", [""])[0]
+        names = [name for name in self.objects if name.startswith(prefix)]
+        return 200, {"items": [self._resource(name) for name in names]}
+
+    def _write(self, name, content, query):
+        if query.get("ifGenerationMatch") == ["0"] and name in self.objects:
+            return 412, _error(
+                412, "At least one of the pre-conditions you specified did not hold."
+            )
+        self.objects[name] = content
+        return 200, self._resource(name)
+
+    def _resource(self, name):
+        content = self.objects[name]
+        return {
+            "kind": "storage#object",
+            "bucket": self.bucket,
+            "name": name,
+            "etag": "1",
+            "generation": "1",
+            "metageneration": "1",
+            "size": str(len(content)),
+            "md5Hash": base64.b64encode(hashlib.md5(content).digest()).decode(),
+        }
+
+
+def _occurrence(severity, note, packages):
+    return {
+        "name": f"projects/my-project/occurrences/{note}",
+        "kind": "VULNERABILITY",
+        "noteName": f"projects/goog-vulnz/notes/{note}",
+        "vulnerability": {
+            "effectiveSeverity": severity,
+            "packageIssue": [{"affectedPackage": package} for package in packages],
+        },
+    }
+
+
+def _upload(body):
+    """Name and content in a multipart upload."""
+    boundary = body.partition(b"\n")[0]
+    meta, content = body.split(boundary)[1:3]
+    name = json.loads(meta.partition(b"\n\n")[2])["name"]
+    return name, content.partition(b"\n\n")[2].removesuffix(b"\n")
+
+
+def _error(code, message):
+    return {"error": {"code": code, "message": message, "errors": [{"message": message}]}}
