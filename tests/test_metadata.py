@@ -104,6 +104,8 @@ def test_metadata_parses_strictly():
     json_format.ParseDict(METADATA, message)
     assert len(message.parameters) == len(PARAMETERS)
     assert message.supports_at_least_once
+    # Plain text to the parser, which therefore takes anything.
+    assert METADATA["defaultStreamingMode"] in ("UNSPECIFIED", "EXACTLY_ONCE", "AT_LEAST_ONCE")
     for key, value in (("paramType", "GCS_FILE"), ("optional", True)):
         broken = copy.deepcopy(METADATA)
         broken["parameters"][0][key] = value
