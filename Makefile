@@ -3,9 +3,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/ready
 DEMO := build/digits
+IMAGE := ensemble
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo demo-streaming demo-pubsub test check lock reference bench clean
+.PHONY: demo demo-streaming demo-pubsub image demo-docker demo-docker-streaming \
+  test test-container check lock reference bench clean
 
 demo: $(READY) ## train four models, run the ensemble, show what came out
 	$(BIN)/python examples/digits/train.py --output_dir $(DEMO)
@@ -29,8 +31,29 @@ demo-pubsub: $(READY) ## the same through the Pub/Sub emulator
 	$(BIN)/python examples/digits/make_records.py --output_dir $(DEMO)
 	$(BIN)/python examples/digits/stream.py --output_dir $(DEMO) --through pubsub
 
+image: ## the CPU image, by Docker
+	docker build --tag=$(IMAGE) $(DOCKER_BUILD) .
+
+demo-docker: $(READY) image ## the main job in the image, without a network
+	$(BIN)/python examples/digits/train.py --output_dir $(DEMO)
+	$(BIN)/python examples/digits/make_records.py --output_dir $(DEMO)
+	docker run --rm --network=none --user="$$(id -u):$$(id -g)" --volume="$(CURDIR)/$(DEMO):/data" \
+	  --entrypoint=python $(IMAGE) /template/main.py \
+	  --ensemble_spec=/data/ensemble.yaml \
+	  --input_file_pattern='/data/records/*.jsonl*' \
+	  --output_path=/data/docker/predictions \
+	  --overwrite=true
+
+demo-docker-streaming: $(READY) image ## refresh a model under a stream, the job in the image
+	$(BIN)/python examples/digits/train.py --output_dir $(DEMO)
+	$(BIN)/python examples/digits/make_records.py --output_dir $(DEMO)
+	$(BIN)/python examples/digits/stream.py --output_dir $(DEMO) --through pubsub --image $(IMAGE)
+
 test: check ## lint, types, tests
 	$(BIN)/python -m pytest
+
+test-container: $(READY) ## builds the image and runs it; needs Docker and the base images
+	$(BIN)/python -m pytest tests/container
 
 check: $(READY) ## lint and types only
 	$(BIN)/ruff format --check .
@@ -54,6 +77,7 @@ $(READY): requirements.txt requirements-dev.txt
 # Exact pins of everything that gets installed, from the direct ones in the .in files.
 lock:
 	$(BIN)/python .ci/lock.py requirements.in requirements.txt
+	$(BIN)/python .ci/lock.py requirements-gpu.in requirements-gpu.txt
 	$(BIN)/python .ci/lock.py requirements-dev.in requirements-dev.txt
 
 reference: $(READY) ## the tables of README.md, from the code

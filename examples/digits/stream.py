@@ -75,6 +75,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--through", choices=sorted(TITLES), default="folder")
     parser.add_argument("--seconds", type=float, default=36.0, help="of feeding, about")
     parser.add_argument("--records_per_sec", type=float, default=200.0)
+    parser.add_argument("--image", help="run main.py in a container of this image")
     options = parser.parse_args()
     for needed, script in (("models/dense/1", "train.py"), ("records", "make_records.py")):
         if not (options.output_dir / needed).exists():
@@ -95,7 +96,8 @@ def play(options: argparse.Namespace, folder: Path) -> tuple[Summary, Timeline, 
         channel = connect(options.through, folder, stack)
         prepare(options.output_dir, folder)
         spec = f"--ensemble_spec={folder}/ensemble.yaml"
-        job = stack.enter_context(Job([spec, *channel.arguments()], folder / "main.log"))
+        arguments = [spec, *channel.arguments()]
+        job = stack.enter_context(Job(arguments, folder / "main.log", options.image))
         acts = better_corrupt_back(
             channel, options.output_dir / "models" / "forest" / "1", folder / "models" / "forest"
         )

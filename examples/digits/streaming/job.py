@@ -1,4 +1,4 @@
-"""main.py in a process of its own, as a user starts it."""
+"""main.py in a process of its own, as a user starts it: here, or in a container."""
 
 from __future__ import annotations
 
@@ -23,15 +23,17 @@ class Job:
 
     Args:
       arguments: of main.py.
-      log: where its output goes.
+      log: where its output goes; the folder that holds it is what a container sees of the disk.
+      image: of the container that main.py runs in; None for this machine's Python.
     """
 
-    def __init__(self, arguments: Sequence[str], log: Path) -> None:
+    def __init__(self, arguments: Sequence[str], log: Path, image: str | None = None) -> None:
         self._log = log
+        self._container = f"ensemble-demo-{os.getpid()}" if image else None
         self._said_bytes = 0
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, str(ROOT / "main.py"), *arguments],
+                [*self._python(image), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -52,6 +54,20 @@ class Job:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+            if self._container:  # which the client alone does not take along
+                subprocess.run(["docker", "rm", "--force", self._container], capture_output=True)
+
+    def _python(self, image: str | None) -> list[str]:
+        """What stands before the arguments of main.py."""
+        if image is None:
+            return [sys.executable, str(ROOT / "main.py")]
+        folder = self._log.parent
+        return [
+            *("docker", "run", "--rm", f"--name={self._container}", "--network=host"),
+            *(f"--user={os.getuid()}:{os.getgid()}", f"--volume={folder}:{folder}"),
+            *("--env=PUBSUB_EMULATOR_HOST", "--env=TF_CPP_MIN_LOG_LEVEL"),
+            *("--entrypoint=python", image, "/template/main.py"),
+        ]
 
     def said(self) -> list[str]:
         """The whole lines of its log since the last call."""

@@ -1,0 +1,121 @@
+"""What the image holds, and what it leaves out."""
+
+import subprocess
+
+import pytest
+
+from tests.container.images import IMAGE, ROOT, build, default_args, docker
+
+pytestmark = pytest.mark.timeout(3600)  # the first test builds the image
+
+
+def test_packages_are_those_of_the_requirements_and_the_project(shell, installed):
+    assert shell("pip check").strip() == "No broken requirements found."
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    pins = dict(line.lower().replace("_", "-").split("==") for line in lines if line[0] != "#")
+    of_base = {"pip", "wheel"}
+    assert {name: v.split("+")[0] for name, v in installed.items() if name not in of_base} == {
+        **{name: version for name, version in pins.items() if name not in of_base},
+        "dataflow-ensemble": "0.1.0",
+    }
+
+
+def test_package_is_installed_and_not_a_loose_folder_beside_main(shell):
+    found = shell("cd /template && python -c 'import pipeline; print(pipeline.__file__)'").strip()
+    assert found.startswith("/usr/local/lib/python3.11/")
+    assert found.endswith("-packages/pipeline/__init__.py")
+    assert shell("ls /template").split() == [
+        "check_image.py",
+        "entrypoint",
+        "install_extras",
+        "main.py",
+        "requirements.txt",
+    ]
+
+
+def test_everything_that_the_tree_has_of_the_package_is_in_the_image(shell):
+    tree = {str(p.relative_to(ROOT)) for p in (ROOT / "pipeline").rglob("*.py")}
+    image = shell(
+        'cd "$(python -c "import sysconfig as s; print(s.get_path(\'purelib\'))")" && '
+        "find pipeline -name '*.py'"
+    )
+    assert set(image.split()) == tree
+
+
+def test_start_compiles_no_module(shell):
+    # Python says of each module whether its code came from a .py or from a .pyc file.
+    loaded = shell("python -B -v -c 'import pipeline.run' 2>&1 | grep 'code object from'")
+    assert "/pipeline/__pycache__/run.cpython-311.pyc" in loaded
+    assert [line for line in loaded.splitlines() if line.endswith(".py'")] == []
+
+
+def test_build_leaves_nothing_behind(shell, image):
+    args = default_args()
+    base = f"python:{args['PYTHON_VERSION']}-slim-{args['DEBIAN_RELEASE']}"
+    files = "find / -xdev -type f -not -path '/proc/*' -not -path '/sys/*'"
+    added = set(shell(files).splitlines()) - set(shell(files, of=base).splitlines())
+    homes = ("/usr/local/", "/opt/apache/beam/", "/opt/google/dataflow/", "/template/")
+    assert [path for path in added if not path.startswith(homes)] == []
+    assert [path for path in added if path.endswith((".whl", ".deb"))] == []
+
+
+def test_labels_and_own_name_come_from_the_build(image):
+    tag = f"{IMAGE}-labels"
+    args = {"IMAGE": "registry/ensemble:v1", "REVISION": "abc123", "VERSION": "v1"}
+    built = build(*(f"--build-arg={name}={value}" for name, value in args.items()), tag=tag)
+    assert built.returncode == 0, built.stderr
+    prefix = "org.opencontainers.image"
+    shown = docker(
+        *("image", "inspect", tag, "--format"),
+        f'{{{{index .Config.Labels "{prefix}.revision"}}}} '
+        f'{{{{index .Config.Labels "{prefix}.version"}}}} {{{{.Config.Env}}}}',
+    ).stdout
+    docker("rmi", tag)
+    assert shown.startswith("abc123 v1 ")
+    assert "ENSEMBLE_IMAGE=registry/ensemble:v1" in shown
+    assert "ENSEMBLE_IMAGE_TARGET=cpu" in shown
+
+
+def test_image_whose_boot_is_of_another_beam_is_not_built(image):
+    args = default_args()
+    name = f"apache/beam_python{args['PYTHON_VERSION']}_sdk"
+    docker("tag", f"{name}:{args['BEAM_VERSION']}", f"{name}:2.1.0")
+    built = build("--build-arg=BEAM_VERSION=2.1.0", tag=f"{IMAGE}-other")
+    docker("rmi", f"{name}:2.1.0")
+    assert built.returncode != 0
+    assert "Apache Beam 2.77.0 is installed, but boot is the one of 2.1.0" in (
+        built.stdout + built.stderr
+    )
+
+
+def test_extras_are_installed_where_they_are_asked_for(image):
+    tag = f"{IMAGE}-extras"
+    built = build("--build-arg=EXTRAS=lightgbm xgboost", tag=tag)
+    assert built.returncode == 0, (built.stdout + built.stderr)[-3000:]
+    imports = "import lightgbm, xgboost"
+    found = docker("run", "--rm", "--network=none", "--entrypoint=python", tag, "-c", imports)
+    without = docker("run", "--rm", "--network=none", "--entrypoint=python", image, "-c", imports)
+    docker("rmi", tag)
+    assert found.returncode == 0, found.stderr
+    assert "No module named 'lightgbm'" in without.stderr
+
+
+def test_unknown_extra_stops_the_build_and_is_named(image):
+    built = build("--build-arg=EXTRAS=xgbost", tag=f"{IMAGE}-misspelt")
+    assert built.returncode != 0
+    said = built.stdout + built.stderr
+    assert "EXTRAS: found 'xgbost', expected some of: xgboost lightgbm transformers" in said
+
+
+def test_context_leaves_out_what_no_instruction_copies(tmp_path):
+    kept = (ROOT / ".dockerignore").read_text().splitlines()
+    assert kept[[line.startswith("#") for line in kept].index(False)] == "*"
+    named = {line[1:] for line in kept if line.startswith("!")}
+    tracked = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", *named],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert {path.split("/")[0] for path in tracked} == {path.split("/")[0] for path in named}
