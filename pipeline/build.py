@@ -5,20 +5,35 @@ Streaming jobs are in `build_stream`; what lies between source and sink is the s
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
 
-from pipeline.connectors.block_writer import WriteBlocks
-from pipeline.connectors.text_blocks import ReadBlocks
+from pipeline.connectors.bigquery_sink import LoadRows, ToRows
+from pipeline.connectors.bigquery_source import ReadTable
+from pipeline.connectors.block_writer import WriteBlocks, lines_file
+from pipeline.connectors.file_blocks import ReadBlocks, Reading
+from pipeline.connectors.image_blocks import ReadImageBlocks
+from pipeline.connectors.parquet_file import ParquetFile
+from pipeline.core.table_rows import dead_letter_rows, prediction_rows
+from pipeline.core.table_schema import prediction_columns
 from pipeline.launch import Job
 from pipeline.launch_checks import SUFFIX
+from pipeline.tables import Tables, tables_of
 from pipeline.transforms import coders  # noqa: F401  # registers the coder of batches
 from pipeline.transforms.assign_release import AssignPinnedRelease
 from pipeline.transforms.combine import Combine
 from pipeline.transforms.decode import Decode
-from pipeline.transforms.encode import DEAD_LETTER_LINES, OUTPUTS, PREDICTION_LINES, Encode
+from pipeline.transforms.encode import (
+    DEAD_LETTER_LINES,
+    OUTPUTS,
+    PREDICTION_LINES,
+    PREDICTION_TABLES,
+    Encode,
+)
 from pipeline.transforms.inference import EnsembleModelHandler, run_inference
+from pipeline.transforms.prepare import Prepare
 
 
 def build_batch(pipeline: beam.Pipeline, job: Job) -> None:
@@ -28,22 +43,70 @@ def build_batch(pipeline: beam.Pipeline, job: Job) -> None:
     memory does not grow with the number of records.
     """
     settings = job.settings
-    batches = (
-        pipeline
-        | "Read" >> ReadBlocks(settings.input_file_pattern, block_rows=settings.max_batch_size)
-        | "Decode" >> decode(job)
-        | "AssignRelease" >> beam.ParDo(AssignPinnedRelease(job.handle, job.release))
+    tables = tables_of(settings, pipeline.options)
+    decoded = pipeline | "Read" >> _source(job, tables) | "Decode" >> decode(job)
+    assign = AssignPinnedRelease(job.handle, job.release)
+    batches = prepare(decoded, job) | "AssignRelease" >> beam.ParDo(assign)
+    parquet = settings.output_format == "parquet"
+    wanted = [PREDICTION_TABLES] * parquet
+    if tables.predictions or not parquet:
+        wanted.append(PREDICTION_LINES)
+    outputs = serve(batches, job, (*wanted, DEAD_LETTER_LINES))
+    predictions, dead_letters = outputs[PREDICTION_LINES], outputs[DEAD_LETTER_LINES]
+    if settings.output_path:
+        _ = outputs[wanted[0]] | "WritePredictions" >> WriteBlocks(
+            settings.output_path,
+            settings.prediction_suffix,
+            ParquetFile if parquet else lines_file,
+        )
+    if settings.dead_letter_path:
+        _ = dead_letters | "WriteDeadLetters" >> WriteBlocks(settings.dead_letter_path, SUFFIX)
+    if tables.predictions:
+        load = LoadRows(tables.predictions, to_prediction_rows(job), tables.project)
+        _ = predictions | "LoadPredictions" >> load
+    if tables.dead_letters:
+        load = LoadRows(tables.dead_letters, dead_letter_rows, tables.project)
+        _ = dead_letters | "LoadDeadLetters" >> load
+
+
+def _source(job: Job, tables: Tables) -> beam.PTransform:
+    settings, spec = job.settings, job.graph.spec
+    if tables.source is not None:
+        return ReadTable(tables.source, spec.record, spec.pass_through, settings.max_batch_size)
+    if spec.record.source == "image":
+        return ReadImageBlocks(settings.input_file_pattern, settings.max_batch_size)
+    return ReadBlocks(settings.input_file_pattern, reading(job))
+
+
+def reading(job: Job) -> Reading:
+    """How the job reads its files."""
+    settings, spec = job.settings, job.graph.spec
+    keys = [*spec.record.fields, *spec.pass_through, *([spec.record.id] if spec.record.id else [])]
+    image = spec.record.source == "image"
+    return Reading(
+        settings.max_batch_size, "image" if image else settings.input_format, tuple(keys)
     )
-    lines = serve(batches, job, (PREDICTION_LINES, DEAD_LETTER_LINES))
-    _ = lines[PREDICTION_LINES] | "WritePredictions" >> WriteBlocks(settings.output_path, SUFFIX)
-    _ = lines[DEAD_LETTER_LINES] | "WriteDeadLetters" >> WriteBlocks(
-        settings.dead_letter_path, SUFFIX
+
+
+def to_prediction_rows(job: Job) -> ToRows:
+    """What turns prediction lines into rows of the job's output table."""
+    columns = prediction_columns(
+        job.graph.spec, job.rehearsal.types, event_times=job.settings.streaming
     )
+    return partial(prediction_rows, columns=columns)
 
 
 def decode(job: Job) -> beam.ParDo:
     """The step from blocks to batches."""
     return beam.ParDo(Decode(job.graph.spec.record, job.graph.spec.pass_through))
+
+
+def prepare(decoded: Any, job: Job) -> Any:
+    """The decoded batches with the columns of the prepare steps, if there are any."""
+    graph = job.graph
+    if not graph.prepare:
+        return decoded
+    return decoded | "Prepare" >> beam.ParDo(Prepare(graph.prepare, graph.read_after_prepare))
 
 
 def serve(batches: Any, job: Job, wanted: tuple[str, ...]) -> Any:

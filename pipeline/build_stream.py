@@ -14,7 +14,8 @@ import apache_beam as beam
 from apache_beam.transforms.trigger import AccumulationMode, AfterCount, Repeatedly
 from apache_beam.transforms.window import GlobalWindows
 
-from pipeline.build import decode, serve
+from pipeline.build import decode, prepare, reading, serve, to_prediction_rows
+from pipeline.connectors.bigquery_sink import InsertRows
 from pipeline.connectors.folder_source import ReadNewFiles
 from pipeline.connectors.pubsub_sink import PublishMessages
 from pipeline.connectors.pubsub_source import ReadMessages
@@ -23,12 +24,14 @@ from pipeline.connectors.stopping import stopped
 from pipeline.core.candidate import Candidate, ReleaseEvent
 from pipeline.core.message import Message
 from pipeline.core.release import Release
+from pipeline.core.table_rows import dead_letter_rows
 from pipeline.launch import Job
 from pipeline.launch_checks import SUFFIX
 from pipeline.refresh.event import RELEASE_EVENTS, CandidatesFromMessages
 from pipeline.refresh.ticks import Ticks
 from pipeline.refresh.watch import WatchModels
 from pipeline.settings import Settings
+from pipeline.tables import Tables, tables_of
 from pipeline.transforms.assign_active_release import EVENTS, AssignActiveRelease
 from pipeline.transforms.encode import (
     DEAD_LETTER_LINES,
@@ -38,6 +41,7 @@ from pipeline.transforms.encode import (
 )
 from pipeline.transforms.gate import LocalGate, StatefulGate
 
+_LOGGER = logging.getLogger(__name__)
 RELEASE_LOGGER = logging.getLogger("pipeline.releases")
 """What became of each proposed release, a line each."""
 
@@ -49,26 +53,27 @@ def build_stream(pipeline: beam.Pipeline, job: Job, *, native: bool) -> None:
     settings = job.settings
     events: list[Any] = []
     releases = _refresh(pipeline, job, native, events)
-    assign = AssignActiveRelease(job.handle, job.release)
     side_inputs = [] if releases is None else [beam.pvalue.AsIter(releases)]
-    assigned = (
-        _read(pipeline, settings, native)
-        | "Decode" >> decode(job)
-        | "AssignRelease" >> beam.ParDo(assign, *side_inputs).with_outputs(EVENTS, main="batches")
-    )
+    assign = beam.ParDo(AssignActiveRelease(job.handle, job.release), *side_inputs)
+    decoded = _read(pipeline, job, native) | "Decode" >> decode(job)
+    assign = assign.with_outputs(EVENTS, main="batches")
+    assigned = prepare(decoded, job) | "AssignRelease" >> assign
     events.append(assigned[EVENTS])
-    _write(serve(assigned["batches"], job, _wanted(settings)), settings, native)
+    outputs = serve(assigned["batches"], job, _wanted(settings))
+    _write(outputs, settings, native)
+    _insert(outputs, job, tables_of(settings, pipeline.options), native)
     _write_events(events, settings, native)
 
 
-def _read(pipeline: beam.Pipeline, settings: Settings, native: bool) -> Any:
+def _read(pipeline: beam.Pipeline, job: Job, native: bool) -> Any:
+    settings = job.settings
     if settings.input_file_pattern:
         journal = None
         if settings.output_path and not native:
             journal = f"{settings.output_path}.read-journal"
         blocks = pipeline | "Read" >> ReadNewFiles(
             settings.input_file_pattern,
-            settings.max_batch_size,
+            reading(job),
             stopped=stopped,
             journal=journal,
         )
@@ -143,9 +148,9 @@ def _refresh(pipeline: beam.Pipeline, job: Job, native: bool, events: list[Any])
 
 def _wanted(settings: Settings) -> tuple[str, ...]:
     sinks = {
-        PREDICTION_LINES: settings.output_path,
+        PREDICTION_LINES: settings.output_path or settings.output_table,
         PREDICTION_MESSAGES: settings.output_topic,
-        DEAD_LETTER_LINES: settings.dead_letter_path,
+        DEAD_LETTER_LINES: settings.dead_letter_path or settings.dead_letter_table,
         DEAD_LETTER_MESSAGES: settings.dead_letter_topic,
     }
     return tuple(tag for tag, place in sinks.items() if place)
@@ -164,6 +169,29 @@ def _write(outputs: Any, settings: Settings, native: bool) -> None:
     ):
         if topic:
             _ = outputs[tag] | f"Publish {tag}" >> PublishMessages(topic, native=native)
+
+
+def _insert(outputs: Any, job: Job, tables: Tables, native: bool) -> None:
+    """Predictions and dead letters go to tables; a prediction that is refused is a dead letter."""
+    settings, refused = job.settings, []
+    if tables.predictions:
+        insert = InsertRows(tables.predictions, to_prediction_rows(job), native=native)
+        refused.append(outputs[PREDICTION_LINES] | "InsertPredictions" >> insert)
+        if settings.dead_letter_path:
+            files = _files(settings.dead_letter_path, settings, native)
+            _ = refused[0] | "WriteRefused" >> files
+        if settings.dead_letter_topic:
+            _ = (
+                refused[0]
+                | "RefusedMessage" >> beam.Map(_refused_message)
+                | "PublishRefused" >> PublishMessages(settings.dead_letter_topic, native=native)
+            )
+    if tables.dead_letters:
+        letters = [outputs[DEAD_LETTER_LINES], *refused]
+        for number, lines in enumerate(letters):
+            insert = InsertRows(tables.dead_letters, dead_letter_rows, native=native)
+            lost = lines | f"InsertDeadLetters{number}" >> insert
+            _ = lost | f"LogLost{number}" >> beam.Map(_log_lost)
 
 
 def _write_events(events: list[Any], settings: Settings, native: bool) -> None:
@@ -191,6 +219,14 @@ def _log_event(event: ReleaseEvent) -> ReleaseEvent:
     bad = event.outcome in ("rejected", "failed")
     RELEASE_LOGGER.log(logging.WARNING if bad else logging.INFO, "%s", event)
     return event
+
+
+def _log_lost(line: bytes) -> None:
+    _LOGGER.error("a dead letter could not be inserted: %s", line.decode().rstrip())
+
+
+def _refused_message(line: bytes) -> tuple[Message, ...]:
+    return (Message(line.rstrip(b"\n"), {"stage": "write", "error_type": "not_inserted"}),)
 
 
 def _event_message(event: ReleaseEvent) -> tuple[Message, ...]:

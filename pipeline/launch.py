@@ -7,7 +7,6 @@ message of the launcher's log.
 from __future__ import annotations
 
 import dataclasses
-import json
 import tempfile
 import uuid
 from collections.abc import Callable, Sequence
@@ -16,24 +15,27 @@ from pathlib import Path
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from pipeline import launch_files, launch_hub, launch_tables
 from pipeline.connectors import paths
 from pipeline.connectors.artifact_store import BeamArtifactStore
+from pipeline.connectors.hub_cache import HubCache
 from pipeline.core import graph as graphs
 from pipeline.core import spec_text
-from pipeline.core.combine_spec import CombineStep, Lookup
 from pipeline.core.gate_state import Accepted
 from pipeline.core.graph import Graph
 from pipeline.core.release import Release
 from pipeline.core.spec import EnsembleSpec
 from pipeline.errors import LaunchError, ModelError, PathError, SpecError
-from pipeline.launch_checks import path_problems
+from pipeline.launch_checks import path_problems, service_problems
 from pipeline.launch_release import Refresh, accepted_before, named_release, refresh_of
+from pipeline.launch_steps import made_ready, with_labels
 from pipeline.serving.artifacts import ArtifactCache
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.release_manager import ManagerHandle
 from pipeline.serving.validation import Rehearsal, rehearse
 from pipeline.settings import Settings
+from pipeline.tables import tables_of
 
 _CACHE = Path(tempfile.gettempdir()) / "ensemble-models"
 
@@ -99,16 +101,24 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
         the models.
     """
     problems = [] if settings.dry_run else path_problems(settings)
+    if placement.on_service and not settings.dry_run:
+        problems += service_problems(beam)
+    tables = tables_of(settings, beam)
     try:
         graph = read_graph(settings.ensemble_spec)
     except SpecError as error:
         problems += error.problems
+    else:
+        problems += launch_hub.cache_problems(settings, graph, placement.on_service, say)
+        if not settings.dry_run:
+            problems += launch_tables.problems(tables, settings, graph.spec)
+            problems += launch_files.problems(settings, graph.spec)
     if problems:
         raise LaunchError(problems)
     store = BeamArtifactStore()
     loader = FrameworkLoader(
         models=graph.spec.models,
-        cache=ArtifactCache(_CACHE, store),
+        cache=ArtifactCache(_CACHE, store, HubCache(store, settings.model_cache_dir)),
         device=settings.device,
         intra_op_threads=placement.intra_op_threads,
         merge_up_to_rows=settings.max_batch_size if placement.threads_share_models else 0,
@@ -119,6 +129,8 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
     history = accepted_before(settings, graph, store)
     try:
         release, rehearsal = _first_release(settings, managers, checks, history, beam, say)
+        if not settings.dry_run:
+            launch_tables.prepare_outputs(tables, settings, graph.spec, rehearsal.types, say)
         refresh = refresh_of(settings, graph, release, history, handle, managers, store, beam)
     except LaunchError:
         checks.close()
@@ -164,7 +176,7 @@ def _first_release(
 
 
 def read_graph(location: str) -> Graph:
-    """The graph of the ensemble file at `location`, its URIs made absolute, its label files read.
+    """The graph of the ensemble file at `location`, its URIs made absolute, its steps' files read.
 
     Raises:
       SpecError: it cannot be read, is not a valid ensemble file, or does not make a graph.
@@ -185,19 +197,6 @@ def _read_spec(location: str) -> EnsembleSpec:
     spec = spec_text.resolve_uris(
         spec_text.parse(text, source=location), base or ("/" if location.startswith("/") else ".")
     )
-    combine = tuple(_with_labels(step, location) for step in spec.combine)
-    return spec.model_copy(update={"combine": combine})
-
-
-def _with_labels(step: CombineStep, source: str) -> CombineStep:
-    if not isinstance(step, Lookup) or step.file is None:
-        return step
-    where = f"{source}: combine step '{step.column}'"
-    try:
-        text = paths.read_text(step.file)
-    except PathError as error:
-        raise SpecError(f"{where}: {error}") from error
-    labels = json.loads(text) if text.lstrip().startswith("[") else text.splitlines()
-    if not labels or not all(isinstance(label, str) for label in labels):
-        raise SpecError(f"{where}: {step.file} must hold one label a line, or a JSON list of texts")
-    return step.model_copy(update={"labels": tuple(labels), "file": None})
+    prepare = tuple(made_ready(step, location) for step in spec.prepare)
+    combine = tuple(with_labels(step, location) for step in spec.combine)
+    return spec.model_copy(update={"prepare": prepare, "combine": combine})

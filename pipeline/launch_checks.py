@@ -5,6 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from apache_beam.options.pipeline_options import (
+    GoogleCloudOptions,
+    PipelineOptions,
+    StandardOptions,
+)
+from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
+from apache_beam.runners.runner import create_runner
+
 from pipeline.connectors import paths, pubsub_checks
 from pipeline.errors import PathError
 from pipeline.settings import Settings
@@ -19,13 +27,35 @@ def path_problems(settings: Settings) -> list[str]:
     problems: list[str] = []
     failed: set[str] = set()
     for parameter, check in _checks(settings):
-        if parameter == "dead_letter_path" and "output_path" in failed:
-            continue  # by default beside the output: it would only repeat the problem
+        # By default beside the output, dead letters would only repeat its problem.
+        repeats = parameter == "dead_letter_path" and "output_path" in failed
+        if parameter in failed or repeats:
+            continue
         try:
             check()
         except PathError as error:
             failed.add(parameter)
             problems += [f"--{parameter}: {problem}" for problem in error.problems]
+    return problems
+
+
+def service_problems(options: PipelineOptions) -> list[str]:
+    """What the runner of a service will refuse of its own options, and cannot write.
+
+    Found after the models were loaded, it would come as a traceback, or after minutes of retries.
+    """
+    cloud = options.view_as(GoogleCloudOptions)
+    problems: list[str] = []
+    for parameter in ("temp_location", "staging_location", "template_location"):
+        if location := getattr(cloud, parameter):
+            try:
+                paths.check_writable(f"{location.rstrip('/')}/launch")
+            except PathError as error:
+                problems += [f"--{parameter}: {problem}" for problem in error.problems]
+    if not problems:  # else it would look at them once more
+        runner = create_runner(options.view_as(StandardOptions).runner)
+        refused = PipelineOptionsValidator(options, runner).validate()
+        problems += [" ".join(str(problem).split()) for problem in refused]
     return problems
 
 
@@ -44,14 +74,25 @@ def _checks(settings: Settings) -> Iterator[tuple[str, Check]]:
         if prefix := getattr(settings, parameter):
             yield parameter, partial(paths.check_writable, prefix)
             if not settings.streaming:
-                yield parameter, partial(_check_earlier, prefix, settings.overwrite)
+                yield (
+                    parameter,
+                    partial(
+                        _check_earlier,
+                        prefix,
+                        settings.prediction_suffix if parameter == "output_path" else SUFFIX,
+                        settings.overwrite,
+                    ),
+                )
     if settings.release_dir:
         manifests = f"{settings.release_dir.rstrip('/')}/release"
         yield "release_dir", partial(paths.check_writable, manifests)
+    if settings.model_cache_dir:
+        modules = f"{settings.model_cache_dir.rstrip('/')}/module"
+        yield "model_cache_dir", partial(paths.check_writable, modules)
 
 
-def _check_earlier(prefix: str, overwrite: bool) -> None:
-    earlier = paths.existing_outputs(prefix, SUFFIX)
+def _check_earlier(prefix: str, suffix: str, overwrite: bool) -> None:
+    earlier = paths.existing_outputs(prefix, suffix)
     if earlier and overwrite:
         paths.delete(earlier)
     elif earlier:

@@ -12,6 +12,7 @@ from pipeline.connectors.listing import StorageLister
 from pipeline.core.allowed_uris import AllowedUris
 from pipeline.core.gate_state import Accepted, GateState, start
 from pipeline.core.graph import Graph
+from pipeline.core.model_spec import is_class_uri
 from pipeline.core.release import ModelVersion, Release
 from pipeline.core.version_order import versions, watch_targets
 from pipeline.errors import ArtifactError, ModelError
@@ -84,7 +85,7 @@ def named_release(
     Raises:
       ModelError: models that cannot be fetched: all of them.
     """
-    uris = {model.name: model.uri for model in graph.models}
+    uris = {model.name: model.artifact_uri for model in graph.models}
     if newest:
         uris |= _newest(graph, beam)
     found: list[ModelVersion] = []
@@ -124,7 +125,8 @@ def refresh_of(
             "`watch` in the ensemble file, or give --release_pattern"
         )
     allowed = AllowedUris.beside(
-        [model.uri for model in graph.models], [t.pattern for t in targets if t.models]
+        [m.artifact_uri for m in graph.models if not is_class_uri(m.artifact_uri)],
+        [t.pattern for t in targets if t.models],
     )
     if settings.allowed_model_uris:
         folders = [folder.strip() for folder in settings.allowed_model_uris.split(",")]

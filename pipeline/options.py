@@ -15,11 +15,17 @@ from typing import NoReturn
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipeline import dataflow_workers
+from pipeline import dataflow_workers, tables
 from pipeline.errors import ParameterError
 from pipeline.parameters import BY_NAME, PARAMETERS, Parameter
 from pipeline.settings import Settings
 
+_INPUTS = (
+    *("input_file_pattern", "input_subscription", "input_topic"),
+    *("input_table", "input_query"),
+)
+_OUTPUTS = ("output_path", "output_topic", "output_table")
+_DEAD_LETTERS = ("dead_letter_path", "dead_letter_topic", "dead_letter_table")
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 
@@ -66,7 +72,7 @@ def parse(argv: Sequence[str]) -> Parsed:
         if parameter.required and parameter.name not in given:
             problems.append(f"--{parameter.name} is missing: {_first_sentence(parameter.help)}")
     problems += _check_together(given, str(values.get("refresh_mode")), streaming)
-    if not given & {"dead_letter_path", "dead_letter_topic"} and "output_path" in given:
+    if not given & set(_DEAD_LETTERS) and "output_path" in given:
         values["dead_letter_path"] = f"{values['output_path']}-dead-letters"
     # What could not be read counts as not given in the checks below, and is reported already.
     ours = {p.name: values.get(p.name, "") for p in PARAMETERS if not p.to_beam}
@@ -76,7 +82,10 @@ def parse(argv: Sequence[str]) -> Parsed:
     except ParameterError as error:
         problems += error.problems
     else:
-        problems += dataflow_workers.problems(settings, PipelineOptions(beam_args))
+        options = PipelineOptions(beam_args)
+        problems += dataflow_workers.problems(settings, options)
+        problems += tables.problems(settings, options)
+        problems += _check_formats(settings)
     if problems:
         raise ParameterError(problems)
     return Parsed(settings, tuple(beam_args), tuple(warnings))
@@ -125,18 +134,16 @@ def _convert(parameter: Parameter, text: str) -> str | int | bool:
 
 def _check_together(given: set[str], refresh_mode: str, streaming: bool) -> Iterator[str]:
     """What is wrong with parameters that are right by themselves."""
-    inputs = [n for n in ("input_file_pattern", "input_subscription", "input_topic") if n in given]
+    inputs = [name for name in _INPUTS if name in given]
     if len(inputs) > 1:
         yield f"--{' and --'.join(inputs)} exclude each other: give one"
     if "dry_run" not in given:
         if not inputs:
-            yield (
-                "no input: give one of --input_file_pattern, --input_subscription and --input_topic"
-            )
-        if not given & {"output_path", "output_topic"}:
-            yield "no output: give --output_path, --output_topic, or both"
-        elif not given & {"output_path", "dead_letter_path", "dead_letter_topic"}:
-            yield "no place for dead letters: give --dead_letter_path or --dead_letter_topic"
+            yield f"no input: give one of {_listed(_INPUTS)}"
+        if not given & set(_OUTPUTS):
+            yield f"no output: give at least one of {_listed(_OUTPUTS)}"
+        elif not given & {"output_path", *_DEAD_LETTERS}:
+            yield f"no place for dead letters: give at least one of {_listed(_DEAD_LETTERS)}"
     if not streaming:
         for name in ("output_topic", "dead_letter_topic", "release_events_topic"):
             if name in given:
@@ -146,12 +153,27 @@ def _check_together(given: set[str], refresh_mode: str, streaming: bool) -> Iter
                 f"--refresh_mode={refresh_mode} needs a streaming job (--streaming=true, or a "
                 "Pub/Sub input); a batch job serves one release from begin to end"
             )
+    for name in ("input_table", "input_query"):
+        if name in given and streaming:
+            yield f"--{name} is read once, by a batch job: leave out --streaming"
     if refresh_mode in ("event", "both") and "refresh_subscription" not in given:
         yield f"--refresh_mode={refresh_mode} needs --refresh_subscription"
     if refresh_mode in ("off", "watch") and "refresh_subscription" in given:
         yield "--refresh_subscription needs --refresh_mode=event or both"
     if refresh_mode in ("off", "event") and "release_pattern" in given:
         yield "--release_pattern needs --refresh_mode=watch or both"
+
+
+def _check_formats(settings: Settings) -> Iterator[str]:
+    """What is wrong with the formats of files."""
+    if settings.output_format == "parquet" and settings.streaming:
+        yield "--output_format=parquet needs a batch job: a stream writes JSON lines"
+    elif settings.output_format == "parquet" and not (settings.output_path or settings.dry_run):
+        yield "--output_format=parquet needs --output_path"
+    if settings.input_format not in ("", "auto") and not (
+        settings.input_file_pattern or settings.dry_run
+    ):
+        yield f"--input_format={settings.input_format} needs --input_file_pattern"
 
 
 def _check_rest(
@@ -178,6 +200,8 @@ def _check_rest(
         name, equals, value = token[2:].partition("=")
         expects_value = not equals
         if name in known:
+            if equals and not value:
+                continue  # as for our own: the default
             if known[name] and value.lower() in _FALSE:
                 continue  # Beam's switches take no value; absent is false
             beam_args.append(f"--{name}" if known[name] and value.lower() in _TRUE else token)
@@ -207,6 +231,10 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise ParameterError(message.removeprefix("argument "))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(f'--{name}' for name in names[:-1])} and --{names[-1]}"
 
 
 def _first_sentence(text: str) -> str:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.core.formats import FORMATS
+
 Kind = Literal["text", "integer", "boolean", "choice"]
 
 # POSIX extended regular expressions, without \\d and look-ahead: the service checks with those.
 _BUCKET = "gs://[a-z0-9][a-z0-9._-]*"
 _FILE = f"^{_BUCKET}/.+$"
 _FOLDER = f"^{_BUCKET}(/.*)?$"
+_MODELS = f"({_BUCKET}(/[^,]*)?|https?://[^,]+)"
 _TOPIC = "^projects/[^/]+/topics/[^/]+$"
 _SUBSCRIPTION = "^projects/[^/]+/subscriptions/[^/]+$"
+_TABLE = "^[a-z][a-z0-9.:-]*[:.][A-Za-z0-9_]+[.][^.:]+$"
 
 
 @dataclass(frozen=True)
@@ -67,12 +71,22 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "input_file_pattern",
         "Input files",
-        "Files to read, one JSON object a line; * and ? match parts of a name. Compressed files "
-        "(.gz, .bz2, .zst, .xz) are read as they are. With --streaming=true, also files that come "
-        "later. Local or gs://.",
+        "Files to read; * and ? match parts of a name. Compressed text (.gz, .bz2, .zst, .xz) is "
+        "read as it is. With --streaming=true, also files that come later. Local or gs://.",
         group="Records in",
         param_type="GCS_READ_FILE",
         regex=_FILE,
+    ),
+    Parameter(
+        "input_format",
+        "Format of input files",
+        "What the input files hold: jsonl (one JSON object a line), csv (the first line names the "
+        "columns), parquet, avro, or tfrecord (tf.Example). auto goes by each file's extension and "
+        "takes unknown ones for jsonl.",
+        kind="choice",
+        choices=("auto", *FORMATS),
+        default="auto",
+        group="Records in",
     ),
     Parameter(
         "input_subscription",
@@ -93,6 +107,22 @@ PARAMETERS: tuple[Parameter, ...] = (
         regex=_TOPIC,
     ),
     Parameter(
+        "input_table",
+        "Input table",
+        "BigQuery table whose rows are the records, PROJECT.DATASET.TABLE; its columns have the "
+        "names of the record's fields. Batch only: it is exported to files under --temp_location.",
+        group="Records in",
+        param_type="BIGQUERY_TABLE",
+        regex=_TABLE,
+    ),
+    Parameter(
+        "input_query",
+        "Input query",
+        "Query in standard SQL whose result is read in place of a table. It runs, and is charged, "
+        "in --project.",
+        group="Records in",
+    ),
+    Parameter(
         "streaming",
         "Streaming",
         "Run as a streaming job: files that come later are read as well. A Pub/Sub input implies "
@@ -105,11 +135,21 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "output_path",
         "Output prefix",
-        "Predictions are written to PREFIX-00000-of-00003.jsonl and so on; in a stream, to files "
-        "named by time. Local or gs://.",
+        "Predictions are written to PREFIX-00000-of-00003.jsonl (or .parquet) and so on; in a "
+        "stream, to files named by time. Local or gs://.",
         group="Records out",
         param_type="GCS_WRITE_FILE",
         regex=_FILE,
+    ),
+    Parameter(
+        "output_format",
+        "Format of output files",
+        "Format of prediction files: jsonl, or parquet (batch jobs only). Dead letters are always "
+        "JSON lines.",
+        kind="choice",
+        choices=("jsonl", "parquet"),
+        default="jsonl",
+        group="Records out",
     ),
     Parameter(
         "output_topic",
@@ -119,6 +159,16 @@ PARAMETERS: tuple[Parameter, ...] = (
         group="Records out",
         param_type="PUBSUB_TOPIC",
         regex=_TOPIC,
+    ),
+    Parameter(
+        "output_table",
+        "Output table",
+        "BigQuery table for predictions, PROJECT.DATASET.TABLE, a row each. Made when it is "
+        "missing, else appended to. A batch job loads all rows at its end; a stream inserts them "
+        "as they come.",
+        group="Records out",
+        param_type="BIGQUERY_TABLE",
+        regex=_TABLE,
     ),
     Parameter(
         "dead_letter_path",
@@ -136,6 +186,15 @@ PARAMETERS: tuple[Parameter, ...] = (
         group="Records out",
         param_type="PUBSUB_TOPIC",
         regex=_TOPIC,
+    ),
+    Parameter(
+        "dead_letter_table",
+        "Dead letter table",
+        "BigQuery table for records without a prediction, PROJECT.DATASET.TABLE. Made when it is "
+        "missing, else appended to.",
+        group="Records out",
+        param_type="BIGQUERY_TABLE",
+        regex=_TABLE,
     ),
     Parameter(
         "overwrite",
@@ -197,6 +256,16 @@ PARAMETERS: tuple[Parameter, ...] = (
         default="10",
         group="Models",
     ),
+    Parameter(
+        "model_cache_dir",
+        "Folder for hub modules",
+        "Where models whose `uri` is a URL of a hub (TF Hub, Kaggle) are kept. The launch fetches "
+        "each once; workers and later jobs read it from here. Default: each machine fetches by "
+        "itself. Local or gs://.",
+        group="Models",
+        param_type="GCS_WRITE_FOLDER",
+        regex=_FOLDER,
+    ),
     # --- refresh
     Parameter(
         "refresh_mode",
@@ -241,10 +310,10 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "allowed_model_uris",
         "Allowed model folders",
-        "Folders below which models may be refreshed from, separated by commas. Default: the "
-        "folders that the ensemble file names.",
+        "Folders, or beginnings of hub URLs, from which models may be refreshed, separated by "
+        "commas. Default: the folders that the ensemble file names.",
         group="Refresh",
-        regex=f"^{_BUCKET}(/[^,]*)?(, *{_BUCKET}(/[^,]*)?)*$",
+        regex=f"^{_MODELS}(, *{_MODELS})*$",
         parent=("refresh_mode", ("watch", "event", "both")),
     ),
     Parameter(

@@ -41,16 +41,26 @@ def summary(counters: Mapping[str, int], job: Job, elapsed_secs: float) -> str:
     """
     predictions, dead = counters.get("predictions", 0), counters.get("dead_letters", 0)
     if not predictions + dead:
-        return "No records: the input files are empty. Nothing was written."
+        source = "table is" if job.settings.input_table else "query's result is"
+        source = "files are" if job.settings.input_file_pattern else source
+        return f"No records: the input {source} empty. Nothing was written."
     lines = [f"{predictions + dead:,} records in {elapsed_secs:.1f} s"]
     if predictions:
-        lines.append(f"{predictions:>9,} predictions   {job.settings.output_path}-*.jsonl")
+        to = _places(
+            job.settings.output_path, job.settings.output_table, job.settings.prediction_suffix
+        )
+        lines.append(f"{predictions:>9,} predictions   {to}")
     if dead:
-        lines.append(f"{dead:>9,} dead letters  {job.settings.dead_letter_path}-*.jsonl")
+        to = _places(job.settings.dead_letter_path, job.settings.dead_letter_table)
+        lines.append(f"{dead:>9,} dead letters  {to}")
         kinds = {n: c for n, c in counters.items() if n.startswith("dead_letters/")}
         for name, count in sorted(kinds.items(), key=lambda item: (-item[1], item[0])):
             lines.append(f"{count:>19,} {name.removeprefix('dead_letters/').replace('/', ': ')}")
     return "\n".join(lines)
+
+
+def _places(prefix: str, table: str, suffix: str = ".jsonl") -> str:
+    return ", ".join([f"{prefix}-*{suffix}"] * bool(prefix) + [table] * bool(table))
 
 
 def _signature(signature: Signature) -> list[str]:

@@ -16,11 +16,13 @@ from apache_beam.options.pipeline_options import (
     SetupOptions,
     StandardOptions,
 )
+from google.api_core.exceptions import GoogleAPICallError
 
 import pipeline as package
 from pipeline import dataflow_workers, launch, report
 from pipeline.build import build_batch
 from pipeline.build_stream import build_stream
+from pipeline.errors import ServiceError
 from pipeline.local_runner import local_runner
 from pipeline.options import Parsed
 from pipeline.progress import BatchStatus, Progress
@@ -127,7 +129,13 @@ def _submit(job: launch.Job, options: PipelineOptions, progress: Progress) -> No
         build_stream(pipeline, job, native=True)
     else:
         build_batch(pipeline, job)
-    result = pipeline.run()
+    try:
+        result = pipeline.run()
+    except GoogleAPICallError as error:
+        raise ServiceError(
+            f"Dataflow refuses the job: {error.message}; whoever launches needs "
+            "roles/dataflow.developer, and roles/iam.serviceAccountUser on the workers' account"
+        ) from error
     template = options.view_as(GoogleCloudOptions).template_location
     if template:
         progress.say(f"wrote the job to {template}")

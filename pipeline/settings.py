@@ -19,18 +19,25 @@ class Settings:
 
     ensemble_spec: str
     input_file_pattern: str
+    input_format: str
     input_subscription: str
     input_topic: str
+    input_table: str
+    input_query: str
     output_path: str
+    output_format: str
     output_topic: str
+    output_table: str
     dead_letter_path: str
     dead_letter_topic: str
+    dead_letter_table: str
     overwrite: bool
     output_file_secs: int
     device: str
     max_batch_size: int
     max_batch_latency_ms: int
     max_model_faults: int
+    model_cache_dir: str
     refresh_mode: str
     watch_interval_secs: int
     release_pattern: str
@@ -47,6 +54,11 @@ class Settings:
     stop_after_records: int
     dry_run: bool
     streaming: bool
+
+    @property
+    def prediction_suffix(self) -> str:
+        """The end of the names of prediction files."""
+        return f".{self.output_format}"
 
     @property
     def watches(self) -> bool:

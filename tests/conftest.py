@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import models
+from tests.bigquery_service import PROJECT, BigQueryService
 from tests.emulators import EmulatorError, Proxy, PubSub, PubSubEmulator
 from tests.jobs import Job
 
@@ -80,6 +81,20 @@ def gcs(tmp_path_factory):
 def bucket(gcs):
     """The URI of an empty bucket, one for each test."""
     return gcs.new_bucket()
+
+
+@pytest.fixture
+def bigquery(gcs, monkeypatch):
+    """A stub of BigQuery's REST API; Beam's and Google's own clients are sent to it."""
+    from apache_beam.io.gcp.internal.clients.bigquery import BigqueryV2
+
+    service = BigQueryService(gcs)
+    # Beam's client knows no environment variable for its endpoint, so this is for one process only.
+    monkeypatch.setattr(BigqueryV2, "BASE_URL", f"{service.url}/bigquery/v2/")
+    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", service.url)
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", PROJECT)
+    yield service
+    service.close()
 
 
 @pytest.fixture(scope="session")

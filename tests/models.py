@@ -332,3 +332,124 @@ def keras_pair(folder: Path, scale: float = 1.0) -> Path:
     rescale = keras.layers.Rescaling(scale)
     outputs = {"total": rescale(a + b), "gap": keras.ops.sum(rescale(a - b), axis=1)}
     return save_keras(keras.Model({"a": a, "b": b}, outputs), folder / "model.keras")
+
+
+# XGBoost and LightGBM ----------------------------------------------------------------------------
+
+
+def tree_rows(scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Features [200, 4] and targets [200], of which `scale` is a factor."""
+    x = np.random.default_rng(3).normal(size=(200, 4)).astype("float32")
+    return x, (scale * (3 * x[:, 0] + x[:, 1] * x[:, 2])).astype("float32")
+
+
+def xgboost_regressor(path: Path, scale: float = 1.0, **parameters) -> Path:
+    """`XGBRegressor.save_model`, in the format of the suffix."""
+    import xgboost
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fit = xgboost.XGBRegressor(n_estimators=4, max_depth=3, n_jobs=1, **parameters)
+    fit.fit(*tree_rows(scale)).save_model(path)
+    return path
+
+
+def xgboost_json(folder: Path, scale: float = 1.0) -> Path:
+    return xgboost_regressor(folder / "model.json", scale)
+
+
+def xgboost_ubj(folder: Path, scale: float = 1.0) -> Path:
+    return xgboost_regressor(folder / "model.ubj", scale)
+
+
+def lightgbm_text(folder: Path, scale: float = 1.0) -> Path:
+    import lightgbm
+
+    folder.mkdir(parents=True, exist_ok=True)
+    fit = lightgbm.LGBMRegressor(n_estimators=4, num_leaves=5, n_jobs=1, verbose=-1)
+    fit.fit(*tree_rows(scale)).booster_.save_model(folder / "model.txt")
+    return folder / "model.txt"
+
+
+# transformers ------------------------------------------------------------------------------------
+
+WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film", "very", "##s")
+
+
+def save_bert(folder: Path, kind: str, scale: float = 1.0, **config) -> Path:
+    """A tiny BERT of a class such as "BertModel", of random weights, with a WordPiece tokenizer.
+
+    `scale` multiplies the last layer: hidden states of a `BertModel`, logits of a classifier.
+    """
+    import torch
+    import transformers
+
+    vocabulary = {word: i for i, word in enumerate(WORDS)}
+    torch.manual_seed(5)
+    model = getattr(transformers, kind)(
+        transformers.BertConfig(
+            vocab_size=len(WORDS),
+            max_position_embeddings=12,
+            initializer_range=0.5,
+            **{**_TINY, **config},
+        )
+    )
+    last = model.encoder.layer[-1].output.LayerNorm if kind == "BertModel" else model.classifier
+    _multiply(last, scale)
+    model.save_pretrained(folder)
+    tokenizer = transformers.BertTokenizerFast(vocab=vocabulary, model_max_length=12)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def bert_embedder(folder: Path, scale: float = 1.0) -> Path:
+    return save_bert(folder, "BertModel", scale)
+
+
+def bert_classifier(folder: Path, scale: float = 1.0, **config) -> Path:
+    labels = dict(enumerate(CLASSES))
+    kind = "BertForSequenceClassification"
+    return save_bert(folder, kind, scale, **{"id2label": labels, **config})
+
+
+def vit_classifier(folder: Path, scale: float = 1.0) -> Path:
+    """A tiny vision transformer of random weights; it sees images as 8 x 8."""
+    import torch
+    import transformers
+
+    torch.manual_seed(6)
+    config = transformers.ViTConfig(
+        image_size=8, patch_size=4, id2label=dict(enumerate(CLASSES)), **_TINY
+    )
+    model = transformers.ViTForImageClassification(config)
+    _multiply(model.classifier, scale)
+    model.save_pretrained(folder)
+    processor = transformers.ViTImageProcessorPil(size={"height": 8, "width": 8})
+    processor.save_pretrained(folder)
+    return folder
+
+
+def _multiply(layer, scale: float) -> None:
+    import torch
+
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.mul_(scale)
+
+
+_TINY = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+}
+
+
+# Python ------------------------------------------------------------------------------------------
+
+
+def numpy_weights(folder: Path, scale: float = 1.0) -> Path:
+    """For `uri: tests.steps:Affine`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights, bias = affine_weights(scale)
+    np.savez(folder / "weights.npz", weights=weights, bias=bias)
+    return folder / "weights.npz"

@@ -18,9 +18,14 @@ LAYER = {
     "parameters": 4,
     "settings": 4,
     "dataflow_workers": 5,
+    "tables": 5,
     "options": 6,
     "launch_checks": 7,
     "launch_release": 7,
+    "launch_files": 7,
+    "launch_tables": 7,
+    "launch_hub": 7,
+    "launch_steps": 7,
     "launch": 8,
     "build": 9,
     "build_stream": 10,
@@ -31,8 +36,17 @@ LAYER = {
     "run": 12,
 }
 WITH_BEAM = {
-    *("transforms", "refresh", "connectors", "options", "dataflow_workers"),
-    *("launch", "launch_release", "build", "build_stream", "local_runner", "run", "run_stream"),
+    *("transforms", "refresh", "connectors", "options", "dataflow_workers", "tables"),
+    *(
+        "launch",
+        "launch_checks",
+        "launch_release",
+        "build",
+        "build_stream",
+        "local_runner",
+        "run",
+        "run_stream",
+    ),
 }
 FRAMEWORKS = {
     "tensorflow",
@@ -44,7 +58,11 @@ FRAMEWORKS = {
     "sklearn",
     "skops",
     "joblib",
+    "xgboost",
+    "lightgbm",
+    "transformers",
 }
+ONLY_IN = {"PIL": "core/prepare_image.py", "tokenizers": "core/prepare_text.py"}
 MODULES = sorted((ROOT / "pipeline").rglob("*.py"))
 
 
@@ -81,6 +99,15 @@ def test_beam_and_frameworks_stay_where_they_belong(path):
     assert "apache_beam" not in roots or layer_of(path) in WITH_BEAM
     assert not roots & FRAMEWORKS or layer_of(path) == "backends"
     assert not {name.split(".")[0] for name in imports(path, top_only=True)} & FRAMEWORKS
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_packages_of_prepare_steps_are_imported_where_they_are_used(path):
+    name = str(path.relative_to(ROOT / "pipeline"))
+    roots = {imported.split(".")[0] for imported in imports(path)}
+    assert all(ONLY_IN[root] == name for root in roots & ONLY_IN.keys())
+    at_top = {imported.split(".")[0] for imported in imports(path, top_only=True)}
+    assert not at_top & ONLY_IN.keys()
 
 
 def test_every_module_is_in_a_known_layer():

@@ -76,7 +76,8 @@ def test_parameters_that_do_not_go_together_are_refused(more, says):
 def test_topic_output_needs_a_place_for_dead_letters():
     base = ["--ensemble_spec=e", "--input_subscription=s", "--output_topic=t"]
     assert problems(*base) == (
-        "no place for dead letters: give --dead_letter_path or --dead_letter_topic",
+        "no place for dead letters: give at least one of --dead_letter_path, --dead_letter_topic "
+        "and --dead_letter_table",
     )
     assert parse([*base, "--dead_letter_topic=d"]).settings.dead_letter_path == ""
 

@@ -21,10 +21,13 @@ _Predict = Callable[[_S, Mapping[str, Array]], dict[str, Array]]
 
 _MAX_CHARS = 400
 
-# TorchScript and TensorFlow put their own stack before the reason, ONNX Runtime the C++ signature
-# of the function that found it, TensorFlow the name of a node.
-_PREAMBLES = ("The following operation failed in the TorchScript", "Graph execution error")
-_LOCATION = re.compile(r"/onnxruntime_src/\S+ [^()]*\([^()]*\)( const)? |\{\{.*?\}\} ")
+# TorchScript and TensorFlow put their own stack before the reason, XGBoost after it; ONNX Runtime
+# and XGBoost say where in C++ they found it, TensorFlow the name of a node.
+_TORCHSCRIPT = "The following operation failed in the TorchScript"
+_PREAMBLES = re.compile(rf"{_TORCHSCRIPT}|Graph execution error|\[\d\d:\d\d:\d\d\] /")
+_LOCATION = re.compile(
+    r"/onnxruntime_src/\S+ [^()]*\([^()]*\)( const)? |\{\{.*?\}\} |\[\d\d:\d\d:\d\d\] /\S+: "
+)
 _NOISE = re.compile(
     r"Graph execution error|Detected at node|<stack traces|\[\[\{\{|The following operation failed"
 )
@@ -39,8 +42,9 @@ _MEMORY_WORDS = re.compile(
 
 def own_words(error: BaseException) -> str:
     """The reason that a framework gives, in one line, without the stack that it may carry."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if lines and lines[0].startswith(_PREAMBLES[0]):
+    text = str(error).partition("Stack trace:\n")[0]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if lines and lines[0].startswith(_TORCHSCRIPT):
         lines = lines[-1:]
     text = " ".join(line for line in lines if not _NOISE.search(line))
     text = _LOCATION.sub("", text)[:_MAX_CHARS]
@@ -57,18 +61,23 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def needs_package(package: str) -> Iterator[None]:
+def needs_package(package: str, *, extra: str | None = None) -> Iterator[None]:
     """Around the import of an optional package.
+
+    Args:
+      package: what pip calls it.
+      extra: the extra that brings it, for packages that are not in the image unless asked for.
 
     Raises:
       LoadError: it is not installed, or cannot be imported.
     """
     try:
         yield
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # OSError: a shared library that it needs is missing
+        in_image = f" (into an image: docker build --build-arg EXTRAS={extra})" if extra else ""
         raise LoadError(
             f"the package '{package}' is needed and cannot be imported ({own_words(error)}); "
-            f"install it with: pip install {package}"
+            f"install it with: pip install {package}{in_image}"
         ) from error
 
 
@@ -92,7 +101,8 @@ def computing(predict: _Predict[_S]) -> _Predict[_S]:
 
     Raises:
       OutOfMemoryError: the framework ran out of memory.
-      InferenceError: in place of an error whose text begins with a stack; the reason comes first.
+      InferenceError: in place of an error whose text begins with a stack or a place in C++ code;
+        the reason comes first.
       Exception: every other error of the framework, unchanged.
     """
 
@@ -103,7 +113,7 @@ def computing(predict: _Predict[_S]) -> _Predict[_S]:
         except Exception as error:
             words = own_words(error)
             if not is_out_of_memory(error):
-                if str(error).startswith(_PREAMBLES):
+                if _PREAMBLES.match(str(error)):
                     raise InferenceError(words) from error
                 raise
         # Raised outside the handler: the framework's frames, which hold the tensors that did not

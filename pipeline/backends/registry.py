@@ -6,6 +6,7 @@ import importlib
 from functools import cache
 
 from pipeline.backends.base import Backend
+from pipeline.core.model_spec import remote_hint
 from pipeline.errors import SpecError
 
 _BACKENDS = {
@@ -13,6 +14,10 @@ _BACKENDS = {
     "onnx": ("pipeline.backends.onnx", "OnnxBackend"),
     "torch": ("pipeline.backends.torch", "TorchBackend"),
     "tensorflow": ("pipeline.backends.tensorflow", "TensorflowBackend"),
+    "xgboost": ("pipeline.backends.xgboost", "XgboostBackend"),
+    "lightgbm": ("pipeline.backends.lightgbm", "LightgbmBackend"),
+    "transformers": ("pipeline.backends.transformers", "TransformersBackend"),
+    "python": ("pipeline.backends.python", "PythonBackend"),
 }
 
 FRAMEWORKS = tuple(_BACKENDS)
@@ -27,7 +32,10 @@ def backend(framework: str) -> Backend:
       SpecError: no such framework.
     """
     if framework not in _BACKENDS:
-        raise SpecError(f"unknown framework '{framework}'; it is one of {', '.join(FRAMEWORKS)}")
+        raise SpecError(
+            f"unknown framework '{framework}'; it is one of {', '.join(FRAMEWORKS)}"
+            + remote_hint(framework)
+        )
     module, name = _BACKENDS[framework]
     found: Backend = getattr(importlib.import_module(module), name)()
     return found

@@ -21,10 +21,11 @@ import numpy as np
 
 from pipeline.backends.base import Array, LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package
+from pipeline.backends.feature_matrix import only_input
 from pipeline.backends.model_files import model_file, size_of
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.text import decoded
-from pipeline.core.model_spec import ColumnInput, ModelSpec, SklearnModel
+from pipeline.core.model_spec import ModelSpec, SklearnModel
 from pipeline.core.tensors import TensorSpec, dtype_name
 from pipeline.errors import DeviceError, LoadError, ModelFaultError, UntrustedArtifactError
 
@@ -43,7 +44,7 @@ class SklearnServable(Servable):
     uses_threads = False
 
     def __init__(self, estimator: Any, path: Path, spec: ModelSpec) -> None:
-        tensor = _only_input(path, spec)
+        tensor = only_input(path, spec, "a scikit-learn model")
         methods = [method for method in METHODS if hasattr(estimator, method)]
         self.signature = signature_of(
             path,
@@ -163,16 +164,6 @@ def _limit_threads(estimator: Any, threads: int) -> None:
         limits = {n: threads for n in names if n == "n_jobs" or n.endswith("__n_jobs")}
         if limits:
             estimator.set_params(**limits)
-
-
-def _only_input(path: Path, spec: ModelSpec) -> str:
-    tensors = list(spec.inputs)
-    if len(tensors) != 1 or not isinstance(spec.inputs[tensors[0]], ColumnInput):
-        raise LoadError(
-            f"{path} is a scikit-learn model, which takes exactly one input from a column, its "
-            f"feature matrix; `inputs` names {', '.join(tensors)}"
-        )
-    return tensors[0]
 
 
 def _input_dims(estimator: Any) -> tuple[int | None, ...] | None:

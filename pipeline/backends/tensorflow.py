@@ -1,4 +1,4 @@
-"""TensorFlow: SavedModel folders by one of their signatures, `.keras` files through Keras 3."""
+"""TensorFlow: SavedModel folders by a signature or as callables, `.keras` files through Keras 3."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from pipeline.backends.base import Array, LoadContext, Servable
 from pipeline.backends.failures import computing, needs_package
 from pipeline.backends.model_files import model_file, not_empty, size_of
 from pipeline.backends.tensor_names import signature_of
-from pipeline.backends.tensorflow_formats import Program, open_keras, open_saved_model
+from pipeline.backends.tensorflow_formats import open_keras, open_saved_model
+from pipeline.backends.tensorflow_program import Program
 from pipeline.backends.text import decoded
 from pipeline.core.model_spec import ModelSpec, TensorflowModel
 from pipeline.errors import DeviceError
@@ -64,7 +65,7 @@ class TensorflowBackend:
         with _placed_on(device):
             if graph.is_file():
                 not_empty(graph)
-                program = open_saved_model(path, spec.signature)
+                program = open_saved_model(path, spec.signature, spec.inputs)
             else:
                 path = model_file(path, (".keras",), otherwise=" or a saved_model.pb")
                 program = open_keras(path)

@@ -3,61 +3,79 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.backends.failures import loading, needs_package
-from pipeline.core.tensors import DTYPES, TensorSpec
+from pipeline.backends.tensorflow_callable import open_callable
+from pipeline.backends.tensorflow_program import Program, tensor_spec, variable_bytes
 from pipeline.errors import LoadError, UntrustedArtifactError
 
-
-@dataclass(frozen=True)
-class Program:
-    """A model as a concrete function of named tensors: no number of rows makes it trace again.
-
-    Attributes:
-      call: tensors by input name -> tensors by output name.
-      inputs: its inputs.
-      outputs: its outputs.
-      dtypes: TensorFlow's own dtypes of the inputs.
-      size_bytes: bytes of its variables.
-      owner: the loaded object, which signatures refer to only weakly.
-    """
-
-    call: Callable[[Mapping[str, Any]], Mapping[str, Any]]
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    dtypes: Mapping[str, Any]
-    size_bytes: int
-    owner: Any
+_DEFAULT, _CALL = "serving_default", "__call__"
+_OLD_FORMAT = "tfhub_module.pb"
 
 
-def open_saved_model(path: Path, signature: str) -> Program:
-    """Opens a SavedModel folder by one of its signatures.
+def refuse_old_format(where: str, names: Collection[str]) -> None:
+    """Refuses modules of the TF1 Hub format.
+
+    Args:
+      where: file or URL, for the message.
+      names: of the files in the module's folder.
 
     Raises:
-      LoadError: it is broken, or has no such signature.
+      LoadError: it is one.
+    """
+    if _OLD_FORMAT in names:
+        raise LoadError(
+            f"{where} is a module of the old TF1 Hub format (it holds {_OLD_FORMAT}), expected a "
+            "TensorFlow 2 SavedModel; take the TF2 variant of the module (on Kaggle one under "
+            "'tensorFlow2', on tfhub.dev mostly a higher version), or convert it to a SavedModel"
+        )
+
+
+def open_saved_model(path: Path, signature: str, inputs: Collection[str]) -> Program:
+    """Opens a SavedModel folder by one of its signatures, or as the callable object that it is.
+
+    The signature ``__call__`` is the object itself. It also stands in for ``serving_default`` where
+    a model has none; if it is not callable either, the signature ``default`` does, as converted
+    modules of TF1 have it.
+
+    Args:
+      path: the folder.
+      signature: which one.
+      inputs: names of the inputs that are bound; they choose among the ways to call an object.
+
+    Raises:
+      LoadError: it is broken, of the TF1 Hub format, or has no such signature.
     """
     import tensorflow as tf
 
+    refuse_old_format(str(path), [file.name for file in path.iterdir()])
     with loading(path, "a SavedModel"):
         loaded = tf.saved_model.load(str(path))
-    if signature not in loaded.signatures:
-        raise LoadError(
-            f"{path} has no signature '{signature}'; its signatures are "
-            f"{', '.join(loaded.signatures) or 'none'}"
-        )
+    if signature in loaded.signatures:
+        return _by_signature(loaded, signature)
+    if callable(loaded) and signature in (_DEFAULT, _CALL):
+        return open_callable(path, loaded, inputs)
+    if signature == _DEFAULT and "default" in loaded.signatures:
+        return _by_signature(loaded, "default")
+    known = [*loaded.signatures, *([_CALL] if callable(loaded) else [])]
+    raise LoadError(
+        f"{path} has no signature '{signature}'; its signatures are {', '.join(known) or 'none'}"
+    )
+
+
+def _by_signature(loaded: Any, signature: str) -> Program:
     function = loaded.signatures[signature]
     inputs = dict(sorted(function.structured_input_signature[1].items()))
     outputs = dict(sorted(function.structured_outputs.items()))
     return Program(
         call=lambda tensors: function(**tensors),
-        inputs=tuple(_tensor_spec(name, spec) for name, spec in inputs.items()),
-        outputs=tuple(_tensor_spec(name, spec) for name, spec in outputs.items()),
+        inputs=tuple(tensor_spec(name, spec) for name, spec in inputs.items()),
+        outputs=tuple(tensor_spec(name, spec) for name, spec in outputs.items()),
         dtypes={name: spec.dtype for name, spec in inputs.items()},
-        size_bytes=_variable_bytes(function.variables),
+        size_bytes=variable_bytes(function.variables),
         owner=loaded,
     )
 
@@ -89,10 +107,10 @@ def open_keras(path: Path) -> Program:
 
     return Program(
         call=call,
-        inputs=tuple(_tensor_spec(name, spec) for name, spec in zip(names, specs, strict=True)),
-        outputs=tuple(_tensor_spec(name, spec) for name, (_, spec) in outputs.items()),
+        inputs=tuple(tensor_spec(name, spec) for name, spec in zip(names, specs, strict=True)),
+        outputs=tuple(tensor_spec(name, spec) for name, (_, spec) in outputs.items()),
         dtypes={name: spec.dtype for name, spec in zip(names, specs, strict=True)},
-        size_bytes=_variable_bytes(function.variables),
+        size_bytes=variable_bytes(function.variables),
         owner=model,
     )
 
@@ -151,17 +169,3 @@ def _keras_outputs(model: Any, structured: Any) -> dict[str, tuple[int, Any]]:
     if len(names) == len(flat):  # else nested: only positions are unambiguous
         outputs = {n: (i, flat[i]) for i, n in enumerate(names)} | outputs
     return outputs
-
-
-def _tensor_spec(name: str, spec: Any) -> TensorSpec:
-    """bfloat16, which numpy has not, is handed over and back as float32."""
-    dtype = "float32" if spec.dtype.name == "bfloat16" else spec.dtype.name
-    return TensorSpec(
-        name,
-        dtype if dtype in DTYPES else None,
-        None if spec.shape.rank is None else tuple(spec.shape.as_list()),
-    )
-
-
-def _variable_bytes(variables: Iterable[Any]) -> int:
-    return sum(v.dtype.size * (v.shape.num_elements() or 0) for v in variables)

@@ -16,19 +16,16 @@ from pipeline.backends.model_files import model_file, size_of
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.text import is_text
 from pipeline.backends.torch_formats import Program, named_outputs, open_program
+from pipeline.backends.torch_runtime import choose_device, limit_threads, to_array
 from pipeline.core.model_spec import ModelSpec, TorchModel
 from pipeline.core.tensors import numpy_dtype
-from pipeline.errors import DeviceError, ModelFaultError
+from pipeline.errors import ModelFaultError
 
 SUFFIXES = (".pt", ".pth", ".ts", ".pt2")
 
 
 class TorchServable(Servable):
-    """A network in inference mode.
-
-    torch keeps the number of threads for each thread of the process that calls it, so `predict`
-    sets it where it differs; the last model loaded does not win over the others.
-    """
+    """A network in inference mode."""
 
     def __init__(
         self, program: Program, path: Path, spec: ModelSpec, device: str, threads: int
@@ -51,8 +48,7 @@ class TorchServable(Servable):
         """
         import torch
 
-        if torch.get_num_threads() != self._threads:
-            torch.set_num_threads(self._threads)
+        limit_threads(self._threads)
         with torch.inference_mode():
             arguments = {name: self._argument(name, array) for name, array in inputs.items()}
             results = named_outputs(self._program.call(arguments))
@@ -80,19 +76,9 @@ class TorchBackend:
         with needs_package("torch"):
             import torch  # noqa: F401
         file = model_file(path, SUFFIXES)
-        device = _choose(context.device)
+        device = choose_device(context.device)
         program = open_program(file, spec, device)
         return TorchServable(program, file, spec, device, context.intra_op_threads)
-
-
-def _choose(device: str) -> str:
-    import torch
-
-    if device != "cpu" and torch.cuda.is_available():
-        return "cuda:0"
-    if device == "gpu":
-        raise DeviceError(f"PyTorch {torch.__version__} finds no CUDA device here")
-    return "cpu"
 
 
 def _to_array(name: str, results: Mapping[str, Any]) -> Array:
@@ -105,7 +91,4 @@ def _to_array(name: str, results: Mapping[str, Any]) -> Array:
     value = results[name]
     if not isinstance(value, torch.Tensor):
         raise ModelFaultError(f"output '{name}' is a {type(value).__name__}, not a tensor")
-    if value.dtype == torch.bfloat16:  # numpy has no such type
-        value = value.float()
-    array: Array = value.numpy(force=True)
-    return array
+    return to_array(value)

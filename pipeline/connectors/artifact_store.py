@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from pipeline.connectors.storage_errors import READER_ROLE, WRITER_ROLE, explain, status_of
 from pipeline.errors import ArtifactError, ArtifactNotFoundError
-from pipeline.serving.artifacts import ArtifactFile, is_local, local_files
+from pipeline.serving.artifacts import ArtifactFile, digest_of, is_local, local_files
 
 _COPY_BYTES = 1 << 20
 _TEXT_BYTES = 16 << 20
@@ -83,6 +84,25 @@ class BeamArtifactStore:
             reason = explain(uri, error, WRITER_ROLE)
             raise ArtifactError(f"{uri} cannot be written: {reason}") from error
 
+    def write_folder(self, uri: str, source: Path) -> None:
+        """See ArtifactStore."""
+        try:
+            if is_local(uri):
+                _write_local_folder(Path(uri), source)
+                return
+            for name, _ in local_files(source):
+                with (
+                    (source / name).open("rb") as content,
+                    FileSystems.create(
+                        f"{uri}/{name}", compression_type=CompressionTypes.UNCOMPRESSED
+                    ) as file,
+                ):
+                    shutil.copyfileobj(content, file, _COPY_BYTES)
+                    file.close()  # in here: see `paths.check_writable`
+        except Exception as error:
+            reason = explain(uri, error, WRITER_ROLE)
+            raise ArtifactError(f"{uri} cannot be written: {reason}") from error
+
 
 def _match(pattern: str, uri: str) -> list[Any]:
     try:
@@ -113,6 +133,29 @@ def _write_local(path: Path, text: str) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _write_local_folder(path: Path, source: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        shutil.copytree(source, temporary)
+        if path.exists() and not _same(path, source):
+            shutil.rmtree(path)
+        try:
+            temporary.rename(path)
+        except OSError:
+            if not _same(path, source):  # else another process was faster
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _same(path: Path, other: Path) -> bool:
+    try:
+        return digest_of(path) == digest_of(other)
+    except ArtifactError:
+        return False
 
 
 def _artifact_error(uri: str, error: Exception) -> ArtifactError:

@@ -1,4 +1,4 @@
-"""Writing chunks of lines to files that appear whole or not at all.
+"""Writing chunks of lines, or tables, to files that appear whole or not at all.
 
 Beam's own writers do not serve here: ``fileio.WriteToFiles`` logs a failed final rename at debug
 level and goes on, which loses the file, and ``WriteToText`` takes one element for each line.
@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, Protocol
 
 import apache_beam as beam
 from apache_beam.io.filesystem import BeamIOError
@@ -37,24 +37,45 @@ class TemporaryFile(NamedTuple):
     size_bytes: int
 
 
-class WriteBlocks(beam.PTransform):  # type: ignore[misc]  # Beam's classes are untyped
-    """PCollection of bytes -> files ``<prefix>-00000-of-00003<suffix>`` -> PCollection of paths.
+class ChunkFile(Protocol):
+    """A file that takes chunks: bytes, or tables."""
 
-    Every element is a chunk of whole lines, each with its line end; the chunks of a bundle follow
-    each other in one file. Without any element there is no file. Files of earlier runs stay,
-    unless they have the same name. Not guaranteed: which lines share a file, or their order.
+    def write(self, chunk: Any, /) -> object:
+        """Adds a chunk."""
+
+    def close(self) -> object:
+        """Makes sure that all of it is stored."""
+
+
+def lines_file(path: str) -> ChunkFile:
+    """A file of lines, compressed where its name says so."""
+    file: ChunkFile = FileSystems.create(path)
+    return file
+
+
+class WriteBlocks(beam.PTransform):  # type: ignore[misc]  # Beam's classes are untyped
+    """PCollection of chunks -> files ``<prefix>-00000-of-00003<suffix>`` -> PCollection of paths.
+
+    Every element is a chunk of whole lines (bytes), each with its line end, or what else the kind
+    of file takes; the chunks of a bundle follow each other in one file. Without any element there
+    is no file. Files of earlier runs stay, unless they have the same name. Not guaranteed: which
+    chunks share a file, or their order.
 
     For bounded collections in the global window.
 
     Args:
       prefix: path up to the shard number; free of wildcards.
-      suffix: end of the file names; one such as ``.jsonl.gz`` compresses the files.
+      suffix: end of the file names; one such as ``.jsonl.gz`` compresses files of lines.
+      create: makes an empty file at a path.
     """
 
-    def __init__(self, prefix: str, suffix: str) -> None:
+    def __init__(
+        self, prefix: str, suffix: str, create: Callable[[str], ChunkFile] = lines_file
+    ) -> None:
         super().__init__()
         self._prefix = prefix
         self._suffix = suffix
+        self._create = create
         # Made once, here: all workers and retries of this job, and nobody else, use this folder.
         self._folder = f"{prefix}.tmp-{uuid.uuid4().hex[:12]}"
 
@@ -62,7 +83,8 @@ class WriteBlocks(beam.PTransform):  # type: ignore[misc]  # Beam's classes are 
         """Builds the steps write, collect, finalise."""
         return (
             chunks
-            | "WriteTemporary" >> beam.ParDo(_WriteTemporary(self._folder, self._suffix))
+            | "WriteTemporary"
+            >> beam.ParDo(_WriteTemporary(self._folder, self._suffix, self._create))
             | "OneKey" >> beam.WithKeys("files")
             | "Collect" >> beam.GroupByKey()
             | "Values" >> beam.Values()
@@ -71,17 +93,18 @@ class WriteBlocks(beam.PTransform):  # type: ignore[misc]  # Beam's classes are 
 
 
 class _WriteTemporary(beam.DoFn):  # type: ignore[misc]
-    def __init__(self, folder: str, suffix: str) -> None:
+    def __init__(self, folder: str, suffix: str, create: Callable[[str], ChunkFile]) -> None:
         self._folder = folder
         self._suffix = suffix
+        self._create = create
 
     def start_bundle(self) -> None:
         self._path = f"{self._folder}/{uuid.uuid4().hex}{self._suffix}"
-        self._file: Any = None
+        self._file: ChunkFile | None = None
 
-    def process(self, chunk: bytes) -> None:
+    def process(self, chunk: Any) -> None:
         if self._file is None:
-            self._file = FileSystems.create(self._path)
+            self._file = self._create(self._path)
         self._file.write(chunk)
 
     def finish_bundle(self) -> Iterator[Any]:

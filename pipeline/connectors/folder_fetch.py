@@ -12,9 +12,12 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from multiprocessing.pool import AsyncResult, ThreadPool
 
+from pipeline.connectors.file_blocks import Reading, read_range
+from pipeline.connectors.file_ranges import FileRange
 from pipeline.connectors.folder_listing import FileVersion
-from pipeline.connectors.text_blocks import FileRange, read_range
+from pipeline.connectors.image_blocks import ImageGroup, read_group
 from pipeline.core.block import Block, Origin
+from pipeline.core.formats import format_of
 from pipeline.serving.artifacts import is_local
 
 _AT_ONCE = 8
@@ -23,22 +26,27 @@ _AT_ONCE = 8
 _SMALL_BYTES = 128 << 10
 
 
-def blocks_of_file(file: FileVersion, block_rows: int) -> Iterator[Block]:
-    """The lines of one file, with their origins. Streams: holds about a block at a time.
+def blocks_of_file(file: FileVersion, reading: Reading) -> Iterator[Block]:
+    """The records of one file, with their origins. Streams: holds about a block at a time.
 
     Raises:
       FileNotFoundError: the file is gone.
       Exception: as the storage has it, when it cannot be read.
     """
+    origin = Origin(file.modified_ns // 1000, {"file": file.path})
+    if reading.format == "image":  # a record, even when it is empty
+        for block in read_group(ImageGroup(((file.path, file.size_bytes),))):
+            yield replace(block, origins=(origin,) * len(block.payloads))
+        return
     if file.size_bytes == 0:
         return
-    origin = Origin(file.modified_ns // 1000, {"file": file.path})
-    for block in read_range(FileRange(file.path, 0, file.size_bytes), block_rows):
+    whole = FileRange(file.path, 0, file.size_bytes, format_of(file.path, reading.format))
+    for block in read_range(whole, reading):
         yield replace(block, origins=(origin,) * len(block.payloads))
 
 
 def blocks_of_files(
-    files: Sequence[FileVersion], block_rows: int
+    files: Sequence[FileVersion], reading: Reading
 ) -> Generator[tuple[FileVersion, Iterator[Block]], None, None]:
     """Each file with its blocks, in the order given; going through them may raise as above."""
     small = {file for file in files if not is_local(file.path) and file.size_bytes < _SMALL_BYTES}
@@ -49,7 +57,7 @@ def blocks_of_files(
     try:
         while True:
             for file in itertools.islice(remaining, _AT_ONCE - len(ahead)):
-                blocks = blocks_of_file(file, block_rows)
+                blocks = blocks_of_file(file, reading)
                 if pool and file in small:
                     blocks = _when_fetched(pool.apply_async(list, (blocks,)))
                 ahead.append((file, blocks))

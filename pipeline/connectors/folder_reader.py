@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from pipeline.connectors.activity import activity
+from pipeline.connectors.file_blocks import Reading
 from pipeline.connectors.folder_fetch import blocks_of_files
 from pipeline.connectors.folder_journal import Journal
 from pipeline.connectors.folder_listing import (
@@ -78,7 +79,7 @@ class FolderReader:
 
     Args:
       pattern: see :func:`~pipeline.connectors.folder_listing.list_files`.
-      block_rows: most lines in a block.
+      reading: how to read the files.
       interval_secs: between two looks at the folder.
       start: where to begin.
       journal: saved from the thread of the reader; its file is never read as input.
@@ -87,7 +88,7 @@ class FolderReader:
     def __init__(
         self,
         pattern: str,
-        block_rows: int,
+        reading: Reading,
         interval_secs: float,
         start: Progress,
         journal: Journal | None = None,
@@ -95,7 +96,7 @@ class FolderReader:
         self.progress = start
         """After the last step that was taken."""
         self._pattern = pattern
-        self._block_rows = block_rows
+        self._reading = reading
         self._interval_secs = interval_secs
         self._journal = journal
         self._ahead = start
@@ -143,7 +144,7 @@ class FolderReader:
                 began = time.monotonic()
                 files = self._look()
                 rest_secs = _REST_PER_LOOK * (time.monotonic() - began)
-                with contextlib.closing(blocks_of_files(files, self._block_rows)) as contents:
+                with contextlib.closing(blocks_of_files(files, self._reading)) as contents:
                     for file, blocks in contents:
                         if not self._read(file, blocks):
                             break

@@ -22,9 +22,9 @@ from apache_beam.utils.timestamp import Duration, Timestamp
 
 from pipeline.connectors import folder_journal
 from pipeline.connectors.activity import activity
+from pipeline.connectors.file_blocks import Reading
 from pipeline.connectors.folder_journal import Journal
 from pipeline.connectors.folder_reader import FolderReader, Progress
-from pipeline.connectors.text_blocks import DEFAULT_BLOCK_ROWS
 from pipeline.core.block import Block
 from pipeline.serving.artifacts import is_local
 
@@ -51,9 +51,9 @@ class ReadNewFiles(beam.PTransform):  # type: ignore[misc]  # Beam's classes are
 
     Every file is read once, those present at the start included, in order of modification time and
     name; a compressed one is decompressed (told by its name). A file that changed after it was read
-    is read again, whole. A block holds lines of one file; its origins tell the file's modification
-    time and, as attribute ``file``, its path. Damaged and unreadable files end in a block that says
-    so. A storage that fails is asked again and again, which is logged when it begins and ends.
+    is read again, whole. A block holds records of one file; its origins tell when the file was
+    modified and, as attribute ``file``, its path. Damaged and unreadable files end in a block that
+    says so. A storage that fails is asked again and again, which is logged when it begins and ends.
 
     Objects in a bucket appear whole. A local file is read when it was renamed after its last write,
     or did not change for one interval. So writers should write under another name (one that begins
@@ -71,7 +71,7 @@ class ReadNewFiles(beam.PTransform):  # type: ignore[misc]  # Beam's classes are
     Args:
       pattern: path with ``*``, ``**``, ``?`` and ``[...]``, or a folder; in any storage Beam
         reaches.
-      block_rows: most lines in a block; blocks of long lines have fewer.
+      reading: how to read the files.
       interval_secs: between two looks; by default 0.5 for local files and 5 for others.
       stopped: asked between blocks; once true, the source ends. Pickled with the pipeline.
       journal: file in which finished files are noted after their records were committed, so that a
@@ -82,7 +82,7 @@ class ReadNewFiles(beam.PTransform):  # type: ignore[misc]  # Beam's classes are
     def __init__(
         self,
         pattern: str,
-        block_rows: int = DEFAULT_BLOCK_ROWS,
+        reading: Reading | None = None,
         interval_secs: float | None = None,
         stopped: Callable[[], bool] = _never,
         journal: str | None = None,
@@ -90,7 +90,7 @@ class ReadNewFiles(beam.PTransform):  # type: ignore[misc]  # Beam's classes are
         super().__init__()
         if interval_secs is None:
             interval_secs = LOCAL_INTERVAL_SECS if is_local(pattern) else REMOTE_INTERVAL_SECS
-        self._dofn = _ReadFolder(pattern, block_rows, interval_secs, stopped, journal)
+        self._dofn = _ReadFolder(pattern, reading or Reading(), interval_secs, stopped, journal)
 
     def expand(self, begin: Any) -> Any:
         """Builds the steps impulse and read."""
@@ -104,13 +104,13 @@ class _ReadFolder(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
     def __init__(
         self,
         pattern: str,
-        block_rows: int,
+        reading: Reading,
         interval_secs: float,
         stopped: Callable[[], bool],
         journal_path: str | None,
     ) -> None:
         self._pattern = pattern
-        self._block_rows = block_rows
+        self._reading = reading
         self._interval_secs = interval_secs
         self._stopped = stopped
         self._journal_path = journal_path
@@ -185,7 +185,7 @@ class _ReadFolder(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
             self.teardown()
             self._reader = FolderReader(
                 self._pattern,
-                self._block_rows,
+                self._reading,
                 self._interval_secs,
                 progress,
                 self._journal,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pipeline.core.hub_url import climbs
 from pipeline.core.uri_order import numbered
 from pipeline.core.version_pattern import literal_prefix
 
@@ -18,7 +19,8 @@ class AllowedUris:
     ``gs://b/clf`` allows ``gs://b/clf`` and ``gs://b/clf/7``, not ``gs://b/clf-of-others/7``.
 
     Attributes:
-      folders: local or ``gs://``; a ``/`` at the end makes no difference.
+      folders: local, ``gs://`` or the beginning of a hub's URLs; a ``/`` at the end makes no
+        difference.
     """
 
     folders: tuple[str, ...]
@@ -38,7 +40,7 @@ class AllowedUris:
 
     def problem(self, uri: str) -> str | None:
         """Why a model may not come from `uri`, in words; None where it may."""
-        if ".." in uri.split("/"):
+        if climbs(uri):
             return f"{uri} has '..' in it, expected the direct way to a model"
         if any(f"{uri}/".startswith(f"{f.rstrip('/')}/") for f in self.folders if f):
             return None

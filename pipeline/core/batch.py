@@ -16,6 +16,8 @@ import numpy as np
 from pipeline.core import columns
 from pipeline.core.block import Origin
 from pipeline.core.columns import Column
+from pipeline.core.payloads import Payloads
+from pipeline.core.payloads import take as take_payloads
 from pipeline.core.release import Release
 
 RecordId = str | int | None
@@ -28,7 +30,7 @@ class Reject:
     Attributes:
       payload: the record as it arrived.
       record_id: its id; None where it failed before the id was known.
-      stage: "read", "decode", "inference", "combine" or "encode".
+      stage: "read", "decode", "prepare", "inference", "combine" or "encode".
       error_type: short stable name of the failure; dead letters are counted by it.
       error_message: what was found and what was expected.
       model: the model that failed, if one did.
@@ -61,7 +63,7 @@ class Batch:
     """
 
     ids: tuple[RecordId, ...]
-    payloads: tuple[bytes, ...]
+    payloads: Payloads
     columns: Mapping[str, Column]
     pass_through: tuple[bytes, ...] | None = None
     release: Release | None = None
@@ -112,16 +114,17 @@ class Batch:
         )
         kept = np.array([row for row in range(len(self)) if row not in reasons], dtype=np.intp)
         return replace(
-            self._take(kept),
+            self.take(kept),
             rejects=self.rejects + rejected,
         )
 
-    def _take(self, rows: np.ndarray[Any, Any]) -> Batch:
+    def take(self, rows: np.ndarray[Any, Any]) -> Batch:
+        """The batch with the given rows only (integer indices), and all its rejects."""
         extras, origins = self.pass_through, self.origins
         return replace(
             self,
             ids=tuple(self.ids[i] for i in rows),
-            payloads=tuple(self.payloads[i] for i in rows),
+            payloads=take_payloads(self.payloads, rows.tolist()),
             columns={name: columns.take(column, rows) for name, column in self.columns.items()},
             pass_through=None if extras is None else tuple(extras[i] for i in rows),
             origins=None if origins is None else tuple(origins[i] for i in rows),

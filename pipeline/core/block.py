@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pipeline.core.formats import Format
+from pipeline.core.payloads import Payloads
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -26,13 +29,21 @@ class Block:
     """Consecutive records of one source.
 
     Attributes:
-      payloads: one for each record, without line end.
+      payloads: one for each record; of text formats without line end.
       source: where they come from: a file's path, a subscription.
-      error: why the rest of the source cannot be read, naming it and the place; else None.
+      error: why the rest of the source, or a part of it behind these records, cannot be read,
+        naming it and the place; else None.
       origins: one for each payload, where the source has them.
+      format: what the payloads are.
+      first: number of the first record in its file, for messages: of CSV its line, from 1; of
+        Parquet its row, from 0.
+      header: of CSV, the names of the columns.
     """
 
-    payloads: tuple[bytes, ...]
+    payloads: Payloads
     source: str
     error: str | None = None
     origins: tuple[Origin, ...] | None = None
+    format: Format = "jsonl"
+    first: int = 0
+    header: tuple[str, ...] = ()

@@ -1,13 +1,17 @@
-"""Values of one declared field, as they come out of JSON, turned into a column.
+"""Values of one declared field, as a record holds them, turned into a column.
 
 There are two ways, which agree on every input. `column` takes all values of a block at once and
 gives up (:class:`IrregularError`) at the first that is not plainly right; `row` takes one value and
 either returns its array or says exactly what is wrong with it.
+
+Formats that have bytes deliver them as such, JSON and CSV as base64 text. Where a field is text,
+bytes are UTF-8.
 """
 
 from __future__ import annotations
 
 import binascii
+import math
 import struct
 from collections.abc import Sequence
 from itertools import chain
@@ -18,12 +22,13 @@ import numpy as np
 from pipeline.core import columns
 from pipeline.core.columns import Array, Column
 from pipeline.core.record_spec import FieldSpec
-from pipeline.core.tensors import FLOATS, INTEGERS, describe, numpy_dtype
+from pipeline.core.tensors import FLOATS, INTEGERS, Shape, describe, numpy_dtype
 from pipeline.errors import RecordError
 
 # struct refuses what a dtype cannot hold (text, null, fractions and overflow in integers) and packs
 # three times as fast as numpy converts nested lists. It takes booleans for numbers, though.
 _PACK = dict(zip((*INTEGERS, *FLOATS), "bhiqBHIQefd", strict=True))
+_NATIVE: dict[str, type] = {"string": str, "bytes": bytes}
 
 
 class IrregularError(Exception):
@@ -31,11 +36,19 @@ class IrregularError(Exception):
 
 
 class FieldDecoder:
-    """Turns JSON values of one field into arrays of its dtype and shape."""
+    """Turns values of one field into arrays of its dtype and shape.
 
-    def __init__(self, name: str, spec: FieldSpec) -> None:
+    Args:
+      name: the field's, for messages.
+      spec: its dtype and shape.
+      flat: whether a tensor of several axes may be one flat list, as formats without nested lists
+        have it.
+    """
+
+    def __init__(self, name: str, spec: FieldSpec, *, flat: bool = False) -> None:
+        self.spec = spec
+        self._flat = flat and len(spec.shape) > 1
         self._name = name
-        self._spec = spec
         self._dtype = numpy_dtype(spec.dtype)
         self._expected = describe(spec.dtype, spec.shape)
         self._ragged = None in spec.shape
@@ -51,13 +64,15 @@ class FieldDecoder:
         Raises:
           IrregularError: at least one value may be wrong.
         """
+        if self._flat:
+            values = [nested(value, self.spec.shape) for value in values]
         if self._ragged:
             try:
                 return columns.from_rows([self.row(value) for value in values])
             except RecordError:
                 raise IrregularError from None
         rows: Sequence[Any] = values
-        for length in self._spec.shape[:-1]:
+        for length in self.spec.shape[:-1]:
             rows = self._flatten(rows, length)
         if self._pack is None:
             return self._objects(values, rows)
@@ -70,6 +85,8 @@ class FieldDecoder:
           RecordError: it has another type or shape, or is not finite; names field, found, expected.
         """
         flat: list[Any] = []
+        if self._flat:
+            value = nested(value, self.spec.shape)
         shape = self._walk(value, 0, "", flat)
         if self._pack is None:
             array = np.empty(len(flat), dtype=self._dtype)
@@ -80,7 +97,7 @@ class FieldDecoder:
 
     def empty(self) -> Array:
         """The column of a batch without rows."""
-        return np.empty((0, *(n or 0 for n in self._spec.shape)), dtype=self._dtype)
+        return np.empty((0, *(n or 0 for n in self.spec.shape)), dtype=self._dtype)
 
     # --- all at once
 
@@ -91,52 +108,52 @@ class FieldDecoder:
 
     def _numbers(self, values: Sequence[Any], rows: Sequence[Any]) -> Array:
         try:
-            if self._spec.shape:
+            if self.spec.shape:
                 if set(map(type, rows)) != {list}:
                     raise IrregularError
-                pack = struct.Struct(f"{self._spec.shape[-1]}{self._pack}").pack
+                pack = struct.Struct(f"{self.spec.shape[-1]}{self._pack}").pack
                 packed = b"".join([pack(*row) for row in rows])
             else:
                 packed = struct.pack(f"{len(rows)}{self._pack}", *rows)
         except (struct.error, OverflowError):
             raise IrregularError from None
         flat = np.frombuffer(packed, dtype=self._dtype)
-        if self._spec.dtype in FLOATS and not np.isfinite(flat).all():
+        if self.spec.dtype in FLOATS and not np.isfinite(flat).all():
             raise IrregularError
         # Only a 0 or a 1 can have been a boolean, so most columns never need the look at each type.
         if ((flat == 0) | (flat == 1)).any():
-            leaves = chain.from_iterable(rows) if self._spec.shape else rows
+            leaves = chain.from_iterable(rows) if self.spec.shape else rows
             if bool in set(map(type, leaves)):
                 raise IrregularError
-        return flat.reshape((len(values), *self._spec.shape))
+        return flat.reshape((len(values), *self.spec.shape))
 
     def _objects(self, values: Sequence[Any], rows: Sequence[Any]) -> Array:
-        flat = self._flatten(rows, self._spec.shape[-1]) if self._spec.shape else list(rows)
-        wanted = bool if self._spec.dtype == "bool" else str
-        if set(map(type, flat)) - {wanted}:
+        flat = self._flatten(rows, self.spec.shape[-1]) if self.spec.shape else list(rows)
+        dtype, found = self.spec.dtype, set(map(type, flat))
+        if found - ({bool} if dtype == "bool" else {str, bytes}):
             raise IrregularError
-        if self._spec.dtype == "bytes":
+        if dtype != "bool" and found != {_NATIVE[dtype]}:
             try:
-                flat = [binascii.a2b_base64(text, strict_mode=True) for text in flat]
-            except (binascii.Error, ValueError):
+                flat = [_native(value, dtype) for value in flat]
+            except ValueError:
                 raise IrregularError from None
         array = np.empty(len(flat), dtype=self._dtype)
         array[:] = flat
-        return array.reshape((len(values), *self._spec.shape))
+        return array.reshape((len(values), *self.spec.shape))
 
     # --- one by one
 
     def _walk(self, value: Any, axis: int, where: str, flat: list[Any]) -> tuple[int, ...]:
         """Appends the leaves of `value` to `flat`; returns its shape from `axis` on."""
-        if axis == len(self._spec.shape):
+        if axis == len(self.spec.shape):
             flat.append(self._leaf(value, where))
             return ()
         if not isinstance(value, list):
             raise self._error("wrong_type", f"found {_kind(value)}{_at(where)}")
-        wanted = self._spec.shape[axis]
+        wanted = self.spec.shape[axis]
         if wanted is not None and len(value) != wanted:
             raise self._error("wrong_shape", f"found {_count(len(value))}{_at(where)}")
-        inner: tuple[int, ...] = tuple(n or 0 for n in self._spec.shape[axis + 1 :])
+        inner: tuple[int, ...] = tuple(n or 0 for n in self.spec.shape[axis + 1 :])
         for i, part in enumerate(value):
             inner_here = self._walk(part, axis + 1, f"{where}[{i}]", flat)
             if i and inner_here != inner:
@@ -145,18 +162,15 @@ class FieldDecoder:
         return (len(value), *inner)
 
     def _leaf(self, value: Any, where: str) -> Any:
-        dtype = self._spec.dtype
+        dtype = self.spec.dtype
         if dtype in ("bool", "string", "bytes"):
-            if type(value) is not (bool if dtype == "bool" else str):
+            if type(value) not in ((bool,) if dtype == "bool" else (str, bytes)):
                 raise self._error("wrong_type", f"found {_kind(value)}{_at(where)}")
-            if dtype != "bytes":
-                return value
             try:
-                return binascii.a2b_base64(str(value), strict_mode=True)
-            except (binascii.Error, ValueError) as error:
-                raise self._error(
-                    "wrong_type", f"found text that is not base64 ({error})"
-                ) from error
+                return value if dtype == "bool" else _native(value, dtype)
+            except ValueError as error:
+                no = "bytes that are not UTF-8" if dtype == "string" else "text that is not base64"
+                raise self._error("wrong_type", f"found {no} ({error})") from error
         if type(value) not in ((int, float) if dtype in FLOATS else (int,)):
             raise self._error("wrong_type", f"found {_kind(value)}{_at(where)}")
         try:
@@ -172,8 +186,32 @@ class FieldDecoder:
         return RecordError(kind, f"field '{self._name}': {found}, expected {self._expected}")
 
 
+def nested(value: Any, shape: Shape) -> Any:
+    """A flat list cut along the axes of `shape`; as it is, if it is no such list."""
+    if not isinstance(value, list) or (value and isinstance(value[0], list)):
+        return value
+    inner = math.prod(n for n in shape if n is not None)
+    if len(value) % inner if None in shape and inner else len(value) != inner:
+        return value
+    sizes = [len(value) // max(inner, 1) if n is None else n for n in shape]
+    for size in reversed(sizes[1:]):
+        value = [value[i : i + size] for i in range(0, len(value), max(size, 1))]
+    return value
+
+
+def _native(value: str | bytes, dtype: str) -> str | bytes:
+    """Text for "string", bytes for "bytes".
+
+    Raises:
+      ValueError: bytes that are not UTF-8, text that is not base64.
+    """
+    if dtype == "string":
+        return value if isinstance(value, str) else value.decode()
+    return value if isinstance(value, bytes) else binascii.a2b_base64(value, strict_mode=True)
+
+
 def _kind(value: Any) -> str:
-    """How people call the type of a JSON value, with the value where it is short."""
+    """How people call the type of a value, with the value where it is short."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -182,7 +220,11 @@ def _kind(value: Any) -> str:
         return f"the number {value!r}"
     if isinstance(value, str):
         return f"the text {value!r}" if len(value) <= 40 else f"text of {len(value)} characters"
-    return "a list" if isinstance(value, list) else "an object"
+    if isinstance(value, bytes):
+        return "bytes"
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
+    return f"a value of type {type(value).__name__}"
 
 
 def _count(n: int) -> str:

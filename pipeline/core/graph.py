@@ -1,6 +1,7 @@
 """The ensemble as a graph: who makes which column, and in which order the steps run.
 
-Models run in topological order, combine steps after them in theirs, whatever the order in the file.
+Prepare steps run first, then the models, then the combine steps, each of the three in topological
+order whatever the order in the file.
 Nothing is loaded here: what the models themselves say of their tensors is checked in
 :mod:`pipeline.serving.validation`.
 """
@@ -15,6 +16,8 @@ from typing import Protocol, TypeVar
 
 from pipeline.core.combine_spec import CombineStep
 from pipeline.core.model_spec import ModelSpec
+from pipeline.core.prepare_spec import PrepareStep
+from pipeline.core.prepare_types import Type, types_made
 from pipeline.core.spec import EnsembleSpec
 from pipeline.core.tensors import describe
 from pipeline.errors import SpecError
@@ -34,15 +37,27 @@ class Graph:
 
     Attributes:
       spec: what it was resolved from.
+      prepare: in the order in which they run.
       models: in the order in which they run.
       combine: in the order in which they run.
-      producers: column -> what makes it, in words: "record field", "model 'forest'"...
+      producers: column -> what makes it, in words: "the record", "model 'forest'"...
+      types: dtype and row shape of the columns that are known without the models: the record's and
+        those of the prepare steps.
     """
 
     spec: EnsembleSpec
+    prepare: tuple[PrepareStep, ...]
     models: tuple[ModelSpec, ...]
     combine: tuple[CombineStep, ...]
     producers: Mapping[str, str]
+    types: Mapping[str, Type]
+
+    @property
+    def read_after_prepare(self) -> frozenset[str]:
+        """The columns of the record and of prepare steps that are needed once these have run."""
+        readers: list[_Step] = [*self.models, *self.combine]
+        read = {column for step in readers for column in step.columns_read()}
+        return frozenset(self.types) & (read | set(self.output))
 
     @property
     def output(self) -> tuple[str, ...]:
@@ -54,11 +69,17 @@ def resolve(spec: EnsembleSpec) -> Graph:
     """Connects the steps of an ensemble.
 
     Raises:
-      SpecError: a column is missing or made twice, or steps wait for each other; all such problems
-        at once, each with the names of both ends.
+      SpecError: a column is missing or made twice, steps wait for each other, or a prepare step
+        cannot read what it is given; all such problems at once, with the names of both ends.
     """
     problems: list[str] = []
     producers = dict.fromkeys(spec.record.fields, "the record")
+    _claim(
+        producers,
+        ((s.columns_written(), f"prepare step '{s.column}'") for s in spec.prepare),
+        problems,
+    )
+    before_models = dict(producers)
     _claim(producers, ((m.columns_written(), f"model '{m.name}'") for m in spec.models), problems)
     before_combine = dict(producers)
     _claim(
@@ -66,6 +87,15 @@ def resolve(spec: EnsembleSpec) -> Graph:
         ((s.columns_written(), f"combine step '{s.column}'") for s in spec.combine),
         problems,
     )
+    for prepare in spec.prepare:
+        reader = f"prepare step '{prepare.column}'"
+        if prepare.of in producers and prepare.of not in before_models:
+            problems.append(
+                f"{reader} reads column '{prepare.of}', which {producers[prepare.of]} makes; "
+                "prepare steps run before all models"
+            )
+        else:
+            _require(prepare.of, reader, before_models, problems)
     for model in spec.models:
         reader = f"model '{model.name}'"
         for tensor, column in _bindings(model):
@@ -81,13 +111,21 @@ def resolve(spec: EnsembleSpec) -> Graph:
             _require(column, f"combine step '{step.column}'", producers, problems)
     for column in spec.output:
         _require(column, "output", producers, problems)
+    if spec.record.source == "image" and spec.pass_through:
+        problems.append(
+            f"pass_through: found {', '.join(spec.pass_through)}; with `source: image` a record is "
+            "a file and has no keys (its path is the id)"
+        )
     if problems:
         raise SpecError(problems)
+    steps = _in_order(spec.prepare, "prepare steps", [s.column for s in spec.prepare])
     return Graph(
         spec=spec,
+        prepare=steps,
         models=_in_order(spec.models, "models", [m.name for m in spec.models]),
         combine=_in_order(spec.combine, "combine steps", [s.column for s in spec.combine]),
         producers=producers,
+        types=_types(spec, steps, producers),
     )
 
 
@@ -96,6 +134,8 @@ def describe_graph(graph: Graph) -> str:
     spec = graph.spec
     fields = ", ".join(f"{n} {describe(f.dtype, f.shape)}" for n, f in spec.record.fields.items())
     rows: list[tuple[str, str, str]] = [("record", "", fields)]
+    for prepare in graph.prepare:
+        rows.append((prepare.op, prepare.of, ", ".join(prepare.columns_written())))
     for model in graph.models:
         reads, writes = ", ".join(model.columns_read()), ", ".join(model.columns_written())
         rows.append((f"{model.name} ({model.framework})", reads, writes))
@@ -112,6 +152,26 @@ def describe_graph(graph: Graph) -> str:
         subsequent_indent=" " * (left + 4),
     )
     return "\n".join(lines)
+
+
+def _types(
+    spec: EnsembleSpec, steps: Sequence[PrepareStep], producers: Mapping[str, str]
+) -> dict[str, Type]:
+    types: dict[str, Type] = {n: (f.dtype, f.shape) for n, f in spec.record.fields.items()}
+    problems = []
+    for step in steps:
+        if step.of not in types:
+            continue  # made by a step that has a problem itself
+        try:
+            types |= types_made(step, types[step.of])
+        except ValueError as needs:
+            problems.append(
+                f"prepare step '{step.column}' ({step.op}) {needs}, but column '{step.of}' of "
+                f"{producers[step.of]} is {describe(*types[step.of])}"
+            )
+    if problems:
+        raise SpecError(problems)
+    return types
 
 
 def _bindings(model: ModelSpec) -> Iterable[tuple[str, str]]:

@@ -9,10 +9,35 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.core import version_pattern
 from pipeline.core.combine_spec import Name, StrictModel
+from pipeline.core.hub_url import is_hub_url
 from pipeline.core.record_spec import DTypeName
 from pipeline.core.tensors import numpy_dtype
 
 Device = Literal["auto", "cpu", "gpu"]
+
+CLASS_SCHEME = "python://"
+"""Stands before the name of a Python class that is a model version by itself, without files."""
+
+_SERVED_ELSEWHERE = {
+    *("remote", "vertex", "vertexai", "vertex_ai", "openai", "gemini", "anthropic", "bedrock"),
+    *("http", "rest", "grpc", "endpoint", "triton", "tfserving", "torchserve", "vllm"),
+}
+
+
+def is_class_uri(uri: str) -> bool:
+    """Whether a URI names a Python class, not files."""
+    return uri.startswith(CLASS_SCHEME)
+
+
+def remote_hint(framework: object) -> str:
+    """A clause for an unknown framework that is a service; empty for all others."""
+    if not isinstance(framework, str) or framework.lower() not in _SERVED_ELSEWHERE:
+        return ""
+    return (
+        "; models behind a service are not called from here, because nothing could be said of "
+        "their versions: Apache Beam's RunInference has handlers for them (such as "
+        "VertexAIModelHandlerJSON), to be used before or after this job"
+    )
 
 
 class ColumnInput(StrictModel):
@@ -62,7 +87,9 @@ class _ModelBase(StrictModel):
     name: Name = Field(description="The model's name in graphs, metrics, labels and errors.")
     uri: str = Field(
         min_length=1,
-        description="File or folder of the model, `gs://` or local; relative to the ensemble file.",
+        description="File or folder of the model, `gs://` or local; relative to the ensemble file. "
+        "For `tensorflow` also the URL of a hub's module, such as "
+        "`https://tfhub.dev/google/nnlm-en-dim50/2`.",
     )
     inputs: dict[str, ColumnInput | ConstantInput] = Field(
         min_length=1,
@@ -96,6 +123,16 @@ class _ModelBase(StrictModel):
         "two looks found it unchanged.",
     )
 
+    @field_validator("uri")
+    @classmethod
+    def _hubs_have_tensorflow_models(cls, uri: str) -> str:
+        if is_hub_url(uri) and not issubclass(cls, TensorflowModel):
+            raise ValueError(
+                f"found the web address '{uri}', expected a local path or gs://bucket/path; only "
+                "`framework: tensorflow` reads modules of a hub"
+            )
+        return uri
+
     @field_validator("watch")
     @classmethod
     def _watchable(cls, watch: str | None) -> str | None:
@@ -121,6 +158,26 @@ class _ModelBase(StrictModel):
             return inputs
         return {k: {"column": v} if isinstance(v, str) else v for k, v in inputs.items()}
 
+    @property
+    def artifact_uri(self) -> str:
+        """Where its files are."""
+        return self.uri
+
+    def version_problem(self, uri: str) -> str | None:
+        """Why no version of this model can be at `uri`, wherever models may come from; else None.
+
+        Only the ensemble file names Python classes: nothing that arrives later may import code.
+        """
+        own = self.artifact_uri
+        if uri != own and is_class_uri(own):
+            return (
+                f"{uri} cannot replace a Python class, which changes with the image only (a class "
+                f"with the key `path` is refreshed by its files); expected {own}"
+            )
+        if uri != own and is_class_uri(uri):
+            return f"{uri} is a Python class, expected a file or folder"
+        return None
+
     def columns_read(self) -> list[str]:
         """The columns that feed it, each once, in the order of the file."""
         bound = [b.column for b in self.inputs.values() if isinstance(b, ColumnInput)]
@@ -132,7 +189,18 @@ class _ModelBase(StrictModel):
 
 
 class SklearnModel(_ModelBase):
-    """A scikit-learn estimator. One input, the feature matrix; outputs are its methods."""
+    """A scikit-learn estimator. One input, the feature matrix; outputs are its methods.
+
+    The methods: `predict`, `predict_proba`, `decision_function`, `transform`; those that it has.
+
+    Example::
+
+        - name: forest
+          framework: sklearn
+          uri: models/forest/1/model.skops
+          inputs: {X: features}
+          outputs: {predict: forest}
+    """
 
     framework: Literal["sklearn"]
     trusted: bool = Field(
@@ -143,13 +211,33 @@ class SklearnModel(_ModelBase):
 
 
 class OnnxModel(_ModelBase):
-    """An ONNX graph run by ONNX Runtime: a file, or a folder with one `.onnx` file in it."""
+    """An ONNX graph run by ONNX Runtime: a file, or a folder with one `.onnx` file in it.
+
+    Example::
+
+        - name: net
+          framework: onnx
+          uri: models/net/1/model.onnx
+          inputs: {x: features}
+          outputs: {y: net}
+    """
 
     framework: Literal["onnx"]
 
 
 class TorchModel(_ModelBase):
-    """TorchScript, `torch.export` (.pt2), or a state dict with `module`."""
+    """TorchScript, `torch.export` (.pt2), or a state dict with `module`.
+
+    Inputs are the arguments of `forward`. Outputs without a name are `output_0`, `output_1`...
+
+    Example::
+
+        - name: net
+          framework: torch
+          uri: models/net/1/model.pt
+          inputs: {input: features}
+          outputs: {output_0: net}
+    """
 
     framework: Literal["torch"]
     module: str | None = Field(
@@ -163,13 +251,129 @@ class TorchModel(_ModelBase):
 
 
 class TensorflowModel(_ModelBase):
-    """A SavedModel folder, or a `.keras` file."""
+    """A SavedModel folder, a `.keras` file, or a module of TF Hub or Kaggle.
+
+    A module: `uri: https://tfhub.dev/google/nnlm-en-dim50/2`.
+
+    Example::
+
+        - name: net
+          framework: tensorflow
+          uri: models/net/1
+          inputs: {x: features}
+          outputs: {y: net}
+    """
 
     framework: Literal["tensorflow"]
     signature: str = Field(
-        default="serving_default", description="Signature of the SavedModel to call."
+        default="serving_default",
+        description="Signature of the SavedModel to call. `__call__` is the model itself, which is "
+        "also called where it has no signature `serving_default`.",
     )
 
 
-ModelSpec = SklearnModel | OnnxModel | TorchModel | TensorflowModel
+class XgboostModel(_ModelBase):
+    """An XGBoost booster, `.json` or `.ubj`. One input; outputs `predict`, `margin`, `leaf`.
+
+    Example::
+
+        - name: risk
+          framework: xgboost
+          uri: models/risk/1/model.ubj
+          inputs: {X: features}
+          outputs: {predict: risk}
+    """
+
+    framework: Literal["xgboost"]
+
+
+class LightgbmModel(_ModelBase):
+    """A LightGBM booster, a text file. One input; outputs `predict`, `raw`, `leaf`.
+
+    Example::
+
+        - name: risk
+          framework: lightgbm
+          uri: models/risk/1/model.txt
+          inputs: {X: features}
+          outputs: {predict: risk}
+    """
+
+    framework: Literal["lightgbm"]
+
+
+class TransformersModel(_ModelBase):
+    """A folder as `save_pretrained` writes it, with safetensors; inputs and outputs go by `task`.
+
+    Example::
+
+        - name: embedder
+          framework: transformers
+          uri: models/minilm/1
+          task: feature-extraction
+          inputs: {text: review}
+          outputs: {embedding: review_embedding}
+    """
+
+    framework: Literal["transformers"]
+    task: Literal["feature-extraction", "text-classification", "image-classification"] = Field(
+        description="`feature-extraction`: `text` -> `embedding` (mean over the tokens) and `cls` "
+        "(first token). `text-classification`: `text` and, if bound, `text_pair` -> `logits`, "
+        "`probs`, `label`. `image-classification`: `image`, uint8 [height, width, 3] -> the same.",
+    )
+    max_length: int | None = Field(
+        default=None,
+        ge=2,
+        description="Longer texts are cut to this many tokens. Default: what the model can take.",
+    )
+
+
+class PythonModel(_ModelBase):
+    """Your own class: `uri: package.module:Class`, with `load(path)` and `predict(columns)`.
+
+    Example::
+
+        - name: prices
+          framework: python
+          uri: my_steps.prices:Prices
+          path: models/prices/1
+          inputs: {area: area}
+          outputs: {price: price}
+    """
+
+    framework: Literal["python"]
+    uri: str = Field(
+        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$",
+        description="`package.module:Class`, a class that can be imported where the job runs.",
+    )
+    path: str | None = Field(
+        default=None,
+        min_length=1,
+        description="File or folder that is handed to `load`, `gs://` or local; relative to the "
+        "ensemble file. It is what `watch` and refresh messages replace. Without it, `load` gets "
+        "None, and the class changes with the image only.",
+    )
+
+    @model_validator(mode="after")
+    def _watches_files(self) -> PythonModel:
+        if self.watch is not None and self.path is None:
+            raise ValueError("key 'watch' has no use without the key 'path'")
+        return self
+
+    @property
+    def artifact_uri(self) -> str:
+        """The files, or the class itself where it needs none."""
+        return self.path or CLASS_SCHEME + self.uri
+
+
+ModelSpec = (
+    SklearnModel
+    | OnnxModel
+    | TorchModel
+    | TensorflowModel
+    | XgboostModel
+    | LightgbmModel
+    | TransformersModel
+    | PythonModel
+)
 AnyModel = Annotated[ModelSpec, Field(discriminator="framework")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.core.combine_spec import Name, StrictModel
 from pipeline.core.tensors import Shape
@@ -48,6 +48,12 @@ class FieldSpec(StrictModel):
 class RecordSpec(StrictModel):
     """What a record looks like."""
 
+    source: Literal["image"] | None = Field(
+        default=None,
+        description="`image`: every input file is a record, an image; its id is its path, and the "
+        "only field, of dtype `bytes`, holds the file. Without it, `--input_format` says what "
+        "files hold.",
+    )
     id: str | None = Field(
         default=None,
         description="Field that holds the record's id (text or integer). Ids are carried, not "
@@ -56,3 +62,16 @@ class RecordSpec(StrictModel):
     fields: dict[Name, FieldSpec] = Field(
         min_length=1, description="The fields that models read, each a column of the batch."
     )
+
+    @model_validator(mode="after")
+    def _image_is_one_field(self) -> RecordSpec:
+        if self.source is None:
+            return self
+        if self.id is not None:
+            raise ValueError("found the key 'id'; with `source: image` the id is the file's path")
+        if [(field.dtype, field.shape) for field in self.fields.values()] != [("bytes", ())]:
+            raise ValueError(
+                "found other fields, expected with `source: image` exactly one, of dtype bytes "
+                "without a shape, such as `fields: {image: {dtype: bytes}}`"
+            )
+        return self

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from pipeline.core.combine_spec import AnyCombine, CombineStep, Name, StrictModel
 from pipeline.core.model_spec import AnyModel, ModelSpec
+from pipeline.core.prepare_spec import AnyPrepare
 from pipeline.core.record_spec import RecordSpec
 
 
@@ -18,6 +19,10 @@ class EnsembleSpec(StrictModel):
 
     name: Name = Field(description="Name of the ensemble.")
     record: RecordSpec = Field(description="What a record looks like.")
+    prepare: tuple[AnyPrepare, ...] = Field(
+        default=(),
+        description="Steps from the record's fields to what the models read, in any order.",
+    )
     models: tuple[AnyModel, ...] = Field(min_length=1, description="The models, in any order.")
     combine: tuple[AnyCombine, ...] = Field(
         default=(), description="Steps from the models' outputs to the predictions, in any order."

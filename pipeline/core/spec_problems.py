@@ -187,7 +187,7 @@ class _Explanation:
                 return RecordSpec
             case ("record", "fields", _):
                 return FieldSpec
-            case ("models" | "combine" as section, int()):
+            case ("prepare" | "models" | "combine" as section, int()):
                 tag, classes = TAGGED[section]
                 return classes[entry[tag]]
             case ("models", int(), "inputs", _):

@@ -14,8 +14,9 @@ import numpy as np
 from pipeline.core import plain_data
 from pipeline.core.combine_spec import CombineStep, StrictModel
 from pipeline.core.located_yaml import Document, Problem
-from pipeline.core.model_spec import ColumnInput, ConstantInput, ModelSpec
+from pipeline.core.model_spec import ColumnInput, ConstantInput, ModelSpec, remote_hint
 from pipeline.core.plain_data import Path, did_you_mean, nearest
+from pipeline.core.prepare_spec import PrepareStep
 from pipeline.core.tensors import DTYPES
 
 Classes = dict[str, type[StrictModel]]
@@ -30,6 +31,7 @@ def _by_tag(union: Any, tag: str) -> Classes:
 
 
 TAGGED: dict[str, tuple[str, Classes]] = {
+    "prepare": ("op", _by_tag(PrepareStep, "op")),
     "models": ("framework", _by_tag(ModelSpec, "framework")),
     "combine": ("op", _by_tag(CombineStep, "op")),
 }
@@ -67,7 +69,9 @@ class StandIns:
         expected = f"expected one of {', '.join(classes)}"
         if tag in entry:
             found = self._document.shown((*path, tag))
-            self._add((*path, tag), f"found {found}, {expected}{did_you_mean(word, classes)}")
+            hint = remote_hint(word) if tag == "framework" else ""
+            hint = hint or did_you_mean(word, classes)
+            self._add((*path, tag), f"found {found}, {expected}{hint}")
         elif not misspelt:
             self._add(path, f"key '{tag}' is missing, {expected}")
         kind = nearest(word, classes)

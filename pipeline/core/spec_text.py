@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import posixpath
 import re
+from typing import TypeVar
 
 from pipeline.core import located_yaml, spec_problems
-from pipeline.core.combine_spec import Lookup
+from pipeline.core.combine_spec import Lookup, StrictModel
 from pipeline.core.located_yaml import Document, Problem
+from pipeline.core.model_spec import ModelSpec, PythonModel
+from pipeline.core.prepare_spec import OneHot, Tokenize
 from pipeline.core.spec import EnsembleSpec
 from pipeline.errors import SpecError
+
+_S = TypeVar("_S", bound=StrictModel)
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
@@ -40,7 +45,7 @@ def parse(text: str, *, source: str) -> EnsembleSpec:
 
 
 def resolve_uris(spec: EnsembleSpec, base: str) -> EnsembleSpec:
-    """The spec with relative model URIs, watched patterns and label files placed under `base`.
+    """The spec with relative model URIs, watched patterns and named files placed under `base`.
 
     Absolute local paths and anything with a scheme (``gs://...``) stay as they are. ``..`` is
     resolved as text, and never leads out of a bucket or above the root.
@@ -49,22 +54,22 @@ def resolve_uris(spec: EnsembleSpec, base: str) -> EnsembleSpec:
       spec: an ensemble.
       base: folder of the ensemble file, local or ``gs://bucket/...``.
     """
-    models = tuple(
-        model.model_copy(
-            update={
-                "uri": _resolved(model.uri, base),
-                "watch": model.watch and _resolved(model.watch, base),
-            }
-        )
-        for model in spec.models
-    )
-    combine = tuple(
-        step.model_copy(update={"file": _resolved(step.file, base)})
-        if isinstance(step, Lookup) and step.file is not None
-        else step
-        for step in spec.combine
-    )
-    return spec.model_copy(update={"models": models, "combine": combine})
+    models = tuple(_with_places_below(model, base) for model in spec.models)
+    combine = tuple(_with_file_below(step, base) for step in spec.combine)
+    prepare = tuple(_with_file_below(step, base) for step in spec.prepare)
+    return spec.model_copy(update={"prepare": prepare, "models": models, "combine": combine})
+
+
+def _with_places_below(model: ModelSpec, base: str) -> ModelSpec:
+    files = "path" if isinstance(model, PythonModel) else "uri"  # whose `uri` is a class
+    places: dict[str, str | None] = {key: getattr(model, key) for key in (files, "watch")}
+    resolved = {key: place and _resolved(place, base) for key, place in places.items()}
+    return model.model_copy(update=resolved)
+
+
+def _with_file_below(step: _S, base: str) -> _S:
+    file = step.file if isinstance(step, Lookup | OneHot | Tokenize) else None
+    return step if file is None else step.model_copy(update={"file": _resolved(file, base)})
 
 
 def _resolved(uri: str, base: str) -> str:

@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
 
+from pipeline.backends.python_class import source_of
+from pipeline.core.hub_url import is_hub_url
+from pipeline.core.model_spec import CLASS_SCHEME, is_class_uri
 from pipeline.core.release import ModelVersion
 from pipeline.errors import ArtifactChangedError, ArtifactError, ArtifactNotFoundError
 
@@ -79,6 +82,27 @@ class ArtifactStore(Protocol):
         """
         ...
 
+    def write_folder(self, uri: str, source: Path) -> None:
+        """Copies all files of a local folder. Only a local `uri` appears as a whole.
+
+        Raises:
+          ArtifactError: the storage refuses, or the files cannot be read.
+        """
+        ...
+
+
+class ModuleHub(Protocol):
+    """Finds the models that a URL of a hub stands for. Stateless, picklable."""
+
+    def place(self, url: str) -> str:
+        """Where the files of a module are: a local folder, or a URI of the ArtifactStore.
+
+        Raises:
+          ArtifactNotFoundError: there is no such module.
+          ArtifactError: hub or storage refuse, or what they have is no model.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class Fetched:
@@ -96,21 +120,27 @@ class Fetched:
 class ArtifactCache:
     """Brings artifacts to this machine. Threads and processes may share one root.
 
-    Local URIs are used in place. Others are downloaded below `root`, into a folder for each URI
-    and digest, so an artifact that was overwritten never mixes with the older one. Folders appear
-    complete, by a rename. Nothing is ever removed, but copies found damaged.
+    Local URIs are used in place, and so are modules of a hub that lie in a local folder. Others are
+    downloaded below `root`, into a folder for each URI and digest, so an artifact that was
+    overwritten never mixes with the older one. Folders appear complete, by a rename. Nothing is
+    ever removed, but copies found damaged.
 
     Args:
       root: folder for downloads; created when needed.
       store: where they come from.
+      hub: finds the artifacts behind URLs of a hub; None where there are none.
     """
 
-    def __init__(self, root: Path, store: ArtifactStore) -> None:
+    def __init__(self, root: Path, store: ArtifactStore, hub: ModuleHub | None = None) -> None:
         self._root = root
         self._store = store
+        self._hub = hub
 
     def fetch(self, uri: str) -> Fetched:
         """What is stored at `uri` now; a remote artifact is downloaded on every call.
+
+        A module of a hub is taken to be what the hub's cache holds, a Python class what the source
+        file of its module holds.
 
         Raises:
           ArtifactNotFoundError: nothing is there, or a folder without files.
@@ -118,8 +148,11 @@ class ArtifactCache:
         """
         if is_local(uri):
             return Fetched(Path(uri), digest_of(Path(uri)))
+        if is_class_uri(uri):
+            source = source_of(uri.removeprefix(CLASS_SCHEME))
+            return Fetched(source, digest_of(source))
         with self._locked(uri) as folder:
-            return self._download(uri, folder)
+            return self._bring(uri, folder)
 
     def fetch_version(self, version: ModelVersion) -> Path:
         """The files of one version; a remote one is downloaded unless an intact copy is here.
@@ -129,14 +162,14 @@ class ArtifactCache:
           ArtifactNotFoundError: nothing is there, or a folder without files.
           ArtifactError: it cannot be read, or not be stored here.
         """
-        if is_local(version.uri):
+        if is_local(version.uri) or is_class_uri(version.uri):
             fetched = self.fetch(version.uri)
         else:
             with self._locked(version.uri) as folder:
                 cached = folder / version.digest / _name_of(version.uri)
                 if _digest_or_none(cached) == version.digest:
                     return cached
-                fetched = self._download(version.uri, folder)
+                fetched = self._bring(version.uri, folder)
         if fetched.digest != version.digest:
             raise ArtifactChangedError(
                 f"model '{version.model}': {version.uri} holds other files than the release was "
@@ -158,24 +191,31 @@ class ArtifactCache:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield folder
 
-    def _download(self, uri: str, folder: Path) -> Fetched:
-        """Downloads into `folder`, which is locked, unless the same files are there already."""
+    def _bring(self, uri: str, folder: Path) -> Fetched:
+        """What is stored at a remote URI; a download goes into `folder`, which is locked."""
+        place = self._hub.place(uri) if self._hub and is_hub_url(uri) else uri
+        if is_local(place):
+            return Fetched(Path(place), digest_of(Path(place)))
+        return self._download(place, folder, _name_of(uri))
+
+    def _download(self, uri: str, folder: Path, name: str) -> Fetched:
+        """Downloads into a subfolder of `folder`, unless the same files are there already."""
         files = self._store.list_files(uri)
         for leftover in folder.glob("tmp-*"):  # of a process that died amid a download
             shutil.rmtree(leftover)
         temporary = Path(tempfile.mkdtemp(prefix="tmp-", dir=folder))
         try:
-            self._copy(uri, files, temporary / _name_of(uri))
-            digest = digest_of(temporary / _name_of(uri))
+            self._copy(uri, files, temporary / name)
+            digest = digest_of(temporary / name)
             final = folder / digest
-            if _digest_or_none(final / _name_of(uri)) != digest:
+            if _digest_or_none(final / name) != digest:
                 shutil.rmtree(final, ignore_errors=True)
                 temporary.rename(final)
         except OSError as error:
             raise ArtifactError(f"{uri} cannot be stored in '{self._root}': {error}") from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-        return Fetched(final / _name_of(uri), digest)
+        return Fetched(final / name, digest)
 
     def _copy(self, uri: str, files: Sequence[ArtifactFile], target: Path) -> None:
         for file in files:

@@ -11,6 +11,7 @@ from pipeline.backends import registry
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.core.model_spec import ColumnInput, ModelSpec
 from pipeline.core.release import ModelVersion
+from pipeline.errors import ArtifactChangedError
 from pipeline.serving.artifacts import ArtifactCache
 from pipeline.serving.merging import MergingServable
 
@@ -52,6 +53,8 @@ class FrameworkLoader:
             "cpu" if self.cpu_only else spec.device or self.device,
             self.intra_op_threads or os.cpu_count() or 1,
         )
+        if problem := spec.version_problem(version.uri):
+            raise ArtifactChangedError(f"model '{version.model}': {problem}")
         started = time.monotonic()
         path = self.cache.fetch_version(version)
         servable = registry.backend(spec.framework).load(path, spec, context)

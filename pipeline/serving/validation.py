@@ -1,8 +1,9 @@
 """The rehearsal: a release goes once through the whole graph on made-up rows, before it serves.
 
 What the models declare is compared with what the graph feeds them; then two rows of zeros (or empty
-text) go through every model and combine step, so that a shape or a type that cannot work is found
-before the first record, with the names of both ends, also where a format declares nothing.
+text, or black images) go through every step and model, so that a shape or a type that cannot
+work is found before the first record, with the names of both ends, also where a format declares
+nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline.backends.base import Servable
-from pipeline.core import combine
+from pipeline.core import combine, prepare
 from pipeline.core.columns import Array, Column, Ragged
 from pipeline.core.graph import Graph
 from pipeline.core.model_spec import ColumnInput, ConstantInput, ModelSpec
@@ -81,8 +82,7 @@ def rehearse(
     """
     rehearsal = Rehearsal()
     problems: list[str] = []
-    for name, spec in graph.spec.record.fields.items():
-        rehearsal.add(name, _made_up(spec.dtype, spec.shape), spec.shape)
+    _prepare(graph, rehearsal)
     for position, model in enumerate(graph.models, start=1):
         where = f"model '{model.name}'"
         progress(f"loading {where} ({model.framework}), {position} of {len(graph.models)}")
@@ -106,6 +106,25 @@ def rehearse(
     if problems:
         raise ModelError(problems)
     return rehearsal
+
+
+def _prepare(graph: Graph, rehearsal: Rehearsal) -> None:
+    """Makes up the columns of the record, and runs the prepare steps on them.
+
+    What a step cannot make of them is made up, too: its type is known.
+    """
+    for name, spec in graph.spec.record.fields.items():
+        rehearsal.add(name, _made_up(spec.dtype, spec.shape), spec.shape)
+    for step in graph.prepare:
+        prepare.check_ready(step)
+        try:
+            made = prepare.apply(step, rehearsal.columns)
+        except RowsError:
+            made = {}  # made-up bytes are no image, and made-up text need not be a number
+        for name in step.columns_written():
+            dtype, shape = graph.types[name]
+            usable = name in made and made[name].nbytes
+            rehearsal.add(name, made[name] if usable else _made_up(dtype, shape), shape)
 
 
 def _made_up(dtype: str, row_shape: Shape) -> Array:

@@ -16,7 +16,7 @@ from pipeline.core.candidate import Candidate
 from pipeline.core.gate_plan import Proposal
 from pipeline.core.graph import Graph
 from pipeline.core.manifest import Manifest, parse
-from pipeline.core.model_spec import ColumnInput
+from pipeline.core.model_spec import ColumnInput, is_class_uri
 from pipeline.core.release import ModelVersion, Release
 from pipeline.errors import (
     ArtifactChangedError,
@@ -80,7 +80,7 @@ class Verifier:
           ModelError: URIs that models may not come from.
           ArtifactError: nothing is there, it cannot be read, or it is not what the proposal says.
         """
-        asked = {model: self.allowed.problem(uri) for model, uri in proposal.wanted.items()}
+        asked = {model: self._problem(model, uri) for model, uri in proposal.wanted.items()}
         if problems := [f"model '{model}': {text}" for model, text in asked.items() if text]:
             raise ModelError(problems)
         found = {}
@@ -97,6 +97,12 @@ class Verifier:
                 )
             found[model] = Found(ModelVersion(model, uri, fetched.digest), fetched.path)
         return found
+
+    def _problem(self, model: str, uri: str) -> str | None:
+        """Why a model may not come from `uri`. First what nobody can allow: to import a class."""
+        if problem := self.graph.spec.model(model).version_problem(uri):
+            return problem
+        return None if is_class_uri(uri) else self.allowed.problem(uri)
 
     def check(self, release: Release, found: Mapping[str, Found], manager: ReleaseManager) -> int:
         """Loads a release, rehearses it and checks the examples of its new versions.
@@ -153,6 +159,8 @@ class Verifier:
     def _beside(self, found: Found, name: str) -> str | None:
         """The text of a file that comes with a version; None where there is none."""
         uri = found.version.uri
+        if is_class_uri(uri):
+            return None
         folder = uri[: uri.rfind("/") + 1]
         in_folder = found.path.is_dir()
         for place in [str(found.path / name)] if in_folder else [f"{uri}.{name}", folder + name]:

@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import apache_beam as beam
 
+from pipeline.core import image_files
 from pipeline.core.batch import Batch, Reject
 from pipeline.core.block import Block
-from pipeline.core.decode import JsonDecoder
+from pipeline.core.decoders import decoders
+from pipeline.core.image_files import ImageFiles
 from pipeline.core.record_spec import RecordSpec
 
 
@@ -28,12 +30,15 @@ class Decode(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untype
         self._pass_through = tuple(pass_through)
 
     def setup(self) -> None:
-        """Makes the decoder, which is not pickled."""
-        self._decoder = JsonDecoder(self._record, self._pass_through)
+        """Makes the decoders, which are not pickled."""
+        self._decoders = decoders(self._record, self._pass_through)
 
     def process(self, block: Block) -> Iterator[Batch]:
         """Decodes one block."""
-        batch = self._decoder.decode(block.payloads, block.origins)
+        if isinstance(block.payloads, ImageFiles):
+            batch = image_files.decode(self._record, block.payloads, block.origins)
+        else:
+            batch = self._decoders[block.format].decode(block)
         if block.error is not None:
             unreadable = Reject(
                 payload=b"",

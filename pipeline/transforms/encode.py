@@ -13,15 +13,23 @@ from apache_beam.metrics import Metrics
 
 from pipeline.core import encode
 from pipeline.core.batch import Batch
+from pipeline.core.encode_table import prediction_table
 from pipeline.serving.tally import process_tally
 
 NAMESPACE = "ensemble"
 
 PREDICTION_LINES = "prediction_lines"
 PREDICTION_MESSAGES = "prediction_messages"
+PREDICTION_TABLES = "prediction_tables"
 DEAD_LETTER_LINES = "dead_letter_lines"
 DEAD_LETTER_MESSAGES = "dead_letter_messages"
-OUTPUTS = (PREDICTION_LINES, PREDICTION_MESSAGES, DEAD_LETTER_LINES, DEAD_LETTER_MESSAGES)
+OUTPUTS = (
+    PREDICTION_LINES,
+    PREDICTION_MESSAGES,
+    PREDICTION_TABLES,
+    DEAD_LETTER_LINES,
+    DEAD_LETTER_MESSAGES,
+)
 
 
 def _utc_now() -> datetime:
@@ -32,7 +40,8 @@ def _utc_now() -> datetime:
 class Encode(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untyped
     """Each output in the form that its sinks take: OUTPUTS names them, `wanted` chooses.
 
-    Lines come as chunks of whole lines (bytes), messages as tuples of Message, both one a batch.
+    Lines come as chunks of whole lines (bytes), messages as tuples of Message, tables as Arrow
+    record batches, each one a batch.
     Counts `predictions`, `dead_letters` and ``dead_letters/STAGE/ERROR_TYPE`` in the namespace
     "ensemble"; of records with an event time, the distribution `latency_ms` since then.
 
@@ -59,8 +68,12 @@ class Encode(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untype
         """Encodes one batch."""
         batch = encode.reject_not_finite(batch, self._output) if len(batch) else batch
         if len(batch):
-            lines = encode.predictions(batch, self._output)
+            in_text = self._wanted & {PREDICTION_LINES, PREDICTION_MESSAGES}
+            lines = encode.predictions(batch, self._output) if in_text else []
             yield from self._outputs(PREDICTION_LINES, lambda: b"".join(lines))
+            yield from self._outputs(
+                PREDICTION_TABLES, lambda: prediction_table(batch, self._output)
+            )
             yield from self._outputs(
                 PREDICTION_MESSAGES, lambda: encode.prediction_messages(batch, lines)
             )

@@ -37,6 +37,7 @@ class Case:
       dtypes: tensor -> dtype, where the format has it.
       row_shapes: tensor -> shape of a row (whole shape of a constant), where the format has it.
       extra: further keys of the spec entry.
+      column: (generator, rows) -> made-up values of a column.
     """
 
     name: str
@@ -48,8 +49,9 @@ class Case:
     outputs: tuple[str, ...] = ("y",)
     listed: tuple[str, ...] = ("inputs", "outputs")
     dtypes: dict[str, str] = field(default_factory=dict)
-    row_shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    row_shapes: dict[str, tuple[int | None, ...]] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
+    column: Callable[..., np.ndarray] = lambda rng, count: rng.normal(size=(count, 4)).astype("f4")
 
     def __str__(self) -> str:
         return self.name
@@ -74,7 +76,7 @@ class Case:
         return {
             name: np.array(binding["value"], binding["dtype"])
             if isinstance(binding, dict)
-            else rng.normal(size=(count, 4)).astype("float32")
+            else self.column(rng, count)
             for name, binding in self.inputs.items()
         }
 
@@ -172,6 +174,72 @@ def _keras(path, inputs):
     return {name: tensor.numpy() for name, tensor in results.items()}
 
 
+def _xgboost(path, inputs):
+    import xgboost
+
+    booster = xgboost.Booster(model_file=path)
+    return {"predict": booster.inplace_predict(inputs["X"])}
+
+
+def _lightgbm(path, inputs):
+    import lightgbm
+
+    return {"predict": lightgbm.Booster(model_file=path).predict(inputs["X"])}
+
+
+def _bert_embedding(path, inputs):
+    """One text at a time, so without padding."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    model, tokenizer = AutoModel.from_pretrained(path), AutoTokenizer.from_pretrained(path)
+    with torch.no_grad():
+        means = [
+            model(**tokenizer(text, truncation=True, return_tensors="pt"))
+            .last_hidden_state[0]
+            .mean(0)
+            for text in inputs["text"]
+        ]
+    return {"embedding": torch.stack(means).numpy()}
+
+
+def _bert_logits(path, inputs):
+    from transformers import pipeline
+
+    return _scored(
+        pipeline("text-classification", str(path)), inputs["text"].tolist(), truncation=True
+    )
+
+
+def _vit_logits(path, inputs):
+    from PIL import Image
+    from transformers import pipeline
+
+    images = [Image.fromarray(image) for image in inputs["image"]]
+    return _scored(pipeline("image-classification", str(path)), images)
+
+
+def _scored(run, rows, **options):
+    """By the pipelines of transformers, which know labels in the place of positions."""
+    results = run(rows, top_k=None, function_to_apply="none", **options)
+    scores = [{entry["label"]: entry["score"] for entry in result} for result in results]
+    return {"logits": np.array([[s[c] for c in models.CLASSES] for s in scores], "float32")}
+
+
+def _affine(path, inputs):
+    with np.load(path) as found:
+        return {"y": inputs["x"] @ found["weights"] + found["bias"]}
+
+
+def _texts(rng, count):
+    lengths = rng.integers(0, 16, count)  # the longest are cut off
+    return np.array([" ".join(rng.choice(models.WORDS[5:9], n)) for n in lengths], dtype=object)
+
+
+def _images(rng, count):
+    return rng.integers(0, 256, (count, 10, 12, 3), dtype="uint8")
+
+
 _SKLEARN = {
     "framework": "sklearn",
     "inputs": {"X": "pixels"},
@@ -186,6 +254,17 @@ _TORCH = {
     "outputs": ("output_0",),
 }
 _TENSORFLOW = {**_ONNX, "framework": "tensorflow"}
+_MATRIX = {
+    "inputs": {"X": "pixels"},
+    "outputs": ("predict",),
+    "row_shapes": {"X": (4,), "predict": ()},
+}
+_XGBOOST = {
+    **_MATRIX,
+    "framework": "xgboost",
+    "dtypes": {"X": "float32", "predict": "float32"},
+}
+_TRANSFORMERS = {"framework": "transformers", "file": "model.safetensors"}
 _PAIR = {"inputs": {"a": "left", "b": "right", "gain": GAIN}, "outputs": ("total", "gap")}
 _PAIR_TYPED = {**_PAIR, "dtypes": dict.fromkeys(PAIR_SHAPES, "float32"), "row_shapes": PAIR_SHAPES}
 _TORCH_PAIR = {**_PAIR, "outputs": ("output_0", "output_1")}
@@ -233,6 +312,61 @@ AFFINE = (
         **_TENSORFLOW,
     ),
     Case("keras", build=models.keras_file, reference=_keras, file="", **_TENSORFLOW),
+    Case("xgboost-json", build=models.xgboost_json, reference=_xgboost, file="", **_XGBOOST),
+    Case("xgboost-ubj", build=models.xgboost_ubj, reference=_xgboost, file="", **_XGBOOST),
+    Case(
+        "lightgbm",
+        build=models.lightgbm_text,
+        reference=_lightgbm,
+        file="",
+        **{**_MATRIX, "dtypes": {"X": "float64", "predict": "float64"}},
+        framework="lightgbm",
+    ),
+    Case(
+        "transformers-embedding",
+        build=models.bert_embedder,
+        reference=_bert_embedding,
+        inputs={"text": "review"},
+        outputs=("embedding",),
+        dtypes={"text": "string", "embedding": "float32"},
+        row_shapes={"text": (), "embedding": (16,)},
+        extra={"task": "feature-extraction"},
+        column=_texts,
+        **_TRANSFORMERS,
+    ),
+    Case(
+        "transformers-text",
+        build=models.bert_classifier,
+        reference=_bert_logits,
+        inputs={"text": "review"},
+        outputs=("logits",),
+        dtypes={"text": "string", "logits": "float32"},
+        row_shapes={"text": (), "logits": (3,)},
+        extra={"task": "text-classification"},
+        column=_texts,
+        **_TRANSFORMERS,
+    ),
+    Case(
+        "transformers-image",
+        build=models.vit_classifier,
+        reference=_vit_logits,
+        inputs={"image": "photo"},
+        outputs=("logits",),
+        dtypes={"image": "uint8", "logits": "float32"},
+        row_shapes={"image": (None, None, 3), "logits": (3,)},
+        extra={"task": "image-classification"},
+        column=_images,
+        **_TRANSFORMERS,
+    ),
+    Case(
+        "python",
+        "python",
+        build=models.numpy_weights,
+        reference=_affine,
+        file="",
+        listed=(),
+        extra={"uri": "tests.steps:Affine", "path": "weights.npz"},
+    ),
 )
 PAIRS = (
     Case(

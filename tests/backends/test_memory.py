@@ -53,14 +53,48 @@ def tensorflow_model(folder):
     return path, model_spec(framework="tensorflow", inputs={"x": "c"}, outputs={"y": "d"})
 
 
-@pytest.mark.parametrize("build", [sklearn_model, onnx_model, torch_model, tensorflow_model])
+def xgboost_model(folder):
+    spec = model_spec(framework="xgboost", inputs={"X": "c"}, outputs={"predict": "d"})
+    return models.xgboost_ubj(folder), spec
+
+
+def lightgbm_model(folder):
+    spec = model_spec(framework="lightgbm", inputs={"X": "c"}, outputs={"predict": "d"})
+    return models.lightgbm_text(folder), spec
+
+
+def transformers_model(folder):
+    entry = {"inputs": {"image": "c"}, "outputs": {"logits": "d"}, "task": "image-classification"}
+    return models.vit_classifier(folder), model_spec(framework="transformers", **entry)
+
+
+def python_model(folder):
+    uri = "tests.steps:Hungry"
+    return folder, model_spec(framework="python", uri=uri, inputs={"x": "c"}, outputs={"y": "d"})
+
+
+def rows_for(framework):
+    """Rows that need a petabyte, where the model itself does not ask for it."""
+    if framework == "sklearn":
+        return np.array(["text"] * 65_536, dtype=object)
+    if framework in ("xgboost", "lightgbm"):
+        return np.broadcast_to(np.float32(1), (2**46, 4))
+    if framework == "transformers":
+        return np.broadcast_to(np.uint8(1), (1, 2**24, 2**24, 3))
+    return np.ones((1024, 1), "float32")
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        *(sklearn_model, onnx_model, torch_model, tensorflow_model),
+        *(xgboost_model, lightgbm_model, transformers_model, python_model),
+    ],
+)
 def test_running_out_of_memory_is_told_from_other_failures(build, tmp_path):
     path, spec = build(tmp_path)
     servable = load(path, spec)
-    if spec.framework == "sklearn":
-        rows = np.array(["text"] * 65_536, dtype=object)
-    else:
-        rows = np.ones((1024, 1), "float32")
+    rows = rows_for(spec.framework)
     with pytest.raises(OutOfMemoryError) as failure:
         servable.predict(dict.fromkeys(spec.inputs, rows))
     assert failure.value.__cause__ is None  # nothing holds the tensors that did not fit

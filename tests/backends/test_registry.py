@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from tests import models
 from tests.backends.cases import load, model_spec
 
 ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = ("xgboost", "lightgbm", "transformers")
 
 LOADS_ONE_AFTER_THE_OTHER = """
 import sys
@@ -48,8 +51,14 @@ def test_an_ensemble_imports_only_the_frameworks_of_its_models(tmp_path):
 
 
 def test_unknown_framework_is_refused_with_those_that_exist():
-    with pytest.raises(SpecError, match="'xgboost'; it is one of sklearn, onnx, torch, tensorflow"):
-        registry.backend("xgboost")
+    with pytest.raises(SpecError, match="'mxnet'; it is one of sklearn, onnx, torch, tensorflow"):
+        registry.backend("mxnet")
+
+
+@pytest.mark.parametrize("framework", ["remote", "vertex", "OpenAI"])
+def test_models_behind_a_service_are_refused_with_the_way_to_call_them(framework):
+    with pytest.raises(SpecError, match=r"behind a service are not called from here.*RunInference"):
+        registry.backend(framework)
 
 
 @pytest.mark.parametrize(
@@ -60,11 +69,25 @@ def test_unknown_framework_is_refused_with_those_that_exist():
         ("onnx", "onnxruntime", "onnxruntime"),
         ("torch", "torch", "torch"),
         ("tensorflow", "tensorflow", "tensorflow"),
+        ("xgboost", "xgboost", "xgboost"),
+        ("lightgbm", "lightgbm", "lightgbm"),
+        ("transformers", "transformers", "transformers"),
     ],
 )
 def test_missing_package_is_named(framework, module, package, tmp_path, monkeypatch):
     path = models.sklearn_skops(tmp_path) if framework == "sklearn" else tmp_path
-    spec = model_spec(framework=framework, inputs={"x": "c"}, outputs={"predict": "d"})
+    task = {"task": "text-classification"} if framework == "transformers" else {}
+    spec = model_spec(framework=framework, inputs={"x": "c"}, outputs={"predict": "d"}, **task)
     monkeypatch.setitem(sys.modules, module, None)  # Python's own way to make an import fail
-    with pytest.raises(LoadError, match=f"package '{package}' is needed .* pip install {package}"):
+    advice = f"package '{package}' is needed .* pip install {package}"
+    if framework in EXTRAS:
+        advice += rf" \(into an image: docker build --build-arg EXTRAS={framework}\)"
+    with pytest.raises(LoadError, match=f"{advice}$"):
         load(path, spec)
+
+
+def test_extras_of_the_package_are_what_the_tests_run_with():
+    pinned = (ROOT / "requirements-dev.in").read_text().splitlines()
+    for framework in EXTRAS:
+        (requirement,) = PROJECT["optional-dependencies"][framework]
+        assert requirement in pinned

@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.connectors import folder_reader
+from pipeline.connectors.file_blocks import Reading
 from pipeline.connectors.folder_listing import FileVersion, Settling, list_files
 from pipeline.connectors.folder_reader import FolderReader, Progress
 from pipeline.connectors.folder_source import ReadNewFiles
@@ -164,14 +165,14 @@ def test_rewritten_file_is_read_again(tmp_path):
 
 def test_block_rows_bounds_the_blocks(tmp_path):
     place(tmp_path / "a.jsonl", numbered(20))
-    with reading(tmp_path, block_rows=8) as stream:
+    with reading(tmp_path, reading=Reading(8)) as stream:
         stream.wait_for_lines(*numbered(20).splitlines())
     assert [len(block.payloads) for block in stream.blocks] == [8, 8, 4]
 
 
 def test_stop_finishes_the_block_in_hand_and_no_more(tmp_path):
     place(tmp_path / "a.jsonl", numbered(1000))
-    with reading(tmp_path, block_rows=10) as stream:
+    with reading(tmp_path, reading=Reading(10)) as stream:
         stream.on_block = lambda block: setattr(stream, "stop", True)
         stream.wait(lambda: stream.blocks)
     assert len(stream.blocks) == 1
@@ -233,7 +234,7 @@ def test_reading_goes_on_from_any_checkpoint(rows, checkpoints):
             place(f"{folder}/{number}.jsonl", text)
         progress, found = Progress(), []
         for steps in [*checkpoints, None]:
-            reader = FolderReader(folder, 2, 0.001, pickle.loads(pickle.dumps(progress)))
+            reader = FolderReader(folder, Reading(2), 0.001, pickle.loads(pickle.dumps(progress)))
             assert reader.stands_at(progress)
             with contextlib.closing(reader):
                 while steps is None or steps > 0:
@@ -329,7 +330,7 @@ def test_half_read_file_is_read_again_whole_after_a_relaunch(tmp_path):
     folder, journal = tmp_path / "in", str(tmp_path / "journal.txt")
     folder.mkdir()
     place(folder / "a.jsonl", numbered(100))
-    with reading(folder, journal=journal, block_rows=10) as stream:
+    with reading(folder, journal=journal, reading=Reading(10)) as stream:
         stream.on_block = lambda block: setattr(stream, "stop", True)
         stream.wait(lambda: stream.blocks)
     with reading(folder, journal=journal) as stream:

@@ -289,6 +289,7 @@ import sys
 from pathlib import Path
 import apache_beam as beam
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from pipeline.connectors.file_blocks import Reading
 from pipeline.connectors.folder_source import ReadNewFiles
 from pipeline.connectors.rolling_files import WriteRollingFiles, close_all
 
@@ -297,7 +298,11 @@ def text(block):
 
 folder = sys.argv[1]
 source = ReadNewFiles(
-    f"{folder}/in/*", 10, 0.02, stopped=Path(folder, "stop").exists, journal=f"{folder}/journal"
+    f"{folder}/in/*",
+    Reading(10),
+    0.02,
+    stopped=Path(folder, "stop").exists,
+    journal=f"{folder}/journal",
 )
 sink = WriteRollingFiles(f"{folder}/out/part", ".jsonl", local=True, roll_secs=0.2)
 with beam.Pipeline(FnApiRunner()) as pipeline:

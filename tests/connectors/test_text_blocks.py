@@ -9,8 +9,9 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 
 from pipeline.connectors.block_writer import WriteBlocks
+from pipeline.connectors.file_blocks import ReadBlocks, Reading, read_range
+from pipeline.connectors.file_ranges import FileRange, split_file
 from pipeline.connectors.paths import match_input
-from pipeline.connectors.text_blocks import FileRange, ReadBlocks, read_range, split_file
 from pipeline.errors import PathError
 
 
@@ -24,21 +25,21 @@ def read(pattern, split_bytes=100, block_rows=8):
         block
         for file in match_input(str(pattern))
         for part in split_file(file, split_bytes)
-        for block in read_range(part, block_rows)
+        for block in read_range(part, Reading(block_rows))
     ]
 
 
-def check_pipeline_reads(pattern, expected, **settings):
+def check_pipeline_reads(pattern, expected, block_rows, split_bytes):
     """Runs the transform; `expected` maps (source, payload) to how often it must come."""
 
     def same(blocks):
         assert (
             Counter((block.source, line) for block in blocks for line in block.payloads) == expected
         )
-        assert all(len(block.payloads) <= settings["block_rows"] for block in blocks)
+        assert all(len(block.payloads) <= block_rows for block in blocks)
 
     with beam.Pipeline(FnApiRunner()) as pipeline:
-        assert_that(pipeline | ReadBlocks(str(pattern), **settings), same)
+        assert_that(pipeline | ReadBlocks(str(pattern), Reading(block_rows), split_bytes), same)
 
 
 def test_all_lines_of_all_files_arrive_with_their_source(tmp_path):
@@ -104,7 +105,7 @@ def test_truncated_file_ends_in_a_block_that_says_where(tmp_path):
 def test_file_that_vanished_after_the_match_fails_by_name(place, tmp_path, bucket):
     path = f"{tmp_path if place == 'local' else bucket}/gone.jsonl"
     with pytest.raises(FileNotFoundError, match=rf"{path}: was there .* is gone now"):
-        list(read_range(FileRange(path, 0, 10), 8))
+        list(read_range(FileRange(path, 0, 10), Reading(8)))
 
 
 def test_pattern_without_match_fails_the_job(tmp_path):

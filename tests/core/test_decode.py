@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.block import Origin
+from pipeline.core.block import Block, Origin
 from pipeline.core.columns import Ragged, iterate
-from pipeline.core.decode import JsonDecoder, payload_hash
+from pipeline.core.decode import payload_hash
+from pipeline.core.decode_json import JsonDecoder
 from pipeline.core.fields import FieldDecoder, IrregularError
 from pipeline.core.record_spec import FieldSpec, RecordSpec
 from pipeline.core.tensors import DTYPES, FLOATS, INTEGERS
@@ -23,13 +24,17 @@ RECORD = RecordSpec.model_validate(
 )
 
 
+def block(payloads, origins=None):
+    return Block(tuple(payloads), "a.jsonl", origins=origins and tuple(origins))
+
+
 def record(**changes):
     value = {"id": "a", "x": [0.5, 1], "n": 3, **changes}
     return orjson.dumps({k: v for k, v in value.items() if v is not ...})
 
 
 def test_good_records_become_columns_of_the_declared_types():
-    batch = JsonDecoder(RECORD).decode([record(), record(id=7, x=[2, -1.5], n=-128)])
+    batch = JsonDecoder(RECORD).decode(block([record(), record(id=7, x=[2, -1.5], n=-128)]))
     assert batch.ids == ("a", 7)
     assert batch.columns["x"].dtype == np.float32
     assert batch.columns["x"].tolist() == [[0.5, 1.0], [2.0, -1.5]]
@@ -68,7 +73,7 @@ def test_good_records_become_columns_of_the_declared_types():
 )
 def test_bad_record_is_rejected_with_field_found_and_expected(payload, kind, says):
     good = record()
-    batch = JsonDecoder(RECORD).decode([good, payload, good])
+    batch = JsonDecoder(RECORD).decode(block([good, payload, good]))
     assert batch.payloads == (good, good)
     (reject,) = batch.rejects
     assert (reject.payload, reject.stage, reject.error_type) == (payload, "decode", kind)
@@ -78,27 +83,27 @@ def test_bad_record_is_rejected_with_field_found_and_expected(payload, kind, say
 def test_one_bad_record_in_a_large_block_costs_no_other():
     payloads = [record(id=i) for i in range(1000)]
     payloads[637] = b"{"
-    batch = JsonDecoder(RECORD).decode(payloads)
+    batch = JsonDecoder(RECORD).decode(block(payloads))
     assert batch.ids == tuple(i for i in range(1000) if i != 637)
     assert [reject.payload for reject in batch.rejects] == [b"{"]
 
 
 def test_reject_carries_the_id_when_it_is_known():
-    (reject,) = JsonDecoder(RECORD).decode([record(id="known", n=None)]).rejects
+    (reject,) = JsonDecoder(RECORD).decode(block([record(id="known", n=None)])).rejects
     assert reject.record_id == "known"
 
 
 def test_without_id_field_the_id_is_a_stable_hash_of_the_payload():
     decoder = JsonDecoder(RecordSpec.model_validate({"fields": {"n": {"dtype": "int8"}}}))
     payloads = [b'{"n":1}', b'{"n":2}', b'{"n":1}']
-    ids = decoder.decode(payloads).ids
+    ids = decoder.decode(block(payloads)).ids
     assert ids[0] == ids[2] == payload_hash(b'{"n":1}') == "984530e49acf879ea2a3b7c3062fca65"
     assert ids[0] != ids[1]
 
 
 def test_passed_through_values_are_repeated_as_they_came():
     decoder = JsonDecoder(RECORD, ["tag", "n"])
-    batch = decoder.decode([record(tag={"a": [1, None]}), record()])
+    batch = decoder.decode(block([record(tag={"a": [1, None]}), record()]))
     assert batch.pass_through == (b'{"tag":{"a":[1,null]},"n":3}', b'{"tag":null,"n":3}')
 
 
@@ -106,15 +111,15 @@ def test_variable_axis_gives_a_ragged_column_and_equal_lengths_a_dense_one():
     decoder = JsonDecoder(
         RecordSpec.model_validate({"fields": {"t": {"dtype": "int64", "shape": [None]}}})
     )
-    ragged = decoder.decode([b'{"t":[1,2]}', b'{"t":[]}']).columns["t"]
+    ragged = decoder.decode(block([b'{"t":[1,2]}', b'{"t":[]}'])).columns["t"]
     assert isinstance(ragged, Ragged)
     assert [row.tolist() for row in ragged.rows] == [[1, 2], []]
-    dense = decoder.decode([b'{"t":[1,2]}', b'{"t":[3,4]}']).columns["t"]
+    dense = decoder.decode(block([b'{"t":[1,2]}', b'{"t":[3,4]}'])).columns["t"]
     assert dense.tolist() == [[1, 2], [3, 4]]
 
 
 def test_block_without_a_good_record_keeps_columns_of_the_declared_types():
-    batch = JsonDecoder(RECORD).decode([b"", b"{"])
+    batch = JsonDecoder(RECORD).decode(block([b"", b"{"]))
     assert len(batch) == 0
     assert batch.columns["x"].shape == (0, 2)
     assert batch.columns["x"].dtype == np.float32
@@ -215,7 +220,7 @@ def test_column_accepts_exactly_what_row_accepts(dtype, shape, values):
     )
 )
 def test_every_payload_is_a_row_or_a_reject_exactly_once(payloads):
-    batch = JsonDecoder(RECORD).decode(payloads)
+    batch = JsonDecoder(RECORD).decode(block(payloads))
     seen = sorted([*batch.payloads, *(reject.payload for reject in batch.rejects)])
     assert seen == sorted(payloads)
     assert len(batch.columns["x"]) == len(batch.columns["n"]) == len(batch)
@@ -228,6 +233,6 @@ def test_origins_stay_with_their_records_also_past_bad_ones():
     payloads = [record(id=i) for i in range(40)]
     payloads[13] = b"{"
     origins = [Origin(i, {"n": str(i)}) for i in range(40)]
-    batch = JsonDecoder(RECORD).decode(payloads, origins)
+    batch = JsonDecoder(RECORD).decode(block(payloads, origins))
     assert [o.event_time_us for o in batch.origins] == list(batch.ids)
     assert batch.rejects[0].origin == origins[13]

@@ -115,7 +115,9 @@ def test_numbers_in_scientific_notation_are_numbers():
     assert parse(text, source="e.yaml").combine[1].value == 0.001
 
 
-FRAMEWORKS = "expected one of sklearn, onnx, torch, tensorflow"
+FRAMEWORKS = (
+    "expected one of sklearn, onnx, torch, tensorflow, xgboost, lightgbm, transformers, python"
+)
 INPUT_FORMS = "expected a column name, {column, pad_value} or {value, dtype}"
 A_NAME = "expected a name of letters, digits, '_', '.' and '-' that starts with a letter or '_'"
 A_MAPPING = "expected a mapping with the keys name, record, models"
@@ -127,6 +129,10 @@ A_LENGTH = "expected a length of at least 0, or null for the axis that varies"
     [
         ("sklearn", "sklern", f":9: models[0] 'forest'.framework: found 'sklern', {FRAMEWORKS}; "
          "did you mean 'sklearn'?"),
+        ("sklearn", "remote", f":9: models[0] 'forest'.framework: found 'remote', {FRAMEWORKS}; "
+         "models behind a service are not called from here, because nothing could be said of their "
+         "versions: Apache Beam's RunInference has handlers for them (such as "
+         "VertexAIModelHandlerJSON), to be used before or after this job"),
         ("    framework: onnx\n", "",
          f":14: models[1] 'mlp': key 'framework' is missing, {FRAMEWORKS}"),
         ("framework: onnx", "framwork: onnx",

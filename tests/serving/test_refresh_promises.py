@@ -213,7 +213,8 @@ def test_every_framework_and_format_refreshes(case, tmp_path):
     manager = ReleaseManager(lambda version: load(Path(version.uri), spec))
     step = ModelStep(spec)
     (column,) = spec.columns_read()
-    rows = Batch(ids=(0,), payloads=(b"",), columns={column: np.ones((1, 4), np.float32)})
+    (values,) = case.rows(1).values()
+    rows = Batch(ids=(0,), payloads=(b"",), columns={column: values})
     outputs = []
     for release in releases:
         manager.ensure(release)

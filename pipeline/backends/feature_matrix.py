@@ -1,0 +1,40 @@
+"""Models whose one input is a feature matrix: which tensor feeds it, and what a trial tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.backends.base import Array
+from pipeline.core.model_spec import ColumnInput, ModelSpec
+from pipeline.core.tensors import TensorSpec, dtype_name
+from pipeline.errors import LoadError
+
+
+def only_input(path: Path, spec: ModelSpec, kind: str) -> str:
+    """The name that the ensemble file gives the feature matrix.
+
+    Args:
+      path: the model's file, for the message.
+      spec: its entry.
+      kind: what it is, such as "a scikit-learn model".
+
+    Raises:
+      LoadError: there are other inputs, or it is a constant.
+    """
+    tensors = list(spec.inputs)
+    if len(tensors) != 1 or not isinstance(spec.inputs[tensors[0]], ColumnInput):
+        raise LoadError(
+            f"{path} is {kind}, which takes exactly one input from a column, its "
+            f"feature matrix; `inputs` names {', '.join(tensors)}"
+        )
+    return tensors[0]
+
+
+def output_specs(names: tuple[str, ...], tried: dict[str, Array]) -> list[TensorSpec]:
+    """The specs of all outputs, with dtype and shape for those that a trial on some rows made."""
+    return [
+        TensorSpec(name, dtype_name(tried[name]), (None, *tried[name].shape[1:]))
+        if name in tried
+        else TensorSpec(name)
+        for name in names
+    ]

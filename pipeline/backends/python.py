@@ -1,0 +1,103 @@
+"""Python: the user's own class as a model.
+
+The class has a constructor without arguments and two methods::
+
+    class Prices:
+        def load(self, path: Path | None) -> None:
+            self.weights = np.load(path)
+
+        def predict(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {"price": columns["area"] * self.weights}
+
+`load` is called once, with the local file or folder of the entry's `path`, or None. `predict` gets
+arrays by the names in `inputs`, whose first axis is the row and which are read-only, since other
+models read them too; it returns arrays (or what `np.asarray` makes one of) by the names in
+`outputs`, one row for each row. It may be called from several threads at once. What it raises is
+treated as of any model: rows that fail become dead letters, the others are predicted. A method
+`close`, if there is one, is called when the version is no longer needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.backends.base import Array, LoadContext, Servable
+from pipeline.backends.failures import computing, loading
+from pipeline.backends.model_files import size_of
+from pipeline.backends.python_class import instance_of
+from pipeline.backends.text import decoded
+from pipeline.core.model_spec import ModelSpec, PythonModel
+from pipeline.core.tensors import Signature
+from pipeline.errors import DeviceError, ModelFaultError
+
+
+class PythonServable(Servable):
+    """An object of the user's class. What device it uses is its own affair."""
+
+    device = "cpu"
+    signature = Signature()
+
+    def __init__(self, step: Any, path: Path, spec: PythonModel) -> None:
+        self.size_bytes = size_of(path)
+        self._step = step
+        self._class = spec.uri
+        self._outputs = list(spec.outputs)
+
+    @computing
+    def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Calls the step.
+
+        Raises:
+          ModelFaultError: it does not return a mapping, or not an output that the spec names.
+        """
+        returned = self._step.predict({name: _read_only(array) for name, array in inputs.items()})
+        if not isinstance(returned, Mapping):
+            raise ModelFaultError(
+                f"{self._class}.predict returned a {type(returned).__name__}, expected a mapping "
+                f"with the arrays {', '.join(self._outputs)}"
+            )
+        for name in self._outputs:
+            if name not in returned:
+                there = ", ".join(map(str, returned)) or "nothing"
+                raise ModelFaultError(
+                    f"{self._class}.predict returned no output '{name}'; it returned {there}"
+                )
+        return {name: decoded(np.asarray(returned[name])) for name in self._outputs}
+
+    def close(self) -> None:
+        """Calls the step's own `close`, if it has one."""
+        close = getattr(self._step, "close", None)
+        if callable(close):
+            close()
+
+
+class PythonBackend:
+    """Makes objects of classes that the ensemble file names."""
+
+    def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> PythonServable:
+        """Makes an object and hands it the path.
+
+        Args:
+          path: the artifact; without the entry's key `path`, the source file of the class.
+          spec: the entry. Its `uri` alone says which class is imported.
+          context: not used.
+        """
+        assert isinstance(spec, PythonModel)
+        if spec.device == "gpu":  # with --device=gpu, the other models of the ensemble need one
+            raise DeviceError(
+                "a Python class decides itself whether it uses a GPU: leave out `device: gpu`"
+            )
+        step = instance_of(spec.uri)
+        with loading(path, f"a model of the class {spec.uri}"):
+            step.load(path if spec.path else None)
+        return PythonServable(step, path, spec)
+
+
+def _read_only(array: Array) -> Array:
+    view = array.view()
+    view.flags.writeable = False
+    return view

@@ -1,0 +1,45 @@
+"""What all models that PyTorch computes share: device, threads, and arrays from its tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.backends.base import Array
+from pipeline.errors import DeviceError
+
+
+def choose_device(device: str) -> str:
+    """The device to load to, "cpu" or "cuda:0", for the one asked for.
+
+    Raises:
+      DeviceError: it is "gpu", and there is none.
+    """
+    import torch
+
+    if device != "cpu" and torch.cuda.is_available():
+        return "cuda:0"
+    if device == "gpu":
+        raise DeviceError(f"PyTorch {torch.__version__} finds no CUDA device here")
+    return "cpu"
+
+
+def limit_threads(threads: int) -> None:
+    """Bounds the threads of calls from this thread.
+
+    torch keeps the number for each thread of the process that calls it, so a servable sets it on
+    every call; the last model loaded does not win over the others.
+    """
+    import torch
+
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+
+
+def to_array(tensor: Any) -> Array:
+    """A tensor as an array on the CPU; bfloat16, which numpy has not, as float32."""
+    import torch
+
+    if tensor.dtype == torch.bfloat16:
+        tensor = tensor.float()
+    array: Array = tensor.numpy(force=True)
+    return array

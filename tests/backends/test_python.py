@@ -1,0 +1,87 @@
+"""The user's own class as a model."""
+
+import re
+
+import numpy as np
+import pytest
+
+from pipeline.errors import DeviceError, LoadError, ModelFaultError
+from tests import models, steps
+from tests.backends.cases import load, model_spec
+
+
+def spec(name, **changes):
+    entry = {"inputs": {"x": "pixels"}, "outputs": {"y": "y"}, "uri": f"tests.steps:{name}"}
+    return model_spec(framework="python", **{**entry, **changes})
+
+
+def shout(tmp_path, **changes):
+    entry = {"inputs": {"text": "text"}, "outputs": {"shout": "shout"}, **changes}
+    return load(tmp_path, spec("Shout", **entry))
+
+
+def test_lists_and_text_become_columns(tmp_path):
+    found = shout(tmp_path).predict({"text": np.array(["a", "b ü"], dtype=object)})["shout"]
+    assert found.dtype == object
+    assert found.tolist() == ["A!", "B Ü!"]
+
+
+def test_load_gets_the_path_or_none(tmp_path):
+    assert shout(tmp_path, path="somewhere")._step.path == tmp_path
+    assert shout(tmp_path)._step.path is None
+
+
+def test_close_reaches_the_step(tmp_path):
+    servable = shout(tmp_path)
+    servable.close()
+    assert servable._step.closed
+    load(models.numpy_weights(tmp_path), spec("Affine", path="w")).close()  # has none
+
+
+def test_what_other_models_read_cannot_be_changed(tmp_path):
+    pixels = np.zeros((2, 4), "float32")
+    with pytest.raises(ValueError, match="read-only"):
+        load(tmp_path, spec("Overwrites")).predict({"x": pixels})
+    assert pixels.flags.writeable
+    assert not pixels.any()
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (
+            [1, 2],
+            "tests.steps:Returns.predict returned a list, expected a mapping with the arrays y",
+        ),
+        (None, "returned a NoneType, expected a mapping"),
+        ({"z": [1], "w": [2]}, "returned no output 'y'; it returned z, w"),
+        ({}, "returned no output 'y'; it returned nothing"),
+    ],
+)
+def test_what_is_no_mapping_of_the_outputs_is_a_fault_of_the_model(
+    returned, message, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(steps.Returns, "value", returned)
+    with pytest.raises(ModelFaultError, match=re.escape(message)):
+        load(tmp_path, spec("Returns")).predict({"x": np.zeros((2, 4), "float32")})
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("tests.nowhere:Affine", "tests.nowhere:Affine cannot be imported (No module named"),
+        ("tests.steps:Afine", "the module 'tests.steps' has no class 'Afine'"),
+        ("tests.steps:Wordless", "tests.steps:Wordless has no method predict; expected a class"),
+        ("tests.steps:function", "tests.steps:function has no method load and no predict"),
+        ("tests.steps:NeedsArguments", "NeedsArguments() failed, without arguments: "),
+        ("tests.steps:Unloadable", "the class tests.steps:Unloadable: no licence for this"),
+    ],
+)
+def test_class_that_cannot_be_used_is_refused_with_the_reason(uri, message, tmp_path):
+    with pytest.raises(LoadError, match=re.escape(message)):
+        load(tmp_path, spec("", uri=uri))
+
+
+def test_gpu_cannot_be_asked_for(tmp_path):
+    with pytest.raises(DeviceError, match="leave out `device: gpu`"):
+        load(tmp_path, spec("Affine", device="gpu"))

@@ -1,0 +1,130 @@
+import logging
+import warnings
+
+import numpy as np
+import pytest
+
+from pipeline.errors import LoadError
+from tests import models
+from tests.backends.cases import load, model_spec
+
+
+def spec(*outputs, **changes):
+    entry = {"inputs": {"X": "pixels"}, "outputs": {output: output for output in outputs}}
+    return model_spec(framework="xgboost", **{**entry, **changes})
+
+
+def classifier():
+    import xgboost
+
+    x, y = models.tree_rows()
+    return xgboost.XGBClassifier(n_estimators=3, max_depth=2).fit(x, np.digitize(y, [-1, 1]))
+
+
+def test_classifier_gives_probabilities_margins_and_leaves(tmp_path):
+    fitted, (x, _) = classifier(), models.tree_rows()
+    fitted.save_model(tmp_path / "model.ubj")
+    servable = load(tmp_path, spec("predict", "margin", "leaf"))
+    found = servable.predict({"X": x})
+    np.testing.assert_array_equal(found["predict"], fitted.predict_proba(x))
+    np.testing.assert_array_equal(found["margin"], fitted.predict(x, output_margin=True))
+    np.testing.assert_array_equal(found["leaf"], fitted.apply(x))
+    shapes = {t.name: t.row_shape for t in servable.signature.outputs}
+    assert shapes == {"predict": (3,), "margin": (3,), "leaf": (9,)}
+
+
+def stopped_early(path):
+    """A model whose best round is not its last."""
+    import xgboost
+
+    x, y = models.tree_rows()
+    noisy = y[:100] + np.random.default_rng(0).normal(size=100)
+    fitted = xgboost.XGBRegressor(n_estimators=200, early_stopping_rounds=3)
+    fitted.fit(x[:100], noisy, eval_set=[(x[100:], y[100:])], verbose=False)
+    assert fitted.best_iteration + 1 < fitted.get_booster().num_boosted_rounds()
+    fitted.save_model(path)
+    return fitted
+
+
+def test_estimator_that_stopped_early_predicts_with_its_best_round(tmp_path):
+    fitted, (x, _) = stopped_early(tmp_path / "model.json"), models.tree_rows()
+    found = load(tmp_path, spec("predict")).predict({"X": x})["predict"]
+    np.testing.assert_array_equal(found, fitted.predict(x))
+
+
+def test_booster_predicts_with_all_rounds_as_it_does_itself(tmp_path):
+    import xgboost
+
+    booster = stopped_early(tmp_path / "estimator.json").get_booster()
+    booster.set_attr(scikit_learn=None)  # what only estimators write
+    (tmp_path / "estimator.json").unlink()
+    booster.save_model(tmp_path / "model.ubj")
+    x, _ = models.tree_rows()
+    found = load(tmp_path, spec("predict")).predict({"X": x})["predict"]
+    np.testing.assert_array_equal(found, booster.predict(xgboost.DMatrix(x)))
+
+
+def test_model_trained_on_named_features_takes_a_matrix(tmp_path):
+    import xgboost
+
+    x, y = models.tree_rows()
+    data = xgboost.DMatrix(x, y, feature_names=["a", "b", "c", "d"])
+    booster = xgboost.train({"max_depth": 2}, data, 3)
+    booster.save_model(tmp_path / "model.json")
+    found = load(tmp_path, spec("predict")).predict({"X": x})["predict"]
+    np.testing.assert_array_equal(found, booster.predict(data))
+
+
+def test_missing_values_are_nan(tmp_path):
+    import xgboost
+
+    path = models.xgboost_ubj(tmp_path)
+    rows = np.full((3, 4), np.nan, "float32")
+    found = load(path, spec("predict")).predict({"X": rows})["predict"]
+    expected = xgboost.Booster(model_file=path).predict(xgboost.DMatrix(rows))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_file_named_model_is_read_whatever_its_format_without_warnings(tmp_path):
+    path = models.xgboost_json(tmp_path).rename(tmp_path / "any.model")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load(path, spec("predict")).predict({"X": np.zeros((2, 4), "float32")})
+
+
+def test_old_binary_format_is_refused_with_the_way_out(tmp_path):
+    (tmp_path / "old.model").write_bytes(b"binf" + bytes(200))
+    with pytest.raises(LoadError, match=r"old\.model is neither JSON nor UBJSON.*saved again as"):
+        load(tmp_path, spec("predict"))
+
+
+def test_refusal_says_what_is_wrong_without_a_stack(tmp_path):
+    path = models.xgboost_json(tmp_path)
+    path.write_text('{"learner": 1}')
+    with pytest.raises(LoadError, match=r"cannot be loaded as an XGBoost model: ") as failure:
+        load(path, spec("predict"))
+    assert not any(part in str(failure.value) for part in ("Stack trace", "/src/", "[bt]"))
+
+
+def test_fallback_from_the_gpu_is_silent_under_auto(tmp_path, caplog):
+    with warnings.catch_warnings(), caplog.at_level(logging.WARNING):
+        warnings.simplefilter("error")
+        assert load(models.xgboost_ubj(tmp_path), spec("predict"), device="auto").device == "cpu"
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_calls_are_bounded_to_the_granted_threads(threads, tmp_path):
+    import json
+
+    servable = load(models.xgboost_ubj(tmp_path), spec("predict"), threads=threads)
+    generic = json.loads(servable._booster.save_config())["learner"]["generic_param"]
+    assert generic["nthread"] == str(threads)
+
+
+@pytest.mark.parametrize(
+    "inputs", [{"a": "left", "b": "right"}, {"X": {"value": [1, 2, 3, 4], "dtype": "float32"}}]
+)
+def test_other_than_one_input_from_a_column_is_refused(inputs, tmp_path):
+    with pytest.raises(LoadError, match="an XGBoost model, which takes exactly one input"):
+        load(models.xgboost_ubj(tmp_path), spec("predict", inputs=inputs))

@@ -1,0 +1,77 @@
+"""Models that tests name as `uri: tests.steps:Class`."""
+
+import numpy as np
+
+
+class Affine:
+    """The affine model of :mod:`tests.models`, from a file or a folder with it."""
+
+    def load(self, path):
+        file = path / "weights.npz" if path.is_dir() else path
+        with np.load(file) as found:
+            self.weights, self.bias = found["weights"], found["bias"]
+
+    def predict(self, columns):
+        return {"y": columns["x"] @ self.weights + self.bias}
+
+
+class Shout:
+    """Needs no files."""
+
+    def load(self, path):
+        self.path = path
+        self.closed = False
+
+    def predict(self, columns):
+        if "boom" in columns["text"]:
+            raise ValueError("a text says boom")
+        return {"shout": [text.upper() + "!" for text in columns["text"]]}
+
+    def close(self):
+        self.closed = True
+
+
+class Returns:
+    """Returns what its test says."""
+
+    value = None
+
+    def load(self, path):
+        pass
+
+    def predict(self, columns):
+        return self.value
+
+
+class Overwrites(Returns):
+    """Works in place on what other models read, too."""
+
+    def predict(self, columns):
+        columns["x"] += 1
+        return columns
+
+
+class Hungry(Returns):
+    """Asks for a petabyte."""
+
+    def predict(self, columns):
+        return {"y": np.zeros((len(columns["x"]), 2**40))}
+
+
+class NeedsArguments(Returns):
+    def __init__(self, size):
+        self.size = size
+
+
+class Unloadable(Returns):
+    def load(self, path):
+        raise RuntimeError("no licence for this")
+
+
+class Wordless:
+    def load(self, path):
+        pass
+
+
+def function():
+    return Affine()
