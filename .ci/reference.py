@@ -1,25 +1,27 @@
-"""Writes metadata.json, and the reference tables of README.md, from the code that they describe.
+"""Writes metadata.json, and the reference tables of docs/, from the code that they describe.
 
 Usage: python .ci/reference.py [--check]
 """
 
 from __future__ import annotations
 
-import re
+import inspect
 import sys
+import textwrap
 import types
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel
 
-README = Path(__file__).parents[1] / "README.md"
-METADATA = README.with_name("metadata.json")
-sys.path.insert(0, str(README.parent))
+ROOT = Path(__file__).parents[1]
+DOCS, METADATA = ROOT / "docs", ROOT / "metadata.json"
+sys.path.insert(0, str(ROOT))
 
 from template_metadata import metadata  # noqa: E402
 
-from pipeline.core import combine_spec, model_spec, record_spec, spec  # noqa: E402  # needs the path above
+from pipeline.core import combine_spec, model_spec, prepare_spec, record_spec, spec  # noqa: E402  # needs the path above
 from pipeline.parameters import PARAMETERS  # noqa: E402
 
 
@@ -51,14 +53,15 @@ def spec_keys() -> str:
     for title, model, base in sections:
         inherited = set(base.model_fields) if base else set()
         parts.append(f"**{title}** {_first_paragraph(model) if base else ''}".rstrip() + "\n")
+        parts.append(_example(model))
         parts.append(_key_table(model, inherited | ({"framework"} if base else set())))
     return "\n".join(part for part in parts if part)
 
 
-def combine_ops() -> str:
-    """The combine operations and their keys."""
+def operations(steps: object) -> str:
+    """The operations of the prepare or the combine steps, and their keys."""
     rows = ["| `op` | keys besides `column` | what it computes |", "|---|---|---|"]
-    for model in typing.get_args(combine_spec.CombineStep):
+    for model in typing.get_args(steps):
         ops = ", ".join(f"`{op}`" for op in typing.get_args(model.model_fields["op"].annotation))
         keys = []
         for name, field in model.model_fields.items():
@@ -109,24 +112,44 @@ def _first_paragraph(model: type[BaseModel]) -> str:
     return " ".join((model.__doc__ or "").split("\n\n")[0].split())
 
 
+def _example(model: type[BaseModel]) -> str:
+    """The example in its docstring, which a test runs."""
+    text = inspect.getdoc(model) or ""
+    example = textwrap.dedent(text.partition("Example::\n")[2]).strip()
+    return f"```yaml\n{example}\n```\n" if example else ""
+
+
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
+def _filled(document: str, tables: Mapping[str, str]) -> str:
+    """A document with its marked parts made anew."""
+    for name, text in tables.items():
+        begin, end = f"<!-- {name}: made by `make reference` -->\n", f"<!-- /{name} -->"
+        before, _, rest = document.partition(begin)
+        after = rest.partition(end)[2]
+        document = f"{before}{begin}\n{text}\n\n{end}{after}"
+    return document
+
+
 def main(check: bool) -> int:
     """Rewrites metadata.json and the marked parts, or says whether they are current."""
-    old = new = README.read_text()
-    for name, text in (
-        ("parameters", parameters()),
-        ("spec", spec_keys()),
-        ("combine", combine_ops()),
-    ):
-        pattern = rf"(<!-- {name}: made by `make reference` -->\n).*?(<!-- /{name} -->)"
-        new = re.sub(pattern, lambda m, t=text: f"{m[1]}\n{t}\n\n{m[2]}", new, flags=re.DOTALL)  # type: ignore[misc]
+    tables = {
+        "parameters.md": {"parameters": parameters()},
+        "ensemble-file.md": {
+            "spec": spec_keys(),
+            "prepare": operations(prepare_spec.PrepareStep),
+            "combine": operations(combine_spec.CombineStep),
+        },
+    }
+    made = {METADATA: metadata()}
+    for name, of_document in tables.items():
+        made[DOCS / name] = _filled((DOCS / name).read_text(), of_document)
     if check:
-        return int(old != new or METADATA.read_text() != metadata())
-    README.write_text(new)
-    METADATA.write_text(metadata())
+        return int(any(path.read_text() != text for path, text in made.items()))
+    for path, text in made.items():
+        path.write_text(text)
     return 0
 
 
