@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
+import pyarrow.parquet as pq
+from arrow_lists import matrix
 from workload import CLASSES
 
 # Batches of another size, or another number of threads, add up in another order.
@@ -34,8 +35,8 @@ class Answers:
     probabilities: Array
 
 
-def read(prefix: Path, count: int) -> Answers:
-    """The predictions in all files whose name starts with `prefix`.
+def read(folder: Path, count: int) -> Answers:
+    """The predictions in all files of a folder and the folders in it.
 
     Raises:
       DisagreementError: there is not exactly one prediction for each id from 0 to ``count - 1``.
@@ -43,19 +44,19 @@ def read(prefix: Path, count: int) -> Answers:
     labels = np.zeros(count, dtype=np.int64)
     probabilities = np.zeros((count, CLASSES))
     seen = np.zeros(count, dtype=np.int64)
-    for line in _lines(prefix):
-        record_id = line["id"]
-        # This project puts them into an object of their own.
-        values = line.get("predictions", line)
-        if record_id not in range(count) or "label" not in values:
-            raise DisagreementError(
-                f"{prefix}: found a line that is no expected prediction: {line}"
-            )
-        labels[record_id], probabilities[record_id] = values["label"], values["proba"]
-        seen[record_id] += 1
+    for path in sorted(folder.rglob("*")):
+        if path.is_dir() or path.name.startswith((".", "_")):  # Spark's notes
+            continue
+        ids, found = (_read_parquet if path.suffix == ".parquet" else _read_lines)(path)
+        if not len(ids):
+            continue
+        if not (ids.min() >= 0 and ids.max() < count):
+            raise DisagreementError(f"{path}: found ids beyond 0 to {count - 1}")
+        labels[ids], probabilities[ids] = found.labels, found.probabilities
+        np.add.at(seen, ids, 1)
     if (seen != 1).any():
         raise DisagreementError(
-            f"{prefix}: expected one prediction for each of {count} ids, found {seen.sum()} "
+            f"{folder}: expected one prediction for each of {count} ids, found {seen.sum()} "
             f"predictions of {np.count_nonzero(seen)} ids"
         )
     return Answers(labels, probabilities)
@@ -80,7 +81,24 @@ def check(name: str, found: Answers, expected: Answers) -> None:
         )
 
 
-def _lines(prefix: Path) -> Iterator[dict[str, Any]]:
-    for path in sorted(prefix.parent.glob(f"{prefix.name}*")):
-        with path.open("rb") as file:
-            yield from map(orjson.loads, file)
+def _read_lines(path: Path) -> tuple[Array, Answers]:
+    """Ids and predictions of a file of JSON lines, in its order."""
+    ids, labels, probabilities = [], [], []
+    with path.open("rb") as file:
+        for text in file:
+            line = orjson.loads(text)
+            # This project puts them into an object of their own.
+            values = line.get("predictions", line)
+            if "label" not in values:
+                raise DisagreementError(f"{path}: found a line that is no prediction: {line}")
+            ids.append(line["id"])
+            labels.append(values["label"])
+            probabilities.append(np.array(values["proba"]))
+    return np.array(ids, int), Answers(np.array(labels, int), np.array(probabilities))
+
+
+def _read_parquet(path: Path) -> tuple[Array, Answers]:
+    """Ids and predictions of a Parquet file, in its order; this project writes ids as text."""
+    table = pq.read_table(path, columns=["id", "label", "proba"])
+    ids = np.array(table["id"].cast("int64"))
+    return ids, Answers(np.array(table["label"]), matrix(table["proba"]))

@@ -6,13 +6,17 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
-from workload import Workload
+import peers
+from workload import Format, Workload
 
 _HERE = Path(__file__).parent
 _CORES = os.cpu_count() or 1
+_ONE_PROCESS, _TWO_PROCESSES = f"1 x {_CORES}", f"2 x {max(1, _CORES // 2)}"
+
+Command = Callable[[Workload, int, Path], list[str]]
+"""Workload, number of records, prefix of the output files -> command line."""
 
 
 @dataclass(frozen=True)
@@ -22,75 +26,109 @@ class Contender:
     Attributes:
       key: short name, for the command line and for file names.
       title: its name in the table.
+      form: of its input and output.
       threads: processes that call models x threads that one call may use.
-      command: workload, number of records, prefix of its output files -> command line.
-      shares: its two sizes, as shares of the benchmark's records.
+      command: runs it.
+      sizes: numbers of records of its short and its long run: slow ones can be told from their
+        start-up with fewer, and where the start-up varies more are needed.
+      is_peer: whether it runs in the peers' environment.
+      repeats: rounds that it takes part in.
     """
 
     key: str
     title: str
+    form: Format
     threads: str
-    command: Callable[[Workload, int, Path], list[str]]
-    shares: tuple[Fraction, Fraction] = (Fraction(1, 8), Fraction(1))
-
-    def sizes(self, records: int) -> tuple[int, int]:
-        """How many records its short and its long run get."""
-        small, large = self.shares
-        return max(1, int(records * small)), max(1, int(records * large))
+    command: Command
+    sizes: tuple[int, int]
+    is_peer: bool = False
+    repeats: int = 1
 
 
-def _script(name: str, *arguments: str) -> Callable[[Workload, int, Path], list[str]]:
+def script(
+    name: str, *arguments: str, form: Format, python: str | Path = sys.executable
+) -> Command:
+    """A script of this folder."""
+
     def command(workload: Workload, count: int, output: Path) -> list[str]:
         return [
-            *(sys.executable, str(_HERE / name), f"--models={workload.models}"),
-            *(f"--input={workload.records(count)}", f"--output={output}", *arguments),
+            *(str(python), str(_HERE / name), f"--models={workload.models}"),
+            *(f"--input={workload.records(count, form)}", f"--output={output}", *arguments),
         ]
 
     return command
 
 
-def _ours(*beam_options: str) -> Callable[[Workload, int, Path], list[str]]:
+def ours(*beam_options: str, form: Format) -> Command:
+    """main.py, as a user would call it."""
+
     def command(workload: Workload, count: int, output: Path) -> list[str]:
         return [
             *(sys.executable, str(_HERE.parent / "main.py"), f"--ensemble_spec={workload.spec}"),
-            *(f"--input_file_pattern={workload.records(count)}", f"--output_path={output}"),
-            *("--runner=DirectRunner", *beam_options),
+            *(f"--input_file_pattern={workload.records(count, form)}/*", f"--output_path={output}"),
+            *(f"--output_format={form}", "--runner=DirectRunner", *beam_options),
         ]
 
     return command
 
 
-BARE = Contender(  # with as many threads as this project grants its models on one worker
-    key="bare",
-    title="bare loop",
-    threads=f"1 x {_CORES}",
-    command=_script("bare_loop.py", f"--threads={_CORES}"),
-)
-STOCK = Contender(
-    key="stock",
-    title="stock RunInference chain",
-    threads=f"1 x {_CORES}",
-    command=_script("stock_chain.py"),
-    shares=(Fraction(1, 40), Fraction(1, 8)),  # slow enough to be told from its start-up earlier
-)
-BARE_ONE_THREAD = Contender(
-    key="bare-1",
-    title="bare loop, one thread",
-    threads="1 x 1",
-    command=_script("bare_loop.py", "--threads=1"),
-)
+def _of_format(form: Format) -> list[Contender]:
+    """All that take part with both formats."""
+    of_form = f"--format={form}"
+
+    def bare(threads: int) -> Command:
+        return script("bare_loop.py", of_form, f"--threads={threads}", form=form)
+
+    def peer(name: str, *arguments: str) -> Command:
+        return script(name, of_form, *arguments, form=form, python=peers.PYTHON)
+
+    workers = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
+    quick, long = (50_000, 400_000), (400_000, 2_000_000)
+    return [
+        # The first with as many threads as this project grants its models on one worker.
+        Contender(f"bare-{form}", "bare loop", form, _ONE_PROCESS, bare(_CORES), quick),
+        Contender(f"bare-1-{form}", "bare loop, one thread", form, "1 x 1", bare(1), quick),
+        Contender(
+            f"ours-{form}", "this project, one worker", form, _ONE_PROCESS, ours(form=form), long
+        ),
+        Contender(
+            f"ours-2-{form}",
+            "this project, two workers",
+            form,
+            _TWO_PROCESSES,
+            ours(*workers, form=form),
+            long,
+        ),
+        Contender(
+            f"ray-{form}", "Ray Data map_batches", form, "1 x 1", peer("ray_map.py"), long, True
+        ),
+        *(
+            Contender(
+                f"spark-{kind}-{form}",
+                f"Spark mapIn{kind.title()}",
+                form,
+                "2 x 1",
+                peer("spark_map.py", f"--map={kind}"),
+                long,
+                True,
+            )
+            for kind in ("pandas", "arrow")
+        ),
+    ]
+
+
 CONTENDERS = (
-    BARE,
-    BARE_ONE_THREAD,
-    Contender("ours", "this project, one worker", f"1 x {_CORES}", _ours()),
-    Contender(
-        key="ours-2",
-        title="this project, two workers",
-        threads=f"2 x {max(1, _CORES // 2)}",
-        command=_ours("--direct_num_workers=2", "--direct_running_mode=multi_processing"),
-        # Two and eighteen ranges of 32 MiB: each time, both workers get the same share. Starting
-        # them takes long, and never equally long: less to do would drown in that.
-        shares=(Fraction(1, 3), Fraction(3)),
+    *_of_format("jsonl"),
+    *(
+        Contender(
+            f"stock-{kind}",
+            f"stock RunInference, {kind}",
+            "jsonl",
+            _ONE_PROCESS,
+            script(f"stock_{kind}.py", form="jsonl"),
+            (5_000, 30_000),
+        )
+        for kind in ("chain", "branches")
     ),
-    STOCK,
+    *_of_format("parquet"),
 )

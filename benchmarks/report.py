@@ -1,17 +1,17 @@
-"""The table, as Markdown: for the terminal and for docs/benchmarks.md."""
+"""The batch benchmark's tables and picture."""
 
 from __future__ import annotations
 
-import os
-import platform
-from collections.abc import Sequence
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from results import Result
+import pictures
+import sections
+from results import Result, fastest
+from workload import Format
 
-_BEGIN, _END = "<!-- batch: begin -->", "<!-- batch: end -->"
-_PACKAGES = ("apache-beam", "numpy", "orjson", "onnxruntime", "scikit-learn", "torch")
+FORMATS: Mapping[Format, str] = {"jsonl": "JSON lines", "parquet": "Parquet"}
+STOCK = "stock-chain"
 _HEADER = (
     "contender",
     "processes x threads",
@@ -19,78 +19,109 @@ _HEADER = (
     "records/s",
     "lowest - highest",
     "of bare",
-    "x stock",
+    "x stock chain",
     "start-up s",
     "peak MiB",
 )
 _NOTHING = "-"
 
 
-def table(results: Sequence[Result], bare: Result | None, stock: Result | None) -> str:
-    """A row for each contender.
+def of_format(results: Sequence[Result], form: Format) -> list[Result]:
+    return [result for result in results if result.contender.form == form]
 
-    Args:
-      results: what to show.
-      bare: what the shares are of.
-      stock: what the multiples are of.
+
+def bare(results: Sequence[Result]) -> Result | None:
+    """What the shares are of: the faster of the bare loops.
+
+    Where other programs want the cores, the one with more threads may be the slower one.
     """
-    rows = [_row(result, bare, stock) for result in results]
-    widths = [max(map(len, column)) for column in zip(_HEADER, *rows, strict=True)]
-    rule = ["-" * widths[0], "-" * widths[1], *("-" * (width - 1) + ":" for width in widths[2:])]
-    lines = []
-    for row in (_HEADER, rule, *rows):
-        left = [cell.ljust(width) for cell, width in zip(row[:2], widths[:2], strict=True)]
-        right = [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
-        lines.append("| " + " | ".join([*left, *right]) + " |")
-    return "\n".join(lines)
+    return fastest([r for r in results if r.contender.key.startswith("bare")])
 
 
-def machine() -> str:
-    """One line: cores, system, versions."""
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        platform.machine(),
+def tables(results: Sequence[Result]) -> str:
+    """For each format a table with a row for each contender."""
+    stock = next((r for r in results if r.contender.key == STOCK), None)
+    made = []
+    for form, title in FORMATS.items():
+        some = of_format(results, form)
+        if some:
+            rows = [_row(result, bare(some), stock) for result in some]
+            made.append(f"{title}:\n\n{sections.table(_HEADER, rows)}")
+    return "\n\n".join(made)
+
+
+def share(result: Result, other: Result | None) -> float | None:
+    """The rate in terms of another's; None where the runs do not tell."""
+    if other is None or result.rate is None or other.rate is None:
+        return None
+    return result.rate / other.rate
+
+
+def summary(results: Sequence[Result]) -> list[tuple[str, str, str]]:
+    """Rows of the summary: question, this project's answer, what it compares with."""
+    rows = []
+    for form, title in FORMATS.items():
+        some = of_format(results, form)
+        for workers, count in (("", "one worker"), ("-2", "two workers")):
+            found = next(r for r in some if r.contender.key == f"ours{workers}-{form}")
+            others = [
+                f"{of_other:.2g} x {other.contender.title}"
+                for other in some
+                if not other.contender.key.startswith(("bare", "ours"))
+                and (of_other := share(found, other)) is not None
+            ]
+            of_bare = share(found, bare(some)) or 0.0
+            answer = f"{of_bare:.0%} of a bare Python loop ({found.rate or 0:,.0f} records/s)"
+            rows.append((f"Batch, {title}, {count}", answer, "; ".join(others)))
+    return rows
+
+
+def draw(results: Sequence[Result], path: Path) -> None:
+    """Bars of the rates, as shares of the bare loop with the same format."""
+    found = {form: of_format(results, form) for form in FORMATS}
+    heights = [len(some) for some in found.values()]
+    picture, panels = pictures.figure(
+        2, 1, 9, 0.42 * sum(heights) + 1.6, height_ratios=heights, sharex=True
     )
-    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
-    return (
-        f"{os.cpu_count()} cores ({model}), {platform.system()}, "
-        f"Python {platform.python_version()}, {packages}"
-    )
+    for panel, (form, some) in zip(panels, found.items(), strict=True):
+        shares = [share(result, bare(some)) or 0.0 for result in some]
+        bars = panel.barh(
+            [result.contender.title for result in some],
+            shares,
+            color=[_colour(result.contender.key) for result in some],
+        )
+        labels = [
+            f"{part:.0%}  ({result.rate or 0:,.0f}/s)"
+            for part, result in zip(shares, some, strict=True)
+        ]
+        panel.bar_label(bars, labels, padding=4, fontsize=10)
+        panel.invert_yaxis()
+        panel.axvline(1, color=pictures.GREY, linewidth=1)
+        panel.set_title(f"{FORMATS[form]} in and out")
+        panel.margins(x=0.22)
+        panel.xaxis.set_major_formatter("{x:.0%}")
+    panels[-1].set_xlabel("records/s, start-up apart, as a share of the faster bare loop")
+    pictures.save(picture, path)
 
 
-def rewrite(document: Path, text: str) -> None:
-    """Replaces what stands between the two marks of a document.
-
-    Raises:
-      ValueError: it has not both marks.
-    """
-    before, begin, rest = document.read_text().partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not begin or not end:
-        raise ValueError(f"{document}: expected the marks {_BEGIN} and {_END}")
-    document.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+def _colour(key: str) -> str:
+    for begin, colour in (("ours", pictures.BLUE), ("bare", pictures.GREY)):
+        if key.startswith(begin):
+            return colour
+    return pictures.ORANGE
 
 
-def _row(result: Result, bare: Result | None, stock: Result | None) -> tuple[str, ...]:
+def _row(result: Result, bare_loop: Result | None, stock: Result | None) -> tuple[str, ...]:
     rates = result.rates
+    of_bare, of_stock = share(result, bare_loop), share(result, stock)
     return (
         result.contender.title,
         result.contender.threads,
         " / ".join(f"{size:,}" for size in result.sizes),
         _NOTHING if result.rate is None else f"{result.rate:,.0f}",
-        f"{rates[0]:,.0f} - {rates[-1]:,.0f}" if rates else _NOTHING,
-        _ratio(result, bare, "{:.0%}"),
-        _ratio(result, stock, "{:.1f}"),
+        f"{rates[0]:,.0f} - {rates[-1]:,.0f}" if len(rates) > 1 else _NOTHING,
+        _NOTHING if of_bare is None else f"{of_bare:.0%}",
+        _NOTHING if of_stock is None else f"{of_stock:.1f}",
         _NOTHING if result.start_up_secs is None else f"{result.start_up_secs:.1f}",
         f"{result.peak_bytes / 2**20:,.0f}",
     )
-
-
-def _ratio(result: Result, other: Result | None, form: str) -> str:
-    if other is None or result.rate is None or other.rate is None:
-        return _NOTHING
-    return form.format(result.rate / other.rate)

@@ -37,3 +37,17 @@ def rewrite(document: Path, name: str, figures: str, command: str, machine: str)
         raise ValueError(f"{document}: expected the marks {begin} and {end}")
     text = f"`{command}`, {datetime.now(UTC).date()}.\n\n{figures}\n\n{machine}."
     document.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
+
+
+def summarise(document: Path, question: str, answer: str, compared: str) -> None:
+    """Replaces a row of the summary: the one whose first cell is `question`.
+
+    Raises:
+      ValueError: the document has no such row, or several.
+    """
+    lines = document.read_text().splitlines()
+    rows = [i for i, line in enumerate(lines) if line.startswith(f"| {question} |")]
+    if len(rows) != 1:
+        raise ValueError(f"{document}: expected one row '| {question} |', found {len(rows)}")
+    lines[rows[0]] = f"| {question} | {answer} | {compared} |"
+    document.write_text("\n".join(lines) + "\n")

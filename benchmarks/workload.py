@@ -1,9 +1,10 @@
 """What every contender gets: the same records, the same three models. Made once, then reused.
 
-Records are JSON lines ``{"id": 17, "x": [64 floats with 4 decimals]}`` with ids from 0. The models
-are a scikit-learn logistic regression and two networks of 64-128-10 neurons, ONNX and TorchScript,
-each from ``x`` to ten probabilities. What they say means nothing; what they cost is typical of
-small models.
+A record has an id, from 0, and ``x``, 64 numbers with 4 decimals. Records come as JSON lines
+``{"id": 17, "x": [...]}`` or as Parquet (int64, list<float>), in a folder of files of 50,000. The
+models are a scikit-learn logistic regression and two networks of 64-128-10 neurons, ONNX and
+TorchScript, each from ``x`` to ten probabilities. What they say means nothing; what they cost is
+typical of small models.
 """
 
 from __future__ import annotations
@@ -15,16 +16,20 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+from arrow_lists import list_array
 
 FEATURES, HIDDEN, CLASSES = 64, 128, 10
-_CHUNK = 10_000
+_PART_ROWS = 50_000
 _SPEC = Path(__file__).with_name("ensemble.yaml")
 
 Array = np.ndarray[Any, Any]
+Format = Literal["jsonl", "parquet"]
 
 
 @dataclass(frozen=True)
@@ -47,10 +52,24 @@ class Workload:
         """The folder of `model.skops`, `model.pickle` (the same one), `model.onnx`, `model.pt`."""
         return self.folder / "models"
 
-    def records(self, count: int) -> Path:
-        """The file with the first `count` records, made now if it is not there."""
-        path = self.folder / f"records-{count}.jsonl"
-        _make(path, lambda made: _write_records(made, count))
+    def records(self, count: int, form: Format) -> Path:
+        """The folder with files of the first `count` records, made now if it is not there.
+
+        Folders share their files: the parts of a larger one are those of a smaller one.
+        """
+        parts = self.folder / "parts"
+        parts.mkdir(exist_ok=True)
+
+        def link(folder: Path) -> None:
+            folder.mkdir()
+            for first in range(0, count, _PART_ROWS):
+                rows = min(_PART_ROWS, count - first)
+                part = parts / f"{first:08d}-{rows}.{form}"
+                _make(part, lambda made, f=first, r=rows: _WRITE[form](made, f, _records(f, r)))
+                (folder / part.name).hardlink_to(part)
+
+        path = self.folder / f"records-{count}-{form}"
+        _make(path, link)
         return path
 
 
@@ -72,14 +91,27 @@ def _make(path: Path, write: Callable[[Path], None]) -> None:
     made.rename(path)
 
 
-def _write_records(path: Path, count: int) -> None:
-    rng = np.random.default_rng(1)
-    with path.open("wb") as file:
-        for first in range(0, count, _CHUNK):
-            # Always whole chunks: the records of a smaller file are the first of a larger one.
-            rows = rng.normal(size=(_CHUNK, FEATURES)).round(4).tolist()
-            records = enumerate(rows[: count - first], start=first)
-            file.write(b"".join(orjson.dumps({"id": i, "x": x}) + b"\n" for i, x in records))
+def _records(first: int, rows: int) -> Array:
+    """``x`` of some records of a part, float64[rows, 64]; the same whatever their number."""
+    return np.random.default_rng([1, first]).normal(size=(rows, FEATURES)).round(4)
+
+
+def _write_jsonl(path: Path, first: int, x: Array) -> None:
+    rows = orjson.dumps(x, option=orjson.OPT_SERIALIZE_NUMPY)[2:-2].split(b"],[")
+    lines = [b'{"id":%d,"x":[%b]}\n' % numbered for numbered in enumerate(rows, start=first)]
+    path.write_bytes(b"".join(lines))
+
+
+def _write_parquet(path: Path, first: int, x: Array) -> None:
+    ids = pa.array(np.arange(first, first + len(x)))
+    table = pa.table({"id": ids, "x": list_array(x.astype(np.float32))})
+    pq.write_table(table, path, use_dictionary=False)
+
+
+_WRITE: dict[Format, Callable[[Path, int, Array], None]] = {
+    "jsonl": _write_jsonl,
+    "parquet": _write_parquet,
+}
 
 
 def _write_models(folder: Path) -> None:

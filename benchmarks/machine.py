@@ -1,0 +1,27 @@
+"""What the figures were measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+_PACKAGES = ("apache-beam", "numpy", "orjson", "onnxruntime", "pyarrow", "scikit-learn", "torch")
+
+
+def describe() -> str:
+    """One line: cores, system, versions."""
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    return (
+        f"{os.cpu_count()} cores ({model}), {platform.system()}, "
+        f"Python {platform.python_version()}, {packages}"
+    )

@@ -1,0 +1,67 @@
+"""Spark: `mapInPandas` or `mapInArrow` over tables of records."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from arrow_lists import list_array, matrix
+from bare_loop import load
+from pyspark.sql import SparkSession
+
+BATCH_ROWS = 10_000
+_RECORD = "id long, x array<float>"
+_PREDICTION = "id long, label long, proba array<double>"
+
+
+def in_arrow(models: Path, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    predict = load(models, threads=1)
+    for batch in batches:
+        proba = predict(matrix(batch["x"]))
+        yield pa.RecordBatch.from_pydict(
+            {"id": batch["id"], "label": proba.argmax(axis=1), "proba": list_array(proba)}
+        )
+
+
+def in_pandas(models: Path, frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    predict = load(models, threads=1)
+    for frame in frames:
+        proba = predict(np.stack(frame["x"].to_numpy()))
+        yield pd.DataFrame({"id": frame["id"], "label": proba.argmax(axis=1), "proba": list(proba)})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Runs the benchmark's ensemble on Spark.")
+    parser.add_argument("--models", type=Path, required=True)
+    parser.add_argument("--input", required=True, help="folder")
+    parser.add_argument("--output", required=True, help="folder")
+    parser.add_argument("--format", choices=("jsonl", "parquet"), default="jsonl")
+    parser.add_argument("--map", choices=("pandas", "arrow"), default="arrow")
+    options = parser.parse_args()
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # for the workers
+    spark = (
+        SparkSession.builder.master(f"local[{os.cpu_count()}]")
+        .config("spark.ui.enabled", "false")
+        .config("spark.driver.memory", "4g")
+        .config("spark.sql.execution.arrow.maxRecordsPerBatch", BATCH_ROWS)
+        .getOrCreate()
+    )
+    models = options.models.resolve()
+    reader = spark.read.schema(_RECORD)
+    records = (reader.json if options.format == "jsonl" else reader.parquet)(options.input)
+    if options.map == "arrow":
+        predictions = records.mapInArrow(lambda batches: in_arrow(models, batches), _PREDICTION)
+    else:
+        predictions = records.mapInPandas(lambda frames: in_pandas(models, frames), _PREDICTION)
+    writer = predictions.write
+    (writer.json if options.format == "jsonl" else writer.parquet)(options.output)
+    spark.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""Where the time of a batch job goes, stage by stage.
+
+    python benchmarks/stages.py            about 2 minutes; rewrites its part of docs/benchmarks.md
+    python benchmarks/stages.py --quick    only that every stage runs
+
+The stages are the steps of the pipeline, called one after the other in this process for each block,
+as Beam's fused stage does; every stage counts with its best pass. The total is that of main.py on
+one worker: the slope between the best runs at two sizes. What the stages leave of it is Beam's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import machine
+import measure
+import pictures
+import sections
+import workload
+from contenders import ours
+from report import FORMATS
+from repository import ROOT
+from stages_run import COLUMNS, MODELS, PARSE, Stages
+from workload import Format, Workload
+
+_REST = "Beam and the rest"
+_PARTS_BEHIND = {"decode": (PARSE, COLUMNS), "model torch": (MODELS,)}
+_COLOURS = {
+    "read": pictures.SKY,
+    "decode": pictures.BLUE,
+    "models": pictures.ORANGE,
+    "combine": pictures.GREEN,
+    "encode": pictures.PURPLE,
+    "write": pictures.YELLOW,
+    _REST: pictures.GREY,
+}
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Microseconds a record.
+
+    Attributes:
+      total: of main.py.
+      stages: of each stage, in order.
+      parts: of parts of the stages, measured by themselves.
+    """
+
+    total: float
+    stages: Mapping[str, float]
+    parts: Mapping[str, float]
+
+    @property
+    def rest(self) -> float:
+        """What the stages leave of the total."""
+        return self.total - sum(self.stages.values())
+
+
+def main() -> int:
+    options = _parse()
+    load = os.getloadavg()[0]
+    files = workload.prepare(options.folder)
+    try:
+        found = {form: _explain(files, form, options) for form in FORMATS}
+    except measure.FailedError as error:
+        print(error, file=sys.stderr)
+        return 1
+    table = _table(found)
+    measured_on = f"{machine.describe()}; load average before the first run {load:.1f}"
+    print(f"\n{table}\n\n{measured_on}")
+    if not options.quick:
+        command = "python benchmarks/stages.py"
+        sections.rewrite(options.docs, "stages", table, command, measured_on)
+        _draw(found, options.docs.with_name("stages.png"))
+        print(f"Rewrote the table in {options.docs}")
+    return 0
+
+
+def _explain(files: Workload, form: Format, options: argparse.Namespace) -> Explained:
+    """Runs of main.py and passes over the stages, in turn."""
+    command = ours(form=form)
+    small, large = options.sizes
+    run_secs: dict[int, list[float]] = {small: [], large: []}
+    passes: list[Mapping[str, float]] = []
+    parts: list[Mapping[str, float]] = []
+    with tempfile.TemporaryDirectory(dir=files.folder) as folder:
+        inputs = sorted(files.records(small, form).iterdir())
+        _, _, *arguments = command(files, small, Path(folder) / "stages")
+        with closing(Stages(arguments, form, os.cpu_count() or 1)) as stages:
+            for number in range(options.rounds):
+                for size, of_size in run_secs.items():
+                    run = measure.run(command(files, size, Path(folder) / f"{number}-{size}"))
+                    of_size.append(run.secs)
+                    print(f"  {FORMATS[form]:10} {size:>9,} records {run.secs:7.2f} s", flush=True)
+                for _ in range(options.passes):
+                    passes.append(stages.run(inputs, Path(folder) / "pass"))
+                    parts.append(stages.run_parts(inputs))
+    total = (min(run_secs[large]) - min(run_secs[small])) / (large - small)
+    return Explained(1e6 * total, _best_us(passes, small), _best_us(parts, small))
+
+
+def _best_us(passes: Sequence[Mapping[str, float]], records: int) -> Mapping[str, float]:
+    return {name: 1e6 / records * min(one[name] for one in passes) for name in passes[0]}
+
+
+def _table(found: Mapping[Format, Explained]) -> str:
+    """A row for each stage, its parts below it; microseconds, and shares of the total."""
+    names = [*next(iter(found.values())).stages]
+    values: dict[str, list[float | None]] = {}
+    for name in names:
+        values[name] = [explained.stages[name] for explained in found.values()]
+        for part in _PARTS_BEHIND.get(name, ()):
+            values[f"- of these: {part}"] = [each.parts.get(part) for each in found.values()]
+    values["sum of the stages"] = [each.total - each.rest for each in found.values()]
+    values[_REST] = [each.rest for each in found.values()]
+    values["total: main.py"] = [each.total for each in found.values()]
+    header = ["stage"]
+    for form in found:
+        header += [f"{FORMATS[form]}: us", "share"]
+    rows = []
+    for name, of_forms in values.items():
+        row = [name]
+        for value, explained in zip(of_forms, found.values(), strict=True):
+            row += ["", ""] if value is None else [f"{value:.2f}", f"{value / explained.total:.0%}"]
+        rows.append(row)
+    return sections.table(header, rows)
+
+
+def _draw(found: Mapping[Format, Explained], path: Path) -> None:
+    """A bar for each format, of the stages in their order."""
+    picture, panel = pictures.figure(1, 1, 9, 3.2)
+    for y, explained in enumerate(found.values()):
+        spans = dict.fromkeys(_COLOURS, 0.0)
+        for name, us in [*explained.stages.items(), (_REST, explained.rest)]:
+            group = "models" if name.startswith("model ") else name
+            spans["decode" if group == "assign release" else group] += us
+        left = 0.0
+        for name, us in spans.items():
+            panel.barh(
+                y, us, left=left, color=_COLOURS[name], label=None if y else name, height=0.6
+            )
+            if us > 0.04 * max(each.total for each in found.values()):
+                panel.text(left + us / 2, y, f"{us:.1f}", ha="center", va="center")
+            left += us
+    panel.set_yticks(range(len(found)), [FORMATS[form] for form in found])
+    panel.invert_yaxis()
+    panel.set_xlabel("microseconds a record, one worker")
+    panel.set_title("Where the time of a batch job goes")
+    picture.legend(loc="outside lower center", ncols=len(_COLOURS))
+    pictures.save(picture, path)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Says where the time of a batch job goes.")
+    parser.add_argument("--quick", action="store_true", help="a smoke run, no figures")
+    parser.add_argument("--sizes", type=int, nargs=2, help="records; default 100,000 and 1,000,000")
+    parser.add_argument("--rounds", type=int, help="default 2")
+    parser.add_argument("--passes", type=int, help="in each round; default 4")
+    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "benchmarks")
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs" / "benchmarks.md")
+    options = parser.parse_args()
+    options.sizes = options.sizes or ((500, 2_000) if options.quick else (100_000, 1_000_000))
+    options.rounds = options.rounds or (1 if options.quick else 2)
+    options.passes = options.passes or (1 if options.quick else 4)
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())
