@@ -11,12 +11,12 @@ when they first run; Spark needs Java 17.
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 from pathlib import Path
 
 import agreement
+import command_line
 import machine
 import measure
 import peers
@@ -24,7 +24,6 @@ import report
 import sections
 import workload
 from contenders import CONTENDERS, Contender
-from repository import ROOT
 from results import Result
 
 _QUICK_RECORDS = 2_000
@@ -86,7 +85,7 @@ def main() -> int:
     options = _parse()
     first = CONTENDERS[0]
     chosen = [c for c in CONTENDERS if c.key in options.contenders or c is first]
-    load = os.getloadavg()[0]
+    measured_on = machine.describe()
     try:
         if any(contender.is_peer for contender in chosen):
             peers.prepare()
@@ -101,7 +100,6 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     tables = report.tables(benchmark.results)
-    measured_on = f"{machine.describe()}; load average before the first run {load:.1f}"
     print(f"\nAll contenders gave the same answers.\n\n{tables}\n\n{measured_on}")
     if chosen == list(CONTENDERS) and not options.records:
         _publish(options.docs, benchmark.results, tables, measured_on)
@@ -113,21 +111,15 @@ def _publish(document: Path, results: list[Result], tables: str, measured_on: st
     report.draw(results, document.with_name("batch.png"))
     for question, answer, compared in report.summary(results):
         sections.summarise(document, question, answer, compared)
-    print(f"\nRewrote the tables in {document}")
 
 
 def _parse() -> argparse.Namespace:
     keys = [contender.key for contender in CONTENDERS]
-    parser = argparse.ArgumentParser(description="Compares ways to run an ensemble over files.")
-    parser.add_argument(
-        "--quick", action="store_true", help="a smoke run, no figures; by default without peers"
-    )
+    parser = command_line.parser_with_folder("Compares ways to run an ensemble over files.")
     parser.add_argument("--records", type=int, help="run at this size only; no rates")
     parser.add_argument("--repeats", type=int, help="rounds; default: each contender's own")
     parser.add_argument("--contenders", nargs="*", choices=keys, help="beside the bare loop")
-    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "benchmarks")
     parser.add_argument("--keep_outputs", action="store_true", help="in FOLDER/out")
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs" / "benchmarks.md")
     options = parser.parse_args()
     if options.contenders is None:
         options.contenders = [c.key for c in CONTENDERS if not (options.quick and c.is_peer)]

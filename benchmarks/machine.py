@@ -11,7 +11,7 @@ _PACKAGES = ("apache-beam", "numpy", "orjson", "onnxruntime", "pyarrow", "scikit
 
 
 def describe() -> str:
-    """One line: cores, system, versions."""
+    """One line: cores, system, versions, and how busy it is now, before the first run."""
     model = next(
         (
             line.partition(":")[2].strip()
@@ -23,5 +23,6 @@ def describe() -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     return (
         f"{os.cpu_count()} cores ({model}), {platform.system()}, "
-        f"Python {platform.python_version()}, {packages}"
+        f"Python {platform.python_version()}, {packages}; "
+        f"load average before the first run {os.getloadavg()[0]:.1f}"
     )

@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import command_line
+import machine
 import numpy as np
-import report
 import sections
-from repository import ROOT
 
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.backends.registry import backend
@@ -46,7 +46,7 @@ class Measured:
 
 def main() -> int:
     options = _parse()
-    load = os.getloadavg()[0]
+    measured_on = machine.describe()
     with tempfile.TemporaryDirectory() as folder:
         plain = _model(Path(folder))
     variants: dict[str, Servable] = {"no": plain, "yes": MergingServable(plain, ["x"], _MAX_ROWS)}
@@ -57,11 +57,11 @@ def main() -> int:
                 measured = _measure(servable, plain, threads, options.secs)
                 found.setdefault((threads, name), []).append(measured)
     figures = sections.table(_HEADER, list(_rows(found)))
-    machine = f"{report.machine()}; load average before the first round {load:.1f}"
-    print(f"{figures}\n\n{machine}")
+    print(f"{figures}\n\n{measured_on}")
     if not options.quick:
-        sections.rewrite(options.docs, "merging", figures, "python benchmarks/merging.py", machine)
-        print(f"\nRewrote the table in {options.docs}")
+        sections.rewrite(
+            options.docs, "merging", figures, "python benchmarks/merging.py", measured_on
+        )
     return 0
 
 
@@ -145,11 +145,9 @@ def _rows(found: dict[tuple[int, str], list[Measured]]) -> Sequence[tuple[str, .
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Measures what merging calls of threads gains.")
-    parser.add_argument("--quick", action="store_true", help="a smoke run, no figures")
+    parser = command_line.parser("Measures what merging calls of threads gains.")
     parser.add_argument("--rounds", type=int, help="default 5")
     parser.add_argument("--secs", type=float, help="of each variant in a round; default 2")
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs" / "benchmarks.md")
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 5)
     options.secs = options.secs or (0.2 if options.quick else 2.0)

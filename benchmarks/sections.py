@@ -37,6 +37,7 @@ def rewrite(document: Path, name: str, figures: str, command: str, machine: str)
         raise ValueError(f"{document}: expected the marks {begin} and {end}")
     text = f"`{command}`, {datetime.now(UTC).date()}.\n\n{figures}\n\n{machine}."
     document.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
+    print(f"Rewrote '{name}' in {document}")
 
 
 def summarise(document: Path, question: str, answer: str, compared: str) -> None:

@@ -19,6 +19,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import command_line
 import machine
 import measure
 import pictures
@@ -26,7 +27,6 @@ import sections
 import workload
 from contenders import ours
 from report import FORMATS
-from repository import ROOT
 from stages_run import COLUMNS, MODELS, PARSE, Stages
 from workload import Format, Workload
 
@@ -65,7 +65,7 @@ class Explained:
 
 def main() -> int:
     options = _parse()
-    load = os.getloadavg()[0]
+    measured_on = machine.describe()
     files = workload.prepare(options.folder)
     try:
         found = {form: _explain(files, form, options) for form in FORMATS}
@@ -73,13 +73,11 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     table = _table(found)
-    measured_on = f"{machine.describe()}; load average before the first run {load:.1f}"
     print(f"\n{table}\n\n{measured_on}")
     if not options.quick:
         command = "python benchmarks/stages.py"
         sections.rewrite(options.docs, "stages", table, command, measured_on)
         _draw(found, options.docs.with_name("stages.png"))
-        print(f"Rewrote the table in {options.docs}")
     return 0
 
 
@@ -158,13 +156,10 @@ def _draw(found: Mapping[Format, Explained], path: Path) -> None:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Says where the time of a batch job goes.")
-    parser.add_argument("--quick", action="store_true", help="a smoke run, no figures")
+    parser = command_line.parser_with_folder("Says where the time of a batch job goes.")
     parser.add_argument("--sizes", type=int, nargs=2, help="records; default 100,000 and 1,000,000")
     parser.add_argument("--rounds", type=int, help="default 2")
     parser.add_argument("--passes", type=int, help="in each round; default 4")
-    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "benchmarks")
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs" / "benchmarks.md")
     options = parser.parse_args()
     options.sizes = options.sizes or ((500, 2_000) if options.quick else (100_000, 1_000_000))
     options.rounds = options.rounds or (1 if options.quick else 2)
