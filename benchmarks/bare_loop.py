@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,11 @@ Array = np.ndarray[Any, Any]
 Predict = Callable[[Array], Array]
 
 
+@cache
 def load(models: Path, threads: int) -> Predict:
     """The ensemble as one function: ``x`` float32[n, 64] -> probabilities float64[n, 10].
+
+    Loaded once in a process, for peers whose processes take one task after the other.
 
     Args:
       models: the folder of the workload's models.

@@ -88,7 +88,7 @@ def main() -> int:
     measured_on = machine.describe()
     try:
         if any(contender.is_peer for contender in chosen):
-            peers.prepare()
+            peers.prepare(java=any(c.key.startswith("spark") for c in chosen))
         benchmark = Benchmark(
             workload.prepare(options.folder), chosen, options.records, options.keep_outputs
         )

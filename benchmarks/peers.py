@@ -20,13 +20,17 @@ class MissingError(Exception):
     """The peers cannot run here; the message says what is missing."""
 
 
-def prepare() -> None:
+def prepare(java: bool) -> None:
     """Makes the environment, if it is not there or stands on other requirements.
+
+    Args:
+      java: whether it will be needed.
 
     Raises:
       MissingError: there is no Java, or pip fails.
     """
-    _check_java()
+    if java:
+        _check_java()
     wanted = "".join(path.read_text() for path in _REQUIREMENTS)
     ready = _ENVIRONMENT / "ready"
     if ready.exists() and ready.read_text() == wanted:
@@ -42,10 +46,10 @@ def prepare() -> None:
 
 
 def _check_java() -> None:
-    need = f"Spark needs Java {_JAVA} or later (Debian: apt-get install openjdk-17-jre-headless)"
+    need = f"Spark needs Java {_JAVA} or later (apt-get install openjdk-{_JAVA}-jre-headless)"
     java = shutil.which("java")
     if java is None:
-        raise MissingError(f"there is no `java`: {need}; or leave Spark and Ray out: --no_peers")
+        raise MissingError(f"there is no `java`: {need}; --contenders leaves contenders out")
     said = subprocess.run([java, "-version"], capture_output=True, text=True).stderr
     version = re.search(r'version "(\d+)', said)
     if version is None or int(version[1]) < _JAVA:

@@ -8,11 +8,19 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 ROOT = Path(__file__).parents[2]
 RECORDS = 2_500  # several batches of each contender
-CONTENDERS = ("bare", "bare-1", "ours", "ours-2", "stock")
+OF_FORMATS = [
+    f"{name}-{form}"
+    for form in ("jsonl", "parquet")
+    for name in ("bare", "bare-1", "ours", "ours-2")
+]
+CONTENDERS = (*OF_FORMATS, "stock-chain", "stock-branches")
+
+pytestmark = pytest.mark.timeout(900)  # many processes, each with its start-up
 
 
 @pytest.fixture(scope="module")
@@ -31,16 +39,22 @@ def predictions(finished):
     """For each contender what it predicted: id -> object with label and proba."""
     found = {}
     for contender in CONTENDERS:
-        files = (finished[0] / "out" / f"{contender}-{RECORDS}").iterdir()
-        lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+        folder = finished[0] / "out" / f"{contender}-{RECORDS}"
+        lines = [line for path in folder.rglob("*") if path.is_file() for line in read(path)]
         assert len(lines) == RECORDS, contender
-        found[contender] = {line["id"]: line.get("predictions", line) for line in lines}
+        found[contender] = {int(line["id"]): line.get("predictions", line) for line in lines}
     return found
+
+
+def read(path):
+    if path.suffix == ".parquet":
+        return pq.read_table(path, columns=["id", "label", "proba"]).to_pylist()
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 @pytest.mark.parametrize("contender", CONTENDERS[1:])
 def test_contender_predicts_what_the_bare_loop_predicts(predictions, contender):
-    bare, other = predictions["bare"], predictions[contender]
+    bare, other = predictions["bare-jsonl"], predictions[contender]
     assert set(other) == set(bare) == set(range(RECORDS))
     assert {i: p["label"] for i, p in other.items()} == {i: p["label"] for i, p in bare.items()}
     for i, prediction in bare.items():
@@ -48,18 +62,40 @@ def test_contender_predicts_what_the_bare_loop_predicts(predictions, contender):
 
 
 def test_models_do_not_all_say_the_same(predictions):
-    labels = [prediction["label"] for prediction in predictions["bare"].values()]
+    labels = [prediction["label"] for prediction in predictions["bare-jsonl"].values()]
     assert len(set(labels)) > 5
 
 
-def test_table_has_a_row_for_each_contender(finished):
+def test_tables_have_a_row_for_each_contender(finished):
     rows = [line for line in finished[1].splitlines() if line.startswith("|")]
-    assert len(rows) == 2 + len(CONTENDERS)
+    assert len(rows) == 2 * 2 + len(CONTENDERS)
 
 
-@pytest.fixture
-def benchmark_modules(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+def test_records_of_a_smaller_run_are_the_first_of_a_larger_one(benchmark_modules, tmp_path):
+    import workload
+
+    files = workload.Workload(tmp_path)
+    few, many = (
+        [
+            json.loads(line)
+            for path in sorted(files.records(n, "jsonl").iterdir())
+            for line in path.open()
+        ]
+        for n in (3, 50_002)
+    )
+    assert few == many[:3]
+    assert [record["id"] for record in many] == list(range(50_002))
+
+
+def test_formats_hold_the_same_records(benchmark_modules, tmp_path):
+    import workload
+
+    files = workload.Workload(tmp_path)
+    [lines], [table] = (files.records(20, form).iterdir() for form in ("jsonl", "parquet"))
+    records = [json.loads(line) for line in lines.open()]
+    for record, row in zip(records, pq.read_table(table).to_pylist(), strict=True):
+        assert record["id"] == row["id"]
+        assert np.array_equal(np.float32(record["x"]), row["x"])
 
 
 def test_rate_is_the_slope_between_two_sizes(benchmark_modules):
@@ -77,18 +113,17 @@ def test_rate_is_the_slope_between_two_sizes(benchmark_modules):
 
 
 def test_shares_are_of_the_faster_bare_loop(benchmark_modules):
-    from contenders import BARE, BARE_ONE_THREAD
+    import report
+    from contenders import CONTENDERS
     from measure import Run
-    from report import table
-    from results import Result, fastest
+    from results import Result
 
-    slow, fast = Result(BARE, (0, 100)), Result(BARE_ONE_THREAD, (0, 100))
+    slow, fast = (Result(contender, (0, 100)) for contender in CONTENDERS[:2])
     for result, secs in ((slow, 4.0), (fast, 1.0)):
         result.add(0, Run(0.0, 0))
         result.add(100, Run(secs, 0))
-    bare = fastest([slow, fast])
-    assert bare is fast
-    assert " 25% " in table([slow], bare, None)
+    assert report.bare([slow, fast]) is fast
+    assert report.share(slow, fast) == 0.25
 
 
 @pytest.mark.parametrize(
@@ -98,7 +133,7 @@ def test_shares_are_of_the_faster_bare_loop(benchmark_modules):
         (lambda lines: [*lines[:-1], lines[0]], "found 10 predictions of 9 ids"),
         (lambda lines: [{**line, "label": 1} for line in lines], "10 of 10 predictions differ"),
         (lambda lines: [*lines[:-1], {**lines[-1], "proba": [0.2] * 10}], "the first, id 9"),
-        (lambda lines: [*lines[:-1], {"id": 9, "error_type": "empty"}], "no expected prediction"),
+        (lambda lines: [*lines[:-1], {"id": 9, "error_type": "empty"}], "no prediction"),
     ],
 )
 def test_contender_with_other_answers_is_refused(benchmark_modules, tmp_path, change, message):
@@ -106,17 +141,8 @@ def test_contender_with_other_answers_is_refused(benchmark_modules, tmp_path, ch
 
     lines = [{"id": i, "label": 0, "proba": [0.1] * 10} for i in range(10)]
     for name, content in (("bare", lines), ("other", change(lines))):
-        (tmp_path / f"{name}-0.jsonl").write_text("\n".join(map(json.dumps, content)))
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0.jsonl").write_text("\n".join(map(json.dumps, content)))
     expected = agreement.read(tmp_path / "bare", 10)
     with pytest.raises(agreement.DisagreementError, match=message):
         agreement.check("other", agreement.read(tmp_path / "other", 10), expected)
-
-
-def test_table_replaces_the_one_before_and_nothing_else(benchmark_modules, tmp_path):
-    import report
-
-    document = tmp_path / "benchmarks.md"
-    document.write_text("above\n<!-- batch: begin -->\nold\n<!-- batch: end -->\nbelow\n")
-    report.rewrite(document, "new")
-    text = document.read_text()
-    assert text == "above\n<!-- batch: begin -->\nnew\n<!-- batch: end -->\nbelow\n"

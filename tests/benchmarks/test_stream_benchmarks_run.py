@@ -26,11 +26,6 @@ def rows(text):
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
-@pytest.fixture
-def benchmark_modules(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-
-
 def test_swap_shows_both_contenders_and_leaves_the_document():
     document = ROOT / "docs" / "benchmarks.md"
     before = document.read_text()
@@ -129,18 +124,3 @@ def test_rate_is_sustained_while_the_backlog_is_small_and_does_not_grow(
     assert growth == pytest.approx(1000 - predicted_per_sec)
     step = Step(1000, 1000, predicted_per_sec, backlog, growth, 0, 0, 0, 0, 0)
     assert step.is_sustained is sustained
-
-
-def test_figures_replace_those_before_and_nothing_else(benchmark_modules, tmp_path):
-    import sections
-
-    document = tmp_path / "benchmarks.md"
-    document.write_text(
-        "above\n<!-- swap: figures -->\nold\n<!-- swap: end of figures -->\nbelow\n"
-    )
-    sections.rewrite(document, "swap", "| new |", "make bench", "a machine")
-    text = document.read_text()
-    assert text.startswith("above\n<!-- swap: figures -->\n")
-    assert text.endswith("<!-- swap: end of figures -->\nbelow\n")
-    assert "| new |" in text
-    assert "old" not in text

@@ -1,0 +1,51 @@
+"""What the benchmarks write into the document, and what they leave."""
+
+import pytest
+
+
+@pytest.fixture
+def document(tmp_path):
+    path = tmp_path / "benchmarks.md"
+    path.write_text(
+        "above\n| Swap | old | old |\n| Swapping | kept | kept |\n"
+        "<!-- swap: figures -->\nold\n<!-- swap: end of figures -->\nbelow\n"
+    )
+    return path
+
+
+def test_figures_replace_those_before_and_nothing_else(benchmark_modules, document):
+    import sections
+
+    before, _, _ = document.read_text().partition("old\n<!--")
+    sections.rewrite(document, "swap", "| new |", "python benchmarks/swap.py", "a machine")
+    text = document.read_text()
+    assert text.startswith(before)
+    assert text.endswith("<!-- swap: end of figures -->\nbelow\n")
+    assert "| new |" in text
+    assert "\nold\n" not in text
+
+
+def test_summary_replaces_the_row_of_its_question(benchmark_modules, document):
+    import sections
+
+    before = document.read_text()
+    sections.summarise(document, "Swap", "3 ms", "3,000 ms")
+    row = "| Swap | 3 ms | 3,000 ms |"
+    assert document.read_text() == before.replace("| Swap | old | old |", row)
+
+
+def test_unknown_question_is_refused(benchmark_modules, document):
+    import sections
+
+    with pytest.raises(ValueError, match=r"expected one row '\| Speed \|', found 0"):
+        sections.summarise(document, "Speed", "", "")
+
+
+def test_document_has_a_place_for_everything_that_is_written(benchmark_modules):
+    """So that no run ends in an error after minutes of measuring."""
+    from command_line import parser
+
+    text = parser("").parse_args([]).docs.read_text()
+    for name in ("batch", "start-up", "memory", "stages", "swap", "streaming", "merging"):
+        assert text.count(f"<!-- {name}: figures -->") == 1
+        assert text.count(f"<!-- {name}: end of figures -->") == 1
