@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,7 +44,8 @@ def main() -> None:
     parser.add_argument("--format", choices=("jsonl", "parquet"), default="jsonl")
     parser.add_argument("--map", choices=("pandas", "arrow"), default="arrow")
     options = parser.parse_args()
-    os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # for the workers
+    # The workers have this interpreter and find these modules.
+    os.environ |= {"PYSPARK_PYTHON": sys.executable, "PYTHONPATH": str(Path(__file__).parent)}
     spark = (
         SparkSession.builder.master(f"local[{os.cpu_count()}]")
         .config("spark.ui.enabled", "false")
