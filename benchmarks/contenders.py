@@ -83,11 +83,11 @@ def _of_format(form: Format) -> list[Contender]:
         return script(name, of_form, *arguments, form=form, python=peers.PYTHON)
 
     workers = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
-    quick, long = (50_000, 400_000), (400_000, 2_000_000)
+    short, medium, long = (50_000, 400_000), (200_000, 1_000_000), (400_000, 2_000_000)
     return [
         # The first with as many threads as this project grants its models on one worker.
-        Contender(f"bare-{form}", "bare loop", form, _ONE_PROCESS, bare(_CORES), quick),
-        Contender(f"bare-1-{form}", "bare loop, one thread", form, "1 x 1", bare(1), quick),
+        Contender(f"bare-{form}", "bare loop", form, _ONE_PROCESS, bare(_CORES), short),
+        Contender(f"bare-1-{form}", "bare loop, one thread", form, "1 x 1", bare(1), short),
         Contender(
             f"ours-{form}", "this project, one worker", form, _ONE_PROCESS, ours(form=form), long
         ),
@@ -100,7 +100,7 @@ def _of_format(form: Format) -> list[Contender]:
             long,
         ),
         Contender(
-            f"ray-{form}", "Ray Data map_batches", form, "1 x 1", peer("ray_map.py"), long, True
+            f"ray-{form}", "Ray Data map_batches", form, "1 x 1", peer("ray_map.py"), medium, True
         ),
         *(
             Contender(
@@ -109,7 +109,7 @@ def _of_format(form: Format) -> list[Contender]:
                 form,
                 "2 x 1",
                 peer("spark_map.py", f"--map={kind}"),
-                long,
+                medium,
                 True,
             )
             for kind in ("pandas", "arrow")

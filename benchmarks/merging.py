@@ -230,10 +230,10 @@ def _draw(compared: Sequence[Compared], path: Path) -> None:
 def _parse() -> argparse.Namespace:
     parser = command_line.parser("Measures what merging calls of threads gains.")
     parser.add_argument("--rounds", type=int, help="default 5")
-    parser.add_argument("--secs", type=float, help="of each variant in a round; default 1")
+    parser.add_argument("--secs", type=float, help="of each variant in a round; default 0.6")
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 5)
-    options.secs = options.secs or (0.2 if options.quick else 1.0)
+    options.secs = options.secs or (0.2 if options.quick else 0.6)
     return options
 
 

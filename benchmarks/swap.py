@@ -130,11 +130,11 @@ def _parse() -> argparse.Namespace:
     parser = command_line.parser("Measures what a model swap does to a stream.")
     parser.add_argument("--rounds", type=int, help="default 3")
     parser.add_argument("--load_secs", type=float, help="of the new version; default 3")
-    parser.add_argument("--steady_secs", type=float, help="before the swap; default 4")
+    parser.add_argument("--steady_secs", type=float, help="before the swap; default 3")
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 3)
     options.load_secs = options.load_secs or (0.3 if options.quick else 3.0)
-    options.steady_secs = options.steady_secs or (0.5 if options.quick else 4.0)
+    options.steady_secs = options.steady_secs or (0.5 if options.quick else 3.0)
     return options
 
 
