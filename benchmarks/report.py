@@ -40,14 +40,21 @@ def bare(results: Sequence[Result]) -> Result | None:
 
 def tables(results: Sequence[Result]) -> str:
     """For each format a table with a row for each contender."""
-    stock = next((r for r in results if r.contender.key == STOCK), None)
     made = []
     for form, title in FORMATS.items():
         some = of_format(results, form)
         if some:
+            stock = next((r for r in some if r.contender.key == STOCK), None)
             rows = [_row(result, bare(some), stock) for result in some]
-            made.append(f"{title}:\n\n{sections.table(_HEADER, rows)}")
+            made.append(f"{title}:\n\n{sections.table(*_without_empty(rows))}")
     return "\n\n".join(made)
+
+
+def _without_empty(rows: Sequence[tuple[str, ...]]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows, less the columns in which nobody has a figure."""
+    columns = list(zip(_HEADER, *rows, strict=True))
+    header, *kept = zip(*(c for c in columns if set(c[1:]) != {_NOTHING}), strict=True)
+    return list(header), [list(row) for row in kept]
 
 
 def share(result: Result, other: Result | None) -> float | None:
@@ -94,11 +101,11 @@ def draw(results: Sequence[Result], path: Path) -> None:
             f"{part:.0%}  ({result.rate or 0:,.0f}/s)"
             for part, result in zip(shares, some, strict=True)
         ]
-        panel.bar_label(bars, labels, padding=4, fontsize=10)
+        panel.bar_label(bars, labels, padding=6, fontsize=10, backgroundcolor="white")
         panel.invert_yaxis()
-        panel.axvline(1, color=pictures.GREY, linewidth=1)
+        panel.axvline(1, color=pictures.GREY, linewidth=1, zorder=0)
         panel.set_title(f"{FORMATS[form]} in and out")
-        panel.margins(x=0.22)
+        panel.margins(x=0.25)
         panel.xaxis.set_major_formatter("{x:.0%}")
     panels[-1].set_xlabel("records/s, start-up apart, as a share of the faster bare loop")
     pictures.save(picture, path)

@@ -136,7 +136,7 @@ def _draw(found: Mapping[Format, Explained], path: Path) -> None:
     picture, panel = pictures.figure(1, 1, 9, 3.2)
     for y, explained in enumerate(found.values()):
         spans = dict.fromkeys(_COLOURS, 0.0)
-        for name, us in [*explained.stages.items(), (_REST, explained.rest)]:
+        for name, us in [*explained.stages.items(), (_REST, max(explained.rest, 0.0))]:
             group = "models" if name.startswith("model ") else name
             spans["decode" if group == "assign release" else group] += us
         left = 0.0
@@ -145,13 +145,20 @@ def _draw(found: Mapping[Format, Explained], path: Path) -> None:
                 y, us, left=left, color=_COLOURS[name], label=None if y else name, height=0.6
             )
             if us > 0.04 * max(each.total for each in found.values()):
-                panel.text(left + us / 2, y, f"{us:.1f}", ha="center", va="center")
+                ink = "white" if name == "decode" else "black"
+                panel.text(left + us / 2, y, f"{us:.1f}", ha="center", va="center", color=ink)
             left += us
     panel.set_yticks(range(len(found)), [FORMATS[form] for form in found])
     panel.invert_yaxis()
     panel.set_xlabel("microseconds a record, one worker")
     panel.set_title("Where the time of a batch job goes")
-    picture.legend(loc="outside lower center", ncols=len(_COLOURS))
+    picture.legend(
+        loc="outside lower center",
+        ncols=len(_COLOURS),
+        fontsize=10,
+        handlelength=1,
+        columnspacing=1,
+    )
     pictures.save(picture, path)
 
 

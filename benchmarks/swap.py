@@ -111,14 +111,15 @@ def _draw(swaps: Mapping[str, Sequence[swap_run.Swap]], path: Path) -> None:
         values = [1000 * median(map(longest, of)) for of in swaps.values()]
         y = [at + 0.36 * i for at in range(len(swaps))]
         bars = panel.barh(y, values, height=0.34, color=colour, label=label)
-        panel.bar_label(bars, [f"{value:,.1f} ms" for value in values], padding=4)
+        panel.bar_label(bars, [f"{_ms(value / 1000)} ms" for value in values], padding=4)
     panel.set_yticks([at + 0.18 for at in range(len(swaps))], list(swaps))
     panel.invert_yaxis()
     panel.set_xscale("log")
+    panel.xaxis.set_major_formatter("{x:,.0f}")
     panel.margins(x=0.15)
     panel.set_xlabel("longest gap between two finished batches, ms (logarithmic)")
     panel.set_title("A stream while a model version loads for 3 s")
-    panel.legend(loc="lower right")
+    panel.legend(loc="upper right")
     pictures.save(picture, path)
 
 
