@@ -156,7 +156,7 @@ def _draw(steps: Sequence[Step], path: Path) -> None:
     behind = [step.rate for step in steps if not step.is_sustained]
     if behind:
         panel.axvspan(behind[0], max(rates) * 1.02, color=pictures.GREY, alpha=0.3)
-        panel.text(behind[0], panel.get_ylim()[0], " falls behind", va="bottom")
+        panel.text(behind[0], 0.03, " falls behind", transform=panel.get_xaxis_transform())
     panel.set_yscale("log")
     panel.yaxis.set_major_formatter("{x:,.0f}")
     panel.xaxis.set_major_formatter("{x:,.0f}")
