@@ -27,11 +27,11 @@ import sections
 import workload
 from contenders import ours
 from report import FORMATS
-from stages_run import COLUMNS, MODELS, PARSE, Stages
+from stages_run import MODELS, PARSE, PARSE_AND_COLUMNS, Stages
 from workload import Format, Workload
 
 _REST = "Beam and the rest"
-_PARTS_BEHIND = {"decode": (PARSE, COLUMNS), "model torch": (MODELS,)}
+_PARTS_BEHIND = {"decode": (PARSE, PARSE_AND_COLUMNS), "model torch": (MODELS,)}
 _COLOURS = {
     "read": pictures.SKY,
     "decode": pictures.BLUE,
@@ -115,7 +115,7 @@ def _table(found: Mapping[Format, Explained]) -> str:
     for name in names:
         values[name] = [explained.stages[name] for explained in found.values()]
         for part in _PARTS_BEHIND.get(name, ()):
-            values[f"- of these: {part}"] = [each.parts.get(part) for each in found.values()]
+            values[f"- of that: {part}"] = [each.parts.get(part) for each in found.values()]
     values["sum of the stages"] = [each.total - each.rest for each in found.values()]
     values[_REST] = [each.rest for each in found.values()]
     values["total: main.py"] = [each.total for each in found.values()]
