@@ -79,12 +79,18 @@ class LightgbmServable(Servable):
 class LightgbmBackend:
     """Loads text files."""
 
+    def start(self) -> None:
+        """See Backend."""
+        with needs_package("lightgbm", extra="lightgbm"):
+            import lightgbm  # noqa: F401
+
     def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> LightgbmServable:
         """Loads a booster from a file, or from a folder with one such file."""
         if spec.device == "gpu":  # with --device=gpu, the other models of the ensemble need one
             raise DeviceError("LightGBM predicts without a GPU: leave out `device: gpu`")
-        with needs_package("lightgbm", extra="lightgbm"):
-            import lightgbm
+        self.start()
+        import lightgbm
+
         file = model_file(path, SUFFIXES)
         _check_whole(file)
         with loading(file, _KIND):

@@ -69,10 +69,16 @@ class OnnxServable(Servable):
 class OnnxBackend:
     """Loads `.onnx` files."""
 
+    def start(self) -> None:
+        """See Backend."""
+        with needs_package("onnxruntime"):
+            import onnxruntime  # noqa: F401
+
     def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> OnnxServable:
         """Loads a graph from a file, or from a folder with one `.onnx` file."""
-        with needs_package("onnxruntime"):
-            import onnxruntime
+        self.start()
+        import onnxruntime
+
         file = model_file(path, (".onnx",))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = context.intra_op_threads

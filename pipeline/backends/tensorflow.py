@@ -49,6 +49,12 @@ class TensorflowServable(Servable):
 class TensorflowBackend:
     """Loads SavedModel folders and `.keras` files."""
 
+    def start(self) -> None:
+        """See Backend."""
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read at import: errors only
+        with needs_package("tensorflow"):
+            import tensorflow  # noqa: F401
+
     def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> TensorflowServable:
         """Loads a SavedModel folder, a `.keras` file, or a folder with one such file.
 
@@ -56,9 +62,7 @@ class TensorflowBackend:
         unless TensorFlow was in use before.
         """
         assert isinstance(spec, TensorflowModel)
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read at import: errors only
-        with needs_package("tensorflow"):
-            import tensorflow  # noqa: F401
+        self.start()
         _set_up(context.intra_op_threads)
         device = _choose(context.device)
         graph = path / "saved_model.pb"

@@ -12,6 +12,7 @@ and nobody has used it for a while; a batch that still names it causes a reload,
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Container, Iterator
@@ -23,45 +24,12 @@ from typing import Literal
 from pipeline.backends.base import Servable
 from pipeline.core.release import ModelVersion, Release
 from pipeline.serving import retention
+from pipeline.serving.activation import Activation, Timing
 from pipeline.serving.process_handle import ProcessHandle
 
 MemoryPolicy = Literal["availability", "resource"]
 Loader = Callable[[ModelVersion], Servable]
 Preparation = Callable[[Release, "ReleaseManager"], object]
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Pauses, in seconds.
-
-    Attributes:
-      retry_secs: between attempts to prepare a release: one more attempt than pauses.
-      grace_secs: how long a version that no kept release names stays after its last use.
-    """
-
-    retry_secs: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-    grace_secs: float = 10.0
-
-
-@dataclass(frozen=True)
-class Activation:
-    """One attempt to make a release active in this process.
-
-    Attributes:
-      release: which.
-      error: why it failed; None when the release is active now.
-      attempt: 1 for the first.
-      final: no further attempt follows.
-      prepare_secs: how long loading, checking and warming up took.
-      load_secs: model -> how long loading took, for the models that were loaded.
-    """
-
-    release: Release
-    error: Exception | None
-    attempt: int
-    final: bool
-    prepare_secs: float
-    load_secs: dict[str, float]
 
 
 @dataclass
@@ -387,8 +355,12 @@ class ReleaseManager:
 
 
 def _close(servables: list[Servable]) -> None:
-    for servable in servables:
-        servable.close()
+    """Frees servables, and the memory of those that hang together in cycles (Keras models do)."""
+    if servables:
+        for servable in servables:
+            servable.close()
+        servables.clear()
+        gc.collect()
 
 
 @dataclass(frozen=True)

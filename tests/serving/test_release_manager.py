@@ -8,7 +8,8 @@ import pytest
 
 from pipeline.core.release import ModelVersion, Release
 from pipeline.errors import LoadError
-from pipeline.serving.release_manager import ManagerHandle, ReleaseManager, Timing
+from pipeline.serving.activation import Timing
+from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
 from pipeline.testing import FakeClock, FakeLoader, FakeServable
 
 A1, A2, A3, B1 = (
