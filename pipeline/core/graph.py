@@ -89,13 +89,14 @@ def resolve(spec: EnsembleSpec) -> Graph:
     )
     for prepare in spec.prepare:
         reader = f"prepare step '{prepare.column}'"
-        if prepare.of in producers and prepare.of not in before_models:
-            problems.append(
-                f"{reader} reads column '{prepare.of}', which {producers[prepare.of]} makes; "
-                "prepare steps run before all models"
-            )
-        else:
-            _require(prepare.of, reader, before_models, problems)
+        for column in prepare.columns_read():
+            if column in producers and column not in before_models:
+                problems.append(
+                    f"{reader} reads column '{column}', which {producers[column]} makes; prepare "
+                    "steps run before all models"
+                )
+            else:
+                _require(column, reader, before_models, problems)
     for model in spec.models:
         reader = f"model '{model.name}'"
         for tensor, column in _bindings(model):
@@ -135,7 +136,8 @@ def describe_graph(graph: Graph) -> str:
     fields = ", ".join(f"{n} {describe(f.dtype, f.shape)}" for n, f in spec.record.fields.items())
     rows: list[tuple[str, str, str]] = [("record", "", fields)]
     for prepare in graph.prepare:
-        rows.append((prepare.op, prepare.of, ", ".join(prepare.columns_written())))
+        reads, writes = ", ".join(prepare.columns_read()), ", ".join(prepare.columns_written())
+        rows.append((prepare.op, reads, writes))
     for model in graph.models:
         reads, writes = ", ".join(model.columns_read()), ", ".join(model.columns_written())
         rows.append((f"{model.name} ({model.framework})", reads, writes))
@@ -160,15 +162,17 @@ def _types(
     types: dict[str, Type] = {n: (f.dtype, f.shape) for n, f in spec.record.fields.items()}
     problems = []
     for step in steps:
-        if step.of not in types:
+        read = step.columns_read()
+        if not types.keys() >= set(read):
             continue  # made by a step that has a problem itself
         try:
-            types |= types_made(step, types[step.of])
+            types |= types_made(step, *(types[column] for column in read))
         except ValueError as needs:
-            problems.append(
-                f"prepare step '{step.column}' ({step.op}) {needs}, but column '{step.of}' of "
-                f"{producers[step.of]} is {describe(*types[step.of])}"
+            found = " and ".join(
+                f"column '{column}' of {producers[column]} is {describe(*types[column])}"
+                for column in read
             )
+            problems.append(f"prepare step '{step.column}' ({step.op}) {needs}, but {found}")
     if problems:
         raise SpecError(problems)
     return types
