@@ -11,6 +11,7 @@ import logging
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.metrics import Metrics
 from apache_beam.transforms.trigger import AccumulationMode, AfterCount, Repeatedly
 from apache_beam.transforms.window import GlobalWindows
 
@@ -23,6 +24,7 @@ from pipeline.connectors.rolling_files import WriteRollingFiles
 from pipeline.connectors.stopping import stopped
 from pipeline.core.candidate import Candidate, ReleaseEvent
 from pipeline.core.message import Message
+from pipeline.core.metric_names import NAMESPACE
 from pipeline.core.release import Release
 from pipeline.core.table_rows import dead_letter_rows
 from pipeline.launch import Job
@@ -216,6 +218,7 @@ def _write_events(events: list[Any], settings: Settings, native: bool) -> None:
 
 
 def _log_event(event: ReleaseEvent) -> ReleaseEvent:
+    Metrics.counter(NAMESPACE, f"releases/{event.outcome}").inc()
     bad = event.outcome in ("rejected", "failed")
     RELEASE_LOGGER.log(logging.WARNING if bad else logging.INFO, "%s", event)
     return event

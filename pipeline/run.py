@@ -22,6 +22,7 @@ import pipeline as package
 from pipeline import dataflow_workers, launch, report
 from pipeline.build import build_batch
 from pipeline.build_stream import build_stream
+from pipeline.core.metric_names import NAMESPACE
 from pipeline.errors import ServiceError
 from pipeline.local_runner import local_runner
 from pipeline.options import Parsed
@@ -29,7 +30,6 @@ from pipeline.progress import BatchStatus, Progress
 from pipeline.run_stream import check_local_stream, run_stream
 from pipeline.serving.tally import process_tally
 from pipeline.settings import Settings
-from pipeline.transforms.encode import NAMESPACE
 
 _LOCAL = ("DirectRunner", "FnApiRunner")
 

@@ -83,6 +83,7 @@ class ReleaseManager:
         self._entries: dict[ModelVersion, _Entry] = {}
         self._evicted: set[ModelVersion] = set()
         self._aspired: Release | None = None
+        self._aspired_at = 0.0
         self._given_up: Activation | None = None
         self._active: Release | None = None
         self._previous: Release | None = None
@@ -101,7 +102,7 @@ class ReleaseManager:
         with self._changed:
             if self._aspired and release.generation <= self._aspired.generation:
                 return
-            self._aspired = release
+            self._aspired, self._aspired_at = release, self._clock()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="releases", daemon=True)
                 self._thread.start()
@@ -110,6 +111,14 @@ class ReleaseManager:
     def active(self) -> Release | None:
         """The release that serves now, None before the first is ready. Never waits."""
         return self._active
+
+    def lag_secs(self) -> float:
+        """How long a newer release than the active one has been asked for; 0 if there is none."""
+        with self._changed:
+            aspired, active = self._aspired, self._active
+            if aspired is None or active is None or aspired.generation <= active.generation:
+                return 0.0
+            return self._clock() - self._aspired_at
 
     def wait_active(self, release: Release) -> Release:
         """The active release; as long as there is none, aspires to `release` and waits.
