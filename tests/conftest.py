@@ -83,6 +83,27 @@ def bucket(gcs):
     return gcs.new_bucket()
 
 
+@pytest.fixture(params=["local", "gcs"])
+def folder(request, tmp_path):
+    """A folder on this disk, and then one in a bucket: its URI."""
+    return str(tmp_path) if request.param == "local" else request.getfixturevalue("bucket")
+
+
+@pytest.fixture
+def put(folder, gcs, tmp_path):
+    """Stores a file below `folder`."""
+
+    def put(relative, content=b"x"):
+        if folder.startswith("gs://"):
+            gcs.upload(f"{folder}/{relative}", content)
+        else:
+            path = tmp_path / relative
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+    return put
+
+
 @pytest.fixture
 def bigquery(gcs, monkeypatch):
     """A stub of BigQuery's REST API; Beam's and Google's own clients are sent to it."""
