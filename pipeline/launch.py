@@ -100,7 +100,7 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
       LaunchError: something is wrong; all problems of paths and ensemble file at once, else all of
         the models.
     """
-    problems = [] if settings.dry_run else path_problems(settings)
+    problems = path_problems(settings)
     if placement.on_service and not settings.dry_run:
         problems += service_problems(beam)
     tables = tables_of(settings, beam)

@@ -174,6 +174,8 @@ def _check_formats(settings: Settings) -> Iterator[str]:
         settings.input_file_pattern or settings.dry_run
     ):
         yield f"--input_format={settings.input_format} needs --input_file_pattern"
+    if settings.graph_path and not settings.graph_path.endswith(".svg"):
+        yield f"--graph_path: found '{settings.graph_path}', expected a name that ends in .svg"
 
 
 def _check_rest(
