@@ -92,7 +92,7 @@ def parse(argv: Sequence[str]) -> Parsed:
 
 
 def _split(argv: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    parser = _Parser(
+    parser = RaisingParser(
         prog="main.py",
         allow_abbrev=False,
         description="Runs an ensemble of models over records. Options of Apache Beam and of its "
@@ -222,16 +222,17 @@ def _check_rest(
 
 def _beam_parser() -> argparse.ArgumentParser:
     """Knows all of Beam's options."""
-    parser = _Parser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
+    parser = RaisingParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
     for options in PipelineOptions.__subclasses__():
         options._add_argparse_args(parser)
     return parser
 
 
-class _Parser(argparse.ArgumentParser):
+class RaisingParser(argparse.ArgumentParser):
     """Raises in place of printing its usage and exiting."""
 
     def error(self, message: str) -> NoReturn:
+        """See ArgumentParser."""
         raise ParameterError(message.removeprefix("argument "))
 
 

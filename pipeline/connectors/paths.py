@@ -87,6 +87,20 @@ def read_text(location: str) -> str:
         ) from error
 
 
+def read_head(location: str, count: int) -> bytes:
+    """The first bytes of a file, fewer where it is shorter.
+
+    Raises:
+      PathError: it cannot be read.
+    """
+    try:
+        with FileSystems.open(location, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            return bytes(file.read(count))
+    except Exception as error:
+        reason = explain(location, error, READER_ROLE)
+        raise PathError(f"'{location}' cannot be read: {reason}") from error
+
+
 def write_text(location: str, text: str, mime_type: str = "text/plain") -> None:
     """Writes a small file, in place of an older one; readers see it whole or not at all.
 
