@@ -37,12 +37,12 @@ def _run(argv: Sequence[str]) -> None:
     if not argv:
         parser.print_help()
         raise ParameterError(f"expected a command, one of {', '.join(_COMMANDS)}")
-    if not argv[0].startswith("-") and argv[0] not in _COMMANDS:
+    if argv[0].startswith("-") and argv[0] not in ("-h", "--help"):
+        raise ParameterError(f"found {argv[0]}, expected a command first")
+    if argv[0] not in (*_COMMANDS, "-h", "--help"):
         hint = did_you_mean(argv[0], _COMMANDS) or f"; the commands are {', '.join(_COMMANDS)}"
         raise ParameterError(f"unknown command '{argv[0]}'{hint}")
     arguments, rest = parser.parse_known_args(list(argv))
-    if arguments.command is None:
-        raise ParameterError(f"found {' '.join(rest)}, expected a command first")
     _COMMANDS[arguments.command].run_command(_with_rest(arguments, rest, own[arguments.command]))
 
 

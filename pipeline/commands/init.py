@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from pipeline.commands import parsers
 from pipeline.commands.model_reading import ModelsFolder
@@ -73,6 +74,8 @@ def run_command(arguments: argparse.Namespace) -> None:
     """
     progress = Progress()
     folder, records = _look(arguments)
+    for path in folder.unreadable:
+        progress.say(f"passed over {path}: no framework reads such a file by itself")
     base = spec_text.folder_of(arguments.output)
     models = []
     for number, found in enumerate(folder.found, start=1):
@@ -121,6 +124,8 @@ def _look(arguments: argparse.Namespace) -> tuple[ModelsFolder, FirstRecords | N
 
 
 def _check_output(output: str, overwrite: bool) -> None:
+    if output.endswith("/") or Path(output).is_dir():
+        raise PathError(f"'{output}' is a folder, expected a file such as ensemble.yaml in it")
     try:
         there = BeamArtifactStore().exists(output)
     except ArtifactError as error:

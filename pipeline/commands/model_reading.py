@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 
 from pipeline import launch
 from pipeline.backends.description import describe
 from pipeline.backends.model_folders import Found, find_models, usable_name
-from pipeline.backends.recognition import HEAD_BYTES
+from pipeline.backends.recognition import HEAD_BYTES, UNREADABLE
 from pipeline.connectors import paths
 from pipeline.connectors.artifact_store import BeamArtifactStore
 from pipeline.core import graph as graphs
@@ -17,7 +18,7 @@ from pipeline.core.release import ModelVersion, Release
 from pipeline.core.spec import EnsembleSpec
 from pipeline.core.tensors import TensorSpec
 from pipeline.errors import ArtifactError, EnsembleError, PathError, UntrustedArtifactError
-from pipeline.serving.artifacts import ArtifactCache
+from pipeline.serving.artifacts import ArtifactCache, is_local
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.validation import attempt
@@ -28,6 +29,11 @@ Say = Callable[[str], None]
 class ModelsFolder:
     """A folder of models, local or in a bucket.
 
+    Attributes:
+      name: of the folder.
+      found: its models.
+      unreadable: files in it that hold models which no framework reads.
+
     Args:
       location: of the folder, or of a single model's file.
 
@@ -36,6 +42,8 @@ class ModelsFolder:
     """
 
     def __init__(self, location: str) -> None:
+        if location.endswith("://") or not location:
+            raise PathError(f"found '{location}', expected a folder of models")
         store = BeamArtifactStore()
         self._cache = ArtifactCache(launch.MODEL_CACHE, store)
         self._folder = location.rstrip("/") or "/"
@@ -46,7 +54,9 @@ class ModelsFolder:
         if files == [""]:
             self._folder, _, name = self._folder.rpartition("/")
             files = [name]
-        self.name = self._folder.rpartition("/")[2]
+        path = os.path.abspath(self._folder) if is_local(self._folder) else self._folder  # noqa: PTH100
+        above, _, self.name = path.rpartition("/")
+        self._above = above.rpartition("/")[2]
         self.found = find_models(files, self.name or "model", self._head)
         if not self.found:
             some = ", ".join(files[:5]) + (", ..." if len(files) > 5 else "")
@@ -54,12 +64,18 @@ class ModelsFolder:
                 f"found no model in '{location}', which holds {some}; expected files or folders of "
                 "scikit-learn, ONNX, PyTorch, TensorFlow, XGBoost, LightGBM or transformers"
             )
+        self.unreadable = [
+            path
+            for path in files
+            if path.lower().endswith(UNREADABLE)
+            and not any(f"{path}/".startswith(f"{one.path}/") for one in self.found)
+            and self.found[0].path != "."
+        ]
 
     @property
     def ensemble_name(self) -> str:
         """What an ensemble of these models may be called: the folder, unless that says nothing."""
-        above = self._folder.rpartition("/")[0].rpartition("/")[2]
-        return usable_name(above if self.name in ("models", "") and above else self.name)
+        return usable_name(self._above if self.name == "models" and self._above else self.name)
 
     def location(self, path: str) -> str:
         """Where a path in the folder is."""

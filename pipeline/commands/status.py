@@ -8,6 +8,7 @@ import json
 from pipeline.commands import parsers
 from pipeline.connectors.artifact_store import BeamArtifactStore
 from pipeline.core import release_history
+from pipeline.core.gate_state import HISTORY
 from pipeline.errors import ArtifactError, ParameterError, PathError
 from pipeline.options import RaisingParser
 from pipeline.serving.release_store import ReleaseStore
@@ -49,10 +50,10 @@ def run_command(arguments: argparse.Namespace) -> None:
     folder = arguments.release_dir
     if not arguments.last.isdecimal() or int(arguments.last) < 1:
         raise ParameterError(f"--last: found '{arguments.last}', expected an integer of at least 1")
-    # One more, for what the last one that is shown changed.
-    count = int(arguments.last) + 1
+    count = int(arguments.last)
     try:
-        history = ReleaseStore(folder, BeamArtifactStore()).load_history(count)
+        # More than are shown: for what the last of them changed, and what a rollback went back to.
+        history = ReleaseStore(folder, BeamArtifactStore()).load_history(count + HISTORY)
     except ArtifactError as error:
         raise PathError(str(error)) from error
     if not history:
@@ -60,7 +61,7 @@ def run_command(arguments: argparse.Namespace) -> None:
             f"found no accepted release in '{folder}', expected files release-000002.json and so "
             "on, as a job writes them to its --release_dir"
         )
-    entries = release_history.entries(history)[: count - 1]
+    entries = release_history.entries(history)[:count]
     if arguments.json:
         shown = {"release_dir": folder, "releases": [entry.as_json() for entry in entries]}
         print(json.dumps(shown, indent=2))

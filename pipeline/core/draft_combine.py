@@ -13,7 +13,7 @@ _MOST_CLASSES = 1000
 
 
 def suggest(draft: Draft, types: Mapping[str, Type]) -> None:
-    """Adds the mean of columns that look like the scores of one set of classes.
+    """Adds the mean of columns that look like scores of the same classes, told from the same input.
 
     Where nothing says that they are probabilities, the steps are comments.
 
@@ -21,12 +21,14 @@ def suggest(draft: Draft, types: Mapping[str, Type]) -> None:
       draft: is changed.
       types: column -> dtype and row shape, for the outputs that are known.
     """
-    alike: defaultdict[Shape, list[str]] = defaultdict(list)
+    alike: defaultdict[tuple[Shape, frozenset[str]], list[str]] = defaultdict(list)
     for model in draft.models:
         scores = [c for c in model.outputs.values() if _is_scores(types.get(c))]
         if len(scores) == 1:
-            alike[types[scores[0]][1]].append(scores[0])
-    groups = [(shape, columns) for shape, columns in alike.items() if len(columns) > 1]
+            reads = frozenset(b.by for b in model.bound.values() if isinstance(b.by, str))
+            alike[types[scores[0]][1], reads].append(scores[0])
+    groups = [(shape, columns) for (shape, _), columns in alike.items() if len(columns) > 1]
+    groups.sort(key=lambda group: not any("prob" in column for column in group[1]))
     for number, (shape, columns) in enumerate(groups):
         ending = f"_{number + 1}" if number else ""
         sure = all("prob" in column for column in columns)

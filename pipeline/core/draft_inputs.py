@@ -102,20 +102,27 @@ class _ByRecords:
             chosen = named
             note = f"{GUESS}it has the same name; {_NO_SHAPE}" if _is_vague(tensor) else ""
         else:
-            chosen, note = self._likeliest(fitting, tensor)
+            chosen, note = self._likeliest(fitting, tensor, text=_takes_text(model, tensor))
         shape = self._seen[chosen].shape
         if self._is_flat(shape, tensor.row_shape):
             shape = tensor.row_shape or shape
         self.fields.setdefault(chosen, _Field(shape)).readers.append(tensor)
         return Bound(chosen, note)
 
-    def _likeliest(self, fitting: list[str], tensor: TensorSpec) -> tuple[str, str]:
+    def _likeliest(self, fitting: list[str], tensor: TensorSpec, *, text: bool) -> tuple[str, str]:
         """One of several keys, and why."""
         if len(fitting) == 1 and not _is_vague(tensor):
             return fitting[0], f"{GUESS}the only key of the records that is {_described(tensor)}"
         near = difflib.get_close_matches(tensor.name, fitting, n=1)
         # Models of an ensemble mostly read the same; and what has axes is rarely a label.
-        ranked = sorted(fitting, key=lambda k: (k not in self.fields, -len(self._seen[k].shape)))
+        ranked = sorted(
+            fitting,
+            key=lambda k: (
+                (self._seen[k].kind == "text") != text,
+                k not in self.fields,
+                -len(self._seen[k].shape),
+            ),
+        )
         chosen = near[0] if near else ranked[0]
         others = ", ".join([key for key in fitting if key != chosen][:_SHOWN])
         if _is_vague(tensor):
@@ -184,6 +191,9 @@ class _ByModels:
 
     def _vague(self, model: ModelDraft, tensor: TensorSpec) -> Bound:
         """A tensor of which no shape is known."""
+        if _takes_text(model, tensor):
+            text = TensorSpec(tensor.name, "string", (None,))
+            return Bound(self.bind(model, text).by, f"{GUESS}text, since it declares no shape")
         plain = _plain(tensor.name)
         known = [name for name, declared in self.fields.items() if not declared.note]
         if plain in self.fields:
@@ -195,6 +205,11 @@ class _ByModels:
         name = _free(_field_name(tensor), model, self.fields)
         self.fields[name] = _Field((1,), [tensor], f"{FILL_IN}type and shape")
         return Bound(name, f"{GUESS}{_NO_SHAPE}")
+
+
+def _takes_text(model: ModelDraft, tensor: TensorSpec) -> bool:
+    """Whether it is a scikit-learn pipeline that begins with text: only those count no features."""
+    return model.framework == "sklearn" and not model.problem and _is_vague(tensor)
 
 
 def _may_share(declared: _Field, row: Shape, tensor: TensorSpec) -> bool:

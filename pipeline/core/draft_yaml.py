@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.core.draft import Bound, Draft, ModelDraft, StepDraft
@@ -122,11 +123,31 @@ def _section(name: str, steps: Sequence[StepDraft]) -> Iterator[str]:
     if not steps:
         return
     yield ""
-    commented = all(step.is_comment for step in steps)
-    yield f"# {name}:" if commented else f"{name}:"
+    yield f"# {name}:" if all(step.is_comment for step in steps) else f"{name}:"
     for step in steps:
-        text = f"  - {_flow(step.keys)}"
-        yield from _noted(f"# {text}" if step.is_comment else text, step.note)
+        if step.is_comment:
+            yield from _noted(f"#   - {_flow(step.keys)}", step.note)
+            continue
+        line = f"  - {_flow(step.keys)}"
+        if len(line) <= _WIDTH:
+            yield from _noted(line, step.note)
+            continue
+        if step.note:
+            yield from _comment(step.note, indent="  ")
+        yield from _in_block(step.keys)
+
+
+def _in_block(keys: Mapping[str, Any]) -> Iterator[str]:
+    """An entry of a list, a line for each key, or more where it is long."""
+    for i, (key, value) in enumerate(keys.items()):
+        yield from textwrap.wrap(
+            f"{key}: {_flow(value)}",
+            _WIDTH,
+            initial_indent="    " if i else "  - ",
+            subsequent_indent="      ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
 
 
 def _noted(line: str, note: str) -> Iterator[str]:
