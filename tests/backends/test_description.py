@@ -60,6 +60,11 @@ def test_task_of_a_model_saved_for_another_one_is_to_make_embeddings(tmp_path):
     assert describe("transformers", path).keys == {"task": "feature-extraction"}
 
 
+def test_output_with_a_name_is_not_told_by_its_position_as_well(tmp_path):
+    described = describe("tensorflow", models.keras_file(tmp_path))
+    assert [tensor.name for tensor in described.outputs] == ["y"]
+
+
 def test_no_entry_is_unbound_but_those_made_to_be():
     assert unbound("onnx", "x").is_unbound
     assert not CASES[0].spec().is_unbound

@@ -309,3 +309,45 @@ def test_every_note_is_a_guess_or_to_be_filled_in(run, folder):
     _, text, done = init(run, "models", "--records", "a.jsonl")
     assert f"{text.count(GUESS.strip())} guesses" in done.out
     assert f"{text.count(FILL_IN.strip())} to fill in" in done.out
+
+
+def test_scikit_learn_pipeline_of_texts_reads_text(run, folder):
+    models.save_estimator(models.text_classifier(), folder / "models/mood.skops")
+    formats.write(folder, "jsonl", ROWS)
+    data, _, _ = init(run, "models", "--records", "a.jsonl", "--trusted")
+    assert bound(data, "mood") == {"X": "review"}
+    assert run("check", "ensemble.yaml").status == 0
+    data, _, _ = init(run, "models", "--overwrite", "--trusted")
+    assert data["record"]["fields"] == {"text": {"dtype": "string"}}
+    assert run("check", "ensemble.yaml").status == 0
+
+
+def test_tensor_that_a_format_has_as_one_list_is_declared_with_the_axes_of_the_model(run, folder):
+    models.save_onnx(
+        folder / "models/net/model.onnx",
+        [("Identity", ["image"], ["y"], {})],
+        {"image": ("float32", ["rows", 2, 3])},
+        {"y": ("float32", ["rows", 2, 3])},
+    )
+    rows = [{"pixels": [0.5] * 6}]
+    formats.write(folder, "tfrecord", rows)
+    data, _, _ = init(run, "models", "--records", "a.tfrecord")
+    assert data["record"]["fields"] == {"pixels": {"dtype": "float32", "shape": [2, 3]}}
+    formats.write(folder, "jsonl", rows)  # where lists are nested
+    _, text, _ = init(run, "models", "--records", "a.jsonl", "--overwrite")
+    assert "fill in: no key of the records fits float32[2, 3]" in text
+
+
+def test_reason_names_the_model_as_the_entry_does(run, folder, gcs, bucket):
+    gcs.upload(f"{bucket}/models/net/1/model.onnx", b"garbage")
+    _, text, _ = init(run, f"{bucket}/models")
+    said = " ".join(text.replace("#", " ").split())
+    assert f"not known. {bucket}/models/net/1/model.onnx cannot be loaded" in said
+
+
+def test_integers_become_floats_where_models_take_any_number(run, folder):
+    """The next record may have a fraction."""
+    models.sklearn_skops(folder / "models/linear")
+    formats.write(folder, "jsonl", [{"v": [1, 2, 3, 4]}])
+    data, _, _ = init(run, "models", "--records", "a.jsonl")
+    assert data["record"]["fields"] == {"v": {"dtype": "float32", "shape": [4]}}
