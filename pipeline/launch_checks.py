@@ -23,7 +23,10 @@ Check = Callable[[], object]
 
 
 def path_problems(settings: Settings) -> list[str]:
-    """Everything that is wrong with where records come from and go to, by parameter."""
+    """Everything that is wrong with where the job reads and writes, by parameter.
+
+    A dry run reads no records and writes none.
+    """
     problems: list[str] = []
     failed: set[str] = set()
     for parameter, check in _checks(settings):
@@ -60,6 +63,10 @@ def service_problems(options: PipelineOptions) -> list[str]:
 
 
 def _checks(settings: Settings) -> Iterator[tuple[str, Check]]:
+    if settings.graph_path:
+        yield "graph_path", partial(paths.check_writable, settings.graph_path)
+    if settings.dry_run:
+        return
     if settings.input_file_pattern and not settings.streaming:
         yield "input_file_pattern", partial(paths.match_input, settings.input_file_pattern)
     for parameter in ("input_subscription", "refresh_subscription"):

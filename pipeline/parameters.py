@@ -413,6 +413,15 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     # --- run
     Parameter(
+        "graph_path",
+        "Picture of the graph",
+        "The graph, with the versions of the models, is drawn to this SVG file before the job "
+        "starts, and in a dry run. Local or gs://.",
+        group="Run",
+        param_type="GCS_WRITE_FILE",
+        regex=f"^{_BUCKET}/.+[.]svg$",
+    ),
+    Parameter(
         "stop_after_secs",
         "Stop after seconds",
         "A local stream stops by itself after this many seconds: what is in flight is finished. 0 "
@@ -435,8 +444,8 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "dry_run",
         "Check only",
-        "Check everything, load every model, print the graph and the models' signatures, and run "
-        "nothing.",
+        "Check everything, load every model, draw the graph as text, print the models' signatures, "
+        "and run nothing.",
         kind="boolean",
         default="false",
         group="Run",

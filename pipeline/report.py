@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipeline.core.graph import describe_graph
-from pipeline.core.tensors import Signature, describe
+from pipeline.core.drawing import Drawing, draw
+from pipeline.core.drawing_text import as_text
+from pipeline.core.tensors import Signature
 from pipeline.launch import Job
 
 
@@ -13,7 +14,7 @@ def dry_run(job: Job) -> str:
     """The resolved graph, the models and their signatures, as text."""
     spec, rehearsal = job.graph.spec, job.rehearsal
     lines = [f"Ensemble '{spec.name}', release {job.release.release_id}", ""]
-    lines += ["Graph (columns read -> columns made)", describe_graph(job.graph), "", "Models"]
+    lines += [as_text(drawing_of(job)), "", "Models"]
     for model in job.graph.models:
         servable = rehearsal.servables[model.name]
         version = job.release.version_of(model.name)
@@ -22,13 +23,13 @@ def dry_run(job: Job) -> str:
             f"{_size(servable.size_bytes)}, {version.uri}"
         )
         lines += _signature(servable.signature)
-    lines += ["", "Columns"]
-    width = max(len(name) for name in rehearsal.types)
-    lines += [
-        f"  {name:<{width}}  {describe(dtype, shape)}"
-        for name, (dtype, shape) in rehearsal.types.items()
-    ]
     return "\n".join(lines)
+
+
+def drawing_of(job: Job) -> Drawing:
+    """What pictures of a job show: its graph, with the versions that serve it at first."""
+    versions = {version.model: version.label for version in job.release.versions}
+    return draw(job.graph, job.rehearsal.types, versions)
 
 
 def summary(counters: Mapping[str, int], job: Job, elapsed_secs: float) -> str:

@@ -50,6 +50,7 @@ class Settings:
     accelerator: str
     gpu_driver: str
     sdk_processes: str
+    graph_path: str
     stop_after_secs: int
     stop_after_records: int
     dry_run: bool

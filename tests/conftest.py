@@ -40,6 +40,11 @@ class Gcs:
     def download(self, uri):
         return self._blob(uri).download_as_bytes()
 
+    def content_type(self, uri):
+        blob = self._blob(uri)
+        blob.reload()
+        return blob.content_type
+
     def list(self, uri):
         """The URIs of all objects below `uri`, sorted."""
         bucket, _, prefix = uri.removeprefix("gs://").partition("/")

@@ -34,6 +34,9 @@ LAYER = {
     "report": 9,
     "run_stream": 11,
     "run": 12,
+    "commands": 13,
+    "exit_status": 1,
+    "__main__": 14,
 }
 WITH_BEAM = {
     *("transforms", "refresh", "connectors", "options", "dataflow_workers", "tables"),
@@ -46,6 +49,7 @@ WITH_BEAM = {
         "local_runner",
         "run",
         "run_stream",
+        "commands",
     ),
 }
 FRAMEWORKS = {

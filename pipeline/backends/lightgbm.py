@@ -52,7 +52,7 @@ class LightgbmServable(Servable):
         self._input = only_input(path, spec, _KIND)
         self._booster = booster
         self._threads = threads
-        self._outputs = [name for name in spec.outputs if name in _OUTPUTS]
+        self._outputs = [name for name in spec.outputs or _OUTPUTS if name in _OUTPUTS]
         with loading(path, _KIND):
             tried = self._compute(np.zeros((1, features)))
         self.signature = signature_of(

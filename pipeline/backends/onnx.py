@@ -18,6 +18,8 @@ from pipeline.core.model_spec import ModelSpec
 from pipeline.core.tensors import TensorSpec, numpy_dtype
 from pipeline.errors import DeviceError, LoadError
 
+SUFFIXES = (".onnx",)
+
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _SILENT = 4  # severity "fatal": the errors arrive as exceptions
 _DTYPES = {
@@ -79,7 +81,7 @@ class OnnxBackend:
         self.start()
         import onnxruntime
 
-        file = model_file(path, (".onnx",))
+        file = model_file(path, SUFFIXES)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = context.intra_op_threads
         options.inter_op_num_threads = 1

@@ -20,6 +20,8 @@ from pipeline.backends.text import decoded
 from pipeline.core.model_spec import ModelSpec, TensorflowModel
 from pipeline.errors import DeviceError
 
+SUFFIXES = (".keras",)
+
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -71,7 +73,7 @@ class TensorflowBackend:
                 not_empty(graph)
                 program = open_saved_model(path, spec.signature, spec.inputs)
             else:
-                path = model_file(path, (".keras",), otherwise=" or a saved_model.pb")
+                path = model_file(path, SUFFIXES, otherwise=" or a saved_model.pb")
                 program = open_keras(path)
         return TensorflowServable(program, path, spec, device)
 

@@ -53,7 +53,7 @@ class XgboostServable(Servable):
         self._booster = booster
         self._threads = threads
         self._rounds = _rounds(booster)
-        self._outputs = [name for name in spec.outputs if name in _OUTPUTS]
+        self._outputs = [name for name in spec.outputs or _OUTPUTS if name in _OUTPUTS]
         with loading(path, _KIND):
             tried = self._compute(np.zeros((1, features), np.float32))
         self.signature = signature_of(

@@ -12,8 +12,9 @@ from typing import Any
 from apache_beam.io.filesystem import CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
+from pipeline.connectors.artifact_store import BeamArtifactStore
 from pipeline.connectors.storage_errors import READER_ROLE, WRITER_ROLE, explain, status_of
-from pipeline.errors import PathError
+from pipeline.errors import ArtifactError, PathError
 
 _WILDCARD = re.compile(r"[*?\[]")
 
@@ -84,6 +85,37 @@ def read_text(location: str) -> str:
         raise PathError(
             f"'{location}' cannot be read: {explain(location, error, READER_ROLE)}"
         ) from error
+
+
+def read_head(location: str, count: int) -> bytes:
+    """The first bytes of a file, fewer where it is shorter.
+
+    Raises:
+      PathError: it cannot be read.
+    """
+    try:
+        with FileSystems.open(location, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            return bytes(file.read(count))
+    except Exception as error:
+        reason = explain(location, error, READER_ROLE)
+        raise PathError(f"'{location}' cannot be read: {reason}") from error
+
+
+def write_text(location: str, text: str, mime_type: str = "text/plain") -> None:
+    """Writes a small file, in place of an older one; readers see it whole or not at all.
+
+    Args:
+      location: where to write; the folder of a local file is created.
+      text: what to write.
+      mime_type: what a bucket says of it.
+
+    Raises:
+      PathError: it cannot be written.
+    """
+    try:
+        BeamArtifactStore().write_text(location, text, mime_type)
+    except ArtifactError as error:
+        raise PathError(str(error)) from error
 
 
 def shard_path(prefix: str, shard: int, shards: int, suffix: str) -> str:

@@ -9,7 +9,6 @@ Nothing is loaded here: what the models themselves say of their tensors is check
 from __future__ import annotations
 
 import difflib
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -128,32 +127,6 @@ def resolve(spec: EnsembleSpec) -> Graph:
         producers=producers,
         types=_types(spec, steps, producers),
     )
-
-
-def describe_graph(graph: Graph) -> str:
-    """The graph as text, one line for each step, for people."""
-    spec = graph.spec
-    fields = ", ".join(f"{n} {describe(f.dtype, f.shape)}" for n, f in spec.record.fields.items())
-    rows: list[tuple[str, str, str]] = [("record", "", fields)]
-    for prepare in graph.prepare:
-        reads, writes = ", ".join(prepare.columns_read()), ", ".join(prepare.columns_written())
-        rows.append((prepare.op, reads, writes))
-    for model in graph.models:
-        reads, writes = ", ".join(model.columns_read()), ", ".join(model.columns_written())
-        rows.append((f"{model.name} ({model.framework})", reads, writes))
-    for step in graph.combine:
-        reads, writes = ", ".join(step.columns_read()), ", ".join(step.columns_written())
-        rows.append((step.op, reads, writes))
-    left = max(len(name) for name, _, _ in rows)
-    middle = max(len(reads) for _, reads, _ in rows)
-    lines = [f"  {name:<{left}}  {reads:<{middle}}  -> {writes}" for name, reads, writes in rows]
-    lines += textwrap.wrap(
-        ", ".join(graph.output),
-        width=100,
-        initial_indent=f"  {'output':<{left}}  ",
-        subsequent_indent=" " * (left + 4),
-    )
-    return "\n".join(lines)
 
 
 def _types(
