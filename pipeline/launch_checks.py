@@ -83,6 +83,13 @@ def _checks(settings: Settings) -> Iterator[tuple[str, Check]]:
                         settings.overwrite,
                     ),
                 )
+    if settings.report_path:
+        yield "report_path", partial(paths.check_writable, settings.report_path)
+        if not settings.streaming:
+            yield (
+                "report_path",
+                partial(_check_earlier_report, settings.report_path, settings.overwrite),
+            )
     if settings.release_dir:
         manifests = f"{settings.release_dir.rstrip('/')}/release"
         yield "release_dir", partial(paths.check_writable, manifests)
@@ -99,4 +106,13 @@ def _check_earlier(prefix: str, suffix: str, overwrite: bool) -> None:
         raise PathError(
             f"found {len(earlier)} files of an earlier run, {earlier[0]} the first; give another "
             "prefix, or --overwrite=true to delete them"
+        )
+
+
+def _check_earlier_report(path: str, overwrite: bool) -> None:
+    """A page is replaced as a whole, so no earlier one is deleted; nor must one be lost."""
+    if not overwrite and paths.exists(path):
+        raise PathError(
+            f"'{path}' exists, the report of an earlier run; give another name, or "
+            "--overwrite=true to replace it"
         )

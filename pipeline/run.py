@@ -128,7 +128,7 @@ def _submit(job: launch.Job, options: PipelineOptions, progress: Progress) -> No
     if job.settings.streaming:
         build_stream(pipeline, job, native=True)
     else:
-        build_batch(pipeline, job)
+        build_batch(pipeline, job, on_service=True)
     try:
         result = pipeline.run()
     except GoogleAPICallError as error:
