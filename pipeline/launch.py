@@ -102,7 +102,7 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
     """
     problems = [] if settings.dry_run else path_problems(settings)
     if placement.on_service and not settings.dry_run:
-        problems += service_problems(beam)
+        problems += service_problems(settings, beam)
     tables = tables_of(settings, beam)
     try:
         graph = read_graph(settings.ensemble_spec)

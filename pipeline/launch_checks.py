@@ -15,6 +15,7 @@ from apache_beam.runners.runner import create_runner
 
 from pipeline.connectors import paths, pubsub_checks
 from pipeline.errors import PathError
+from pipeline.serving.artifacts import is_local
 from pipeline.settings import Settings
 
 SUFFIX = ".jsonl"
@@ -39,13 +40,18 @@ def path_problems(settings: Settings) -> list[str]:
     return problems
 
 
-def service_problems(options: PipelineOptions) -> list[str]:
+def service_problems(settings: Settings, options: PipelineOptions) -> list[str]:
     """What the runner of a service will refuse of its own options, and cannot write.
 
     Found after the models were loaded, it would come as a traceback, or after minutes of retries.
     """
     cloud = options.view_as(GoogleCloudOptions)
     problems: list[str] = []
+    if settings.report_path and is_local(settings.report_path):
+        problems.append(
+            f"--report_path: found '{settings.report_path}', expected a gs:// path: a worker "
+            "writes the page, whose disk nobody sees"
+        )
     for parameter in ("temp_location", "staging_location", "template_location"):
         if location := getattr(cloud, parameter):
             try:

@@ -75,9 +75,7 @@ def run_stream(job: Job, options: PipelineOptions, progress: Progress) -> None:
 
 
 @contextmanager
-def _page_kept_up(
-    page: Page | None, gathered: Gathered, progress: Progress, every_secs: float = REFRESH_SECS
-) -> Iterator[None]:
+def _page_kept_up(page: Page | None, gathered: Gathered, progress: Progress) -> Iterator[None]:
     """Writes the page now and then, and when the stream has ended, however it did."""
     if page is None:
         yield
@@ -93,7 +91,7 @@ def _page_kept_up(
         return True
 
     def keep_up() -> None:
-        while not done.wait(every_secs):
+        while not done.wait(REFRESH_SECS):
             write()
 
     thread = threading.Thread(target=keep_up, name="report", daemon=True)

@@ -62,7 +62,7 @@ def opinions(column: Column, *, scores: bool) -> Opinions | None:
         if column.ndim != 2 or column.shape[1] < 2 or not (scores or _are_probabilities(column)):
             return None
         return Opinions(f"highest of {column.shape[1]}", column.argmax(axis=1), True)
-    if column[0].size != 1:
+    if column.size != len(column):
         return None
     kind = "text" if column.dtype.kind in "OUS" else column.dtype.kind.replace("u", "i")
     return Opinions(kind, column.reshape(-1), False)

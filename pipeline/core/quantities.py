@@ -37,7 +37,7 @@ def number(value: float) -> str:
 
 def duration(secs: float) -> str:
     """``250 ms``, ``3.1 s``, ``2 min 5 s``, ``1 h 2 min``, ``3 d 4 h``."""
-    if secs < 1:
+    if secs < 0.9995:
         return f"{1000 * secs:.0f} ms"
     if secs < 99.95:
         return f"{secs:.1f}".removesuffix(".0") + " s"

@@ -145,6 +145,7 @@ def of_batch(
         predictions=rows,
         dead_letters=dead,
         batches=1,
+        began_us=now_us,
         ended_us=now_us,
         columns=columns,
         agreements=agreements,

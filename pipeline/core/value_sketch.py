@@ -139,19 +139,14 @@ def sketch(values: Array, most_bins: int = MOST_BINS, least_shift: int = 0) -> V
     flat = np.asarray(values).reshape(-1)
     if not flat.size:
         return ValueSketch(most_bins=most_bins)
+    counts = None
     if flat.dtype.kind in "biu":
         # Few integers are many repetitions, so they are counted before they become numbers.
-        found, counts = _counted(flat.astype(np.int64))
-        numbers = found.astype(np.float64)
-        keys = _keys(numbers)
-        if len(found) > 1 and not (keys[1:] > keys[:-1]).all():  # beyond 2**53 some are one number
-            keys, counts = _counted(keys, counts)
-    else:
-        numbers = flat.astype(np.float64)
-        keys, counts = _counted(_keys(numbers) >> least_shift)
-        keys <<= least_shift
+        flat, counts = _counted(flat.astype(np.int64))
+    numbers = flat.astype(np.float64)
     least, greatest = float(numbers.min()), float(numbers.max())
-    return _fitted(keys, counts, 0, least, greatest, most_bins, least_shift)
+    keys, counts = _counted(_keys(numbers, least) >> least_shift, counts)
+    return _fitted(keys, counts, least_shift, least, greatest, most_bins)
 
 
 def merged(parts: Sequence[ValueSketch]) -> ValueSketch:
@@ -169,21 +164,15 @@ def merged(parts: Sequence[ValueSketch]) -> ValueSketch:
 
 
 def _fitted(
-    keys: Array,
-    counts: Array,
-    shift: int,
-    least: float,
-    greatest: float,
-    most_bins: int,
-    more: int = 0,
+    keys: Array, counts: Array, shift: int, least: float, greatest: float, most_bins: int
 ) -> ValueSketch:
-    """The sketch of distinct ascending keys, cut by at least `more` bits so that they are few."""
-    more = max(more, _bits_to_cut(keys, most_bins))
+    """The sketch of distinct ascending keys, cut by more bits if there are too many of them."""
+    more = _bits_to_cut(keys, most_bins)
     if more:
-        keys >>= more
+        keys = keys >> more
         first = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
         keys, counts = keys[first], np.add.reduceat(counts, first)
-    return ValueSketch(keys, counts, shift + more, least, greatest, most_bins)
+    return ValueSketch(keys, counts, shift + more, least + 0.0, greatest + 0.0, most_bins)
 
 
 def _counted(integers: Array, counts: Array | None = None) -> tuple[Array, Array]:
@@ -208,11 +197,11 @@ def _counted(integers: Array, counts: Array | None = None) -> tuple[Array, Array
     return integers[first], np.add.reduceat(counts, first)
 
 
-def _keys(numbers: Array) -> Array:
+def _keys(numbers: Array, least: float) -> Array:
     """The numbers as integers of the same order. Turns -0.0 into 0.0, in place."""
     numbers += 0.0
     bits: Array = numbers.view(np.int64)
-    if numbers.min() < 0:
+    if least < 0:
         # A float's bits are sign and magnitude: of a negative one, the magnitude is turned round.
         bits = bits ^ ((bits >> 63) & _ALL_BUT_SIGN)
     return bits

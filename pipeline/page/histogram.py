@@ -19,13 +19,14 @@ _LEAST_BAR = 1.5
 _TAILS = 0.001
 _OUTLYING = 4.0
 _TOWERING = 0.5
+_FARTHEST = 2.0**1000  # the difference of two such numbers is a number
 
 
 def histogram(values: ValueSketch, title: str) -> Markup:
     """A histogram, with a sentence about what lies beyond its borders.
 
     Args:
-      values: at least two different ones.
+      values: not all the same, as `has_width` says.
       title: what is shown, for who cannot see it.
     """
     low, high = _shown(values)
@@ -52,12 +53,19 @@ def histogram(values: ValueSketch, title: str) -> Markup:
     return joined([picture, note])
 
 
+def has_width(values: ValueSketch) -> bool:
+    """Whether the numbers differ by enough to be told apart on an axis."""
+    farthest = max(abs(values.least), abs(values.greatest), 2.0**-960)
+    return values.greatest / farthest - values.least / farthest > 2.0**-40
+
+
 def _shown(values: ValueSketch) -> tuple[float, float]:
     """All values, or where a few lie far off, the others."""
+    least, greatest = max(values.least, -_FARTHEST), min(values.greatest, _FARTHEST)
     low, high = values.quantile(_TAILS), values.quantile(1 - _TAILS)
-    if low < high and values.greatest - values.least > _OUTLYING * (high - low):
+    if low < high and greatest - least > _OUTLYING * (high - low):
         return low, high
-    return values.least, values.greatest
+    return least, greatest
 
 
 class _Drawing:

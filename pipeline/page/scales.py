@@ -32,14 +32,14 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
 
 
 def log_ticks(low: float, high: float, most: int = 5) -> list[float]:
-    """Round numbers from at most `low` to at most `high`, each a multiple of the one before.
+    """Round numbers for logarithms: the first is at most `low`, the last at most `high`.
 
     Args:
       low: positive.
       high: more than `low`.
       most: how many at most, where they are not powers of ten.
     """
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    first, last = math.floor(math.log10(low)), math.floor(math.log10(high)) + 1
     fine = [factor * 10.0**decade for decade in range(first, last) for factor in (1, 2, 5)]
     start = max(tick for tick in fine if tick <= low)
     fine = [tick for tick in fine if start <= tick <= high]

@@ -12,7 +12,7 @@ from pipeline.core.value_sketch import ValueSketch
 from pipeline.core.watched_columns import WatchedColumns
 from pipeline.page.facts import RunFacts
 from pipeline.page.heat_map import heat_map
-from pipeline.page.histogram import histogram
+from pipeline.page.histogram import has_width, histogram
 from pipeline.page.label_bars import Row, integer_rows, label_bars, text_rows
 from pipeline.page.markup import Child, Markup, element, joined
 
@@ -104,7 +104,7 @@ def _pictures(name: str, column: ColumnStatistics) -> Iterator[Markup]:
         yield from _numbers(name, column)
     if column.highest.count:
         yield element("p", "Position of the highest value, from 0", class_="note")
-        yield from _integers(name, column.highest, "Position")
+        yield from _integers(f"the highest of {name}", column.highest, "Position")
 
 
 def _numbers(name: str, column: ColumnStatistics) -> Iterator[Markup]:
@@ -127,9 +127,10 @@ def _integers(
 
 
 def _histogram(name: str, values: ValueSketch) -> Iterator[Markup]:
-    if values.least == values.greatest:
+    if not has_width(values):
         number = quantities.number(values.least)
-        yield element("p", f"All {quantities.count(values.count)} values are {number}.")
+        about = "" if values.least == values.greatest else "about "
+        yield element("p", f"All {quantities.count(values.count)} values are {about}{number}.")
         return
     yield histogram(values, f"Distribution of {name}")
     yield _quantiles(values)
@@ -158,7 +159,7 @@ def _quantiles(values: ValueSketch) -> Markup:
 def _labels(
     rows: Sequence[Row], total: int, heading: str, name: str, missed: int = 0
 ) -> Iterator[Markup]:
-    yield label_bars(rows, total, heading, f"How often {name} has each value")
+    yield label_bars(rows, total, heading, f"Values of {name}")
     rest = total - sum(count for _, count in rows)
     if rest:
         yield element(

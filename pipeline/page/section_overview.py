@@ -48,6 +48,8 @@ def over_time(statistics: RunStatistics, facts: RunFacts) -> Markup:
     title = "Records finished per second" + (" and latency" if _latencies(statistics) else "")
     note = f"A bar is {quantities.duration(timeline.slot_secs)}; the first and the last are cut. "
     if facts.streaming:
+        if facts.on_service:
+            note += "Workers change to a release at different moments. "
         note += (
             "Latency is from a record's event time (when it was published, or its file written) "
             "until its batch is encoded: 50 %, and 99 %, of the records of a bar took no longer. A "
@@ -119,10 +121,10 @@ def _times(statistics: RunStatistics, facts: RunFacts, written: datetime) -> Ite
     yield moments.moment(written)
     yield " UTC."
     if facts.streaming:
+        every = "every minute or two" if facts.on_service else "every minute"
         yield (
-            " It is written anew about every minute while the stream runs. A record that is "
-            "delivered twice, or whose bundle is retried, counts each time, so counts may be a "
-            "little too high."
+            f" While the stream runs it is written anew {every}. A record that is delivered twice, "
+            "or whose bundle is retried, counts each time, so counts may be a little too high."
         )
 
 
