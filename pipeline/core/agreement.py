@@ -73,6 +73,13 @@ def _are_probabilities(rows: Array) -> bool:
     return bool(rows.min() >= 0 and np.abs(sums - 1).max() <= _SUM_ERROR)
 
 
+def as_positions(labels: Column, scores: Column) -> Opinions | None:
+    """What a column says that holds the positions of the highest of `scores`, row by row."""
+    if isinstance(labels, Ragged) or isinstance(scores, Ragged) or scores.ndim != 2:
+        return None
+    return Opinions(f"highest of {scores.shape[1]}", labels, False)
+
+
 def compare(by_column: Mapping[str, Opinions]) -> dict[Pair, Agreement]:
     """The agreement of each comparable pair of columns, for the same rows of all."""
     groups: dict[str, list[str]] = defaultdict(list)

@@ -24,12 +24,12 @@ def share(part: float, whole: float) -> str:
     return f"{text} %"
 
 
-def number(value: float) -> str:
-    """Four significant digits: ``0.9995``, ``12,350``, ``1.2e-07``."""
+def number(value: float, digits: int = 4) -> str:
+    """So many significant digits: ``0.9995``, ``12,346``; two of the very large and small."""
     if value == 0 or not math.isfinite(value):
         return f"{value + 0.0:g}"
     if 1e-4 <= abs(value) < 1e7:
-        decimals = max(0, 3 - math.floor(math.log10(abs(value))))
+        decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
         text = f"{value:,.{decimals}f}"
         return text.rstrip("0").rstrip(".") if decimals else text
     return f"{value:.2g}"

@@ -221,7 +221,10 @@ def _of_columns(
     for name in watched.columns:
         column = batch.columns[name]
         positions = None
-        opinion = agreement.opinions(column, scores=name in watched.scores)
+        if name in watched.positions:
+            opinion = agreement.as_positions(column, batch.columns[watched.positions[name]])
+        else:
+            opinion = agreement.opinions(column, scores=name in watched.scores)
         if opinion is not None and not (opinion.positions and name in watched.ordered):
             if name in watched.compared:
                 said[name] = opinion

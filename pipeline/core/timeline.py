@@ -1,8 +1,8 @@
 """What was finished when, in little memory: slots of time, all of one length.
 
-A slot is a power of two of microseconds. When the run outgrows MOST_SLOTS of them, pairs of
-neighbours join, so a timeline has between 64 and 128 slots of use once it lasts 17 s, or finer ones
-than 0.14 s. Slots nest; so the result does not depend on the order in which parts are merged.
+A slot is a power of two of microseconds, at least 0.13 s. When the run outgrows MOST_SLOTS of them,
+pairs of neighbours join; so a run of more than 17 s is cut into 64 to 128 slots. Slots nest; so the
+result does not depend on the order in which parts are merged.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.core.combine_spec import CombineStep
 from pipeline.core.graph import Graph
@@ -26,6 +26,7 @@ class WatchedColumns:
       labelled: those of `scores` whose highest position is a watched column of its own.
       compared: columns whose agreement says something: not such a column, which says what the
         scores say.
+      positions: columns of `compared` that are the highest position of another column -> of which.
     """
 
     homes: Mapping[str, str]
@@ -33,6 +34,7 @@ class WatchedColumns:
     ordered: frozenset[str]
     labelled: frozenset[str]
     compared: frozenset[str]
+    positions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -58,19 +60,19 @@ def watched_columns(graph: Graph) -> WatchedColumns:
     homes = {column: _home(sources[column], graph) for column in combined}
     homes |= {column: next(iter(sources[column])) for column in by_models}
     scores = _chosen_by(graph.combine) & set(homes)
-    labels = {
-        column: scored
+    positions = {
+        column: maker[column].columns_read()[0]
         for column in combined
         if maker[column].op == "argmax"
-        for scored in maker[column].columns_read()
-        if scored in scores
     }
+    labels = {column: source for column, source in positions.items() if source in scores}
     return WatchedColumns(
         homes,
         scores,
         frozenset(column for column in combined if maker[column].op == "top_k"),
         frozenset(labels.values()),
         frozenset(homes).difference(labels),
+        {column: source for column, source in positions.items() if column not in labels},
     )
 
 

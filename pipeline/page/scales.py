@@ -31,22 +31,28 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     return [number * step for number in range(first, last + 1)]
 
 
+def round_below(value: float) -> float:
+    """The greatest of 1, 2, 5, 10... times a power of ten that is at most `value`, positive."""
+    power = 10.0 ** math.floor(math.log10(value))
+    return max(factor * power for factor in (1, 2, 5) if factor * power <= value)
+
+
 def log_ticks(low: float, high: float, most: int = 5) -> list[float]:
-    """Round numbers for logarithms: the first is at most `low`, the last at most `high`.
+    """Round numbers from `low` to `high` for an axis of logarithms.
 
     Args:
       low: positive.
       high: more than `low`.
-      most: how many at most, where they are not powers of ten.
+      most: how many at most.
     """
-    first, last = math.floor(math.log10(low)), math.floor(math.log10(high)) + 1
-    fine = [factor * 10.0**decade for decade in range(first, last) for factor in (1, 2, 5)]
-    start = max(tick for tick in fine if tick <= low)
-    fine = [tick for tick in fine if start <= tick <= high]
-    if len(fine) <= most:
-        return fine
-    step = -(-(last - first) // most)
-    return [10.0**decade for decade in range(first, last + 1, step) if 10.0**decade <= high]
+    first, last = math.floor(math.log10(low)), math.floor(math.log10(high))
+    decades = range(first, last + 1)
+    for factors, step in (((1, 2, 5), 1), ((1,), 1), ((1,), -(-len(decades) // most))):
+        found = [factor * 10.0**decade for decade in decades[::step] for factor in factors]
+        found = [tick for tick in found if low <= tick <= high]
+        if len(found) <= most:
+            break
+    return found
 
 
 def time_step(span_secs: float, most: int) -> float:

@@ -103,7 +103,7 @@ def _pictures(name: str, column: ColumnStatistics) -> Iterator[Markup]:
     if column.values.count:
         yield from _numbers(name, column)
     if column.highest.count:
-        yield element("p", "Position of the highest value, from 0", class_="note")
+        yield element("p", "Position of the highest, from 0", class_="note")
         yield from _integers(f"the highest of {name}", column.highest, "Position")
 
 
@@ -148,7 +148,7 @@ def _quantiles(values: ValueSketch) -> Markup:
             element(
                 "div",
                 element("dt", "median" if name == "50 %" else name),
-                element("dd", quantities.number(value)),
+                element("dd", quantities.number(value, 3)),
             )
             for name, value in shown
         ],

@@ -88,7 +88,7 @@ def _tiles(statistics: RunStatistics) -> Iterator[Markup]:
     )
     if records:
         rate = records / max(statistics.secs, 1e-3)
-        yield _tile("Throughput", f"{quantities.number(float(f'{rate:.3g}'))}/s", "mean")
+        yield _tile("Throughput", f"{quantities.number(rate, 3)}/s", "mean")
         yield _tile("Duration", quantities.duration(statistics.secs), "of the work on records")
     if latencies := _latencies(statistics):
         for name, share in (("p50", 0.5), ("p99", 0.99)):

@@ -51,7 +51,7 @@ figure { margin: 0 0 14px; min-width: 0 }
 .bars th:last-child, .bars td:last-child { width: 35%; padding-right: 0; vertical-align: middle }
 .bar { display: block; min-width: 2px; height: 13px; background: #0072b2;
   print-color-adjust: exact; -webkit-print-color-adjust: exact }
-.quantiles { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 2px 8px;
+.quantiles { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 2px 6px;
   max-width: 300px; margin: 4px 0 0; font-size: 13px; font-variant-numeric: tabular-nums }
 .quantiles dt { color: #595959 }
 .quantiles dd { margin: 0 }
@@ -75,7 +75,7 @@ figure { margin: 0 0 14px; min-width: 0 }
   print-color-adjust: exact; -webkit-print-color-adjust: exact }
 .chart { display: block; height: auto; overflow: visible }
 .chart.small { width: 100%; max-width: 300px; margin-top: 4px }
-.chart.wide { width: 100%; min-width: 720px }
+.chart.wide { width: 100%; min-width: 840px }
 .chart text { font: 12px system-ui, "Segoe UI", Roboto, "Liberation Sans", Arial, sans-serif;
   fill: #404040 }
 .chart .grid { stroke: #e2e2e2 }

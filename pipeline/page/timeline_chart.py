@@ -172,7 +172,7 @@ def _latency(timeline: Timeline, first: int, axis: _Axis) -> Iterator[Markup]:
     most = max(latencies.quantile(_LATENCIES[-1][0]) for latencies in measured.values())
     heights = _Heights(top, max(most, 1e-3))
     if 0 < _SPREAD * least < most:
-        heights = _Heights(top, most, scales.log_ticks(least, most)[0])
+        heights = _Heights(top, most, scales.round_below(least))
     yield from _panel(heights, "latency, ms" + (", logarithmic" if heights.least else ""))
     for share, name, colour, dashes, shape in _LATENCIES:
         points = []

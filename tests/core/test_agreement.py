@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.core.agreement import Agreement, compare, merged, opinions
+from pipeline.core.agreement import Agreement, as_positions, compare, merged, opinions
 from pipeline.core.columns import Ragged
 
 SCORES = np.array([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2]], np.float32)
@@ -22,6 +22,13 @@ def test_vectors_of_scores_agree_where_the_highest_is_the_same():
 def test_vectors_not_known_to_be_scores_count_only_as_probabilities():
     assert compared(a=SCORES, b=SCORES[:, ::-1]) == {("a", "b"): Agreement(2, 1)}
     assert compared(a=SCORES, b=LOGITS) == {}
+
+
+def test_positions_are_compared_with_scores_of_that_many_choices():
+    labels = as_positions(np.array([1, 2]), SCORES)
+    found = compare({"label": labels, "a": opinions(SCORES, scores=True)})
+    assert found == {("a", "label"): Agreement(2, 1)}
+    assert as_positions(np.array([1, 2]), Ragged([np.arange(2), np.arange(3)])) is None
 
 
 def test_vectors_of_different_lengths_are_not_compared():

@@ -73,3 +73,17 @@ def test_label_that_repeats_scores_is_not_compared_and_ordered_scores_are_known(
     assert found.compared == {"a_p", "b_p", "p", "best", "best_p"}
     assert found.labelled == {"p"}
     assert found.ordered == {"best", "best_p"}
+    assert found.positions == {}
+
+
+def test_label_of_scores_that_are_no_output_is_compared_with_the_models_scores():
+    found = watched(
+        [model("a", "a_p"), model("b", "b_p")],
+        [
+            {"column": "p", "op": "mean", "of": ["a_p", "b_p"]},
+            {"column": "label", "op": "argmax", "of": "p"},
+        ],
+        ["label"],
+    )
+    assert found.compared == {"a_p", "b_p", "label"}
+    assert found.positions == {"label": "p"}

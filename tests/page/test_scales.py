@@ -38,11 +38,19 @@ def test_binary_edges_cover_the_values_with_at_most_so_many_intervals(one, other
     assert np.log2(width[0]) == round(float(np.log2(width[0])))
 
 
-def test_log_ticks_begin_at_or_below_the_least():
-    assert scales.log_ticks(30, 900) == [20, 50, 100, 200, 500]
-    assert scales.log_ticks(0.5, 9_000) == pytest.approx([0.1, 1, 10, 100, 1000])
-    assert scales.log_ticks(0.5, 40_000) == pytest.approx([0.1, 10, 1000])
-    assert scales.log_ticks(100, 1_000) == [100, 200, 500, 1000]
+@given(st.floats(1e-9, 1e9), st.floats(1.01, 1e9))
+def test_ticks_of_logarithms_lie_between_the_ends_and_are_few(low, factor):
+    found = scales.log_ticks(low, low * factor)
+    assert len(found) <= 5
+    assert all(low <= tick <= low * factor for tick in found)
+    assert scales.round_below(low) <= low
+
+
+def test_ticks_of_logarithms_are_as_fine_as_fits():
+    assert scales.log_ticks(20, 900) == [20, 50, 100, 200, 500]
+    assert scales.log_ticks(50, 30_000) == [100, 1000, 10_000]
+    assert scales.log_ticks(0.1, 1e9) == pytest.approx([0.1, 100, 1e5, 1e8])
+    assert scales.round_below(83) == 50
 
 
 @pytest.mark.parametrize(
