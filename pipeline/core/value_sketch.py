@@ -103,7 +103,7 @@ class ValueSketch:
         rank = round(share * (self.count - 1))
         place = int(np.searchsorted(np.cumsum(self.counts), rank, side="right"))
         lower, upper = self.borders()
-        return float(lower[place] / 2 + upper[place] / 2)
+        return float(lower[place] + (upper[place] - lower[place]) / 2)
 
     def counts_between(self, edges: Array) -> Array:
         """How many numbers lie between consecutive edges; the last edge belongs to its interval.
