@@ -5,7 +5,7 @@ Source: https://jfly.uni-koeln.de/color/
 
 from __future__ import annotations
 
-BLACK, GREY = "#1a1a1a", "#595959"
+BLACK = "#1a1a1a"
 BLUE, VERMILION = "#0072b2", "#d55e00"
 GENERATIONS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#0072b2")
 """Of releases, in their order; then from the first again."""

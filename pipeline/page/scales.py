@@ -33,8 +33,8 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
 
 def round_below(value: float) -> float:
     """The greatest of 1, 2, 5, 10... times a power of ten that is at most `value`, positive."""
-    power = 10.0 ** math.floor(math.log10(value))
-    return max(factor * power for factor in (1, 2, 5) if factor * power <= value)
+    power = 10.0 ** math.floor(math.log10(value))  # of the next one, where the logarithm is rounded
+    return max(factor * power for factor in (0.5, 1, 2, 5) if factor * power <= value)
 
 
 def log_ticks(low: float, high: float, most: int = 5) -> list[float]:
