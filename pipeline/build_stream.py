@@ -15,7 +15,8 @@ from apache_beam.metrics import Metrics
 from apache_beam.transforms.trigger import AccumulationMode, AfterCount, Repeatedly
 from apache_beam.transforms.window import GlobalWindows
 
-from pipeline.build import decode, prepare, reading, serve, to_prediction_rows
+from pipeline import build_report
+from pipeline.build import decode, encode, prepare, reading, serve, to_prediction_rows
 from pipeline.connectors.bigquery_sink import InsertRows
 from pipeline.connectors.folder_source import ReadNewFiles
 from pipeline.connectors.pubsub_sink import PublishMessages
@@ -61,10 +62,25 @@ def build_stream(pipeline: beam.Pipeline, job: Job, *, native: bool) -> None:
     assign = assign.with_outputs(EVENTS, main="batches")
     assigned = prepare(decoded, job) | "AssignRelease" >> assign
     events.append(assigned[EVENTS])
-    outputs = serve(assigned["batches"], job, _wanted(settings))
+    finished = serve(assigned["batches"], job)
+    if settings.report_path:
+        _report(pipeline, finished, events, job, native)
+    outputs = encode(finished, job, _wanted(settings))
     _write(outputs, settings, native)
     _insert(outputs, job, tables_of(settings, pipeline.options), native)
     _write_events(events, settings, native)
+
+
+def _report(
+    pipeline: beam.Pipeline, finished: Any, events: list[Any], job: Job, native: bool
+) -> None:
+    """A service writes the page itself; a local stream's statistics stay in this process."""
+    parts = [build_report.gather(finished, job), *build_report.of_events(events)]
+    if not native:
+        build_report.keep(parts, job.handle.job_key)
+        return
+    page = build_report.page_of(job, pipeline.options, on_service=True)
+    build_report.report_every_minute(parts | "Statistics" >> beam.Flatten(), page)
 
 
 def _read(pipeline: beam.Pipeline, job: Job, native: bool) -> Any:

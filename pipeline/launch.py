@@ -21,6 +21,7 @@ from pipeline.connectors.artifact_store import BeamArtifactStore
 from pipeline.connectors.hub_cache import HubCache
 from pipeline.core import graph as graphs
 from pipeline.core import spec_text
+from pipeline.core.drawing import Drawing, draw
 from pipeline.core.gate_state import Accepted
 from pipeline.core.graph import Graph
 from pipeline.core.release import Release
@@ -78,6 +79,11 @@ class Job:
     rehearsal: Rehearsal
     refresh: Refresh | None = None
 
+    def drawing(self) -> Drawing:
+        """What pictures of the job show: its graph, with the versions that serve it at first."""
+        versions = {version.model: version.label for version in self.release.versions}
+        return draw(self.graph, self.rehearsal.types, versions)
+
     def close(self) -> None:
         """Frees what the job holds in this process."""
         if self.refresh is not None:
@@ -103,7 +109,7 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
     """
     problems = path_problems(settings)
     if placement.on_service and not settings.dry_run:
-        problems += service_problems(beam)
+        problems += service_problems(settings, beam)
     tables = tables_of(settings, beam)
     try:
         graph = read_graph(settings.ensemble_spec)

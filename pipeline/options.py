@@ -166,6 +166,8 @@ def _check_together(given: set[str], refresh_mode: str, streaming: bool) -> Iter
 
 def _check_formats(settings: Settings) -> Iterator[str]:
     """What is wrong with the formats of files."""
+    if settings.report_path and not settings.report_path.endswith((".html", ".htm")):
+        yield f"--report_path: found '{settings.report_path}', expected a file name ending in .html"
     if settings.output_format == "parquet" and settings.streaming:
         yield "--output_format=parquet needs a batch job: a stream writes JSON lines"
     elif settings.output_format == "parquet" and not (settings.output_path or settings.dry_run):

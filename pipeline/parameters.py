@@ -197,10 +197,20 @@ PARAMETERS: tuple[Parameter, ...] = (
         regex=_TABLE,
     ),
     Parameter(
+        "report_path",
+        "Report page",
+        "HTML file that tells what became of the run: counts, distributions, agreement of the "
+        "models, dead letters, releases. A batch job writes it at its end, a stream every minute "
+        "as well. Local or gs://.",
+        group="Records out",
+        param_type="GCS_WRITE_FILE",
+        regex=f"^{_BUCKET}/.+[.]html?$",
+    ),
+    Parameter(
         "overwrite",
         "Overwrite earlier output",
-        "Delete what an earlier batch run wrote under the same prefixes. Without it, a launch that "
-        "finds such files is refused.",
+        "Delete what an earlier batch run wrote under the same prefixes, and its report. Without "
+        "it, a launch that finds such files is refused.",
         kind="boolean",
         default="false",
         group="Records out",

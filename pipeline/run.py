@@ -82,7 +82,7 @@ def run(parsed: Parsed, progress: Progress) -> None:
 def _draw(job: launch.Job, progress: Progress) -> None:
     if path := job.settings.graph_path:
         try:
-            paths.write_text(path, as_svg(report.drawing_of(job)), "image/svg+xml")
+            paths.write_text(path, as_svg(job.drawing()), "image/svg+xml")
         except PathError as error:
             raise PathError(f"--graph_path: {error}") from error
         progress.say(f"drew the graph to {path}")
@@ -140,7 +140,7 @@ def _submit(job: launch.Job, options: PipelineOptions, progress: Progress) -> No
     if job.settings.streaming:
         build_stream(pipeline, job, native=True)
     else:
-        build_batch(pipeline, job)
+        build_batch(pipeline, job, on_service=True)
     try:
         result = pipeline.run()
     except GoogleAPICallError as error:

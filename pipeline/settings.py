@@ -31,6 +31,7 @@ class Settings:
     dead_letter_path: str
     dead_letter_topic: str
     dead_letter_table: str
+    report_path: str
     overwrite: bool
     output_file_secs: int
     device: str

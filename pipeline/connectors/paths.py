@@ -133,6 +133,15 @@ def existing_outputs(prefix: str, suffix: str) -> list[str]:
     return [file.path for file in _match(f"{prefix}-*") if shard.fullmatch(file.path)]
 
 
+def exists(path: str) -> bool:
+    """Whether there is a file of this name.
+
+    Raises:
+      PathError: the storage refuses to tell.
+    """
+    return any(file.path == path for file in _match(path))
+
+
 def delete(files: Sequence[str]) -> None:
     """Deletes files.
 

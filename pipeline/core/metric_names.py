@@ -16,6 +16,7 @@ DEAD_LETTERS = "dead_letters"
 LATENCY_MS = "latency_ms"
 RELEASE_LAG_MS = "release_lag_ms"
 REFRESH_MESSAGES = "refresh_messages"
+REPORT_PAGES = "report_pages"
 
 
 @dataclass(frozen=True)
@@ -78,4 +79,5 @@ METRICS = (
         "messages",
         "Of these: notifications of objects that no `watch` pattern covers.",
     ),
+    Metric(REPORT_PAGES, "counter", "pages", "With `--report_path`: pages written."),
 )

@@ -208,6 +208,12 @@ class ReleaseManager:
         with self._changed:
             return sorted(version for version, entry in self._entries.items() if entry.ready)
 
+    def in_memory(self, release: Release) -> list[tuple[ModelVersion, Servable]]:
+        """The versions of a release that are in memory, and their servables, to be looked at."""
+        with self._changed:
+            found = [(v, self._entries[v]) for v in release.versions if v in self._entries]
+            return [(version, entry.servable.result()) for version, entry in found if entry.ready]
+
     def load_secs(self, release: Release, before: Container[ModelVersion] = ()) -> dict[str, float]:
         """Model -> how long loading took, for what is in memory of `release` but not `before`."""
         with self._changed:
@@ -269,12 +275,8 @@ class ReleaseManager:
 
     def _idle(self, release: Release, before: Container[ModelVersion]) -> list[ModelVersion]:
         """What came into memory of `release` since `before` and nobody uses."""
-        return [
-            version
-            for version in release.versions
-            if version in self._entries and version not in before
-            if self._entries[version].ready and not self._entries[version].users
-        ]
+        came = [v for v in release.versions if v in self._entries and v not in before]
+        return [v for v in came if self._entries[v].ready and not self._entries[v].users]
 
     def _remove(self, versions: list[ModelVersion]) -> list[Servable]:
         self._evicted.update(versions)
