@@ -19,7 +19,6 @@ from pipeline.connectors.parquet_file import ParquetFile
 from pipeline.core.block import Block
 from pipeline.core.decode import RowDecoder
 from pipeline.core.decoders import decoders
-from pipeline.core.garbage import collector_paused
 from pipeline.run import beam_options
 from pipeline.transforms.assign_release import AssignPinnedRelease
 from pipeline.transforms.combine import Combine
@@ -99,10 +98,9 @@ class Stages:
         for path in inputs:
             for block in read_range(self._range(path), build.reading(self._job)):
                 rows = range(len(block.payloads))
-                with collector_paused():  # as Decode does
-                    if isinstance(decoder, RowDecoder):
-                        spent[PARSE] += _secs(lambda b=block, r=rows: decoder.records(b, r))
-                    spent[PARSE_AND_COLUMNS] += _secs(lambda b=block, r=rows: decoder.part(b, r))
+                if isinstance(decoder, RowDecoder):
+                    spent[PARSE] += _secs(lambda b=block, r=rows: decoder.records(b, r))
+                spent[PARSE_AND_COLUMNS] += _secs(lambda b=block, r=rows: decoder.part(b, r))
                 spent[MODELS] += self._models_alone(block)
         return spent
 

@@ -63,18 +63,24 @@ class TransformersServable(Servable):
 class TransformersBackend:
     """Loads folders as `save_pretrained` writes them."""
 
+    def start(self) -> None:
+        """See Backend."""
+        # Tokens are made in the calling thread: Rust's threads would be one for each core.
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        with needs_package("torch"):
+            import torch  # noqa: F401
+        with needs_package("transformers", extra="transformers"):
+            import transformers  # noqa: F401
+
     def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> TransformersServable:
         """Loads a model and its tokenizer or image processor from a folder.
 
         Weights are float32 on a CPU, and on a GPU of the type in which they are stored.
         """
         assert isinstance(spec, TransformersModel)
-        # Tokens are made in the calling thread: Rust's threads would be one for each core.
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        with needs_package("torch"):
-            import torch  # noqa: F401
-        with needs_package("transformers", extra="transformers"):
-            import transformers
+        self.start()
+        import transformers
+
         check_folder(path)
         transformers.utils.logging.disable_progress_bar()
         device = choose_device(context.device)

@@ -21,7 +21,6 @@ from pipeline.core.batch import Batch, RecordId, Reject
 from pipeline.core.block import Block
 from pipeline.core.columns import Column
 from pipeline.core.fields import FieldDecoder, IrregularError
-from pipeline.core.garbage import collector_paused
 from pipeline.core.payloads import as_json, take
 from pipeline.core.record_spec import RecordSpec
 from pipeline.errors import RecordError
@@ -97,8 +96,7 @@ class Decoder(abc.ABC):
         """
         parts: list[Part] = []
         rejects: list[Reject] = []
-        with collector_paused():
-            self._decode(block, range(len(block.payloads)), parts, rejects)
+        self._decode(block, range(len(block.payloads)), parts, rejects)
         rows = [row for part in parts for row in part.rows]
         whole = len(rows) == len(block.payloads)
         return Batch(

@@ -130,10 +130,10 @@ class FieldDecoder:
         if len(suspects) > len(flat) // 8:  # one by one, they would take longer than all at once
             leaves = chain.from_iterable(rows) if self.spec.shape else rows
             return bool in set(map(type, leaves))
-        if not self.spec.shape:
-            return any(type(rows[i]) is bool for i in suspects.tolist())
-        at = zip(*(axis.tolist() for axis in divmod(suspects, self.spec.shape[-1])), strict=True)
-        return any(type(rows[row][i]) is bool for row, i in at)
+        length = self.spec.shape[-1] if self.spec.shape else None
+        if length is None:
+            return any(type(rows[at]) is bool for at in suspects.tolist())
+        return any(type(rows[at // length][at % length]) is bool for at in suspects.tolist())
 
     def _objects(self, values: Sequence[Any], rows: Sequence[Any]) -> Array:
         flat = self._flatten(rows, self.spec.shape[-1]) if self.spec.shape else list(rows)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pipeline.backends import registry
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.core.model_spec import ColumnInput, ModelSpec
 from pipeline.core.release import ModelVersion
-from pipeline.errors import ArtifactChangedError
+from pipeline.errors import ArtifactChangedError, LoadError
+from pipeline.serving import interpreter
 from pipeline.serving.artifacts import ArtifactCache
 from pipeline.serving.merging import MergingServable
 
@@ -41,6 +43,13 @@ class FrameworkLoader:
     cpu_only: bool = False
     merge_up_to_rows: int = 0
 
+    def start_frameworks(self) -> None:
+        """Imports what the models need, before any is loaded; what is missing is told by loads."""
+        for framework in {model.framework: None for model in self.models}:
+            with suppress(LoadError):
+                registry.backend(framework).start()
+        interpreter.settle()
+
     def __call__(self, version: ModelVersion) -> Servable:
         """Loads one version.
 
@@ -57,7 +66,8 @@ class FrameworkLoader:
             raise ArtifactChangedError(f"model '{version.model}': {problem}")
         started = time.monotonic()
         path = self.cache.fetch_version(version)
-        servable = registry.backend(spec.framework).load(path, spec, context)
+        with interpreter.shared():
+            servable = registry.backend(spec.framework).load(path, spec, context)
         _LOGGER.info(
             "loaded model '%s' version %s on %s in %.2f s",
             version.model,

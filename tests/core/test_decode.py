@@ -1,7 +1,6 @@
 """The record decoder: every payload becomes a row or a reject, and both ways of reading agree."""
 
 import base64
-import gc
 import json
 import math
 
@@ -252,17 +251,3 @@ def test_one_boolean_among_many_numbers_is_found(shape):
     for odd in (True, False):
         with pytest.raises(IrregularError):
             decoder.column(rows(odd))
-
-
-def test_no_garbage_is_looked_for_amid_a_block():
-    looks = []
-    payloads = [record(id=i) for i in range(5000)]
-    gc.collect()
-    gc.callbacks.append(lambda phase, info: looks.append(info))
-    try:
-        batch = JsonDecoder(RECORD).decode(block(payloads))
-        assert looks == []
-    finally:
-        gc.callbacks.pop()
-    assert len(batch) == 5000
-    assert gc.isenabled()
