@@ -62,14 +62,8 @@ check: $(READY) ## lint and types only
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(READY) ## the figures and pictures of docs/benchmarks.md, in about 15 minutes
-	$(BIN)/python benchmarks/batch.py
-	$(BIN)/python benchmarks/start_up.py
-	$(BIN)/python benchmarks/memory.py
-	$(BIN)/python benchmarks/stages.py
-	$(BIN)/python benchmarks/swap.py
-	$(BIN)/python benchmarks/streaming.py
-	$(BIN)/python benchmarks/merging.py
+bench: $(READY) ## the figures and pictures of docs/benchmarks.md, in less than 15 minutes
+	$(BIN)/python benchmarks/run_all.py
 
 # The CPU build of torch is a tenth of the size of PyPI's. Where its index cannot be reached, pip says
 # so after some seconds and takes PyPI's; --no-deps keeps that wait to this one package.

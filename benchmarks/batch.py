@@ -1,6 +1,6 @@
 """The batch benchmark: one ensemble over a folder of records, by several means.
 
-    python benchmarks/batch.py            about 8 minutes; rewrites its part of docs/benchmarks.md
+    python benchmarks/batch.py            about 7 minutes; rewrites its part of docs/benchmarks.md
     python benchmarks/batch.py --quick    that it all runs and agrees, but for Ray and Spark
 
 Every contender is a process of its own and runs at two sizes. The rounds are interleaved, so that a
@@ -107,7 +107,8 @@ def main() -> int:
 
 
 def _publish(document: Path, results: list[Result], tables: str, measured_on: str) -> None:
-    sections.rewrite(document, "batch", tables, "python benchmarks/batch.py", measured_on)
+    picture = "Records a second of each contender, as a share of a bare loop"
+    sections.rewrite(document, "batch", tables, command_line.used(), measured_on, picture)
     report.draw(results, document.with_name("batch.png"))
     for question, answer, compared in report.summary(results):
         sections.summarise(document, question, answer, compared)

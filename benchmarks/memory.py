@@ -44,8 +44,7 @@ def main() -> int:
     table = sections.table(_HEADER, rows)
     print(f"\n{table}\n\n{measured_on}")
     if not options.quick:
-        command = "python benchmarks/memory.py"
-        sections.rewrite(options.docs, "memory", table, command, measured_on)
+        sections.rewrite(options.docs, "memory", table, command_line.used(), measured_on)
         ratio = peaks[10 * options.records] / first
         sections.summarise(
             options.docs,

@@ -77,10 +77,16 @@ def summary(results: Sequence[Result]) -> list[tuple[str, str, str]]:
                 if not other.contender.key.startswith(("bare", "ours"))
                 and (of_other := share(found, other)) is not None
             ]
-            of_bare = share(found, bare(some)) or 0.0
-            answer = f"{of_bare:.0%} of a bare Python loop ({found.rate or 0:,.0f} records/s)"
+            answer = _in_words(found, bare(some))
             rows.append((f"Batch, {title}, {count}", answer, "; ".join(others)))
     return rows
+
+
+def _in_words(result: Result, bare_loop: Result | None) -> str:
+    of_bare = share(result, bare_loop)
+    if of_bare is None:
+        return "the runs do not tell"
+    return f"{of_bare:.0%} of a bare Python loop ({result.rate:,.0f} records/s)"
 
 
 def draw(results: Sequence[Result], path: Path) -> None:
@@ -98,7 +104,7 @@ def draw(results: Sequence[Result], path: Path) -> None:
             color=[_colour(result.contender.key) for result in some],
         )
         labels = [
-            f"{part:.0%}  ({result.rate or 0:,.0f}/s)"
+            _NOTHING if result.rate is None else f"{part:.0%}  ({result.rate:,.0f}/s)"
             for part, result in zip(shares, some, strict=True)
         ]
         panel.bar_label(bars, labels, padding=6, fontsize=10, backgroundcolor="white")

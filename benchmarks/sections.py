@@ -22,10 +22,20 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def rewrite(document: Path, name: str, figures: str, command: str, machine: str) -> None:
+def rewrite(
+    document: Path, name: str, figures: str, command: str, machine: str, picture: str | None = None
+) -> None:
     """Replaces the figures of a section.
 
     They stand between ``<!-- NAME: figures -->`` and ``<!-- NAME: end of figures -->``.
+
+    Args:
+      document: holds the section.
+      name: of the section.
+      figures: tables, as Markdown.
+      command: that measured them.
+      machine: what it measured them on.
+      picture: what NAME.png beside the document shows; None where there is no picture.
 
     Raises:
       ValueError: the document has not both marks.
@@ -35,7 +45,8 @@ def rewrite(document: Path, name: str, figures: str, command: str, machine: str)
     _, found_end, after = rest.partition(end)
     if not found_begin or not found_end:
         raise ValueError(f"{document}: expected the marks {begin} and {end}")
-    text = f"`{command}`, {datetime.now(UTC).date()}.\n\n{figures}\n\n{machine}."
+    drawn = f"![{picture}]({name}.png)\n\n" if picture else ""
+    text = f"{drawn}`{command}`, {datetime.now(UTC).date()}.\n\n{figures}\n\n{machine}."
     document.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
     print(f"Rewrote '{name}' in {document}")
 

@@ -1,6 +1,6 @@
 """Where the time of a batch job goes, stage by stage.
 
-    python benchmarks/stages.py            about 2 minutes; rewrites its part of docs/benchmarks.md
+    python benchmarks/stages.py            about 1.5 minutes; rewrites its part of the document
     python benchmarks/stages.py --quick    only that every stage runs
 
 The stages are the steps of the pipeline, called one after the other in this process for each block,
@@ -72,13 +72,29 @@ def main() -> int:
     except measure.FailedError as error:
         print(error, file=sys.stderr)
         return 1
-    table = _table(found)
-    print(f"\n{table}\n\n{measured_on}")
+    print(f"\n{_table(found)}\n\n{measured_on}")
     if not options.quick:
-        command = "python benchmarks/stages.py"
-        sections.rewrite(options.docs, "stages", table, command, measured_on)
-        _draw(found, options.docs.with_name("stages.png"))
+        _publish(options.docs, found, measured_on)
     return 0
+
+
+def _publish(document: Path, found: Mapping[Format, Explained], measured_on: str) -> None:
+    picture = "Microseconds a record by stage"
+    sections.rewrite(document, "stages", _table(found), command_line.used(), measured_on, picture)
+    for form, explained in found.items():
+        groups = ", ".join(f"{name} {us:.1f}" for name, us in _grouped(explained).items())
+        question = f"Time of a record, {FORMATS[form]}, one worker"
+        sections.summarise(document, question, f"{explained.total:.1f} us: {groups}", "")
+    _draw(found, document.with_name("stages.png"))
+
+
+def _grouped(explained: Explained) -> Mapping[str, float]:
+    """Microseconds of the stages and of the rest, the models as one."""
+    spans = dict.fromkeys(_COLOURS, 0.0)
+    for name, us in [*explained.stages.items(), (_REST, explained.rest)]:
+        group = "models" if name.startswith("model ") else name
+        spans["decode" if group == "assign release" else group] += us
+    return spans
 
 
 def _explain(files: Workload, form: Format, options: argparse.Namespace) -> Explained:
@@ -135,12 +151,9 @@ def _draw(found: Mapping[Format, Explained], path: Path) -> None:
     """A bar for each format, of the stages in their order."""
     picture, panel = pictures.figure(1, 1, 9, 3.2)
     for y, explained in enumerate(found.values()):
-        spans = dict.fromkeys(_COLOURS, 0.0)
-        for name, us in [*explained.stages.items(), (_REST, max(explained.rest, 0.0))]:
-            group = "models" if name.startswith("model ") else name
-            spans["decode" if group == "assign release" else group] += us
         left = 0.0
-        for name, us in spans.items():
+        for name, us in _grouped(explained).items():
+            us = max(us, 0.0)  # noise may leave less than nothing for the rest
             panel.barh(
                 y, us, left=left, color=_COLOURS[name], label=None if y else name, height=0.6
             )
@@ -164,13 +177,13 @@ def _draw(found: Mapping[Format, Explained], path: Path) -> None:
 
 def _parse() -> argparse.Namespace:
     parser = command_line.parser_with_folder("Says where the time of a batch job goes.")
-    parser.add_argument("--sizes", type=int, nargs=2, help="records; default 100,000 and 800,000")
+    parser.add_argument("--sizes", type=int, nargs=2, help="records; default 100,000 and 600,000")
     parser.add_argument("--rounds", type=int, help="default 2")
-    parser.add_argument("--passes", type=int, help="in each round; default 3")
+    parser.add_argument("--passes", type=int, help="in each round; default 2")
     options = parser.parse_args()
-    options.sizes = options.sizes or ((500, 2_000) if options.quick else (100_000, 800_000))
+    options.sizes = options.sizes or ((500, 2_000) if options.quick else (100_000, 600_000))
     options.rounds = options.rounds or (1 if options.quick else 2)
-    options.passes = options.passes or (1 if options.quick else 3)
+    options.passes = options.passes or (1 if options.quick else 2)
     return options
 
 

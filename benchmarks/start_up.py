@@ -54,8 +54,7 @@ def main() -> int:
     table = sections.table(_HEADER, rows)
     print(f"\n{table}\n\n{measured_on}")
     if not options.quick:
-        command = "python benchmarks/start_up.py"
-        sections.rewrite(options.docs, "start-up", table, command, measured_on)
+        sections.rewrite(options.docs, "start-up", table, command_line.used(), measured_on)
         _, ours, stock = medians.values()
         sections.summarise(
             options.docs,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
+import command_line
 import pictures
 import sections
 from swap_run import Swap
@@ -35,9 +36,10 @@ def table(swaps: Swaps) -> str:
     return sections.table(_HEADER, [_row(*names, of) for names, of in swaps.items()])
 
 
-def publish(document: Path, swaps: Swaps, command: str, measured_on: str) -> None:
+def publish(document: Path, swaps: Swaps, measured_on: str) -> None:
     """Table, summary and picture."""
-    sections.rewrite(document, "swap", table(swaps), command, measured_on)
+    picture = "The longest gap between two batches, with and without a swap, by load"
+    sections.rewrite(document, "swap", table(swaps), command_line.used(), measured_on, picture)
     ours, stock = (_longest(swaps, contender) for contender in (OURS, STOCK))
     sections.summarise(
         document,

@@ -173,7 +173,7 @@ def swap(contender: Contender, answers: Sequence[Array], steady_secs: float) -> 
     try:
         with Threads(contender, answers) as threads:
             threads.wait_until_all_run(1)
-            time.sleep(_WARM_UP_SECS)
+            time.sleep(min(_WARM_UP_SECS, steady_secs))
             started = time.monotonic()
             time.sleep(steady_secs)
             announced = time.monotonic()

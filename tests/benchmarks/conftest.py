@@ -1,4 +1,5 @@
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,3 +19,18 @@ def benchmark_modules(monkeypatch):
     ours = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
     for name in ours & set(sys.modules):
         del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def workload_folder(tmp_path_factory):
+    """Where records and models of the batch benchmarks are made."""
+    return tmp_path_factory.mktemp("workload")
+
+
+@pytest.fixture
+def document(tmp_path):
+    """A copy of docs/benchmarks.md: pictures are drawn beside it."""
+    path = tmp_path / "docs" / "benchmarks.md"
+    path.parent.mkdir()
+    shutil.copy(ROOT / "docs" / "benchmarks.md", path)
+    return path

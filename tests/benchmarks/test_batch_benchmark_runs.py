@@ -13,25 +13,24 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 RECORDS = 2_500  # several batches of each contender
-OF_FORMATS = [
-    f"{name}-{form}"
-    for form in ("jsonl", "parquet")
-    for name in ("bare", "bare-1", "ours", "ours-2")
-]
-CONTENDERS = (*OF_FORMATS, "stock-chain", "stock-branches")
+# One of each kind and format. The others differ in a number of threads or workers, or are peers.
+CONTENDERS = (
+    *("bare-jsonl", "bare-parquet", "ours-2-jsonl", "ours-parquet"),
+    *("stock-chain", "stock-branches"),
+)
 
 pytestmark = pytest.mark.timeout(900)  # many processes, each with its start-up
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(workload_folder):
     """The folder of a smoke run, and what it printed."""
-    folder = tmp_path_factory.mktemp("benchmark")
     script = ROOT / "benchmarks" / "batch.py"
-    options = ["--quick", f"--records={RECORDS}", f"--folder={folder}", "--keep_outputs"]
-    result = subprocess.run([sys.executable, script, *options], capture_output=True, text=True)
+    options = ["--quick", f"--records={RECORDS}", f"--folder={workload_folder}", "--keep_outputs"]
+    command = [sys.executable, script, *options, "--contenders", *CONTENDERS]
+    result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
-    return folder, result.stdout
+    return workload_folder, result.stdout
 
 
 @pytest.fixture(scope="module")

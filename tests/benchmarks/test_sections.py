@@ -17,11 +17,12 @@ def test_figures_replace_those_before_and_nothing_else(benchmark_modules, docume
     import sections
 
     before, _, _ = document.read_text().partition("old\n<!--")
-    sections.rewrite(document, "swap", "| new |", "python benchmarks/swap.py", "a machine")
+    sections.rewrite(document, "swap", "| new |", "python benchmarks/swap.py", "a machine", "Gaps")
     text = document.read_text()
     assert text.startswith(before)
     assert text.endswith("<!-- swap: end of figures -->\nbelow\n")
     assert "| new |" in text
+    assert "![Gaps](swap.png)" in text
     assert "\nold\n" not in text
 
 

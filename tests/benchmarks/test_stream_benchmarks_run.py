@@ -1,4 +1,4 @@
-"""The swap and the streaming benchmark run, and lose and mislabel nothing. No time is asserted."""
+"""Swap, streaming and merging run, and lose and mislabel nothing. No time is asserted."""
 
 from __future__ import annotations
 
@@ -103,6 +103,12 @@ def test_every_record_published_comes_back_once():
     assert published == predicted != "0"
     assert dead_letters == "0"
     assert [row[0] for row in rows(done.stdout)] == ["200"]
+
+
+def test_merging_gives_every_caller_its_own_rows():
+    done = run("merging.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [row[0] for row in rows(done.stdout)] == ["1", "2", "4", "8", "12"]
 
 
 def test_without_an_emulator_it_says_how_to_get_one(tmp_path):

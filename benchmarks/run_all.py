@@ -1,0 +1,128 @@
+"""All benchmarks, one after the other.
+
+    python benchmarks/run_all.py             less than 15 minutes on two quiet cores; rewrites the
+                                             figures and pictures of docs/benchmarks.md
+    python benchmarks/run_all.py --prepare   only what is made once: records, the peers' environment
+    python benchmarks/run_all.py --quick     only that all of them run
+
+What is made once is made first and counts apart. A benchmark that fails leaves its part of the
+document as it was, and the others go on; the status then is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import command_line
+import peers
+import sections
+import workload
+from workload import Format
+
+BUDGET_SECS = 15 * 60
+_HERE = Path(__file__).parent
+# The longest inputs there are; shorter ones are the first files of these.
+_RECORDS: Mapping[Format, int] = {"jsonl": 4_000_000, "parquet": 2_000_000}
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One of the scripts.
+
+    Attributes:
+      name: of the script.
+      secs: how long it takes on two quiet cores.
+      has_records: takes its input from the workload's folder.
+    """
+
+    name: str
+    secs: int
+    has_records: bool = False
+
+    def command(self, options: argparse.Namespace) -> Sequence[str]:
+        """Its command line."""
+        command = [sys.executable, str(_HERE / f"{self.name}.py"), f"--docs={options.docs}"]
+        if self.has_records:
+            command.append(f"--folder={options.folder}")
+        return [*command, "--quick"] if options.quick else command
+
+
+BENCHMARKS = (
+    Benchmark("batch", 430, has_records=True),
+    Benchmark("start_up", 45, has_records=True),
+    Benchmark("memory", 60, has_records=True),
+    Benchmark("stages", 85, has_records=True),
+    Benchmark("swap", 130),
+    Benchmark("streaming", 115),
+    Benchmark("merging", 30),
+)
+
+
+def main() -> int:
+    options = _parse()
+    if not options.quick:
+        try:
+            _prepare(options.folder, with_peers="batch" in options.only)
+        except peers.MissingError as error:
+            print(error, file=sys.stderr)
+            return 1
+        if options.prepare:
+            return 0
+        print(f"load average {os.getloadavg()[0]:.1f}: the quieter the machine, the better")
+    chosen = [each for each in BENCHMARKS if each.name in options.only]
+    began = time.monotonic()
+    took: dict[Benchmark, float] = {}
+    failed = []
+    for number, benchmark in enumerate(chosen, start=1):
+        started = time.monotonic()
+        print(
+            f"\n{_clock(started - began)}  {number} of {len(chosen)}: {benchmark.name}, "
+            f"about {_clock(benchmark.secs)} minutes",
+            flush=True,
+        )
+        if subprocess.run(benchmark.command(options)).returncode:
+            failed.append(benchmark.name)
+        took[benchmark] = time.monotonic() - started
+    rows = [(each.name, _clock(secs), _clock(each.secs)) for each, secs in took.items()]
+    rows.append(("all", _clock(sum(took.values())), _clock(sum(each.secs for each in took))))
+    print(f"\n{sections.table(('benchmark', 'took', 'expected'), rows)}")
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return int(bool(failed))
+
+
+def _prepare(folder: Path, with_peers: bool) -> None:
+    """Makes what is not there yet.
+
+    Raises:
+      MissingError: the peers cannot run here.
+    """
+    if with_peers:
+        peers.prepare(java=True)
+    files = workload.prepare(folder)
+    for form, count in _RECORDS.items():
+        print(f"records: {count:,}, {form}", flush=True)
+        files.records(count, form)
+
+
+def _clock(secs: float) -> str:
+    return f"{int(secs) // 60}:{int(secs) % 60:02d}"
+
+
+def _parse() -> argparse.Namespace:
+    names = [each.name for each in BENCHMARKS]
+    parser = command_line.parser_with_folder("Runs all benchmarks.")
+    parser.add_argument("--prepare", action="store_true", help="no benchmark: what is made once")
+    parser.add_argument("--only", nargs="*", choices=names, default=names)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""What benchmarks make of their figures: table, row of the summary, picture. None is measured."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+LINE = "a machine"
+
+
+@pytest.fixture
+def scripted_runs(benchmark_modules, monkeypatch):
+    """Every process takes 2 s and 10 us a record, and holds 100 MiB and 10 bytes a record."""
+    import measure
+
+    def run(command):
+        text = " ".join(map(str, command))
+        records = int(re.search(r"records-(\d+)-", text)[1])
+        return measure.Run(2 + 1e-5 * records, 100 * 2**20 + 10 * records)
+
+    monkeypatch.setattr(measure, "run", run)
+
+
+@pytest.fixture
+def call(monkeypatch, document, workload_folder):
+    """Calls the `main` of a benchmark that gets records, with options."""
+
+    def call(module, *options):
+        places = [f"--docs={document}", f"--folder={workload_folder}"]
+        monkeypatch.setattr("sys.argv", [module.__file__, *options, *places])
+        return module.main()
+
+    return call
+
+
+def section(document, name):
+    """The figures of a section: its rows as lists of cells, and the whole text."""
+    begin, end = f"<!-- {name}: figures -->", f"<!-- {name}: end of figures -->"
+    text = document.read_text().partition(begin)[2].partition(end)[0]
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines], text
+
+
+def summary(document, question):
+    """The cells behind a question."""
+    [line] = [x for x in document.read_text().splitlines() if x.startswith(f"| {question} |")]
+    return [cell.strip() for cell in line.strip("|").split("|")][1:]
+
+
+def has_picture(document, name):
+    drawn = document.with_name(f"{name}.png")
+    return f"]({name}.png)" in section(document, name)[1] and drawn.stat().st_size > 5_000
+
+
+def test_start_up_is_compared_with_the_bare_loop(scripted_runs, call, document):
+    import start_up
+
+    assert call(start_up, "--rounds=2") == 0
+    rows, text = section(document, "start-up")
+    assert [row[0] for row in rows[2:]] == [
+        "bare loop, one thread",
+        "this project, one worker",
+        "stock RunInference, chain",
+    ]
+    assert "`python benchmarks/start_up.py --rounds=2`" in text  # and no place of files
+    assert summary(document, "Start-up to the first prediction") == [
+        "1.0 x a bare Python loop (2.0 s)",
+        "stock RunInference chain 1.0 x",
+    ]
+
+
+def test_memory_is_compared_at_ten_times_the_records(scripted_runs, call, document):
+    import memory
+
+    assert call(memory, "--records=1000") == 0
+    rows, _ = section(document, "memory")
+    assert rows[2:] == [["1,000", "100", "1.00"], ["10,000", "100", "1.00"]]
+    assert summary(document, "Memory at ten times the records")[0] == "1.00 x (100 MiB at 1,000)"
+
+
+def test_stages_and_rest_add_up_to_the_total(scripted_runs, call, document):
+    import stages
+
+    assert call(stages, "--sizes", "1000", "3000", "--rounds=1", "--passes=1") == 0
+    rows, _ = section(document, "stages")
+    found = {row[0]: row[1:] for row in rows[2:]}
+    names = ["read", "decode", "assign release", "combine", "encode", "write"]
+    names += ["model regression", "model onnx", "model torch"]
+    for us in (0, 2):  # the columns of JSON lines and Parquet
+        spent = [float(found[stage][us]) for stage in names]
+        assert min(spent) > 0
+        assert sum(spent) == pytest.approx(float(found["sum of the stages"][us]), abs=0.1)
+        total = float(found["sum of the stages"][us]) + float(found["Beam and the rest"][us])
+        assert total == pytest.approx(10, abs=0.1)
+        assert float(found["total: main.py"][us]) == 10
+    for form in ("JSON lines", "Parquet"):
+        assert summary(document, f"Time of a record, {form}, one worker")[0].startswith("10.0 us: ")
+    assert has_picture(document, "stages")
+
+
+def test_batch_shows_all_contenders_and_says_where_runs_do_not_tell(benchmark_modules, document):
+    import batch
+    import report
+    from contenders import CONTENDERS
+    from measure import Run
+    from results import Result
+
+    results = []
+    for number, contender in enumerate(CONTENDERS, start=1):
+        result = Result(contender, contender.sizes)
+        for size in contender.sizes:
+            # 1 s of start-up; each contender is slower than the one before. One has no slope.
+            secs = 1.0 if contender.key == "ours-2-jsonl" else 1.0 + 1e-6 * number * size
+            result.add(size, Run(secs, 2**20))
+        results.append(result)
+    batch._publish(document, results, report.tables(results), LINE)
+    rows, _ = section(document, "batch")
+    assert len(rows) == len(CONTENDERS) + 4
+    ours, two = rows[4:6]
+    assert ours[0] == "this project, one worker"
+    assert ours[2:4] == ["400,000 / 2,000,000", "333,333"]
+    assert two[3] == "-"
+    assert summary(document, "Batch, JSON lines, one worker")[0] == (
+        "33% of a bare Python loop (333,333 records/s)"
+    )
+    assert "Ray Data map_batches" in summary(document, "Batch, JSON lines, one worker")[1]
+    assert summary(document, "Batch, JSON lines, two workers") == ["the runs do not tell", ""]
+    assert has_picture(document, "batch")
+
+
+def test_swap_shows_each_load_with_both_contenders(benchmark_modules, document):
+    import swap_report
+    from swap_loads import LOADS
+    from swap_run import Swap
+
+    swaps = {
+        (load.title, name): [
+            Swap(3.0, 3.1, (0.001,) * 99, (0.002, longest), (longest,) * 4, 100, 1000.0)
+        ]
+        for load in LOADS.values()
+        for name, longest in ((swap_report.OURS, 0.004), (swap_report.STOCK, 3.0))
+    }
+    swap_report.publish(document, swaps, LINE)
+    rows, _ = section(document, "swap")
+    assert [row[:2] for row in rows[2:]] == [list(names) for names in swaps]
+    assert [row[7] for row in rows[2:]] == ["4.0", "3000"] * len(LOADS)
+    ours, stock = summary(document, "Swap: longest pause of a stream")
+    assert ours.startswith("4.0 ms (slow storage); ")
+    assert stock == "stock RunInference: 3000 ms, 3000 ms, 3000 ms"
+    assert has_picture(document, "swap")
+
+
+def test_stream_shows_the_highest_rate_that_was_sustained(benchmark_modules, document):
+    import streaming
+    from stream_run import Step
+
+    steps = [
+        Step(1000, 1000, 1000, 50, 0, 0.05, 0.1, 0.5, 0.1, 1.5),
+        Step(2000, 2000, 1500, 5000, 500, 1.0, 3.0, 0.5, 0.1, 2.0),
+    ]
+    figures = streaming._figures(steps, [1000], steps[:1])
+    streaming._publish(document, figures, LINE, steps, steps[:1])
+    rows, text = section(document, "streaming")
+    assert [row[-1] for row in rows[2:]] == ["sustained", "falls behind"]
+    assert "Sustained: **1,000 records/s**" in text
+    assert summary(document, "Stream, Pub/Sub to Pub/Sub") == [
+        "1,000 records/s sustained",
+        "at half of that: p50 50 ms, p99 100 ms from end to end",
+    ]
+    assert has_picture(document, "streaming")
+
+
+def test_merging_is_compared_within_each_round(benchmark_modules, document):
+    from merging import _THREADS, Measured, _compare, _publish
+
+    plain, merged = Measured(100.0, 1.0, 4.0), Measured(200.0, 0.5, 2.0)
+    # In a slow round both are slow: the ratio stays.
+    slow = [Measured(m.calls_per_sec / 10, m.p50_ms, m.p99_ms * 10) for m in (plain, merged)]
+    _publish(document, [_compare(n, [(plain, merged), tuple(slow)]) for n in _THREADS], LINE)
+    rows, _ = section(document, "merging")
+    assert [row[0] for row in rows[2:]] == ["1", "2", "4", "8", "12"]
+    assert {(row[3], row[8]) for row in rows[2:]} == {("2.00", "0.50")}
+    question = "Small calls of 12 threads, merged"
+    assert summary(document, question)[0] == "2.0 x the calls/s of unmerged ones, p99 0.50 x"
+    assert has_picture(document, "merging")
+
+
+def test_merging_benchmark_refuses_rows_of_others(benchmark_modules):
+    from merging import WrongError, _measure
+
+    class Servable:
+        def __init__(self, error):
+            self.error = error
+
+        def predict(self, inputs):
+            return {"proba": inputs["x"][:, :10] + self.error}
+
+    assert _measure(Servable(0), Servable(0), threads=2, secs=0.05).calls_per_sec > 0
+    with pytest.raises(WrongError, match=r"threads \[0, 1\] got rows that are not their own"):
+        _measure(Servable(np.float32(0.1)), Servable(0), threads=2, secs=0.05)
