@@ -21,7 +21,7 @@ def benchmark_modules(monkeypatch):
         del sys.modules[name]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def workload_folder(tmp_path_factory):
     """Where records and models of the batch benchmarks are made."""
     return tmp_path_factory.mktemp("workload")

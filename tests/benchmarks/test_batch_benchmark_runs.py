@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 RECORDS = 2_500  # several batches of each contender
 # One of each kind and format. The others differ in a number of threads or workers, or are peers.
 CONTENDERS = (
-    *("bare-jsonl", "bare-parquet", "ours-2-jsonl", "ours-parquet"),
+    *("bare-jsonl", "bare-parquet", "ours-jsonl", "ours-parquet"),
     *("stock-chain", "stock-branches"),
 )
 
