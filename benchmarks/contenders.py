@@ -83,7 +83,7 @@ def _of_format(form: Format) -> list[Contender]:
         return script(name, of_form, *arguments, form=form, python=peers.PYTHON)
 
     workers = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
-    short, medium, long = (50_000, 400_000), (200_000, 1_000_000), (400_000, 2_000_000)
+    short, medium, long = (50_000, 400_000), (200_000, 800_000), (400_000, 2_000_000)
     return [
         # The first with as many threads as this project grants its models on one worker.
         Contender(f"bare-{form}", "bare loop", form, _ONE_PROCESS, bare(_CORES), short),

@@ -30,6 +30,7 @@ def main() -> int:
     peaks: dict[int, int] = {}
     for records in (options.records, 10 * options.records):
         command = ours(form="jsonl")(files, records, out / "predictions")
+        shutil.rmtree(out, ignore_errors=True)  # of a run that was cut off
         try:
             run = measure.run(command)
         except measure.FailedError as error:

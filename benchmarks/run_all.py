@@ -55,13 +55,13 @@ class Benchmark:
 
 
 BENCHMARKS = (
-    Benchmark("batch", 430, has_records=True),
+    Benchmark("batch", 415, has_records=True),
     Benchmark("start_up", 45, has_records=True),
     Benchmark("memory", 60, has_records=True),
     Benchmark("stages", 85, has_records=True),
-    Benchmark("swap", 130),
+    Benchmark("swap", 150),
     Benchmark("streaming", 115),
-    Benchmark("merging", 30),
+    Benchmark("merging", 25),
 )
 
 

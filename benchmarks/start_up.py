@@ -35,6 +35,7 @@ def main() -> int:
     out = files.folder / "out" / "start-up"
     for _ in range(options.rounds):
         for contender in chosen:
+            shutil.rmtree(out, ignore_errors=True)  # of a run that was cut off
             out.mkdir(parents=True)
             try:
                 run = measure.run(contender.command(files, 1, out / "predictions"))

@@ -30,7 +30,7 @@ from stream_run import Bench, Step
 from tests.emulators import EmulatorError, PubSub, PubSubEmulator
 
 _WARM_UP_RATE = 100
-_RATES = (2_000, 4_000, 8_000, 10_000, 12_500, 15_000, 20_000)
+_RATES = (4_000, 8_000, 10_000, 12_500, 15_000, 20_000)
 _HEADER = (
     "records/s",
     "published/s",

@@ -44,8 +44,8 @@ def publish(document: Path, swaps: Swaps, measured_on: str) -> None:
     sections.summarise(
         document,
         "Swap: longest pause of a stream",
-        "; ".join(f"{_ms(secs)} ms ({load})" for load, secs in ours.items()),
-        f"{STOCK}: " + ", ".join(f"{_ms(secs)} ms" for secs in stock.values()),
+        "; ".join(f"{load}: {_ms(secs)} ms" for load, secs in ours.items()),
+        f"{STOCK}: " + "; ".join(f"{_ms(secs)} ms" for secs in stock.values()),
     )
     _draw(swaps, document.with_name("swap.png"))
 
@@ -97,8 +97,7 @@ def _draw(swaps: Swaps, path: Path) -> None:
         panel.set_xscale("log")
         panel.xaxis.set_major_formatter("{x:,.0f}")
         panel.margins(x=0.15)
-        load_secs = median(swap.load_secs for of in of_load.values() for swap in of)
-        panel.set_title(f"{load}: loads for {load_secs:.1f} s")
+        panel.set_title(load)
     panels[-1].set_xlabel("longest gap between two finished batches, ms (logarithmic)")
     picture.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     pictures.save(picture, path)

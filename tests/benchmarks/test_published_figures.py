@@ -80,6 +80,27 @@ def test_memory_is_compared_at_ten_times_the_records(scripted_runs, call, docume
     assert summary(document, "Memory at ten times the records")[0] == "1.00 x (100 MiB at 1,000)"
 
 
+@pytest.mark.parametrize("name", ["memory", "start_up"])
+def test_what_a_run_that_was_cut_off_left_is_in_nobodys_way(
+    scripted_runs, call, monkeypatch, workload_folder, name
+):
+    import importlib
+
+    import measure
+
+    module = importlib.import_module(name)
+    left = workload_folder / "out" / name.replace("_", "-") / "predictions-00000.jsonl"
+    left.parent.mkdir(parents=True)
+    left.write_text("{}")
+
+    def run(command):
+        assert not left.exists()
+        return measure.Run(1.0, 2**20)
+
+    monkeypatch.setattr(measure, "run", run)
+    assert call(module, "--quick") == 0
+
+
 def test_stages_and_rest_add_up_to_the_total(scripted_runs, call, document):
     import stages
 
@@ -147,8 +168,8 @@ def test_swap_shows_each_load_with_both_contenders(benchmark_modules, document):
     assert [row[:2] for row in rows[2:]] == [list(names) for names in swaps]
     assert [row[7] for row in rows[2:]] == ["4.0", "3000"] * len(LOADS)
     ours, stock = summary(document, "Swap: longest pause of a stream")
-    assert ours.startswith("4.0 ms (slow storage); ")
-    assert stock == "stock RunInference: 3000 ms, 3000 ms, 3000 ms"
+    assert ours.startswith("slow storage: 4.0 ms; ")
+    assert stock == "stock RunInference: 3000 ms; 3000 ms; 3000 ms"
     assert has_picture(document, "swap")
 
 
