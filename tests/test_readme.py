@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,8 @@ pytestmark = pytest.mark.timeout(900)  # they train models, and run streams
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-COMMANDS = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+# A command, and what it prints where that is shown.
+COMMANDS = re.findall(r"```sh\n(.*?)```(?:\n\n```text\n(.*?)```)?", README, flags=re.DOTALL)
 NOT_RUN_HERE = {"make test\n"}  # runs this very test
 
 
@@ -41,23 +44,57 @@ def test_reference_tables_are_current():
     assert done.returncode == 0, "run `make reference`"
 
 
-def test_commands_of_the_readme_run_in_their_order(checkout):
-    ran = []
-    for command in COMMANDS:
-        if command in NOT_RUN_HERE:
-            continue
-        done = subprocess.run(
+def test_commands_of_the_readme_run_in_their_order_and_print_what_it_shows(checkout):
+    ran, groups = [], []
+    try:
+        for command, shown in COMMANDS:
+            if command not in NOT_RUN_HERE:
+                ran.append(output_of(command, shown, checkout, groups))
+    finally:
+        stop(groups)
+    demo = ran[0]
+    for part in ("ensemble", "500 predictions", "9 dead letters", "wrong_shape", "digit-"):
+        assert part in demo
+    report = (checkout / "build/walk/report.html").read_text()
+    for part in ("rolled back", "File is not a zip file"):
+        assert part in report
+
+
+def output_of(command, shown, folder, groups):
+    """What a command prints. It is repeated, as a reader would, until it prints what is shown.
+
+    Its process group is added to `groups`: it may leave something running.
+    """
+    end = time.monotonic() + 120
+    while True:
+        process = subprocess.Popen(
             ["bash", "-euc", command],
-            cwd=checkout,
-            capture_output=True,
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHON": sys.executable},
+            start_new_session=True,
         )
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        ran.append(done.stdout)
-    demo = ran[0]
-    for shown in ("ensemble", "500 predictions", "9 dead letters", "wrong_shape", "digit-"):
-        assert shown in demo
+        groups.append(process.pid)
+        out, err = process.communicate()
+        if not shown or without_what_differs(out) == without_what_differs(shown):
+            break
+        assert time.monotonic() < end, f"{command}\n{out}\n{err}"
+        threading.Event().wait(0.5)
+    assert process.returncode == 0, f"{command}\n{out}\n{err}"
+    return out
+
+
+def stop(groups):
+    """Asks what is left of the process groups to end, and waits for it."""
+    for group in groups:
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGTERM)
+            for _ in range(600):
+                os.killpg(group, 0)
+                threading.Event().wait(0.1)
+            os.killpg(group, signal.SIGKILL)
 
 
 COMMANDS_DOCUMENT = (ROOT / "docs/commands.md").read_text()
