@@ -50,11 +50,13 @@ class Placement:
       on_service: elsewhere, not in this process or its children.
       intra_op_threads: see FrameworkLoader.
       threads_share_models: several threads of a process call the same models.
+      several_processes: a machine has more than one process that serves.
     """
 
     on_service: bool
     intra_op_threads: int
     threads_share_models: bool
+    several_processes: bool
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,13 @@ class LoadContext:
       device: "auto" (GPU when usable, else CPU), "cpu" or "gpu" (an error when not usable). A
         framework that never uses one, such as scikit-learn, refuses only a spec that asks for it.
       intra_op_threads: CPU threads that one call may use.
+      shared: several threads of the process call the model at the same time. Where one call cannot
+        keep the granted threads busy (`Servable.uses_threads`), as many calls run at once instead.
     """
 
     device: str = "auto"
     intra_op_threads: int = 1
+    shared: bool = False
 
 
 class Servable(ABC):

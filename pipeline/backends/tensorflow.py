@@ -52,8 +52,8 @@ class TensorflowBackend:
     def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> TensorflowServable:
         """Loads a SavedModel folder, a `.keras` file, or a folder with one such file.
 
-        TensorFlow has one pool of threads for the process: the first model loaded sets its size,
-        unless TensorFlow was in use before.
+        TensorFlow has two pools of threads for the process, one within operations and one between
+        them: the first model loaded sets their size, unless TensorFlow was in use before.
         """
         assert isinstance(spec, TensorflowModel)
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read at import: errors only
@@ -82,6 +82,7 @@ def _set_up(threads: int) -> None:
             # Otherwise TensorFlow takes the whole memory and leaves the other frameworks none.
             tf.config.experimental.set_memory_growth(gpu, True)
         tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
     except RuntimeError as error:
         _LOGGER.warning("TensorFlow was in use before its first model was loaded: %s", error)
 

@@ -16,7 +16,7 @@ from pipeline.backends.model_files import model_file, size_of
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.text import is_text
 from pipeline.backends.torch_formats import Program, named_outputs, open_program
-from pipeline.backends.torch_runtime import choose_device, limit_threads, to_array
+from pipeline.backends.torch_runtime import choose_device, limit_forks, limit_threads, to_array
 from pipeline.core.model_spec import ModelSpec, TorchModel
 from pipeline.core.tensors import numpy_dtype
 from pipeline.errors import ModelFaultError
@@ -75,6 +75,7 @@ class TorchBackend:
         assert isinstance(spec, TorchModel)
         with needs_package("torch"):
             import torch  # noqa: F401
+        limit_forks(context.intra_op_threads)
         file = model_file(path, SUFFIXES)
         device = choose_device(context.device)
         program = open_program(file, spec, device)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from pipeline.core.model_spec import ColumnInput, ModelSpec
 from pipeline.core.release import ModelVersion
 from pipeline.errors import ArtifactChangedError
 from pipeline.serving.artifacts import ArtifactCache
+from pipeline.serving.cores import usable_cores
 from pipeline.serving.merging import MergingServable
 
 _LOGGER = logging.getLogger(__name__)
@@ -26,8 +26,8 @@ class FrameworkLoader:
       models: the entries of the ensemble file.
       cache: where artifacts are fetched to.
       device: for models that name none themselves.
-      intra_op_threads: CPU threads that one call may use; 0 means one for each core of the machine
-        that loads, which need not be this one.
+      intra_op_threads: CPU threads that one call may use; 0 means one for each core that is usable
+        where the model is loaded, which need not be here.
       cpu_only: run on the CPU whatever device is asked for: checks, on a machine without GPU, of
         models that will have one where they serve.
       merge_up_to_rows: merge calls of several threads up to so many rows, or to the model's own
@@ -51,7 +51,8 @@ class FrameworkLoader:
         spec = next(model for model in self.models if model.name == version.model)
         context = LoadContext(
             "cpu" if self.cpu_only else spec.device or self.device,
-            self.intra_op_threads or os.cpu_count() or 1,
+            self.intra_op_threads or usable_cores(),
+            shared=bool(self.merge_up_to_rows),
         )
         if problem := spec.version_problem(version.uri):
             raise ArtifactChangedError(f"model '{version.model}': {problem}")
