@@ -123,7 +123,8 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
         cache=ArtifactCache(_CACHE, store, HubCache(store, settings.model_cache_dir)),
         device=settings.device,
         intra_op_threads=placement.intra_op_threads,
-        merge_up_to_rows=settings.max_batch_size if placement.threads_share_models else 0,
+        max_batch_size=settings.max_batch_size,
+        shared=placement.threads_share_models,
     )
     managers = ManagerFactory(graph, loader, settings.memory_policy)
     handle = ManagerHandle(uuid.uuid4().hex, managers)

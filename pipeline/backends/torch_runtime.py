@@ -27,6 +27,16 @@ def choose_device(device: str) -> str:
     return "cpu"
 
 
+def half_precision(device: str) -> Any:
+    """The dtype of ``precision: half`` on a device.
+
+    CPUs compute float16 slowly where they do at all, and bfloat16 has the range of float32.
+    """
+    import torch
+
+    return torch.bfloat16 if device == "cpu" else torch.float16
+
+
 @cache
 def limit_forks(threads: int) -> None:
     """Bounds the pool of the process in which TorchScript runs what a network forks.

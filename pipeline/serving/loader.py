@@ -30,8 +30,8 @@ class FrameworkLoader:
         where the model is loaded, which need not be here.
       cpu_only: run on the CPU whatever device is asked for: checks, on a machine without GPU, of
         models that will have one where they serve.
-      merge_up_to_rows: merge calls of several threads up to so many rows, or to the model's own
-        `max_batch_size`; 0 where no two threads call a model at the same time.
+      max_batch_size: most rows of a call, where a model has no `max_batch_size` of its own.
+      shared: several threads of a process call a model at the same time: their calls are merged.
     """
 
     models: tuple[ModelSpec, ...]
@@ -39,7 +39,8 @@ class FrameworkLoader:
     device: str
     intra_op_threads: int
     cpu_only: bool = False
-    merge_up_to_rows: int = 0
+    max_batch_size: int = 1024
+    shared: bool = False
 
     def __call__(self, version: ModelVersion) -> Servable:
         """Loads one version.
@@ -52,7 +53,8 @@ class FrameworkLoader:
         context = LoadContext(
             "cpu" if self.cpu_only else spec.device or self.device,
             self.intra_op_threads or usable_cores(),
-            shared=bool(self.merge_up_to_rows),
+            self.shared,
+            spec.max_batch_size or self.max_batch_size,
         )
         if problem := spec.version_problem(version.uri):
             raise ArtifactChangedError(f"model '{version.model}': {problem}")
@@ -66,15 +68,14 @@ class FrameworkLoader:
             servable.device,
             time.monotonic() - started,
         )
-        return self._merging(servable, spec, context) if self.merge_up_to_rows else servable
+        return self._merging(servable, spec, context) if self.shared else servable
 
     def _merging(self, servable: Servable, spec: ModelSpec, context: LoadContext) -> Servable:
         if servable.signature.fixed_batch_rows:
             return servable
         batched = [t for t, binding in spec.inputs.items() if isinstance(binding, ColumnInput)]
-        max_rows = spec.max_batch_size or self.merge_up_to_rows
         # Calls that keep their device busy alone only get in each other's way.
         alone = servable.uses_threads or servable.device != "cpu"
         return MergingServable(
-            servable, batched, max_rows, 1 if alone else context.intra_op_threads
+            servable, batched, context.max_rows, 1 if alone else context.intra_op_threads
         )

@@ -55,6 +55,7 @@ class MergingServable(Servable):
         self.signature = servable.signature
         self.device = servable.device
         self.size_bytes = servable.size_bytes
+        self.warm_up_rows = servable.warm_up_rows
         self._servable = servable
         self._batched = tuple(batched)
         self._max_rows = max_rows

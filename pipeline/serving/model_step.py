@@ -110,11 +110,10 @@ class ModelStep:
         parts = []
         for start in range(0, rows, fixed):
             part = {t: array[start : start + fixed] for t, array in inputs.items()}
-            missing = fixed - len(next(iter(part.values())))
-            if missing:  # the last row stands in for those that are missing; dropped again below
-                part = {t: np.concatenate([a, a[-1:].repeat(missing, 0)]) for t, a in part.items()}
+            there = len(next(iter(part.values())))
+            part = {t: columns.repeat_last(array, fixed) for t, array in part.items()}
             result = self._checked(servable.predict({**part, **self._constants}), fixed)
-            parts.append({t: array[: fixed - missing] for t, array in result.items()})
+            parts.append({t: array[:there] for t, array in result.items()})
         return {t: np.concatenate([part[t] for part in parts]) for t in self._spec.outputs}
 
     def _checked(self, outputs: dict[str, Array], rows: int) -> dict[str, Array]:

@@ -43,7 +43,7 @@ def test_a_call_gets_its_threads_or_one_for_each_core_of_this_machine(load, aske
 
 
 def test_calls_are_merged_where_threads_share_a_model(load):
-    assert isinstance(load("cpu", merge_up_to_rows=64), MergingServable)
+    assert isinstance(load("cpu", shared=True), MergingServable)
     assert not isinstance(load("cpu"), MergingServable)
 
 
@@ -55,7 +55,7 @@ def test_model_whose_calls_take_one_thread_computes_as_many_calls_as_threads_are
     outputs = {"predict": "p"}
     spec = model_spec(framework="sklearn", inputs={"X": "x"}, outputs=outputs, trusted=True)
     cache = ArtifactCache(tmp_path / "cache", None)
-    loader = FrameworkLoader((spec,), cache, "cpu", intra_op_threads=4, merge_up_to_rows=64)
+    loader = FrameworkLoader((spec,), cache, "cpu", intra_op_threads=4, shared=True)
     loaded = loader(ModelVersion(spec.name, str(path), digest_of(path)))
     estimator = loaded._servable._calls["predict"].__self__
     assert (loaded._free, estimator.n_jobs) == (4, 1)
