@@ -33,12 +33,14 @@ class Outcome(Generic[_T]):
       failed: row -> the exception it causes by itself.
       given_up: row -> an exception of a call it was in, when the budget was spent.
       calls: how many calls were made.
+      fits: most rows of a call that memory sufficed for; None where it never ran out.
     """
 
     results: list[tuple[Rows, _T]] = field(default_factory=list)
     failed: dict[int, Exception] = field(default_factory=dict)
     given_up: dict[int, Exception] = field(default_factory=dict)
     calls: int = 0
+    fits: int | None = None
 
     @property
     def errors(self) -> Mapping[int, Exception]:
@@ -79,7 +81,7 @@ def run(
             if len(part) == 1:
                 outcome.failed[int(part[0])] = error
                 continue
-            limit = len(part) // 2
+            limit = outcome.fits = len(part) // 2
             waiting += _halves(part)
         except Exception as error:
             if len(part) == 1:

@@ -18,6 +18,7 @@ from pipeline.core import bisection, columns
 from pipeline.core.batch import Batch
 from pipeline.core.columns import Array, Column, Ragged
 from pipeline.core.model_spec import ColumnInput, ConstantInput, ModelSpec
+from pipeline.core.row_limit import RowLimit
 from pipeline.core.tensors import dtype_name, numpy_dtype
 from pipeline.errors import ModelFaultError, OutOfMemoryError
 
@@ -25,7 +26,9 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class ModelStep:
-    """Runs one model of the ensemble. One instance for each thread: it counts faults.
+    """Runs one model of the ensemble. One instance for each thread.
+
+    It counts faults, and remembers how many rows memory sufficed for.
 
     Args:
       spec: the model's entry in the ensemble file.
@@ -38,7 +41,7 @@ class ModelStep:
         self, spec: ModelSpec, *, max_batch_size: int | None = None, max_model_faults: int = 0
     ) -> None:
         self._spec = spec
-        self._max_rows = spec.max_batch_size or max_batch_size
+        self._limit = RowLimit(spec.max_batch_size or max_batch_size)
         self._max_faults = max_model_faults
         self._faults = 0
         self._constants = {
@@ -63,8 +66,12 @@ class ModelStep:
         outcome = bisection.run(
             lambda rows: self.compute(batch.columns, rows, servable),
             np.arange(len(batch)),
-            max_rows=self._max_rows,
+            max_rows=self._limit.rows,
         )
+        if outcome.fits is None:
+            self._limit.grow()
+        else:
+            self._limit.fall(outcome.fits)
         self._count_faults(batch, outcome)
         reasons = {row: self._reason(outcome, row) for row in outcome.errors}
         batch = batch.reject(reasons, stage="inference", model=self._spec.name)
