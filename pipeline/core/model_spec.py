@@ -14,6 +14,7 @@ from pipeline.core.model_inputs import ConstantInput as ConstantInput
 
 Device = Literal["auto", "cpu", "gpu"]
 Precision = Literal["full", "half"]
+Sharing = Literal["process", "vm"]
 
 CLASS_SCHEME = "python://"
 """Stands before the name of a Python class that is a model version by itself, without files."""
@@ -71,6 +72,12 @@ class _ModelBase(StrictModel):
     )
     device: Device | None = Field(
         default=None, description="Overrides `--device` for this model; `gpu` refuses a fallback."
+    )
+    model_sharing: Sharing = Field(
+        default="process",
+        description="`vm`: one copy for all processes of a worker machine, in a process of its "
+        "own, "
+        "for a model too large for each to hold one. Without effect where one process serves.",
     )
     precision: Precision = Field(
         default="full",

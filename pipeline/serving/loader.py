@@ -6,14 +6,14 @@ import logging
 import time
 from dataclasses import dataclass
 
-from pipeline.backends import registry
 from pipeline.backends.base import LoadContext, Servable
-from pipeline.core.model_spec import ColumnInput, ModelSpec
+from pipeline.core.model_spec import ModelSpec
 from pipeline.core.release import ModelVersion
 from pipeline.errors import ArtifactChangedError
 from pipeline.serving.artifacts import ArtifactCache
 from pipeline.serving.cores import usable_cores
-from pipeline.serving.merging import MergingServable
+from pipeline.serving.opening import Opening
+from pipeline.serving.sharing import Sharing
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -32,6 +32,7 @@ class FrameworkLoader:
         models that will have one where they serve.
       max_batch_size: most rows of a call, where a model has no `max_batch_size` of its own.
       shared: several threads of a process call a model at the same time: their calls are merged.
+      sharing: where models with ``model_sharing: vm`` are held; without it, they are loaded here.
     """
 
     models: tuple[ModelSpec, ...]
@@ -41,6 +42,7 @@ class FrameworkLoader:
     cpu_only: bool = False
     max_batch_size: int = 1024
     shared: bool = False
+    sharing: Sharing | None = None
 
     def __call__(self, version: ModelVersion) -> Servable:
         """Loads one version.
@@ -50,32 +52,27 @@ class FrameworkLoader:
           DeviceError: the device that it must run on is not there.
         """
         spec = next(model for model in self.models if model.name == version.model)
-        context = LoadContext(
-            "cpu" if self.cpu_only else spec.device or self.device,
-            self.intra_op_threads or usable_cores(),
-            self.shared,
-            spec.max_batch_size or self.max_batch_size,
-        )
         if problem := spec.version_problem(version.uri):
             raise ArtifactChangedError(f"model '{version.model}': {problem}")
+        sharing = self.sharing if spec.model_sharing == "vm" else None
         started = time.monotonic()
-        path = self.cache.fetch_version(version)
-        servable = registry.backend(spec.framework).load(path, spec, context)
+        opening = Opening(self.cache.fetch_version(version), spec, self._context(spec, sharing))
+        servable = opening() if sharing is None else sharing(version, opening)
         _LOGGER.info(
-            "loaded model '%s' version %s on %s in %.2f s",
+            "loaded model '%s' version %s on %s in %.2f s%s",
             version.model,
             version.label,
             servable.device,
             time.monotonic() - started,
+            "" if sharing is None else ", shared by the processes of this machine",
         )
-        return self._merging(servable, spec, context) if self.shared else servable
+        return servable
 
-    def _merging(self, servable: Servable, spec: ModelSpec, context: LoadContext) -> Servable:
-        if servable.signature.fixed_batch_rows:
-            return servable
-        batched = [t for t, binding in spec.inputs.items() if isinstance(binding, ColumnInput)]
-        # Calls that keep their device busy alone only get in each other's way.
-        alone = servable.uses_threads or servable.device != "cpu"
-        return MergingServable(
-            servable, batched, context.max_rows, 1 if alone else context.intra_op_threads
+    def _context(self, spec: ModelSpec, sharing: Sharing | None) -> LoadContext:
+        """What the model is granted: all cores where all processes wait for the one copy."""
+        return LoadContext(
+            "cpu" if self.cpu_only else spec.device or self.device,
+            (0 if sharing else self.intra_op_threads) or usable_cores(),
+            self.shared or sharing is not None,
+            spec.max_batch_size or self.max_batch_size,
         )

@@ -60,6 +60,7 @@ class ModelStep:
 
         Raises:
           ModelFaultError: too many batches in a row failed as a whole.
+          ProcessLostError: the process that computes is gone; the batch is to be tried again.
         """
         if not len(batch):
             return batch
