@@ -17,9 +17,11 @@ demo: $(READY) ## train four models, run the ensemble, show what came out
 	  --input_file_pattern='$(DEMO)/records/*.jsonl*' \
 	  --output_path=$(DEMO)/out/predictions \
 	  --dead_letter_path=$(DEMO)/out/dead-letters \
+	  --report_path=$(DEMO)/out/report.html \
 	  --overwrite=true
 	$(BIN)/python examples/digits/evaluate.py \
 	  --predictions '$(DEMO)/out/predictions-*' --dead_letters '$(DEMO)/out/dead-letters-*'
+	@echo "  report          one page         $(DEMO)/out/report.html"
 
 demo-streaming: $(READY) ## refresh a model under a stream of files, show what happens
 	$(BIN)/python examples/digits/train.py --output_dir $(DEMO)

@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT))
 from template_metadata import metadata  # noqa: E402
 
 from pipeline.core import combine_spec, model_spec, prepare_spec, record_spec, spec  # noqa: E402  # needs the path above
+from pipeline.core.metric_names import METRICS  # noqa: E402
 from pipeline.parameters import PARAMETERS  # noqa: E402
 
 
@@ -69,6 +70,13 @@ def operations(steps: object) -> str:
                 optional = "" if field.is_required() else " (optional)"
                 keys.append(f"`{name}`{optional}: {field.description}")
         rows.append(f"| {ops} | {_cell(' '.join(keys))} | {_cell(model.__doc__ or '')} |")
+    return "\n".join(rows)
+
+
+def metrics() -> str:
+    """The metrics of a job."""
+    rows = ["| name | kind | unit | what it says |", "|---|---|---|---|"]
+    rows += [f"| `{m.name}` | {m.kind} | {m.unit} | {_cell(m.meaning)} |" for m in METRICS]
     return "\n".join(rows)
 
 
@@ -137,6 +145,7 @@ def main(check: bool) -> int:
     """Rewrites metadata.json and the marked parts, or says whether they are current."""
     tables = {
         "parameters.md": {"parameters": parameters()},
+        "operations.md": {"metrics": metrics()},
         "ensemble-file.md": {
             "spec": spec_keys(),
             "prepare": operations(prepare_spec.PrepareStep),

@@ -1,13 +1,14 @@
 """Who swaps: this project's ReleaseManager, and Beam's own RunInference.
 
-Both hold one small ONNX model in sessions of the same options, and take a while to load its second
-version: a wait in the loader, as for slow storage, that leaves the interpreter to other threads.
+Both hold one small ONNX model in sessions of the same options, and a companion beside it. Both take
+a while to load version 2 of the two, for the reasons in `swap_loads`.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -18,14 +19,17 @@ from apache_beam.ml.inference.base import ModelMetadata, _RunInferenceDoFn
 from apache_beam.ml.inference.onnx_inference import OnnxModelHandlerNumpy
 from small_models import FEATURES
 
+from pipeline.backends import registry
 from pipeline.backends.base import LoadContext, Servable
-from pipeline.backends.onnx import OnnxBackend
+from pipeline.connectors.artifact_store import BeamArtifactStore
 from pipeline.core.batch import Batch
-from pipeline.core.model_spec import OnnxModel
+from pipeline.core.graph import Graph, resolve
 from pipeline.core.release import ModelVersion, Release
-from pipeline.serving.artifacts import digest_of
+from pipeline.core.spec import EnsembleSpec
+from pipeline.serving.artifacts import ArtifactCache, digest_of
+from pipeline.serving.factory import ManagerFactory
+from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.model_step import ModelStep
-from pipeline.serving.release_manager import ReleaseManager
 
 ROWS = 64
 X = np.random.default_rng(1).normal(size=(ROWS, FEATURES)).astype(np.float32)
@@ -66,36 +70,75 @@ class Contender(Protocol):
         """Frees everything."""
 
 
-class Ours:
-    """This project: batches take the release that is active, a thread of its own loads.
+@dataclass(frozen=True)
+class Versions:
+    """Versions 1 and 2 of both models.
 
-    Args:
-      paths: the files of versions 1 and 2.
-      wait_secs: how long the load of the second waits.
+    Attributes:
+      folder: holds ``m/1``, ``m/2``, ``companion/1`` and ``companion/2``.
+      companion: its entry in the ensemble file, without `uri`.
+      wait_secs: how long the loader waits besides before it loads the companion's version 2.
     """
 
-    def __init__(self, paths: tuple[Path, Path], wait_secs: float) -> None:
-        self._spec = OnnxModel.model_validate(
-            {
-                "name": "m",
-                "framework": "onnx",
-                "uri": str(paths[0]),
-                "inputs": {"x": "x"},
-                "outputs": {"proba": "proba"},
-            }
-        )
-        self._releases = [
-            Release(number, (ModelVersion("m", str(path), digest_of(path)),))
-            for number, path in enumerate(paths, start=1)
-        ]
-        self._wait_secs = wait_secs
-        self._manager = ReleaseManager(self._load)
-        self._rows = Batch(ids=tuple(range(ROWS)), payloads=(b"",) * ROWS, columns={"x": X})
+    folder: Path
+    companion: dict[str, Any]
+    wait_secs: float
 
-    def _load(self, version: ModelVersion) -> Servable:
-        if version in self._releases[1].versions:
-            time.sleep(self._wait_secs)
-        return OnnxBackend().load(Path(version.uri), self._spec, LoadContext("cpu", 1))
+    def path(self, model: str, number: int) -> Path:
+        """Where a version of a model is."""
+        return self.folder / model / str(number)
+
+    def graph(self) -> Graph:
+        """The ensemble of the two."""
+        network = {
+            "name": "m",
+            "framework": "onnx",
+            "uri": str(self.path("m", 1)),
+            "inputs": {"x": "x"},
+            "outputs": {"proba": "proba"},
+        }
+        companion = {"name": "companion", "uri": str(self.path("companion", 1)), **self.companion}
+        record = {"fields": {"x": {"dtype": "float32", "shape": [FEATURES]}}}
+        spec = {"name": "swap", "record": record, "models": [network, companion]}
+        return resolve(EnsembleSpec.model_validate(spec))
+
+    def release(self, number: int) -> Release:
+        """Both models in one version."""
+        paths = {model: self.path(model, number) for model in ("companion", "m")}
+        return Release(
+            number,
+            tuple(ModelVersion(name, str(path), digest_of(path)) for name, path in paths.items()),
+        )
+
+
+@dataclass(frozen=True)
+class _SlowLoader(FrameworkLoader):
+    slow_uri: str = ""
+    wait_secs: float = 0.0
+
+    def __call__(self, version: ModelVersion) -> Servable:
+        if version.uri == self.slow_uri:
+            time.sleep(self.wait_secs)
+        return super().__call__(version)
+
+
+class Ours:
+    """This project: batches take the release that is active, a thread of its own loads."""
+
+    def __init__(self, versions: Versions) -> None:
+        graph = versions.graph()
+        self._spec = next(model for model in graph.models if model.name == "m")
+        self._releases = [versions.release(number) for number in (1, 2)]
+        loader = _SlowLoader(
+            models=graph.spec.models,
+            cache=ArtifactCache(versions.folder / "cache", BeamArtifactStore()),
+            device="cpu",
+            intra_op_threads=1,
+            slow_uri=str(versions.path("companion", 2)),
+            wait_secs=versions.wait_secs,
+        )
+        self._manager = ManagerFactory(graph, loader)()
+        self._rows = Batch(ids=tuple(range(ROWS)), payloads=(b"",) * ROWS, columns={"x": X})
 
     def worker(self) -> RunBatch:
         step = ModelStep(self._spec)
@@ -113,7 +156,7 @@ class Ours:
         self._manager.aspire(self._releases[1])
 
     def load_secs(self) -> float:
-        return self._manager.drain_activations()[-1].load_secs["m"]
+        return sum(self._manager.drain_activations()[-1].load_secs.values())
 
     def close(self) -> None:
         self._manager.close()
@@ -122,19 +165,20 @@ class Ours:
 class SlowHandler(OnnxModelHandlerNumpy):  # type: ignore[misc]  # Beam's classes are untyped
     """Beam's ONNX handler, able to change its model; Beam's own ignores that silently.
 
+    It loads the companion of the same version as well, by this project's backend, and keeps it.
+
     Args:
-      path: of the model that it loads first.
-      slow_path: of the model whose load waits.
-      wait_secs: for how long.
+      versions: all there are.
     """
 
     loads: ClassVar[dict[str, float]] = {}
     """Path -> how long its last load in this process took."""
 
-    def __init__(self, path: str, slow_path: str, wait_secs: float) -> None:
-        super().__init__(path, providers=["CPUExecutionProvider"])
-        self._slow_path = slow_path
-        self._wait_secs = wait_secs
+    def __init__(self, versions: Versions) -> None:
+        super().__init__(
+            str(versions.path("m", 1) / "model.onnx"), providers=["CPUExecutionProvider"]
+        )
+        self._versions = versions
 
     def update_model_path(self, model_path: str | None = None) -> None:
         self._model_uri = model_path or self._model_uri
@@ -143,8 +187,14 @@ class SlowHandler(OnnxModelHandlerNumpy):  # type: ignore[misc]  # Beam's classe
         import onnxruntime
 
         started = time.monotonic()
-        if self._model_uri == self._slow_path:
-            time.sleep(self._wait_secs)
+        number = int(Path(self._model_uri).parent.name)
+        if number == 2:
+            time.sleep(self._versions.wait_secs)
+        companion = next(m for m in self._versions.graph().models if m.name == "companion")
+        path = self._versions.path("companion", number)
+        self.companion = registry.backend(companion.framework).load(
+            path, companion, LoadContext("cpu", 1)
+        )
         options = onnxruntime.SessionOptions()  # those of this project's backend
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -160,15 +210,11 @@ class Stock:
 
     That is what a worker runs: it unpickles the DoFn for each of its threads. The side input, from
     which a streaming job learns of a new model, is the third argument of `process`.
-
-    Args:
-      paths: the files of versions 1 and 2.
-      wait_secs: how long the load of the second waits.
     """
 
-    def __init__(self, paths: tuple[Path, Path], wait_secs: float) -> None:
-        one, self._two = map(str, paths)
-        handler = SlowHandler(one, self._two, wait_secs)
+    def __init__(self, versions: Versions) -> None:
+        one, self._two = (str(versions.path("m", n) / "model.onnx") for n in (1, 2))
+        handler = SlowHandler(versions)
         self._pickled = pickler.dumps(
             _RunInferenceDoFn(handler, time, None, load_model_at_runtime=True)
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 import apache_beam as beam
 
+from pipeline import build_report
 from pipeline.connectors.bigquery_sink import LoadRows, ToRows
 from pipeline.connectors.bigquery_source import ReadTable
 from pipeline.connectors.block_writer import WriteBlocks, lines_file
@@ -36,7 +37,7 @@ from pipeline.transforms.inference import EnsembleModelHandler, run_inference
 from pipeline.transforms.prepare import Prepare
 
 
-def build_batch(pipeline: beam.Pipeline, job: Job) -> None:
+def build_batch(pipeline: beam.Pipeline, job: Job, *, on_service: bool = False) -> None:
     """Adds the steps of a batch job to an empty pipeline.
 
     Everything between reading a file's range and writing a shard is one fused stage: no shuffle, so
@@ -51,7 +52,11 @@ def build_batch(pipeline: beam.Pipeline, job: Job) -> None:
     wanted = [PREDICTION_TABLES] * parquet
     if tables.predictions or not parquet:
         wanted.append(PREDICTION_LINES)
-    outputs = serve(batches, job, (*wanted, DEAD_LETTER_LINES))
+    finished = serve(batches, job)
+    if settings.report_path:
+        page = build_report.page_of(job, pipeline.options, on_service=on_service)
+        build_report.report_at_end(build_report.gather(finished, job), page)
+    outputs = encode(finished, job, (*wanted, DEAD_LETTER_LINES))
     predictions, dead_letters = outputs[PREDICTION_LINES], outputs[DEAD_LETTER_LINES]
     if settings.output_path:
         _ = outputs[wanted[0]] | "WritePredictions" >> WriteBlocks(
@@ -109,17 +114,8 @@ def prepare(decoded: Any, job: Job) -> Any:
     return decoded | "Prepare" >> beam.ParDo(Prepare(graph.prepare, graph.read_after_prepare))
 
 
-def serve(batches: Any, job: Job, wanted: tuple[str, ...]) -> Any:
-    """From batches that carry their release to the wanted outputs of Encode.
-
-    Args:
-      batches: PCollection[Batch].
-      job: the job.
-      wanted: which of `transforms.encode.OUTPUTS`.
-
-    Returns:
-      the tagged outputs of Encode.
-    """
+def serve(batches: Any, job: Job) -> Any:
+    """From batches that carry their release to finished ones: PCollection[Batch]."""
     settings = job.settings
     for model in job.graph.models:
         handler = EnsembleModelHandler(
@@ -129,9 +125,19 @@ def serve(batches: Any, job: Job, wanted: tuple[str, ...]) -> Any:
             max_model_faults=settings.max_model_faults,
         )
         batches = batches | f"RunInference[{model.name}]" >> run_inference(handler)
-    encode = Encode(job.graph.output, wanted, job.handle.job_key)
-    return (
-        batches
-        | "Combine" >> beam.ParDo(Combine(job.graph.combine))
-        | "Encode" >> beam.ParDo(encode).with_outputs(*OUTPUTS)
-    )
+    return batches | "Combine" >> beam.ParDo(Combine(job.graph.combine))
+
+
+def encode(finished: Any, job: Job, wanted: tuple[str, ...]) -> Any:
+    """From finished batches to the wanted outputs of Encode.
+
+    Args:
+      finished: PCollection[Batch].
+      job: the job.
+      wanted: which of `transforms.encode.OUTPUTS`.
+
+    Returns:
+      the tagged outputs of Encode.
+    """
+    step = Encode(job.graph.output, wanted, job.handle.job_key)
+    return finished | "Encode" >> beam.ParDo(step).with_outputs(*OUTPUTS)

@@ -11,10 +11,12 @@ import logging
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.metrics import Metrics
 from apache_beam.transforms.trigger import AccumulationMode, AfterCount, Repeatedly
 from apache_beam.transforms.window import GlobalWindows
 
-from pipeline.build import decode, prepare, reading, serve, to_prediction_rows
+from pipeline import build_report
+from pipeline.build import decode, encode, prepare, reading, serve, to_prediction_rows
 from pipeline.connectors.bigquery_sink import InsertRows
 from pipeline.connectors.folder_source import ReadNewFiles
 from pipeline.connectors.pubsub_sink import PublishMessages
@@ -23,6 +25,7 @@ from pipeline.connectors.rolling_files import WriteRollingFiles
 from pipeline.connectors.stopping import stopped
 from pipeline.core.candidate import Candidate, ReleaseEvent
 from pipeline.core.message import Message
+from pipeline.core.metric_names import NAMESPACE
 from pipeline.core.release import Release
 from pipeline.core.table_rows import dead_letter_rows
 from pipeline.launch import Job
@@ -59,10 +62,25 @@ def build_stream(pipeline: beam.Pipeline, job: Job, *, native: bool) -> None:
     assign = assign.with_outputs(EVENTS, main="batches")
     assigned = prepare(decoded, job) | "AssignRelease" >> assign
     events.append(assigned[EVENTS])
-    outputs = serve(assigned["batches"], job, _wanted(settings))
+    finished = serve(assigned["batches"], job)
+    if settings.report_path:
+        _report(pipeline, finished, events, job, native)
+    outputs = encode(finished, job, _wanted(settings))
     _write(outputs, settings, native)
     _insert(outputs, job, tables_of(settings, pipeline.options), native)
     _write_events(events, settings, native)
+
+
+def _report(
+    pipeline: beam.Pipeline, finished: Any, events: list[Any], job: Job, native: bool
+) -> None:
+    """A service writes the page itself; a local stream's statistics stay in this process."""
+    parts = [build_report.gather(finished, job), *build_report.of_events(events)]
+    if not native:
+        build_report.keep(parts, job.handle.job_key)
+        return
+    page = build_report.page_of(job, pipeline.options, on_service=True)
+    build_report.report_every_minute(parts | "Statistics" >> beam.Flatten(), page)
 
 
 def _read(pipeline: beam.Pipeline, job: Job, native: bool) -> Any:
@@ -216,6 +234,7 @@ def _write_events(events: list[Any], settings: Settings, native: bool) -> None:
 
 
 def _log_event(event: ReleaseEvent) -> ReleaseEvent:
+    Metrics.counter(NAMESPACE, f"releases/{event.outcome}").inc()
     bad = event.outcome in ("rejected", "failed")
     RELEASE_LOGGER.log(logging.WARNING if bad else logging.INFO, "%s", event)
     return event

@@ -22,6 +22,7 @@ from pipeline.connectors.hub_cache import HubCache
 from pipeline.connectors.vm_sharing import VmSharing
 from pipeline.core import graph as graphs
 from pipeline.core import spec_text
+from pipeline.core.drawing import Drawing, draw
 from pipeline.core.gate_state import Accepted
 from pipeline.core.graph import Graph
 from pipeline.core.release import Release
@@ -38,7 +39,8 @@ from pipeline.serving.validation import Rehearsal, rehearse
 from pipeline.settings import Settings
 from pipeline.tables import tables_of
 
-_CACHE = Path(tempfile.gettempdir()) / "ensemble-models"
+MODEL_CACHE = Path(tempfile.gettempdir()) / "ensemble-models"
+"""Where models are downloaded to, for all processes of this machine."""
 
 Say = Callable[[str], None]
 
@@ -80,6 +82,11 @@ class Job:
     rehearsal: Rehearsal
     refresh: Refresh | None = None
 
+    def drawing(self) -> Drawing:
+        """What pictures of the job show: its graph, with the versions that serve it at first."""
+        versions = {version.model: version.label for version in self.release.versions}
+        return draw(self.graph, self.rehearsal.types, versions)
+
     def close(self) -> None:
         """Frees what the job holds in this process."""
         if self.refresh is not None:
@@ -104,9 +111,9 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
       LaunchError: something is wrong; all problems of paths and ensemble file at once, else all of
         the models.
     """
-    problems = [] if settings.dry_run else path_problems(settings)
+    problems = path_problems(settings)
     if placement.on_service and not settings.dry_run:
-        problems += service_problems(beam)
+        problems += service_problems(settings, beam)
     tables = tables_of(settings, beam)
     try:
         graph = read_graph(settings.ensemble_spec)
@@ -127,7 +134,7 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
     store = BeamArtifactStore()
     loader = FrameworkLoader(
         models=graph.spec.models,
-        cache=ArtifactCache(_CACHE, store, HubCache(store, settings.model_cache_dir)),
+        cache=ArtifactCache(MODEL_CACHE, store, HubCache(store, settings.model_cache_dir)),
         device=settings.device,
         intra_op_threads=placement.intra_op_threads,
         max_batch_size=settings.max_batch_size,
@@ -139,7 +146,7 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
     checks = handle
     if placement.on_service or shares:
         checks = _for_checks(handle, managers, cpu_only=placement.on_service)
-    history = accepted_before(settings, graph, store)
+    history = accepted_before(settings.release_dir, graph, store)
     try:
         release, rehearsal = _first_release(settings, managers, checks, history, beam, say)
         if not settings.dry_run:
@@ -209,10 +216,8 @@ def _read_spec(location: str) -> EnsembleSpec:
         text = paths.read_text(location)
     except PathError as error:
         raise SpecError(f"--ensemble_spec: {error}") from error
-    base = location.rpartition("/")[0]
-    spec = spec_text.resolve_uris(
-        spec_text.parse(text, source=location), base or ("/" if location.startswith("/") else ".")
-    )
+    spec = spec_text.parse(text, source=location)
+    spec = spec_text.resolve_uris(spec, spec_text.folder_of(location))
     prepare = tuple(made_ready(step, location) for step in spec.prepare)
     combine = tuple(with_labels(step, location) for step in spec.combine)
     return spec.model_copy(update={"prepare": prepare, "combine": combine})

@@ -15,6 +15,7 @@ from apache_beam.runners.runner import create_runner
 
 from pipeline.connectors import paths, pubsub_checks
 from pipeline.errors import PathError
+from pipeline.serving.artifacts import is_local
 from pipeline.settings import Settings
 
 SUFFIX = ".jsonl"
@@ -23,7 +24,10 @@ Check = Callable[[], object]
 
 
 def path_problems(settings: Settings) -> list[str]:
-    """Everything that is wrong with where records come from and go to, by parameter."""
+    """Everything that is wrong with where the job reads and writes, by parameter.
+
+    A dry run reads no records and writes none.
+    """
     problems: list[str] = []
     failed: set[str] = set()
     for parameter, check in _checks(settings):
@@ -39,13 +43,18 @@ def path_problems(settings: Settings) -> list[str]:
     return problems
 
 
-def service_problems(options: PipelineOptions) -> list[str]:
+def service_problems(settings: Settings, options: PipelineOptions) -> list[str]:
     """What the runner of a service will refuse of its own options, and cannot write.
 
     Found after the models were loaded, it would come as a traceback, or after minutes of retries.
     """
     cloud = options.view_as(GoogleCloudOptions)
     problems: list[str] = []
+    if settings.report_path and is_local(settings.report_path):
+        problems.append(
+            f"--report_path: found '{settings.report_path}', expected a gs:// path: a worker "
+            "writes the page, whose disk nobody sees"
+        )
     for parameter in ("temp_location", "staging_location", "template_location"):
         if location := getattr(cloud, parameter):
             try:
@@ -60,6 +69,10 @@ def service_problems(options: PipelineOptions) -> list[str]:
 
 
 def _checks(settings: Settings) -> Iterator[tuple[str, Check]]:
+    if settings.graph_path:
+        yield "graph_path", partial(paths.check_writable, settings.graph_path)
+    if settings.dry_run:
+        return
     if settings.input_file_pattern and not settings.streaming:
         yield "input_file_pattern", partial(paths.match_input, settings.input_file_pattern)
     for parameter in ("input_subscription", "refresh_subscription"):
@@ -83,6 +96,13 @@ def _checks(settings: Settings) -> Iterator[tuple[str, Check]]:
                         settings.overwrite,
                     ),
                 )
+    if settings.report_path:
+        yield "report_path", partial(paths.check_writable, settings.report_path)
+        if not settings.streaming:
+            yield (
+                "report_path",
+                partial(_check_earlier_report, settings.report_path, settings.overwrite),
+            )
     if settings.release_dir:
         manifests = f"{settings.release_dir.rstrip('/')}/release"
         yield "release_dir", partial(paths.check_writable, manifests)
@@ -99,4 +119,13 @@ def _check_earlier(prefix: str, suffix: str, overwrite: bool) -> None:
         raise PathError(
             f"found {len(earlier)} files of an earlier run, {earlier[0]} the first; give another "
             "prefix, or --overwrite=true to delete them"
+        )
+
+
+def _check_earlier_report(path: str, overwrite: bool) -> None:
+    """A page is replaced as a whole, so no earlier one is deleted; nor must one be lost."""
+    if not overwrite and paths.exists(path):
+        raise PathError(
+            f"'{path}' exists, the report of an earlier run; give another name, or "
+            "--overwrite=true to replace it"
         )

@@ -46,17 +46,17 @@ class Refresh:
     state: GateState
 
 
-def accepted_before(settings: Settings, graph: Graph, store: ArtifactStore) -> list[Accepted]:
-    """What earlier runs of the job accepted, oldest first; without --release_dir, nothing.
+def accepted_before(release_dir: str, graph: Graph, store: ArtifactStore) -> list[Accepted]:
+    """What earlier runs of the job accepted, oldest first; without a folder, nothing.
 
     Raises:
       ModelError: the folder cannot be read.
     """
-    if not settings.release_dir:
+    if not release_dir:
         return []
     names = sorted(model.name for model in graph.models)
     try:
-        history = ReleaseStore(settings.release_dir, store).load_history()
+        history = ReleaseStore(release_dir, store).load_history()
     except ArtifactError as error:
         raise ModelError(f"--release_dir: {error}") from error
     return [a for a in history if [v.model for v in a.release.versions] == names]
@@ -124,13 +124,7 @@ def refresh_of(
             f"--refresh_mode={settings.refresh_mode}: nothing to watch; give a model the key "
             "`watch` in the ensemble file, or give --release_pattern"
         )
-    allowed = AllowedUris.beside(
-        [m.artifact_uri for m in graph.models if not is_class_uri(m.artifact_uri)],
-        [t.pattern for t in targets if t.models],
-    )
-    if settings.allowed_model_uris:
-        folders = [folder.strip() for folder in settings.allowed_model_uris.split(",")]
-        allowed = AllowedUris(tuple(folder for folder in folders if folder))
+    allowed = allowed_uris(graph, settings.allowed_model_uris)
     releases = ReleaseStore(settings.release_dir, store) if settings.release_dir else None
     judge = Judge(Verifier(graph, managers.loader.cache, store, allowed), releases)
     state = start(release, datetime.now(UTC), history)
@@ -143,6 +137,21 @@ def refresh_of(
     )
     gate = GateHandle(manager.job_key, GateFactory(judge, manager, state))
     return Refresh(watcher, gate, judge, managers, state)
+
+
+def allowed_uris(graph: Graph, named: str = "") -> AllowedUris:
+    """Where models may be refreshed from.
+
+    Args:
+      graph: the ensemble; its own folders count where none are named.
+      named: folders, separated by commas.
+    """
+    if folders := [folder.strip() for folder in named.split(",") if folder.strip()]:
+        return AllowedUris(tuple(folders))
+    return AllowedUris.beside(
+        [m.artifact_uri for m in graph.models if not is_class_uri(m.artifact_uri)],
+        [target.pattern for target in watch_targets(graph.models)],
+    )
 
 
 def _newest(graph: Graph, beam: PipelineOptions) -> dict[str, str]:

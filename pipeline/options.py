@@ -92,7 +92,7 @@ def parse(argv: Sequence[str]) -> Parsed:
 
 
 def _split(argv: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    parser = _Parser(
+    parser = RaisingParser(
         prog="main.py",
         allow_abbrev=False,
         description="Runs an ensemble of models over records. Options of Apache Beam and of its "
@@ -166,6 +166,8 @@ def _check_together(given: set[str], refresh_mode: str, streaming: bool) -> Iter
 
 def _check_formats(settings: Settings) -> Iterator[str]:
     """What is wrong with the formats of files."""
+    if settings.report_path and not settings.report_path.endswith((".html", ".htm")):
+        yield f"--report_path: found '{settings.report_path}', expected a file name ending in .html"
     if settings.output_format == "parquet" and settings.streaming:
         yield "--output_format=parquet needs a batch job: a stream writes JSON lines"
     elif settings.output_format == "parquet" and not (settings.output_path or settings.dry_run):
@@ -174,6 +176,8 @@ def _check_formats(settings: Settings) -> Iterator[str]:
         settings.input_file_pattern or settings.dry_run
     ):
         yield f"--input_format={settings.input_format} needs --input_file_pattern"
+    if settings.graph_path and not settings.graph_path.endswith(".svg"):
+        yield f"--graph_path: found '{settings.graph_path}', expected a name that ends in .svg"
 
 
 def _check_rest(
@@ -220,16 +224,17 @@ def _check_rest(
 
 def _beam_parser() -> argparse.ArgumentParser:
     """Knows all of Beam's options."""
-    parser = _Parser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
+    parser = RaisingParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
     for options in PipelineOptions.__subclasses__():
         options._add_argparse_args(parser)
     return parser
 
 
-class _Parser(argparse.ArgumentParser):
+class RaisingParser(argparse.ArgumentParser):
     """Raises in place of printing its usage and exiting."""
 
     def error(self, message: str) -> NoReturn:
+        """See ArgumentParser."""
         raise ParameterError(message.removeprefix("argument "))
 
 

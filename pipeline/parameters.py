@@ -197,10 +197,20 @@ PARAMETERS: tuple[Parameter, ...] = (
         regex=_TABLE,
     ),
     Parameter(
+        "report_path",
+        "Report page",
+        "HTML file that tells what became of the run: counts, distributions, agreement of the "
+        "models, dead letters, releases. A batch job writes it at its end, a stream every minute "
+        "as well. Local or gs://.",
+        group="Records out",
+        param_type="GCS_WRITE_FILE",
+        regex=f"^{_BUCKET}/.+[.]html?$",
+    ),
+    Parameter(
         "overwrite",
         "Overwrite earlier output",
-        "Delete what an earlier batch run wrote under the same prefixes. Without it, a launch that "
-        "finds such files is refused.",
+        "Delete what an earlier batch run wrote under the same prefixes, and its report. Without "
+        "it, a launch that finds such files is refused.",
         kind="boolean",
         default="false",
         group="Records out",
@@ -413,6 +423,15 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     # --- run
     Parameter(
+        "graph_path",
+        "Picture of the graph",
+        "The graph, with the versions of the models, is drawn to this SVG file before the job "
+        "starts, and in a dry run. Local or gs://.",
+        group="Run",
+        param_type="GCS_WRITE_FILE",
+        regex=f"^{_BUCKET}/.+[.]svg$",
+    ),
+    Parameter(
         "stop_after_secs",
         "Stop after seconds",
         "A local stream stops by itself after this many seconds: what is in flight is finished. 0 "
@@ -435,8 +454,8 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "dry_run",
         "Check only",
-        "Check everything, load every model, print the graph and the models' signatures, and run "
-        "nothing.",
+        "Check everything, load every model, draw the graph as text, print the models' signatures, "
+        "and run nothing.",
         kind="boolean",
         default="false",
         group="Run",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipeline.core.graph import describe_graph
-from pipeline.core.tensors import Signature, describe
+from pipeline.core import quantities
+from pipeline.core.drawing_text import as_text
+from pipeline.core.metric_names import REPORT_PAGES
+from pipeline.core.tensors import Signature
 from pipeline.launch import Job
 
 
@@ -13,21 +15,15 @@ def dry_run(job: Job) -> str:
     """The resolved graph, the models and their signatures, as text."""
     spec, rehearsal = job.graph.spec, job.rehearsal
     lines = [f"Ensemble '{spec.name}', release {job.release.release_id}", ""]
-    lines += ["Graph (columns read -> columns made)", describe_graph(job.graph), "", "Models"]
+    lines += [as_text(job.drawing()), "", "Models"]
     for model in job.graph.models:
         servable = rehearsal.servables[model.name]
         version = job.release.version_of(model.name)
         lines.append(
             f"  {model.name}: {model.framework}, version {version.label}, on {servable.device}, "
-            f"{_size(servable.size_bytes)}, {version.uri}"
+            f"{quantities.size(servable.size_bytes)}, {version.uri}"
         )
         lines += _signature(servable.signature)
-    lines += ["", "Columns"]
-    width = max(len(name) for name in rehearsal.types)
-    lines += [
-        f"  {name:<{width}}  {describe(dtype, shape)}"
-        for name, (dtype, shape) in rehearsal.types.items()
-    ]
     return "\n".join(lines)
 
 
@@ -40,10 +36,14 @@ def summary(counters: Mapping[str, int], job: Job, elapsed_secs: float) -> str:
       elapsed_secs: how long it ran.
     """
     predictions, dead = counters.get("predictions", 0), counters.get("dead_letters", 0)
+    page = ""
+    if job.settings.report_path:
+        written = counters.get(REPORT_PAGES)
+        page = f"\nReport: {job.settings.report_path if written else 'not written'}"
     if not predictions + dead:
         source = "table is" if job.settings.input_table else "query's result is"
         source = "files are" if job.settings.input_file_pattern else source
-        return f"No records: the input {source} empty. Nothing was written."
+        return f"No records: the input {source} empty. Nothing was predicted.{page}"
     lines = [f"{predictions + dead:,} records in {elapsed_secs:.1f} s"]
     if predictions:
         to = _places(
@@ -56,7 +56,7 @@ def summary(counters: Mapping[str, int], job: Job, elapsed_secs: float) -> str:
         kinds = {n: c for n, c in counters.items() if n.startswith("dead_letters/")}
         for name, count in sorted(kinds.items(), key=lambda item: (-item[1], item[0])):
             lines.append(f"{count:>19,} {name.removeprefix('dead_letters/').replace('/', ': ')}")
-    return "\n".join(lines)
+    return "\n".join(lines) + page
 
 
 def _places(prefix: str, table: str, suffix: str = ".jsonl") -> str:
@@ -73,12 +73,3 @@ def _signature(signature: Signature) -> list[str]:
     if signature.fixed_batch_rows:
         lines.append(f"    takes exactly {signature.fixed_batch_rows} rows a call")
     return lines
-
-
-def _size(size_bytes: int) -> str:
-    size, unit = float(size_bytes), "B"
-    for larger in ("KiB", "MiB", "GiB"):
-        if size < 1024:
-            break
-        size, unit = size / 1024, larger
-    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"

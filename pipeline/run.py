@@ -22,14 +22,16 @@ import pipeline as package
 from pipeline import dataflow_workers, launch, report
 from pipeline.build import build_batch
 from pipeline.build_stream import build_stream
-from pipeline.errors import ServiceError
+from pipeline.connectors import paths
+from pipeline.core.drawing_svg import as_svg
+from pipeline.core.metric_names import NAMESPACE
+from pipeline.errors import PathError, ServiceError
 from pipeline.local_runner import local_runner
 from pipeline.options import Parsed
 from pipeline.progress import BatchStatus, Progress
 from pipeline.run_stream import check_local_stream, run_stream
 from pipeline.serving.cores import usable_cores
 from pipeline.serving.tally import process_tally
-from pipeline.transforms.encode import NAMESPACE
 
 _LOCAL = ("DirectRunner", "FnApiRunner")
 
@@ -60,6 +62,7 @@ def run(parsed: Parsed, progress: Progress) -> None:
     placement = _locally(direct) if local else _on_service(options)
     job = launch.prepare(settings, options, placement, progress.say)
     try:
+        _draw(job, progress)
         if settings.dry_run:
             print(report.dry_run(job))
             if not local or settings.accelerator:
@@ -74,6 +77,15 @@ def run(parsed: Parsed, progress: Progress) -> None:
             _run_batch(job, options, progress)
     finally:
         job.close()
+
+
+def _draw(job: launch.Job, progress: Progress) -> None:
+    if path := job.settings.graph_path:
+        try:
+            paths.write_text(path, as_svg(job.drawing()), "image/svg+xml")
+        except PathError as error:
+            raise PathError(f"--graph_path: {error}") from error
+        progress.say(f"drew the graph to {path}")
 
 
 def beam_options(beam_args: Sequence[str]) -> PipelineOptions:
@@ -131,7 +143,7 @@ def _submit(job: launch.Job, options: PipelineOptions, progress: Progress) -> No
     if job.settings.streaming:
         build_stream(pipeline, job, native=True)
     else:
-        build_batch(pipeline, job)
+        build_batch(pipeline, job, on_service=True)
     try:
         result = pipeline.run()
     except GoogleAPICallError as error:

@@ -12,12 +12,14 @@ from types import FrameType
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 
+from pipeline.build_report import REFRESH_SECS, Page, page_of
 from pipeline.build_stream import RELEASE_LOGGER, build_stream
 from pipeline.connectors import rolling_files, stopping
-from pipeline.errors import ParameterError
+from pipeline.errors import ArtifactError, ParameterError
 from pipeline.launch import Job
 from pipeline.local_runner import local_runner
 from pipeline.progress import Progress, StreamStatus
+from pipeline.serving.gathered import Gathered, process_statistics
 from pipeline.serving.tally import Tally, process_tally
 from pipeline.settings import Settings
 
@@ -48,6 +50,7 @@ def run_stream(job: Job, options: PipelineOptions, progress: Progress) -> None:
     tally = process_tally(job.handle.job_key)
     pipeline = beam.Pipeline(runner=local_runner(), options=options)
     build_stream(pipeline, job, native=False)
+    page = page_of(job, options, on_service=False) if job.settings.report_path else None
     progress.say(
         f"streaming through ensemble '{job.graph.spec.name}', release {job.release.release_id}"
     )
@@ -56,6 +59,7 @@ def run_stream(job: Job, options: PipelineOptions, progress: Progress) -> None:
         _stop_on_signals(progress),
         _stop_at_limits(job.settings, tally, progress),
         progress.showing(StreamStatus(tally, job.handle.get())),
+        _page_kept_up(page, process_statistics(job.handle.job_key), progress),
     ):
         try:
             pipeline.run().wait_until_finish()
@@ -68,6 +72,37 @@ def run_stream(job: Job, options: PipelineOptions, progress: Progress) -> None:
     )
     for generation, predictions in sorted(count.by_generation.items()):
         print(f"{predictions:>9,} by generation {generation}")
+
+
+@contextmanager
+def _page_kept_up(page: Page | None, gathered: Gathered, progress: Progress) -> Iterator[None]:
+    """Writes the page now and then, and when the stream has ended, however it did."""
+    if page is None:
+        yield
+        return
+    done = threading.Event()
+
+    def write() -> bool:
+        try:
+            page.write(gathered.read())
+        except ArtifactError as error:
+            progress.say(f"warning: --report_path: {error}")
+            return False
+        return True
+
+    def keep_up() -> None:
+        while not done.wait(REFRESH_SECS):
+            write()
+
+    thread = threading.Thread(target=keep_up, name="report", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        if write():
+            progress.say(f"report: {page.path}")
 
 
 @contextmanager

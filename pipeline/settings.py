@@ -31,6 +31,7 @@ class Settings:
     dead_letter_path: str
     dead_letter_topic: str
     dead_letter_table: str
+    report_path: str
     overwrite: bool
     output_file_secs: int
     device: str
@@ -50,6 +51,7 @@ class Settings:
     accelerator: str
     gpu_driver: str
     sdk_processes: str
+    graph_path: str
     stop_after_secs: int
     stop_after_records: int
     dry_run: bool

@@ -40,6 +40,11 @@ class Gcs:
     def download(self, uri):
         return self._blob(uri).download_as_bytes()
 
+    def content_type(self, uri):
+        blob = self._blob(uri)
+        blob.reload()
+        return blob.content_type
+
     def list(self, uri):
         """The URIs of all objects below `uri`, sorted."""
         bucket, _, prefix = uri.removeprefix("gs://").partition("/")
@@ -81,6 +86,27 @@ def gcs(tmp_path_factory):
 def bucket(gcs):
     """The URI of an empty bucket, one for each test."""
     return gcs.new_bucket()
+
+
+@pytest.fixture(params=["local", "gcs"])
+def folder(request, tmp_path):
+    """A folder on this disk, and then one in a bucket: its URI."""
+    return str(tmp_path) if request.param == "local" else request.getfixturevalue("bucket")
+
+
+@pytest.fixture
+def put(folder, gcs, tmp_path):
+    """Stores a file below `folder`."""
+
+    def put(relative, content=b"x"):
+        if folder.startswith("gs://"):
+            gcs.upload(f"{folder}/{relative}", content)
+        else:
+            path = tmp_path / relative
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+    return put
 
 
 @pytest.fixture

@@ -18,12 +18,13 @@ from pipeline.core.gate_state import start
 from pipeline.core.graph import resolve
 from pipeline.core.release import ModelVersion, Release
 from pipeline.core.spec import EnsembleSpec
+from pipeline.serving.activation import Timing
 from pipeline.serving.artifacts import ArtifactCache, digest_of
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.gate import Gate
 from pipeline.serving.judge import Judge, utc_now
 from pipeline.serving.loader import FrameworkLoader
-from pipeline.serving.release_manager import ReleaseManager, Timing
+from pipeline.serving.release_manager import ReleaseManager
 from pipeline.serving.release_store import ReleaseStore
 from pipeline.serving.validation import rehearse
 from pipeline.serving.verification import Verifier

@@ -42,6 +42,7 @@ def graph(tmp_path_factory, gcs):
             "--output_path=gs://b/out",
             "--dead_letter_topic=projects/project/topics/dead",
             "--release_events_topic=projects/project/topics/events",
+            "--report_path=gs://b/report.html",
             "--refresh_mode=both",
             "--refresh_subscription=projects/project/subscriptions/refresh",
             "--runner=DataflowRunner",
@@ -88,6 +89,14 @@ def test_records_and_refresh_messages_are_read_by_the_service(graph):
 def test_predictions_dead_letters_and_events_are_published_by_the_service(graph):
     for step in ("Publish prediction_messages", "Publish dead_letter_messages", "PublishEvents0"):
         assert named(graph, f"{step}/WriteToPubSub")
+
+
+def test_report_is_of_batches_and_of_every_kind_of_release_event(graph):
+    (statistics,) = [t for name, t in graph.items() if name == "Statistics"]
+    parts = [*named(graph, "GatherStatistics"), *named(graph, "OfEvent")]
+    made = {output for transform in parts for output in transform.outputs.values()}
+    assert set(statistics.inputs.values()) <= made
+    assert len(statistics.inputs) == 4  # batches; events of messages, of the gate, of processes
 
 
 def test_releases_reach_the_batches_as_a_side_input(graph):

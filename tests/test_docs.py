@@ -26,7 +26,7 @@ def test_command_blocks_are_run_by_a_test_or_say_that_they_need_the_cloud(docume
             assert document.name in RUN_BY_A_TEST, f"no test runs the commands of {document}"
 
 
-RUN_BY_A_TEST = {"README.md"}  # test_readme.py
+RUN_BY_A_TEST = {"README.md", "commands.md"}  # test_readme.py
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

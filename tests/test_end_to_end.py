@@ -230,9 +230,9 @@ def test_run_from_and_to_cloud_storage(job, gcs):
 def test_dry_run_describes_graph_and_signatures_and_runs_nothing(job, capsys):
     assert main.main([job.arguments()[0], "--dry_run"]) == 0
     shown = capsys.readouterr().out
-    assert "net (onnx)" in shown
+    assert "net     onnx, version 2     net_y float32[3]" in shown
     assert "in  x: float32[4]" in shown
-    assert "top" in shown
+    assert "top int64" in shown
     assert not (job.folder / "out").exists()
 
 

@@ -40,7 +40,7 @@ def job(tmp_path, hub, monkeypatch):
     """Texts through both models, on a machine where nothing was fetched before."""
     hub.requests.clear()
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "tfhub"))
-    monkeypatch.setattr(launch, "_CACHE", tmp_path / "models")
+    monkeypatch.setattr(launch, "MODEL_CACHE", tmp_path / "models")
     job = Job(tmp_path, tmp_path)
     job.spec = {
         "name": "texts",

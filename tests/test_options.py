@@ -65,6 +65,7 @@ def test_all_problems_are_reported_at_once_and_by_name():
         (["--refresh_mode=watch"], "--refresh_mode=watch needs a streaming job"),
         (["--refresh_mode=event", "--streaming"], "needs --refresh_subscription"),
         (["--refresh_subscription=s"], "--refresh_subscription needs --refresh_mode=event or both"),
+        (["--graph_path=g.png"], "--graph_path: found 'g.png', expected a name that ends in .svg"),
         (["--release_pattern=p"], "--release_pattern needs --refresh_mode=watch or both"),
     ],
 )

@@ -1,13 +1,17 @@
-"""README.md and docs/ tell the truth: tables are current and the README's commands run."""
+"""README.md and docs/ tell the truth: tables are current, commands run and print what is shown."""
 
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+
+pytestmark = pytest.mark.timeout(900)  # they train models, and run streams
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -54,6 +58,67 @@ def test_commands_of_the_readme_run_in_their_order(checkout):
     demo = ran[0]
     for shown in ("ensemble", "500 predictions", "9 dead letters", "wrong_shape", "digit-"):
         assert shown in demo
+
+
+COMMANDS_DOCUMENT = (ROOT / "docs/commands.md").read_text()
+# A command, and what it prints.
+EXAMPLES = re.findall(r"```sh\n(.*?)```\n\n```text\n(.*?)```", COMMANDS_DOCUMENT, flags=re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def digits(checkout):
+    """The checkout, with the models and records of the digits example."""
+    for script in ("train.py", "make_records.py"):
+        command = [sys.executable, f"examples/digits/{script}", "--output_dir", "build/digits"]
+        subprocess.run(command, cwd=checkout, check=True, capture_output=True)
+    return checkout
+
+
+def test_commands_of_the_commands_document_print_what_it_shows(digits):
+    shutil.rmtree(digits / "build/digits/proposed", ignore_errors=True)
+    assert len(EXAMPLES) == COMMANDS_DOCUMENT.count("```sh\n")
+    for command, shown in EXAMPLES:
+        if " status " in command:
+            accept_what_was_proposed(digits)
+        done = subprocess.run(["bash", "-euc", command], cwd=digits, capture_output=True, text=True)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        assert without_what_differs(done.stdout) == without_what_differs(shown)
+    written = (digits / "build/digits/first.yaml").read_text()
+    (part,) = re.findall(r"```yaml\n(.*?)```", COMMANDS_DOCUMENT, flags=re.DOTALL)
+    assert part in written
+    assert (digits / "build/digits/graph.svg").read_text() == (ROOT / "docs/graph.svg").read_text()
+
+
+def accept_what_was_proposed(folder):
+    """Runs a stream over the ensemble until it has accepted a release."""
+    arguments = [
+        "--ensemble_spec=build/digits/ensemble.yaml",
+        "--input_file_pattern=build/digits/records/*",
+        "--streaming",
+        "--output_path=build/digits/stream/p",
+        "--refresh_mode=watch",
+        "--watch_interval_secs=1",
+        "--release_pattern=build/digits/proposed/*.json",
+        "--release_dir=build/digits/accepted",
+        "--stop_after_secs=120",
+    ]
+    job = subprocess.Popen([sys.executable, "main.py", *arguments], cwd=folder)
+    try:
+        while not list(folder.glob("build/digits/accepted/release-*.json")):
+            assert job.poll() is None, "the job ended before it accepted a release"
+            threading.Event().wait(0.1)
+        job.send_signal(signal.SIGTERM)
+        assert job.wait(timeout=60) == 0
+    finally:
+        job.kill()
+        job.wait()
+
+
+def without_what_differs(text):
+    """An output without what differs from run to run and from machine to machine."""
+    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "TIME", text)
+    text = re.sub(r"[\d.]+ (KiB|MiB)", "SIZE", text)
+    return re.sub(r"\b[0-9a-f]{12}\b", "ID", text)
 
 
 def test_every_key_and_parameter_is_documented():

@@ -144,7 +144,8 @@ def show(summary: Summary, note: str, folder: Path) -> None:
     )
     print(f"\n{summary.verdict[0].upper()}{summary.verdict[1:]}.")
     heading("Files")
-    print(f"  {folder}/report.png and report.html; main.py's own words in main.log")
+    print(f"  {folder}/report.png and report.html")
+    print(f"  {folder}/run.html and main.log, main.py's own report and words")
 
 
 if __name__ == "__main__":

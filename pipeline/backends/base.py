@@ -83,6 +83,14 @@ class Servable(ABC):
 class Backend(Protocol):
     """Loads the artifacts of one framework."""
 
+    def start(self) -> None:
+        """Imports the framework, which stays for the life of the process.
+
+        Raises:
+          LoadError: it is not installed, or cannot be imported.
+        """
+        ...
+
     def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> Servable:
         """Loads a local file or folder.
 

@@ -11,7 +11,7 @@ from pipeline.errors import LoadError
 
 
 def only_input(path: Path, spec: ModelSpec, kind: str) -> str:
-    """The name that the ensemble file gives the feature matrix.
+    """The name that the ensemble file gives the feature matrix; X in an unbound entry.
 
     Args:
       path: the model's file, for the message.
@@ -21,6 +21,8 @@ def only_input(path: Path, spec: ModelSpec, kind: str) -> str:
     Raises:
       LoadError: there are other inputs, or it is a constant.
     """
+    if spec.is_unbound:
+        return "X"
     tensors = list(spec.inputs)
     if len(tensors) != 1 or not isinstance(spec.inputs[tensors[0]], ColumnInput):
         raise LoadError(

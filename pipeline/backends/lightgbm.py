@@ -52,7 +52,7 @@ class LightgbmServable(Servable):
         self._input = only_input(path, spec, _KIND)
         self._booster = booster
         self._threads = threads
-        self._outputs = [name for name in spec.outputs if name in _OUTPUTS]
+        self._outputs = [name for name in spec.outputs or _OUTPUTS if name in _OUTPUTS]
         with loading(path, _KIND):
             tried = self._compute(np.zeros((1, features)))
         self.signature = signature_of(
@@ -79,12 +79,18 @@ class LightgbmServable(Servable):
 class LightgbmBackend:
     """Loads text files."""
 
+    def start(self) -> None:
+        """See Backend."""
+        with needs_package("lightgbm", extra="lightgbm"):
+            import lightgbm  # noqa: F401
+
     def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> LightgbmServable:
         """Loads a booster from a file, or from a folder with one such file."""
         if spec.device == "gpu":  # with --device=gpu, the other models of the ensemble need one
             raise DeviceError("LightGBM predicts without a GPU: leave out `device: gpu`")
-        with needs_package("lightgbm", extra="lightgbm"):
-            import lightgbm
+        self.start()
+        import lightgbm
+
         file = model_file(path, SUFFIXES)
         _check_whole(file)
         with loading(file, _KIND):

@@ -18,6 +18,8 @@ from pipeline.core.model_spec import ModelSpec
 from pipeline.core.tensors import TensorSpec, numpy_dtype
 from pipeline.errors import DeviceError, LoadError
 
+SUFFIXES = (".onnx",)
+
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _SILENT = 4  # severity "fatal": the errors arrive as exceptions
 _DTYPES = {
@@ -69,11 +71,17 @@ class OnnxServable(Servable):
 class OnnxBackend:
     """Loads `.onnx` files."""
 
+    def start(self) -> None:
+        """See Backend."""
+        with needs_package("onnxruntime"):
+            import onnxruntime  # noqa: F401
+
     def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> OnnxServable:
         """Loads a graph from a file, or from a folder with one `.onnx` file."""
-        with needs_package("onnxruntime"):
-            import onnxruntime
-        file = model_file(path, (".onnx",))
+        self.start()
+        import onnxruntime
+
+        file = model_file(path, SUFFIXES)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = context.intra_op_threads
         options.inter_op_num_threads = 1

@@ -79,6 +79,9 @@ class PythonServable(Servable):
 class PythonBackend:
     """Makes objects of classes that the ensemble file names."""
 
+    def start(self) -> None:
+        """Nothing: the class is imported when it is loaded."""
+
     def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> PythonServable:
         """Makes an object and hands it the path.
 

@@ -69,6 +69,11 @@ class SklearnServable(Servable):
 class SklearnBackend:
     """Loads skops, joblib and pickle files."""
 
+    def start(self) -> None:
+        """See Backend."""
+        with needs_package("scikit-learn"):
+            import sklearn  # noqa: F401
+
     def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> SklearnServable:
         """Loads an estimator from a file, or from a folder with one such file.
 
@@ -79,8 +84,7 @@ class SklearnBackend:
         assert isinstance(spec, SklearnModel)
         if spec.device == "gpu":  # with --device=gpu, the other models of the ensemble need one
             raise DeviceError("scikit-learn has no GPU support: leave out `device: gpu`")
-        with needs_package("scikit-learn"):
-            import sklearn  # noqa: F401
+        self.start()
         file = model_file(path, SUFFIXES)
         with loading(file, "a scikit-learn model"), _version_warnings_logged(spec.name):
             read = _read_skops if file.suffix.lower() == ".skops" else _read_pickle

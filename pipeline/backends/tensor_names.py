@@ -19,6 +19,8 @@ def signature_of(
 ) -> Signature:
     """The signature of a loaded model, once it is known to fit the names of its spec entry.
 
+    An unbound entry names nothing, so everything fits.
+
     Args:
       path: the model's files, for the message.
       spec: its entry.
@@ -30,7 +32,7 @@ def signature_of(
       LoadError: an input or output that it has not, an input that is not bound, a column bound to
         an input without axes, or columns bound to inputs with different fixed numbers of rows.
     """
-    if inputs is not None:
+    if inputs is not None and not spec.is_unbound:
         _check_inputs(path, spec, inputs, optional)
     if outputs is not None:
         _check_exist(path, "output", spec.outputs, outputs)
@@ -38,6 +40,7 @@ def signature_of(
         inputs=None if inputs is None else tuple(inputs),
         outputs=None if outputs is None else tuple(outputs),
         fixed_batch_rows=_fixed_batch_rows(path, spec, inputs or ()),
+        optional=frozenset(optional),
     )
 
 

@@ -21,6 +21,8 @@ from pipeline.core.columns import repeat_last
 from pipeline.core.model_spec import ColumnInput, ModelSpec, TensorflowModel
 from pipeline.errors import DeviceError
 
+SUFFIXES = (".keras",)
+
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -74,6 +76,12 @@ class TensorflowServable(Servable):
 class TensorflowBackend:
     """Loads SavedModel folders and `.keras` files."""
 
+    def start(self) -> None:
+        """See Backend."""
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read at import: errors only
+        with needs_package("tensorflow"):
+            import tensorflow  # noqa: F401
+
     def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> TensorflowServable:
         """Loads a SavedModel folder, a `.keras` file, or a folder with one such file.
 
@@ -81,9 +89,7 @@ class TensorflowBackend:
         them: the first model loaded sets their size, unless TensorFlow was in use before.
         """
         assert isinstance(spec, TensorflowModel)
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read at import: errors only
-        with needs_package("tensorflow"):
-            import tensorflow  # noqa: F401
+        self.start()
         _set_up(context.intra_op_threads)
         device = _choose(context.device)
         graph = path / "saved_model.pb"
@@ -92,7 +98,7 @@ class TensorflowBackend:
                 not_empty(graph)
                 program = open_saved_model(path, spec.signature, spec.inputs)
             else:
-                path = model_file(path, (".keras",), otherwise=" or a saved_model.pb")
+                path = model_file(path, SUFFIXES, otherwise=" or a saved_model.pb")
                 program = open_keras(path)
         return TensorflowServable(program, path, spec, device, context.max_rows)
 

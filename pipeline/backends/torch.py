@@ -89,11 +89,15 @@ class TorchServable(Servable):
 class TorchBackend:
     """Loads `.pt`, `.pth`, `.ts` and `.pt2` files, whatever of the formats they hold."""
 
+    def start(self) -> None:
+        """See Backend."""
+        with needs_package("torch"):
+            import torch  # noqa: F401
+
     def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> TorchServable:
         """Loads a network from a file, or from a folder with one such file."""
         assert isinstance(spec, TorchModel)
-        with needs_package("torch"):
-            import torch  # noqa: F401
+        self.start()
         limit_forks(context.intra_op_threads)
         file = model_file(path, SUFFIXES)
         device = choose_device(context.device)

@@ -73,6 +73,15 @@ class TransformersServable(Servable):
 class TransformersBackend:
     """Loads folders as `save_pretrained` writes them."""
 
+    def start(self) -> None:
+        """See Backend."""
+        # Tokens are made in the calling thread: Rust's threads would be one for each core.
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        with needs_package("torch"):
+            import torch  # noqa: F401
+        with needs_package("transformers", extra="transformers"):
+            import transformers  # noqa: F401
+
     def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> TransformersServable:
         """Loads a model and its tokenizer or image processor from a folder.
 
@@ -80,12 +89,9 @@ class TransformersBackend:
         ``precision: half``, half on either.
         """
         assert isinstance(spec, TransformersModel)
-        # Tokens are made in the calling thread: Rust's threads would be one for each core.
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        with needs_package("torch"):
-            import torch  # noqa: F401
-        with needs_package("transformers", extra="transformers"):
-            import transformers
+        self.start()
+        import transformers
+
         limit_forks(context.intra_op_threads)
         check_folder(path)
         transformers.utils.logging.disable_progress_bar()

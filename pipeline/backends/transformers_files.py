@@ -11,6 +11,12 @@ from pipeline.errors import LoadError, UntrustedArtifactError
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 _LISTED = 10
+_TASKS = {
+    "ForSequenceClassification": "text-classification",
+    "ForImageClassification": "image-classification",
+    "Model": "feature-extraction",
+}
+"""Ending of an architecture's name -> task."""
 _EXPECTED = (
     "expected a folder as save_pretrained writes it: config.json, model.safetensors and the files "
     "of the tokenizer or image processor"
@@ -43,6 +49,22 @@ def check_folder(path: Path) -> None:
     for file in weights:
         not_empty(file)
     _check_config(path)
+
+
+def task_of(path: Path) -> str | None:
+    """The task that a model was saved for, as the ensemble file names it; None for all others.
+
+    What was saved for another task, such as masked words, can still make embeddings.
+    """
+    try:
+        config: Any = json.loads((path / "config.json").read_text())
+        (architecture,) = config["architectures"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    for ending, task in _TASKS.items():
+        if str(architecture).endswith(ending):
+            return task
+    return None
 
 
 def _check_config(path: Path) -> None:

@@ -53,7 +53,7 @@ class XgboostServable(Servable):
         self._booster = booster
         self._threads = threads
         self._rounds = _rounds(booster)
-        self._outputs = [name for name in spec.outputs if name in _OUTPUTS]
+        self._outputs = [name for name in spec.outputs or _OUTPUTS if name in _OUTPUTS]
         with loading(path, _KIND):
             tried = self._compute(np.zeros((1, features), np.float32))
         self.signature = signature_of(
@@ -86,10 +86,16 @@ class XgboostServable(Servable):
 class XgboostBackend:
     """Loads `.json`, `.ubj` and `.model` files."""
 
+    def start(self) -> None:
+        """See Backend."""
+        with needs_package("xgboost", extra="xgboost"):
+            import xgboost  # noqa: F401
+
     def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> XgboostServable:
         """Loads a booster from a file, or from a folder with one such file."""
-        with needs_package("xgboost", extra="xgboost"):
-            import xgboost
+        self.start()
+        import xgboost
+
         file = model_file(path, SUFFIXES)
         _check_format(file)
         # Its warnings name parameters that the ensemble file does not have.

@@ -71,13 +71,19 @@ class BeamArtifactStore:
         except UnicodeDecodeError as error:
             raise ValueError(f"it is not UTF-8 text: {error}") from error
 
-    def write_text(self, uri: str, text: str) -> None:
-        """See ArtifactStore. Creates the folder of a local file."""
+    def write_text(self, uri: str, text: str, mime_type: str = "text/plain") -> None:
+        """See ArtifactStore. Creates the folder of a local file.
+
+        Args:
+          uri: where to write.
+          text: what to write.
+          mime_type: what a bucket says of it to those who fetch it, such as browsers.
+        """
         try:
             if is_local(uri):
                 _write_local(Path(uri), text)
                 return
-            with FileSystems.create(uri, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            with FileSystems.create(uri, mime_type, CompressionTypes.UNCOMPRESSED) as file:
                 file.write(text.encode())
                 file.close()  # in here: see `paths.check_writable`
         except Exception as error:

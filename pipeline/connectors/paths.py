@@ -12,8 +12,9 @@ from typing import Any
 from apache_beam.io.filesystem import CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
+from pipeline.connectors.artifact_store import BeamArtifactStore
 from pipeline.connectors.storage_errors import READER_ROLE, WRITER_ROLE, explain, status_of
-from pipeline.errors import PathError
+from pipeline.errors import ArtifactError, PathError
 
 _WILDCARD = re.compile(r"[*?\[]")
 
@@ -86,6 +87,37 @@ def read_text(location: str) -> str:
         ) from error
 
 
+def read_head(location: str, count: int) -> bytes:
+    """The first bytes of a file, fewer where it is shorter.
+
+    Raises:
+      PathError: it cannot be read.
+    """
+    try:
+        with FileSystems.open(location, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            return bytes(file.read(count))
+    except Exception as error:
+        reason = explain(location, error, READER_ROLE)
+        raise PathError(f"'{location}' cannot be read: {reason}") from error
+
+
+def write_text(location: str, text: str, mime_type: str = "text/plain") -> None:
+    """Writes a small file, in place of an older one; readers see it whole or not at all.
+
+    Args:
+      location: where to write; the folder of a local file is created.
+      text: what to write.
+      mime_type: what a bucket says of it.
+
+    Raises:
+      PathError: it cannot be written.
+    """
+    try:
+        BeamArtifactStore().write_text(location, text, mime_type)
+    except ArtifactError as error:
+        raise PathError(str(error)) from error
+
+
 def shard_path(prefix: str, shard: int, shards: int, suffix: str) -> str:
     """``prefix-00000-of-00003.jsonl`` for shard 0 of 3."""
     return f"{prefix}-{shard:05d}-of-{shards:05d}{suffix}"
@@ -99,6 +131,15 @@ def existing_outputs(prefix: str, suffix: str) -> list[str]:
     """
     shard = re.compile(re.escape(prefix) + r"-\d{5,}-of-\d{5,}" + re.escape(suffix))
     return [file.path for file in _match(f"{prefix}-*") if shard.fullmatch(file.path)]
+
+
+def exists(path: str) -> bool:
+    """Whether there is a file of this name.
+
+    Raises:
+      PathError: the storage refuses to tell.
+    """
+    return any(file.path == path for file in _match(path))
 
 
 def delete(files: Sequence[str]) -> None:

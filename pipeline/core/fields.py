@@ -120,12 +120,20 @@ class FieldDecoder:
         flat = np.frombuffer(packed, dtype=self._dtype)
         if self.spec.dtype in FLOATS and not np.isfinite(flat).all():
             raise IrregularError
-        # Only a 0 or a 1 can have been a boolean, so most columns never need the look at each type.
-        if ((flat == 0) | (flat == 1)).any():
-            leaves = chain.from_iterable(rows) if self.spec.shape else rows
-            if bool in set(map(type, leaves)):
-                raise IrregularError
+        if self._has_boolean(flat, rows):
+            raise IrregularError
         return flat.reshape((len(values), *self.spec.shape))
+
+    def _has_boolean(self, flat: Array, rows: Sequence[Any]) -> bool:
+        """Whether one of the packed values was a boolean, which only a 0 or a 1 can have been."""
+        suspects = np.flatnonzero((flat == 0) | (flat == 1))
+        if len(suspects) > len(flat) // 8:  # one by one, they would take longer than all at once
+            leaves = chain.from_iterable(rows) if self.spec.shape else rows
+            return bool in set(map(type, leaves))
+        length = self.spec.shape[-1] if self.spec.shape else None
+        if length is None:
+            return any(type(rows[at]) is bool for at in suspects.tolist())
+        return any(type(rows[at // length][at % length]) is bool for at in suspects.tolist())
 
     def _objects(self, values: Sequence[Any], rows: Sequence[Any]) -> Array:
         flat = self._flatten(rows, self.spec.shape[-1]) if self.spec.shape else list(rows)

@@ -9,7 +9,6 @@ Nothing is loaded here: what the models themselves say of their tensors is check
 from __future__ import annotations
 
 import difflib
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -89,13 +88,14 @@ def resolve(spec: EnsembleSpec) -> Graph:
     )
     for prepare in spec.prepare:
         reader = f"prepare step '{prepare.column}'"
-        if prepare.of in producers and prepare.of not in before_models:
-            problems.append(
-                f"{reader} reads column '{prepare.of}', which {producers[prepare.of]} makes; "
-                "prepare steps run before all models"
-            )
-        else:
-            _require(prepare.of, reader, before_models, problems)
+        for column in prepare.columns_read():
+            if column in producers and column not in before_models:
+                problems.append(
+                    f"{reader} reads column '{column}', which {producers[column]} makes; prepare "
+                    "steps run before all models"
+                )
+            else:
+                _require(column, reader, before_models, problems)
     for model in spec.models:
         reader = f"model '{model.name}'"
         for tensor, column in _bindings(model):
@@ -129,46 +129,23 @@ def resolve(spec: EnsembleSpec) -> Graph:
     )
 
 
-def describe_graph(graph: Graph) -> str:
-    """The graph as text, one line for each step, for people."""
-    spec = graph.spec
-    fields = ", ".join(f"{n} {describe(f.dtype, f.shape)}" for n, f in spec.record.fields.items())
-    rows: list[tuple[str, str, str]] = [("record", "", fields)]
-    for prepare in graph.prepare:
-        rows.append((prepare.op, prepare.of, ", ".join(prepare.columns_written())))
-    for model in graph.models:
-        reads, writes = ", ".join(model.columns_read()), ", ".join(model.columns_written())
-        rows.append((f"{model.name} ({model.framework})", reads, writes))
-    for step in graph.combine:
-        reads, writes = ", ".join(step.columns_read()), ", ".join(step.columns_written())
-        rows.append((step.op, reads, writes))
-    left = max(len(name) for name, _, _ in rows)
-    middle = max(len(reads) for _, reads, _ in rows)
-    lines = [f"  {name:<{left}}  {reads:<{middle}}  -> {writes}" for name, reads, writes in rows]
-    lines += textwrap.wrap(
-        ", ".join(graph.output),
-        width=100,
-        initial_indent=f"  {'output':<{left}}  ",
-        subsequent_indent=" " * (left + 4),
-    )
-    return "\n".join(lines)
-
-
 def _types(
     spec: EnsembleSpec, steps: Sequence[PrepareStep], producers: Mapping[str, str]
 ) -> dict[str, Type]:
     types: dict[str, Type] = {n: (f.dtype, f.shape) for n, f in spec.record.fields.items()}
     problems = []
     for step in steps:
-        if step.of not in types:
+        read = step.columns_read()
+        if not types.keys() >= set(read):
             continue  # made by a step that has a problem itself
         try:
-            types |= types_made(step, types[step.of])
+            types |= types_made(step, *(types[column] for column in read))
         except ValueError as needs:
-            problems.append(
-                f"prepare step '{step.column}' ({step.op}) {needs}, but column '{step.of}' of "
-                f"{producers[step.of]} is {describe(*types[step.of])}"
+            found = " and ".join(
+                f"column '{column}' of {producers[column]} is {describe(*types[column])}"
+                for column in read
             )
+            problems.append(f"prepare step '{step.column}' ({step.op}) {needs}, but {found}")
     if problems:
         raise SpecError(problems)
     return types

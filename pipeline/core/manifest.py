@@ -63,6 +63,23 @@ def parse(text: str) -> Manifest:
     return Manifest(uris, digests)
 
 
+def text_of(manifest: Manifest) -> str:
+    """The JSON text that `parse` reads as this manifest."""
+    data: dict[str, Any] = {}
+    if manifest.rollback_to is None:
+        data["models"] = {
+            model: {"uri": uri, "digest": manifest.digests[model]}
+            if model in manifest.digests
+            else uri
+            for model, uri in manifest.models.items()
+        }
+    elif manifest.rollback_to:
+        data["rollback_to"] = manifest.rollback_to
+    else:
+        data["rollback"] = True
+    return orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
+
+
 def _rollback_to(data: Mapping[str, Any]) -> int:
     if "rollback_to" not in data and data["rollback"] is True:
         return 0

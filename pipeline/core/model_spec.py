@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -166,6 +166,11 @@ class _ModelBase(StrictModel):
         if uri != own and is_class_uri(uri):
             return f"{uri} is a Python class, expected a file or folder"
         return None
+
+    @property
+    def is_unbound(self) -> bool:
+        """Whether it binds no tensor: see `unbound`."""
+        return not self.inputs
 
     def columns_read(self) -> list[str]:
         """The columns that feed it, each once, in the order of the file."""
@@ -365,4 +370,25 @@ ModelSpec = (
     | TransformersModel
     | PythonModel
 )
+
+
+def unbound(framework: str, uri: str, **keys: Any) -> ModelSpec:
+    """An entry that binds no tensor, so that a model can be loaded to learn which it has.
+
+    No ensemble file can hold one. Backends check no names then: see `backends.description`.
+
+    Args:
+      framework: one of those above.
+      uri: of the model.
+      keys: of this framework's entries, such as `trusted`.
+    """
+    for model in get_args(ModelSpec):
+        if get_args(model.model_fields["framework"].annotation) == (framework,):
+            entry: ModelSpec = model.model_construct(
+                name="model", framework=framework, uri=uri, inputs={}, outputs={}, **keys
+            )
+            return entry
+    raise ValueError(f"no entry has the framework '{framework}'")
+
+
 AnyModel = Annotated[ModelSpec, Field(discriminator="framework")]

@@ -7,7 +7,7 @@ argument. That a column has a type that the operation takes was checked before
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 
 import numpy as np
@@ -16,6 +16,7 @@ from pipeline.core import prepare_image, prepare_text
 from pipeline.core.columns import Array, Column, Ragged
 from pipeline.core.prepare_spec import (
     Cast,
+    Concat,
     DecodeImage,
     Lower,
     Normalize,
@@ -38,7 +39,7 @@ def apply(step: PrepareStep, columns: Mapping[str, Column]) -> dict[str, Column]
 
     Args:
       step: what to compute, as `check_ready` lets it pass.
-      columns: at least the one that the step reads, with at least one row.
+      columns: at least those that the step reads, with at least one row.
 
     Returns:
       the columns that the step produces, with as many rows.
@@ -46,6 +47,8 @@ def apply(step: PrepareStep, columns: Mapping[str, Column]) -> dict[str, Column]
     Raises:
       RowsError: some rows cannot be computed; the reason of each, without the step's name.
     """
+    if isinstance(step, Concat):
+        return {step.column: _concat([columns[name] for name in step.of])}
     column = columns[step.of]
     # Overflow shows in the result, where it is looked for.
     with np.errstate(all="ignore"):
@@ -87,6 +90,15 @@ def check_ready(step: PrepareStep) -> None:
             raise ValueError(f"has the labels file {step.file!r}, which was not read")
     except ValueError as problem:
         raise SpecError(f"prepare step '{step.column}' ({step.op}) {problem}") from problem
+
+
+def _concat(parts: Sequence[Column]) -> Array:
+    """``(rows, ..., n_i)`` -> ``(rows, ..., sum of n_i)``, in the dtype that holds all.
+
+    A column of shape ``(rows,)`` counts as ``(rows, 1)``.
+    """
+    dense = [np.asarray(part) for part in parts]
+    return np.concatenate([part[:, np.newaxis] if part.ndim == 1 else part for part in dense], -1)
 
 
 def _scale(step: Scale, values: Array) -> tuple[Array, Bad]:

@@ -125,5 +125,5 @@ def _prepared(
 
 
 def _why(step: PrepareStep, message: str) -> tuple[str, str]:
-    error_type = _ERROR_TYPES.get(step.op, "bad_value")
-    return error_type, f"prepare step '{step.column}' ({step.op} of '{step.of}'): {message}"
+    error_type, of = _ERROR_TYPES.get(step.op, "bad_value"), ", ".join(step.columns_read())
+    return error_type, f"prepare step '{step.column}' ({step.op} of '{of}'): {message}"

@@ -16,18 +16,38 @@ from pipeline.core.record_spec import DTypeName
 
 class _PrepareBase(StrictModel):
     column: Name = Field(description="Name of the column that it produces.")
-    of: Name = Field(description="A field, or the column of another prepare step.")
-
-    def columns_read(self) -> list[str]:
-        """The column that it reads."""
-        return [self.of]
 
     def columns_written(self) -> list[str]:
         """The columns that it produces."""
         return [self.column]
 
 
-class DecodeImage(_PrepareBase):
+class _OfOne(_PrepareBase):
+    of: Name = Field(description="A field, or the column of another prepare step.")
+
+    def columns_read(self) -> list[str]:
+        """The column that it reads."""
+        return [self.of]
+
+
+class Concat(_PrepareBase):
+    """Columns joined along the last axis; a single value counts as an axis of length 1.
+
+    Numbers, of the dtype that holds them all, or text: the columns of a table become the feature
+    matrix of a model.
+    """
+
+    op: Literal["concat"]
+    of: tuple[Name, ...] = Field(
+        min_length=1, description="Columns that agree in all axes but the last."
+    )
+
+    def columns_read(self) -> list[str]:
+        """The columns that it reads, in their order."""
+        return list(self.of)
+
+
+class DecodeImage(_OfOne):
     """Image files (JPEG, PNG, WebP, BMP, GIF: the first frame) as pixels, upright by their EXIF.
 
     `bytes` -> `uint8[any, any, channels]`: rows, columns, colours. Transparency is dropped.
@@ -49,7 +69,7 @@ class DecodeImage(_PrepareBase):
         return channels
 
 
-class Resize(_PrepareBase):
+class Resize(_OfOne):
     """Pixels brought to one height and width.
 
     `uint8` or `float32`, `[height, width, channels]` or `[height, width]`; the dtype stays.
@@ -70,7 +90,7 @@ class Resize(_PrepareBase):
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class Normalize(_PrepareBase):
+class Normalize(_OfOne):
     """`(value / divide_by - mean) / std`: numbers of any shape -> `float32` of that shape."""
 
     op: Literal["normalize"]
@@ -95,7 +115,7 @@ class Normalize(_PrepareBase):
         return std
 
 
-class Scale(_PrepareBase):
+class Scale(_OfOne):
     """`value * factor + offset`, or `min`..`max` brought to 0..1 (values outside go beyond).
 
     Numbers of any shape; the result is `float32`, or `float64` where `float32` cannot hold them.
@@ -120,7 +140,7 @@ class Scale(_PrepareBase):
         return self
 
 
-class OneHot(_PrepareBase):
+class OneHot(_OfOne):
     """A 1 at the position of the label, 0 elsewhere: `[...]` -> `float32[..., labels]`.
 
     Text, or integers. A value that is no label is a dead letter.
@@ -151,7 +171,7 @@ class OneHot(_PrepareBase):
         return self
 
 
-class Cast(_PrepareBase):
+class Cast(_OfOne):
     """Values as another dtype, of the same shape.
 
     Numbers and text both ways; text and `bytes` both ways (UTF-8). Nothing is rounded to an integer
@@ -162,13 +182,13 @@ class Cast(_PrepareBase):
     dtype: DTypeName = Field(description="The dtype that it becomes.")
 
 
-class Lower(_PrepareBase):
+class Lower(_OfOne):
     """Text in lower case; any shape."""
 
     op: Literal["lower"]
 
 
-class Pad(_PrepareBase):
+class Pad(_OfOne):
     """Rows of differing length brought to one: `[any, ...]` -> `[length, ...]`, same dtype."""
 
     op: Literal["pad"]
@@ -182,7 +202,7 @@ class Pad(_PrepareBase):
     )
 
 
-class Tokenize(_PrepareBase):
+class Tokenize(_OfOne):
     """Text as the integers that a transformer reads: `string` -> `int64[any]`.
 
     By the `tokenizer.json` that Hugging Face models come with; its own settings of truncation and
@@ -224,5 +244,7 @@ class Tokenize(_PrepareBase):
         return [self.column] if self.mask is None else [self.column, self.mask]
 
 
-PrepareStep = DecodeImage | Resize | Normalize | Scale | OneHot | Cast | Lower | Pad | Tokenize
+PrepareStep = (
+    Concat | DecodeImage | Resize | Normalize | Scale | OneHot | Cast | Lower | Pad | Tokenize
+)
 AnyPrepare = Annotated[PrepareStep, Field(discriminator="op")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import assert_never, cast
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from pipeline.core.model_spec import ConstantInput
 from pipeline.core.prepare_spec import (
     Cast,
+    Concat,
     DecodeImage,
     Lower,
     Normalize,
@@ -20,7 +22,7 @@ from pipeline.core.prepare_spec import (
     Tokenize,
 )
 from pipeline.core.record_spec import DTypeName
-from pipeline.core.tensors import FLOATS, INTEGERS, Shape
+from pipeline.core.tensors import FLOATS, INTEGERS, Shape, numpy_dtype
 
 Type = tuple[str, Shape]
 """A dtype name and the shape of a row; None is an axis whose length varies."""
@@ -28,12 +30,19 @@ Type = tuple[str, Shape]
 _NUMBERS = (*INTEGERS, *FLOATS)
 
 
-def types_made(step: PrepareStep, read: Type) -> dict[str, Type]:
-    """The types of the columns that `step` produces from a column of type `read`.
+def types_made(step: PrepareStep, *types: Type) -> dict[str, Type]:
+    """The types of the columns that `step` produces.
+
+    Args:
+      step: any.
+      types: one for each column that it reads.
 
     Raises:
-      ValueError: it cannot read such a column; says what it needs, as in "needs text".
+      ValueError: it cannot read such columns; says what it needs, as in "needs text".
     """
+    if isinstance(step, Concat):
+        return {step.column: _joined(types)}
+    (read,) = types
     dtype, shape = read
     match step:
         case DecodeImage():
@@ -65,6 +74,19 @@ def types_made(step: PrepareStep, read: Type) -> dict[str, Type]:
             return dict.fromkeys(step.columns_written(), tokens)
         case _:
             assert_never(step)
+
+
+def _joined(types: Sequence[Type]) -> Type:
+    dtypes = {dtype for dtype, _ in types}
+    numbers = dtypes <= {*_NUMBERS, "bool"}
+    _need(numbers or dtypes == {"string"}, "numbers, or text only")
+    _need(not any(None in shape for _, shape in types), "columns without a variable axis")
+    shapes = [shape or (1,) for _, shape in types]
+    outer = {shape[:-1] for shape in shapes}
+    _need(len(outer) == 1, "columns that agree in all axes but the last")
+    length = sum(shape[-1] or 0 for shape in shapes)
+    dtype = np.result_type(*(numpy_dtype(dtype) for dtype in dtypes)).name if numbers else "string"
+    return dtype, (*outer.pop(), length)
 
 
 def _normalized(step: Normalize, read: Type) -> Shape:

@@ -60,19 +60,18 @@ def resolve_uris(spec: EnsembleSpec, base: str) -> EnsembleSpec:
     return spec.model_copy(update={"prepare": prepare, "models": models, "combine": combine})
 
 
-def _with_places_below(model: ModelSpec, base: str) -> ModelSpec:
-    files = "path" if isinstance(model, PythonModel) else "uri"  # whose `uri` is a class
-    places: dict[str, str | None] = {key: getattr(model, key) for key in (files, "watch")}
-    resolved = {key: place and _resolved(place, base) for key, place in places.items()}
-    return model.model_copy(update=resolved)
+def folder_of(location: str) -> str:
+    """The folder in which relative paths of the ensemble file at `location` start."""
+    return location.rpartition("/")[0] or ("/" if location.startswith("/") else ".")
 
 
-def _with_file_below(step: _S, base: str) -> _S:
-    file = step.file if isinstance(step, Lookup | OneHot | Tokenize) else None
-    return step if file is None else step.model_copy(update={"file": _resolved(file, base)})
+def resolved(uri: str, base: str) -> str:
+    """A path as the ensemble file names it, placed under `base` when it is relative.
 
-
-def _resolved(uri: str, base: str) -> str:
+    Args:
+      uri: local path or URI.
+      base: folder of the ensemble file.
+    """
     if uri.startswith("/") or _SCHEME.match(uri):
         return uri
     scheme = _SCHEME.match(base)
@@ -80,6 +79,18 @@ def _resolved(uri: str, base: str) -> str:
         return posixpath.normpath(posixpath.join(base, uri))
     bucket, _, folder = base[scheme.end() :].partition("/")
     return scheme[0] + bucket + posixpath.normpath(posixpath.join("/", folder, uri))
+
+
+def _with_places_below(model: ModelSpec, base: str) -> ModelSpec:
+    files = "path" if isinstance(model, PythonModel) else "uri"  # whose `uri` is a class
+    places: dict[str, str | None] = {key: getattr(model, key) for key in (files, "watch")}
+    update = {key: place and resolved(place, base) for key, place in places.items()}
+    return model.model_copy(update=update)
+
+
+def _with_file_below(step: _S, base: str) -> _S:
+    file = step.file if isinstance(step, Lookup | OneHot | Tokenize) else None
+    return step if file is None else step.model_copy(update={"file": resolved(file, base)})
 
 
 def _news(problems: list[Problem], known: list[Problem]) -> list[Problem]:

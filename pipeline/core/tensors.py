@@ -78,11 +78,13 @@ class Signature:
     Attributes:
       inputs, outputs: ``None`` where the format does not even list their names.
       fixed_batch_rows: set when the model takes exactly that many rows at a time.
+      optional: names of inputs that need not be bound.
     """
 
     inputs: tuple[TensorSpec, ...] | None = None
     outputs: tuple[TensorSpec, ...] | None = None
     fixed_batch_rows: int | None = None
+    optional: frozenset[str] = frozenset()
 
 
 def describe(dtype: str | None, shape: Sequence[int | None] | None) -> str:

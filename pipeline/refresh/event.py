@@ -13,6 +13,7 @@ from apache_beam.metrics import Metrics
 
 from pipeline.core.block import Block
 from pipeline.core.candidate import Candidate, Outcome, ReleaseEvent
+from pipeline.core.metric_names import NAMESPACE, REFRESH_MESSAGES
 from pipeline.core.plain_data import shown
 from pipeline.core.refresh_message import Ignored, LookNow, Refused, interpret
 from pipeline.core.version_order import Look, WatchTarget, next_look
@@ -22,7 +23,6 @@ from pipeline.refresh.watcher import WatcherHandle
 RELEASE_EVENTS = "release_events"
 """Output for the ReleaseEvents of messages that lead to no candidate."""
 
-_NAMESPACE = "ensemble"
 
 # One to see a new version, one to find it unchanged, and one to spare. What is still being written
 # then will cause another notification.
@@ -73,7 +73,7 @@ class CandidatesFromMessages(beam.DoFn):  # type: ignore[misc]  # Beam's base cl
     def process(self, block: Block) -> Iterator[Any]:
         """Reads the messages of one block; several notifications of one folder cause one look."""
         assert block.origins is not None, "messages have origins"
-        Metrics.counter(_NAMESPACE, "refresh_messages").inc(len(block.payloads))
+        Metrics.counter(NAMESPACE, REFRESH_MESSAGES).inc(len(block.payloads))
         targets: dict[WatchTarget, None] = {}
         for payload, origin in zip(block.payloads, block.origins, strict=True):
             match interpret(
@@ -88,10 +88,10 @@ class CandidatesFromMessages(beam.DoFn):  # type: ignore[misc]  # Beam's base cl
                 case LookNow(covering):
                     targets.update(dict.fromkeys(covering))
                 case Refused(reason):
-                    Metrics.counter(_NAMESPACE, "refresh_messages_refused").inc()
+                    Metrics.counter(NAMESPACE, f"{REFRESH_MESSAGES}_refused").inc()
                     yield self._event("rejected", reason, block.source, payload)
                 case Ignored(reason):
-                    Metrics.counter(_NAMESPACE, "refresh_messages_ignored").inc()
+                    Metrics.counter(NAMESPACE, f"{REFRESH_MESSAGES}_ignored").inc()
                     if reason is not None:
                         yield self._event("ignored", reason, block.source, payload)
         for target in targets:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from pipeline.core.graph import Graph
 from pipeline.core.release import Release
+from pipeline.serving.activation import Timing
 from pipeline.serving.loader import FrameworkLoader
-from pipeline.serving.release_manager import MemoryPolicy, ReleaseManager, Timing
+from pipeline.serving.release_manager import MemoryPolicy, ReleaseManager
 from pipeline.serving.validation import rehearse
 
 
@@ -29,6 +30,7 @@ class ManagerFactory:
 
     def __call__(self) -> ReleaseManager:
         """A new manager."""
+        self.loader.start_frameworks()
         return ReleaseManager(
             self.loader,
             prepare=self._rehearse,

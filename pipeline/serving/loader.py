@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
+from pipeline.backends import registry
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.core.model_spec import ModelSpec
 from pipeline.core.release import ModelVersion
-from pipeline.errors import ArtifactChangedError
+from pipeline.errors import ArtifactChangedError, LoadError
+from pipeline.serving import interpreter
 from pipeline.serving.artifacts import ArtifactCache
 from pipeline.serving.cores import usable_cores
 from pipeline.serving.opening import Opening
@@ -43,6 +46,13 @@ class FrameworkLoader:
     max_batch_size: int = 1024
     shared: bool = False
     sharing: Sharing | None = None
+
+    def start_frameworks(self) -> None:
+        """Imports what the models need, before any is loaded; what is missing is told by loads."""
+        for framework in {model.framework: None for model in self.models}:
+            with suppress(LoadError):
+                registry.backend(framework).start()
+        interpreter.settle()
 
     def __call__(self, version: ModelVersion) -> Servable:
         """Loads one version.

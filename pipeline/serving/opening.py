@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.backends import registry
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.core.model_spec import ColumnInput, ModelSpec
+from pipeline.serving import interpreter
 from pipeline.serving.merging import MergingServable
 
 
@@ -32,7 +33,10 @@ class Opening:
           ArtifactError: its files are untrusted or broken.
           DeviceError: the device that it must run on is not there.
         """
-        servable = registry.backend(self.spec.framework).load(self.path, self.spec, self.context)
+        with interpreter.shared():
+            servable = registry.backend(self.spec.framework).load(
+                self.path, self.spec, self.context
+            )
         if not self.context.shared or servable.signature.fixed_batch_rows:
             return servable
         batched = [t for t, binding in self.spec.inputs.items() if isinstance(binding, ColumnInput)]

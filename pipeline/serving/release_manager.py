@@ -12,6 +12,7 @@ and nobody has used it for a while; a batch that still names it causes a reload,
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Container, Iterator
@@ -23,45 +24,12 @@ from typing import Literal
 from pipeline.backends.base import Servable
 from pipeline.core.release import ModelVersion, Release
 from pipeline.serving import retention
+from pipeline.serving.activation import Activation, Timing
 from pipeline.serving.process_handle import ProcessHandle
 
 MemoryPolicy = Literal["availability", "resource"]
 Loader = Callable[[ModelVersion], Servable]
 Preparation = Callable[[Release, "ReleaseManager"], object]
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Pauses, in seconds.
-
-    Attributes:
-      retry_secs: between attempts to prepare a release: one more attempt than pauses.
-      grace_secs: how long a version that no kept release names stays after its last use.
-    """
-
-    retry_secs: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-    grace_secs: float = 10.0
-
-
-@dataclass(frozen=True)
-class Activation:
-    """One attempt to make a release active in this process.
-
-    Attributes:
-      release: which.
-      error: why it failed; None when the release is active now.
-      attempt: 1 for the first.
-      final: no further attempt follows.
-      prepare_secs: how long loading, checking and warming up took.
-      load_secs: model -> how long loading took, for the models that were loaded.
-    """
-
-    release: Release
-    error: Exception | None
-    attempt: int
-    final: bool
-    prepare_secs: float
-    load_secs: dict[str, float]
 
 
 @dataclass
@@ -115,6 +83,7 @@ class ReleaseManager:
         self._entries: dict[ModelVersion, _Entry] = {}
         self._evicted: set[ModelVersion] = set()
         self._aspired: Release | None = None
+        self._aspired_at = 0.0
         self._given_up: Activation | None = None
         self._active: Release | None = None
         self._previous: Release | None = None
@@ -133,7 +102,7 @@ class ReleaseManager:
         with self._changed:
             if self._aspired and release.generation <= self._aspired.generation:
                 return
-            self._aspired = release
+            self._aspired, self._aspired_at = release, self._clock()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="releases", daemon=True)
                 self._thread.start()
@@ -142,6 +111,14 @@ class ReleaseManager:
     def active(self) -> Release | None:
         """The release that serves now, None before the first is ready. Never waits."""
         return self._active
+
+    def lag_secs(self) -> float:
+        """How long a newer release than the active one has been asked for; 0 if there is none."""
+        with self._changed:
+            aspired, active = self._aspired, self._active
+            if aspired is None or active is None or aspired.generation <= active.generation:
+                return 0.0
+            return self._clock() - self._aspired_at
 
     def wait_active(self, release: Release) -> Release:
         """The active release; as long as there is none, aspires to `release` and waits.
@@ -231,6 +208,12 @@ class ReleaseManager:
         with self._changed:
             return sorted(version for version, entry in self._entries.items() if entry.ready)
 
+    def in_memory(self, release: Release) -> list[tuple[ModelVersion, Servable]]:
+        """The versions of a release that are in memory, and their servables, to be looked at."""
+        with self._changed:
+            found = [(v, self._entries[v]) for v in release.versions if v in self._entries]
+            return [(version, entry.servable.result()) for version, entry in found if entry.ready]
+
     def load_secs(self, release: Release, before: Container[ModelVersion] = ()) -> dict[str, float]:
         """Model -> how long loading took, for what is in memory of `release` but not `before`."""
         with self._changed:
@@ -292,12 +275,8 @@ class ReleaseManager:
 
     def _idle(self, release: Release, before: Container[ModelVersion]) -> list[ModelVersion]:
         """What came into memory of `release` since `before` and nobody uses."""
-        return [
-            version
-            for version in release.versions
-            if version in self._entries and version not in before
-            if self._entries[version].ready and not self._entries[version].users
-        ]
+        came = [v for v in release.versions if v in self._entries and v not in before]
+        return [v for v in came if self._entries[v].ready and not self._entries[v].users]
 
     def _remove(self, versions: list[ModelVersion]) -> list[Servable]:
         self._evicted.update(versions)
@@ -387,8 +366,12 @@ class ReleaseManager:
 
 
 def _close(servables: list[Servable]) -> None:
-    for servable in servables:
-        servable.close()
+    """Frees servables, and the memory of those that hang together in cycles (Keras models do)."""
+    if servables:
+        for servable in servables:
+            servable.close()
+        servables.clear()
+        gc.collect()
 
 
 @dataclass(frozen=True)

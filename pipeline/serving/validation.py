@@ -81,6 +81,22 @@ def rehearse(
       ModelError: models that cannot be loaded, do not fit the graph or fail on the rows: all of
         them, in one error.
     """
+    rehearsal, problems = attempt(graph, release, manager, progress)
+    if problems:
+        raise ModelError(problems)
+    return rehearsal
+
+
+def attempt(
+    graph: Graph,
+    release: Release,
+    manager: ReleaseManager,
+    progress: Callable[[str], None] = lambda message: None,
+) -> tuple[Rehearsal, list[str]]:
+    """As `rehearse`, but what works is learnt all the same; the problems come beside it.
+
+    A problem of a model begins with ``model 'NAME'``.
+    """
     rehearsal = Rehearsal()
     problems: list[str] = []
     _prepare(graph, rehearsal)
@@ -104,9 +120,7 @@ def rehearse(
                 problems.append(str(error))
             except RowsError:
                 pass  # made-up rows need not have a label; real ones are looked at one by one
-    if problems:
-        raise ModelError(problems)
-    return rehearsal
+    return rehearsal, problems
 
 
 def _prepare(graph: Graph, rehearsal: Rehearsal) -> None:

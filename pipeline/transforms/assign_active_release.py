@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.metrics import Metrics
 
 from pipeline.core.batch import Batch
 from pipeline.core.candidate import ReleaseEvent
+from pipeline.core.metric_names import NAMESPACE, RELEASE_LAG_MS
 from pipeline.core.release import Release
 from pipeline.serving.release_manager import ManagerHandle
 from pipeline.transforms.gate import activation_events
@@ -46,6 +48,8 @@ class AssignActiveRelease(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
         newest = max((*releases, self._initial), key=lambda release: release.generation)
         self._manager.aspire(newest)
         yield batch.with_release(self._manager.wait_active(newest))
+        lag_ms = int(1000 * self._manager.lag_secs())
+        Metrics.distribution(NAMESPACE, RELEASE_LAG_MS).update(lag_ms)
         for event in self._events():
             yield beam.pvalue.TaggedOutput(EVENTS, event)
 

@@ -14,9 +14,8 @@ from apache_beam.metrics import Metrics
 from pipeline.core import encode
 from pipeline.core.batch import Batch
 from pipeline.core.encode_table import prediction_table
+from pipeline.core.metric_names import DEAD_LETTERS, LATENCY_MS, NAMESPACE, PREDICTIONS
 from pipeline.serving.tally import process_tally
-
-NAMESPACE = "ensemble"
 
 PREDICTION_LINES = "prediction_lines"
 PREDICTION_MESSAGES = "prediction_messages"
@@ -95,13 +94,13 @@ class Encode(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untype
         now_us = time.time_ns() // 1000
         latencies_ms = [(now_us - o.event_time_us) / 1000 for o in batch.origins or ()]
         for latency_ms in latencies_ms:
-            Metrics.distribution(NAMESPACE, "latency_ms").update(int(latency_ms))
+            Metrics.distribution(NAMESPACE, LATENCY_MS).update(int(latency_ms))
         if len(batch):
-            Metrics.counter(NAMESPACE, "predictions").inc(len(batch))
+            Metrics.counter(NAMESPACE, PREDICTIONS).inc(len(batch))
         if batch.rejects:
-            Metrics.counter(NAMESPACE, "dead_letters").inc(len(batch.rejects))
+            Metrics.counter(NAMESPACE, DEAD_LETTERS).inc(len(batch.rejects))
         kinds = Counter((reject.stage, reject.error_type) for reject in batch.rejects)
         for (stage, error_type), count in kinds.items():
-            Metrics.counter(NAMESPACE, f"dead_letters/{stage}/{error_type}").inc(count)
+            Metrics.counter(NAMESPACE, f"{DEAD_LETTERS}/{stage}/{error_type}").inc(count)
         generation = batch.release.generation if batch.release else 0
         process_tally(self._job_key).add(len(batch), len(batch.rejects), generation, latencies_ms)

@@ -17,9 +17,10 @@ from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 from pipeline.core.candidate import Candidate, ReleaseEvent
 from pipeline.core.gate_state import GateState
 from pipeline.core.release import Release
+from pipeline.serving.activation import Activation
 from pipeline.serving.gate import RETRY_SECS, GateHandle
 from pipeline.serving.judge import Judge, Verdict, utc_now
-from pipeline.serving.release_manager import Activation, ManagerHandle, ReleaseManager
+from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
 
 EVENTS = "release_events"
 

@@ -16,27 +16,6 @@ FILES = {
 }
 
 
-@pytest.fixture(params=["local", "gcs"])
-def folder(request, tmp_path):
-    """Where the files of a test are: a URI."""
-    return str(tmp_path) if request.param == "local" else request.getfixturevalue("bucket")
-
-
-@pytest.fixture
-def put(folder, gcs, tmp_path):
-    """Stores a file below `folder`."""
-
-    def put(relative, content):
-        if folder.startswith("gs://"):
-            gcs.upload(f"{folder}/{relative}", content)
-        else:
-            path = tmp_path / relative
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-
-    return put
-
-
 def test_folder_lists_all_files_below_it_and_no_neighbour(folder, put):
     for relative, content in FILES.items():
         put(f"models/1/{relative}", content)

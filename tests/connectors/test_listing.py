@@ -13,27 +13,6 @@ from pipeline.errors import ArtifactError, ArtifactNotFoundError
 LISTER = pickle.loads(pickle.dumps(StorageLister(PipelineOptions(["--no_auth"]), retry_secs=0.2)))
 
 
-@pytest.fixture(params=["local", "gcs"])
-def folder(request, tmp_path):
-    """Where the files of a test are: a URI."""
-    return str(tmp_path) if request.param == "local" else request.getfixturevalue("bucket")
-
-
-@pytest.fixture
-def put(folder, gcs, tmp_path):
-    """Stores a file below `folder`."""
-
-    def put(relative, content=b"x"):
-        if folder.startswith("gs://"):
-            gcs.upload(f"{folder}/{relative}", content)
-        else:
-            path = tmp_path / relative
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-
-    return put
-
-
 def uris(pattern):
     return sorted(file.uri for file in LISTER.list_files(pattern))
 

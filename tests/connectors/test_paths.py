@@ -6,27 +6,6 @@ from pipeline.connectors import paths
 from pipeline.errors import PathError
 
 
-@pytest.fixture(params=["local", "gcs"])
-def folder(request, tmp_path):
-    """Where the files of a test are: a URI."""
-    return str(tmp_path) if request.param == "local" else request.getfixturevalue("bucket")
-
-
-@pytest.fixture
-def put(folder, gcs, tmp_path):
-    """Stores a file below `folder`."""
-
-    def put(relative, content=b"x"):
-        if folder.startswith("gs://"):
-            gcs.upload(f"{folder}/{relative}", content)
-        else:
-            path = tmp_path / relative
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-
-    return put
-
-
 def test_matching_files_come_sorted_with_their_sizes(folder, put):
     put("in/b.jsonl", b"12")
     put("in/a.jsonl", b"1")

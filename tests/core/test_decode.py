@@ -236,3 +236,18 @@ def test_origins_stay_with_their_records_also_past_bad_ones():
     batch = JsonDecoder(RECORD).decode(block(payloads, origins))
     assert [o.event_time_us for o in batch.origins] == list(batch.ids)
     assert batch.rejects[0].origin == origins[13]
+
+
+@pytest.mark.parametrize("shape", [(), (64,), (8, 8)])
+def test_one_boolean_among_many_numbers_is_found(shape):
+    decoder = FieldDecoder("f", FieldSpec(dtype="float32", shape=shape))
+
+    def rows(odd):
+        flat = [0.5] * 6400
+        flat[77], flat[6000], flat[4321] = 0, 1.0, odd
+        return np.array(flat, dtype=object).reshape(-1, *shape).tolist()
+
+    assert decoder.column(rows(1)).dtype == np.float32
+    for odd in (True, False):
+        with pytest.raises(IrregularError):
+            decoder.column(rows(odd))

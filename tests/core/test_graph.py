@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.core.graph import describe_graph, resolve
+from pipeline.core.graph import resolve
 from pipeline.core.spec import EnsembleSpec
 from pipeline.errors import SpecError
 
@@ -106,15 +106,3 @@ def test_model_reading_a_combine_column_is_refused():
 
 def test_all_problems_are_reported_at_once():
     assert len(problems([model("a", ["u"], ["p"]), model("b", ["v"], ["p"])], output=["w"])) == 4
-
-
-def test_description_has_a_line_for_each_step():
-    graph = resolve(
-        ensemble([model("a", ["x"], ["p"])], [{"column": "y", "op": "argmax", "of": "p"}])
-    )
-    assert describe_graph(graph).splitlines() == [
-        "  record       -> x float32[3]",
-        "  a (onnx)  x  -> p",
-        "  argmax    p  -> y",
-        "  output    y",
-    ]

@@ -212,3 +212,41 @@ def test_column_of_a_wrong_type_is_refused_in_words(op, options, read, needs):
     with pytest.raises(ValueError) as error:
         types_made(step(op, **options), read)
     assert needs in str(error.value)
+
+
+def concat(types, columns):
+    """The joined column; what was promised of its type holds."""
+    joined = STEP.validate_python({"column": "y", "op": "concat", "of": [*columns]})
+    made = prepare.apply(joined, columns)["y"]
+    (promised,) = types_made(joined, *types).values()
+    assert (dtype_name(made), made.shape[1:]) == promised
+    return made
+
+
+def test_columns_of_a_table_become_a_feature_matrix():
+    columns = {
+        "age": np.array([30, 40], np.int16),
+        "region": np.array([[0, 1], [1, 0]], np.float32),
+        "member": np.array([True, False]),
+    }
+    types = [("int16", ()), ("float32", (2,)), ("bool", ())]
+    assert concat(types, columns).tolist() == [[30, 0, 1, 1], [40, 1, 0, 0]]
+
+
+def test_texts_are_joined_too():
+    columns = {"a": text("x", "y"), "b": text("z", "w")}
+    assert concat([("string", ())] * 2, columns).tolist() == [["x", "z"], ["y", "w"]]
+
+
+@pytest.mark.parametrize(
+    ("types", "needs"),
+    [
+        ([("float32", ()), ("string", ())], "needs numbers, or text only"),
+        ([("float32", (None,)), ("float32", ())], "needs columns without a variable axis"),
+        ([("float32", (2, 3)), ("float32", (3, 3))], "agree in all axes but the last"),
+    ],
+)
+def test_columns_that_cannot_be_joined_are_refused(types, needs):
+    joined = STEP.validate_python({"column": "y", "op": "concat", "of": ["a", "b"]})
+    with pytest.raises(ValueError, match=needs):
+        types_made(joined, *types)

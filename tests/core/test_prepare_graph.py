@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from pipeline.core.graph import describe_graph, resolve
+from pipeline.core.graph import resolve
 from pipeline.core.spec_text import parse, resolve_uris
 from pipeline.errors import SpecError
 
@@ -53,15 +53,6 @@ def test_only_columns_that_somebody_reads_later_are_kept():
     assert graph().read_after_prepare == {"pixels"}
     with_output = graph(lambda spec: spec.update(output=["top", "small"]))
     assert with_output.read_after_prepare == {"pixels", "small"}
-
-
-def test_description_shows_the_steps_between_record_and_models():
-    lines = describe_graph(graph()).splitlines()
-    assert [line.split()[0] for line in lines] == [
-        *("record", "decode_image", "resize", "normalize"),
-        *("net", "argmax", "output"),
-    ]
-    assert lines[1].split() == ["decode_image", "file", "->", "raw"]
 
 
 def test_column_of_a_wrong_type_names_step_and_column_and_both_types():

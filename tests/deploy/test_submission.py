@@ -16,6 +16,7 @@ from tests.dataflow_service import DataflowService
 from tests.deploy.launching import IMAGE, PROJECT, REGION, ROOT, launch, launcher_arguments
 from tests.deploy.stored_job import ROWS, StoredJob
 from tests.jobs import expected
+from tests.pages import Page
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,7 @@ def submitted(gcs, tmp_path_factory, artifacts):
         {"maxWorkers": 2, "machineType": "g2-standard-8"},
         accelerator="nvidia-l4",
         disk_size_gb="80",
+        report_path=f"{job.bucket}/out/report.html",
     )
     (folder / "tmp").mkdir()
     with DataflowService() as service:
@@ -88,7 +90,9 @@ def test_job_names_the_graph_that_was_staged(submitted, gcs):
         assert any(name.split("/")[0] == step for name in steps), steps
 
 
-def test_staged_graph_gives_the_predictions_of_a_direct_run(submitted, installed, tmp_path):
+def test_staged_graph_gives_page_and_predictions_of_a_direct_run(
+    submitted, installed, tmp_path, gcs
+):
     job, request = submitted
     staged = request.body["environment"]["sdkPipelineOptions"]["options"]["pipelineUrl"]
     script = shutil.copy(Path(__file__).with_name("run_staged.py"), tmp_path)
@@ -101,6 +105,9 @@ def test_staged_graph_gives_the_predictions_of_a_direct_run(submitted, installed
     told = json.loads(done.stdout.splitlines()[-1])
     assert told == {"package": f"{installed}/pipeline/__init__.py", "predictions": len(ROWS)}
     shipped = {line["id"]: line for line in job.lines("out/p-0")}
+    page = Page(gcs.download(f"{job.bucket}/out/report.html").decode())
+    assert page.facts["Predictions"] == str(len(ROWS))
+    assert dict(page.tables["Parameters that were given"])["machine_type"] == "g2-standard-8"
 
     direct = job.request(output_path=f"{job.bucket}/direct/p")["parameters"]
     assert main.main([*(f"--{name}={value}" for name, value in direct.items()), "--no_auth"]) == 0

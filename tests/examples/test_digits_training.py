@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import yaml
 
+import main
+from pipeline.commands import command_line
 from pipeline.core.spec import EnsembleSpec
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
@@ -292,3 +294,25 @@ def test_evaluation_wraps_long_messages_within_a_hundred_columns(tmp_path):
 
     assert printed.split().count("found") == 40
     assert max(map(len, printed.splitlines())) <= 100
+
+
+def test_init_writes_an_ensemble_file_for_the_trained_models_that_is_right(trained, tmp_path):
+    output_dir = trained[0]
+    run_script("make_records.py", "--output_dir", output_dir)
+    spec = output_dir / "made-by-init.yaml"
+    words = ["--records", output_dir / "records", "--output", spec, "--trusted"]
+    assert run_command("init", output_dir / "models", *words) == 0
+    assert run_command("check", spec) == 0
+    spec.write_text(spec.read_text().replace("# pass_through: [digit]", "pass_through: [digit]"))
+    records = output_dir / "records/held-out-000.jsonl"
+    arguments = [f"--ensemble_spec={spec}", f"--input_file_pattern={records}"]
+    assert main.main([*arguments, f"--output_path={tmp_path}/p"]) == 0
+    lines = (tmp_path / "p-00000-of-00001.jsonl").read_text().splitlines()
+    made = [json.loads(line) for line in lines]
+    right = [m["predictions"]["label"] == m["pass_through"]["digit"] for m in made]
+    assert len(right) > 200
+    assert np.mean(right) > 0.95
+
+
+def run_command(*words):
+    return command_line.main([str(word) for word in words])

@@ -47,6 +47,7 @@ class Stream:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self):
+        stop_signal.clear()  # an earlier stream of this process leaves it set
         self._thread.start()
         return self
 

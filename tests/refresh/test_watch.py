@@ -11,27 +11,6 @@ from pipeline.refresh.watcher import WatcherHandle
 INTERVAL_SECS = 0.05
 
 
-@pytest.fixture(params=["local", "gcs"])
-def folder(request, tmp_path):
-    """Where the models of a test are: a URI."""
-    return str(tmp_path) if request.param == "local" else request.getfixturevalue("bucket")
-
-
-@pytest.fixture
-def put(folder, gcs, tmp_path):
-    """Stores a file below `folder`."""
-
-    def put(relative, content=b"model"):
-        if folder.startswith("gs://"):
-            gcs.upload(f"{folder}/{relative}", content)
-        else:
-            path = tmp_path / relative
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-
-    return put
-
-
 @pytest.fixture
 def watching(running, job_key, stop):
     """``with watching(*targets) as take``: `take()` waits for the next candidate."""

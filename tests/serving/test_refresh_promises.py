@@ -19,9 +19,10 @@ from pipeline.core.batch import Batch
 from pipeline.core.model_spec import OnnxModel
 from pipeline.core.release import ModelVersion, Release
 from pipeline.errors import LoadError
+from pipeline.serving.activation import Timing
 from pipeline.serving.artifacts import digest_of
 from pipeline.serving.model_step import ModelStep
-from pipeline.serving.release_manager import ReleaseManager, Timing
+from pipeline.serving.release_manager import ReleaseManager
 from tests import models
 from tests.backends.cases import AFFINE, load
 
@@ -231,7 +232,8 @@ import sys
 from pathlib import Path
 import numpy as np
 from pipeline.core.release import ModelVersion, Release
-from pipeline.serving.release_manager import ReleaseManager, Timing
+from pipeline.serving.activation import Timing
+from pipeline.serving.release_manager import ReleaseManager
 from tests import models
 from tests.serving.test_refresh_promises import load_onnx
 

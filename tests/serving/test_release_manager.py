@@ -8,7 +8,8 @@ import pytest
 
 from pipeline.core.release import ModelVersion, Release
 from pipeline.errors import LoadError
-from pipeline.serving.release_manager import ManagerHandle, ReleaseManager, Timing
+from pipeline.serving.activation import Timing
+from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
 from pipeline.testing import FakeClock, FakeLoader, FakeServable
 
 A1, A2, A3, B1 = (
@@ -240,3 +241,26 @@ def test_handle_finds_the_same_manager_after_pickling_and_none_after_close():
     handle.close()
     assert handle.get() is not manager
     handle.close()
+
+
+def test_lag_is_the_time_since_a_newer_release_than_the_active_one_was_asked_for(loader):
+    clock = FakeClock(100.0)
+    manager = ReleaseManager(loader, timing=IMPATIENT, clock=clock)
+    assert manager.lag_secs() == 0
+    manager.ensure(ONE)
+    assert manager.lag_secs() == 0
+    loader.gate.clear()
+    manager.aspire(TWO)
+    clock.advance(7.0)
+    assert manager.lag_secs() == 7.0
+    manager.aspire(ONE)  # older: no reason to lag
+    assert manager.lag_secs() == 7.0
+    loader.gate.set()
+    until(manager, 2)
+    assert manager.lag_secs() == 0
+    loader.fail.add("a3")
+    manager.aspire(THREE)
+    settled(manager, 5)
+    clock.advance(60.0)
+    assert manager.lag_secs() >= 60.0  # given up: somebody should know
+    manager.close()

@@ -6,7 +6,8 @@ import pytest
 
 from pipeline.core.release import ModelVersion, Release
 from pipeline.errors import LoadError
-from pipeline.serving.release_manager import ReleaseManager, Timing, load_all
+from pipeline.serving.activation import Timing
+from pipeline.serving.release_manager import ReleaseManager, load_all
 from pipeline.testing import FakeLoader, FakeServable
 from tests.gating import until
 

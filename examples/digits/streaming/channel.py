@@ -63,6 +63,7 @@ class Outputs:
         self.dead_letters = folder / "dead-letters"
         self.release_events = folder / "release-events"
         self.accepted = folder / "accepted"
+        self.page = folder / "run.html"
 
     def arguments(self) -> list[str]:
         """What main.py is to be told about them."""
@@ -71,6 +72,7 @@ class Outputs:
             f"--dead_letter_path={self.dead_letters}/part",
             f"--release_events_path={self.release_events}/part",
             f"--release_dir={self.accepted}",
+            f"--report_path={self.page}",
             "--output_file_secs=2",
         ]
 

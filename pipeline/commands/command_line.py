@@ -1,0 +1,70 @@
+"""The command line of ``python -m pipeline``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from pipeline.commands import check, init, parsers, release, status
+from pipeline.core.plain_data import did_you_mean
+from pipeline.errors import ParameterError
+from pipeline.exit_status import status_of
+from pipeline.options import RaisingParser
+
+_COMMANDS = {"init": init, "check": check, "release": release, "status": status}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs one command.
+
+    Returns:
+      the exit status: 0 done, 1 failed, 2 refused because of a mistake.
+    """
+    name = next((word for word in argv if not word.startswith("-")), "")
+    command = _COMMANDS.get(name)
+    refused = command.REFUSED if command else "No such command"
+    return status_of(lambda: _run(argv), refused=refused, failed=refused)
+
+
+def _run(argv: Sequence[str]) -> None:
+    parser = RaisingParser(
+        prog="python -m pipeline",
+        description="What is done around a job of main.py. COMMAND --help tells more of each.",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", title="commands", dest="command")
+    own = {name: command.add_parser(commands) for name, command in _COMMANDS.items()}
+    if not argv:
+        parser.print_help()
+        raise ParameterError(f"expected a command, one of {', '.join(_COMMANDS)}")
+    if argv[0].startswith("-") and argv[0] not in ("-h", "--help"):
+        raise ParameterError(f"found {argv[0]}, expected a command first")
+    if argv[0] not in (*_COMMANDS, "-h", "--help"):
+        hint = did_you_mean(argv[0], _COMMANDS) or f"; the commands are {', '.join(_COMMANDS)}"
+        raise ParameterError(f"unknown command '{argv[0]}'{hint}")
+    arguments, rest = parser.parse_known_args(list(argv))
+    _COMMANDS[arguments.command].run_command(_with_rest(arguments, rest, own[arguments.command]))
+
+
+def _with_rest(
+    arguments: argparse.Namespace, rest: Sequence[str], parser: RaisingParser
+) -> argparse.Namespace:
+    """The arguments, with those that are not the command's own, where it takes such.
+
+    Raises:
+      ParameterError: it takes none: names each, with the near one.
+    """
+    if "parameters" in arguments:
+        arguments.parameters = list(rest)
+    elif rest:
+        known = parsers.options_of(parser)
+        raise ParameterError(
+            [
+                f"{word.partition('=')[0]} is not an option of {arguments.command}"
+                + did_you_mean(word.partition("=")[0], known)
+                if word.startswith("-")
+                else f"found '{word}', which {arguments.command} has no use for"
+                for word in rest
+            ]
+        )
+    return arguments

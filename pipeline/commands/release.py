@@ -1,0 +1,175 @@
+"""``release``: propose other versions of models, or a rollback, to a running job."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+
+from pipeline import launch
+from pipeline.commands import manifest_file, parsers, proposal
+from pipeline.commands.proposal import Proposal
+from pipeline.connectors import paths, pubsub_checks
+from pipeline.connectors.pubsub_publisher import publisher
+from pipeline.core import manifest, spec_text
+from pipeline.core.message import Message
+from pipeline.errors import LaunchError, ParameterError
+from pipeline.options import RaisingParser
+from pipeline.progress import Progress
+
+REFUSED = "Not released"
+
+_GIVE_UP_SECS = 30.0
+
+
+def add_parser(commands: parsers.Commands) -> RaisingParser:
+    """Adds the command."""
+    parser = parsers.add(
+        commands,
+        "release",
+        "propose other versions of models, or a rollback, to a running job",
+        """
+        A job in event mode reads the message that is published to --topic, one in watch mode the
+        file that is written to --manifest, below its --release_pattern. The job's gate decides.
+
+        What can be told before is told before: names, places, whether something is there, and with
+        --release_dir whether the gate would pass over it as too old. With --set, everything that
+        the gate checks is also checked here first: the models are loaded and compute their golden
+        examples. A rollback goes to what served before, and is not held up by that.
+
+        A relative URI starts at the folder of the ensemble file, as in that file.
+
+        examples:
+          python -m pipeline release gs://BUCKET/ensemble.yaml --set clf=gs://BUCKET/clf/7 \\
+            --topic projects/PROJECT/topics/refresh --release_dir gs://BUCKET/releases
+          python -m pipeline release ensemble.yaml --set clf=models/clf/7 --set emb=models/emb/3 \\
+            --manifest proposed/000012.json
+          python -m pipeline release ensemble.yaml --rollback --manifest proposed/000013.json
+        """,
+    )
+    parser.add_argument(
+        "spec", metavar="SPEC", help="the job's ensemble file, written as in its --ensemble_spec"
+    )
+    what = parser.add_argument_group("what to release, one of")
+    what.add_argument(
+        "--set",
+        metavar="MODEL=URI",
+        action="append",
+        default=[],
+        help="a version of a model; may be repeated, all change together",
+    )
+    what.add_argument("--rollback", action="store_true", help="to the release before the current")
+    what.add_argument("--rollback_to", metavar="N", help="to the versions of generation N")
+    where = parser.add_argument_group("where to, at least one of")
+    where.add_argument("--topic", help="projects/PROJECT/topics/NAME, which gets a message")
+    where.add_argument(
+        "--manifest",
+        metavar="FILE",
+        help="local or gs:// file. Models that are not --set are in it as well: as in the release "
+        "accepted last with --release_dir, else as in the ensemble file",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace a manifest that is there")
+    parser.add_argument("--release_dir", metavar="DIR", default="", help="as the job has it")
+    parser.add_argument(
+        "--allowed_model_uris", metavar="URIS", default="", help="as the job has it"
+    )
+    parser.add_argument(
+        "--verify",
+        choices=("true", "false"),
+        nargs="?",
+        const="true",
+        help="load and check everything here first. Default: true with --set, false for a rollback",
+    )
+    return parser
+
+
+def run_command(arguments: argparse.Namespace) -> None:
+    """Checks what is proposed, then publishes it.
+
+    Raises:
+      LaunchError: something is wrong: as much as can be told at once.
+      ServiceError: Pub/Sub refuses the message.
+    """
+    say = Progress().say
+    wanted = _read(arguments)
+    wrong = proposal.problems(wanted)
+    if arguments.topic:
+        wrong += _named("--topic", lambda: pubsub_checks.check_topic(arguments.topic))
+    if arguments.manifest:
+        file, replace = arguments.manifest, arguments.overwrite
+        wrong += _named("--manifest", lambda: manifest_file.check(file, overwrite=replace))
+    if wrong:
+        raise LaunchError(wrong)
+    state = proposal.current(wanted, say)
+    proposal.planned(wanted, state, say)
+    verify = arguments.verify or ("false" if wanted.rollback_to is not None else "true")
+    release = proposal.verified(wanted, state, say) if verify == "true" else None
+    if arguments.manifest:
+        text = manifest.text_of(proposal.manifest(wanted, state, release))
+        paths.write_text(arguments.manifest, text, "application/json")
+        print(f"wrote {arguments.manifest}")
+    if arguments.topic:
+        message = json.dumps(_message(wanted), ensure_ascii=False)
+        publisher(arguments.topic).publish([Message(message.encode())], _GIVE_UP_SECS)
+        print(f"published {message} to {arguments.topic}")
+
+
+def _read(arguments: argparse.Namespace) -> Proposal:
+    """What the arguments propose.
+
+    Raises:
+      LaunchError: they contradict each other or lack something, or the ensemble file is at fault.
+    """
+    given = {
+        "--set": bool(arguments.set),
+        "--rollback": arguments.rollback,
+        "--rollback_to": arguments.rollback_to is not None,
+    }
+    chosen = [name for name, is_given in given.items() if is_given]
+    wrong = []
+    if len(chosen) != 1:
+        found = f"found {' and '.join(chosen)}" if chosen else "nothing to release"
+        wrong.append(f"{found}, expected one of {', '.join(given)}")
+    if not (arguments.topic or arguments.manifest):
+        wrong.append("nowhere to release to: give --topic, --manifest or both")
+    if arguments.overwrite and not arguments.manifest:
+        wrong.append("--overwrite needs --manifest")
+    back: int | None = 0 if arguments.rollback else None
+    if arguments.rollback_to is not None:
+        if arguments.rollback_to.isdecimal() and int(arguments.rollback_to) > 0:
+            back = int(arguments.rollback_to)
+        else:
+            wrong.append(
+                f"--rollback_to: found '{arguments.rollback_to}', expected a generation, which is "
+                "1 or more"
+            )
+    changes: dict[str, str] = {}
+    try:
+        changes = proposal.parse_changes(arguments.set)
+    except LaunchError as error:
+        wrong += error.problems
+    if wrong:
+        raise ParameterError(wrong)
+    folder = spec_text.folder_of(arguments.spec)
+    return Proposal(
+        launch.read_graph(arguments.spec),
+        {name: spec_text.resolved(uri, folder).rstrip("/") for name, uri in changes.items()},
+        back,
+        arguments.release_dir,
+        arguments.allowed_model_uris,
+    )
+
+
+def _message(wanted: Proposal) -> dict[str, object]:
+    """The message as `core.refresh_message` reads it."""
+    if wanted.rollback_to is None:
+        return {"models": dict(wanted.changes)}
+    return {"rollback_to": wanted.rollback_to} if wanted.rollback_to else {"rollback": True}
+
+
+def _named(option: str, check: Callable[[], None]) -> list[str]:
+    try:
+        check()
+    except LaunchError as error:
+        return [f"{option}: {problem}" for problem in error.problems]
+    return []

@@ -1,0 +1,32 @@
+"""`check` is the dry run of main.py."""
+
+import main
+
+
+def test_check_prints_what_a_dry_run_prints_and_runs_nothing(run, job, capsys):
+    spec = job.arguments()[0].partition("=")[2]
+    done = run("check", spec)
+    assert done.status == 0
+    assert main.main([f"--ensemble_spec={spec}", "--dry_run"]) == 0
+    assert done.out == capsys.readouterr().out
+    assert "net     onnx, version 2" in done.out
+    assert not (job.folder / "out").exists()
+
+
+def test_parameters_of_main_are_passed_on(run, job):
+    spec = job.arguments()[0].partition("=")[2]
+    done = run("check", spec, f"--graph_path={job.folder}/g.svg", "--max_batch_size=7")
+    assert done.status == 0
+    assert (job.folder / "g.svg").exists()
+
+
+def test_misspelt_parameter_and_broken_model_are_refused(run, job):
+    spec = job.arguments()[0].partition("=")[2]
+    done = run("check", spec, "--devise=cpu")
+    assert done.status == 2
+    assert done.err.startswith("Would not start.\n  --devise is not a parameter; did you mean")
+    job.spec["models"][1]["inputs"] = {"z": "x"}
+    job.arguments()
+    done = run("check", spec)
+    assert done.status == 2
+    assert "has no input 'z'; its inputs are x" in done.err

@@ -1,0 +1,122 @@
+"""`status`: what a job accepted, newest first, and what serves."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pipeline.connectors.artifact_store import BeamArtifactStore
+from pipeline.core.candidate import Candidate
+from pipeline.core.gate_state import start
+from pipeline.core.release import ModelVersion, Release
+from pipeline.serving.release_store import ReleaseStore
+
+BEGIN = datetime(2026, 11, 22, 9, 13, 44, 275_000, tzinfo=UTC)
+
+
+def release(generation, clf, emb=1):
+    versions = {"clf": clf, "emb": emb}
+    return Release(
+        generation,
+        tuple(ModelVersion(m, f"gs://b/{m}/{v}", f"digest {v}") for m, v in versions.items()),
+    )
+
+
+def written(folder):
+    """A job that was launched with clf 1, accepted 2 and 3, went back, and changed emb."""
+    store = ReleaseStore(str(folder), BeamArtifactStore())
+    state = start(release(1, 1), BEGIN)
+    steps = [
+        (
+            release(2, 2),
+            Candidate("a", "watch gs://b/clf/*", 1, models={"clf": "gs://b/clf/2"}),
+            None,
+        ),
+        (release(3, 3), Candidate("b", "event projects/p/subscriptions/s", 2), None),
+        (release(4, 2), Candidate("c", "event projects/p/subscriptions/s", 3, rollback_to=0), 2),
+        (release(5, 2, emb=7), Candidate("d", "watch gs://b/r/*.json", 4), None),
+    ]
+    for i, (accepted, candidate, back_to) in enumerate(steps, start=1):
+        target = back_to and next(a for a in state.history if a.release.generation == back_to)
+        state = state.accept(candidate, accepted, BEGIN + timedelta(hours=i), target=target)
+        store.write(state.history[-1])
+    return state
+
+
+def test_table_shows_each_release_with_time_changes_and_origin_the_current_one_first(run, tmp_path):
+    state = written(tmp_path)
+    done = run("status", tmp_path)
+    assert done.status == 0
+    ids = [a.release.release_id for a in state.history[1:]]
+    sub = "event projects/p/subscriptions/s"
+    assert done.out.splitlines() == [
+        "   generation  accepted (UTC)       release       changes       proposed by",
+        f"*           5  2026-11-22 13:13:44  {ids[3]}  emb 1 -> 7    watch gs://b/r/*.json",
+        f"            4  2026-11-22 12:13:44  {ids[2]}  clf 3 -> 2    rollback to 2, {sub}",
+        f"            3  2026-11-22 11:13:44  {ids[1]}  clf 2 -> 3    {sub}",
+        f"            2  2026-11-22 10:13:44  {ids[0]}  clf 2, emb 1  watch gs://b/clf/*",
+        "",
+        "Generation 5, which serves:",
+        "  clf  gs://b/clf/2",
+        "  emb  gs://b/emb/7",
+    ]
+
+
+def test_json_has_uris_digests_changes_and_candidates(run, tmp_path):
+    written(tmp_path)
+    done = run("status", tmp_path, "--json", "--last=2")
+    newest, before = json.loads(done.out)["releases"]
+    assert (newest["generation"], newest["current"], newest["accepted"]) == (
+        5,
+        True,
+        "2026-11-22T13:13:44Z",
+    )
+    assert newest["models"]["emb"] == {
+        "version": "7",
+        "uri": "gs://b/emb/7",
+        "digest": "digest 7",
+    }
+    assert newest["changes"] == {"emb": {"from": "gs://b/emb/1", "to": "gs://b/emb/7"}}
+    assert (before["rollback"], before["returned_to"]) == (True, 2)
+    # What the last one shown changed is known although the one before it is not shown.
+    assert before["changes"] == {"clf": {"from": "gs://b/clf/3", "to": "gs://b/clf/2"}}
+    assert before["candidate"]["rollback_to"] == 0
+
+
+def test_releases_in_a_bucket_are_shown_too(run, gcs, bucket):
+    written(f"{bucket}/releases")
+    done = run("status", f"{bucket}/releases/", "--last", "1")
+    assert done.status == 0
+    assert "*           5" in done.out
+
+
+def test_damaged_file_is_passed_over_and_said_so(run, tmp_path, caplog):
+    written(tmp_path)
+    (tmp_path / "release-000005.json").write_text("{")
+    done = run("status", tmp_path)
+    assert "*           4" in done.out
+    assert "release-000005.json is passed over" in caplog.text
+
+
+def test_overwritten_version_is_told_from_another_one(run, tmp_path):
+    store = ReleaseStore(str(tmp_path), BeamArtifactStore())
+    versions = [ModelVersion("clf", "gs://b/clf/2", digest) for digest in ("one", "other")]
+    state = start(Release(1, (versions[0],)), BEGIN)
+    for generation, version in enumerate((versions[0], versions[1]), start=2):
+        state = state.accept(Candidate("x", "watch", 1), Release(generation, (version,)), BEGIN)
+        store.write(state.history[-1])
+    assert "clf 2 overwritten" in run("status", tmp_path).out
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "."])
+def test_folder_without_releases_is_a_mistake(run, tmp_path, folder):
+    done = run("status", tmp_path / folder)
+    assert done.status == 2
+    assert done.err.startswith("No status.\n  found no accepted release in '")
+
+
+def test_missing_bucket_and_bad_number_are_named(run, gcs):
+    done = run("status", "gs://no-such-bucket/releases")
+    assert done.status == 2
+    assert "no-such-bucket" in done.err
+    assert "--last: found 'many', expected an integer" in run("status", "d", "--last=many").err
