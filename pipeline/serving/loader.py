@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 
-from pipeline.backends import registry
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.core.model_spec import ModelSpec
 from pipeline.core.release import ModelVersion
-from pipeline.errors import ArtifactChangedError, LoadError
-from pipeline.serving import interpreter
+from pipeline.errors import ArtifactChangedError
 from pipeline.serving.artifacts import ArtifactCache
 from pipeline.serving.cores import usable_cores
-from pipeline.serving.opening import Opening
-from pipeline.serving.sharing import Sharing
+from pipeline.serving.opening import Opening, Sharing, start
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -48,11 +44,8 @@ class FrameworkLoader:
     sharing: Sharing | None = None
 
     def start_frameworks(self) -> None:
-        """Imports what the models need, before any is loaded; what is missing is told by loads."""
-        for framework in {model.framework: None for model in self.models}:
-            with suppress(LoadError):
-                registry.backend(framework).start()
-        interpreter.settle()
+        """Imports what the models of this process need, before any is loaded."""
+        start(model.framework for model in self.models if self._sharing(model) is None)
 
     def __call__(self, version: ModelVersion) -> Servable:
         """Loads one version.
@@ -64,7 +57,7 @@ class FrameworkLoader:
         spec = next(model for model in self.models if model.name == version.model)
         if problem := spec.version_problem(version.uri):
             raise ArtifactChangedError(f"model '{version.model}': {problem}")
-        sharing = self.sharing if spec.model_sharing == "vm" else None
+        sharing = self._sharing(spec)
         started = time.monotonic()
         opening = Opening(self.cache.fetch_version(version), spec, self._context(spec, sharing))
         servable = opening() if sharing is None else sharing(version, opening)
@@ -77,6 +70,9 @@ class FrameworkLoader:
             "" if sharing is None else ", shared by the processes of this machine",
         )
         return servable
+
+    def _sharing(self, spec: ModelSpec) -> Sharing | None:
+        return self.sharing if spec.model_sharing == "vm" else None
 
     def _context(self, spec: ModelSpec, sharing: Sharing | None) -> LoadContext:
         """What the model is granted: all cores where all processes wait for the one copy."""

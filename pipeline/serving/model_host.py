@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ from pipeline.core.release import ModelVersion
 from pipeline.core.tensors import Signature
 from pipeline.errors import EnsembleError, InferenceError, LoadError
 from pipeline.serving.arena import Address, Arena, ArenaError, Packed
-from pipeline.serving.opening import Opening
+from pipeline.serving.opening import Opening, free, start
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ class ModelHost:
             entry.clients.add(client)
         if missing:
             try:
+                start([opening.spec.framework])
                 entry.servable.set_result(opening())
             except Exception as error:
                 with self._lock:
@@ -125,32 +127,17 @@ class ModelHost:
 
     def predict(self, version: ModelVersion, address: Address, inputs: Packed) -> Reply:
         """Computes one batch, from a caller's memory into the same memory: Packed outputs."""
-        with self._lock:
-            entry = self._entries.get(version)
-            if entry is None or not entry.servable.done():
-                return Reply("unknown")
-            entry.calls += 1
         try:
-            arena = self._arena(address)
-            outputs = entry.servable.result().predict(arena.get(inputs, copy=False))
-            # Behind the inputs, since a model may return what it was given.
-            return Reply("done", arena.put(outputs, inputs.end))
+            return self._computed(version, address, inputs)
         except Exception as error:
             return Reply("failed", _portable(error, InferenceError))
         finally:
-            with self._lock:
-                entry.calls -= 1
-                going = self._unused()
-            _close(going)
+            self._free_unused()
 
     def release(self, version: ModelVersion, token: str) -> Reply:
         """A client needs the version no more; without clients it is freed."""
-        with self._lock:
-            entry = self._entries.get(version)
-            if entry is not None:
-                entry.clients = {client for client in entry.clients if client.token != token}
-            going = self._unused()
-        _close(going)
+        self._keep_clients(lambda of, client: of != version or client.token != token)
+        self._free_unused()
         return Reply("done")
 
     def reach(self, address: Address) -> Reply:
@@ -161,6 +148,21 @@ class ModelHost:
             return Reply("failed", error)
         return Reply("done")
 
+    def _computed(self, version: ModelVersion, address: Address, inputs: Packed) -> Reply:
+        with self._lock:
+            entry = self._entries.get(version)
+            if entry is None or not entry.servable.done():
+                return Reply("unknown")
+            entry.calls += 1
+        try:
+            arena = self._arena(address)
+            outputs = entry.servable.result().predict(arena.get(inputs, copy=False))
+            # Behind the inputs, since a model may return what it was given.
+            return Reply("done", arena.put(outputs, inputs.end))
+        finally:
+            with self._lock:
+                entry.calls -= 1
+
     def _arena(self, address: Address) -> Arena:
         with self._lock:
             if address.name not in self._arenas:
@@ -170,31 +172,28 @@ class ModelHost:
     def _watch(self) -> None:
         tick = threading.Event()
         while not tick.wait(self._look_secs):
-            self._forget_the_dead()
+            self._keep_clients(lambda _, client: started(client.pid) == client.started)
+            self._free_unused()
+            with self._lock:
+                for name, arena in list(self._arenas.items()):
+                    if started(arena.address.pid) is None:
+                        self._arenas.pop(name).close()
 
-    def _forget_the_dead(self) -> None:
+    def _keep_clients(self, stays: Callable[[ModelVersion, Client], bool]) -> None:
         with self._lock:
-            for entry in self._entries.values():
-                entry.clients = {c for c in entry.clients if started(c.pid) == c.started}
-            for name, arena in list(self._arenas.items()):
-                if started(arena.address.pid) is None:
-                    self._arenas.pop(name).close()
-            going = self._unused()
-        _close(going)
+            for version, entry in self._entries.items():
+                entry.clients = {client for client in entry.clients if stays(version, client)}
 
-    def _unused(self) -> list[Servable]:
-        """Takes out what is open, has no clients and computes nothing just now."""
-        unused = [
-            version
-            for version, entry in self._entries.items()
-            if not entry.clients and not entry.calls and entry.servable.done()
-        ]
-        return [self._entries.pop(version).servable.result() for version in unused]
-
-
-def _close(servables: list[Servable]) -> None:
-    for servable in servables:
-        servable.close()
+    def _free_unused(self) -> None:
+        """Frees what is open, has no clients and computes nothing just now."""
+        with self._lock:
+            unused = [
+                version
+                for version, entry in self._entries.items()
+                if not entry.clients and not entry.calls and entry.servable.done()
+            ]
+            going = [self._entries.pop(version).servable.result() for version in unused]
+        free(going)
 
 
 def _portable(error: Exception, otherwise: type[EnsembleError]) -> Exception:

@@ -1,15 +1,23 @@
-"""From the files of a model version to its servable, in whatever process holds it."""
+"""From the files of a model version to its servable, in whatever process holds it, and back."""
 
 from __future__ import annotations
 
+import gc
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.backends import registry
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.core.model_spec import ColumnInput, ModelSpec
+from pipeline.core.release import ModelVersion
+from pipeline.errors import LoadError
 from pipeline.serving import interpreter
 from pipeline.serving.merging import MergingServable
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,3 +52,34 @@ class Opening:
         alone = servable.uses_threads or servable.device != "cpu"
         concurrency = 1 if alone else self.context.intra_op_threads
         return MergingServable(servable, batched, self.context.max_rows, concurrency)
+
+
+Sharing = Callable[[ModelVersion, Opening], Servable]
+"""Makes a servable that computes with the copy of a version that the processes of a machine share.
+
+The copy is opened where no process asked for it before, and freed when each has closed its servable
+or ended. Raises an ArtifactError or DeviceError as `Opening` does, or where nothing can be shared.
+"""
+
+
+def start(frameworks: Iterable[str]) -> None:
+    """Imports frameworks, before any model is loaded; what is missing is told by loads."""
+    for framework in dict.fromkeys(frameworks):
+        with suppress(LoadError):
+            registry.backend(framework).start()
+    interpreter.settle()
+
+
+def free(servables: list[Servable]) -> None:
+    """Closes and forgets servables, even those that hang together in cycles (Keras models do).
+
+    What closing one raises is logged, and keeps nothing else from being freed.
+    """
+    if servables:
+        for servable in servables:
+            try:
+                servable.close()
+            except Exception:
+                _LOGGER.warning("a model cannot be closed", exc_info=True)
+        servables.clear()
+        gc.collect()
