@@ -66,6 +66,7 @@ bench: $(READY) ## the comparison in docs/benchmarks.md
 	$(BIN)/python benchmarks/batch.py
 	$(BIN)/python benchmarks/swap.py
 	$(BIN)/python benchmarks/streaming.py
+	$(BIN)/python benchmarks/sharing.py
 
 # The CPU build of torch is a tenth of the size of PyPI's. Where its index cannot be reached, pip says
 # so after some seconds and takes PyPI's; --no-deps keeps that wait to this one package.

@@ -109,3 +109,10 @@ class Watched:
     def _note(self, event):
         with (self.path.parent / "events").open("a") as file:
             file.write(f"{event} {self.path.name} {os.getpid()}\n")
+
+
+class Echo(Returns):
+    """Returns what it was given behind what it makes of it."""
+
+    def predict(self, columns):
+        return {"more": columns["x"] + 1, "same": columns["x"]}

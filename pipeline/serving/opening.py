@@ -75,11 +75,11 @@ def free(servables: list[Servable]) -> None:
 
     What closing one raises is logged, and keeps nothing else from being freed.
     """
-    if servables:
-        for servable in servables:
-            try:
-                servable.close()
-            except Exception:
-                _LOGGER.warning("a model cannot be closed", exc_info=True)
-        servables.clear()
-        gc.collect()
+    if not servables:
+        return
+    while servables:
+        try:
+            servables.pop().close()  # no name may hold it any more below
+        except Exception:
+            _LOGGER.warning("a model cannot be closed", exc_info=True)
+    gc.collect()

@@ -213,7 +213,8 @@ def _elsewhere():
     return Arena(os.memfd_create("mine"), Address(os.getpid(), 0, "meant"))
 
 
-def test_memory_that_the_host_cannot_reach_is_told_with_what_to_do(clients, loader, versions):
+def test_memory_that_the_host_cannot_reach_is_told_with_what_to_do(clients, versions, tmp_path):
+    loader = sharing.loader_of(watched_spec(), tmp_path, uuid.uuid4().hex)
     hint = r"`model_sharing: vm` does not work here: /proc/\d+/fd/0 .*; remove the key"
     with pytest.raises(LoadError, match=hint):
-        clients[0].ask(_open_unreachable, loader(watched_spec()), versions[0])
+        clients[0].ask(_open_unreachable, loader, versions[0])

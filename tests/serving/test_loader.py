@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
+from pipeline.backends.base import LoadContext
 from pipeline.core.release import ModelVersion
 from pipeline.errors import DeviceError
 from pipeline.serving.artifacts import ArtifactCache, digest_of
 from pipeline.serving.cores import usable_cores
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.merging import MergingServable
+from pipeline.testing import FakeServable
 from tests import models
 from tests.backends.cases import CASES, model_spec
 
@@ -59,3 +61,30 @@ def test_model_whose_calls_take_one_thread_computes_as_many_calls_as_threads_are
     loaded = loader(ModelVersion(spec.name, str(path), digest_of(path)))
     estimator = loaded._servable._calls["predict"].__self__
     assert (loaded._free, estimator.n_jobs) == (4, 1)
+
+
+def test_shared_model_is_granted_all_cores_and_its_framework_is_started_elsewhere(
+    tmp_path, monkeypatch
+):
+    asked = []
+    spec = CASE.spec(model_sharing="vm")
+    loader = FrameworkLoader(
+        (
+            spec,
+            model_spec(
+                name="other", framework="sklearn", inputs={"X": "x"}, outputs={"predict": "p"}
+            ),
+        ),
+        ArtifactCache(tmp_path / "cache", None),
+        "cpu",
+        intra_op_threads=1,
+        sharing=lambda version, opening: asked.append(opening) or FakeServable(dict),
+    )
+    path = CASE.build(tmp_path)
+    loader(ModelVersion(spec.name, str(path), digest_of(path)))
+    (opening,) = asked
+    assert opening.context == LoadContext("cpu", usable_cores(), shared=True)
+    started = []
+    monkeypatch.setattr("pipeline.serving.loader.start", started.extend)
+    loader.start_frameworks()
+    assert started == ["sklearn"]
