@@ -76,8 +76,7 @@ class _ModelBase(StrictModel):
     model_sharing: Sharing = Field(
         default="process",
         description="`vm`: one copy for all processes of a worker machine, in a process of its "
-        "own, "
-        "for a model too large for each to hold one. Without effect where one process serves.",
+        "own, for a model too large for each to hold one. Without effect where one process serves.",
     )
     precision: Precision = Field(
         default="full",
