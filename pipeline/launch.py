@@ -128,7 +128,7 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
         raise LaunchError(problems)
     shared = [model.name for model in graph.models if model.model_sharing == "vm"]
     shares = placement.several_processes and bool(shared)
-    if shared and not shares:
+    if shared and not shares and not settings.dry_run:
         say(f"one process serves, so `model_sharing: vm` has no effect on {', '.join(shared)}")
     job_key = uuid.uuid4().hex
     store = BeamArtifactStore()

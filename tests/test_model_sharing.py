@@ -60,3 +60,5 @@ def test_one_process_says_that_there_is_nothing_to_share(shared, capsys):
     assert shared.run() == 0
     said = "one process serves, so `model_sharing: vm` has no effect on linear, net, noted"
     assert said in capsys.readouterr().err
+    assert shared.run("--dry_run") == 0
+    assert said not in capsys.readouterr().err, "where the job will run is not known"
