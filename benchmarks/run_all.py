@@ -62,6 +62,7 @@ BENCHMARKS = (
     Benchmark("swap", 150),
     Benchmark("streaming", 115),
     Benchmark("merging", 25),
+    Benchmark("sharing", 25),
 )
 
 

@@ -96,6 +96,11 @@ def one_process(settings: Settings) -> bool:
     )
 
 
+def has_one_process(options: PipelineOptions) -> bool:
+    """Whether configured workers have one SDK process, whoever asked for it."""
+    return bool(options.view_as(DebugOptions).lookup_experiment(_ONE_PROCESS))
+
+
 def describe(options: PipelineOptions) -> str:
     """The configured workers, for a person."""
     worker, debug = options.view_as(WorkerOptions), options.view_as(DebugOptions)

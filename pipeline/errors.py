@@ -16,7 +16,8 @@
     ├── DeviceError                 the asked device is not there
     ├── InferenceError              a loaded model failed
     │   ├── OutOfMemoryError        too many rows at once for the device
-    │   └── ModelFaultError         it fails whatever the row
+    │   ├── ModelFaultError         it fails whatever the row
+    │   └── ProcessLostError        the process that computes is gone; the rows are not at fault
     ├── ServiceError                a service refuses while the job runs
     ├── RowsError                   some rows of a batch cannot be computed, the others can
     └── RecordError                 one record is unusable; becomes a dead letter
@@ -43,6 +44,7 @@ __all__ = [
     "OutOfMemoryError",
     "ParameterError",
     "PathError",
+    "ProcessLostError",
     "RecordError",
     "RowsError",
     "ServiceError",
@@ -119,6 +121,10 @@ class OutOfMemoryError(InferenceError):
 
 class ModelFaultError(InferenceError):
     """The model fails whatever the row: the fault is the model's, not the data's."""
+
+
+class ProcessLostError(InferenceError):
+    """The process that computes for this one is gone: nothing was learnt about the rows."""
 
 
 class ServiceError(EnsembleError):

@@ -19,6 +19,7 @@ from pipeline import launch_files, launch_hub, launch_tables
 from pipeline.connectors import paths
 from pipeline.connectors.artifact_store import BeamArtifactStore
 from pipeline.connectors.hub_cache import HubCache
+from pipeline.connectors.vm_sharing import VmSharing
 from pipeline.core import graph as graphs
 from pipeline.core import spec_text
 from pipeline.core.drawing import Drawing, draw
@@ -52,11 +53,13 @@ class Placement:
       on_service: elsewhere, not in this process or its children.
       intra_op_threads: see FrameworkLoader.
       threads_share_models: several threads of a process call the same models.
+      several_processes: a machine has more than one process that serves.
     """
 
     on_service: bool
     intra_op_threads: int
     threads_share_models: bool
+    several_processes: bool
 
 
 @dataclass(frozen=True)
@@ -94,8 +97,9 @@ class Job:
 def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say: Say) -> Job:
     """Checks paths, ensemble file and models.
 
-    For a local job the models stay loaded in this process, behind ``job.handle``. For a service
-    they are checked on the CPU: the machine that launches a job has no GPU.
+    For a local job the models stay loaded in this process, behind ``job.handle``; but not where any
+    is shared by several processes. For a service they are checked on the CPU: the machine that
+    launches a job has no GPU.
 
     Args:
       settings: the parameters.
@@ -122,17 +126,26 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
             problems += launch_files.problems(settings, graph.spec)
     if problems:
         raise LaunchError(problems)
+    shared = [model.name for model in graph.models if model.model_sharing == "vm"]
+    shares = placement.several_processes and bool(shared)
+    if shared and not shares and not settings.dry_run:
+        say(f"one process serves, so `model_sharing: vm` has no effect on {', '.join(shared)}")
+    job_key = uuid.uuid4().hex
     store = BeamArtifactStore()
     loader = FrameworkLoader(
         models=graph.spec.models,
         cache=ArtifactCache(MODEL_CACHE, store, HubCache(store, settings.model_cache_dir)),
         device=settings.device,
         intra_op_threads=placement.intra_op_threads,
-        merge_up_to_rows=settings.max_batch_size if placement.threads_share_models else 0,
+        max_batch_size=settings.max_batch_size,
+        shared=placement.threads_share_models,
+        sharing=VmSharing(job_key) if shares else None,
     )
     managers = ManagerFactory(graph, loader, settings.memory_policy)
-    handle = ManagerHandle(uuid.uuid4().hex, managers)
-    checks = _on_cpu(handle, managers) if placement.on_service else handle
+    handle = ManagerHandle(job_key, managers)
+    checks = handle
+    if placement.on_service or shares:
+        checks = _for_checks(handle, managers, cpu_only=placement.on_service)
     history = accepted_before(settings.release_dir, graph, store)
     try:
         release, rehearsal = _first_release(settings, managers, checks, history, beam, say)
@@ -142,13 +155,16 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
     except LaunchError:
         checks.close()
         raise
-    if placement.on_service:
+    if checks is not handle:
         checks.close()
     return Job(settings, graph, release, handle, rehearsal, refresh)
 
 
-def _on_cpu(handle: ManagerHandle, managers: ManagerFactory) -> ManagerHandle:
-    loader = dataclasses.replace(managers.loader, cpu_only=True)
+def _for_checks(
+    handle: ManagerHandle, managers: ManagerFactory, *, cpu_only: bool
+) -> ManagerHandle:
+    """Models of this process's own, which are freed before the job starts."""
+    loader = dataclasses.replace(managers.loader, cpu_only=cpu_only, sharing=None)
     return ManagerHandle(f"{handle.job_key}-checks", dataclasses.replace(managers, loader=loader))
 
 

@@ -30,8 +30,8 @@ from pipeline.local_runner import local_runner
 from pipeline.options import Parsed
 from pipeline.progress import BatchStatus, Progress
 from pipeline.run_stream import check_local_stream, run_stream
+from pipeline.serving.cores import usable_cores
 from pipeline.serving.tally import process_tally
-from pipeline.settings import Settings
 
 _LOCAL = ("DirectRunner", "FnApiRunner")
 
@@ -59,7 +59,7 @@ def run(parsed: Parsed, progress: Progress) -> None:
     if local and settings.accelerator and not settings.dry_run:
         progress.say("warning: --accelerator has no effect on a local run")
     dataflow_workers.configure(settings, options)
-    placement = _locally(direct) if local else _on_service(settings)
+    placement = _locally(direct) if local else _on_service(options)
     job = launch.prepare(settings, options, placement, progress.say)
     try:
         _draw(job, progress)
@@ -99,22 +99,25 @@ def beam_options(beam_args: Sequence[str]) -> PipelineOptions:
 
 
 def _locally(direct: DirectOptions) -> launch.Placement:
-    """All workers share the cores of this machine; those that are threads, the models as well."""
-    cores = os.cpu_count() or 1
-    workers = direct.direct_num_workers or cores
+    """All processes share the cores of this machine; workers that are threads, the models too."""
+    workers = direct.direct_num_workers or os.cpu_count() or 1  # 0: as many as Beam counts
+    processes = workers if direct.direct_running_mode == "multi_processing" else 1
     return launch.Placement(
         on_service=False,
-        intra_op_threads=max(1, cores // workers),
-        threads_share_models=workers > 1 and direct.direct_running_mode == "multi_threading",
+        intra_op_threads=max(1, usable_cores() // processes),
+        threads_share_models=workers > processes,
+        several_processes=processes > 1,
     )
 
 
-def _on_service(settings: Settings) -> launch.Placement:
+def _on_service(options: PipelineOptions) -> launch.Placement:
     """One process for each core, or one with all of them; each has a dozen threads."""
+    alone = dataflow_workers.has_one_process(options)
     return launch.Placement(
         on_service=True,
-        intra_op_threads=0 if dataflow_workers.one_process(settings) else 1,
+        intra_op_threads=0 if alone else 1,
         threads_share_models=True,
+        several_processes=not alone,
     )
 
 

@@ -73,3 +73,33 @@ class Halves(torch.nn.Module):
 
 class NotANetwork:
     pass
+
+
+class Forks(torch.nn.Module):
+    """Computes a network three times, at the same time where it may."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x):
+        one, other = torch.jit.fork(self.network, x), torch.jit.fork(self.network, x)
+        return self.network(x) + torch.jit.wait(one) + torch.jit.wait(other)
+
+
+class Cancels(torch.nn.Module):
+    """Returns what it gets, by way of numbers that half precision rounds it off from."""
+
+    def __init__(self):
+        super().__init__()
+        self.far = torch.nn.Parameter(torch.tensor(4096.0))
+
+    def forward(self, input):
+        return (input + self.far) - self.far
+
+
+class TellsItsMode(torch.nn.Module):
+    """Whether it is called in inference mode, for each row."""
+
+    def forward(self, x):
+        return torch.full((len(x),), torch.is_inference_mode_enabled())

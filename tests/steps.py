@@ -1,5 +1,8 @@
 """Models that tests name as `uri: tests.steps:Class`."""
 
+import os
+import time
+
 import numpy as np
 
 
@@ -58,6 +61,15 @@ class Hungry(Returns):
         return {"y": np.zeros((len(columns["x"]), 2**40))}
 
 
+class Cramped(Returns):
+    """Has memory for ten rows."""
+
+    def predict(self, columns):
+        if len(columns["x"]) > 10:
+            raise MemoryError(f"{len(columns['x'])} rows")
+        return {"y": columns["x"].sum(axis=1)}
+
+
 class NeedsArguments(Returns):
     def __init__(self, size):
         self.size = size
@@ -75,3 +87,32 @@ class Wordless:
 
 def function():
     return Affine()
+
+
+class Watched:
+    """Notes beside its version what becomes of it; an output row is (process, rows of the call)."""
+
+    def load(self, path):
+        self.path = path
+        self._note("loaded")
+
+    def predict(self, columns):
+        rows = len(columns["x"])
+        if (columns["x"] < 0).any():
+            raise ValueError("a row is negative")
+        time.sleep(0.005)  # what computing takes: others come meanwhile
+        return {"y": np.tile([os.getpid(), rows], (rows, 1))}
+
+    def close(self):
+        self._note("closed")
+
+    def _note(self, event):
+        with (self.path.parent / "events").open("a") as file:
+            file.write(f"{event} {self.path.name} {os.getpid()}\n")
+
+
+class Echo(Returns):
+    """Returns what it was given behind what it makes of it."""
+
+    def predict(self, columns):
+        return {"more": columns["x"] + 1, "same": columns["x"]}

@@ -77,3 +77,14 @@ def test_entry_that_makes_no_sense_is_refused(change, message, own, capsys):
     own.spec["models"][1] |= change
     assert own.run() == 2
     assert message in capsys.readouterr().err
+
+
+def test_model_without_memory_for_a_whole_batch_predicts_every_record(own):
+    own.spec["models"] = [own.spec["models"][0] | {"uri": "tests.steps:Cramped"}]
+    own.spec |= {"output": ["y"]}
+    del own.spec["record"]["fields"]["text"]
+    own.write_input(*(record(i, [i, 0, 0, 0]) for i in range(100)))
+    assert own.run("--max_batch_size=64") == 0
+    found = {p["id"]: p["predictions"]["y"] for p in own.predictions()}
+    assert found == {f"r{i}": i for i in range(100)}
+    assert own.dead_letters() == []

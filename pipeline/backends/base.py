@@ -29,10 +29,15 @@ class LoadContext:
       device: "auto" (GPU when usable, else CPU), "cpu" or "gpu" (an error when not usable). A
         framework that never uses one, such as scikit-learn, refuses only a spec that asks for it.
       intra_op_threads: CPU threads that one call may use.
+      shared: several threads of the process call the model at the same time. Where one call cannot
+        keep the granted threads busy (`Servable.uses_threads`), as many calls run at once instead.
+      max_rows: most rows of a call.
     """
 
     device: str = "auto"
     intra_op_threads: int = 1
+    shared: bool = False
+    max_rows: int = 1024
 
 
 class Servable(ABC):
@@ -43,12 +48,15 @@ class Servable(ABC):
       device: where it really runs: "cpu", "cuda:0"...
       size_bytes: memory held by its parameters, or the size of its files where not knowable.
       uses_threads: whether one call can keep the granted CPU threads busy by itself.
+      warm_up_rows: numbers of rows to call it with, after a first call, before it serves: the
+        framework prepares something then, for which records would wait later.
     """
 
     signature: Signature
     device: str
     size_bytes: int
     uses_threads: bool = True
+    warm_up_rows: tuple[int, ...] = ()
 
     @abstractmethod
     def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:

@@ -28,6 +28,7 @@ import numpy as np
 from pipeline.backends.base import Array, LoadContext, Servable
 from pipeline.backends.failures import computing, loading
 from pipeline.backends.model_files import size_of
+from pipeline.backends.native_threads import bound_blas
 from pipeline.backends.python_class import instance_of
 from pipeline.backends.text import decoded
 from pipeline.core.model_spec import ModelSpec, PythonModel
@@ -87,7 +88,8 @@ class PythonBackend:
         Args:
           path: the artifact; without the entry's key `path`, the source file of the class.
           spec: the entry. Its `uri` alone says which class is imported.
-          context: not used.
+          context: bounds the threads of numpy's BLAS library, for the whole process; what other
+            libraries the class uses is its own affair.
         """
         assert isinstance(spec, PythonModel)
         if spec.device == "gpu":  # with --device=gpu, the other models of the ensemble need one
@@ -97,6 +99,7 @@ class PythonBackend:
         step = instance_of(spec.uri)
         with loading(path, f"a model of the class {spec.uri}"):
             step.load(path if spec.path else None)
+        bound_blas(context.intra_op_threads)
         return PythonServable(step, path, spec)
 
 

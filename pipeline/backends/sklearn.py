@@ -12,7 +12,7 @@ import logging
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from pipeline.backends.base import Array, LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package
 from pipeline.backends.feature_matrix import only_input
 from pipeline.backends.model_files import model_file, size_of
+from pipeline.backends.native_threads import bound_blas, openmp_bound
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.text import decoded
 from pipeline.core.model_spec import ModelSpec, SklearnModel
@@ -43,7 +44,7 @@ class SklearnServable(Servable):
     device = "cpu"
     uses_threads = False
 
-    def __init__(self, estimator: Any, path: Path, spec: ModelSpec) -> None:
+    def __init__(self, estimator: Any, path: Path, spec: ModelSpec, threads: int) -> None:
         tensor = only_input(path, spec, "a scikit-learn model")
         methods = [method for method in METHODS if hasattr(estimator, method)]
         self.signature = signature_of(
@@ -55,11 +56,13 @@ class SklearnServable(Servable):
         self.size_bytes = size_of(path)
         self._input = tensor
         self._calls = {method: getattr(estimator, method) for method in spec.outputs}
+        self._bound_openmp = openmp_bound(threads)
 
     @computing
     def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Calls the methods that the spec names. Class labels may be text; sparse is made dense."""
         rows = inputs[self._input]
+        self._bound_openmp()
         return {method: _dense(method, call(rows)) for method, call in self._calls.items()}
 
 
@@ -74,8 +77,9 @@ class SklearnBackend:
     def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> SklearnServable:
         """Loads an estimator from a file, or from a folder with one such file.
 
-        The threads of `context` bound the estimator's own `n_jobs` and, for the whole process, the
-        threads of the BLAS library; OpenMP (histogram gradient boosting) takes OMP_NUM_THREADS.
+        Many estimators compute on one thread whatever is granted. So where calls come side by side,
+        each takes one, by `n_jobs` and OpenMP; else each takes all. The BLAS library has one bound
+        for the process.
         """
         assert isinstance(spec, SklearnModel)
         if spec.device == "gpu":  # with --device=gpu, the other models of the ensemble need one
@@ -90,8 +94,10 @@ class SklearnBackend:
                 f"{file} holds a {type(estimator).__name__}, not a fitted estimator with any of "
                 f"{', '.join(METHODS)}"
             )
-        _limit_threads(estimator, context.intra_op_threads)
-        return SklearnServable(estimator, file, spec)
+        bound_blas(context.intra_op_threads)
+        threads = 1 if context.shared else context.intra_op_threads
+        _limit_jobs(estimator, threads)
+        return SklearnServable(estimator, file, spec, threads)
 
 
 def _skops_io() -> Any:
@@ -159,15 +165,29 @@ def _version_warnings_logged(model: str) -> Iterator[None]:
         )
 
 
-def _limit_threads(estimator: Any, threads: int) -> None:
-    import threadpoolctl  # type: ignore[import-untyped]
+def _limit_jobs(estimator: Any, threads: int) -> None:
+    """Sets what was fitted, too: a search keeps its best estimator beside the one it was given."""
+    for part in _parts(estimator, set()):
+        for name in ("n_jobs", "_n_threads"):  # KMeans keeps the cores that it was trained on
+            if hasattr(part, name):
+                setattr(part, name, threads)
 
-    threadpoolctl.threadpool_limits(threads, user_api="blas")
-    if hasattr(estimator, "get_params"):
-        names = estimator.get_params(deep=True)
-        limits = {n: threads for n in names if n == "n_jobs" or n.endswith("__n_jobs")}
-        if limits:
-            estimator.set_params(**limits)
+
+def _parts(value: Any, seen: set[int]) -> Iterator[Any]:
+    """An estimator and all that it is made of, each once."""
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    inner: Iterable[Any] = ()
+    if isinstance(value, list | tuple):
+        inner = value
+    elif isinstance(value, dict):
+        inner = value.values()
+    elif hasattr(value, "get_params") or type(value).__module__.startswith("sklearn."):
+        yield value
+        inner = getattr(value, "__dict__", {}).values()
+    for each in inner:
+        yield from _parts(each, seen)
 
 
 def _input_dims(estimator: Any) -> tuple[int | None, ...] | None:

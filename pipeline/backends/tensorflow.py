@@ -17,7 +17,8 @@ from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.tensorflow_formats import open_keras, open_saved_model
 from pipeline.backends.tensorflow_program import Program
 from pipeline.backends.text import decoded
-from pipeline.core.model_spec import ModelSpec, TensorflowModel
+from pipeline.core.columns import repeat_last
+from pipeline.core.model_spec import ColumnInput, ModelSpec, TensorflowModel
 from pipeline.errors import DeviceError
 
 SUFFIXES = (".keras",)
@@ -26,18 +27,42 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class TensorflowServable(Servable):
-    """One concrete function, traced once for every number of rows."""
+    """One concrete function, traced once for every number of rows.
 
-    def __init__(self, program: Program, path: Path, spec: ModelSpec, device: str) -> None:
+    What XLA compiles is compiled for each number of rows: they are filled up to a power of two, or
+    to the most that a call has, and each of these is compiled before it serves.
+    """
+
+    def __init__(
+        self, program: Program, path: Path, spec: ModelSpec, device: str, max_rows: int
+    ) -> None:
         self.signature = signature_of(path, spec, program.inputs, program.outputs)
         self.device = device
         self.size_bytes = program.size_bytes or size_of(path)
         self._program = program
         self._outputs = list(spec.outputs)
+        self._columns = [t for t, b in spec.inputs.items() if isinstance(b, ColumnInput)]
+        self._max_rows = max_rows
+        self._fills_up = program.compiled and self.signature.fixed_batch_rows is None
+        if self._fills_up:
+            sizes = {self._filled(2**n) for n in range(max_rows.bit_length())}
+            self.warm_up_rows = tuple(sorted({*sizes, max_rows}))
 
     @computing
     def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Calls the function. bfloat16 outputs become float32, which numpy has."""
+        if not self._fills_up:
+            return self._call(inputs)
+        rows = len(inputs[self._columns[0]])
+        filled = {t: repeat_last(inputs[t], self._filled(rows)) for t in self._columns}
+        outputs = self._call({**inputs, **filled})
+        return {n: array[:rows] if array.ndim else array for n, array in outputs.items()}
+
+    def _filled(self, rows: int) -> int:
+        power_of_two = 1 << (rows - 1).bit_length()
+        return power_of_two if rows > self._max_rows else min(power_of_two, self._max_rows)
+
+    def _call(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         import tensorflow as tf
 
         dtypes = self._program.dtypes
@@ -60,8 +85,8 @@ class TensorflowBackend:
     def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> TensorflowServable:
         """Loads a SavedModel folder, a `.keras` file, or a folder with one such file.
 
-        TensorFlow has one pool of threads for the process: the first model loaded sets its size,
-        unless TensorFlow was in use before.
+        TensorFlow has two pools of threads for the process, one within operations and one between
+        them: the first model loaded sets their size, unless TensorFlow was in use before.
         """
         assert isinstance(spec, TensorflowModel)
         self.start()
@@ -75,7 +100,7 @@ class TensorflowBackend:
             else:
                 path = model_file(path, SUFFIXES, otherwise=" or a saved_model.pb")
                 program = open_keras(path)
-        return TensorflowServable(program, path, spec, device)
+        return TensorflowServable(program, path, spec, device, context.max_rows)
 
 
 @cache
@@ -88,6 +113,7 @@ def _set_up(threads: int) -> None:
             # Otherwise TensorFlow takes the whole memory and leaves the other frameworks none.
             tf.config.experimental.set_memory_growth(gpu, True)
         tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
     except RuntimeError as error:
         _LOGGER.warning("TensorFlow was in use before its first model was loaded: %s", error)
 

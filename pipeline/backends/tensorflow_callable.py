@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.backends.failures import loading
-from pipeline.backends.tensorflow_program import Program, tensor_spec, variable_bytes
+from pipeline.backends.tensorflow_program import (
+    Program,
+    is_compiled,
+    tensor_spec,
+    variable_bytes,
+)
 from pipeline.errors import LoadError
 
 
@@ -66,6 +71,7 @@ def open_callable(path: Path, loaded: Any, wanted: Collection[str]) -> Program:
         dtypes={name: spec.dtype for name, spec in specs.items()},
         size_bytes=variable_bytes(variant.variables),
         owner=loaded,
+        compiled=is_compiled(function),
     )
 
 

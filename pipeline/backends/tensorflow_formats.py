@@ -9,7 +9,12 @@ from typing import Any
 
 from pipeline.backends.failures import loading, needs_package
 from pipeline.backends.tensorflow_callable import open_callable
-from pipeline.backends.tensorflow_program import Program, tensor_spec, variable_bytes
+from pipeline.backends.tensorflow_program import (
+    Program,
+    is_compiled,
+    tensor_spec,
+    variable_bytes,
+)
 from pipeline.errors import LoadError, UntrustedArtifactError
 
 _DEFAULT, _CALL = "serving_default", "__call__"
@@ -77,6 +82,7 @@ def _by_signature(loaded: Any, signature: str) -> Program:
         dtypes={name: spec.dtype for name, spec in inputs.items()},
         size_bytes=variable_bytes(function.variables),
         owner=loaded,
+        compiled=is_compiled(function),
     )
 
 
@@ -112,6 +118,7 @@ def open_keras(path: Path) -> Program:
         dtypes={name: spec.dtype for name, spec in zip(names, specs, strict=True)},
         size_bytes=variable_bytes(function.variables),
         owner=model,
+        compiled=is_compiled(function),
     )
 
 

@@ -20,6 +20,7 @@ class Program:
       dtypes: TensorFlow's own dtypes of the inputs.
       size_bytes: bytes of its variables.
       owner: the loaded object, which signatures refer to only weakly.
+      compiled: XLA compiles it at the first call of each shape, for tenths of seconds or more.
     """
 
     call: Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -28,6 +29,7 @@ class Program:
     dtypes: Mapping[str, Any]
     size_bytes: int
     owner: Any
+    compiled: bool
 
 
 def tensor_spec(name: str, spec: Any) -> TensorSpec:
@@ -41,6 +43,12 @@ def tensor_spec(name: str, spec: Any) -> TensorSpec:
         dtype if dtype in DTYPES else None,
         None if spec.shape.rank is None else tuple(spec.shape.as_list()),
     )
+
+
+def is_compiled(function: Any) -> bool:
+    """Whether a concrete function, or one that it calls, was saved with ``jit_compile=True``."""
+    called = function.graph.as_graph_def().library.function
+    return any("_XlaMustCompile" in one.attr and one.attr["_XlaMustCompile"].b for one in called)
 
 
 def variable_bytes(variables: Iterable[Any]) -> int:

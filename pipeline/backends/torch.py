@@ -16,7 +16,7 @@ from pipeline.backends.model_files import model_file, size_of
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.text import is_text
 from pipeline.backends.torch_formats import Program, named_outputs, open_program
-from pipeline.backends.torch_runtime import choose_device, limit_threads, to_array
+from pipeline.backends.torch_runtime import choose_device, limit_forks, limit_threads, to_array
 from pipeline.core.model_spec import ModelSpec, TorchModel
 from pipeline.core.tensors import numpy_dtype
 from pipeline.errors import ModelFaultError
@@ -33,9 +33,11 @@ class TorchServable(Servable):
         self.signature = signature_of(path, spec, program.inputs, program.outputs, program.optional)
         self.device = device
         self.size_bytes = program.size_bytes or size_of(path)
+        self.warm_up_rows = program.warm_up_rows
         self._program = program
         self._threads = threads
         self._outputs = list(spec.outputs)
+        self._floats = program.floats
         self._dtypes = {t.name: t.dtype for t in self.signature.inputs or () if t.dtype}
 
     @computing
@@ -52,7 +54,7 @@ class TorchServable(Servable):
         with torch.inference_mode():
             arguments = {name: self._argument(name, array) for name, array in inputs.items()}
             results = named_outputs(self._program.call(arguments))
-            return {name: _to_array(name, results) for name in self._outputs}
+            return {name: self._result(name, results) for name in self._outputs}
 
     def _argument(self, name: str, array: Array) -> Any:
         import torch
@@ -64,7 +66,24 @@ class TorchServable(Servable):
         if name in self._dtypes:
             array = array.astype(numpy_dtype(self._dtypes[name]), copy=False)
         # A copy, since a network may work in place on its inputs, which other models read too.
-        return torch.from_numpy(array.copy()).to(self.device)
+        tensor = torch.from_numpy(array.copy())
+        floats = self._floats if tensor.is_floating_point() else None
+        return tensor.to(self.device, floats)
+
+    def _result(self, name: str, results: Mapping[str, Any]) -> Array:
+        """An output as an array; those of halved models as float32, whatever the device made."""
+        import torch
+
+        if name not in results:
+            raise ModelFaultError(
+                f"the network returns no output '{name}'; it returns {', '.join(results)}"
+            )
+        value = results[name]
+        if not isinstance(value, torch.Tensor):
+            raise ModelFaultError(f"output '{name}' is a {type(value).__name__}, not a tensor")
+        if self._floats is not None and value.dtype == self._floats:
+            value = value.float()
+        return to_array(value)
 
 
 class TorchBackend:
@@ -79,20 +98,8 @@ class TorchBackend:
         """Loads a network from a file, or from a folder with one such file."""
         assert isinstance(spec, TorchModel)
         self.start()
+        limit_forks(context.intra_op_threads)
         file = model_file(path, SUFFIXES)
         device = choose_device(context.device)
         program = open_program(file, spec, device)
         return TorchServable(program, file, spec, device, context.intra_op_threads)
-
-
-def _to_array(name: str, results: Mapping[str, Any]) -> Array:
-    import torch
-
-    if name not in results:
-        raise ModelFaultError(
-            f"the network returns no output '{name}'; it returns {', '.join(results)}"
-        )
-    value = results[name]
-    if not isinstance(value, torch.Tensor):
-        raise ModelFaultError(f"output '{name}' is a {type(value).__name__}, not a tensor")
-    return to_array(value)

@@ -16,6 +16,7 @@ from pickle import UnpicklingError
 from typing import Any
 
 from pipeline.backends.failures import loading
+from pipeline.backends.torch_runtime import half_precision
 from pipeline.core.model_spec import TorchModel
 from pipeline.core.tensors import DTYPES, Shape, TensorSpec
 from pipeline.errors import LoadError, UntrustedArtifactError
@@ -37,6 +38,8 @@ class Program:
       size_bytes: bytes of its parameters and buffers.
       optional: arguments with a default.
       plain: arguments that take a Python number or string in place of a tensor.
+      floats: the dtype that its floating-point arguments are brought to; None for what they are.
+      warm_up_rows: see Servable. TorchScript watches its first call, and optimises at the second.
     """
 
     call: Callable[[Mapping[str, Any]], Any]
@@ -45,6 +48,8 @@ class Program:
     size_bytes: int
     optional: frozenset[str] = field(default=frozenset())
     plain: frozenset[str] = field(default=frozenset())
+    floats: Any = None
+    warm_up_rows: tuple[int, ...] = ()
 
 
 def open_program(path: Path, spec: TorchModel, device: str) -> Program:
@@ -67,8 +72,17 @@ def open_program(path: Path, spec: TorchModel, device: str) -> Program:
         )
     if found == STATE_DICT:
         return _open_state_dict(path, spec, device)
+    if found == EXPORTED and spec.precision == "half":
+        raise LoadError(
+            f"{path} holds {found}, which has its precision in its code; export it in half "
+            "precision, or remove `precision: half`"
+        )
     with loading(path, found):
-        return (_open_torchscript if found == TORCHSCRIPT else _open_exported)(path, device)
+        return (
+            _open_torchscript(path, spec, device)
+            if found == TORCHSCRIPT
+            else _open_exported(path, device)
+        )
 
 
 def format_of(path: Path) -> str:
@@ -112,10 +126,11 @@ def named_outputs(result: Any) -> dict[str, Any]:
     return {"output_0": result}
 
 
-def _open_torchscript(path: Path, device: str) -> Program:
+def _open_torchscript(path: Path, spec: TorchModel, device: str) -> Program:
     import torch
 
     script = torch.jit.load(path, map_location=device).eval()  # type: ignore[no-untyped-call]
+    floats = _halved(script, spec, device)
     arguments = script.forward.schema.arguments[1:]  # without self
     plain = {a.name for a in arguments if _PLAIN_TYPE.fullmatch(str(a.type))}
     returned = script.forward.schema.returns[0].type
@@ -133,6 +148,8 @@ def _open_torchscript(path: Path, device: str) -> Program:
         size_bytes=_tensor_bytes(script.state_dict().values()),
         optional=frozenset(a.name for a in arguments if a.has_default_value()),
         plain=frozenset(plain),
+        floats=floats,
+        warm_up_rows=(2,),
     )
 
 
@@ -187,6 +204,7 @@ def _open_state_dict(path: Path, spec: TorchModel, device: str) -> Program:
     with loading(path, f"the state dict of {spec.module}"):
         network.load_state_dict(_read_weights(path), strict=True)
         network.eval().to(device)
+        floats = _halved(network, spec, device)
     parameters = inspect.signature(network.forward).parameters.values()
     plain = {p.name for p in parameters if p.annotation in _PYTHON_TYPES}
     named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
@@ -200,7 +218,17 @@ def _open_state_dict(path: Path, spec: TorchModel, device: str) -> Program:
         size_bytes=_tensor_bytes(network.state_dict().values()),
         optional=frozenset(p.name for p in named if p.default is not p.empty),
         plain=frozenset(plain),
+        floats=floats,
     )
+
+
+def _halved(network: Any, spec: TorchModel, device: str) -> Any:
+    """Halves the weights, if the entry says so; the dtype they have then, else None."""
+    if spec.precision == "full":
+        return None
+    floats = half_precision(device)
+    network.to(floats)
+    return floats
 
 
 def _instantiate(path: Path, spec: TorchModel) -> Any:

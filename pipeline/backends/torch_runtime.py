@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+from functools import cache
 from typing import Any
 
 from pipeline.backends.base import Array
 from pipeline.errors import DeviceError
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def choose_device(device: str) -> str:
@@ -21,6 +25,30 @@ def choose_device(device: str) -> str:
     if device == "gpu":
         raise DeviceError(f"PyTorch {torch.__version__} finds no CUDA device here")
     return "cpu"
+
+
+def half_precision(device: str) -> Any:
+    """The dtype of ``precision: half`` on a device.
+
+    CPUs compute float16 slowly where they do at all, and bfloat16 has the range of float32.
+    """
+    import torch
+
+    return torch.bfloat16 if device == "cpu" else torch.float16
+
+
+@cache
+def limit_forks(threads: int) -> None:
+    """Bounds the pool of the process in which TorchScript runs what a network forks.
+
+    torch takes it only before the first fork; done once, whatever comes of it.
+    """
+    import torch
+
+    try:
+        torch.set_num_interop_threads(threads)
+    except RuntimeError as error:
+        _LOGGER.warning("PyTorch keeps its pool for forks as it is: %s", error)
 
 
 def limit_threads(threads: int) -> None:

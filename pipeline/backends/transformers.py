@@ -17,7 +17,13 @@ from typing import Any
 from pipeline.backends.base import Array, LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package
 from pipeline.backends.tensor_names import signature_of
-from pipeline.backends.torch_runtime import choose_device, limit_threads, to_array
+from pipeline.backends.torch_runtime import (
+    choose_device,
+    half_precision,
+    limit_forks,
+    limit_threads,
+    to_array,
+)
 from pipeline.backends.transformers_files import check_folder
 from pipeline.backends.transformers_tasks import Task, open_task
 from pipeline.core.model_spec import ModelSpec, TransformersModel
@@ -53,7 +59,11 @@ class TransformersServable(Servable):
         limit_threads(self._threads)
         with torch.inference_mode():
             prepared = self._task.prepare(inputs).to(self._model.device)
-            results = self._task.results(self._model(**prepared), prepared)
+            arguments = {
+                name: tensor.to(self._model.dtype) if tensor.is_floating_point() else tensor
+                for name, tensor in prepared.items()
+            }
+            results = self._task.results(self._model(**arguments), prepared)
             return {
                 name: to_array(found) if isinstance(found, torch.Tensor) else found
                 for name, found in ((name, results[name]()) for name in self._outputs)
@@ -75,12 +85,14 @@ class TransformersBackend:
     def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> TransformersServable:
         """Loads a model and its tokenizer or image processor from a folder.
 
-        Weights are float32 on a CPU, and on a GPU of the type in which they are stored.
+        Weights are float32 on a CPU, and on a GPU of the type in which they are stored; with
+        ``precision: half``, half on either.
         """
         assert isinstance(spec, TransformersModel)
         self.start()
         import transformers
 
+        limit_forks(context.intra_op_threads)
         check_folder(path)
         transformers.utils.logging.disable_progress_bar()
         device = choose_device(context.device)
@@ -94,9 +106,10 @@ def _read_model(path: Path, spec: TransformersModel, device: str) -> Any:
     import transformers
 
     auto_class = getattr(transformers, _AUTO_CLASS[spec.task])
+    full = "float32" if device == "cpu" else "auto"
     model, found = auto_class.from_pretrained(
         path,
-        dtype="float32" if device == "cpu" else "auto",
+        dtype=half_precision(device) if spec.precision == "half" else full,
         local_files_only=True,
         trust_remote_code=False,
         use_safetensors=True,

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from pipeline.errors import OutOfMemoryError
+from pipeline.errors import OutOfMemoryError, ProcessLostError
 
 _T = TypeVar("_T")
 Rows = np.ndarray[Any, Any]
@@ -33,12 +33,14 @@ class Outcome(Generic[_T]):
       failed: row -> the exception it causes by itself.
       given_up: row -> an exception of a call it was in, when the budget was spent.
       calls: how many calls were made.
+      fits: most rows of a call that memory sufficed for; None where it never ran out.
     """
 
     results: list[tuple[Rows, _T]] = field(default_factory=list)
     failed: dict[int, Exception] = field(default_factory=dict)
     given_up: dict[int, Exception] = field(default_factory=dict)
     calls: int = 0
+    fits: int | None = None
 
     @property
     def errors(self) -> Mapping[int, Exception]:
@@ -56,13 +58,17 @@ def run(
     """Calls `call` on all `rows`, in as few calls as possible, around those that fail.
 
     Args:
-      call: computes the given rows (ascending indices); may raise anything.
+      call: computes the given rows (ascending indices); may raise anything. A ProcessLostError,
+        which no row causes, is passed on.
       rows: the indices to compute.
       max_rows: most rows in one call.
       budget: how many calls may be spent on halving after failures other than out of memory.
 
     Returns:
       results in row order.
+
+    Raises:
+      ProcessLostError: see `call`.
     """
     outcome: Outcome[_T] = Outcome()
     limit = max_rows or max(len(rows), 1)
@@ -79,8 +85,10 @@ def run(
             if len(part) == 1:
                 outcome.failed[int(part[0])] = error
                 continue
-            limit = len(part) // 2
+            limit = outcome.fits = len(part) // 2
             waiting += _halves(part)
+        except ProcessLostError:
+            raise
         except Exception as error:
             if len(part) == 1:
                 outcome.failed[int(part[0])] = error

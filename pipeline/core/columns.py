@@ -85,6 +85,12 @@ def pad(column: Ragged, value: Any) -> Array:
     return padded
 
 
+def repeat_last(array: Array, rows: int) -> Array:
+    """The array brought to at least `rows` rows: its last one stands in for those that lack."""
+    lacking = rows - len(array)
+    return array if lacking <= 0 else np.concatenate([array, array[-1:].repeat(lacking, axis=0)])
+
+
 def group_by_shape(columns: Sequence[Column]) -> list[Array]:
     """Row indices, one group for each combination of row shapes; first seen first."""
     ragged = [column for column in columns if isinstance(column, Ragged)]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.core import version_pattern
 from pipeline.core.combine_spec import Name, StrictModel
 from pipeline.core.hub_url import is_hub_url
-from pipeline.core.record_spec import DTypeName
-from pipeline.core.tensors import numpy_dtype
+from pipeline.core.model_inputs import ColumnInput as ColumnInput
+from pipeline.core.model_inputs import ConstantInput as ConstantInput
 
 Device = Literal["auto", "cpu", "gpu"]
+Precision = Literal["full", "half"]
+Sharing = Literal["process", "vm"]
 
 CLASS_SCHEME = "python://"
 """Stands before the name of a Python class that is a model version by itself, without files."""
@@ -21,6 +22,16 @@ CLASS_SCHEME = "python://"
 _SERVED_ELSEWHERE = {
     *("remote", "vertex", "vertexai", "vertex_ai", "openai", "gemini", "anthropic", "bedrock"),
     *("http", "rest", "grpc", "endpoint", "triton", "tfserving", "torchserve", "vllm"),
+}
+
+
+_HALF_ELSEWHERE = {
+    "OnnxModel": "an ONNX graph has its precision in the file: export it in float16",
+    "TensorflowModel": "a TensorFlow model has its precision in its files: save it so",
+    "PythonModel": "a Python class decides itself in which precision it computes",
+    **dict.fromkeys(
+        ("SklearnModel", "XgboostModel", "LightgbmModel"), "this framework computes in full only"
+    ),
 }
 
 
@@ -38,49 +49,6 @@ def remote_hint(framework: object) -> str:
         "their versions: Apache Beam's RunInference has handlers for them (such as "
         "VertexAIModelHandlerJSON), to be used before or after this job"
     )
-
-
-class ColumnInput(StrictModel):
-    """A model input that is fed from a column."""
-
-    column: Name = Field(description="Record field or another model's output.")
-    pad_value: int | float | str | bool | None = Field(
-        default=None,
-        description="Fills rows of different length up to the longest of the batch. Without it, "
-        "rows are grouped by length and the model is called once for each group.",
-    )
-
-
-class ConstantInput(StrictModel):
-    """A model input that is the same for every row and has no batch axis."""
-
-    value: Any = Field(description="Number, text, boolean or nested list of them.")
-    dtype: DTypeName = Field(description="Type of the tensor.")
-
-    @model_validator(mode="after")
-    def _value_has_dtype(self) -> ConstantInput:
-        self.array()
-        return self
-
-    def array(self) -> np.ndarray[Any, Any]:
-        """The value as an array of its dtype.
-
-        Raises:
-          ValueError: the value cannot be held by the dtype without change.
-        """
-        wrong = ValueError(f"{self.value!r} is not a {self.dtype}")
-        try:
-            array = np.asarray(self.value, dtype=numpy_dtype(self.dtype))
-            plain = np.asarray(self.value)
-        except (ValueError, OverflowError, TypeError):
-            raise wrong from None
-        if self.dtype in ("bool", "string", "bytes"):
-            kinds = {"bool": (bool,), "string": (str,), "bytes": (str, bytes)}[self.dtype]
-            if not all(isinstance(item, kinds) for item in plain.ravel().tolist()):
-                raise wrong
-        elif plain.dtype.kind not in "iuf" or not np.allclose(array, plain, rtol=1e-3):
-            raise wrong
-        return array
 
 
 class _ModelBase(StrictModel):
@@ -104,6 +72,16 @@ class _ModelBase(StrictModel):
     )
     device: Device | None = Field(
         default=None, description="Overrides `--device` for this model; `gpu` refuses a fallback."
+    )
+    model_sharing: Sharing = Field(
+        default="process",
+        description="`vm`: one copy for all processes of a worker machine, in a process of its "
+        "own, for a model too large for each to hold one. Without effect where one process serves.",
+    )
+    precision: Precision = Field(
+        default="full",
+        description="`half`, for `torch` and `transformers`: float16 on a GPU, bfloat16 on a CPU, "
+        "half the memory. Golden examples that name no tolerance then have 0.02.",
     )
     warm_up: bool = Field(
         default=True,
@@ -132,6 +110,16 @@ class _ModelBase(StrictModel):
                 "`framework: tensorflow` reads modules of a hub"
             )
         return uri
+
+    @field_validator("precision")
+    @classmethod
+    def _can_be_halved(cls, precision: Precision) -> Precision:
+        advice = _HALF_ELSEWHERE.get(cls.__name__)
+        if precision == "half" and advice is not None:
+            raise ValueError(
+                f"found 'half', which `framework: torch` and `transformers` know; {advice}"
+            )
+        return precision
 
     @field_validator("watch")
     @classmethod

@@ -9,8 +9,8 @@ name comes first: ``forest.skops.golden.jsonl``. Each line is one row::
 Tensors have the model's names and no batch axis; ``bytes`` are base64 text; constants of the
 ensemble file are not named. Not every output needs to be. A golden example fails when an output has
 another shape, is not finite, or differs from the expected value by more than ``tolerance``, or
-``tolerance`` times that value where it is beyond 1 or -1. A warm-up example has inputs only, and
-fails when an output is not finite.
+``tolerance`` times that value where it is beyond 1 or -1; by default 0.0001, and 0.02 for a model
+with ``precision: half``. A warm-up example has inputs only, and fails when an output is not finite.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ from pipeline.serving.model_step import ModelStep
 GOLDEN = "golden.jsonl"
 WARM_UP = "warmup.jsonl"
 DEFAULT_TOLERANCE = 1e-4
+HALF_TOLERANCE = 2e-2
+"""A little more than PyTorch's own tests allow for bfloat16 (1.6e-2, torch.testing)."""
 _CUT = 200
 
 
@@ -126,7 +128,8 @@ def _example(line: str, where: str, kind: str, spec: ModelSpec) -> Example:
         raise ModelError(
             f"{where}: 'outputs' is {shown(outputs)}, expected some of {', '.join(spec.outputs)}"
         )
-    tolerance = data.get("tolerance", DEFAULT_TOLERANCE)
+    default = HALF_TOLERANCE if spec.precision == "half" else DEFAULT_TOLERANCE
+    tolerance = data.get("tolerance", default)
     if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or tolerance < 0:
         raise ModelError(f"{where}: 'tolerance' is {shown(tolerance)}, expected a number from 0 up")
     return Example(where, inputs, outputs, float(tolerance))

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 
-from pipeline.backends import registry
 from pipeline.backends.base import LoadContext, Servable
-from pipeline.core.model_spec import ColumnInput, ModelSpec
+from pipeline.core.model_spec import ModelSpec
 from pipeline.core.release import ModelVersion
-from pipeline.errors import ArtifactChangedError, LoadError
-from pipeline.serving import interpreter
+from pipeline.errors import ArtifactChangedError
 from pipeline.serving.artifacts import ArtifactCache
-from pipeline.serving.merging import MergingServable
+from pipeline.serving.cores import usable_cores
+from pipeline.serving.opening import Opening, Sharing, start
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -28,12 +25,13 @@ class FrameworkLoader:
       models: the entries of the ensemble file.
       cache: where artifacts are fetched to.
       device: for models that name none themselves.
-      intra_op_threads: CPU threads that one call may use; 0 means one for each core of the machine
-        that loads, which need not be this one.
+      intra_op_threads: CPU threads that one call may use; 0 means one for each core that is usable
+        where the model is loaded, which need not be here.
       cpu_only: run on the CPU whatever device is asked for: checks, on a machine without GPU, of
         models that will have one where they serve.
-      merge_up_to_rows: merge calls of several threads up to so many rows, or to the model's own
-        `max_batch_size`; 0 where no two threads call a model at the same time.
+      max_batch_size: most rows of a call, where a model has no `max_batch_size` of its own.
+      shared: several threads of a process call a model at the same time: their calls are merged.
+      sharing: where models with ``model_sharing: vm`` are held; without it, they are loaded here.
     """
 
     models: tuple[ModelSpec, ...]
@@ -41,14 +39,13 @@ class FrameworkLoader:
     device: str
     intra_op_threads: int
     cpu_only: bool = False
-    merge_up_to_rows: int = 0
+    max_batch_size: int = 1024
+    shared: bool = False
+    sharing: Sharing | None = None
 
     def start_frameworks(self) -> None:
-        """Imports what the models need, before any is loaded; what is missing is told by loads."""
-        for framework in {model.framework: None for model in self.models}:
-            with suppress(LoadError):
-                registry.backend(framework).start()
-        interpreter.settle()
+        """Imports what the models of this process need, before any is loaded."""
+        start(model.framework for model in self.models if self._sharing(model) is None)
 
     def __call__(self, version: ModelVersion) -> Servable:
         """Loads one version.
@@ -58,32 +55,30 @@ class FrameworkLoader:
           DeviceError: the device that it must run on is not there.
         """
         spec = next(model for model in self.models if model.name == version.model)
-        context = LoadContext(
-            "cpu" if self.cpu_only else spec.device or self.device,
-            self.intra_op_threads or os.cpu_count() or 1,
-        )
         if problem := spec.version_problem(version.uri):
             raise ArtifactChangedError(f"model '{version.model}': {problem}")
+        sharing = self._sharing(spec)
         started = time.monotonic()
-        path = self.cache.fetch_version(version)
-        with interpreter.shared():
-            servable = registry.backend(spec.framework).load(path, spec, context)
+        opening = Opening(self.cache.fetch_version(version), spec, self._context(spec, sharing))
+        servable = opening() if sharing is None else sharing(version, opening)
         _LOGGER.info(
-            "loaded model '%s' version %s on %s in %.2f s",
+            "loaded model '%s' version %s on %s in %.2f s%s",
             version.model,
             version.label,
             servable.device,
             time.monotonic() - started,
+            "" if sharing is None else ", shared by the processes of this machine",
         )
-        return self._merging(servable, spec, context) if self.merge_up_to_rows else servable
+        return servable
 
-    def _merging(self, servable: Servable, spec: ModelSpec, context: LoadContext) -> Servable:
-        if servable.signature.fixed_batch_rows:
-            return servable
-        batched = [t for t, binding in spec.inputs.items() if isinstance(binding, ColumnInput)]
-        max_rows = spec.max_batch_size or self.merge_up_to_rows
-        # Calls that keep their device busy alone only get in each other's way.
-        alone = servable.uses_threads or servable.device != "cpu"
-        return MergingServable(
-            servable, batched, max_rows, 1 if alone else context.intra_op_threads
+    def _sharing(self, spec: ModelSpec) -> Sharing | None:
+        return self.sharing if spec.model_sharing == "vm" else None
+
+    def _context(self, spec: ModelSpec, sharing: Sharing | None) -> LoadContext:
+        """What the model is granted: all cores where all processes wait for the one copy."""
+        return LoadContext(
+            "cpu" if self.cpu_only else spec.device or self.device,
+            (0 if sharing else self.intra_op_threads) or usable_cores(),
+            self.shared or sharing is not None,
+            spec.max_batch_size or self.max_batch_size,
         )

@@ -16,7 +16,8 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from pipeline.backends.base import Array, Servable
-from pipeline.errors import ModelFaultError
+from pipeline.core.row_limit import RowLimit
+from pipeline.errors import OutOfMemoryError
 
 Inputs = Mapping[str, Array]
 Outputs = dict[str, Array]
@@ -41,6 +42,9 @@ class MergingServable(Servable):
 
     Every caller gets the outputs of its own rows, in their order, as if it were alone. A merged
     call that fails is repeated call by call, so an error reaches only the caller that causes it.
+    Where memory does not suffice for a merged call, the next ones are smaller.
+
+    The oldest call that waits leads the next group, so none is overtaken for ever.
 
     Args:
       servable: computes. Its outputs must not depend on which rows are computed together.
@@ -55,11 +59,12 @@ class MergingServable(Servable):
         self.signature = servable.signature
         self.device = servable.device
         self.size_bytes = servable.size_bytes
+        self.warm_up_rows = servable.warm_up_rows
         self._servable = servable
         self._batched = tuple(batched)
-        self._max_rows = max_rows
         self._lock = threading.Lock()
-        self._waiting: list[_Call] = []  # guarded by the lock, as is:
+        self._waiting: list[_Call] = []  # guarded by the lock, as are:
+        self._limit = RowLimit(max_rows)
         self._free = concurrency
 
     def predict(self, inputs: Inputs) -> Outputs:
@@ -73,7 +78,7 @@ class MergingServable(Servable):
                 self._waiting.append(call)
                 group = []
         if not group:
-            call.awake.wait()
+            self._wait(call)
             if call.leads:
                 with self._lock:
                     group = self._group_of(call)
@@ -87,18 +92,32 @@ class MergingServable(Servable):
         if call.error is not None:
             raise call.error
         if call.outputs is None:  # the thread that led was interrupted
-            raise ModelFaultError("the call was given up with the one it was merged into")
+            return self._servable.predict(inputs)
         return call.outputs
 
     def close(self) -> None:
         """See Servable. Nobody calls while it closes: the ReleaseManager counts its users."""
         self._servable.close()
 
+    def _wait(self, call: _Call) -> None:
+        """Waits until the call leads or is computed; a caller that is interrupted leaves."""
+        try:
+            call.awake.wait()
+        except BaseException:
+            with self._lock:
+                waiting = call in self._waiting
+                if waiting:
+                    self._waiting.remove(call)
+            if not waiting and call.leads:
+                self._hand_over()
+            raise
+
     def _group_of(self, leader: _Call) -> list[_Call]:
         """The leader and the waiting calls that fit to it, oldest first; they leave the queue."""
         group, rows, left = [leader], leader.rows, []
+        most = self._limit.rows or 0
         for call in self._waiting:
-            if call.form == leader.form and rows + call.rows <= self._max_rows:
+            if call.form == leader.form and rows + call.rows <= most:
                 group.append(call)
                 rows += call.rows
             else:
@@ -127,12 +146,18 @@ class MergingServable(Servable):
 
     def _compute_together(self, group: list[_Call]) -> bool:
         """Whether the whole group could be computed."""
-        merged = {t: np.concatenate([call.inputs[t] for call in group]) for t in self._batched}
         rows = sum(call.rows for call in group)
         try:
+            merged = {t: np.concatenate([c.inputs[t] for c in group]) for t in self._batched}
             outputs = self._servable.predict({**group[0].inputs, **merged})
+        except (OutOfMemoryError, MemoryError):
+            with self._lock:
+                self._limit.fall(rows // 2)
+            return False
         except Exception:
             return False  # whoever caused it will meet it again alone
+        with self._lock:
+            self._limit.grow()
         if any(array.ndim == 0 or len(array) != rows for array in outputs.values()):
             return False
         start = 0

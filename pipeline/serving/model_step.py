@@ -18,6 +18,7 @@ from pipeline.core import bisection, columns
 from pipeline.core.batch import Batch
 from pipeline.core.columns import Array, Column, Ragged
 from pipeline.core.model_spec import ColumnInput, ConstantInput, ModelSpec
+from pipeline.core.row_limit import RowLimit
 from pipeline.core.tensors import dtype_name, numpy_dtype
 from pipeline.errors import ModelFaultError, OutOfMemoryError
 
@@ -25,7 +26,9 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class ModelStep:
-    """Runs one model of the ensemble. One instance for each thread: it counts faults.
+    """Runs one model of the ensemble. One instance for each thread.
+
+    It counts faults, and remembers how many rows memory sufficed for.
 
     Args:
       spec: the model's entry in the ensemble file.
@@ -38,7 +41,7 @@ class ModelStep:
         self, spec: ModelSpec, *, max_batch_size: int | None = None, max_model_faults: int = 0
     ) -> None:
         self._spec = spec
-        self._max_rows = spec.max_batch_size or max_batch_size
+        self._limit = RowLimit(spec.max_batch_size or max_batch_size)
         self._max_faults = max_model_faults
         self._faults = 0
         self._constants = {
@@ -57,14 +60,19 @@ class ModelStep:
 
         Raises:
           ModelFaultError: too many batches in a row failed as a whole.
+          ProcessLostError: the process that computes is gone; the batch is to be tried again.
         """
         if not len(batch):
             return batch
         outcome = bisection.run(
             lambda rows: self.compute(batch.columns, rows, servable),
             np.arange(len(batch)),
-            max_rows=self._max_rows,
+            max_rows=self._limit.rows,
         )
+        if outcome.fits is None:
+            self._limit.grow()
+        else:
+            self._limit.fall(outcome.fits)
         self._count_faults(batch, outcome)
         reasons = {row: self._reason(outcome, row) for row in outcome.errors}
         batch = batch.reject(reasons, stage="inference", model=self._spec.name)
@@ -110,11 +118,10 @@ class ModelStep:
         parts = []
         for start in range(0, rows, fixed):
             part = {t: array[start : start + fixed] for t, array in inputs.items()}
-            missing = fixed - len(next(iter(part.values())))
-            if missing:  # the last row stands in for those that are missing; dropped again below
-                part = {t: np.concatenate([a, a[-1:].repeat(missing, 0)]) for t, a in part.items()}
+            there = len(next(iter(part.values())))
+            part = {t: columns.repeat_last(array, fixed) for t, array in part.items()}
             result = self._checked(servable.predict({**part, **self._constants}), fixed)
-            parts.append({t: array[: fixed - missing] for t, array in result.items()})
+            parts.append({t: array[:there] for t, array in result.items()})
         return {t: np.concatenate([part[t] for part in parts]) for t in self._spec.outputs}
 
     def _checked(self, outputs: dict[str, Array], rows: int) -> dict[str, Array]:

@@ -12,7 +12,6 @@ and nobody has used it for a while; a batch that still names it causes a reload,
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 from collections.abc import Callable, Container, Iterator
@@ -25,6 +24,7 @@ from pipeline.backends.base import Servable
 from pipeline.core.release import ModelVersion, Release
 from pipeline.serving import retention
 from pipeline.serving.activation import Activation, Timing
+from pipeline.serving.opening import free
 from pipeline.serving.process_handle import ProcessHandle
 
 MemoryPolicy = Literal["availability", "resource"]
@@ -182,7 +182,7 @@ class ReleaseManager:
                     if not passed:
                         self._step_back()
                     going = [] if passed else self._remove(self._idle(release, before))
-                _close(going)
+                free(going)
 
     # --- servables
 
@@ -239,7 +239,7 @@ class ReleaseManager:
             ]
             keep = (self._active, self._previous, self._aspired, self._aside, self._trial)
             going = self._remove(retention.evictable(loaded, keep, self._timing.grace_secs))
-        _close(going)
+        free(going)
 
     def close(self) -> None:
         """Ends the thread and frees all servables. A later `use` loads what it needs again."""
@@ -250,7 +250,7 @@ class ReleaseManager:
             self._thread.join()
         with self._changed:
             going = self._remove([v for v, entry in self._entries.items() if entry.ready])
-        _close(going)
+        free(going)
 
     def _acquire(self, version: ModelVersion) -> _Entry:
         with self._changed:
@@ -357,21 +357,12 @@ class ReleaseManager:
                 lambda: not any(self._entries[v].users for v in changing if v in self._entries)
             )
             going = self._remove([v for v in changing if v in self._entries])
-        _close(going)
+        free(going)
 
     def _step_back(self) -> None:
         """Returns the release that stood aside to service."""
         self._active, self._aside = self._active or self._aside, None
         self._changed.notify_all()
-
-
-def _close(servables: list[Servable]) -> None:
-    """Frees servables, and the memory of those that hang together in cycles (Keras models do)."""
-    if servables:
-        for servable in servables:
-            servable.close()
-        servables.clear()
-        gc.collect()
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,7 +28,7 @@ from pipeline.core.tensors import (
     numpy_dtype,
     shape_fits,
 )
-from pipeline.errors import EnsembleError, ModelError, RowsError
+from pipeline.errors import EnsembleError, ModelError, OutOfMemoryError, RowsError
 from pipeline.serving.model_step import ModelStep
 from pipeline.serving.release_manager import ReleaseManager
 
@@ -187,7 +188,11 @@ def _run_model(model: ModelSpec, servable: Servable, rehearsal: Rehearsal) -> li
                 rehearsal.add(column, made_up, tensor.row_shape)
         return []
     try:
-        outputs = ModelStep(model).compute(rehearsal.columns, np.arange(_ROWS), servable)
+        step = ModelStep(model)
+        outputs = step.compute(rehearsal.columns, np.arange(_ROWS), servable)
+        with suppress(OutOfMemoryError):  # no fault: larger calls will be halved
+            for rows in servable.warm_up_rows:
+                step.compute(rehearsal.columns, np.arange(rows) % _ROWS, servable)
     except Exception as error:
         return [
             f"model '{model.name}' fails on {_ROWS} made-up rows of zeros or empty text: "

@@ -152,3 +152,11 @@ def test_a_session_gets_the_threads_that_it_is_granted(tmp_path):
     three = load(path, spec("y"), threads=3)
     assert running_threads() == before + 2  # the calling thread works too
     del one, three
+
+
+def test_graph_is_optimised_at_all_levels(tmp_path):
+    import onnxruntime
+
+    servable = load(models.onnx_file(tmp_path), spec("y"))
+    level = servable._session.get_session_options().graph_optimization_level
+    assert level == onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL

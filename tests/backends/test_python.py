@@ -85,3 +85,17 @@ def test_class_that_cannot_be_used_is_refused_with_the_reason(uri, message, tmp_
 def test_gpu_cannot_be_asked_for(tmp_path):
     with pytest.raises(DeviceError, match="leave out `device: gpu`"):
         load(tmp_path, spec("Affine", device="gpu"))
+
+
+def test_blas_of_numpy_keeps_to_the_threads_granted(tmp_path):
+    import threadpoolctl
+
+    def threads():
+        return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if is_blas(pool)}
+
+    def is_blas(pool):
+        return pool["user_api"] == "blas"
+
+    with threadpoolctl.threadpool_limits(3, user_api="blas"):
+        load(models.numpy_weights(tmp_path), spec("Affine", path="w"), threads=2)
+        assert threads() == {2}

@@ -3,6 +3,8 @@ import logging
 import numpy as np
 import pytest
 
+from pipeline.backends import registry
+from pipeline.backends.base import LoadContext
 from pipeline.errors import LoadError, ModelFaultError, UntrustedArtifactError
 from tests import models
 from tests.backends.cases import load, model_spec
@@ -146,3 +148,25 @@ def test_the_estimators_own_threads_are_bounded_by_those_granted(tmp_path):
     loaded = load(path, spec("predict_proba", trusted=True), threads=1)
     estimator = loaded._calls["predict_proba"].__self__
     assert estimator.get_params()["randomforestclassifier__n_jobs"] == 1
+
+
+def test_the_estimator_that_a_search_found_is_bounded_too(tmp_path):
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.model_selection import GridSearchCV
+
+    search = GridSearchCV(RandomForestClassifier(2, n_jobs=-1), {"max_depth": [1]}, cv=2)
+    search.fit(np.eye(4), [0, 1, 0, 1])
+    path = models.save_estimator(search, tmp_path / "model.skops")
+    loaded = load(path, spec("predict", trusted=True), threads=2)
+    found = loaded._calls["predict"].__self__.best_estimator_
+    assert (found.n_jobs, found.estimators_[0].max_depth) == (2, 1)
+
+
+def test_calls_side_by_side_take_one_thread_each(tmp_path):
+    from sklearn.ensemble import RandomForestClassifier
+
+    forest = RandomForestClassifier(2, n_jobs=-1).fit(np.eye(4), [0, 1, 0, 1])
+    path = models.save_estimator(forest, tmp_path / "model.skops")
+    context = LoadContext("cpu", intra_op_threads=4, shared=True)
+    loaded = registry.backend("sklearn").load(path, spec("predict", trusted=True), context)
+    assert loaded._calls["predict"].__self__.n_jobs == 1

@@ -13,41 +13,6 @@ def spec(*outputs, **changes):
     return model_spec(framework="tensorflow", **{**entry, **changes})
 
 
-def traced_functions():
-    from tensorflow.python.eager import context
-
-    return set(context.context().list_function_names())
-
-
-@pytest.mark.parametrize("build", [models.saved_model, models.keras_file])
-def test_batches_of_any_size_run_without_tracing_again(build, tmp_path):
-    servable = load(build(tmp_path), spec("y"))
-    servable.predict({"x": ONES})
-    before = traced_functions()
-    for rows in (1, 2, 17, 256, 1):
-        servable.predict({"x": np.ones((rows, 4), "float32")})
-    assert traced_functions() == before
-
-
-def test_layers_of_a_keras_model_run_in_python_only_while_it_is_loaded(tmp_path):
-    import keras
-
-    calls = []
-
-    @keras.saving.register_keras_serializable()
-    class Counted(keras.layers.Layer):
-        def call(self, x):
-            calls.append(x.shape)
-            return x + 1
-
-    model = keras.Sequential([keras.Input((4,), name="x"), Counted(name="y")])
-    servable = load(models.save_keras(model, tmp_path / "model.keras"), spec("y"))
-    while_loading = len(calls)
-    for rows in (3, 1, 2, 3):
-        servable.predict({"x": np.ones((rows, 4), "float32")})
-    assert len(calls) == while_loading
-
-
 @pytest.mark.parametrize("build", [models.saved_model, models.keras_file])
 def test_model_built_for_so_many_rows_says_so(build, tmp_path):
     servable = load(build(tmp_path, rows=8), spec("y"))

@@ -77,16 +77,6 @@ def test_names_of_the_inputs_choose_among_the_variants(trained):
     assert not found["taken_from_dict"].any()
 
 
-def test_calling_never_traces_again(trained):
-    from tensorflow.python.eager import context
-
-    servable = load(trained, spec({"inputs": "pixels"}, "y"))
-    before = set(context.context().list_function_names())
-    for rows in (1, 2, 17):
-        servable.predict({"inputs": np.ones((rows, 4), "float32")})
-    assert set(context.context().list_function_names()) == before
-
-
 def test_unknown_input_is_refused_with_those_that_the_callable_has(tmp_path):
     path = save_embedding(tmp_path / "words")
     with pytest.raises(LoadError, match="no input 'text'; its inputs are sentences"):

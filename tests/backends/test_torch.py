@@ -199,3 +199,26 @@ def test_bfloat16_arrives_as_float32(tmp_path):
     found = servable.predict({"x": ONES})["output_0"]
     assert found.dtype == np.float32
     assert (found == 0.5).all()
+
+
+def test_torchscript_has_optimised_itself_once_it_is_warm(tmp_path):
+    import torch
+
+    def still_watching():
+        return "prim::profile" in str(torch.jit.last_executed_optimized_graph())
+
+    servable = load(models.torchscript(tmp_path), spec("output_0"))
+    servable.predict({"input": ONES})
+    assert still_watching()
+    for rows in servable.warm_up_rows:
+        servable.predict({"input": np.ones((rows, 4), "float32")})
+    servable.predict({"input": np.ones((17, 4), "float32")})
+    assert not still_watching()
+
+
+def test_network_is_called_in_inference_mode(tmp_path):
+    import torch
+
+    torch.save({}, tmp_path / "model.pt")
+    entry = spec("output_0", inputs={"x": "c"}, module="tests.networks.TellsItsMode")
+    assert load(tmp_path / "model.pt", entry).predict({"x": ONES})["output_0"].all()

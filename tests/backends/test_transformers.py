@@ -211,3 +211,15 @@ def test_outputs_of_another_task_are_refused_with_those_that_exist(tmp_path):
     path = models.bert_classifier(tmp_path)
     with pytest.raises(LoadError, match="no output 'label'; its outputs are embedding, cls"):
         load(path, spec("feature-extraction", "label"))
+
+
+def test_model_is_called_in_inference_mode(tmp_path):
+    import torch
+
+    modes = []
+    servable = load(models.bert_embedder(tmp_path), spec("feature-extraction", "cls"))
+    servable._model.register_forward_pre_hook(
+        lambda *arguments: modes.append(torch.is_inference_mode_enabled())
+    )
+    servable.predict({"text": TEXTS})
+    assert modes == [True]

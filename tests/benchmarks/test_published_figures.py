@@ -208,6 +208,19 @@ def test_merging_is_compared_within_each_round(benchmark_modules, document):
     assert has_picture(document, "merging")
 
 
+def test_shared_models_are_compared_with_a_call_in_the_same_process(benchmark_modules, document):
+    from sharing import _BEAM, _DIRECT, _ROWS, _SHARED, _publish
+
+    times = {_DIRECT: 1e-4, _SHARED: 3e-4, _BEAM: 5e-4}
+    _publish(document, {(n, v): [s] * 3 for n in _ROWS for v, s in times.items()}, LINE)
+    rows, _ = section(document, "sharing")
+    assert [row[-1] for row in rows[2:]] == ["1.0", "3.0", "5.0"] * len(_ROWS)
+    assert summary(document, "Call of a model in another process, 1,024 rows") == [
+        "200 us more than in the same process",
+        "Beam's MultiProcessShared alone 400 us",
+    ]
+
+
 def test_merging_benchmark_refuses_rows_of_others(benchmark_modules):
     from merging import WrongError, _measure
 

@@ -1,11 +1,12 @@
 """Bisection: bad rows alone, memory halved, a budget that holds, and every row accounted for."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core import bisection
-from pipeline.errors import OutOfMemoryError
+from pipeline.errors import OutOfMemoryError, ProcessLostError
 
 
 def failing_on(bad):
@@ -92,3 +93,15 @@ def test_every_row_ends_in_exactly_one_place_and_results_keep_order(n, bad, max_
     assert not bad & set(done)
     for rows, result in outcome.results:
         assert result.tolist() == (rows * 10).tolist()
+
+
+def test_loss_of_the_process_that_computes_is_no_rows_fault():
+    calls = []
+
+    def call(rows):
+        calls.append(rows)
+        raise ProcessLostError("gone")
+
+    with pytest.raises(ProcessLostError):
+        bisection.run(call, np.arange(8))
+    assert len(calls) == 1

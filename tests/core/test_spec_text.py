@@ -141,7 +141,14 @@ A_LENGTH = "expected a length of at least 0, or null for the axis that varies"
          ":17: models[1] 'mlp': unknown key 'inptus'; did you mean 'inputs'?"),
         ("trusted: true", "zzz: true",
          ":13: models[0] 'forest': unknown key 'zzz'; the keys are name, uri, inputs, outputs, "
-         "max_batch_size, device, warm_up, watch, complete_marker, framework, trusted"),
+         "max_batch_size, device, model_sharing, precision, warm_up, watch, complete_marker, "
+         "framework, trusted"),
+        ("trusted: true", "precision: half",
+         ":13: models[0] 'forest'.precision: found 'half', which `framework: torch` and "
+         "`transformers` know; this framework computes in full only"),
+        ("max_batch_size: 1024", "precision: half",
+         ":21: models[1] 'mlp'.precision: found 'half', which `framework: torch` and "
+         "`transformers` know; an ONNX graph has its precision in the file: export it in float16"),
         ("    uri: models/forest/1\n", "",
          ":8: models[0] 'forest': key 'uri' is missing (File or folder of the model, `gs://` or "
          "local; relative to the ensemble file)"),

@@ -1,15 +1,18 @@
 """What a model is granted when it is loaded: its device and its threads."""
 
-import os
-
+import numpy as np
 import pytest
 
+from pipeline.backends.base import LoadContext
 from pipeline.core.release import ModelVersion
 from pipeline.errors import DeviceError
 from pipeline.serving.artifacts import ArtifactCache, digest_of
+from pipeline.serving.cores import usable_cores
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.merging import MergingServable
-from tests.backends.cases import CASES
+from pipeline.testing import FakeServable
+from tests import models
+from tests.backends.cases import CASES, model_spec
 
 CASE = next(case for case in CASES if case.framework == "onnx")
 
@@ -35,12 +38,53 @@ def test_models_of_a_gpu_job_are_checked_on_the_cpu_of_the_machine_that_launches
     assert load("gpu", cpu_only=True).device == "cpu"
 
 
-@pytest.mark.parametrize(("asked", "granted"), [(1, 1), (0, os.cpu_count())])
+@pytest.mark.parametrize(("asked", "granted"), [(1, 1), (0, usable_cores())])
 def test_a_call_gets_its_threads_or_one_for_each_core_of_this_machine(load, asked, granted):
     options = load("cpu", asked)._session.get_session_options()
     assert options.intra_op_num_threads == granted
 
 
 def test_calls_are_merged_where_threads_share_a_model(load):
-    assert isinstance(load("cpu", merge_up_to_rows=64), MergingServable)
+    assert isinstance(load("cpu", shared=True), MergingServable)
     assert not isinstance(load("cpu"), MergingServable)
+
+
+def test_model_whose_calls_take_one_thread_computes_as_many_calls_as_threads_are_granted(tmp_path):
+    from sklearn.ensemble import RandomForestClassifier
+
+    forest = RandomForestClassifier(2, n_jobs=-1).fit(np.eye(4), [0, 1, 0, 1])
+    path = models.save_estimator(forest, tmp_path / "model.skops")
+    outputs = {"predict": "p"}
+    spec = model_spec(framework="sklearn", inputs={"X": "x"}, outputs=outputs, trusted=True)
+    cache = ArtifactCache(tmp_path / "cache", None)
+    loader = FrameworkLoader((spec,), cache, "cpu", intra_op_threads=4, shared=True)
+    loaded = loader(ModelVersion(spec.name, str(path), digest_of(path)))
+    estimator = loaded._servable._calls["predict"].__self__
+    assert (loaded._free, estimator.n_jobs) == (4, 1)
+
+
+def test_shared_model_is_granted_all_cores_and_its_framework_is_started_elsewhere(
+    tmp_path, monkeypatch
+):
+    asked = []
+    spec = CASE.spec(model_sharing="vm")
+    loader = FrameworkLoader(
+        (
+            spec,
+            model_spec(
+                name="other", framework="sklearn", inputs={"X": "x"}, outputs={"predict": "p"}
+            ),
+        ),
+        ArtifactCache(tmp_path / "cache", None),
+        "cpu",
+        intra_op_threads=1,
+        sharing=lambda version, opening: asked.append(opening) or FakeServable(dict),
+    )
+    path = CASE.build(tmp_path)
+    loader(ModelVersion(spec.name, str(path), digest_of(path)))
+    (opening,) = asked
+    assert opening.context == LoadContext("cpu", usable_cores(), shared=True)
+    started = []
+    monkeypatch.setattr("pipeline.serving.loader.start", started.extend)
+    loader.start_frameworks()
+    assert started == ["sklearn"]

@@ -87,6 +87,16 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing():
     assert servable.calls == [64, 32, 16] + [8] * 8
 
 
+def test_later_batches_begin_with_what_fitted_and_grow_again():
+    servable, step = FakeServable(twice, fits_rows=10), ModelStep(spec(), max_batch_size=64)
+    step.run(batch(np.arange(64)), servable)
+    servable.calls.clear()
+    for _ in range(3):
+        done = step.run(batch(np.arange(20)), servable)
+        assert done.columns["twice"].tolist() == [2 * i for i in range(20)]
+    assert servable.calls == [8, 8, 4, 9, 9, 2, 10, 10]
+
+
 def test_row_that_never_fits_becomes_a_reject_that_says_so():
     done = ModelStep(spec()).run(batch(np.arange(2)), FakeServable(twice, fits_rows=0))
     assert {r.error_type for r in done.rejects} == {"out_of_memory"}

@@ -162,3 +162,18 @@ def test_text_of_variable_length_is_rehearsed():
     run(ensemble(model("a", {"t": "words"}, "p")), {"a": FakeServable(function)})
     assert seen[0].dtype == object
     assert seen[0].shape == (2, 8)
+
+
+def test_further_warm_up_calls_are_made_with_so_many_rows():
+    graph = ensemble(model("a", {"x": "x"}, "p"))
+    servable = FakeServable(gives(3))
+    servable.warm_up_rows = (2, 8)
+    run(graph, {"a": servable})
+    assert servable.calls == [2, 2, 8]
+
+
+def test_warm_up_call_that_does_not_fit_is_no_fault():
+    graph = ensemble(model("a", {"x": "x"}, "p"))
+    servable = FakeServable(gives(3), fits_rows=4)
+    servable.warm_up_rows = (8,)
+    assert run(graph, {"a": servable}).types["p"] == ("float64", (3,))

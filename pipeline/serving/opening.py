@@ -1,0 +1,85 @@
+"""From the files of a model version to its servable, in whatever process holds it, and back."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.backends import registry
+from pipeline.backends.base import LoadContext, Servable
+from pipeline.core.model_spec import ColumnInput, ModelSpec
+from pipeline.core.release import ModelVersion
+from pipeline.errors import LoadError
+from pipeline.serving import interpreter
+from pipeline.serving.merging import MergingServable
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Opening:
+    """Everything needed to open a version whose files are on this machine. Can be pickled.
+
+    Attributes:
+      path: the local file or folder.
+      spec: the model's entry.
+      context: what the process that opens it grants the model.
+    """
+
+    path: Path
+    spec: ModelSpec
+    context: LoadContext
+
+    def __call__(self) -> Servable:
+        """Opens it; calls of several threads are merged, where there may be any.
+
+        Raises:
+          ArtifactError: its files are untrusted or broken.
+          DeviceError: the device that it must run on is not there.
+        """
+        with interpreter.shared():
+            servable = registry.backend(self.spec.framework).load(
+                self.path, self.spec, self.context
+            )
+        if not self.context.shared or servable.signature.fixed_batch_rows:
+            return servable
+        batched = [t for t, binding in self.spec.inputs.items() if isinstance(binding, ColumnInput)]
+        # Calls that keep their device busy alone only get in each other's way.
+        alone = servable.uses_threads or servable.device != "cpu"
+        concurrency = 1 if alone else self.context.intra_op_threads
+        return MergingServable(servable, batched, self.context.max_rows, concurrency)
+
+
+Sharing = Callable[[ModelVersion, Opening], Servable]
+"""Makes a servable that computes with the copy of a version that the processes of a machine share.
+
+The copy is opened where no process asked for it before, and freed when each has closed its servable
+or ended. Raises an ArtifactError or DeviceError as `Opening` does, or where nothing can be shared.
+"""
+
+
+def start(frameworks: Iterable[str]) -> None:
+    """Imports frameworks, before any model is loaded; what is missing is told by loads."""
+    for framework in dict.fromkeys(frameworks):
+        with suppress(LoadError):
+            registry.backend(framework).start()
+    interpreter.settle()
+
+
+def free(servables: list[Servable]) -> None:
+    """Closes and forgets servables, even those that hang together in cycles (Keras models do).
+
+    What closing one raises is logged, and keeps nothing else from being freed.
+    """
+    if not servables:
+        return
+    while servables:
+        try:
+            servables.pop().close()  # no name may hold it any more below
+        except Exception:
+            _LOGGER.warning("a model cannot be closed", exc_info=True)
+    gc.collect()
