@@ -44,7 +44,10 @@ class Stages:
     def __init__(self, command: Sequence[str], form: Format, threads: int) -> None:
         parsed = options.parse(command)
         placement = launch.Placement(
-            on_service=False, intra_op_threads=threads, threads_share_models=False
+            on_service=False,
+            intra_op_threads=threads,
+            threads_share_models=False,
+            several_processes=False,
         )
         beam = beam_options(parsed.beam_args)
         self._job = launch.prepare(parsed.settings, beam, placement, lambda _: None)
