@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pipeline.core.batch import Batch
 from pipeline.core.model_spec import OnnxModel
 from pipeline.errors import OutOfMemoryError
-from pipeline.serving.merging import MergingServable
+from pipeline.serving.merging import MergingServable, _Call
 from pipeline.serving.model_step import ModelStep
 from pipeline.testing import FakeServable
 
@@ -64,6 +64,44 @@ def test_merged_call_stays_below_the_largest_batch():
     merging = MergingServable(held.fake, ["x"], max_rows=3)
     run_together(merging, held, [rows(1, 2), rows(3, 4), rows(5), rows(6, 7, 8, 9)])
     assert held.fake.calls == [1, 3, 2, 4]
+
+
+def test_first_caller_that_comes_back_waits_for_the_others_of_its_group():
+    held = Held()
+    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    run_together(merging, held, [rows(1), rows(2), rows(3)])
+    merging._call_secs = 100  # as if the last call had taken so long
+    with ThreadPoolExecutor(3) as threads:
+        assert len(list(threads.map(merging.predict, [rows(1), rows(2, 3), rows(4)]))) == 3
+    assert held.fake.calls == [1, 3, 4]
+
+
+def test_lone_caller_waits_once_for_those_who_left_and_never_again():
+    held = Held()
+    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    run_together(merging, held, [rows(1), rows(2)])
+    merging.predict(rows(3))
+    merging._call_secs = 100  # the test would run out of time
+    merging.predict(rows(4))
+    assert held.fake.calls == [1, 2, 1, 1]
+
+
+def test_nobody_waits_where_several_calls_may_run():
+    held = Held()
+    merging = MergingServable(held.fake, ["x"], max_rows=100, concurrency=2)
+    merging._free = 1  # the other one is busy elsewhere
+    run_together(merging, held, [rows(1), rows(2)])
+    merging._call_secs = 100  # the test would run out of time
+    merging.predict(rows(3))
+    assert held.fake.calls == [1, 2, 1]
+
+
+def test_long_call_does_not_make_the_next_ones_wait_long():
+    held = Held()
+    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    merging._call_secs = 1e-6
+    run_together(merging, held, [rows(1)])
+    assert merging._call_secs <= 4e-6
 
 
 def test_only_arrays_of_one_form_are_merged():
@@ -150,19 +188,23 @@ def test_interrupted_waiter_leaves_the_queue_to_the_others(monkeypatch):
 
     held = Held()
     merging = MergingServable(held.fake, ["x"], max_rows=100)
-    wait = threading.Event.wait
 
-    def stopped(event, timeout=None):
-        if event in [call.awake for call in merging._waiting if call.rows == 3]:
+    class Sleep:
+        def acquire(self):
             raise Stop
-        return wait(event, timeout)
+
+    class Interrupted(_Call):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self.sleep = Sleep()
 
     with ThreadPoolExecutor(3) as threads:
         first = threads.submit(merging.predict, rows(1))
         assert held.entered.wait(30)
-        monkeypatch.setattr(threading.Event, "wait", stopped)
+        monkeypatch.setattr("pipeline.serving.merging._Call", Interrupted)
         assert isinstance(threads.submit(merging.predict, rows(1, 2, 3)).exception(30), Stop)
         assert merging._waiting == []
+        monkeypatch.undo()
         held.let_go.set()
         first.result(30)
     assert merging.predict(rows(5))["y"].tolist() == [[10, -10]]
