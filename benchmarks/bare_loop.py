@@ -8,7 +8,6 @@ retry: a record that is not as expected ends it.
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import islice
@@ -33,24 +32,24 @@ Predict = Callable[[Array], Array]
 
 
 @cache
-def load(models: Path, threads: int) -> Predict:
+def load(models: Path) -> Predict:
     """The ensemble as one function: ``x`` float32[n, 64] -> probabilities float64[n, 10].
 
-    Loaded once in a process, for peers whose processes take one task after the other.
+    Loaded once in a process, for peers whose processes take one task after the other. Each call of
+    a model uses one thread: models this small lose more by a second one than they gain.
 
     Args:
       models: the folder of the workload's models.
-      threads: CPU threads that one call of a model may use, as this project grants its models.
     """
-    threadpoolctl.threadpool_limits(threads, user_api="blas")
+    threadpoolctl.threadpool_limits(1, user_api="blas")
     regression = skops_io.load(models / "model.skops")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(
         models / "model.onnx", options, providers=["CPUExecutionProvider"]
     )
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     network = torch.jit.load(models / "model.pt").eval()
 
     def predict(x: Array) -> Array:
@@ -99,10 +98,9 @@ def main() -> None:
     parser.add_argument("--input", type=Path, required=True, help="folder")
     parser.add_argument("--output", type=Path, required=True, help="file; for Parquet, folder")
     parser.add_argument("--format", choices=("jsonl", "parquet"), default="jsonl")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
     options = parser.parse_args()
     run = run_jsonl if options.format == "jsonl" else run_parquet
-    predict = load(options.models, options.threads)
+    predict = load(options.models)
     run(sorted(options.input.iterdir()), options.output, predict)
 
 

@@ -76,20 +76,23 @@ def _of_format(form: Format) -> list[Contender]:
     """All that take part with both formats."""
     of_form = f"--format={form}"
 
-    def bare(threads: int) -> Command:
-        return script("bare_loop.py", of_form, f"--threads={threads}", form=form)
-
     def peer(name: str, *arguments: str) -> Command:
         return script(name, of_form, *arguments, form=form, python=peers.PYTHON)
 
     workers = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
-    short, medium, long = (50_000, 400_000), (200_000, 800_000), (400_000, 2_000_000)
+    short, medium, long = (200_000, 800_000), (400_000, 1_200_000), (400_000, 2_000_000)
+    decisive = 2 if form == "jsonl" else 1
+    bare = script("bare_loop.py", of_form, form=form)
     return [
-        # The first with as many threads as this project grants its models on one worker.
-        Contender(f"bare-{form}", "bare loop", form, _ONE_PROCESS, bare(_CORES), short),
-        Contender(f"bare-1-{form}", "bare loop, one thread", form, "1 x 1", bare(1), short),
+        Contender(f"bare-{form}", "bare loop", form, "1 x 1", bare, medium, repeats=decisive),
         Contender(
-            f"ours-{form}", "this project, one worker", form, _ONE_PROCESS, ours(form=form), long
+            f"ours-{form}",
+            "this project, one worker",
+            form,
+            _ONE_PROCESS,
+            ours(form=form),
+            long,
+            repeats=decisive,
         ),
         Contender(
             f"ours-2-{form}",
@@ -100,7 +103,7 @@ def _of_format(form: Format) -> list[Contender]:
             long,
         ),
         Contender(
-            f"ray-{form}", "Ray Data map_batches", form, "1 x 1", peer("ray_map.py"), medium, True
+            f"ray-{form}", "Ray Data map_batches", form, "1 x 1", peer("ray_map.py"), short, True
         ),
         *(
             Contender(
@@ -109,10 +112,10 @@ def _of_format(form: Format) -> list[Contender]:
                 form,
                 "2 x 1",
                 peer("spark_map.py", f"--map={kind}"),
-                medium,
+                short,
                 True,
             )
-            for kind in ("pandas", "arrow")
+            for kind in (("pandas", "arrow") if form == "jsonl" else ("arrow",))
         ),
     ]
 

@@ -33,7 +33,7 @@ class Ensemble:
     """
 
     def __init__(self, models: Path) -> None:
-        self._predict = load(models, threads=1)
+        self._predict = load(models)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         proba = self._predict(matrix(table["x"]))

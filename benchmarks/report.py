@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pictures
 import sections
-from results import Result, fastest
+from results import Result
 from workload import Format
 
 FORMATS: Mapping[Format, str] = {"jsonl": "JSON lines", "parquet": "Parquet"}
@@ -31,11 +31,8 @@ def of_format(results: Sequence[Result], form: Format) -> list[Result]:
 
 
 def bare(results: Sequence[Result]) -> Result | None:
-    """What the shares are of: the faster of the bare loops.
-
-    Where other programs want the cores, the one with more threads may be the slower one.
-    """
-    return fastest([r for r in results if r.contender.key.startswith("bare")])
+    """What the shares are of."""
+    return next((r for r in results if r.contender.key.startswith("bare")), None)
 
 
 def tables(results: Sequence[Result]) -> str:
@@ -113,7 +110,7 @@ def draw(results: Sequence[Result], path: Path) -> None:
         panel.set_title(f"{FORMATS[form]} in and out")
         panel.margins(x=0.25)
         panel.xaxis.set_major_formatter("{x:.0%}")
-    panels[-1].set_xlabel("records/s, start-up apart, as a share of the faster bare loop")
+    panels[-1].set_xlabel("records/s, start-up apart, as a share of the bare loop")
     pictures.save(picture, path)
 
 

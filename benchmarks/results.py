@@ -61,9 +61,3 @@ class Result:
         if len(self.sizes) < 2 or secs[-1] <= secs[0]:
             return None
         return (self.sizes[-1] - self.sizes[0]) / (secs[-1] - secs[0])
-
-
-def fastest(results: Sequence[Result]) -> Result | None:
-    """The one with the highest rate; None where no rate is known."""
-    known = [result for result in results if result.rate is not None]
-    return max(known, key=lambda result: result.rate or 0.0, default=None)

@@ -55,11 +55,11 @@ class Benchmark:
 
 
 BENCHMARKS = (
-    Benchmark("batch", 415, has_records=True),
+    Benchmark("batch", 425, has_records=True),
     Benchmark("start_up", 45, has_records=True),
     Benchmark("memory", 60, has_records=True),
-    Benchmark("stages", 85, has_records=True),
-    Benchmark("swap", 150),
+    Benchmark("stages", 60, has_records=True),
+    Benchmark("swap", 110),
     Benchmark("streaming", 115),
     Benchmark("merging", 25),
     Benchmark("sharing", 25),

@@ -21,7 +21,7 @@ _PREDICTION = "id long, label long, proba array<double>"
 
 
 def in_arrow(models: Path, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    predict = load(models, threads=1)
+    predict = load(models)
     for batch in batches:
         proba = predict(matrix(batch["x"]))
         yield pa.RecordBatch.from_pydict(
@@ -30,7 +30,7 @@ def in_arrow(models: Path, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Rec
 
 
 def in_pandas(models: Path, frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    predict = load(models, threads=1)
+    predict = load(models)
     for frame in frames:
         proba = predict(np.stack(frame["x"].to_numpy()))
         yield pd.DataFrame({"id": frame["id"], "label": proba.argmax(axis=1), "proba": list(proba)})

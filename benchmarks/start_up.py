@@ -22,7 +22,7 @@ import sections
 import workload
 from contenders import CONTENDERS
 
-_CHOSEN = ("bare-1-jsonl", "ours-jsonl", "stock-chain")
+_CHOSEN = ("bare-jsonl", "ours-jsonl", "stock-chain")
 _HEADER = ("contender", "seconds", "lowest - highest", "of bare")
 
 

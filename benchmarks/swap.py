@@ -87,13 +87,13 @@ def _versions(folder: Path, key: str, options: argparse.Namespace) -> Versions:
 
 def _parse() -> argparse.Namespace:
     parser = command_line.parser("Measures what a model swap does to a stream.")
-    parser.add_argument("--rounds", type=int, help="default 3")
+    parser.add_argument("--rounds", type=int, help="default 2")
     parser.add_argument("--loads", nargs="*", choices=LOADS, default=list(LOADS))
-    parser.add_argument("--load_secs", type=float, help="how long slow storage takes; default 3")
+    parser.add_argument("--load_secs", type=float, help="how long slow storage takes; default 2")
     parser.add_argument("--steady_secs", type=float, help="before the swap; default 2")
     options = parser.parse_args()
     options.size = 0.02 if options.quick else 1.0
-    options.rounds = options.rounds or (1 if options.quick else 3)
+    options.rounds = options.rounds or (1 if options.quick else 2)
     options.load_secs = options.load_secs or (0.3 if options.quick else 3.0)
     options.steady_secs = options.steady_secs or (0.3 if options.quick else 2.0)
     return options

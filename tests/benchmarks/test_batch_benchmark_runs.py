@@ -111,20 +111,6 @@ def test_rate_is_the_slope_between_two_sizes(benchmark_modules):
     assert result.start_up_secs == pytest.approx(2.0)
 
 
-def test_shares_are_of_the_faster_bare_loop(benchmark_modules):
-    import report
-    from contenders import CONTENDERS
-    from measure import Run
-    from results import Result
-
-    slow, fast = (Result(contender, (0, 100)) for contender in CONTENDERS[:2])
-    for result, secs in ((slow, 4.0), (fast, 1.0)):
-        result.add(0, Run(0.0, 0))
-        result.add(100, Run(secs, 0))
-    assert report.bare([slow, fast]) is fast
-    assert report.share(slow, fast) == 0.25
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
