@@ -52,7 +52,7 @@ demo-docker-streaming: $(READY) image ## refresh a model under a stream, the job
 	$(BIN)/python examples/digits/stream.py --output_dir $(DEMO) --through pubsub --image $(IMAGE)
 
 test: check ## lint, types, tests
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 test-container: $(READY) ## builds the image and runs it; needs Docker and the base images
 	$(BIN)/python -m pytest tests/container
