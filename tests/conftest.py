@@ -24,7 +24,7 @@ _LONGEST_FILES = ("test_readme.py", "test_batch_benchmark_runs.py", "test_stream
 
 
 def pytest_collection_modifyitems(items):
-    """The longest files begin first: at the end, one core would work on them and the others wait."""
+    """The longest files begin first, or one core would still have them when the others are done."""
     items.sort(key=lambda item: item.path.name not in _LONGEST_FILES)
 
 
