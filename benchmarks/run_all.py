@@ -1,6 +1,6 @@
 """All benchmarks, one after the other.
 
-    python benchmarks/run_all.py             less than 15 minutes on two quiet cores; rewrites the
+    python benchmarks/run_all.py             15 minutes on two fast, quiet cores; rewrites the
                                              figures and pictures of docs/benchmarks.md
     python benchmarks/run_all.py --prepare   only what is made once: records, the peers' environment
     python benchmarks/run_all.py --quick     only that all of them run
