@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import sys
-import time
 from pathlib import Path
 
 from pipeline.connectors.vm_sharing import VmSharing
@@ -104,11 +103,3 @@ def version_of(spec, path):
 
 def parent_of(pid):
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-def wait_until(condition, secs=30.0):
-    """Waits for what another process does in its own time."""
-    end = time.monotonic() + secs
-    while not condition():
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.01)

@@ -1,7 +1,6 @@
 """Models that tests name as `uri: tests.steps:Class`."""
 
 import os
-import time
 
 import numpy as np
 
@@ -94,13 +93,14 @@ class Watched:
 
     def load(self, path):
         self.path = path
+        self.weights = np.random.default_rng(1).normal(size=(150, 150))
         self._note("loaded")
 
     def predict(self, columns):
         rows = len(columns["x"])
         if (columns["x"] < 0).any():
             raise ValueError("a row is negative")
-        time.sleep(0.005)  # what computing takes: others come meanwhile
+        np.linalg.svd(self.weights)  # milliseconds, in which others come
         return {"y": np.tile([os.getpid(), rows], (rows, 1))}
 
     def close(self):

@@ -8,7 +8,7 @@ import pytest
 from pipeline.serving.model_host import started
 from tests import models
 from tests.jobs import record
-from tests.sharing import wait_until
+from tests.waiting import wait_until
 
 PROCESSES = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
 

@@ -21,7 +21,7 @@ def spec(inputs, *outputs, **changes):
 
 
 def functions():
-    """Names of every function that TensorFlow has traced in this process."""
+    """Names of the functions that TensorFlow has traced here, less those already collected."""
     from tensorflow.python.eager import context
 
     return set(context.context().list_function_names())
@@ -108,7 +108,7 @@ def test_no_number_of_rows_is_traced(name, tmp_path):
     before = functions()
     for rows in ROWS:
         assert len(step.run(batch(c=column(rows)), servable)) == rows
-    assert functions() == before
+    assert not functions() - before
 
 
 @pytest.mark.parametrize("pad_value", [None, 0])
@@ -127,7 +127,7 @@ def test_no_length_of_rows_is_traced(pad_value, tmp_path):
         lengths = [1 + i % longest for i in range(longest + 1)]
         done = step.run(batch(c=Ragged([np.ones(n, "float32") for n in lengths])), servable)
         assert done.columns["y"].tolist() == lengths
-    assert functions() == before
+    assert not functions() - before
 
 
 def test_layers_of_a_keras_model_run_in_python_only_while_it_is_loaded(tmp_path):

@@ -46,7 +46,6 @@ def test_what_a_torchscript_forks_runs_on_as_many_threads_beside_the_call(use):
     assert third < A_FEW * busiest, use(1)["forking_torch"]
 
 
-@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
 @pytest.mark.parametrize("model", [build.__name__ for build in thread_models.SPREAD])
 def test_two_threads_granted_are_both_used(model, use):
     busiest, second, *_ = [*use(2)[model], 0.0]

@@ -25,6 +25,7 @@ from pipeline.connectors.folder_listing import FileVersion, Settling, list_files
 from pipeline.connectors.folder_reader import FolderReader, Progress
 from pipeline.connectors.folder_source import ReadNewFiles
 from pipeline.errors import PathError
+from tests.waiting import wait_until
 
 INTERVAL_SECS = 0.02
 OLD = 1_700_000_000
@@ -41,13 +42,6 @@ def place(path, content, modified=OLD):
     temporary.write_bytes(content)
     os.utime(temporary, (modified, modified))
     temporary.rename(path)
-
-
-def wait_until(condition, secs=20.0):
-    pause, deadline = threading.Event(), time.monotonic() + secs
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        pause.wait(0.002)
 
 
 class Stream:

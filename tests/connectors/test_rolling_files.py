@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from pipeline.connectors.rolling_files import WriteRollingFiles, close_all
 from pipeline.connectors.rolling_writer import RollingWriter, recover
 from pipeline.testing import FakeClock
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 NEVER = 1e6
@@ -39,13 +40,6 @@ def hidden_files(folder):
 
 def text_of(folder):
     return b"".join(final_files(folder).values())
-
-
-def wait_until(condition, secs=20.0):
-    pause, deadline = threading.Event(), time.monotonic() + secs
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        pause.wait(0.002)
 
 
 @contextlib.contextmanager

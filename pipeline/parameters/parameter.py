@@ -1,0 +1,54 @@
+"""What a template parameter is, and how the texts of its values look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["text", "integer", "boolean", "choice"]
+
+# POSIX extended regular expressions, without \\d and look-ahead: the service checks with those.
+BUCKET = "gs://[a-z0-9][a-z0-9._-]*"
+FILE = f"^{BUCKET}/.+$"
+FOLDER = f"^{BUCKET}(/.*)?$"
+MODEL_URI = f"({BUCKET}(/[^,]*)?|https?://[^,]+)"
+TOPIC = "^projects/[^/]+/topics/[^/]+$"
+SUBSCRIPTION = "^projects/[^/]+/subscriptions/[^/]+$"
+TABLE = "^[a-z][a-z0-9.:-]*[:.][A-Za-z0-9_]+[.][^.:]+$"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One template parameter.
+
+    Attributes:
+      name: as on the command line, without dashes.
+      label: two to five words.
+      help: what it does, for a user who has not seen the source.
+      kind: how its text is read.
+      default: the text used when it is absent or empty; None when it then has no value.
+      required: launching without it is an error, whatever else is given.
+      choices: the values a "choice" may have.
+      minimum: the least value of an "integer".
+      group: the heading under which the console shows it.
+      param_type: the template API's type of a "text"; the other kinds have one each.
+      regex: what a "text" looks like on the service, where nothing local exists.
+      parent: the parameter on which it depends, and the values of that with which it is shown.
+      local: it matters to local runs only; the console does not show it.
+      to_beam: it is an option of Beam, checked here and handed on under the same name.
+    """
+
+    name: str
+    label: str
+    help: str
+    kind: Kind = "text"
+    default: str | None = None
+    required: bool = False
+    choices: tuple[str, ...] = ()
+    minimum: int = 0
+    group: str = ""
+    param_type: str = "TEXT"
+    regex: str = ""
+    parent: tuple[str, tuple[str, ...]] | None = None
+    local: bool = False
+    to_beam: bool = False
