@@ -9,7 +9,7 @@ from pipeline.serving.release_manager import MemoryPolicy
 
 @dataclass(frozen=True)
 class Settings:
-    """The values of the template's parameters; see `parameters.py` for what each means.
+    """The values of the template's parameters; see `parameters/` for what each means.
 
     A text that was not given is empty.
 

@@ -1,0 +1,162 @@
+"""Parameters of the models and of their refresh."""
+
+from __future__ import annotations
+
+from pipeline.parameters.parameter import FILE, FOLDER, MODEL_URI, SUBSCRIPTION, TOPIC, Parameter
+
+ENSEMBLE_SPEC = Parameter(
+    "ensemble_spec",
+    "Ensemble file",
+    "YAML or JSON file that names the record's fields, the models and how their outputs are "
+    "combined. Local or gs://.",
+    required=True,
+    group="Models",
+    param_type="GCS_READ_FILE",
+    regex=FILE,
+)
+
+MODELS: tuple[Parameter, ...] = (
+    Parameter(
+        "device",
+        "Device",
+        "Where models run: auto (a GPU where there is one, else the CPU), cpu, or gpu (refuse to "
+        "run without one; scikit-learn always runs on the CPU). A model's own `device` in the "
+        "ensemble file goes first.",
+        kind="choice",
+        choices=("auto", "cpu", "gpu"),
+        default="auto",
+        group="Models",
+    ),
+    Parameter(
+        "max_batch_size",
+        "Largest batch",
+        "Most records that travel, and are handed to a model, together. A model's own "
+        "`max_batch_size` can only make its calls smaller.",
+        kind="integer",
+        minimum=1,
+        default="1024",
+        group="Models",
+    ),
+    Parameter(
+        "max_batch_latency_ms",
+        "Longest wait for a batch",
+        "In a local stream over Pub/Sub, how long a message may wait for others to fill a batch. 0 "
+        "never waits: a batch is what has arrived meanwhile. On Dataflow a batch is what one "
+        "bundle holds, and nothing waits.",
+        kind="integer",
+        default="0",
+        group="Models",
+        local=True,
+    ),
+    Parameter(
+        "max_model_faults",
+        "Model faults before failing",
+        "The job fails when a model fails on every record of this many batches in a row. 0 never "
+        "fails: each such record becomes a dead letter.",
+        kind="integer",
+        default="10",
+        group="Models",
+    ),
+    Parameter(
+        "model_cache_dir",
+        "Folder for hub modules",
+        "Where models whose `uri` is a URL of a hub (TF Hub, Kaggle) are kept. The launch fetches "
+        "each once; workers and later jobs read it from here. Default: each machine fetches by "
+        "itself. Local or gs://.",
+        group="Models",
+        param_type="GCS_WRITE_FOLDER",
+        regex=FOLDER,
+    ),
+)
+
+REFRESH: tuple[Parameter, ...] = (
+    Parameter(
+        "refresh_mode",
+        "Refresh mode",
+        "How new model versions are found while a streaming job runs: off; watch (look at the "
+        "models' `watch` patterns and at --release_pattern); event (messages of "
+        "--refresh_subscription); both.",
+        kind="choice",
+        choices=("off", "watch", "event", "both"),
+        default="off",
+        group="Refresh",
+    ),
+    Parameter(
+        "watch_interval_secs",
+        "Seconds between looks",
+        "In watch mode, how often the patterns are looked at.",
+        kind="integer",
+        minimum=1,
+        default="30",
+        group="Refresh",
+        parent=("refresh_mode", ("watch", "both")),
+    ),
+    Parameter(
+        "release_pattern",
+        "Release manifests",
+        "In watch mode, JSON files that each name the versions of all models, such as "
+        "gs://BUCKET/releases/*.json; the newest is proposed.",
+        group="Refresh",
+        regex=FILE,
+        parent=("refresh_mode", ("watch", "both")),
+    ),
+    Parameter(
+        "refresh_subscription",
+        "Refresh subscription",
+        "In event mode, the Pub/Sub subscription with refresh messages or Cloud Storage "
+        "notifications, projects/PROJECT/subscriptions/NAME.",
+        group="Refresh",
+        param_type="PUBSUB_SUBSCRIPTION",
+        regex=SUBSCRIPTION,
+        parent=("refresh_mode", ("event", "both")),
+    ),
+    Parameter(
+        "allowed_model_uris",
+        "Allowed model folders",
+        "Folders, or beginnings of hub URLs, from which models may be refreshed, separated by "
+        "commas. Default: the folders that the ensemble file names.",
+        group="Refresh",
+        regex=f"^{MODEL_URI}(, *{MODEL_URI})*$",
+        parent=("refresh_mode", ("watch", "event", "both")),
+    ),
+    Parameter(
+        "memory_policy",
+        "Memory policy",
+        "availability: a new version is loaded beside the one that serves, so there is no pause "
+        "and memory for two is needed. resource: the old one is unloaded first, and records wait.",
+        kind="choice",
+        choices=("availability", "resource"),
+        default="availability",
+        group="Refresh",
+        parent=("refresh_mode", ("watch", "event", "both")),
+    ),
+    Parameter(
+        "release_dir",
+        "Release folder",
+        "Accepted releases are recorded here, and a job that is started again resumes at the last "
+        "one. Local or gs://.",
+        group="Refresh",
+        param_type="GCS_WRITE_FOLDER",
+        regex=FOLDER,
+        parent=("refresh_mode", ("watch", "event", "both")),
+    ),
+    Parameter(
+        "release_events_path",
+        "Release events prefix",
+        "What became of each proposed release (accepted, rejected and why, activated...) is "
+        "written here.",
+        group="Refresh",
+        param_type="GCS_WRITE_FILE",
+        regex=FILE,
+        parent=("refresh_mode", ("watch", "event", "both")),
+    ),
+    Parameter(
+        "release_events_topic",
+        "Release events topic",
+        "Pub/Sub topic for the same.",
+        group="Refresh",
+        param_type="PUBSUB_TOPIC",
+        regex=TOPIC,
+        parent=("refresh_mode", ("watch", "event", "both")),
+    ),
+)

@@ -1,0 +1,167 @@
+"""Parameters of what is read and what is written."""
+
+from __future__ import annotations
+
+from pipeline.core.formats import FORMATS
+from pipeline.parameters.parameter import BUCKET, FILE, SUBSCRIPTION, TABLE, TOPIC, Parameter
+
+RECORDS_IN: tuple[Parameter, ...] = (
+    Parameter(
+        "input_file_pattern",
+        "Input files",
+        "Files to read; * and ? match parts of a name. Compressed text (.gz, .bz2, .zst, .xz) is "
+        "read as it is. With --streaming=true, also files that come later. Local or gs://.",
+        group="Records in",
+        param_type="GCS_READ_FILE",
+        regex=FILE,
+    ),
+    Parameter(
+        "input_format",
+        "Format of input files",
+        "What the input files hold: jsonl (one JSON object a line), csv (the first line names the "
+        "columns), parquet, avro, or tfrecord (tf.Example). auto goes by each file's extension and "
+        "takes unknown ones for jsonl.",
+        kind="choice",
+        choices=("auto", *FORMATS),
+        default="auto",
+        group="Records in",
+    ),
+    Parameter(
+        "input_subscription",
+        "Input subscription",
+        "Pub/Sub subscription with one JSON object a message, "
+        "projects/PROJECT/subscriptions/NAME. Makes the job a streaming one.",
+        group="Records in",
+        param_type="PUBSUB_SUBSCRIPTION",
+        regex=SUBSCRIPTION,
+    ),
+    Parameter(
+        "input_topic",
+        "Input topic",
+        "Pub/Sub topic to read in place of a subscription, projects/PROJECT/topics/NAME; only "
+        "messages published while the job runs are read.",
+        group="Records in",
+        param_type="PUBSUB_TOPIC",
+        regex=TOPIC,
+    ),
+    Parameter(
+        "input_table",
+        "Input table",
+        "BigQuery table whose rows are the records, PROJECT.DATASET.TABLE; its columns have the "
+        "names of the record's fields. Batch only: it is exported to files under --temp_location.",
+        group="Records in",
+        param_type="BIGQUERY_TABLE",
+        regex=TABLE,
+    ),
+    Parameter(
+        "input_query",
+        "Input query",
+        "Query in standard SQL whose result is read in place of a table. It runs, and is charged, "
+        "in --project.",
+        group="Records in",
+    ),
+    Parameter(
+        "streaming",
+        "Streaming",
+        "Run as a streaming job: files that come later are read as well. A Pub/Sub input implies "
+        "it.",
+        kind="boolean",
+        default="false",
+        group="Records in",
+    ),
+)
+
+RECORDS_OUT: tuple[Parameter, ...] = (
+    Parameter(
+        "output_path",
+        "Output prefix",
+        "Predictions are written to PREFIX-00000-of-00003.jsonl (or .parquet) and so on; in a "
+        "stream, to files named by time. Local or gs://.",
+        group="Records out",
+        param_type="GCS_WRITE_FILE",
+        regex=FILE,
+    ),
+    Parameter(
+        "output_format",
+        "Format of output files",
+        "Format of prediction files: jsonl, or parquet (batch jobs only). Dead letters are always "
+        "JSON lines.",
+        kind="choice",
+        choices=("jsonl", "parquet"),
+        default="jsonl",
+        group="Records out",
+    ),
+    Parameter(
+        "output_topic",
+        "Output topic",
+        "Pub/Sub topic for predictions, one a message, with the attributes record_id, release_id "
+        "and generation besides those of the input.",
+        group="Records out",
+        param_type="PUBSUB_TOPIC",
+        regex=TOPIC,
+    ),
+    Parameter(
+        "output_table",
+        "Output table",
+        "BigQuery table for predictions, PROJECT.DATASET.TABLE, a row each. Made when it is "
+        "missing, else appended to. A batch job loads all rows at its end; a stream inserts them "
+        "as they come.",
+        group="Records out",
+        param_type="BIGQUERY_TABLE",
+        regex=TABLE,
+    ),
+    Parameter(
+        "dead_letter_path",
+        "Dead letter prefix",
+        "Records without a prediction are written here, each with the reason. Default: the output "
+        "prefix followed by -dead-letters.",
+        group="Records out",
+        param_type="GCS_WRITE_FILE",
+        regex=FILE,
+    ),
+    Parameter(
+        "dead_letter_topic",
+        "Dead letter topic",
+        "Pub/Sub topic for records without a prediction, one a message.",
+        group="Records out",
+        param_type="PUBSUB_TOPIC",
+        regex=TOPIC,
+    ),
+    Parameter(
+        "dead_letter_table",
+        "Dead letter table",
+        "BigQuery table for records without a prediction, PROJECT.DATASET.TABLE. Made when it is "
+        "missing, else appended to.",
+        group="Records out",
+        param_type="BIGQUERY_TABLE",
+        regex=TABLE,
+    ),
+    Parameter(
+        "report_path",
+        "Report page",
+        "HTML file that tells what became of the run: counts, distributions, agreement of the "
+        "models, dead letters, releases. A batch job writes it at its end, a stream every minute "
+        "as well. Local or gs://.",
+        group="Records out",
+        param_type="GCS_WRITE_FILE",
+        regex=f"^{BUCKET}/.+[.]html?$",
+    ),
+    Parameter(
+        "overwrite",
+        "Overwrite earlier output",
+        "Delete what an earlier batch run wrote under the same prefixes, and its report. Without "
+        "it, a launch that finds such files is refused.",
+        kind="boolean",
+        default="false",
+        group="Records out",
+    ),
+    Parameter(
+        "output_file_secs",
+        "Seconds per output file",
+        "In a stream, an output file is finished after this many seconds.",
+        kind="integer",
+        minimum=1,
+        default="5",
+        group="Records out",
+    ),
+)

@@ -1,0 +1,103 @@
+"""Parameters of the workers and of the run."""
+
+from __future__ import annotations
+
+from pipeline.parameters.parameter import BUCKET, Parameter
+
+WORKERS: tuple[Parameter, ...] = (
+    Parameter(
+        "sdk_container_image",
+        "Container image of workers",
+        "Image that Dataflow's workers run. Default: the image that launches the job. Name the GPU "
+        "image here to launch with the CPU image.",
+        group="Workers",
+        to_beam=True,
+    ),
+    Parameter(
+        "accelerator",
+        "GPU of each worker",
+        "TYPE or TYPE:COUNT, such as nvidia-l4:1. Unless given otherwise, it also sets the machine "
+        "type (g2-standard-4 for one nvidia-l4), a disk of 50 GB, one SDK process for each worker "
+        "and the installation of the driver. Needs the GPU image.",
+        regex="^[a-z][a-z0-9-]*(:[1-9][0-9]*)?$",
+        group="Workers",
+    ),
+    Parameter(
+        "gpu_driver",
+        "GPU driver",
+        "With --accelerator: default (the driver that Dataflow chooses), none (do not install "
+        "one), or a driver version that Dataflow offers, such as 5xx.",
+        default="default",
+        regex="^[a-z0-9.]+$",
+        group="Workers",
+    ),
+    Parameter(
+        "sdk_processes",
+        "Processes of each worker",
+        "per_core: one Python process for each vCPU, each with its own copy of every model. one: a "
+        "single process, whose threads share the models. Default: one with --accelerator, else "
+        "per_core.",
+        kind="choice",
+        choices=("per_core", "one"),
+        group="Workers",
+    ),
+    Parameter(
+        "number_of_worker_harness_threads",
+        "Threads of each process",
+        "How many bundles of records a process works on at once. Default: Dataflow's choice.",
+        kind="integer",
+        minimum=1,
+        group="Workers",
+        to_beam=True,
+    ),
+    Parameter(
+        "disk_size_gb",
+        "Disk of each worker, GB",
+        "Default: Dataflow's choice, or 50 with --accelerator.",
+        kind="integer",
+        minimum=10,
+        group="Workers",
+        to_beam=True,
+    ),
+)
+
+RUN: tuple[Parameter, ...] = (
+    Parameter(
+        "graph_path",
+        "Picture of the graph",
+        "The graph, with the versions of the models, is drawn to this SVG file before the job "
+        "starts, and in a dry run. Local or gs://.",
+        group="Run",
+        param_type="GCS_WRITE_FILE",
+        regex=f"^{BUCKET}/.+[.]svg$",
+    ),
+    Parameter(
+        "stop_after_secs",
+        "Stop after seconds",
+        "A local stream stops by itself after this many seconds: what is in flight is finished. 0 "
+        "does not stop.",
+        kind="integer",
+        default="0",
+        group="Run",
+        local=True,
+    ),
+    Parameter(
+        "stop_after_records",
+        "Stop after records",
+        "A local stream stops by itself after at least this many records: what was pulled by then "
+        "is finished as well. 0 does not stop.",
+        kind="integer",
+        default="0",
+        group="Run",
+        local=True,
+    ),
+    Parameter(
+        "dry_run",
+        "Check only",
+        "Check everything, load every model, draw the graph as text, print the models' signatures, "
+        "and run nothing.",
+        kind="boolean",
+        default="false",
+        group="Run",
+    ),
+)
