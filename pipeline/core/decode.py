@@ -191,15 +191,24 @@ class RowDecoder(Decoder):
             for name, decoder in self._fields.items():
                 part.columns[name] = decoder.column([record[name] for record in records])
             if self._id is not None:
-                part.ids = [record[self._id] for record in records]
+                part.ids = regular_ids([record[self._id] for record in records])
         except KeyError:
             raise IrregularError from None
         if self._id is None:
             part.ids = [self.id_of(block, row) for row in rows]
-        elif set(map(type, part.ids)) - {str, int}:
-            raise IrregularError
         part.extras = list(self.extras(records))
         return part
+
+
+def regular_ids(values: list[Any]) -> list[RecordId]:
+    """The values, if each can be an id.
+
+    Raises:
+      IrregularError: one cannot.
+    """
+    if set(map(type, values)) - {str, int}:
+        raise IrregularError
+    return values
 
 
 def payload_hash(payload: bytes) -> str:

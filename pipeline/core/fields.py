@@ -1,8 +1,9 @@
 """Values of one declared field, as a record holds them, turned into a column.
 
-There are two ways, which agree on every input. `column` takes all values of a block at once and
-gives up (:class:`IrregularError`) at the first that is not plainly right; `row` takes one value and
-either returns its array or says exactly what is wrong with it.
+There are two ways, which agree on every input. `column`, and `column_of_buffers` for lists of
+numbers that are no Python objects, take all values of a block at once and give up
+(:class:`IrregularError`) at the first that is not plainly right; `row` takes one value and either
+returns its array or says exactly what is wrong with it.
 
 Formats that have bytes deliver them as such, JSON and CSV as base64 text. Where a field is text,
 bytes are UTF-8.
@@ -15,12 +16,12 @@ import math
 import struct
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from pipeline.core import columns
-from pipeline.core.columns import Array, Column
+from pipeline.core.columns import Array, Column, Ragged
 from pipeline.core.record_spec import FieldSpec
 from pipeline.core.tensors import FLOATS, INTEGERS, Shape, describe, numpy_dtype
 from pipeline.errors import RecordError
@@ -28,6 +29,14 @@ from pipeline.errors import RecordError
 # struct refuses what a dtype cannot hold (text, null, fractions and overflow in integers) and packs
 # three times as fast as numpy converts nested lists. It takes booleans for numbers, though.
 _PACK = dict(zip((*INTEGERS, *FLOATS), "bhiqBHIQefd", strict=True))
+
+BufferType = Literal["d", "i", "u"]
+"""float64, int64, uint64: what a library hands over that makes no Python number of each."""
+_WIDE: dict[BufferType | None, np.dtype[Any]] = {
+    "d": np.dtype("float64"),
+    "i": np.dtype("int64"),
+    "u": np.dtype("uint64"),
+}
 _NATIVE: dict[str, type] = {"string": str, "bytes": bytes}
 
 
@@ -78,6 +87,26 @@ class FieldDecoder:
             return self._objects(values, rows)
         return self._numbers(values, rows)
 
+    def column_of_buffers(self, buffers: Sequence[Any]) -> Column:
+        """One list of numbers a value as one column; the field has one axis.
+
+        Args:
+          buffers: the numbers of each value, of the field's `buffer_type`.
+
+        Returns, Raises: see `column`.
+        """
+        wide = _WIDE[self.buffer_type]
+        numbers = np.frombuffer(b"".join(buffers), dtype=wide)
+        lengths = [memoryview(buffer).nbytes // wide.itemsize for buffer in buffers]
+        with np.errstate(over="ignore"):  # found as infinity below
+            flat = numbers.astype(self._dtype)
+        fits = np.isfinite(flat) if self.spec.dtype in FLOATS else flat == numbers
+        if not fits.all() or (not self._ragged and set(lengths) != set(self.spec.shape)):
+            raise IrregularError
+        if len(set(lengths)) == 1:
+            return flat.reshape(len(buffers), lengths[0])
+        return Ragged(np.split(flat, np.cumsum(lengths)[:-1]))
+
     def row(self, value: Any) -> Array:
         """One value as an array of the field's dtype and shape.
 
@@ -94,6 +123,15 @@ class FieldDecoder:
             return array.reshape(shape)
         packed = struct.pack(f"{len(flat)}{self._pack}", *flat)
         return np.frombuffer(packed, dtype=self._dtype).reshape(shape)
+
+    @property
+    def buffer_type(self) -> BufferType | None:
+        """What a list of its numbers is taken as: float64, int64, uint64; None if it is no list."""
+        if len(self.spec.shape) != 1 or self._pack is None:
+            return None
+        if self.spec.dtype in FLOATS:
+            return "d"
+        return "u" if self.spec.dtype == "uint64" else "i"
 
     def empty(self) -> Array:
         """The column of a batch without rows."""
