@@ -27,11 +27,11 @@ import sections
 import workload
 from contenders import ours
 from report import FORMATS
-from stages_run import MODELS, PARSE, PARSE_AND_COLUMNS, Stages
+from stages_run import MODELS, PARSE, Stages
 from workload import Format, Workload
 
 _REST = "Beam and the rest"
-_PARTS_BEHIND = {"decode": (PARSE, PARSE_AND_COLUMNS), "model torch": (MODELS,)}
+_PARTS_BEHIND = {"decode": (PARSE,), "model torch": (MODELS,)}
 _COLOURS = {
     "read": pictures.SKY,
     "decode": pictures.BLUE,

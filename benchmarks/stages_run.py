@@ -17,7 +17,6 @@ from pipeline.connectors.file_blocks import read_range
 from pipeline.connectors.file_ranges import FileRange
 from pipeline.connectors.parquet_file import ParquetFile
 from pipeline.core.block import Block
-from pipeline.core.decode import RowDecoder
 from pipeline.core.decoders import decoders
 from pipeline.run import beam_options
 from pipeline.transforms.assign_release import AssignPinnedRelease
@@ -26,7 +25,7 @@ from pipeline.transforms.decode import Decode
 from pipeline.transforms.encode import PREDICTION_LINES, PREDICTION_TABLES, Encode
 from pipeline.transforms.inference import EnsembleModelHandler
 
-PARSE, PARSE_AND_COLUMNS = "parse JSON", "parse, into columns"
+PARSE = "parse, into columns"
 MODELS = "the three models themselves"
 
 T = TypeVar("T")
@@ -101,9 +100,7 @@ class Stages:
         for path in inputs:
             for block in read_range(self._range(path), build.reading(self._job)):
                 rows = range(len(block.payloads))
-                if isinstance(decoder, RowDecoder):
-                    spent[PARSE] += _secs(lambda b=block, r=rows: decoder.records(b, r))
-                spent[PARSE_AND_COLUMNS] += _secs(lambda b=block, r=rows: decoder.part(b, r))
+                spent[PARSE] += _secs(lambda b=block, r=rows: decoder.part(b, r))
                 spent[MODELS] += self._models_alone(block)
         return spent
 

@@ -83,6 +83,12 @@ class MergingServable(Servable):
 
     def predict(self, inputs: Inputs) -> Outputs:
         """See Servable. Blocks while as many calls run as may."""
+        with self._lock:
+            alone = self._free > 0 and self._expected == 1
+            if alone:
+                self._free -= 1
+        if alone:
+            return self._predict_alone(inputs)
         call = _Call(inputs, self._batched)
         with self._lock:
             call.leads = self._free > 0
@@ -104,6 +110,20 @@ class MergingServable(Servable):
     def close(self) -> None:
         """See Servable. Nobody calls while it closes: the ReleaseManager counts its users."""
         self._servable.close()
+
+    def _predict_alone(self, inputs: Inputs) -> Outputs:
+        """Computes a call that has nobody to wait for; what a group needs would only delay it."""
+        began = time.perf_counter()
+        try:
+            outputs = self._servable.predict(inputs)
+            self._note_secs(began)
+            return outputs
+        finally:
+            self._hand_over()
+
+    def _note_secs(self, began: float) -> None:
+        # Doubled at most: some calls compile something, which tells nothing of the next ones.
+        self._call_secs = min(time.perf_counter() - began, 2 * self._call_secs)
 
     def _wait(self, call: _Call) -> None:
         """Waits until the call leads or is computed; a caller that is interrupted leaves."""
@@ -127,8 +147,7 @@ class MergingServable(Servable):
                 group = self._group_of(call)
             began = time.perf_counter()
             self._compute(group)
-            # Doubled at most: some calls compile something, which tells nothing of the next ones.
-            self._call_secs = min(time.perf_counter() - began, 2 * self._call_secs)
+            self._note_secs(began)
         finally:
             self._hand_over()
             for other in group[1:]:
