@@ -86,8 +86,12 @@ def _of_format(form: Format) -> list[Contender]:
     of_two = (2_000_000, 4_000_000) if form == "jsonl" else (1_000_000, 2_000_000)
     decisive = 2 if form == "jsonl" else 1
     bare = script("bare_loop.py", of_form, form=form)
+    two_bare = script("bare_loop.py", of_form, "--loops=2", form=form)
     return [
         Contender(f"bare-{form}", "bare loop", form, "1 x 1", bare, medium, repeats=decisive),
+        Contender(
+            f"bare-2-{form}", "two bare loops", form, "2 x 1", two_bare, long, repeats=decisive
+        ),
         Contender(
             f"ours-{form}",
             "this project, one worker",

@@ -7,8 +7,9 @@ a while to load version 2 of the two, for the reasons in `swap_loads`.
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -22,6 +23,7 @@ from small_models import FEATURES
 from pipeline.backends import registry
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.connectors.artifact_store import BeamArtifactStore
+from pipeline.connectors.vm_sharing import VmSharing
 from pipeline.core.batch import Batch
 from pipeline.core.graph import Graph, resolve
 from pipeline.core.release import ModelVersion, Release
@@ -123,9 +125,16 @@ class _SlowLoader(FrameworkLoader):
 
 
 class Ours:
-    """This project: batches take the release that is active, a thread of its own loads."""
+    """This project: batches take the release that is active, a thread of its own loads.
 
-    def __init__(self, versions: Versions) -> None:
+    Args:
+      versions: all there are.
+      shared: the companion is held by a process for the whole machine, which also loads it.
+    """
+
+    def __init__(self, versions: Versions, shared: bool = False) -> None:
+        if shared:
+            versions = replace(versions, companion={**versions.companion, "model_sharing": "vm"})
         graph = versions.graph()
         self._spec = next(model for model in graph.models if model.name == "m")
         self._releases = [versions.release(number) for number in (1, 2)]
@@ -134,6 +143,7 @@ class Ours:
             cache=ArtifactCache(versions.folder / "cache", BeamArtifactStore()),
             device="cpu",
             intra_op_threads=1,
+            sharing=VmSharing(uuid.uuid4().hex),
             slow_uri=str(versions.path("companion", 2)),
             wait_secs=versions.wait_secs,
         )
