@@ -8,11 +8,12 @@ version). Tensors are lists, of lists where they have several axes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.core.batch import Batch
+from pipeline.core.batch import Batch, RecordId
 from pipeline.core.columns import Array, Column, Ragged
 from pipeline.core.tensors import dtype_name
 
@@ -30,7 +31,7 @@ def prediction_table(batch: Batch, output: Sequence[str]) -> pa.RecordBatch:
     if batch.release is None:
         raise ValueError("a batch must carry its release before it can be encoded")
     rows = len(batch)
-    made: dict[str, pa.Array] = {"id": pa.array(map(str, batch.ids), pa.string(), size=rows)}
+    made: dict[str, pa.Array] = {"id": _ids(batch.ids)}
     for name in output:
         made[name] = arrow_array(batch.columns[name])
     if batch.pass_through is not None:
@@ -62,6 +63,14 @@ def arrow_array(column: Column) -> pa.Array:
         lists = int(np.prod(column.shape[:axis]))
         made = _lists(made, np.full(lists, column.shape[axis]))
     return made
+
+
+def _ids(ids: Sequence[RecordId]) -> pa.Array:
+    """The ids as text."""
+    if set(map(type, ids)) == {int}:  # no Python text for each: in half the time
+        with suppress(OverflowError):
+            return pa.array(ids, pa.int64()).cast(pa.string())
+    return pa.array(map(str, ids), pa.string(), size=len(ids))
 
 
 def _values(flat: Array) -> pa.Array:
