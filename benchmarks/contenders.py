@@ -108,6 +108,7 @@ def _of_format(form: Format) -> list[Contender]:
             _TWO_PROCESSES,
             ours(*workers, form=form),
             of_two,
+            repeats=decisive,
         ),
         Contender(
             f"ray-{form}", "Ray Data map_batches", form, "1 x 1", peer("ray_map.py"), of_peers, True
@@ -121,6 +122,7 @@ def _of_format(form: Format) -> list[Contender]:
                 peer("spark_map.py", f"--map={kind}"),
                 of_peers,
                 True,
+                decisive if kind == "arrow" else 1,
             )
             for kind in (("pandas", "arrow") if form == "jsonl" else ("arrow",))
         ),

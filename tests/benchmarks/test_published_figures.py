@@ -139,13 +139,15 @@ def test_batch_shows_all_contenders_and_says_where_runs_do_not_tell(benchmark_mo
     batch._publish(document, results, report.tables(results), LINE)
     rows, _ = section(document, "batch")
     assert len(rows) == len(CONTENDERS) + 4
-    ours, two = rows[3:5]
+    ours, two = rows[4:6]
     assert ours[0] == "this project, one worker"
-    assert ours[2:4] == ["400,000 / 2,000,000", "500,000"]
+    assert ours[2:4] == ["400,000 / 2,000,000", "333,333"]
     assert two[3] == "-"
     assert summary(document, "Batch, JSON lines, one worker")[0] == (
-        "50% of a bare Python loop (500,000 records/s)"
+        "33% of a bare Python loop (333,333 records/s)"
     )
+    parquet = summary(document, "Batch, Parquet, two workers")[0]
+    assert parquet.endswith("; 85% of two such loops at once")
     assert "Ray Data map_batches" in summary(document, "Batch, JSON lines, one worker")[1]
     assert summary(document, "Batch, JSON lines, two workers") == ["the runs do not tell", ""]
     assert has_picture(document, "batch")
@@ -163,12 +165,16 @@ def test_swap_shows_each_load_with_both_contenders(benchmark_modules, document):
         for load in LOADS.values()
         for name, longest in ((swap_report.OURS, 0.004), (swap_report.STOCK, 3.0))
     }
+    tensorflow = LOADS["savedmodel"].title
+    shared = Swap(1.0, 1.1, (0.001,) * 99, (0.003,), (0.003,) * 4, 100, 1000.0)
+    swaps[tensorflow, swap_report.SHARED] = [shared]
     swap_report.publish(document, swaps, LINE)
     rows, _ = section(document, "swap")
     assert [row[:2] for row in rows[2:]] == [list(names) for names in swaps]
-    assert [row[7] for row in rows[2:]] == ["4.0", "3000"] * len(LOADS)
+    assert [row[7] for row in rows[2:]] == ["4.0", "3000"] * len(LOADS) + ["3.0"]
     ours, stock = summary(document, "Swap: longest pause of a stream")
     assert ours.startswith("slow storage: 4.0 ms; ")
+    assert ours.endswith(f"{tensorflow}: 4.0 ms (`model_sharing: vm`: 3.0 ms)")
     assert stock == "stock RunInference: 3000 ms; 3000 ms; 3000 ms"
     assert has_picture(document, "swap")
 
