@@ -75,7 +75,7 @@ def summary(results: Sequence[Result]) -> list[tuple[str, str, str]]:
                 and (of_other := share(found, other)) is not None
             ]
             answer = _in_words(found, bare(some))
-            loops = next(r for r in some if r.contender.key == f"bare{workers}-{form}")
+            loops = next((r for r in some if r.contender.key == f"bare-2-{form}"), None)
             if workers and (of_loops := share(found, loops)) is not None:
                 answer += f"; {of_loops:.0%} of two such loops at once"
             rows.append((f"Batch, {title}, {count}", answer, "; ".join(others)))

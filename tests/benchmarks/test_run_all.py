@@ -1,6 +1,10 @@
-"""`make bench`: all benchmarks in turn, within its time."""
+"""`make bench`: all benchmarks in turn."""
+
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -17,10 +21,12 @@ def scripts(benchmark_modules, monkeypatch, tmp_path):
     return run_all
 
 
-def test_all_benchmarks_are_expected_to_take_less_than_a_quarter_of_an_hour(benchmark_modules):
+def test_document_and_help_say_how_long_all_benchmarks_take(benchmark_modules):
     import run_all
 
-    assert sum(each.secs for each in run_all.BENCHMARKS) < run_all.BUDGET_SECS == 900
+    minutes = round(sum(each.secs for each in run_all.BENCHMARKS) / 60)
+    for path in ("Makefile", "docs/benchmarks.md", "benchmarks/run_all.py"):
+        assert f"about {minutes} minutes" in (ROOT / path).read_text(), path
     for each in run_all.BENCHMARKS:
         assert (run_all._HERE / f"{each.name}.py").exists()
 
