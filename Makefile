@@ -62,7 +62,7 @@ check: $(READY) ## lint and types only
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(READY) ## the figures and pictures of docs/benchmarks.md, in 15 to 20 minutes
+bench: $(READY) ## the figures and pictures of docs/benchmarks.md, in about 35 minutes
 	$(BIN)/python benchmarks/run_all.py
 
 # The CPU build of torch is a tenth of the size of PyPI's. Where its index cannot be reached, pip says

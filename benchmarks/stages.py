@@ -1,6 +1,6 @@
 """Where the time of a batch job goes, stage by stage.
 
-    python benchmarks/stages.py            about 2 minutes; rewrites its part of the document
+    python benchmarks/stages.py            about 4 minutes; rewrites its part of the document
     python benchmarks/stages.py --quick    only that every stage runs
 
 The stages are the steps of the pipeline, called one after the other in this process for each block,
@@ -178,11 +178,11 @@ def _draw(found: Mapping[Format, Explained], path: Path) -> None:
 def _parse() -> argparse.Namespace:
     parser = command_line.parser_with_folder("Says where the time of a batch job goes.")
     parser.add_argument("--sizes", type=int, nargs=2, help="records; default 400,000 and 2,000,000")
-    parser.add_argument("--rounds", type=int, help="default 1")
+    parser.add_argument("--rounds", type=int, help="default 2")
     parser.add_argument("--passes", type=int, help="in each round; default 3")
     options = parser.parse_args()
     options.sizes = options.sizes or ((500, 2_000) if options.quick else (400_000, 2_000_000))
-    options.rounds = options.rounds or 1
+    options.rounds = options.rounds or (1 if options.quick else 2)
     options.passes = options.passes or (1 if options.quick else 3)
     return options
 
