@@ -14,7 +14,7 @@ from pipeline.core.number_lists import NumberListReader
 from pipeline.core.record_spec import RecordSpec
 from pipeline.errors import RecordError
 
-# Below these, orjson is as fast; see NumberListReader.
+# Below these, orjson is as fast.
 _LONG = 16
 _MANY = 16
 
