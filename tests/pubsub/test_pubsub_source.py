@@ -263,17 +263,17 @@ def test_what_was_pulled_can_be_taken_after_pulling_stopped(pubsub, topic, subsc
 
 
 def test_leases_are_prolonged_while_a_message_is_held(pubsub, topic, subscription, monkeypatch):
-    monkeypatch.setattr(pubsub_leases, "_FIRST_LEASE_SECS", 1.0)
+    monkeypatch.setattr(pubsub_leases, "_FIRST_LEASE_SECS", 4.0)
     pubsub.publish(topic, b"held")
     request = {"subscription": subscription, "max_messages": 1}
     (pulled,) = pubsub.subscriber.pull(request=request).received_messages
     pubsub.subscriber.modify_ack_deadline(
-        subscription=subscription, ack_ids=[pulled.ack_id], ack_deadline_seconds=1
+        subscription=subscription, ack_ids=[pulled.ack_id], ack_deadline_seconds=4
     )
     leases = Leases(subscription)
     leases.take_up([(pulled.message.message_id, pulled.ack_id)])
     with pytest.raises(AssertionError, match="0 of 1"):
-        pubsub.pull_all(subscription, 1, timeout=3)
+        pubsub.pull_all(subscription, 1, timeout=8)
     leases.close()
     pubsub.pull_all(subscription, 1)
 
