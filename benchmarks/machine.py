@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 _PACKAGES = ("apache-beam", "numpy", "orjson", "onnxruntime", "pyarrow", "scikit-learn", "torch")
 
 
-def describe() -> str:
-    """One line: cores, system, versions, and how busy it is now, before the first run."""
+def describe(packages: Sequence[str] = _PACKAGES, gpu: str | None = None) -> str:
+    """One line: processors, system, versions, and how busy it is now, before the first run.
+
+    Args:
+      packages: whose versions count.
+      gpu: its name, if the benchmark uses one.
+    """
     model = next(
         (
             line.partition(":")[2].strip()
@@ -20,9 +26,9 @@ def describe() -> str:
         ),
         platform.machine(),
     )
-    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    packages = ", ".join(f"{name} {version(name)}" for name in packages)
     return (
-        f"{os.cpu_count()} cores ({model}), {platform.system()}, "
+        f"{f'{gpu}, ' if gpu else ''}{os.cpu_count()} cores ({model}), {platform.system()}, "
         f"Python {platform.python_version()}, {packages}; "
         f"load average before the first run {os.getloadavg()[0]:.1f}"
     )

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import median
@@ -30,13 +30,13 @@ import sections
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.backends.registry import backend
 from pipeline.core.model_spec import TensorflowModel
-from pipeline.serving.merging import MergingServable
+from pipeline.serving.merging import MergingServable, Outputs
 
 _MAX_ROWS = 1024
 _CHECKED = 41  # one call in so many; not a multiple of 8, so each number of rows has its turn
 _ROWS = (1, 2, 3, 4, 5, 6, 7, 8)
 _THREADS = (1, 2, 4, 8, 12)  # a worker of Dataflow has 12
-_HEADER = (
+HEADER = (
     "threads",
     "calls/s unmerged",
     "merged",
@@ -94,7 +94,7 @@ def main() -> int:
     except WrongError as error:
         print(error, file=sys.stderr)
         return 1
-    compared = [_compare(threads, rounds) for threads, rounds in found.items()]
+    compared = [compare(threads, rounds) for threads, rounds in found.items()]
     print(f"{_table(compared)}\n\n{measured_on}")
     if not options.quick:
         _publish(options.docs, compared, measured_on)
@@ -111,7 +111,7 @@ def _round(
     """
     variants = (plain, merged)
     order = variants if number % 2 else variants[::-1]
-    measured = {variant: _measure(variant, plain, threads, secs) for variant in order}
+    measured = {variant: measure(variant, plain, threads, secs) for variant in order}
     return measured[plain], measured[merged]
 
 
@@ -149,8 +149,26 @@ def _model(folder: Path) -> Servable:
     return backend("tensorflow").load(folder, spec, LoadContext("cpu", os.cpu_count() or 1))
 
 
-def _measure(servable: Servable, plain: Servable, threads: int, secs: float) -> Measured:
+def features(rng: np.random.Generator, rows: int) -> np.ndarray:
+    """Made-up rows of the model's input."""
+    return rng.normal(size=(rows, 64)).astype("float32")
+
+
+def measure(
+    servable: Servable,
+    plain: Servable,
+    threads: int,
+    secs: float,
+    make_rows: Callable[[np.random.Generator, int], np.ndarray] = features,
+    tolerance: float = 1e-4,
+) -> Measured:
     """Calls of `threads` threads for `secs` seconds.
+
+    Args:
+      servable: what is measured.
+      plain: the same model, to tell what it computes for the rows of a call alone.
+      make_rows: (generator, number of rows) -> made-up rows of its input ``x``.
+      tolerance: by which outputs may differ; sums of another order differ in their last bits.
 
     Raises:
       WrongError: a caller got rows that are not its own.
@@ -161,19 +179,18 @@ def _measure(servable: Servable, plain: Servable, threads: int, secs: float) -> 
 
     def call(thread: int) -> None:
         rng = np.random.default_rng(thread)
-        batches = [{"x": rng.normal(size=(n, 64)).astype("float32")} for n in _ROWS]
-        expected = [plain.predict(batch)["proba"] for batch in batches]
+        batches = [{"x": make_rows(rng, n)} for n in _ROWS]
+        expected = [plain.predict(batch) for batch in batches]
         start.wait()
         turn = thread
         while not stop.is_set():
             turn += 1
             i = turn % len(batches)
             began = time.perf_counter()
-            proba = servable.predict(batches[i])["proba"]
+            found = servable.predict(batches[i])
             latencies[thread].append(time.perf_counter() - began)
-            # Not every time: it would take as long as what is measured. Sums of another order
-            # differ in their last bits.
-            if turn % _CHECKED == 0 and not np.allclose(proba, expected[i], atol=1e-4):
+            # Not every time: it would take as long as what is measured.
+            if turn % _CHECKED == 0 and not _agree(found, expected[i], tolerance):
                 wrong.append(thread)
 
     workers = [threading.Thread(target=call, args=(i,)) for i in range(threads)]
@@ -191,7 +208,11 @@ def _measure(servable: Servable, plain: Servable, threads: int, secs: float) -> 
     return Measured(len(all_ms) / secs, float(p50_ms), float(p99_ms))
 
 
-def _compare(threads: int, rounds: Sequence[tuple[Measured, Measured]]) -> Compared:
+def _agree(found: Outputs, expected: Outputs, tolerance: float) -> bool:
+    return all(np.allclose(found[t], array, atol=tolerance) for t, array in expected.items())
+
+
+def compare(threads: int, rounds: Sequence[tuple[Measured, Measured]]) -> Compared:
     plain, merged = (
         Measured(*(median(getattr(one, f.name) for one in of) for f in fields(Measured)))
         for of in zip(*rounds, strict=True)
@@ -202,10 +223,10 @@ def _compare(threads: int, rounds: Sequence[tuple[Measured, Measured]]) -> Compa
 
 
 def _table(compared: Sequence[Compared]) -> str:
-    return sections.table(_HEADER, [_row(each) for each in compared])
+    return sections.table(HEADER, [row(each) for each in compared])
 
 
-def _row(compared: Compared) -> tuple[str, ...]:
+def row(compared: Compared) -> tuple[str, ...]:
     plain, merged = compared.plain, compared.merged
     return (
         f"{compared.threads}",

@@ -29,8 +29,8 @@ class LoadContext:
       device: "auto" (GPU when usable, else CPU), "cpu" or "gpu" (an error when not usable). A
         framework that never uses one, such as scikit-learn, refuses only a spec that asks for it.
       intra_op_threads: CPU threads that one call may use.
-      shared: several threads of the process call the model at the same time. Where one call cannot
-        keep the granted threads busy (`Servable.uses_threads`), as many calls run at once instead.
+      shared: several threads of the process call the model at the same time; as many of their
+        calls run at once as `Servable.calls_at_once` says.
       max_rows: most rows of a call.
     """
 
@@ -47,7 +47,8 @@ class Servable(ABC):
       signature: inputs and outputs as the format declares them; parts it does not know are None.
       device: where it really runs: "cpu", "cuda:0"...
       size_bytes: memory held by its parameters, or the size of its files where not knowable.
-      uses_threads: whether one call can keep the granted CPU threads busy by itself.
+      calls_at_once: calls that may run at the same time before they only hinder each other: one,
+        where a call keeps its device or the granted CPU threads busy by itself.
       warm_up_rows: numbers of rows to call it with, after a first call, before it serves: the
         framework prepares something then, for which records would wait later.
     """
@@ -55,7 +56,7 @@ class Servable(ABC):
     signature: Signature
     device: str
     size_bytes: int
-    uses_threads: bool = True
+    calls_at_once: int = 1
     warm_up_rows: tuple[int, ...] = ()
 
     @abstractmethod

@@ -42,7 +42,6 @@ class SklearnServable(Servable):
     """A fitted estimator."""
 
     device = "cpu"
-    uses_threads = False
 
     def __init__(self, estimator: Any, path: Path, spec: ModelSpec, threads: int) -> None:
         tensor = only_input(path, spec, "a scikit-learn model")
@@ -54,6 +53,7 @@ class SklearnServable(Servable):
             [_output_spec(estimator, method) for method in methods],
         )
         self.size_bytes = size_of(path)
+        self.calls_at_once = threads  # most estimators compute in the calling thread alone
         self._input = tensor
         self._calls = {method: getattr(estimator, method) for method in spec.outputs}
         self._bound_openmp = openmp_bound(threads)

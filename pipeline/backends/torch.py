@@ -15,8 +15,9 @@ from pipeline.backends.failures import computing, needs_package
 from pipeline.backends.model_files import model_file, size_of
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.text import is_text
+from pipeline.backends.torch_device import Device, choose_device
 from pipeline.backends.torch_formats import Program, named_outputs, open_program
-from pipeline.backends.torch_runtime import choose_device, limit_forks, limit_threads, to_array
+from pipeline.backends.torch_runtime import limit_forks, limit_threads
 from pipeline.core.model_spec import ModelSpec, TorchModel
 from pipeline.core.tensors import numpy_dtype
 from pipeline.errors import ModelFaultError
@@ -28,13 +29,15 @@ class TorchServable(Servable):
     """A network in inference mode."""
 
     def __init__(
-        self, program: Program, path: Path, spec: ModelSpec, device: str, threads: int
+        self, program: Program, path: Path, spec: ModelSpec, device: Device, threads: int
     ) -> None:
         self.signature = signature_of(path, spec, program.inputs, program.outputs, program.optional)
-        self.device = device
+        self.device = device.name
+        self.calls_at_once = device.calls
         self.size_bytes = program.size_bytes or size_of(path)
         self.warm_up_rows = program.warm_up_rows
         self._program = program
+        self._device = device
         self._threads = threads
         self._outputs = list(spec.outputs)
         self._floats = program.floats
@@ -48,30 +51,24 @@ class TorchServable(Servable):
           TypeError: an input is text.
           ModelFaultError: the network does not return an output that the spec names.
         """
-        import torch
-
         limit_threads(self._threads)
-        with torch.inference_mode():
+        with self._device.call():
             arguments = {name: self._argument(name, array) for name, array in inputs.items()}
             results = named_outputs(self._program.call(arguments))
-            return {name: self._result(name, results) for name in self._outputs}
+            return self._device.arrays({n: self._result(n, results) for n in self._outputs})
 
     def _argument(self, name: str, array: Array) -> Any:
-        import torch
-
         if name in self._program.plain and array.ndim == 0:
             return array.item()
         if is_text(array):
             raise TypeError(f"input '{name}' is text, which PyTorch has no tensors for")
         if name in self._dtypes:
             array = array.astype(numpy_dtype(self._dtypes[name]), copy=False)
-        # A copy, since a network may work in place on its inputs, which other models read too.
-        tensor = torch.from_numpy(array.copy())
-        floats = self._floats if tensor.is_floating_point() else None
-        return tensor.to(self.device, floats)
+        tensor = self._device.put(array)
+        return tensor.to(self._floats) if tensor.is_floating_point() else tensor
 
-    def _result(self, name: str, results: Mapping[str, Any]) -> Array:
-        """An output as an array; those of halved models as float32, whatever the device made."""
+    def _result(self, name: str, results: Mapping[str, Any]) -> Any:
+        """An output; those of halved models as float32, whatever the device made."""
         import torch
 
         if name not in results:
@@ -82,8 +79,8 @@ class TorchServable(Servable):
         if not isinstance(value, torch.Tensor):
             raise ModelFaultError(f"output '{name}' is a {type(value).__name__}, not a tensor")
         if self._floats is not None and value.dtype == self._floats:
-            value = value.float()
-        return to_array(value)
+            return value.float()
+        return value
 
 
 class TorchBackend:
@@ -101,5 +98,6 @@ class TorchBackend:
         limit_forks(context.intra_op_threads)
         file = model_file(path, SUFFIXES)
         device = choose_device(context.device)
-        program = open_program(file, spec, device)
+        program = open_program(file, spec, device.name)
+        device.settle()
         return TorchServable(program, file, spec, device, context.intra_op_threads)

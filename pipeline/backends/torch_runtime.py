@@ -1,4 +1,4 @@
-"""What all models that PyTorch computes share: device, threads, and arrays from its tensors."""
+"""What all models that PyTorch computes share: threads and half precision."""
 
 from __future__ import annotations
 
@@ -6,25 +6,7 @@ import logging
 from functools import cache
 from typing import Any
 
-from pipeline.backends.base import Array
-from pipeline.errors import DeviceError
-
 _LOGGER = logging.getLogger(__name__)
-
-
-def choose_device(device: str) -> str:
-    """The device to load to, "cpu" or "cuda:0", for the one asked for.
-
-    Raises:
-      DeviceError: it is "gpu", and there is none.
-    """
-    import torch
-
-    if device != "cpu" and torch.cuda.is_available():
-        return "cuda:0"
-    if device == "gpu":
-        raise DeviceError(f"PyTorch {torch.__version__} finds no CUDA device here")
-    return "cpu"
 
 
 def half_precision(device: str) -> Any:
@@ -61,13 +43,3 @@ def limit_threads(threads: int) -> None:
 
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
-
-
-def to_array(tensor: Any) -> Array:
-    """A tensor as an array on the CPU; bfloat16, which numpy has not, as float32."""
-    import torch
-
-    if tensor.dtype == torch.bfloat16:
-        tensor = tensor.float()
-    array: Array = tensor.numpy(force=True)
-    return array

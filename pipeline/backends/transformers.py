@@ -17,13 +17,8 @@ from typing import Any
 from pipeline.backends.base import Array, LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package
 from pipeline.backends.tensor_names import signature_of
-from pipeline.backends.torch_runtime import (
-    choose_device,
-    half_precision,
-    limit_forks,
-    limit_threads,
-    to_array,
-)
+from pipeline.backends.torch_device import Device, choose_device
+from pipeline.backends.torch_runtime import half_precision, limit_forks, limit_threads
 from pipeline.backends.transformers_files import check_folder
 from pipeline.backends.transformers_tasks import Task, open_task
 from pipeline.core.model_spec import ModelSpec, TransformersModel
@@ -41,13 +36,21 @@ class TransformersServable(Servable):
     """A model in inference mode, with what prepares its inputs."""
 
     def __init__(
-        self, task: Task, model: Any, path: Path, spec: TransformersModel, threads: int
+        self,
+        task: Task,
+        model: Any,
+        path: Path,
+        spec: TransformersModel,
+        device: Device,
+        threads: int,
     ) -> None:
         self.signature = signature_of(path, spec, task.inputs, task.outputs, task.optional)
-        self.device = str(model.device)
+        self.device = device.name
+        self.calls_at_once = device.calls
         self.size_bytes = sum(tensor.nbytes for tensor in model.state_dict().values())
         self._task = task
         self._model = model
+        self._device = device
         self._threads = threads
         self._outputs = list(spec.outputs)
 
@@ -57,17 +60,16 @@ class TransformersServable(Servable):
         import torch
 
         limit_threads(self._threads)
-        with torch.inference_mode():
-            prepared = self._task.prepare(inputs).to(self._model.device)
-            arguments = {
-                name: tensor.to(self._model.dtype) if tensor.is_floating_point() else tensor
-                for name, tensor in prepared.items()
-            }
-            results = self._task.results(self._model(**arguments), prepared)
-            return {
-                name: to_array(found) if isinstance(found, torch.Tensor) else found
-                for name, found in ((name, results[name]()) for name in self._outputs)
-            }
+        prepared = self._task.prepare(inputs)
+        with self._device.call():
+            for name, tensor in prepared.items():
+                there = self._device.moved(tensor)
+                floating = there.is_floating_point()
+                prepared[name] = there.to(self._model.dtype) if floating else there
+            results = self._task.results(self._model(**prepared), prepared)
+            found = {name: results[name]() for name in self._outputs}
+            tensors = {n: value for n, value in found.items() if isinstance(value, torch.Tensor)}
+            return found | self._device.arrays(tensors)
 
 
 class TransformersBackend:
@@ -97,9 +99,10 @@ class TransformersBackend:
         transformers.utils.logging.disable_progress_bar()
         device = choose_device(context.device)
         with loading(path, "a transformers model"):
-            model = _read_model(path, spec, device)
+            model = _read_model(path, spec, device.name)
             task = open_task(path, spec, model.config)
-        return TransformersServable(task, model, path, spec, context.intra_op_threads)
+        device.settle()
+        return TransformersServable(task, model, path, spec, device, context.intra_op_threads)
 
 
 def _read_model(path: Path, spec: TransformersModel, device: str) -> Any:

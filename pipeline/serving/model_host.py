@@ -46,7 +46,6 @@ class Description:
     signature: Signature
     device: str
     size_bytes: int
-    uses_threads: bool
     warm_up_rows: tuple[int, ...]
 
 
@@ -120,7 +119,6 @@ class ModelHost:
                 servable.signature,
                 servable.device,
                 servable.size_bytes,
-                servable.uses_threads,
                 servable.warm_up_rows,
             ),
         )

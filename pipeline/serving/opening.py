@@ -48,10 +48,7 @@ class Opening:
         if not self.context.shared or servable.signature.fixed_batch_rows:
             return servable
         batched = [t for t, binding in self.spec.inputs.items() if isinstance(binding, ColumnInput)]
-        # Calls that keep their device busy alone only get in each other's way.
-        alone = servable.uses_threads or servable.device != "cpu"
-        concurrency = 1 if alone else self.context.intra_op_threads
-        return MergingServable(servable, batched, self.context.max_rows, concurrency)
+        return MergingServable(servable, batched, self.context.max_rows, servable.calls_at_once)
 
 
 Sharing = Callable[[ModelVersion, Opening], Servable]

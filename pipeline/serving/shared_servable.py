@@ -84,7 +84,6 @@ class SharedServable(Servable):
         self.signature = described.signature
         self.device = described.device
         self.size_bytes = described.size_bytes
-        self.uses_threads = described.uses_threads
         self.warm_up_rows = described.warm_up_rows
 
     def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:

@@ -200,12 +200,12 @@ def test_stream_shows_the_highest_rate_that_was_sustained(benchmark_modules, doc
 
 
 def test_merging_is_compared_within_each_round(benchmark_modules, document):
-    from merging import _THREADS, Measured, _compare, _publish
+    from merging import _THREADS, Measured, _publish, compare
 
     plain, merged = Measured(100.0, 1.0, 4.0), Measured(200.0, 0.5, 2.0)
     # In a slow round both are slow: the ratio stays.
     slow = [Measured(m.calls_per_sec / 10, m.p50_ms, m.p99_ms * 10) for m in (plain, merged)]
-    _publish(document, [_compare(n, [(plain, merged), tuple(slow)]) for n in _THREADS], LINE)
+    _publish(document, [compare(n, [(plain, merged), tuple(slow)]) for n in _THREADS], LINE)
     rows, _ = section(document, "merging")
     assert [row[0] for row in rows[2:]] == ["1", "2", "4", "8", "12"]
     assert {(row[3], row[8]) for row in rows[2:]} == {("2.00", "0.50")}
@@ -228,7 +228,7 @@ def test_shared_models_are_compared_with_a_call_in_the_same_process(benchmark_mo
 
 
 def test_merging_benchmark_refuses_rows_of_others(benchmark_modules):
-    from merging import WrongError, _measure
+    from merging import WrongError, measure
 
     class Servable:
         def __init__(self, error):
@@ -237,6 +237,6 @@ def test_merging_benchmark_refuses_rows_of_others(benchmark_modules):
         def predict(self, inputs):
             return {"proba": inputs["x"][:, :10] + self.error}
 
-    assert _measure(Servable(0), Servable(0), threads=2, secs=0.05).calls_per_sec > 0
+    assert measure(Servable(0), Servable(0), threads=2, secs=0.05).calls_per_sec > 0
     with pytest.raises(WrongError, match=r"threads \[0, 1\] got rows that are not their own"):
-        _measure(Servable(np.float32(0.1)), Servable(0), threads=2, secs=0.05)
+        measure(Servable(np.float32(0.1)), Servable(0), threads=2, secs=0.05)
