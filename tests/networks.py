@@ -114,3 +114,14 @@ class Spread(torch.nn.Module):
 
     def forward(self, x):
         return x.repeat(1, self.columns).amax(dim=1, keepdim=True)
+
+
+class LooksUp(torch.nn.Module):
+    """Knows so many words."""
+
+    def __init__(self, words: int):
+        super().__init__()
+        self.words = torch.nn.Embedding(words, 4)
+
+    def forward(self, x):
+        return self.words(x)

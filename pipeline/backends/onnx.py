@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.backends.base import Array, LoadContext, Servable
+from pipeline.backends.base import GPU_CALLS, Array, LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package, own_words
 from pipeline.backends.model_files import model_file, size_of
 from pipeline.backends.tensor_names import signature_of
@@ -49,7 +49,9 @@ class OnnxServable(Servable):
             optional={node.name for node in defaults},
         )
         _check_tensors(path, spec, (*inputs, *defaults, *outputs))
-        self.device = "cuda:0" if session.get_providers()[0] == _CUDA else "cpu"
+        on_gpu = session.get_providers()[0] == _CUDA
+        self.device = "cuda:0" if on_gpu else "cpu"
+        self.calls_at_once = GPU_CALLS if on_gpu else 1
         self.size_bytes = size_of(path)
         self._session = session
         self._outputs = list(spec.outputs)

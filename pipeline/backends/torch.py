@@ -7,6 +7,7 @@ Inputs are the arguments of `forward` by name; outputs are keys, fields or ``out
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +52,13 @@ class TorchServable(Servable):
           TypeError: an input is text.
           ModelFaultError: the network does not return an output that the spec names.
         """
+        return self._device.run(partial(self._predict, inputs))
+
+    def _predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         limit_threads(self._threads)
-        with self._device.call():
-            arguments = {name: self._argument(name, array) for name, array in inputs.items()}
-            results = named_outputs(self._program.call(arguments))
-            return self._device.arrays({n: self._result(n, results) for n in self._outputs})
+        arguments = {name: self._argument(name, array) for name, array in inputs.items()}
+        results = named_outputs(self._program.call(arguments))
+        return self._device.arrays({name: self._result(name, results) for name in self._outputs})
 
     def _argument(self, name: str, array: Array) -> Any:
         if name in self._program.plain and array.ndim == 0:

@@ -1,29 +1,32 @@
 """Where PyTorch computes, and the way of arrays there and back.
 
 To a GPU, arrays go through page-locked memory: it takes them from there by itself, at the full
-speed of the bus, while the processor goes on. A call has one of two streams for its time, so the
-rows of one call travel while another computes. More streams would gain nothing, and each keeps
-memory for itself that no other can use.
+speed of the bus, while the processor goes on. A few threads make all calls, each on a stream of its
+own, so the rows of one call travel while another computes. Were it the callers' own threads, each
+would have its own workspace of cuBLAS (32 MiB on some GPUs), and its own plan of cuDNN for every
+layer and number of rows, which takes much longer to make than to use.
 
 Source: https://docs.pytorch.org/docs/stable/notes/cuda.html (asynchronous execution, pinned memory)
 """
 
 from __future__ import annotations
 
+import logging
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from queue import LifoQueue
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from pipeline.backends.base import Array
-from pipeline.errors import DeviceError
+from pipeline.backends.base import GPU_CALLS, Array
+from pipeline.backends.failures import own_words
+from pipeline.errors import DeviceError, ProcessLostError
 
-GPU_CALLS = 2
-"""Calls that a GPU computes at the same time."""
+_T = TypeVar("_T")
+_LOGGER = logging.getLogger(__name__)
 
 
 class Device(ABC):
@@ -42,8 +45,12 @@ class Device(ABC):
         """Waits for all that was begun outside of calls: a network's weights are there then."""
 
     @abstractmethod
-    def call(self) -> AbstractContextManager[None]:
-        """Around one call of a network: from the first `put` to the last `arrays`."""
+    def run(self, call: Callable[[], _T]) -> _T:
+        """Makes one call of a network, from the first `put` to the last `arrays`.
+
+        Raises:
+          ProcessLostError: the device computes nothing any more in this process.
+        """
 
     @abstractmethod
     def put(self, array: Array) -> Any:
@@ -67,13 +74,12 @@ class Cpu(Device):
     def settle(self) -> None:
         """See Device. Nothing is under way here after it was called for."""
 
-    @contextmanager
-    def call(self) -> Iterator[None]:
+    def run(self, call: Callable[[], _T]) -> _T:
         """See Device."""
         import torch
 
         with torch.inference_mode():
-            yield
+            return call()
 
     def put(self, array: Array) -> Any:
         """See Device."""
@@ -97,12 +103,9 @@ class Gpu(Device):
     calls = GPU_CALLS
 
     def __init__(self) -> None:
-        import torch
-
-        # The last one given back is the first one taken: a lone caller stays on one stream.
-        self._streams: LifoQueue[Any] = LifoQueue()
-        for _ in range(GPU_CALLS):
-            self._streams.put(torch.cuda.Stream(self.name))  # type: ignore[no-untyped-call]
+        # It starts a thread only when all others are busy: a lone caller has one.
+        self._threads = ThreadPoolExecutor(GPU_CALLS, "gpu", self._take_stream)
+        self._lost: Exception | None = None
 
     def settle(self) -> None:
         """See Device."""
@@ -110,17 +113,17 @@ class Gpu(Device):
 
         torch.cuda.synchronize(self.name)
 
-    @contextmanager
-    def call(self) -> Iterator[None]:
-        """See Device. Waits while all streams are in use."""
-        import torch
+    def run(self, call: Callable[[], _T]) -> _T:
+        """See Device. Waits while all of the threads are busy.
 
-        stream = self._streams.get()
-        try:
-            with torch.inference_mode(), torch.cuda.stream(stream):
-                yield
-        finally:
-            self._streams.put(stream)
+        A process cannot recover from an error that a GPU stops at, as it does at an index out of
+        range. The first call says so; the next one, such as a retry, ends the process, since only
+        another one can go on.
+        """
+        if self._lost is not None:
+            _LOGGER.critical("this process ends: its GPU is lost, %s", _reason(self._lost))
+            os._exit(1)
+        return self._threads.submit(self._call, call).result()
 
     def put(self, array: Array) -> Any:
         """See Device."""
@@ -128,7 +131,10 @@ class Gpu(Device):
 
         dtype = torch.from_numpy(np.empty(0, array.dtype)).dtype
         locked = torch.empty(array.shape, dtype=dtype, pin_memory=True)
-        np.copyto(locked.numpy(), array)
+        if array.flags.writeable and array.flags.c_contiguous:
+            locked.copy_(torch.from_numpy(array))  # in as many threads as the call may use
+        else:  # torch warns of the one, and refuses some of the other
+            np.copyto(locked.numpy(), array)
         return locked.to(self.name, non_blocking=True)
 
     def moved(self, tensor: Any) -> Any:
@@ -146,6 +152,37 @@ class Gpu(Device):
             locked[name] = here.copy_(there, non_blocking=True)
         torch.cuda.current_stream(self.name).synchronize()
         return {name: tensor.numpy() for name, tensor in locked.items()}
+
+    def _take_stream(self) -> None:
+        import torch
+
+        torch.cuda.set_stream(torch.cuda.Stream(self.name))  # type: ignore[no-untyped-call]
+
+    def _call(self, call: Callable[[], _T]) -> _T:
+        import torch
+
+        try:
+            with torch.inference_mode():
+                return call()
+        except Exception as error:
+            if self._works():
+                raise
+            # Kept, with its tensors: freeing memory of a lost GPU would end the process here.
+            self._lost = error
+            raise ProcessLostError(
+                f"the GPU is lost to this process: {_reason(error)}; a value out of range, such as "
+                "a token id beyond the vocabulary, does this; with `device: cpu`, the model tells "
+                "which record has it"
+            ) from error
+
+    def _works(self) -> bool:
+        import torch
+
+        try:
+            torch.cuda.synchronize(self.name)
+        except RuntimeError:
+            return False
+        return True
 
 
 def choose_device(device: str) -> Device:
@@ -165,8 +202,13 @@ def choose_device(device: str) -> Device:
 
 @cache
 def _gpu() -> Gpu:
-    """One for all models of the process, which share its streams."""
+    """One for all models of the process, which share its threads."""
     return Gpu()
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, without the advice to those who build PyTorch."""
+    return own_words(error).partition(" Search for ")[0]
 
 
 def _with_numpy_dtype(tensor: Any) -> Any:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,19 +58,20 @@ class TransformersServable(Servable):
     @computing
     def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Prepares the rows, runs the model, and computes the outputs that the spec names."""
+        prepared = self._task.prepare(inputs)
+        return self._device.run(partial(self._computed, prepared))
+
+    def _computed(self, prepared: Any) -> dict[str, Array]:
         import torch
 
         limit_threads(self._threads)
-        prepared = self._task.prepare(inputs)
-        with self._device.call():
-            for name, tensor in prepared.items():
-                there = self._device.moved(tensor)
-                floating = there.is_floating_point()
-                prepared[name] = there.to(self._model.dtype) if floating else there
-            results = self._task.results(self._model(**prepared), prepared)
-            found = {name: results[name]() for name in self._outputs}
-            tensors = {n: value for n, value in found.items() if isinstance(value, torch.Tensor)}
-            return found | self._device.arrays(tensors)
+        for name, tensor in prepared.items():
+            there = self._device.moved(tensor)
+            prepared[name] = there.to(self._model.dtype) if there.is_floating_point() else there
+        results = self._task.results(self._model(**prepared), prepared)
+        found = {name: results[name]() for name in self._outputs}
+        tensors = {name: some for name, some in found.items() if isinstance(some, torch.Tensor)}
+        return found | self._device.arrays(tensors)
 
 
 class TransformersBackend:

@@ -4,8 +4,11 @@ Of each case of the conformance suite, the CPU says what is right; the backends'
 of the CPU.
 """
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
+from pathlib import Path
 from threading import Barrier
 
 import numpy as np
@@ -30,6 +33,7 @@ _NEEDS = {
 ON_GPU = [case for case in CASES if all(map(find_spec, _NEEDS.get(case.framework, ("none",))))]
 on_gpu = pytest.mark.parametrize("case", ON_GPU, ids=str)
 GIB = 2**30
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -104,12 +108,22 @@ def torch_spreading(folder, columns):
 
 
 def onnx_spreading(folder, columns):
+    """The same in parts, which are all there before the first is used: cuDNN takes none so large."""
+    parts = 128
+    names = [str(i) for i in range(parts)]
+    factors = {f"factor_{i}": np.array([i == "0"], "float32") for i in names}
+    nodes = [
+        *(("Mul", ["x", f"factor_{i}"], [f"x_{i}"], {}) for i in names),
+        *(("Expand", [f"x_{i}", "shape"], [f"wide_{i}"], {}) for i in names),
+        ("Sum", [f"wide_{i}" for i in names], ["wide"], {}),
+        ("ReduceMax", ["wide", "axes"], ["y"], {}),
+    ]
     path = models.save_onnx(
         folder / "model.onnx",
-        [("Expand", ["x", "shape"], ["wide"], {}), ("ReduceMax", ["wide", "axes"], ["y"], {})],
+        nodes,
         {"x": ("float32", ["rows", 1])},
         {"y": ("float32", ["rows", 1])},
-        {"shape": np.array([1, columns]), "axes": np.array([1])},
+        {"shape": np.array([1, columns // parts]), "axes": np.array([1]), **factors},
     )
     return path, model_spec(framework="onnx", inputs={"x": "x"}, outputs={"y": "y"})
 
@@ -135,6 +149,39 @@ def test_batch_that_does_not_fit_into_the_gpu_is_halved_and_loses_no_row(build, 
     torch.cuda.empty_cache()
 
 
+LOOK_UP_TWO = """
+import sys
+from pathlib import Path
+import numpy as np
+from pipeline.errors import ProcessLostError
+from tests.backends.cases import load, model_spec
+
+spec = model_spec(framework="torch", inputs={"x": "x"}, outputs={"output_0": "y"})
+servable = load(Path(sys.argv[1]), spec, device="gpu")
+servable.predict({"x": np.array([[1]])})
+try:
+    servable.predict({"x": np.array([[99]])})
+except ProcessLostError as error:
+    print(error, flush=True)
+servable.predict({"x": np.array([[1]])})
+print("still there")
+"""
+
+
+def test_process_whose_gpu_is_lost_blames_no_row_and_gives_way_to_another(tmp_path):
+    from tests.networks import LooksUp
+
+    path = models.save_torchscript(torch.jit.script(LooksUp(10)), tmp_path / "model.pt")
+    command = [sys.executable, "-c", LOOK_UP_TWO, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.startswith(
+        "the GPU is lost to this process: CUDA error: device-side assert triggered; a value out of"
+    ), done.stderr
+    assert "still there" not in done.stdout
+    assert done.returncode == 1
+    assert "this process ends: its GPU is lost, CUDA error: device-side assert" in done.stderr
+
+
 def test_closed_network_leaves_its_memory_to_the_next(tmp_path):
     network = torch.nn.Linear(16_384, 16_384, bias=False)  # 1 GiB
     torch.save(network.state_dict(), tmp_path / "model.pt")
@@ -144,7 +191,7 @@ def test_closed_network_leaves_its_memory_to_the_next(tmp_path):
     spec = model_spec(framework="torch", **entry, **names)
     opening = Opening(tmp_path / "model.pt", spec, LoadContext("gpu", shared=True))
     rows = {"input": np.ones((2, 16_384), "float32")}
-    reserved = []
+    before, reserved = torch.cuda.memory_allocated(), []
     for _ in range(4):
         servable = opening()
         servable.predict(rows)
@@ -152,5 +199,5 @@ def test_closed_network_leaves_its_memory_to_the_next(tmp_path):
         going = [servable]
         del servable
         free(going)
-        assert torch.cuda.memory_allocated() < GIB / 2
+        assert torch.cuda.memory_allocated() < before + GIB / 2
     assert reserved[-1] < reserved[0] + GIB / 2
