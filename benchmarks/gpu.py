@@ -33,13 +33,13 @@ import torch
 from gpu_networks import NETWORKS, SMALL, Network
 
 from pipeline.backends.base import LoadContext, Servable
-from pipeline.backends.registry import backend
 from pipeline.core.model_spec import ModelSpec, OnnxModel, TorchModel
-from pipeline.serving.merging import MergingServable
+from pipeline.serving.opening import Opening
 
 _CALLERS = 4
 _BATCHES = 4
 _MERGED_THREADS = (1, 12)
+_MERGED_ROWS = 128
 _TOLERANCES = {"full": 1e-4, "half": 2e-2}
 _WAYS = ("bare", "one caller", "bare, four threads", "four callers")
 _HEADER = ("network", "framework", "precision", *(f"{way}: rows/s" for way in _WAYS[:2]), "of bare")
@@ -91,13 +91,12 @@ def main() -> int:
             with tempfile.TemporaryDirectory() as folder:
                 files = network.save(Path(folder))
                 for framework, precision in _variants():
-                    servable = _load(files[framework], framework, precision, gpu is not None)
-                    bare = _BARE[framework](files[framework], precision, servable.device)
-                    rates = _rates(network, servable, bare, _TOLERANCES[precision], options)
+                    file, device = files[framework], "cpu" if gpu is None else "gpu"
+                    rates = _rates(network, file, framework, precision, device, options)
                     contests.append(Contest(title, framework, precision, rates))
                     print("  ".join(_row(contests[-1])), flush=True)
                     if precision == "half":
-                        merged[title] = _merged(network, servable, options)
+                        merged[title] = _merged(network, file, device, options)
     except (WrongError, merging.WrongError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -114,15 +113,18 @@ def _variants() -> Iterator[tuple[str, str]]:
     yield "onnx", "full"
 
 
-def _load(path: Path, framework: str, precision: str, on_gpu: bool) -> Servable:
+def _open(
+    path: Path, framework: str, precision: str, device: str, max_rows: int, shared: bool
+) -> Servable:
+    """The servable that a pipeline has, for one caller or several."""
     names: Any = {"name": "m", "uri": "m", "inputs": {"x": "x"}, "outputs": {"output_0": "y"}}
     spec: ModelSpec
     if framework == "torch":
         spec = TorchModel(framework="torch", precision=precision, **names)
     else:
         spec = OnnxModel(framework="onnx", **names)
-    context = LoadContext("gpu" if on_gpu else "cpu", os.cpu_count() or 1)
-    return backend(framework).load(path, spec, context)
+    context = LoadContext(device, os.cpu_count() or 1, shared, max_rows)
+    return Opening(path, spec, context)()
 
 
 def _bare_torch(path: Path, precision: str, device: str) -> Predict:
@@ -154,9 +156,10 @@ _BARE: Mapping[str, Callable[[Path, str, str], Predict]] = {
 
 def _rates(
     network: Network,
-    servable: Servable,
-    bare: Predict,
-    tolerance: float,
+    file: Path,
+    framework: str,
+    precision: str,
+    device: str,
     options: argparse.Namespace,
 ) -> dict[str, list[float]]:
     """How fast each way is, in each round.
@@ -166,13 +169,17 @@ def _rates(
     """
     rng = np.random.default_rng(1)
     batches = [network.rows(rng, options.rows) for _ in range(_BATCHES)]
-    shared = MergingServable(servable, ["x"], options.rows, servable.calls_at_once)
+    ours, shared = (
+        _open(file, framework, precision, device, options.rows, shared) for shared in (False, True)
+    )
+    bare = _BARE[framework](file, precision, ours.device)
     ways: dict[str, tuple[Predict, int]] = {
         "bare": (bare, 1),
-        "one caller": (lambda rows: servable.predict({"x": rows})["output_0"], 1),
+        "one caller": (lambda rows: ours.predict({"x": rows})["output_0"], 1),
         "bare, four threads": (bare, _CALLERS),
         "four callers": (lambda rows: shared.predict({"x": rows})["output_0"], _CALLERS),
     }
+    tolerance = _TOLERANCES[precision]
     for predict, _ in ways.values():
         for rows in batches:  # which warms up as well
             if not np.allclose(predict(rows), bare(rows), rtol=tolerance, atol=tolerance):
@@ -213,24 +220,30 @@ def _rate(predict: Predict, callers: int, batches: Sequence[np.ndarray], secs: f
 
 
 def _merged(
-    network: Network, servable: Servable, options: argparse.Namespace
+    network: Network, file: Path, device: str, options: argparse.Namespace
 ) -> list[merging.Compared]:
-    """Small calls of many threads, without and with merging.
+    """Small calls of many threads, without and with merging; half precision.
 
     Raises:
       merging.WrongError: a caller got rows that are not its own.
     """
-    shared = MergingServable(servable, ["x"], options.rows, servable.calls_at_once)
+    plain, shared = (
+        _open(file, "torch", "half", device, _MERGED_ROWS, shared) for shared in (False, True)
+    )
+    rng = np.random.default_rng(0)
+    for rows in plain.warm_up_rows:  # as before a release serves
+        plain.predict({"x": network.rows(rng, rows)})
+        shared.predict({"x": network.rows(rng, rows)})
     found: dict[int, list[tuple[merging.Measured, merging.Measured]]] = {}
     for number in range(options.rounds):
         for threads in _MERGED_THREADS:
             measured = {
                 variant: merging.measure(
-                    variant, servable, threads, options.secs, network.rows, _TOLERANCES["half"]
+                    variant, plain, threads, options.secs, network.rows, _TOLERANCES["half"]
                 )
-                for variant in ((servable, shared), (shared, servable))[number % 2]
+                for variant in ((plain, shared), (shared, plain))[number % 2]
             }
-            found.setdefault(threads, []).append((measured[servable], measured[shared]))
+            found.setdefault(threads, []).append((measured[plain], measured[shared]))
     return [merging.compare(threads, rounds) for threads, rounds in found.items()]
 
 
@@ -273,12 +286,12 @@ def _publish(document: Path, contests: Sequence[Contest], figures: str, measured
 
 def _parse() -> argparse.Namespace:
     parser = command_line.parser("Measures large networks on a GPU against the bare framework.")
-    parser.add_argument("--rows", type=int, help="of a call; default 54")
-    parser.add_argument("--rounds", type=int, help="default 5")
+    parser.add_argument("--rows", type=int, help="of a call; default 44")
+    parser.add_argument("--rounds", type=int, help="default 4")
     parser.add_argument("--secs", type=float, help="of each contender in a round; default 0.5")
     options = parser.parse_args()
     options.rows = options.rows or (8 if options.quick else 64)
-    options.rounds = options.rounds or (1 if options.quick else 5)
+    options.rounds = options.rounds or (1 if options.quick else 4)
     options.secs = options.secs or (0.1 if options.quick else 0.5)
     return options
 

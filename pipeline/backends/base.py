@@ -20,9 +20,6 @@ from pipeline.core.tensors import Signature
 
 Array = np.ndarray[Any, Any]
 
-GPU_CALLS = 2
-"""Calls that a GPU has under way at a time: one computes while the rows of the other travel."""
-
 
 @dataclass(frozen=True)
 class LoadContext:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.backends.base import GPU_CALLS, Array, LoadContext, Servable
+from pipeline.backends.base import Array, LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package, own_words
 from pipeline.backends.model_files import model_file, size_of
 from pipeline.backends.tensor_names import signature_of
@@ -21,6 +21,7 @@ from pipeline.errors import DeviceError, LoadError
 SUFFIXES = (".onnx",)
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+_GPU_CALLS = 4  # their rows travel slowly, since ONNX Runtime takes them from ordinary memory
 _SILENT = 4  # severity "fatal": the errors arrive as exceptions
 _DTYPES = {
     "tensor(float)": "float32",
@@ -51,7 +52,7 @@ class OnnxServable(Servable):
         _check_tensors(path, spec, (*inputs, *defaults, *outputs))
         on_gpu = session.get_providers()[0] == _CUDA
         self.device = "cuda:0" if on_gpu else "cpu"
-        self.calls_at_once = GPU_CALLS if on_gpu else 1
+        self.calls_at_once = _GPU_CALLS if on_gpu else 1
         self.size_bytes = size_of(path)
         self._session = session
         self._outputs = list(spec.outputs)

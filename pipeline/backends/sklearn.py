@@ -43,7 +43,9 @@ class SklearnServable(Servable):
 
     device = "cpu"
 
-    def __init__(self, estimator: Any, path: Path, spec: ModelSpec, threads: int) -> None:
+    def __init__(
+        self, estimator: Any, path: Path, spec: ModelSpec, threads: int, calls: int
+    ) -> None:
         tensor = only_input(path, spec, "a scikit-learn model")
         methods = [method for method in METHODS if hasattr(estimator, method)]
         self.signature = signature_of(
@@ -53,7 +55,7 @@ class SklearnServable(Servable):
             [_output_spec(estimator, method) for method in methods],
         )
         self.size_bytes = size_of(path)
-        self.calls_at_once = threads  # most estimators compute in the calling thread alone
+        self.calls_at_once = calls
         self._input = tensor
         self._calls = {method: getattr(estimator, method) for method in spec.outputs}
         self._bound_openmp = openmp_bound(threads)
@@ -95,9 +97,10 @@ class SklearnBackend:
                 f"{', '.join(METHODS)}"
             )
         bound_blas(context.intra_op_threads)
-        threads = 1 if context.shared else context.intra_op_threads
+        calls = context.intra_op_threads if context.shared else 1
+        threads = context.intra_op_threads // calls
         _limit_jobs(estimator, threads)
-        return SklearnServable(estimator, file, spec, threads)
+        return SklearnServable(estimator, file, spec, threads, calls)
 
 
 def _skops_io() -> Any:

@@ -12,13 +12,13 @@ from typing import Any
 
 from pipeline.backends.base import Array, LoadContext, Servable
 from pipeline.backends.failures import computing, needs_package
+from pipeline.backends.filled import FilledServable
 from pipeline.backends.model_files import model_file, not_empty, size_of
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.tensorflow_formats import open_keras, open_saved_model
 from pipeline.backends.tensorflow_program import Program
 from pipeline.backends.text import decoded
-from pipeline.core.columns import repeat_last
-from pipeline.core.model_spec import ColumnInput, ModelSpec, TensorflowModel
+from pipeline.core.model_spec import ModelSpec, TensorflowModel
 from pipeline.errors import DeviceError
 
 SUFFIXES = (".keras",)
@@ -27,42 +27,18 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class TensorflowServable(Servable):
-    """One concrete function, traced once for every number of rows.
+    """One concrete function, traced once for every number of rows."""
 
-    What XLA compiles is compiled for each number of rows: they are filled up to a power of two, or
-    to the most that a call has, and each of these is compiled before it serves.
-    """
-
-    def __init__(
-        self, program: Program, path: Path, spec: ModelSpec, device: str, max_rows: int
-    ) -> None:
+    def __init__(self, program: Program, path: Path, spec: ModelSpec, device: str) -> None:
         self.signature = signature_of(path, spec, program.inputs, program.outputs)
         self.device = device
         self.size_bytes = program.size_bytes or size_of(path)
         self._program = program
         self._outputs = list(spec.outputs)
-        self._columns = [t for t, b in spec.inputs.items() if isinstance(b, ColumnInput)]
-        self._max_rows = max_rows
-        self._fills_up = program.compiled and self.signature.fixed_batch_rows is None
-        if self._fills_up:
-            sizes = {self._filled(2**n) for n in range(max_rows.bit_length())}
-            self.warm_up_rows = tuple(sorted({*sizes, max_rows}))
 
     @computing
     def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Calls the function. bfloat16 outputs become float32, which numpy has."""
-        if not self._fills_up:
-            return self._call(inputs)
-        rows = len(inputs[self._columns[0]])
-        filled = {t: repeat_last(inputs[t], self._filled(rows)) for t in self._columns}
-        outputs = self._call({**inputs, **filled})
-        return {n: array[:rows] if array.ndim else array for n, array in outputs.items()}
-
-    def _filled(self, rows: int) -> int:
-        power_of_two = 1 << (rows - 1).bit_length()
-        return power_of_two if rows > self._max_rows else min(power_of_two, self._max_rows)
-
-    def _call(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         import tensorflow as tf
 
         dtypes = self._program.dtypes
@@ -82,8 +58,10 @@ class TensorflowBackend:
         with needs_package("tensorflow"):
             import tensorflow  # noqa: F401
 
-    def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> TensorflowServable:
+    def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> Servable:
         """Loads a SavedModel folder, a `.keras` file, or a folder with one such file.
+
+        Calls of what XLA compiles are filled up.
 
         TensorFlow has two pools of threads for the process, one within operations and one between
         them: the first model loaded sets their size, unless TensorFlow was in use before.
@@ -100,7 +78,10 @@ class TensorflowBackend:
             else:
                 path = model_file(path, SUFFIXES, otherwise=" or a saved_model.pb")
                 program = open_keras(path)
-        return TensorflowServable(program, path, spec, device, context.max_rows)
+        servable = TensorflowServable(program, path, spec, device)
+        if program.compiled and servable.signature.fixed_batch_rows is None:
+            return FilledServable(servable, spec.column_inputs, context.max_rows)
+        return servable
 
 
 @cache

@@ -21,12 +21,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from pipeline.backends.base import GPU_CALLS, Array
+from pipeline.backends.base import Array
 from pipeline.backends.failures import own_words
 from pipeline.errors import DeviceError, ProcessLostError
 
 _T = TypeVar("_T")
 _LOGGER = logging.getLogger(__name__)
+
+_GPU_CALLS = 2
+"""Under way at a time: one computes while the rows of the other travel."""
 
 
 class Device(ABC):
@@ -100,11 +103,11 @@ class Gpu(Device):
     """The first CUDA device."""
 
     name = "cuda:0"
-    calls = GPU_CALLS
+    calls = _GPU_CALLS
 
     def __init__(self) -> None:
         # It starts a thread only when all others are busy: a lone caller has one.
-        self._threads = ThreadPoolExecutor(GPU_CALLS, "gpu", self._take_stream)
+        self._threads = ThreadPoolExecutor(_GPU_CALLS, "gpu", self._take_stream)
         self._lost: Exception | None = None
 
     def settle(self) -> None:

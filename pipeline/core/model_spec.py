@@ -171,9 +171,14 @@ class _ModelBase(StrictModel):
         """Whether it binds no tensor: see `unbound`."""
         return not self.inputs
 
+    @property
+    def column_inputs(self) -> dict[str, ColumnInput]:
+        """The inputs that have rows, by tensor; the others are constants."""
+        return {t: bound for t, bound in self.inputs.items() if isinstance(bound, ColumnInput)}
+
     def columns_read(self) -> list[str]:
         """The columns that feed it, each once, in the order of the file."""
-        bound = [b.column for b in self.inputs.values() if isinstance(b, ColumnInput)]
+        bound = [binding.column for binding in self.column_inputs.values()]
         return list(dict.fromkeys(bound))
 
     def columns_written(self) -> list[str]:

@@ -26,7 +26,7 @@ from pipeline.backends.base import Servable
 from pipeline.core import columns
 from pipeline.core.columns import Array, Column
 from pipeline.core.fields import FieldDecoder
-from pipeline.core.model_spec import ColumnInput, ModelSpec
+from pipeline.core.model_spec import ModelSpec
 from pipeline.core.plain_data import shown
 from pipeline.core.record_spec import DTypeName, FieldSpec
 from pipeline.core.tensors import describe, dtype_name
@@ -96,7 +96,9 @@ def check(
         how many there are.
     """
     declared = {tensor.name: tensor.dtype for tensor in servable.signature.inputs or ()}
-    dtypes = {tensor: declared.get(tensor) or fed.get(tensor, "float32") for tensor in _fed(spec)}
+    dtypes = {
+        tensor: declared.get(tensor) or fed.get(tensor, "float32") for tensor in spec.column_inputs
+    }
     step = _step(spec)
     problems = []
     for example in examples:
@@ -117,7 +119,7 @@ def _example(line: str, where: str, kind: str, spec: ModelSpec) -> Example:
     if not isinstance(data, dict) or not set(data) <= set(keys):
         raise ModelError(f"{where} is {shown(data)}, expected an object with {', '.join(keys)}")
     inputs, outputs = data.get("inputs"), data.get("outputs")
-    wanted = list(_fed(spec))
+    wanted = list(spec.column_inputs)
     if not isinstance(inputs, dict) or set(inputs) != set(wanted):
         raise ModelError(
             f"{where}: 'inputs' is {shown(inputs)}, expected the tensors {', '.join(wanted)}"
@@ -135,14 +137,9 @@ def _example(line: str, where: str, kind: str, spec: ModelSpec) -> Example:
     return Example(where, inputs, outputs, float(tolerance))
 
 
-def _fed(spec: ModelSpec) -> dict[str, ColumnInput]:
-    """The tensors that rows feed: all but the constants."""
-    return {t: binding for t, binding in spec.inputs.items() if isinstance(binding, ColumnInput)}
-
-
 def _step(spec: ModelSpec) -> ModelStep:
     """The model's step, with a column of its own for each tensor."""
-    own = {t: binding.model_copy(update={"column": t}) for t, binding in _fed(spec).items()}
+    own = {t: binding.model_copy(update={"column": t}) for t, binding in spec.column_inputs.items()}
     return ModelStep(spec.model_copy(update={"inputs": {**spec.inputs, **own}}))
 
 

@@ -35,9 +35,9 @@ _FIRST_GUESS_SECS = 0.001
 class _Call:
     """One caller's rows, and what becomes of them."""
 
-    def __init__(self, inputs: Inputs, batched: Collection[str]) -> None:
+    def __init__(self, inputs: Inputs, rows: int, batched: Collection[str]) -> None:
         self.inputs = inputs
-        self.rows = len(inputs[next(iter(batched))])
+        self.rows = rows
         # Only arrays that differ in nothing but their rows can be computed together.
         self.form = tuple((t, inputs[t].shape[1:], inputs[t].dtype) for t in batched)
         self.leads = False
@@ -61,10 +61,17 @@ class MergingServable(Servable):
       batched: the inputs that have rows; the others are constants, the same for every caller.
       max_rows: most rows of a merged call; a caller with more is computed alone.
       concurrency: calls that run at the same time.
+      only_full: another call runs beside the first only if it has `max_rows`: where it travels
+        meanwhile, but computes no earlier. What has fewer rows gains more by waiting for others.
     """
 
     def __init__(
-        self, servable: Servable, batched: Collection[str], max_rows: int, concurrency: int = 1
+        self,
+        servable: Servable,
+        batched: Collection[str],
+        max_rows: int,
+        concurrency: int = 1,
+        only_full: bool = False,
     ) -> None:
         self.signature = servable.signature
         self.device = servable.device
@@ -77,21 +84,25 @@ class MergingServable(Servable):
         self._waiting: list[_Call] = []  # guarded by the lock, as are:
         self._limit = RowLimit(max_rows)
         self._free = concurrency
-        self._alone = concurrency == 1  # else the callers of one group come back to several
+        self._concurrency = concurrency
+        self._only_full = only_full
+        # Else the callers of one group come back to several.
+        self._alone = concurrency == 1 or only_full
         self._expected = 1  # callers in the next group
         self._call_secs = _FIRST_GUESS_SECS
 
     def predict(self, inputs: Inputs) -> Outputs:
         """See Servable. Blocks while as many calls run as may."""
+        rows = len(inputs[self._batched[0]])
         with self._lock:
-            alone = self._free > 0 and self._expected == 1
+            alone = self._expected == 1 and not self._waiting and self._may_run(rows)
             if alone:
                 self._free -= 1
         if alone:
             return self._predict_alone(inputs)
-        call = _Call(inputs, self._batched)
+        call = _Call(inputs, rows, self._batched)
         with self._lock:
-            call.leads = self._free > 0
+            call.leads = self._may_run(rows)
             if call.leads:
                 self._free -= 1
             else:
@@ -110,6 +121,14 @@ class MergingServable(Servable):
     def close(self) -> None:
         """See Servable. Nobody calls while it closes: the ReleaseManager counts its users."""
         self._servable.close()
+
+    def _may_run(self, rows: int) -> bool:
+        """Whether a call may begin now, with so many rows and those that wait. Needs the lock."""
+        if not self._free:
+            return False
+        if not self._only_full or self._free == self._concurrency:
+            return True
+        return rows + sum(call.rows for call in self._waiting) >= (self._limit.rows or 0)
 
     def _predict_alone(self, inputs: Inputs) -> Outputs:
         """Computes a call that has nobody to wait for; what a group needs would only delay it."""
@@ -178,12 +197,12 @@ class MergingServable(Servable):
     def _hand_over(self) -> None:
         """Lets the oldest waiting call lead the next group, if there is one."""
         with self._lock:
-            if self._waiting:
+            self._free += 1
+            if self._waiting and self._may_run(0):
+                self._free -= 1
                 leader = self._waiting.pop(0)
                 leader.leads = True
                 leader.sleep.release()
-            else:
-                self._free += 1
 
     def _compute(self, group: list[_Call]) -> None:
         if len(group) > 1 and self._compute_together(group):

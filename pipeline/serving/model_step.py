@@ -17,7 +17,7 @@ from pipeline.backends.base import Servable
 from pipeline.core import bisection, columns
 from pipeline.core.batch import Batch
 from pipeline.core.columns import Array, Column, Ragged
-from pipeline.core.model_spec import ColumnInput, ConstantInput, ModelSpec
+from pipeline.core.model_spec import ConstantInput, ModelSpec
 from pipeline.core.row_limit import RowLimit
 from pipeline.core.tensors import dtype_name, numpy_dtype
 from pipeline.errors import ModelFaultError, OutOfMemoryError
@@ -49,11 +49,7 @@ class ModelStep:
             for tensor, binding in spec.inputs.items()
             if isinstance(binding, ConstantInput)
         }
-        self._bindings = {
-            tensor: binding
-            for tensor, binding in spec.inputs.items()
-            if isinstance(binding, ColumnInput)
-        }
+        self._bindings = spec.column_inputs
 
     def run(self, batch: Batch, servable: Servable) -> Batch:
         """The batch with the model's output columns; rows it cannot compute become rejects.

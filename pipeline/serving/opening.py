@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pipeline.backends import registry
 from pipeline.backends.base import LoadContext, Servable
-from pipeline.core.model_spec import ColumnInput, ModelSpec
+from pipeline.backends.filled import FilledServable
+from pipeline.core.model_spec import ModelSpec
 from pipeline.core.release import ModelVersion
 from pipeline.errors import LoadError
 from pipeline.serving import interpreter
@@ -35,7 +36,7 @@ class Opening:
     context: LoadContext
 
     def __call__(self) -> Servable:
-        """Opens it; calls of several threads are merged, where there may be any.
+        """Opens it. On a GPU its calls are filled up; those of several threads are merged.
 
         Raises:
           ArtifactError: its files are untrusted or broken.
@@ -45,10 +46,17 @@ class Opening:
             servable = registry.backend(self.spec.framework).load(
                 self.path, self.spec, self.context
             )
-        if not self.context.shared or servable.signature.fixed_batch_rows:
+        if servable.signature.fixed_batch_rows:
             return servable
-        batched = [t for t, binding in self.spec.inputs.items() if isinstance(binding, ColumnInput)]
-        return MergingServable(servable, batched, self.context.max_rows, servable.calls_at_once)
+        batched, max_rows = self.spec.column_inputs, self.context.max_rows
+        on_gpu = servable.device != "cpu"
+        if on_gpu and not isinstance(servable, FilledServable):
+            servable = FilledServable(servable, batched, max_rows, between=True)
+        if not self.context.shared:
+            return servable
+        return MergingServable(
+            servable, batched, max_rows, servable.calls_at_once, only_full=on_gpu
+        )
 
 
 Sharing = Callable[[ModelVersion, Opening], Servable]

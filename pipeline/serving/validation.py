@@ -8,8 +8,8 @@ nothing.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,9 +28,11 @@ from pipeline.core.tensors import (
     numpy_dtype,
     shape_fits,
 )
-from pipeline.errors import EnsembleError, ModelError, OutOfMemoryError, RowsError
+from pipeline.errors import EnsembleError, ModelError, RowsError
 from pipeline.serving.model_step import ModelStep
 from pipeline.serving.release_manager import ReleaseManager
+
+_LOGGER = logging.getLogger(__name__)
 
 _ROWS = 2
 _VARIABLE_AXIS = 8
@@ -190,9 +192,6 @@ def _run_model(model: ModelSpec, servable: Servable, rehearsal: Rehearsal) -> li
     try:
         step = ModelStep(model)
         outputs = step.compute(rehearsal.columns, np.arange(_ROWS), servable)
-        with suppress(OutOfMemoryError):  # no fault: larger calls will be halved
-            for rows in servable.warm_up_rows:
-                step.compute(rehearsal.columns, np.arange(rows) % _ROWS, servable)
     except Exception as error:
         return [
             f"model '{model.name}' fails on {_ROWS} made-up rows of zeros or empty text: "
@@ -202,4 +201,26 @@ def _run_model(model: ModelSpec, servable: Servable, rehearsal: Rehearsal) -> li
     for name, column in model.outputs.items():
         tensor = declared.get(name)
         rehearsal.add(column, outputs[name], tensor.row_shape if tensor else None)
+    _warm_up(model, servable, step, rehearsal)
     return []
+
+
+def _warm_up(model: ModelSpec, servable: Servable, step: ModelStep, rehearsal: Rehearsal) -> None:
+    """Further calls that the framework needs before records come.
+
+    One that fails is no fault of the model: where memory or the model itself sets a limit, larger
+    calls are split.
+    """
+    for rows in servable.warm_up_rows:
+        try:
+            step.compute(rehearsal.columns, np.arange(rows) % _ROWS, servable)
+        except Exception as error:
+            _LOGGER.warning(
+                "model '%s' cannot be warmed up for calls of %d rows, which will be split; "
+                "`max_batch_size` keeps calls small (%s: %s)",
+                model.name,
+                rows,
+                type(error).__name__,
+                " ".join(str(error).split())[:400],
+            )
+            return

@@ -5,6 +5,7 @@ import pytest
 
 from pipeline.backends import registry
 from pipeline.backends.base import LoadContext
+from pipeline.backends.filled import FilledServable
 from pipeline.core.batch import Batch
 from pipeline.core.columns import Ragged
 from pipeline.serving.model_step import ModelStep
@@ -154,13 +155,14 @@ def recorded(tmp_path, monkeypatch):
     """A compiled model for up to 100 rows, and the numbers of rows that XLA sees."""
     context = LoadContext("cpu", max_rows=100)
     servable = registry.backend("tensorflow").load(compiled(tmp_path), X, context)
-    seen, call = [], servable._program.call
+    program, seen = servable._servable._program, []
+    call = program.call
 
     def record(tensors):
         seen.append(tensors["x"].shape[0])
         return call(tensors)
 
-    object.__setattr__(servable._program, "call", record)
+    object.__setattr__(program, "call", record)
     return servable, seen
 
 
@@ -181,5 +183,5 @@ def test_call_of_more_rows_than_agreed_works_all_the_same(recorded):
 
 def test_model_that_nothing_compiles_is_not_filled_up(tmp_path):
     servable = load(models.saved_model(tmp_path), X)
-    assert not servable._fills_up
+    assert not isinstance(servable, FilledServable)
     assert servable.warm_up_rows == ()

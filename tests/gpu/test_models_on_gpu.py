@@ -108,7 +108,7 @@ def torch_spreading(folder, columns):
 
 
 def onnx_spreading(folder, columns):
-    """The same in parts, which are all there before the first is used: cuDNN takes none so large."""
+    """The same in parts, all of which are there before one is used: cuDNN takes none so large."""
     parts = 128
     names = [str(i) for i in range(parts)]
     factors = {f"factor_{i}": np.array([i == "0"], "float32") for i in names}

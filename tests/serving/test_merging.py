@@ -15,6 +15,7 @@ from pipeline.errors import OutOfMemoryError
 from pipeline.serving.merging import MergingServable, _Call
 from pipeline.serving.model_step import ModelStep
 from pipeline.testing import FakeServable
+from tests.waiting import wait_until
 
 
 class Held:
@@ -165,6 +166,28 @@ def test_several_calls_may_run_at_once():
         assert len(list(threads.map(merging.predict, [rows(1), rows(2)]))) == 2
 
 
+def test_beside_a_call_only_a_full_one_begins_where_others_would_only_wait_for_the_device():
+    held = Held()
+    merging = MergingServable(held.fake, ["x"], max_rows=4, concurrency=2, only_full=True)
+    with ThreadPoolExecutor(4) as threads:
+        first = threads.submit(merging.predict, rows(1))
+        assert held.entered.wait(30)
+        small = threads.submit(merging.predict, rows(2))
+        wait_until(lambda: len(merging._waiting) == 1)
+        assert merging.predict(rows(3, 4, 5, 6))["y"].shape == (4, 2)  # while the first is held
+        assert held.fake.calls == [1, 4]
+        filling = threads.submit(merging.predict, rows(7, 8, 9))  # with the one that waits
+        assert small.result(30)["y"].tolist() == [[4, -4]]
+        assert filling.result(30)["y"].shape == (3, 2)
+        assert held.fake.calls == [1, 4, 4]
+        last = threads.submit(merging.predict, rows(10))
+        wait_until(lambda: len(merging._waiting) == 1)
+        held.let_go.set()
+        assert first.result(30)["y"].tolist() == [[2, -2]]
+        assert last.result(30)["y"].tolist() == [[20, -20]]
+    assert merging._free == 2
+
+
 def test_interrupted_leader_does_not_leave_the_others_waiting():
     class Stop(BaseException):
         pass
@@ -302,10 +325,11 @@ def answer(inputs):
     threads=st.lists(st.lists(ASKS, min_size=1, max_size=6), min_size=2, max_size=6),
     max_rows=st.integers(1, 16),
     concurrency=st.integers(1, 3),
+    only_full=st.booleans(),
     fits_rows=st.none() | st.integers(1, 12),
 )
 def test_whatever_the_interleaving_each_caller_gets_its_rows_or_its_error(
-    threads, max_rows, concurrency, fits_rows
+    threads, max_rows, concurrency, only_full, fits_rows
 ):
     gathered = threading.Event()
 
@@ -319,7 +343,7 @@ def test_whatever_the_interleaving_each_caller_gets_its_rows_or_its_error(
         return answer(inputs)
 
     fake = FakeServable(once_gathered, fits_rows=fits_rows)
-    merging = MergingServable(fake, ["x"], max_rows, concurrency)
+    merging = MergingServable(fake, ["x"], max_rows, concurrency, only_full)
     start = threading.Barrier(len(threads))
 
     def caller(thread):

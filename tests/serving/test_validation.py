@@ -177,3 +177,17 @@ def test_warm_up_call_that_does_not_fit_is_no_fault():
     servable = FakeServable(gives(3), fits_rows=4)
     servable.warm_up_rows = (8,)
     assert run(graph, {"a": servable}).types["p"] == ("float64", (3,))
+
+
+def test_limit_met_while_warming_up_is_told_and_larger_calls_are_left_out(caplog):
+    def at_most_four(inputs):
+        if len(inputs["x"]) > 4:
+            raise ValueError("at most 4 rows")
+        return gives(3)(inputs)
+
+    servable = FakeServable(at_most_four)
+    servable.warm_up_rows = (4, 8, 16)
+    assert "p" in run(ensemble(model("a", {"x": "x"}, "p")), {"a": servable}).types
+    assert servable.calls == [2, 4, 8]
+    assert "model 'a' cannot be warmed up for calls of 8 rows, which will be split" in caplog.text
+    assert "ValueError: at most 4 rows" in caplog.text

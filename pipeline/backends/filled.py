@@ -1,0 +1,67 @@
+"""Calls that are filled up to a few numbers of rows.
+
+XLA compiles for each number of rows; on a GPU, cuDNN plans each layer for it, ONNX Runtime searches
+for the fastest way, and TorchScript specialises. That takes up to a thousand times as long as a
+call, so no new number may come up while records wait.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Collection, Mapping
+
+from pipeline.backends.base import Array, Servable
+from pipeline.core.columns import repeat_last
+
+
+class FilledServable(Servable):
+    """A servable that is called with a few numbers of rows only, each warmed up before it serves.
+
+    The last row stands in for those that lack, and what comes of them is cut off. The numbers are
+    the powers of two up to `max_rows`, and `max_rows` itself.
+
+    Args:
+      servable: computes. Its outputs must not depend on which rows are computed together.
+      batched: the inputs that have rows.
+      max_rows: most rows of a call; more are filled up to a power of two as well.
+      between: a number half way between two powers of two counts as well, where what is computed
+        in vain costs more than what is prepared for a number.
+    """
+
+    def __init__(
+        self, servable: Servable, batched: Collection[str], max_rows: int, between: bool = False
+    ) -> None:
+        self.signature = servable.signature
+        self.device = servable.device
+        self.size_bytes = servable.size_bytes
+        self.calls_at_once = servable.calls_at_once
+        self._servable = servable
+        self._batched = tuple(batched)
+        self._sizes = row_sizes(max_rows, between)
+        self.warm_up_rows = (*servable.warm_up_rows, *self._sizes)
+
+    def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """See Servable."""
+        rows = len(inputs[self._batched[0]])
+        filled = {t: repeat_last(inputs[t], self._filled(rows)) for t in self._batched}
+        outputs = self._servable.predict({**inputs, **filled})
+        return {name: array[:rows] if array.ndim else array for name, array in outputs.items()}
+
+    def close(self) -> None:
+        """See Servable."""
+        self._servable.close()
+
+    def _filled(self, rows: int) -> int:
+        position = bisect_left(self._sizes, rows)
+        return self._sizes[position] if position < len(self._sizes) else _power_of_two(rows)
+
+
+def row_sizes(max_rows: int, between: bool = False) -> tuple[int, ...]:
+    """The numbers of rows to fill up to, ascending; see FilledServable."""
+    powers = [2**n for n in range(max_rows.bit_length())]
+    halves = [3 * power // 2 for power in powers if between and power > 1]
+    return tuple(sorted({size for size in (*powers, *halves, max_rows) if size <= max_rows}))
+
+
+def _power_of_two(rows: int) -> int:
+    return 1 << (rows - 1).bit_length()

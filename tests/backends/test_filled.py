@@ -1,0 +1,69 @@
+"""Calls are filled up to a few numbers of rows, and nobody notices."""
+
+import numpy as np
+import pytest
+
+from pipeline.backends.base import LoadContext
+from pipeline.backends.filled import FilledServable, row_sizes
+from pipeline.serving import opening
+from pipeline.testing import FakeServable
+from tests.backends.cases import model_spec
+
+
+def twice(inputs):
+    return {"y": inputs["x"] * inputs["gain"], "whole": inputs["gain"]}
+
+
+@pytest.mark.parametrize(
+    ("max_rows", "between", "sizes"),
+    [
+        (1, False, (1,)),
+        (64, False, (1, 2, 4, 8, 16, 32, 64)),
+        (100, False, (1, 2, 4, 8, 16, 32, 64, 100)),
+        (100, True, (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 100)),
+        (2, True, (1, 2)),
+    ],
+)
+def test_sizes_are_few_and_end_with_the_largest_call(max_rows, between, sizes):
+    assert row_sizes(max_rows, between) == sizes
+
+
+@pytest.mark.parametrize("between", [False, True])
+def test_framework_sees_only_sizes_and_each_call_gets_back_its_own_rows(between):
+    fake = FakeServable(twice)
+    servable = FilledServable(fake, ["x"], 100, between)
+    for count in range(1, 131):
+        x = np.arange(2.0 * count).reshape(count, 2)
+        found = servable.predict({"x": x, "gain": np.array(3.0)})
+        np.testing.assert_array_equal(found["y"], 3 * x)
+        assert found["whole"] == 3.0  # has no rows to cut off
+    assert set(fake.calls) == {*row_sizes(100, between), 128, 256}
+    assert servable.warm_up_rows == row_sizes(100, between)
+
+
+def test_text_is_filled_up_as_well():
+    servable = FilledServable(FakeServable(lambda inputs: {"y": inputs["x"]}), ["x"], 8)
+    texts = np.array(["a", "b", "c"], dtype=object)
+    assert servable.predict({"x": texts})["y"].tolist() == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(("device", "filled"), [("cpu", False), ("cuda:0", True)])
+@pytest.mark.parametrize("shared", [False, True])
+def test_models_on_a_gpu_are_filled_up(device, filled, shared, monkeypatch, tmp_path):
+    fake = FakeServable(lambda inputs: {"y": inputs["x"]})
+    fake.device, fake.calls_at_once = device, 2
+
+    class Backend:
+        def load(self, *arguments):
+            return fake
+
+    monkeypatch.setattr(opening.registry, "backend", lambda framework: Backend())
+    spec = model_spec(framework="onnx", inputs={"x": "x"}, outputs={"y": "y"})
+    context = LoadContext("auto", shared=shared, max_rows=16)
+    servable = opening.Opening(tmp_path, spec, context)()
+    assert len(servable.predict({"x": np.ones((5, 1))})["y"]) == 5
+    assert fake.calls == [6 if filled else 5]
+    assert servable.device == device
+    assert servable.warm_up_rows == (row_sizes(16, between=True) if filled else ())
+    servable.close()
+    assert fake.closed
