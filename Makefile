@@ -2,12 +2,13 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/ready
+GPU_READY := .venv-gpu/ready
 DEMO := build/digits
 IMAGE := ensemble
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
 .PHONY: demo demo-streaming demo-pubsub image demo-docker demo-docker-streaming \
-  test test-container check lock reference bench clean
+  test test-container test-gpu check lock reference bench bench-gpu clean
 
 demo: $(READY) ## train four models, run the ensemble, show what came out
 	$(BIN)/python examples/digits/train.py --output_dir $(DEMO)
@@ -57,6 +58,9 @@ test: check ## lint, types, tests
 test-container: $(READY) ## builds the image and runs it; needs Docker and the base images
 	$(BIN)/python -m pytest tests/container
 
+test-gpu: $(GPU_READY) ## models of PyTorch, ONNX Runtime, TensorFlow and transformers on a GPU
+	.venv-gpu/bin/python -m pytest tests/gpu --noconftest
+
 check: $(READY) ## lint and types only
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -64,6 +68,17 @@ check: $(READY) ## lint and types only
 
 bench: $(READY) ## the figures and pictures of docs/benchmarks.md, in about 35 minutes
 	$(BIN)/python benchmarks/run_all.py
+
+bench-gpu: $(GPU_READY) ## the GPU part of docs/benchmarks.md, in about 3 minutes
+	.venv-gpu/bin/python benchmarks/gpu.py
+
+# What the GPU image has, and what its tests and benchmark need on top. Not all of requirements-dev.txt:
+# XGBoost wants another NCCL than PyTorch.
+$(GPU_READY): requirements-gpu.txt requirements-dev.txt
+	$(PYTHON) -m venv .venv-gpu
+	.venv-gpu/bin/pip install --quiet -r requirements-gpu.txt \
+	  $$(grep -E '^(matplotlib|onnx|pytest|pytest-timeout|transformers)==' requirements-dev.txt)
+	touch $(GPU_READY)
 
 # The CPU build of torch is a tenth of the size of PyPI's. Where its index cannot be reached, pip says
 # so after some seconds and takes PyPI's; --no-deps keeps that wait to this one package.
@@ -84,4 +99,4 @@ reference: $(READY) ## the tables of README.md, from the code
 	$(BIN)/python .ci/reference.py
 
 clean:
-	rm -rf build .venv
+	rm -rf build .venv .venv-gpu

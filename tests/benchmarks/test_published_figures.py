@@ -214,6 +214,29 @@ def test_merging_is_compared_within_each_round(benchmark_modules, document):
     assert has_picture(document, "merging")
 
 
+def test_large_networks_are_compared_with_as_many_threads_of_the_bare_framework(
+    benchmark_modules, document
+):
+    from gpu import _WAYS, Contest, _figures, _publish
+    from merging import Measured, compare
+
+    # In a slow round all are slow: the ratio stays.
+    rates = dict(
+        zip(_WAYS, ([100.0, 10.0], [90.0, 9.0], [200.0, 20.0], [300.0, 30.0]), strict=True)
+    )
+    contests = [Contest("vision", "torch", precision, rates) for precision in ("full", "half")]
+    small = [compare(12, [(Measured(100.0, 1.0, 4.0), Measured(200.0, 0.5, 2.0))])]
+    _publish(document, contests, _figures(contests, {"vision": small}, 64), LINE)
+    rows, text = section(document, "gpu")
+    assert rows[2] == ["vision", "torch", "full", "55", "50", "90%", "110", "165", "150%"]
+    assert rows[-1][:5] == ["vision", "12", "100", "200", "2.00"]
+    assert "Calls of 64 rows:" in text
+    assert summary(document, "GPU, large networks, of the bare framework") == [
+        "one caller: vision torch 90%",
+        "four callers: vision torch 150%",
+    ]
+
+
 def test_shared_models_are_compared_with_a_call_in_the_same_process(benchmark_modules, document):
     from sharing import _BEAM, _DIRECT, _ROWS, _SHARED, _publish
 
