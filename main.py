@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 
-from pipeline import options, run
-from pipeline.exit_status import status_of
-from pipeline.progress import Progress
+gc.disable()  # see pipeline.serving.interpreter.importing
+from pipeline import options, run  # noqa: E402
+from pipeline.exit_status import status_of  # noqa: E402
+from pipeline.progress import Progress  # noqa: E402
+
+gc.enable()
 
 
 def main(argv: Sequence[str]) -> int:

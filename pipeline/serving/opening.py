@@ -69,9 +69,10 @@ or ended. Raises an ArtifactError or DeviceError as `Opening` does, or where not
 
 def start(frameworks: Iterable[str]) -> None:
     """Imports frameworks, before any model is loaded; what is missing is told by loads."""
-    for framework in dict.fromkeys(frameworks):
-        with suppress(LoadError):
-            registry.backend(framework).start()
+    with interpreter.importing():
+        for framework in dict.fromkeys(frameworks):
+            with suppress(LoadError):
+                registry.backend(framework).start()
     interpreter.settle()
 
 

@@ -1,5 +1,6 @@
 """A model that loads leaves the interpreter to the batches beside it."""
 
+import gc
 import subprocess
 import sys
 import threading
@@ -10,7 +11,8 @@ import pytest
 from pipeline.backends.base import LoadContext
 from pipeline.core.graph import resolve
 from pipeline.core.spec import EnsembleSpec
-from pipeline.serving import interpreter
+from pipeline.errors import LoadError
+from pipeline.serving import interpreter, opening
 from pipeline.serving.artifacts import ArtifactCache
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.loader import FrameworkLoader
@@ -22,6 +24,30 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def usual():
     return sys.getswitchinterval()
+
+
+def test_collector_rests_while_frameworks_are_imported_and_goes_on_behind(monkeypatch):
+    seen = []
+
+    class Backend:
+        def start(self):
+            seen.append(gc.isenabled())
+            raise LoadError("not installed")
+
+    monkeypatch.setattr(opening.registry, "backend", lambda framework: Backend())
+    opening.start(["onnx", "torch"])
+    assert seen == [False, False]
+    assert gc.isenabled()
+
+
+def test_collector_that_was_off_stays_off():
+    gc.disable()
+    try:
+        with interpreter.importing():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def test_threads_take_turns_more_often_around_a_load_and_as_usual_behind(usual):
