@@ -16,6 +16,7 @@ from pipeline.backends.failures import computing, needs_package
 from pipeline.backends.model_files import model_file, size_of
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.text import is_text
+from pipeline.backends.thread_choice import ThreadChoice
 from pipeline.backends.torch_device import Device, choose_device
 from pipeline.backends.torch_formats import Program, named_outputs, open_program
 from pipeline.backends.torch_runtime import limit_forks, limit_threads
@@ -39,7 +40,7 @@ class TorchServable(Servable):
         self.warm_up_rows = program.warm_up_rows
         self._program = program
         self._device = device
-        self._threads = threads
+        self._threads = ThreadChoice(threads)
         self._outputs = list(spec.outputs)
         self._floats = program.floats
         self._dtypes = {t.name: t.dtype for t in self.signature.inputs or () if t.dtype}
@@ -55,10 +56,12 @@ class TorchServable(Servable):
         return self._device.run(partial(self._predict, inputs))
 
     def _predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        limit_threads(self._threads)
-        arguments = {name: self._argument(name, array) for name, array in inputs.items()}
-        results = named_outputs(self._program.call(arguments))
-        return self._device.arrays({name: self._result(name, results) for name in self._outputs})
+        with self._threads.for_call(_rows(inputs)) as threads:
+            limit_threads(threads)
+            arguments = {name: self._argument(name, array) for name, array in inputs.items()}
+            results = named_outputs(self._program.call(arguments))
+            found = {name: self._result(name, results) for name in self._outputs}
+            return self._device.arrays(found)
 
     def _argument(self, name: str, array: Array) -> Any:
         if name in self._program.plain and array.ndim == 0:
@@ -84,6 +87,10 @@ class TorchServable(Servable):
         if self._floats is not None and value.dtype == self._floats:
             return value.float()
         return value
+
+
+def _rows(inputs: Mapping[str, Array]) -> int:
+    return max(len(array) for array in inputs.values() if array.ndim)
 
 
 class TorchBackend:

@@ -18,6 +18,7 @@ from typing import Any
 from pipeline.backends.base import Array, LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package
 from pipeline.backends.tensor_names import signature_of
+from pipeline.backends.thread_choice import ThreadChoice
 from pipeline.backends.torch_device import Device, choose_device
 from pipeline.backends.torch_runtime import half_precision, limit_forks, limit_threads
 from pipeline.backends.transformers_files import check_folder
@@ -52,19 +53,21 @@ class TransformersServable(Servable):
         self._task = task
         self._model = model
         self._device = device
-        self._threads = threads
+        self._threads = ThreadChoice(threads)
         self._outputs = list(spec.outputs)
 
     @computing
     def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Prepares the rows, runs the model, and computes the outputs that the spec names."""
         prepared = self._task.prepare(inputs)
-        return self._device.run(partial(self._computed, prepared))
+        rows = len(next(iter(inputs.values())))
+        with self._threads.for_call(rows) as threads:
+            return self._device.run(partial(self._computed, prepared, threads))
 
-    def _computed(self, prepared: Any) -> dict[str, Array]:
+    def _computed(self, prepared: Any, threads: int) -> dict[str, Array]:
         import torch
 
-        limit_threads(self._threads)
+        limit_threads(threads)
         for name, tensor in prepared.items():
             there = self._device.moved(tensor)
             prepared[name] = there.to(self._model.dtype) if there.is_floating_point() else there
