@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow.parquet as pq
 from arrow_lists import matrix
+from pyarrow import json
 from workload import CLASSES
 
 # Batches of another size, or another number of threads, add up in another order.
@@ -83,18 +83,18 @@ def check(name: str, found: Answers, expected: Answers) -> None:
 
 def _read_lines(path: Path) -> tuple[Array, Answers]:
     """Ids and predictions of a file of JSON lines, in its order."""
-    ids, labels, probabilities = [], [], []
-    with path.open("rb") as file:
-        for text in file:
-            line = orjson.loads(text)
-            # This project puts them into an object of their own.
-            values = line.get("predictions", line)
-            if "label" not in values:
-                raise DisagreementError(f"{path}: found a line that is no prediction: {line}")
-            ids.append(line["id"])
-            labels.append(values["label"])
-            probabilities.append(np.array(values["proba"]))
-    return np.array(ids, int), Answers(np.array(labels, int), np.array(probabilities))
+    if not path.stat().st_size:
+        return np.zeros(0, int), Answers(np.zeros(0, int), np.zeros((0, CLASSES)))
+    table = json.read_json(path)
+    # This project puts them into an object of their own.
+    values = table["predictions"].combine_chunks() if "predictions" in table.column_names else None
+    labels, proba = (
+        table[name] if values is None else values.field(name) for name in ("label", "proba")
+    )
+    if labels.null_count:
+        line = table.filter(labels.is_null()).to_pylist()[0]
+        raise DisagreementError(f"{path}: found a line that is no prediction: {line}")
+    return np.array(table["id"]).astype(int), Answers(np.array(labels), matrix(proba))
 
 
 def _read_parquet(path: Path) -> tuple[Array, Answers]:

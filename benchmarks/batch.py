@@ -3,14 +3,15 @@
     python benchmarks/batch.py            about 22 minutes; rewrites its part of docs/benchmarks.md
     python benchmarks/batch.py --quick    that it all runs and agrees, but for Ray and Spark
 
-Every contender is a process of its own and runs at two sizes. The rounds are interleaved, so that a
-slow spell of the machine meets all of them. Ray and Spark get an environment of their own, made
-when they first run; Spark needs Java 17.
+Every contender is a process of its own, and how fast it is counts without its start-up. The rounds
+are interleaved, so that a slow spell of the machine meets all of them. Ray and Spark get an
+environment of their own, made when they first run; Spark needs Java 17.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import sys
@@ -25,8 +26,8 @@ import peers
 import report
 import sections
 import workload
-from contenders import CONTENDERS, Contender
-from results import Result
+from contenders import CONTENDERS, Contender, job_secs_file, of_small_job
+from results import Result, by_growth, by_jobs
 
 _QUICK_RECORDS = 2_000
 
@@ -37,7 +38,7 @@ class Benchmark:
     Args:
       files: the records and models.
       chosen: the contenders; the bare loop first, which is what the others are compared with.
-      records: run each with so many only; None: at its own two sizes.
+      records: run each with so many only; None: with its own number.
       keep_outputs: leave what they wrote.
     """
 
@@ -51,47 +52,62 @@ class Benchmark:
         self._files = files
         self._keep = keep_outputs
         self._expected: agreement.Answers | None = None
-        self.results = [Result(c, (records,) if records else c.sizes) for c in chosen]
+        self.results = [Result(c, records or c.records) for c in chosen]
         for result in self.results:  # before the first figure is taken
-            for size in result.sizes:
-                files.records(size, result.contender.form)
+            contender = result.contender
+            files.records(result.records, contender.form)
+            if contender.has_jobs:
+                files.records(of_small_job(result.records), contender.form)
 
     def round(self, number: int, repeats: int | None) -> None:
-        """Runs every contender once at each of its sizes, unless it has had its repeats."""
+        """Runs every contender once, unless it has had its repeats."""
         for result in self.results:
             if number < (repeats or result.contender.repeats):
-                # The longest first: of the bare loop, it holds the answers to the others.
-                for size in reversed(result.sizes):
-                    self._run(result, size)
+                self._run(result)
 
     def at_once(self) -> None:
-        """Runs every contender at its smallest size, as many at a time as there are cores.
+        """Runs every contender, as many at a time as there are cores.
 
         That tells whether they run and agree, and nothing about how fast they are.
         """
         first, *others = self.results
-        self._run(first, first.sizes[0])
+        self._run(first)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for done in [pool.submit(self._run, other, other.sizes[0]) for other in others]:
+            for done in [pool.submit(self._run, other) for other in others]:
                 done.result()
 
-    def _run(self, result: Result, size: int) -> None:
-        contender = result.contender
-        # Checking takes its time: each contender's shorter run will do.
-        unchecked = size == result.sizes[0] and size not in result.runs
-        folder = self._files.folder / "out" / f"{contender.key}-{size}"
+    def _run(self, result: Result) -> None:
+        contender, records = result.contender, result.records
+        folder = self._files.folder / "out" / f"{contender.key}-{records}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        run = measure.run(contender.command(self._files, size, folder / "predictions"))
-        result.add(size, run)
+        output = folder / "predictions"
+        run = measure.run(contender.command(self._files, records, output), folder)
+        if contender.has_jobs:
+            job_secs = json.loads(job_secs_file(output).read_text())
+            timed = by_jobs(run, job_secs, of_small_job(records), records)
+            job_secs_file(output).unlink()
+        else:
+            timed = by_growth(run, records)
+        result.add(run, timed)
         title = f"{contender.title}, {report.FORMATS[contender.form]}"
-        print(f"  {title:40} {size:>9,} records {run.secs:7.2f} s", flush=True)
-        if unchecked or self._expected is None:
-            answers = agreement.read(folder, size)
-            self._expected = self._expected or answers
-            agreement.check(title, answers, self._expected)
+        rate = "" if timed.rate is None else f"{timed.rate:>9,.0f} records/s"
+        print(f"  {title:40} {records:>9,} records {run.secs:7.2f} s {rate}", flush=True)
+        if len(result.runs) == 1:
+            self._check(title, folder, records)
         if not self._keep:
             shutil.rmtree(folder)
+
+    def _check(self, title: str, folder: Path, records: int) -> None:
+        """Compares with the answers so far, as many as there are.
+
+        Raises:
+          DisagreementError: they differ.
+        """
+        answers = agreement.read(folder, records)
+        if self._expected is None or len(answers.labels) > len(self._expected.labels):
+            answers, self._expected = self._expected or answers, answers
+        agreement.check(title, answers, self._expected)
 
 
 def main() -> int:
@@ -132,7 +148,7 @@ def _publish(document: Path, results: list[Result], tables: str, measured_on: st
 def _parse() -> argparse.Namespace:
     keys = [contender.key for contender in CONTENDERS]
     parser = command_line.parser_with_folder("Compares ways to run an ensemble over files.")
-    parser.add_argument("--records", type=int, help="run at this size only; no rates")
+    parser.add_argument("--records", type=int, help="of each run; default: each contender's own")
     parser.add_argument("--repeats", type=int, help="rounds; default: each contender's own")
     parser.add_argument("--contenders", nargs="*", choices=keys, help="beside the bare loop")
     parser.add_argument("--keep_outputs", action="store_true", help="in FOLDER/out")

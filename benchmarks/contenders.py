@@ -29,8 +29,8 @@ class Contender:
       form: of its input and output.
       threads: processes that call models x threads that one call may use.
       command: runs it.
-      sizes: numbers of records of its short and its long run: slow ones can be told from their
-        start-up with fewer, and where the start-up varies more are needed.
+      records: of a run; slow ones get fewer.
+      has_jobs: its run does several, and says how long each took.
       is_peer: whether it runs in the peers' environment.
       repeats: rounds that it takes part in.
     """
@@ -40,7 +40,8 @@ class Contender:
     form: Format
     threads: str
     command: Command
-    sizes: tuple[int, int]
+    records: int
+    has_jobs: bool = False
     is_peer: bool = False
     repeats: int = 1
 
@@ -55,6 +56,30 @@ def script(
             *(str(python), str(_HERE / name), f"--models={workload.models}"),
             *(f"--input={workload.records(count, form)}", f"--output={output}", *arguments),
         ]
+
+    return command
+
+
+def of_small_job(count: int) -> int:
+    """How many records the small jobs of such a run have."""
+    return max(1, count // 5)
+
+
+def job_secs_file(output: Path) -> Path:
+    """Where a run of several jobs notes how long they took: beside the folder of its output."""
+    return output.parent.with_suffix(".json")
+
+
+def several_jobs(
+    name: str, *arguments: str, form: Format, python: str | Path = sys.executable
+) -> Command:
+    """A script of this folder that runs several jobs."""
+    one = script(name, *arguments, form=form, python=python)
+
+    def command(workload: Workload, count: int, output: Path) -> list[str]:
+        small = workload.records(of_small_job(count), form)
+        more = [f"--small_input={small}", f"--job_secs={job_secs_file(output)}"]
+        return [*one(workload, count, output), *more]
 
     return command
 
@@ -77,24 +102,20 @@ def _of_format(form: Format) -> list[Contender]:
     of_form = f"--format={form}"
 
     def peer(name: str, *arguments: str) -> Command:
-        return script(name, of_form, *arguments, form=form, python=peers.PYTHON)
+        return several_jobs(name, of_form, *arguments, form=form, python=peers.PYTHON)
 
     workers = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
-    # Records of Parquet are read in no time: what a start-up varies by must not matter.
-    long = (400_000, 2_000_000 if form == "jsonl" else 4_000_000)
-    of_peers = (200_000, 1_000_000) if form == "jsonl" else long
-    # The second worker begins later: a short run is mostly the first one's, and the slope flatters.
-    of_two = (2_000_000 if form == "jsonl" else 1_000_000, 4_000_000)
+    few, many = (1_000_000, 2_000_000) if form == "jsonl" else (3_000_000, 4_000_000)
     bare = script("bare_loop.py", of_form, form=form)
     return [
-        Contender(f"bare-{form}", "bare loop", form, "1 x 1", bare, long, repeats=2),
+        Contender(f"bare-{form}", "bare loop", form, "1 x 1", bare, few, repeats=2),
         Contender(
             f"ours-{form}",
             "this project, one worker",
             form,
             _ONE_PROCESS,
             ours(form=form),
-            long,
+            few,
             repeats=2,
         ),
         Contender(
@@ -103,11 +124,18 @@ def _of_format(form: Format) -> list[Contender]:
             form,
             _TWO_PROCESSES,
             ours(*workers, form=form),
-            of_two,
+            many,
             repeats=2,
         ),
         Contender(
-            f"ray-{form}", "Ray Data map_batches", form, "1 x 1", peer("ray_map.py"), of_peers, True
+            f"ray-{form}",
+            "Ray Data map_batches",
+            form,
+            "1 x 1",
+            peer("ray_map.py"),
+            few,
+            has_jobs=True,
+            is_peer=True,
         ),
         *(
             Contender(
@@ -116,9 +144,9 @@ def _of_format(form: Format) -> list[Contender]:
                 form,
                 "2 x 1",
                 peer("spark_map.py", f"--map={kind}"),
-                long if kind == "arrow" else of_peers,
-                True,
-                2 if kind == "arrow" else 1,
+                few,
+                has_jobs=True,
+                is_peer=True,
             )
             for kind in (("pandas", "arrow") if form == "jsonl" else ("arrow",))
         ),
@@ -133,7 +161,7 @@ CONTENDERS = (
         "jsonl",
         "2 x 1",
         script("bare_loop.py", "--loops=2", form="jsonl"),
-        (400_000, 2_000_000),
+        2_000_000,
         repeats=2,
     ),
     *(
@@ -142,8 +170,9 @@ CONTENDERS = (
             f"stock RunInference, {kind}",
             "jsonl",
             _ONE_PROCESS,
-            script(f"stock_{kind}.py", form="jsonl"),
-            (5_000, 30_000),
+            several_jobs(f"stock_{kind}.py", form="jsonl"),
+            30_000,
+            has_jobs=True,
         )
         for kind in ("chain", "branches")
     ),

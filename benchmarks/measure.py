@@ -1,4 +1,4 @@
-"""Runs a command as a user would, and says how long it took and how much memory it held."""
+"""Runs a command as a user would: how long it took, what it wrote when, how much memory it held."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,23 +25,30 @@ class Run:
       secs: from starting the process to its end.
       peak_bytes: most resident memory at one time, summed over the process and its children;
         looked at every 0.2 s. A library that two of them share counts twice.
+      growth: how its output grew, looked at as often: seconds since the start, bytes.
     """
 
     secs: float
     peak_bytes: int
+    growth: tuple[tuple[float, int], ...] = ()
 
 
 class FailedError(Exception):
     """A command ended with another status than 0; the message shows the end of its output."""
 
 
-def run(command: Sequence[str]) -> Run:
+def run(command: Sequence[str], output_folder: Path | None = None) -> Run:
     """Runs a command to its end.
+
+    Args:
+      command: what to run.
+      output_folder: where it writes; its growth is watched.
 
     Raises:
       FailedError: it failed.
     """
     peak_bytes = 0
+    growth: list[tuple[float, int]] = []
     ended = threading.Event()
     with tempfile.TemporaryFile() as output:
         started = time.perf_counter()
@@ -48,10 +56,15 @@ def run(command: Sequence[str]) -> Run:
             command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
         )
 
+        def look() -> None:
+            if output_folder is not None:
+                growth.append((time.perf_counter() - started, _bytes_in(output_folder)))
+
         def watch() -> None:
             nonlocal peak_bytes
             while not ended.wait(_INTERVAL_SECS):
                 peak_bytes = max(peak_bytes, resident_bytes(session=process.pid))
+                look()
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
@@ -61,13 +74,24 @@ def run(command: Sequence[str]) -> Run:
         finally:
             ended.set()
             watcher.join()
+            look()
             if process.returncode is None:  # interrupted; Ctrl-C does not reach its session
                 os.killpg(process.pid, signal.SIGTERM)
         if status:
             output.seek(0)
             tail = b"\n".join(output.read().splitlines()[-20:]).decode(errors="replace")
             raise FailedError(f"{' '.join(command)}\nended with status {status}:\n{tail}")
-    return Run(secs, peak_bytes)
+    return Run(secs, peak_bytes, tuple(growth))
+
+
+def _bytes_in(folder: Path) -> int:
+    """The size of all files in a folder and the folders in it, now."""
+    size = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):  # it has just got its final name
+                size += Path(place, name).stat().st_size
+    return size
 
 
 def resident_bytes(session: int) -> int:

@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import jobs
 import orjson
 import pyarrow as pa
 import ray
@@ -56,30 +57,32 @@ class Lines(BlockBasedFileDatasink):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Runs the benchmark's ensemble on Ray Data.")
-    parser.add_argument("--models", type=Path, required=True)
-    parser.add_argument("--input", required=True, help="folder")
-    parser.add_argument("--output", required=True, help="folder")
+    jobs.add_options(parser)
     parser.add_argument("--format", choices=("jsonl", "parquet"), default="jsonl")
     options = parser.parse_args()
     ray.init(include_dashboard=False, log_to_driver=False, logging_level="error")
     ray.data.DataContext.get_current().enable_progress_bars = False
     here = LocalFileSystem()
-    if options.format == "jsonl":
-        records = ray.data.read_json(options.input, filesystem=here, file_extensions=["jsonl"])
-    else:
-        records = ray.data.read_parquet(options.input, filesystem=here)
-    predictions = records.map_batches(
-        Ensemble,
-        fn_constructor_args=[options.models.resolve()],
-        batch_format="pyarrow",
-        batch_size=BATCH_ROWS,
-        compute=ray.data.ActorPoolStrategy(size=1),
-        num_cpus=1,
-    )
-    if options.format == "jsonl":
-        predictions.write_datasink(Lines(options.output, filesystem=here, file_format="json"))
-    else:
-        predictions.write_parquet(options.output, filesystem=here)
+
+    def job(inputs: str, output: str) -> None:
+        if options.format == "jsonl":
+            records = ray.data.read_json(inputs, filesystem=here, file_extensions=["jsonl"])
+        else:
+            records = ray.data.read_parquet(inputs, filesystem=here)
+        predictions = records.map_batches(
+            Ensemble,
+            fn_constructor_args=[options.models.resolve()],
+            batch_format="pyarrow",
+            batch_size=BATCH_ROWS,
+            compute=ray.data.ActorPoolStrategy(size=1),
+            num_cpus=1,
+        )
+        if options.format == "jsonl":
+            predictions.write_datasink(Lines(output, filesystem=here, file_format="json"))
+        else:
+            predictions.write_parquet(output, filesystem=here)
+
+    jobs.run(job, options)
     ray.shutdown()
 
 

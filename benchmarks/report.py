@@ -130,7 +130,7 @@ def _row(result: Result, bare_loop: Result | None, stock: Result | None) -> tupl
     return (
         result.contender.title,
         result.contender.threads,
-        " / ".join(f"{size:,}" for size in result.sizes),
+        f"{result.records:,}",
         _NOTHING if result.rate is None else f"{result.rate:,.0f}",
         f"{rates[0]:,.0f} - {rates[-1]:,.0f}" if len(rates) > 1 else _NOTHING,
         _NOTHING if of_bare is None else f"{of_bare:.0%}",

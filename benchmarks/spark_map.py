@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import jobs
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -38,9 +39,7 @@ def in_pandas(models: Path, frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataF
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Runs the benchmark's ensemble on Spark.")
-    parser.add_argument("--models", type=Path, required=True)
-    parser.add_argument("--input", required=True, help="folder")
-    parser.add_argument("--output", required=True, help="folder")
+    jobs.add_options(parser)
     parser.add_argument("--format", choices=("jsonl", "parquet"), default="jsonl")
     parser.add_argument("--map", choices=("pandas", "arrow"), default="arrow")
     options = parser.parse_args()
@@ -54,14 +53,18 @@ def main() -> None:
         .getOrCreate()
     )
     models = options.models.resolve()
-    reader = spark.read.schema(_RECORD)
-    records = (reader.json if options.format == "jsonl" else reader.parquet)(options.input)
-    if options.map == "arrow":
-        predictions = records.mapInArrow(lambda batches: in_arrow(models, batches), _PREDICTION)
-    else:
-        predictions = records.mapInPandas(lambda frames: in_pandas(models, frames), _PREDICTION)
-    writer = predictions.write
-    (writer.json if options.format == "jsonl" else writer.parquet)(options.output)
+
+    def job(inputs: str, output: str) -> None:
+        reader = spark.read.schema(_RECORD)
+        records = (reader.json if options.format == "jsonl" else reader.parquet)(inputs)
+        if options.map == "arrow":
+            predictions = records.mapInArrow(lambda batches: in_arrow(models, batches), _PREDICTION)
+        else:
+            predictions = records.mapInPandas(lambda frames: in_pandas(models, frames), _PREDICTION)
+        writer = predictions.write
+        (writer.json if options.format == "jsonl" else writer.parquet)(output)
+
+    jobs.run(job, options)
     spark.stop()
 
 

@@ -5,7 +5,7 @@
 
 The stages are the steps of the pipeline, called one after the other in this process for each block,
 as Beam's fused stage does; every stage counts with its best pass. The total is that of main.py on
-one worker: the slope between the best runs at two sizes. What the stages leave of it is Beam's.
+one worker, in its best run, start-up apart. What the stages leave of it is Beam's.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ import sections
 import workload
 from contenders import ours
 from report import FORMATS
+from results import by_growth
 from stages_run import MODELS, PARSE, Stages
 from workload import Format, Workload
 
+_RECORDS: Mapping[Format, int] = {"jsonl": 1_000_000, "parquet": 3_000_000}
 _REST = "Beam and the rest"
 _PARTS_BEHIND = {"decode": (PARSE,), "model torch": (MODELS,)}
 _COLOURS = {
@@ -100,24 +102,27 @@ def _grouped(explained: Explained) -> Mapping[str, float]:
 def _explain(files: Workload, form: Format, options: argparse.Namespace) -> Explained:
     """Runs of main.py and passes over the stages, in turn."""
     command = ours(form=form)
-    small, large = options.sizes
-    run_secs: dict[int, list[float]] = {small: [], large: []}
+    records, of_pass = options.records or _RECORDS[form], options.pass_records
+    rates: list[float] = []
     passes: list[Mapping[str, float]] = []
     parts: list[Mapping[str, float]] = []
     with tempfile.TemporaryDirectory(dir=files.folder) as folder:
-        inputs = sorted(files.records(small, form).iterdir())
-        _, _, *arguments = command(files, small, Path(folder) / "stages")
+        inputs = sorted(files.records(of_pass, form).iterdir())
+        _, _, *arguments = command(files, of_pass, Path(folder) / "stages")
         with closing(Stages(arguments, form, os.cpu_count() or 1)) as stages:
             for number in range(options.rounds):
-                for size, of_size in run_secs.items():
-                    run = measure.run(command(files, size, Path(folder) / f"{number}-{size}"))
-                    of_size.append(run.secs)
-                    print(f"  {FORMATS[form]:10} {size:>9,} records {run.secs:7.2f} s", flush=True)
+                place = Path(folder) / f"run-{number}"
+                place.mkdir()
+                run = measure.run(command(files, records, place / "predictions"), place)
+                rate = by_growth(run, records).rate
+                rates += [] if rate is None else [rate]
+                print(f"  {FORMATS[form]:10} {records:>9,} records {run.secs:7.2f} s", flush=True)
                 for _ in range(options.passes):
                     passes.append(stages.run(inputs, Path(folder) / "pass"))
                     parts.append(stages.run_parts(inputs))
-    total = (min(run_secs[large]) - min(run_secs[small])) / (large - small)
-    return Explained(1e6 * total, _best_us(passes, small), _best_us(parts, small))
+    if not rates:
+        raise measure.FailedError("main.py ended before its output could be seen to grow")
+    return Explained(1e6 / max(rates), _best_us(passes, of_pass), _best_us(parts, of_pass))
 
 
 def _best_us(passes: Sequence[Mapping[str, float]], records: int) -> Mapping[str, float]:
@@ -177,11 +182,13 @@ def _draw(found: Mapping[Format, Explained], path: Path) -> None:
 
 def _parse() -> argparse.Namespace:
     parser = command_line.parser_with_folder("Says where the time of a batch job goes.")
-    parser.add_argument("--sizes", type=int, nargs=2, help="records; default 400,000 and 2,000,000")
+    parser.add_argument("--records", type=int, help="of main.py; default 1,000,000 or 3,000,000")
+    parser.add_argument("--pass_records", type=int, help="default 200,000")
     parser.add_argument("--rounds", type=int, help="default 2")
     parser.add_argument("--passes", type=int, help="in each round; default 3")
     options = parser.parse_args()
-    options.sizes = options.sizes or ((500, 2_000) if options.quick else (400_000, 2_000_000))
+    options.records = options.records or (2_000 if options.quick else None)
+    options.pass_records = options.pass_records or (500 if options.quick else 200_000)
     options.rounds = options.rounds or (1 if options.quick else 2)
     options.passes = options.passes or (1 if options.quick else 3)
     return options

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import apache_beam as beam
+import jobs
 import numpy as np
 import orjson
 import torch
@@ -80,12 +81,14 @@ def run(description: str, ensemble: Callable[[Any, Mapping[str, Model]], Any]) -
       ensemble: from records, id and numbers, and the models to lines.
     """
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--models", type=Path, required=True)
-    parser.add_argument("--input", type=Path, required=True, help="folder")
-    parser.add_argument("--output", type=Path, required=True, help="prefix of the files")
+    jobs.add_options(parser)
     options = parser.parse_args()
-    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-        lines = pipeline | beam.io.ReadFromText(f"{options.input}/*", coder=BytesCoder())
-        _ = ensemble(
-            lines | "Parse" >> beam.Map(parse), models(options.models)
-        ) | beam.io.WriteToText(str(options.output), file_name_suffix=".jsonl", coder=BytesCoder())
+
+    def job(inputs: str, output: str) -> None:
+        with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+            lines = pipeline | beam.io.ReadFromText(f"{inputs}/*", coder=BytesCoder())
+            _ = ensemble(
+                lines | "Parse" >> beam.Map(parse), models(options.models)
+            ) | beam.io.WriteToText(output, file_name_suffix=".jsonl", coder=BytesCoder())
+
+    jobs.run(job, options)

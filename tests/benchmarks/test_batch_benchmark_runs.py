@@ -97,18 +97,62 @@ def test_formats_hold_the_same_records(benchmark_modules, tmp_path):
         assert np.array_equal(np.float32(record["x"]), row["x"])
 
 
-def test_rate_is_the_slope_between_two_sizes(benchmark_modules):
+def test_rate_is_that_at_which_the_output_grows_without_its_ends(benchmark_modules):
+    from measure import Run
+    from results import by_growth
+
+    # 2 s of start-up, 200 records/s, a slow beginning and a slow end; 5 bytes a record.
+    growth = ((1.0, 0), (2.0, 0), (4.0, 500), (8.0, 4500), (9.0, 4500), (10.0, 5000))
+    timed = by_growth(Run(10.0, 0, growth), records=1000)
+    assert timed.rate == pytest.approx(200)
+    assert timed.start_up_secs == pytest.approx(5.0)
+
+
+def test_output_that_comes_at_once_tells_no_more_than_between_which_looks(benchmark_modules):
+    from measure import Run
+    from results import by_growth
+
+    assert by_growth(Run(4.0, 0, ((2.0, 0), (4.0, 500))), 100).rate == pytest.approx(50)
+    assert by_growth(Run(4.0, 0, ((2.0, 0), (4.0, 0))), 100).rate is None
+    assert by_growth(Run(4.0, 0), 100).rate is None
+
+
+def test_rate_of_several_jobs_is_the_slope_between_the_last_two(benchmark_modules):
+    from measure import Run
+    from results import by_jobs
+
+    # 3 s before the first job, which takes 2 s more than the second; 0.5 s in each; 200 records/s.
+    timed = by_jobs(Run(13.5, 0), [3.0, 1.0, 5.5], small=100, records=1000)
+    assert timed.rate == pytest.approx(200)
+    assert timed.start_up_secs == pytest.approx(7.5)
+    assert by_jobs(Run(9.0, 0), [3.0, 2.0, 1.0], small=100, records=1000).rate is None
+
+
+def test_figures_of_a_contender_are_medians_of_its_runs(benchmark_modules):
     from contenders import CONTENDERS
     from measure import Run
-    from results import Result
+    from results import Result, Timed
 
-    result = Result(CONTENDERS[0], (100, 900))
-    # 2 s of start-up and 200 records/s; the last round is disturbed.
-    for short_secs, long_secs in ((2.5, 6.5), (2.5, 6.5), (30.0, 40.0)):
-        result.add(100, Run(short_secs, 0))
-        result.add(900, Run(long_secs, 0))
-    assert result.rate == pytest.approx(200)
-    assert result.start_up_secs == pytest.approx(2.0)
+    result = Result(CONTENDERS[0], 100)
+    assert result.rate is None
+    for rate, peak_bytes in ((30.0, 1), (None, 5), (10.0, 9), (20.0, 3), (25.0, 7)):
+        result.add(Run(1.0, peak_bytes), Timed(rate, rate))
+    assert result.rates == [10.0, 20.0, 25.0, 30.0]
+    assert (result.rate, result.start_up_secs, result.peak_bytes) == (22.5, 22.5, 5)
+
+
+def test_output_is_watched_while_it_grows(benchmark_modules, tmp_path):
+    import measure
+
+    lines = "import time, sys\nfor n in range(4):\n  open(sys.argv[1], 'a').write('x' * 10)\n"
+    command = [sys.executable, "-c", f"{lines}  time.sleep(0.5)", str(tmp_path / "folder" / "out")]
+    (tmp_path / "folder").mkdir()
+    run = measure.run(command, tmp_path)
+    sizes = [size for _, size in run.growth]
+    assert sizes == sorted(sizes)
+    assert len(set(sizes)) > 2
+    assert sizes[-1] == 40
+    assert run.growth[-1][0] <= run.secs + 1
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,17 @@ LINE = "a machine"
 
 @pytest.fixture
 def scripted_runs(benchmark_modules, monkeypatch):
-    """Every process takes 2 s and 10 us a record, and holds 100 MiB and 10 bytes a record."""
+    """Every process takes 2 s and 10 us a record, and holds 100 MiB and 10 bytes a record.
+
+    Its output grows evenly.
+    """
     import measure
 
-    def run(command):
+    def run(command, output_folder=None):
         text = " ".join(map(str, command))
         records = int(re.search(r"records-(\d+)-", text)[1])
-        return measure.Run(2 + 1e-5 * records, 100 * 2**20 + 10 * records)
+        secs = 2 + 1e-5 * records
+        return measure.Run(secs, 100 * 2**20 + 10 * records, ((2.0, 0), (secs, 5 * records)))
 
     monkeypatch.setattr(measure, "run", run)
 
@@ -104,7 +108,8 @@ def test_what_a_run_that_was_cut_off_left_is_in_nobodys_way(
 def test_stages_and_rest_add_up_to_the_total(scripted_runs, call, document):
     import stages
 
-    assert call(stages, "--sizes", "1000", "3000", "--rounds=1", "--passes=1") == 0
+    few = ["--records=3000", "--pass_records=1000", "--rounds=1", "--passes=1"]
+    assert call(stages, *few) == 0
     rows, _ = section(document, "stages")
     found = {row[0]: row[1:] for row in rows[2:]}
     names = ["read", "decode", "assign release", "combine", "encode", "write"]
@@ -126,22 +131,21 @@ def test_batch_shows_all_contenders_and_says_where_runs_do_not_tell(benchmark_mo
     import report
     from contenders import CONTENDERS
     from measure import Run
-    from results import Result
+    from results import Result, Timed
 
     results = []
     for number, contender in enumerate(CONTENDERS, start=1):
-        result = Result(contender, contender.sizes)
-        for size in contender.sizes:
-            # 1 s of start-up; each contender is slower than the one before. One has no slope.
-            secs = 1.0 if contender.key == "ours-2-parquet" else 1.0 + 1e-6 * number * size
-            result.add(size, Run(secs, 2**20))
+        result = Result(contender, contender.records)
+        # Each contender is slower than the one before. One has no rate.
+        rate = None if contender.key == "ours-2-parquet" else 1e6 / number
+        result.add(Run(9.0, 2**20), Timed(rate, 1.0))
         results.append(result)
     batch._publish(document, results, report.tables(results), LINE)
     rows, _ = section(document, "batch")
     assert len(rows) == len(CONTENDERS) + 4
     ours, *_, two = (row for row in rows if row[0].startswith("this project"))
     assert ours[0] == "this project, one worker"
-    assert ours[2:4] == ["400,000 / 2,000,000", "500,000"]
+    assert ours[2:4] == ["1,000,000", "500,000"]
     assert two[3] == "-"
     assert summary(document, "Batch, JSON lines, one worker")[0] == (
         "50% of a bare Python loop (500,000 records/s)"
