@@ -193,8 +193,12 @@ def _rates(
 
 def _rate(predict: Predict, callers: int, batches: Sequence[np.ndarray], secs: float) -> float:
     """Rows a second of so many threads, each of which calls again and again."""
-    ready = threading.Barrier(callers + 1)
     began = [0.0]
+
+    def begin() -> None:
+        began[0] = time.perf_counter()
+
+    ready = threading.Barrier(callers, begin)
     done = [0] * callers
 
     def call(caller: int) -> None:
@@ -211,9 +215,6 @@ def _rate(predict: Predict, callers: int, batches: Sequence[np.ndarray], secs: f
     threads = [threading.Thread(target=call, args=(i,)) for i in range(callers)]
     for thread in threads:
         thread.start()
-    began[0] = time.perf_counter() + 1e-3
-    ready.wait()
-    began[0] = time.perf_counter()
     for thread in threads:
         thread.join()
     return sum(done) / (time.perf_counter() - began[0])
@@ -286,7 +287,7 @@ def _publish(document: Path, contests: Sequence[Contest], figures: str, measured
 
 def _parse() -> argparse.Namespace:
     parser = command_line.parser("Measures large networks on a GPU against the bare framework.")
-    parser.add_argument("--rows", type=int, help="of a call; default 44")
+    parser.add_argument("--rows", type=int, help="of a call; default 64")
     parser.add_argument("--rounds", type=int, help="default 4")
     parser.add_argument("--secs", type=float, help="of each contender in a round; default 0.5")
     options = parser.parse_args()

@@ -11,6 +11,7 @@ from measure import Run
 
 # The first tenth is not everybody's: a second worker may begin later. The last one is not either.
 _FROM, _TO = 0.1, 0.9
+_FEWEST_LOOKS = 5
 
 
 @dataclass(frozen=True)
@@ -28,32 +29,29 @@ class Timed:
 
 def by_growth(run: Run, records: int) -> Timed:
     """The rate at which the output grew, from a tenth of it to nine tenths."""
-    (_, total) = run.growth[-1] if run.growth else (0.0, 0)
-    begin, end = (_reached(run.growth, share * total) for share in (_FROM, _TO))
-    if end <= begin:
+    total = run.growth[-1][1] if run.growth else 0
+    between = [look for look in run.growth if _FROM * total <= look[1] <= _TO * total]
+    if len({size for _, size in between}) < _FEWEST_LOOKS:
         return Timed(None, None)
-    rate = (_TO - _FROM) * records / (end - begin)
+    (begin_secs, begin), (end_secs, end) = _first_of(between, 0), _first_of(between, -1)
+    rate = (end - begin) / total * records / (end_secs - begin_secs)
     return Timed(rate, max(0.0, run.secs - records / rate))
 
 
 def by_jobs(run: Run, job_secs: Sequence[float], small: int, records: int) -> Timed:
     """The slope between a small job and the large one after it; the job before has warmed up."""
-    *_, small_secs, secs = job_secs
+    first_secs, small_secs, secs = job_secs
     if secs <= small_secs:
         return Timed(None, None)
     rate = (records - small) / (secs - small_secs)
-    return Timed(rate, max(0.0, run.secs - (records + 2 * small) / rate))
+    before_secs = run.secs - sum(job_secs)
+    return Timed(rate, max(0.0, before_secs + first_secs - small / rate))
 
 
-def _reached(growth: Sequence[tuple[float, int]], size: float) -> float:
-    """When the output had a size; between two looks it grows evenly."""
-    before_secs, before = 0.0, 0
-    for secs, found in growth:
-        if found >= size:
-            share = (size - before) / (found - before) if found > before else 0.0
-            return before_secs + share * (secs - before_secs)
-        before_secs, before = secs, found
-    return before_secs
+def _first_of(growth: Sequence[tuple[float, int]], position: int) -> tuple[float, int]:
+    """The first look that saw the size of the look at a position: output may grow in steps."""
+    size = growth[position][1]
+    return next(look for look in growth if look[1] == size)
 
 
 @dataclass

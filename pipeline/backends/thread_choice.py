@@ -60,7 +60,7 @@ class ThreadChoice:
         if len(secs) < _TRIES:
             secs.append(self._clock() - began)
         trial.calls += 1
-        if trial.calls == _CALLS_UNTIL_RETRIED:
+        if trial.calls >= _CALLS_UNTIL_RETRIED:
             self._trials[rows.bit_length()] = _Trial()
 
     def _threads(self, trial: _Trial) -> int:

@@ -41,6 +41,7 @@ class TorchServable(Servable):
         self._program = program
         self._device = device
         self._threads = ThreadChoice(threads)
+        self._batched = next(iter(spec.column_inputs))
         self._outputs = list(spec.outputs)
         self._floats = program.floats
         self._dtypes = {t.name: t.dtype for t in self.signature.inputs or () if t.dtype}
@@ -56,7 +57,7 @@ class TorchServable(Servable):
         return self._device.run(partial(self._predict, inputs))
 
     def _predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        with self._threads.for_call(_rows(inputs)) as threads:
+        with self._threads.for_call(len(inputs[self._batched])) as threads:
             limit_threads(threads)
             arguments = {name: self._argument(name, array) for name, array in inputs.items()}
             results = named_outputs(self._program.call(arguments))
@@ -87,10 +88,6 @@ class TorchServable(Servable):
         if self._floats is not None and value.dtype == self._floats:
             return value.float()
         return value
-
-
-def _rows(inputs: Mapping[str, Array]) -> int:
-    return max(len(array) for array in inputs.values() if array.ndim)
 
 
 class TorchBackend:

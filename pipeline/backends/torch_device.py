@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
@@ -99,6 +101,14 @@ class Cpu(Device):
         return {name: _with_numpy_dtype(t).numpy(force=True) for name, t in tensors.items()}
 
 
+@dataclass
+class _Lane:
+    """A thread that makes calls, and how many have been given to it."""
+
+    thread: ThreadPoolExecutor
+    calls: int = 0
+
+
 class Gpu(Device):
     """The first CUDA device."""
 
@@ -106,8 +116,10 @@ class Gpu(Device):
     calls = _GPU_CALLS
 
     def __init__(self) -> None:
-        # It starts a thread only when all others are busy: a lone caller has one.
-        self._threads = ThreadPoolExecutor(_GPU_CALLS, "gpu", self._take_stream)
+        self._lock = threading.Lock()
+        self._lanes = [
+            _Lane(ThreadPoolExecutor(1, "gpu", self._take_stream)) for _ in range(_GPU_CALLS)
+        ]
         self._lost: Exception | None = None
 
     def settle(self) -> None:
@@ -117,7 +129,7 @@ class Gpu(Device):
         torch.cuda.synchronize(self.name)
 
     def run(self, call: Callable[[], _T]) -> _T:
-        """See Device. Waits while all of the threads are busy.
+        """See Device. Waits while all threads are busy.
 
         A process cannot recover from an error that a GPU stops at, as it does at an index out of
         range. The first call says so; the next one, such as a retry, ends the process, since only
@@ -126,7 +138,16 @@ class Gpu(Device):
         if self._lost is not None:
             _LOGGER.critical("this process ends: its GPU is lost, %s", _reason(self._lost))
             os._exit(1)
-        return self._threads.submit(self._call, call).result()
+        with self._lock:
+            # The first one where it is idle: small calls, which have many numbers of rows, meet
+            # only its plans, which are made while a version is warmed up.
+            lane = min(self._lanes, key=lambda lane: lane.calls)
+            lane.calls += 1
+        try:
+            return lane.thread.submit(self._call, call).result()
+        finally:
+            with self._lock:
+                lane.calls -= 1
 
     def put(self, array: Array) -> Any:
         """See Device."""
@@ -172,11 +193,14 @@ class Gpu(Device):
                 raise
             # Kept, with its tensors: freeing memory of a lost GPU would end the process here.
             self._lost = error
-            raise ProcessLostError(
+            lost = ProcessLostError(
                 f"the GPU is lost to this process: {_reason(error)}; a value out of range, such as "
                 "a token id beyond the vocabulary, does this; with `device: cpu`, the model tells "
                 "which record has it"
-            ) from error
+            )
+            # Now: another caller may end the process before this one is heard.
+            _LOGGER.critical("%s", lost)
+            raise lost from error
 
     def _works(self) -> bool:
         import torch

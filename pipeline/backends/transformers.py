@@ -53,21 +53,26 @@ class TransformersServable(Servable):
         self._task = task
         self._model = model
         self._device = device
+        self._granted = threads
         self._threads = ThreadChoice(threads)
         self._outputs = list(spec.outputs)
 
     @computing
     def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Prepares the rows, runs the model, and computes the outputs that the spec names."""
+        limit_threads(self._granted)
         prepared = self._task.prepare(inputs)
         rows = len(next(iter(inputs.values())))
-        with self._threads.for_call(rows) as threads:
-            return self._device.run(partial(self._computed, prepared, threads))
+        return self._device.run(partial(self._computed, prepared, rows))
 
-    def _computed(self, prepared: Any, threads: int) -> dict[str, Array]:
+    def _computed(self, prepared: Any, rows: int) -> dict[str, Array]:
+        with self._threads.for_call(rows) as threads:
+            limit_threads(threads)
+            return self._called(prepared)
+
+    def _called(self, prepared: Any) -> dict[str, Array]:
         import torch
 
-        limit_threads(threads)
         for name, tensor in prepared.items():
             there = self._device.moved(tensor)
             prepared[name] = there.to(self._model.dtype) if there.is_floating_point() else there

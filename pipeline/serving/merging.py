@@ -20,7 +20,7 @@ import numpy as np
 
 from pipeline.backends.base import Array, Servable
 from pipeline.core.row_limit import RowLimit
-from pipeline.errors import OutOfMemoryError
+from pipeline.errors import OutOfMemoryError, ProcessLostError
 
 Inputs = Mapping[str, Array]
 Outputs = dict[str, Array]
@@ -61,8 +61,8 @@ class MergingServable(Servable):
       batched: the inputs that have rows; the others are constants, the same for every caller.
       max_rows: most rows of a merged call; a caller with more is computed alone.
       concurrency: calls that run at the same time.
-      only_full: another call runs beside the first only if it has `max_rows`: where it travels
-        meanwhile, but computes no earlier. What has fewer rows gains more by waiting for others.
+      only_full: another call runs beside the first only when `max_rows` wait: where it travels
+        meanwhile, but computes no earlier. Fewer rows gain more by waiting for others.
     """
 
     def __init__(
@@ -102,14 +102,10 @@ class MergingServable(Servable):
             return self._predict_alone(inputs)
         call = _Call(inputs, rows, self._batched)
         with self._lock:
-            call.leads = self._may_run(rows)
-            if call.leads:
-                self._free -= 1
-            else:
-                self._waiting.append(call)
-                self._arrival.notify()
-        if not call.leads:
-            self._wait(call)
+            self._waiting.append(call)
+            self._arrival.notify()
+            self._let_oldest_lead()
+        self._wait(call)
         if call.leads:
             self._lead(call)
         if call.error is not None:
@@ -123,12 +119,19 @@ class MergingServable(Servable):
         self._servable.close()
 
     def _may_run(self, rows: int) -> bool:
-        """Whether a call may begin now, with so many rows and those that wait. Needs the lock."""
+        """Whether a call may begin now that has so many rows to choose from. Needs the lock."""
         if not self._free:
             return False
-        if not self._only_full or self._free == self._concurrency:
-            return True
-        return rows + sum(call.rows for call in self._waiting) >= (self._limit.rows or 0)
+        first = self._free == self._concurrency
+        return first or not self._only_full or rows >= (self._limit.rows or 0)
+
+    def _let_oldest_lead(self) -> None:
+        """Lets the call that waits longest begin, if one may begin now. Needs the lock."""
+        if self._waiting and self._may_run(sum(call.rows for call in self._waiting)):
+            self._free -= 1
+            leader = self._waiting.pop(0)
+            leader.leads = True
+            leader.sleep.release()
 
     def _predict_alone(self, inputs: Inputs) -> Outputs:
         """Computes a call that has nobody to wait for; what a group needs would only delay it."""
@@ -195,14 +198,10 @@ class MergingServable(Servable):
         return group
 
     def _hand_over(self) -> None:
-        """Lets the oldest waiting call lead the next group, if there is one."""
+        """Lets the next group begin, if there is one."""
         with self._lock:
             self._free += 1
-            if self._waiting and self._may_run(0):
-                self._free -= 1
-                leader = self._waiting.pop(0)
-                leader.leads = True
-                leader.sleep.release()
+            self._let_oldest_lead()
 
     def _compute(self, group: list[_Call]) -> None:
         if len(group) > 1 and self._compute_together(group):
@@ -223,6 +222,10 @@ class MergingServable(Servable):
             with self._lock:
                 self._limit.fall(rows // 2)
             return False
+        except ProcessLostError as error:  # nobody's rows are at fault, and nobody can try again
+            for call in group:
+                call.error = error
+            return True
         except Exception:
             return False  # whoever caused it will meet it again alone
         with self._lock:

@@ -28,7 +28,7 @@ from pipeline.core.tensors import (
     numpy_dtype,
     shape_fits,
 )
-from pipeline.errors import EnsembleError, ModelError, RowsError
+from pipeline.errors import EnsembleError, ModelError, ProcessLostError, RowsError
 from pipeline.serving.model_step import ModelStep
 from pipeline.serving.release_manager import ReleaseManager
 
@@ -210,10 +210,15 @@ def _warm_up(model: ModelSpec, servable: Servable, step: ModelStep, rehearsal: R
 
     One that fails is no fault of the model: where memory or the model itself sets a limit, larger
     calls are split.
+
+    Raises:
+      ProcessLostError: see ModelStep.
     """
     for rows in servable.warm_up_rows:
         try:
             step.compute(rehearsal.columns, np.arange(rows) % _ROWS, servable)
+        except ProcessLostError:
+            raise
         except Exception as error:
             _LOGGER.warning(
                 "model '%s' cannot be warmed up for calls of %d rows, which will be split; "

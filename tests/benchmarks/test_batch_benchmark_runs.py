@@ -101,18 +101,20 @@ def test_rate_is_that_at_which_the_output_grows_without_its_ends(benchmark_modul
     from measure import Run
     from results import by_growth
 
-    # 2 s of start-up, 200 records/s, a slow beginning and a slow end; 5 bytes a record.
-    growth = ((1.0, 0), (2.0, 0), (4.0, 500), (8.0, 4500), (9.0, 4500), (10.0, 5000))
-    timed = by_growth(Run(10.0, 0, growth), records=1000)
+    # 200 records/s of 5 bytes each, in steps, which are seen twice; a slow begin and a slow end.
+    steps = [(4.0 + step, 500 + 1000 * step) for step in range(5)]
+    growth = ((1.0, 0), (2.0, 0), *steps, (9.0, 4500), (10.0, 5000))
+    seen_twice = [(secs + late, size) for secs, size in growth for late in (0.0, 0.5)]
+    timed = by_growth(Run(10.0, 0, tuple(seen_twice)), records=1000)
     assert timed.rate == pytest.approx(200)
     assert timed.start_up_secs == pytest.approx(5.0)
 
 
-def test_output_that_comes_at_once_tells_no_more_than_between_which_looks(benchmark_modules):
+def test_output_that_comes_at_once_tells_no_rate(benchmark_modules):
     from measure import Run
     from results import by_growth
 
-    assert by_growth(Run(4.0, 0, ((2.0, 0), (4.0, 500))), 100).rate == pytest.approx(50)
+    assert by_growth(Run(4.0, 0, ((2.0, 0), (3.0, 250), (4.0, 500))), 100).rate is None
     assert by_growth(Run(4.0, 0, ((2.0, 0), (4.0, 0))), 100).rate is None
     assert by_growth(Run(4.0, 0), 100).rate is None
 
@@ -121,10 +123,10 @@ def test_rate_of_several_jobs_is_the_slope_between_the_last_two(benchmark_module
     from measure import Run
     from results import by_jobs
 
-    # 3 s before the first job, which takes 2 s more than the second; 0.5 s in each; 200 records/s.
+    # 4 s before the first job, which takes 2 s more than the second; 0.5 s in each; 200 records/s.
     timed = by_jobs(Run(13.5, 0), [3.0, 1.0, 5.5], small=100, records=1000)
     assert timed.rate == pytest.approx(200)
-    assert timed.start_up_secs == pytest.approx(7.5)
+    assert timed.start_up_secs == pytest.approx(6.5)  # as of a run with the first job alone
     assert by_jobs(Run(9.0, 0), [3.0, 2.0, 1.0], small=100, records=1000).rate is None
 
 
@@ -141,18 +143,33 @@ def test_figures_of_a_contender_are_medians_of_its_runs(benchmark_modules):
     assert (result.rate, result.start_up_secs, result.peak_bytes) == (22.5, 22.5, 5)
 
 
-def test_output_is_watched_while_it_grows(benchmark_modules, tmp_path):
+def test_output_is_watched_while_it_grows(benchmark_modules, tmp_path, monkeypatch):
     import measure
 
-    lines = "import time, sys\nfor n in range(4):\n  open(sys.argv[1], 'a').write('x' * 10)\n"
-    command = [sys.executable, "-c", f"{lines}  time.sleep(0.5)", str(tmp_path / "folder" / "out")]
-    (tmp_path / "folder").mkdir()
-    run = measure.run(command, tmp_path)
-    sizes = [size for _, size in run.growth]
-    assert sizes == sorted(sizes)
-    assert len(set(sizes)) > 2
-    assert sizes[-1] == 40
-    assert run.growth[-1][0] <= run.secs + 1
+    seen = []
+
+    def look(folder):
+        """Lets the process go on when what it wrote was seen."""
+        seen.append(bytes_in(folder))
+        if seen[-1]:
+            (tmp_path / "seen").touch()
+        return seen[-1]
+
+    bytes_in = measure._bytes_in
+    monkeypatch.setattr(measure, "_bytes_in", look)
+    (tmp_path / "out").mkdir()
+    lines = [
+        "import pathlib, sys, time",
+        "out, seen = map(pathlib.Path, sys.argv[1:])",
+        "(out / 'folder').mkdir()",
+        "(out / 'folder' / 'part').write_text('x' * 10)",
+        "while not seen.exists(): time.sleep(0.01)",
+        "(out / 'other').write_text('x' * 30)",
+    ]
+    command = [sys.executable, "-c", "\n".join(lines), str(tmp_path / "out"), f"{tmp_path}/seen"]
+    run = measure.run(command, tmp_path / "out")
+    assert [size for _, size in run.growth] == seen
+    assert sorted(set(seen) - {0}) == [10, 40]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ def scripted_runs(benchmark_modules, monkeypatch):
         text = " ".join(map(str, command))
         records = int(re.search(r"records-(\d+)-", text)[1])
         secs = 2 + 1e-5 * records
-        return measure.Run(secs, 100 * 2**20 + 10 * records, ((2.0, 0), (secs, 5 * records)))
+        growth = tuple((2 + (secs - 2) * step / 20, records * step) for step in range(21))
+        return measure.Run(secs, 100 * 2**20 + 10 * records, growth)
 
     monkeypatch.setattr(measure, "run", run)
 

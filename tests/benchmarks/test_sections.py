@@ -47,6 +47,7 @@ def test_document_has_a_place_for_everything_that_is_written(benchmark_modules):
     from command_line import parser
 
     text = parser("").parse_args([]).docs.read_text()
-    for name in ("batch", "start-up", "memory", "stages", "swap", "streaming", "merging"):
+    names = ["batch", "start-up", "memory", "stages", "swap", "streaming", "merging"]
+    for name in (*names, "sharing", "gpu"):
         assert text.count(f"<!-- {name}: figures -->") == 1
         assert text.count(f"<!-- {name}: end of figures -->") == 1

@@ -67,17 +67,16 @@ def test_gpu_computes_what_the_cpu_computes(case, device, built):
 
 @on_gpu
 def test_threads_get_their_own_rows_whatever_else_is_on_its_way(case, built):
-    constants = {name for name, binding in case.inputs.items() if not isinstance(binding, str)}
-    servable = load(built[case.name], case.spec(), device="gpu")
-    batched = [name for name in case.inputs if name not in constants]
-    merging = MergingServable(servable, batched, 64, servable.calls_at_once)
+    context = LoadContext("gpu", shared=True, max_rows=16)
+    servable = Opening(built[case.name], case.spec(), context)()
+    assert isinstance(servable, MergingServable)
     inputs = [case.rows(3 + i, seed=i) for i in range(8)]
     expected = [case.load(built[case.name]).predict(each) for each in inputs]
     start = Barrier(8)
 
     def compute(i):
         start.wait(timeout=60)
-        return [(merging if turn % 2 else servable).predict(inputs[i]) for turn in range(40)]
+        return [servable.predict(inputs[i]) for _ in range(40)]
 
     with ThreadPoolExecutor(8) as threads:
         for i, results in enumerate(threads.map(compute, range(8))):

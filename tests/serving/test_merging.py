@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.core.batch import Batch
 from pipeline.core.model_spec import OnnxModel
-from pipeline.errors import OutOfMemoryError
+from pipeline.errors import OutOfMemoryError, ProcessLostError
 from pipeline.serving.merging import MergingServable, _Call
 from pipeline.serving.model_step import ModelStep
 from pipeline.testing import FakeServable
@@ -166,26 +166,43 @@ def test_several_calls_may_run_at_once():
         assert len(list(threads.map(merging.predict, [rows(1), rows(2)]))) == 2
 
 
-def test_beside_a_call_only_a_full_one_begins_where_others_would_only_wait_for_the_device():
+def test_beside_a_call_another_begins_only_when_a_full_one_waits_and_the_oldest_goes_first():
     held = Held()
     merging = MergingServable(held.fake, ["x"], max_rows=4, concurrency=2, only_full=True)
     with ThreadPoolExecutor(4) as threads:
         first = threads.submit(merging.predict, rows(1))
         assert held.entered.wait(30)
-        small = threads.submit(merging.predict, rows(2))
+        small = threads.submit(merging.predict, rows(2, 3, 4))
         wait_until(lambda: len(merging._waiting) == 1)
-        assert merging.predict(rows(3, 4, 5, 6))["y"].shape == (4, 2)  # while the first is held
+        assert held.fake.calls == [1]
+        filling = threads.submit(merging.predict, rows(5))
+        assert small.result(30)["y"].shape == (3, 2)  # all this while the first is held
+        assert filling.result(30)["y"].tolist() == [[10, -10]]
         assert held.fake.calls == [1, 4]
-        filling = threads.submit(merging.predict, rows(7, 8, 9))  # with the one that waits
-        assert small.result(30)["y"].tolist() == [[4, -4]]
-        assert filling.result(30)["y"].shape == (3, 2)
-        assert held.fake.calls == [1, 4, 4]
-        last = threads.submit(merging.predict, rows(10))
+        small = threads.submit(merging.predict, rows(6))
+        wait_until(lambda: len(merging._waiting) == 1)
+        assert merging.predict(rows(7, 8, 9, 10))["y"].shape == (4, 2)
+        assert small.result(30)["y"].tolist() == [[12, -12]]
+        assert held.fake.calls == [1, 4, 1, 4]
+        last = threads.submit(merging.predict, rows(11))
         wait_until(lambda: len(merging._waiting) == 1)
         held.let_go.set()
         assert first.result(30)["y"].tolist() == [[2, -2]]
-        assert last.result(30)["y"].tolist() == [[20, -20]]
+        assert last.result(30)["y"].tolist() == [[22, -22]]
     assert merging._free == 2
+
+
+def test_process_that_is_lost_is_told_to_all_callers_of_a_merged_call():
+    def lose(inputs):
+        if len(inputs["x"]) > 1:
+            raise ProcessLostError("gone")
+        return {"y": inputs["x"]}
+
+    held = Held(lose)
+    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    results = run_together(merging, held, [rows(1), rows(2)])
+    assert [type(result) for result in results] == [ProcessLostError] * 2
+    assert held.fake.calls == [1, 2]  # and none is tried again
 
 
 def test_interrupted_leader_does_not_leave_the_others_waiting():

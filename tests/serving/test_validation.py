@@ -7,7 +7,7 @@ from pipeline.core.graph import resolve
 from pipeline.core.release import ModelVersion, Release
 from pipeline.core.spec import EnsembleSpec
 from pipeline.core.tensors import Signature, TensorSpec
-from pipeline.errors import ModelError
+from pipeline.errors import ModelError, ProcessLostError
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.serving.validation import rehearse
 from pipeline.testing import FakeLoader, FakeServable
@@ -177,6 +177,18 @@ def test_warm_up_call_that_does_not_fit_is_no_fault():
     servable = FakeServable(gives(3), fits_rows=4)
     servable.warm_up_rows = (8,)
     assert run(graph, {"a": servable}).types["p"] == ("float64", (3,))
+
+
+def test_process_lost_while_warming_up_is_no_limit():
+    def lose(inputs):
+        if len(inputs["x"]) > 4:
+            raise ProcessLostError("gone")
+        return gives(3)(inputs)
+
+    servable = FakeServable(lose)
+    servable.warm_up_rows = (4, 8)
+    with pytest.raises(ModelError, match="model 'a': gone"):
+        run(ensemble(model("a", {"x": "x"}, "p")), {"a": servable})
 
 
 def test_limit_met_while_warming_up_is_told_and_larger_calls_are_left_out(caplog):
