@@ -1,6 +1,6 @@
 """The batch benchmark: one ensemble over a folder of records, by several means.
 
-    python benchmarks/batch.py            about 22 minutes; rewrites its part of docs/benchmarks.md
+    python benchmarks/batch.py            about 7 minutes; rewrites its part of docs/benchmarks.md
     python benchmarks/batch.py --quick    that it all runs and agrees, but for Ray and Spark
 
 Every contender is a process of its own, and how fast it is counts without its start-up. The rounds

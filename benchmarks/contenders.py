@@ -106,6 +106,7 @@ def _of_format(form: Format) -> list[Contender]:
 
     workers = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
     few, many = (1_000_000, 2_000_000) if form == "jsonl" else (3_000_000, 4_000_000)
+    of_peers = 750_000 if form == "jsonl" else 2_000_000
     bare = script("bare_loop.py", of_form, form=form)
     return [
         Contender(f"bare-{form}", "bare loop", form, "1 x 1", bare, few, repeats=2),
@@ -133,7 +134,7 @@ def _of_format(form: Format) -> list[Contender]:
             form,
             "1 x 1",
             peer("ray_map.py"),
-            few,
+            of_peers,
             has_jobs=True,
             is_peer=True,
         ),
@@ -144,7 +145,7 @@ def _of_format(form: Format) -> list[Contender]:
                 form,
                 "2 x 1",
                 peer("spark_map.py", f"--map={kind}"),
-                few,
+                of_peers,
                 has_jobs=True,
                 is_peer=True,
             )
@@ -171,7 +172,7 @@ CONTENDERS = (
             "jsonl",
             _ONE_PROCESS,
             several_jobs(f"stock_{kind}.py", form="jsonl"),
-            30_000,
+            15_000,
             has_jobs=True,
         )
         for kind in ("chain", "branches")

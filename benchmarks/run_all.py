@@ -1,6 +1,6 @@
 """All benchmarks, one after the other.
 
-    python benchmarks/run_all.py             about 35 minutes on two quiet cores; rewrites the
+    python benchmarks/run_all.py             about 14 minutes on two quiet cores; rewrites the
                                              figures and pictures of docs/benchmarks.md
     python benchmarks/run_all.py --prepare   only what is made once: records, the peers' environment
     python benchmarks/run_all.py --quick     only that all of them run
@@ -54,13 +54,13 @@ class Benchmark:
 
 
 BENCHMARKS = (
-    Benchmark("batch", 1320, has_records=True),
-    Benchmark("start_up", 70, has_records=True),
-    Benchmark("memory", 75, has_records=True),
-    Benchmark("stages", 230, has_records=True),
-    Benchmark("swap", 215),
-    Benchmark("streaming", 105),
-    Benchmark("merging", 45),
+    Benchmark("batch", 390, has_records=True),
+    Benchmark("start_up", 35, has_records=True),
+    Benchmark("memory", 40, has_records=True),
+    Benchmark("stages", 80, has_records=True),
+    Benchmark("swap", 145),
+    Benchmark("streaming", 110),
+    Benchmark("merging", 40),
     Benchmark("sharing", 25),
 )
 

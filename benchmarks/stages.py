@@ -1,6 +1,6 @@
 """Where the time of a batch job goes, stage by stage.
 
-    python benchmarks/stages.py            about 4 minutes; rewrites its part of the document
+    python benchmarks/stages.py            about 80 seconds; rewrites its part of the document
     python benchmarks/stages.py --quick    only that every stage runs
 
 The stages are the steps of the pipeline, called one after the other in this process for each block,

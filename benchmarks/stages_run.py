@@ -16,6 +16,7 @@ from pipeline.connectors.block_writer import lines_file
 from pipeline.connectors.file_blocks import read_range
 from pipeline.connectors.file_ranges import FileRange
 from pipeline.connectors.parquet_file import ParquetFile
+from pipeline.core.batch_rows import call_rows
 from pipeline.core.block import Block
 from pipeline.core.decoders import decoders
 from pipeline.run import beam_options
@@ -59,7 +60,8 @@ class Stages:
             model.name: EnsembleModelHandler(
                 handle,
                 model,
-                max_batch_size=parsed.settings.max_batch_size,
+                max_batch_size=call_rows(parsed.settings.max_batch_size),
+                quick_batch_size=build.rows_together(self._job),
                 max_model_faults=parsed.settings.max_model_faults,
             )
             for model in graph.models

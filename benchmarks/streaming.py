@@ -192,11 +192,11 @@ def _row(step: Step) -> tuple[str, ...]:
 def _parse() -> argparse.Namespace:
     parser = command_line.parser("Measures a stream from Pub/Sub to Pub/Sub.")
     parser.add_argument("--rates", type=int, nargs="*", help="records/s, in ascending order")
-    parser.add_argument("--secs", type=float, help="to look at each rate; default 8")
+    parser.add_argument("--secs", type=float, help="to look at each rate; default 6")
     parser.add_argument("--rounds", type=int, help="of latency; default 2")
     options = parser.parse_args()
     options.rates = options.rates or ([200] if options.quick else list(_RATES))
-    options.secs = options.secs or (1.0 if options.quick else 8.0)
+    options.secs = options.secs or (1.0 if options.quick else 6.0)
     options.settle_secs = 1.0 if options.quick else 2.0
     options.rounds = options.rounds or (1 if options.quick else 2)
     return options

@@ -17,6 +17,7 @@ from pipeline.connectors.block_writer import WriteBlocks, lines_file
 from pipeline.connectors.file_blocks import ReadBlocks, Reading
 from pipeline.connectors.image_blocks import ReadImageBlocks
 from pipeline.connectors.parquet_file import ParquetFile
+from pipeline.core.batch_rows import block_rows, call_rows
 from pipeline.core.table_rows import dead_letter_rows, prediction_rows
 from pipeline.core.table_schema import prediction_columns
 from pipeline.launch import Job
@@ -77,10 +78,16 @@ def build_batch(pipeline: beam.Pipeline, job: Job, *, on_service: bool = False) 
 def _source(job: Job, tables: Tables) -> beam.PTransform:
     settings, spec = job.settings, job.graph.spec
     if tables.source is not None:
-        return ReadTable(tables.source, spec.record, spec.pass_through, settings.max_batch_size)
+        return ReadTable(tables.source, spec.record, spec.pass_through, rows_together(job))
     if spec.record.source == "image":
-        return ReadImageBlocks(settings.input_file_pattern, settings.max_batch_size)
+        return ReadImageBlocks(settings.input_file_pattern, rows_together(job))
     return ReadBlocks(settings.input_file_pattern, reading(job))
+
+
+def rows_together(job: Job) -> int:
+    """Most records of a block: in a stream, they wait for each other."""
+    most, record = job.settings.max_batch_size, job.graph.spec.record
+    return call_rows(most) if job.settings.streaming else block_rows(most, record)
 
 
 def reading(job: Job) -> Reading:
@@ -88,9 +95,8 @@ def reading(job: Job) -> Reading:
     settings, spec = job.settings, job.graph.spec
     keys = [*spec.record.fields, *spec.pass_through, *([spec.record.id] if spec.record.id else [])]
     image = spec.record.source == "image"
-    return Reading(
-        settings.max_batch_size, "image" if image else settings.input_format, tuple(keys)
-    )
+    form = "image" if image else settings.input_format
+    return Reading(rows_together(job), form, tuple(keys))
 
 
 def to_prediction_rows(job: Job) -> ToRows:
@@ -121,7 +127,8 @@ def serve(batches: Any, job: Job) -> Any:
         handler = EnsembleModelHandler(
             job.handle,
             model,
-            max_batch_size=settings.max_batch_size,
+            max_batch_size=call_rows(settings.max_batch_size),
+            quick_batch_size=rows_together(job),
             max_model_faults=settings.max_model_faults,
         )
         batches = batches | f"RunInference[{model.name}]" >> run_inference(handler)

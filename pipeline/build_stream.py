@@ -16,7 +16,15 @@ from apache_beam.transforms.trigger import AccumulationMode, AfterCount, Repeate
 from apache_beam.transforms.window import GlobalWindows
 
 from pipeline import build_report
-from pipeline.build import decode, encode, prepare, reading, serve, to_prediction_rows
+from pipeline.build import (
+    decode,
+    encode,
+    prepare,
+    reading,
+    rows_together,
+    serve,
+    to_prediction_rows,
+)
 from pipeline.connectors.bigquery_sink import InsertRows
 from pipeline.connectors.folder_source import ReadNewFiles
 from pipeline.connectors.pubsub_sink import PublishMessages
@@ -99,7 +107,7 @@ def _read(pipeline: beam.Pipeline, job: Job, native: bool) -> Any:
     return pipeline | "Read" >> ReadMessages(
         subscription=settings.input_subscription or None,
         topic=settings.input_topic or None,
-        block_rows=settings.max_batch_size,
+        block_rows=rows_together(job),
         native=native,
         patience_secs=settings.max_batch_latency_ms / 1000,
     )

@@ -22,6 +22,7 @@ from pipeline.connectors.hub_cache import HubCache
 from pipeline.connectors.vm_sharing import VmSharing
 from pipeline.core import graph as graphs
 from pipeline.core import spec_text
+from pipeline.core.batch_rows import call_rows
 from pipeline.core.drawing import Drawing, draw
 from pipeline.core.gate_state import Accepted
 from pipeline.core.graph import Graph
@@ -137,7 +138,7 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
         cache=ArtifactCache(MODEL_CACHE, store, HubCache(store, settings.model_cache_dir)),
         device=settings.device,
         intra_op_threads=placement.intra_op_threads,
-        max_batch_size=settings.max_batch_size,
+        max_batch_size=call_rows(settings.max_batch_size),
         shared=placement.threads_share_models,
         sharing=VmSharing(job_key) if shares else None,
     )

@@ -150,7 +150,7 @@ def test_all_problems_are_reported_with_those_of_the_other_parameters():
             [
                 "--accelerator=nvidia-l5",
                 "--gpu_driver=none",
-                "--max_batch_size=0",
+                "--max_batch_size=-1",
                 "--refresh_mod=x",
             ]
         )

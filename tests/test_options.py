@@ -20,7 +20,7 @@ def test_defaults_are_filled_in():
     assert settings.dead_letter_path == "out/p-dead-letters"
     assert (settings.device, settings.max_batch_size, settings.max_model_faults) == (
         "auto",
-        1024,
+        0,
         10,
     )
     assert settings.dry_run is False
@@ -28,7 +28,7 @@ def test_defaults_are_filled_in():
 
 def test_empty_value_means_the_default():
     settings = parse([*GOOD, "--max_batch_size=", "--dry_run=", "--device="]).settings
-    assert (settings.max_batch_size, settings.dry_run, settings.device) == (1024, False, "auto")
+    assert (settings.max_batch_size, settings.dry_run, settings.device) == (0, False, "auto")
 
 
 @pytest.mark.parametrize(
@@ -43,11 +43,11 @@ def test_bare_switch_is_true():
 
 
 def test_all_problems_are_reported_at_once_and_by_name():
-    found = problems("--device=tpu", "--max_batch_size=0", "--overwrite=perhaps", "stray")
+    found = problems("--device=tpu", "--max_batch_size=-1", "--overwrite=perhaps", "stray")
     assert found[:4] == (
         "--overwrite: found 'perhaps', expected true or false",
         "--device: found 'tpu', expected one of auto, cpu, gpu",
-        "--max_batch_size: found '0', expected an integer of at least 1",
+        "--max_batch_size: found '-1', expected an integer of at least 0",
         "found 'stray', expected --parameter=value",
     )
     assert [line.split(": ")[0] for line in found[4:]] == [

@@ -49,6 +49,8 @@ class Servable(ABC):
       size_bytes: memory held by its parameters, or the size of its files where not knowable.
       calls_at_once: calls that may run at the same time before they only hinder each other: one,
         where a call keeps its device or the granted CPU threads busy by itself.
+      prepared_rows: most rows of a call that it has prepared for; for more it prepares when they
+        come, which takes long. None: it prepares nothing.
       warm_up_rows: numbers of rows to call it with, after a first call, before it serves: the
         framework prepares something then, for which records would wait later.
     """
@@ -57,6 +59,7 @@ class Servable(ABC):
     device: str
     size_bytes: int
     calls_at_once: int = 1
+    prepared_rows: int | None = None
     warm_up_rows: tuple[int, ...] = ()
 
     @abstractmethod

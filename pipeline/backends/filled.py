@@ -38,6 +38,7 @@ class FilledServable(Servable):
         self._servable = servable
         self._batched = tuple(batched)
         self._sizes = row_sizes(max_rows, between)
+        self.prepared_rows = max_rows
         self.warm_up_rows = (*servable.warm_up_rows, *self._sizes)
 
     def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:

@@ -24,6 +24,11 @@ class RowLimit:
         """Most rows of a call now; None where nothing limits it."""
         return self._rows
 
+    def allow(self, most: int) -> None:
+        """As many rows may be tried from now on, unless memory sets the limit."""
+        if self._rows == self._most:
+            self._rows = self._most = most
+
     def fall(self, rows: int) -> None:
         """More than `rows` did not fit."""
         self._rows = max(1, rows)

@@ -77,6 +77,7 @@ class MergingServable(Servable):
         self.device = servable.device
         self.size_bytes = servable.size_bytes
         self.warm_up_rows = servable.warm_up_rows
+        self.prepared_rows = servable.prepared_rows
         self._servable = servable
         self._batched = tuple(batched)
         self._lock = threading.Lock()

@@ -47,6 +47,7 @@ class Description:
     device: str
     size_bytes: int
     warm_up_rows: tuple[int, ...]
+    prepared_rows: int | None
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,7 @@ class ModelHost:
                 servable.device,
                 servable.size_bytes,
                 servable.warm_up_rows,
+                servable.prepared_rows,
             ),
         )
 

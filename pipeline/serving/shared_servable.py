@@ -85,6 +85,7 @@ class SharedServable(Servable):
         self.device = described.device
         self.size_bytes = described.size_bytes
         self.warm_up_rows = described.warm_up_rows
+        self.prepared_rows = described.prepared_rows
 
     def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """See Servable.

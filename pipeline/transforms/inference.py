@@ -26,7 +26,7 @@ class EnsembleModelHandler(ModelHandler[Batch, Batch, ReleaseManager]):  # type:
     Args:
       handle: this process's models.
       spec: the model's entry in the ensemble file.
-      max_batch_size: most rows in one call, when the entry sets none.
+      max_batch_size, quick_batch_size: see ModelStep.
       max_model_faults: see ModelStep.
     """
 
@@ -36,13 +36,17 @@ class EnsembleModelHandler(ModelHandler[Batch, Batch, ReleaseManager]):  # type:
         spec: ModelSpec,
         *,
         max_batch_size: int,
+        quick_batch_size: int,
         max_model_faults: int,
     ) -> None:
         super().__init__()
         self._handle = handle
         self._name = spec.name
         self._step = ModelStep(
-            spec, max_batch_size=max_batch_size, max_model_faults=max_model_faults
+            spec,
+            max_batch_size=max_batch_size,
+            quick_batch_size=quick_batch_size,
+            max_model_faults=max_model_faults,
         )
 
     def load_model(self) -> ReleaseManager:

@@ -21,3 +21,15 @@ def test_without_a_most_there_is_a_limit_only_after_memory_ran_out():
     assert limit.rows == 1
     limit.grow()
     assert limit.rows == 2
+
+
+def test_more_is_allowed_only_where_memory_does_not_set_the_limit():
+    limit = RowLimit(10)
+    limit.allow(20)
+    assert limit.rows == 20
+    limit.fall(5)
+    limit.allow(40)
+    assert limit.rows == 5
+    for _ in range(30):
+        limit.grow()
+    assert limit.rows == 20

@@ -109,6 +109,49 @@ def test_output_with_another_number_of_rows_is_a_model_fault():
     assert "expected the rows as first axis" in done.rejects[0].error_message
 
 
+def test_model_that_is_quick_gets_larger_calls():
+    servable, step = FakeServable(twice), ModelStep(spec(), max_batch_size=4, quick_batch_size=15)
+    for _ in range(4):
+        done = step.run(batch(np.arange(20)), servable)
+        assert done.columns["twice"].tolist() == [2 * i for i in range(20)]
+    assert servable.calls == [4] * 5 + [8, 8, 4] + [15, 5] * 2
+
+
+def test_model_that_takes_its_time_keeps_its_calls(monkeypatch):
+    now = [0.0]
+
+    def slow(inputs):
+        now[0] += 0.011
+        return twice(inputs)
+
+    monkeypatch.setattr("pipeline.serving.model_step.time.perf_counter", lambda: now[0])
+    servable, step = FakeServable(slow), ModelStep(spec(), max_batch_size=4, quick_batch_size=16)
+    for _ in range(3):
+        step.run(batch(np.arange(8)), servable)
+    assert servable.calls == [4, 4] * 3
+
+
+def test_larger_calls_end_where_the_entry_or_what_is_prepared_ends():
+    own = FakeServable(twice)
+    step = ModelStep(spec(max_batch_size=4), max_batch_size=4, quick_batch_size=16)
+    prepared = FakeServable(twice)
+    prepared.prepared_rows = 4
+    other = ModelStep(spec(), max_batch_size=4, quick_batch_size=16)
+    for _ in range(2):
+        step.run(batch(np.arange(8)), own)
+        other.run(batch(np.arange(8)), prepared)
+    assert own.calls == prepared.calls == [4, 4] * 2
+
+
+def test_larger_call_that_does_not_fit_is_halved_like_any_other():
+    servable = FakeServable(twice, fits_rows=6)
+    step = ModelStep(spec(), max_batch_size=4, quick_batch_size=16)
+    for _ in range(2):
+        done = step.run(batch(np.arange(16)), servable)
+        assert done.columns["twice"].tolist() == [2 * i for i in range(16)]
+    assert servable.calls == [4] * 4 + [8] + [4] * 4
+
+
 def test_own_max_batch_size_goes_before_the_parameter():
     servable = FakeServable(twice)
     ModelStep(spec(max_batch_size=4), max_batch_size=8).run(batch(np.arange(10)), servable)
