@@ -1,6 +1,6 @@
 """The memory benchmark: whether memory grows with the input.
 
-    python benchmarks/memory.py            about 1 minute; rewrites its part of docs/benchmarks.md
+    python benchmarks/memory.py            about 40 seconds; rewrites its part of docs/benchmarks.md
     python benchmarks/memory.py --quick    only that it runs
 
 main.py runs on one worker, once over some records and once over ten times as many.

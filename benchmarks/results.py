@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import dropwhile, takewhile
 from statistics import median
 
 from contenders import Contender
@@ -30,7 +31,8 @@ class Timed:
 def by_growth(run: Run, records: int) -> Timed:
     """The rate at which the output grew, from a tenth of it to nine tenths."""
     total = run.growth[-1][1] if run.growth else 0
-    between = [look for look in run.growth if _FROM * total <= look[1] <= _TO * total]
+    growth = takewhile(lambda look: look[1] <= _TO * total, run.growth)
+    between = list(dropwhile(lambda look: look[1] < _FROM * total, growth))
     if len({size for _, size in between}) < _FEWEST_LOOKS:
         return Timed(None, None)
     (begin_secs, begin), (end_secs, end) = _first_of(between, 0), _first_of(between, -1)

@@ -1,6 +1,6 @@
 """The start-up benchmark: how long the first prediction takes.
 
-    python benchmarks/start_up.py            about 1 minute; rewrites its part of docs/benchmarks.md
+    python benchmarks/start_up.py            about 35 seconds; rewrites its part of the document
     python benchmarks/start_up.py --quick    only that it runs
 
 Each contender gets a single record, as JSON line, and is timed from its start to its end: imports,

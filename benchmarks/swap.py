@@ -1,6 +1,6 @@
 """The swap benchmark: what a stream notices of a new release that is slow to load.
 
-    python benchmarks/swap.py            about 4 minutes; rewrites its part of docs/benchmarks.md
+    python benchmarks/swap.py            about 2 1/2 minutes; rewrites its part of the document
     python benchmarks/swap.py --quick    that it all runs and nothing is mislabelled
 
 Four threads run batches of 64 rows through one small ONNX model as fast as they can. After a while

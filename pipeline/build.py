@@ -86,8 +86,10 @@ def _source(job: Job, tables: Tables) -> beam.PTransform:
 
 def rows_together(job: Job) -> int:
     """Most records of a block: in a stream, they wait for each other."""
-    most, record = job.settings.max_batch_size, job.graph.spec.record
-    return call_rows(most) if job.settings.streaming else block_rows(most, record)
+    most, spec = job.settings.max_batch_size, job.graph.spec
+    if job.settings.streaming:
+        return call_rows(most)
+    return block_rows(most, spec.record, spec.pass_through)
 
 
 def reading(job: Job) -> Reading:

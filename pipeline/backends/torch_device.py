@@ -103,10 +103,10 @@ class Cpu(Device):
 
 @dataclass
 class _Lane:
-    """A thread that makes calls, and how many have been given to it."""
+    """A thread that makes calls, one at a time."""
 
     thread: ThreadPoolExecutor
-    calls: int = 0
+    busy: bool = False
 
 
 class Gpu(Device):
@@ -117,6 +117,7 @@ class Gpu(Device):
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._idle = threading.Semaphore(_GPU_CALLS)
         self._lanes = [
             _Lane(ThreadPoolExecutor(1, "gpu", self._take_stream)) for _ in range(_GPU_CALLS)
         ]
@@ -138,16 +139,17 @@ class Gpu(Device):
         if self._lost is not None:
             _LOGGER.critical("this process ends: its GPU is lost, %s", _reason(self._lost))
             os._exit(1)
-        with self._lock:
-            # The first one where it is idle: small calls, which have many numbers of rows, meet
-            # only its plans, which are made while a version is warmed up.
-            lane = min(self._lanes, key=lambda lane: lane.calls)
-            lane.calls += 1
-        try:
-            return lane.thread.submit(self._call, call).result()
-        finally:
+        with self._idle:
             with self._lock:
-                lane.calls -= 1
+                # The first one where it is idle: small calls, which have many numbers of rows, meet
+                # only its plans, which are made while a version is warmed up.
+                lane = next(lane for lane in self._lanes if not lane.busy)
+                lane.busy = True
+            try:
+                return lane.thread.submit(self._call, call).result()
+            finally:
+                with self._lock:
+                    lane.busy = False
 
     def put(self, array: Array) -> Any:
         """See Device."""

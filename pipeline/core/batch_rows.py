@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from math import prod
 
 from pipeline.core.record_spec import FieldSpec, RecordSpec
@@ -17,17 +18,19 @@ def call_rows(max_batch_size: int) -> int:
     return max_batch_size or CALL_ROWS
 
 
-def block_rows(max_batch_size: int, record: RecordSpec) -> int:
+def block_rows(max_batch_size: int, record: RecordSpec, pass_through: Collection[str] = ()) -> int:
     """Most rows of a batch of a batch job; 0 leaves it to the program.
 
     What a batch costs by itself is spread over its rows: of small records, thousands take no more
-    memory than few large ones. Text and bytes may be of any size, so they count as large.
+    memory than few large ones. Text and bytes may be of any size, so they count as large, as does
+    what is passed through without a declared type.
     """
     if max_batch_size:
         return max_batch_size
     sizes = [_row_bytes(field) for field in record.fields.values()]
     known = [size for size in sizes if size is not None]
-    small = len(known) == len(sizes) and sum(known) <= _SMALL_RECORD_BYTES
+    declared = len(known) == len(sizes) and set(pass_through) <= set(record.fields)
+    small = declared and sum(known) <= _SMALL_RECORD_BYTES
     return _SMALL_RECORD_ROWS if small else CALL_ROWS
 
 

@@ -30,9 +30,10 @@ MODELS: tuple[Parameter, ...] = (
     Parameter(
         "max_batch_size",
         "Largest batch",
-        "Most records that travel, and are handed to a model, together. A model's own "
-        "`max_batch_size` can only make its calls smaller. 0: 1,024, and in batch jobs 4,096 where "
-        "records are small (up to 1 KiB of numbers), for models that answer in milliseconds.",
+        "Most records that travel, and are handed to a model, together. 0 means 1,024. In a batch "
+        "job of small records (up to 1 KiB of numbers), it means that 4,096 travel together, and "
+        "that a model which answers in milliseconds gets them in one call. A model's own "
+        "`max_batch_size` goes first for its calls.",
         kind="integer",
         minimum=0,
         default="0",

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
@@ -85,6 +85,7 @@ class MergingServable(Servable):
         self._waiting: list[_Call] = []  # guarded by the lock, as are:
         self._limit = RowLimit(max_rows)
         self._free = concurrency
+        self._gathering = 0  # leaders that have not taken their group yet
         self._concurrency = concurrency
         self._only_full = only_full
         # Else the callers of one group come back to several.
@@ -123,13 +124,16 @@ class MergingServable(Servable):
         """Whether a call may begin now that has so many rows to choose from. Needs the lock."""
         if not self._free:
             return False
-        first = self._free == self._concurrency
-        return first or not self._only_full or rows >= (self._limit.rows or 0)
+        if not self._only_full or self._free == self._concurrency:
+            return True
+        # Those that wait may be about to go with a leader that gathers its group.
+        return not self._gathering and rows >= (self._limit.rows or 0)
 
     def _let_oldest_lead(self) -> None:
         """Lets the call that waits longest begin, if one may begin now. Needs the lock."""
         if self._waiting and self._may_run(sum(call.rows for call in self._waiting)):
             self._free -= 1
+            self._gathering += 1
             leader = self._waiting.pop(0)
             leader.leads = True
             leader.sleep.release()
@@ -157,7 +161,9 @@ class MergingServable(Servable):
                 waiting = call in self._waiting
                 if waiting:
                     self._waiting.remove(call)
-            if not waiting and call.leads:
+                if call.leads:
+                    self._gathering -= 1
+            if call.leads:
                 self._hand_over()
             raise
 
@@ -166,8 +172,12 @@ class MergingServable(Servable):
         group = [call]
         try:
             with self._lock:
-                self._await_others()
-                group = self._group_of(call)
+                try:
+                    self._await_others()
+                    group = self._group_of(call)
+                finally:
+                    self._gathering -= 1
+                self._let_oldest_lead()
             began = time.perf_counter()
             self._compute(group)
             self._note_secs(began)
@@ -207,9 +217,12 @@ class MergingServable(Servable):
     def _compute(self, group: list[_Call]) -> None:
         if len(group) > 1 and self._compute_together(group):
             return
-        for call in group:
+        for number, call in enumerate(group):
             try:
                 call.outputs = self._servable.predict(call.inputs)
+            except ProcessLostError as error:
+                _tell(group[number:], error)
+                return
             except Exception as error:
                 call.error = error
 
@@ -224,8 +237,7 @@ class MergingServable(Servable):
                 self._limit.fall(rows // 2)
             return False
         except ProcessLostError as error:  # nobody's rows are at fault, and nobody can try again
-            for call in group:
-                call.error = error
+            _tell(group, error)
             return True
         except Exception:
             return False  # whoever caused it will meet it again alone
@@ -239,3 +251,8 @@ class MergingServable(Servable):
             call.outputs = {name: array[start:stop] for name, array in outputs.items()}
             start = stop
         return True
+
+
+def _tell(calls: Iterable[_Call], error: Exception) -> None:
+    for call in calls:
+        call.error = error

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 from pipeline.backends.base import Servable
 from pipeline.core import bisection, columns
 from pipeline.core.batch import Batch
+from pipeline.core.batch_rows import CALL_ROWS
 from pipeline.core.columns import Array, Column, Ragged
 from pipeline.core.model_spec import ConstantInput, ModelSpec
 from pipeline.core.row_limit import RowLimit
@@ -71,18 +73,19 @@ class ModelStep:
         """
         if not len(batch):
             return batch
-        began = time.perf_counter()
+        began, limit = time.perf_counter(), self._limit.rows or len(batch)
         outcome = bisection.run(
             lambda rows: self.compute(batch.columns, rows, servable),
             np.arange(len(batch)),
             max_rows=self._limit.rows,
+            budget=bisection.DEFAULT_BUDGET * ceil(len(batch) / CALL_ROWS),
         )
-        call_secs = (time.perf_counter() - began) / outcome.calls
+        full_call_secs = (time.perf_counter() - began) * limit / len(batch)
         if outcome.fits is not None:
             self._limit.fall(outcome.fits)
         else:
             self._limit.grow()
-            if outcome.calls > 1 and call_secs < _QUICK_SECS:
+            if not outcome.errors and len(batch) > limit and full_call_secs < _QUICK_SECS:
                 self._allow_more(servable)
         self._count_faults(batch, outcome)
         reasons = {row: self._reason(outcome, row) for row in outcome.errors}

@@ -65,5 +65,6 @@ def test_models_on_a_gpu_are_filled_up(device, filled, shared, monkeypatch, tmp_
     assert fake.calls == [6 if filled else 5]
     assert servable.device == device
     assert servable.warm_up_rows == (row_sizes(16, between=True) if filled else ())
+    assert servable.prepared_rows == (16 if filled else None)
     servable.close()
     assert fake.closed

@@ -1,6 +1,8 @@
 """What surrounds the calls of a GPU, on the CPU; tests/gpu has the same with a real one."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 import torch
@@ -34,38 +36,36 @@ def test_lone_caller_meets_the_same_thread_whoever_it_is():
     assert threading.get_ident() not in found
 
 
-def test_call_that_comes_meanwhile_has_a_thread_of_its_own_and_a_third_waits():
-    gpu, both = StandIn(), threading.Barrier(3, timeout=30)
-    found = []
+def test_call_that_comes_meanwhile_has_a_thread_of_its_own():
+    gpu, both = StandIn(), threading.Barrier(2, timeout=30)
 
     def call():
-        both.wait()
+        both.wait()  # breaks unless two calls are inside
         return threading.get_ident()
 
-    callers = [
-        threading.Thread(target=lambda: found.append(gpu.run(call)), daemon=True) for _ in range(2)
-    ]
-    for caller in callers:
-        caller.start()
-    both.wait()  # two calls are inside at the same time
-    for caller in callers:
-        caller.join()
-    assert len(set(found)) == 2
+    with ThreadPoolExecutor(2) as callers:
+        assert len(set(callers.map(gpu.run, [call, call]))) == 2
 
-    held, let_go = threading.Event(), threading.Event()
 
-    def hold():
-        held.set()
-        assert let_go.wait(30)
+def test_third_call_takes_the_thread_that_is_idle_first():
+    gpu = StandIn()
+    let_go = {name: threading.Event() for name in ("long", "short")}
 
-    callers = [threading.Thread(target=gpu.run, args=(hold,)) for _ in range(3)]
-    for caller in callers:
-        caller.start()
-    wait_until(lambda: sorted(lane.calls for lane in gpu._lanes) == [1, 2])
-    let_go.set()
-    for caller in callers:
-        caller.join()
-    assert [lane.calls for lane in gpu._lanes] == [0, 0]
+    def hold(name):
+        assert let_go[name].wait(30)
+        return threading.get_ident()
+
+    with ThreadPoolExecutor(3) as callers:
+        for begun, first in enumerate([["long", "short"], ["short", "long"]]):
+            held = {name: callers.submit(gpu.run, partial(hold, name)) for name in first}
+            wait_until(lambda: all(lane.busy for lane in gpu._lanes))
+            third = callers.submit(gpu.run, threading.get_ident)
+            let_go["short"].set()
+            assert third.result(30) == held["short"].result(30), begun
+            let_go["long"].set()
+            assert held["long"].result(30) != held["short"].result(30)
+            for event in let_go.values():
+                event.clear()
 
 
 def test_calls_are_made_in_inference_mode():

@@ -27,6 +27,12 @@ def test_small_records_travel_in_thousands(fields, rows):
     assert block_rows(0, record(**fields)) == rows
 
 
+def test_what_is_passed_through_undeclared_may_be_of_any_size():
+    small = record(n={"dtype": "int8"}, m={"dtype": "int8"})
+    assert block_rows(0, small, ["n"]) == 4096
+    assert block_rows(0, small, ["n", "other"]) == 1024
+
+
 def test_what_the_user_says_counts():
     assert block_rows(7, record(n={"dtype": "int8"})) == 7
     assert (call_rows(7), call_rows(0)) == (7, 1024)

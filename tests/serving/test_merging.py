@@ -384,3 +384,4 @@ def test_whatever_the_interleaving_each_caller_gets_its_rows_or_its_error(
         assert all(pool.map(caller, range(len(threads))))
     assert merging._free == concurrency
     assert merging._waiting == []
+    assert merging._gathering == 0

@@ -1,5 +1,7 @@
 """One model over a batch: rows saved, faults named, memory halved, ragged rows fed as needed."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from pipeline.core.columns import Ragged
 from pipeline.core.model_spec import OnnxModel
 from pipeline.core.tensors import Signature, TensorSpec
 from pipeline.errors import ModelFaultError
+from pipeline.serving import model_step
 from pipeline.serving.model_step import ModelStep
 from pipeline.testing import FakeServable
 
@@ -109,33 +112,49 @@ def test_output_with_another_number_of_rows_is_a_model_fault():
     assert "expected the rows as first axis" in done.rejects[0].error_message
 
 
-def test_model_that_is_quick_gets_larger_calls():
-    servable, step = FakeServable(twice), ModelStep(spec(), max_batch_size=4, quick_batch_size=15)
+@pytest.fixture
+def timed(monkeypatch):
+    """Makes servables whose calls take so many milliseconds a row, by a clock of their own."""
+    now = [0.0]
+    monkeypatch.setattr(model_step, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+
+    def make(ms_a_row, function=twice, **settings):
+        def called(inputs):
+            now[0] += ms_a_row / 1000 * len(inputs["x"])
+            return function(inputs)
+
+        return FakeServable(called, **settings)
+
+    return make
+
+
+def test_model_that_is_quick_gets_larger_calls(timed):
+    servable, step = timed(0.1), ModelStep(spec(), max_batch_size=4, quick_batch_size=15)
     for _ in range(4):
         done = step.run(batch(np.arange(20)), servable)
         assert done.columns["twice"].tolist() == [2 * i for i in range(20)]
     assert servable.calls == [4] * 5 + [8, 8, 4] + [15, 5] * 2
 
 
-def test_model_that_takes_its_time_keeps_its_calls(monkeypatch):
-    now = [0.0]
-
-    def slow(inputs):
-        now[0] += 0.011
-        return twice(inputs)
-
-    monkeypatch.setattr("pipeline.serving.model_step.time.perf_counter", lambda: now[0])
-    servable, step = FakeServable(slow), ModelStep(spec(), max_batch_size=4, quick_batch_size=16)
+def test_model_that_takes_its_time_keeps_its_calls_whatever_the_last_one_has(timed):
+    servable, step = timed(3), ModelStep(spec(), max_batch_size=4, quick_batch_size=16)
     for _ in range(3):
-        step.run(batch(np.arange(8)), servable)
-    assert servable.calls == [4, 4] * 3
+        step.run(batch(np.arange(9)), servable)
+    assert servable.calls == [4, 4, 1] * 3
 
 
-def test_larger_calls_end_where_the_entry_or_what_is_prepared_ends():
-    own = FakeServable(twice)
-    step = ModelStep(spec(max_batch_size=4), max_batch_size=4, quick_batch_size=16)
-    prepared = FakeServable(twice)
+def test_calls_that_fail_do_not_make_a_model_quick(timed):
+    servable = timed(0.1, failing_on_negative)
+    step = ModelStep(spec(), max_batch_size=4, quick_batch_size=16)
+    for _ in range(2):
+        step.run(batch(np.array([1, 2, 3, 4, -1, 6, 7, 8])), servable)
+    assert max(servable.calls) == 4
+
+
+def test_larger_calls_end_where_the_entry_or_what_is_prepared_ends(timed):
+    own, prepared = timed(0.1), timed(0.1)
     prepared.prepared_rows = 4
+    step = ModelStep(spec(max_batch_size=4), max_batch_size=4, quick_batch_size=16)
     other = ModelStep(spec(), max_batch_size=4, quick_batch_size=16)
     for _ in range(2):
         step.run(batch(np.arange(8)), own)
@@ -143,13 +162,23 @@ def test_larger_calls_end_where_the_entry_or_what_is_prepared_ends():
     assert own.calls == prepared.calls == [4, 4] * 2
 
 
-def test_larger_call_that_does_not_fit_is_halved_like_any_other():
-    servable = FakeServable(twice, fits_rows=6)
+def test_larger_call_that_does_not_fit_is_halved_like_any_other(timed):
+    servable = timed(0.1, fits_rows=6)
     step = ModelStep(spec(), max_batch_size=4, quick_batch_size=16)
     for _ in range(2):
         done = step.run(batch(np.arange(16)), servable)
         assert done.columns["twice"].tolist() == [2 * i for i in range(16)]
     assert servable.calls == [4] * 4 + [8] + [4] * 4
+
+
+@pytest.mark.parametrize("rows", [1024, 4096])
+def test_few_bad_rows_of_a_large_batch_cost_no_other(rows):
+    column = np.arange(4096)
+    column[[7, 1500, 2800, 4000]] = -1
+    step = ModelStep(spec(), max_batch_size=rows)
+    done = step.run(batch(column), FakeServable(failing_on_negative))
+    assert [reject.record_id for reject in done.rejects] == [7, 1500, 2800, 4000]
+    assert {reject.error_type for reject in done.rejects} == {"model_error"}
 
 
 def test_own_max_batch_size_goes_before_the_parameter():
