@@ -41,7 +41,7 @@ class TorchServable(Servable):
         self._program = program
         self._device = device
         self._threads = ThreadChoice(threads)
-        self._batched = next(iter(spec.column_inputs))
+        self._batched = next(iter(spec.column_inputs), "")  # "": it is described, not called
         self._outputs = list(spec.outputs)
         self._floats = program.floats
         self._dtypes = {t.name: t.dtype for t in self.signature.inputs or () if t.dtype}

@@ -9,11 +9,13 @@ from pipeline.backends.base import LoadContext
 from pipeline.core.batch import Batch
 from pipeline.core.release import ModelVersion
 from pipeline.errors import InferenceError, LoadError, ProcessLostError
+from pipeline.serving import opening
 from pipeline.serving.arena import ArenaPool
 from pipeline.serving.model_host import ModelHost
 from pipeline.serving.model_step import ModelStep
 from pipeline.serving.opening import Opening
 from pipeline.serving.shared_servable import SharedServable
+from pipeline.testing import FakeServable
 from tests.backends.cases import CASES, model_spec
 from tests.sharing import version_of
 
@@ -61,8 +63,24 @@ def link():
 @pytest.fixture
 def opened(link, tmp_path):
     path = ONNX.build(tmp_path)
-    opening = Opening(path, ONNX.spec(), LoadContext(shared=True))
-    return SharedServable(link, version_of(ONNX.spec(), path), opening)
+    ask = Opening(path, ONNX.spec(), LoadContext(shared=True))
+    return SharedServable(link, version_of(ONNX.spec(), path), ask)
+
+
+def test_what_the_model_is_prepared_for_is_known_to_those_who_call(link, monkeypatch, tmp_path):
+    class OnGpu:
+        def load(self, *arguments):
+            servable = FakeServable(lambda inputs: {"y": inputs["x"]})
+            servable.device = "cuda:0"
+            return servable
+
+    monkeypatch.setattr(opening.registry, "backend", lambda framework: OnGpu())
+    path = ONNX.build(tmp_path)
+    ask = Opening(path, ONNX.spec(), LoadContext(shared=True, max_rows=8))
+    monkeypatch.setattr("pipeline.serving.model_host.start", lambda frameworks: None)
+    shared = SharedServable(link, version_of(ONNX.spec(), path), ask)
+    assert shared.prepared_rows == 8
+    assert shared.warm_up_rows == (1, 2, 3, 4, 6, 8)
 
 
 def test_call_is_repeated_when_the_host_ended_and_the_next_one_opens_the_model(opened, link):
