@@ -23,7 +23,7 @@ from apache_beam.ml.inference.pytorch_inference import PytorchModelHandlerTensor
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from sklearn_handler import SklearnModelHandlerNumpy
 
-BATCH_ROWS = 512  # as in the bare loop
+BATCH_ROWS = 512  # as in the bare loop over lines
 
 Array = np.ndarray[Any, Any]
 
