@@ -1,9 +1,10 @@
 """The bare loop: what the work costs when nothing but the work is done.
 
-One process, one thread of Python, batches as large as is fastest: parse, stack, call the three models, average,
-print. Parquet is read and written by pyarrow. No check of any field, no dead letter, no release, no
-retry: a record that is not as expected ends it. Several at once share nothing but the machine: how
-much faster they are than one says how much faster anything could be there.
+One process, one thread of Python, batches of the size that is fastest: parse, stack, call the three
+models, average, print. Parquet is read and written by pyarrow. No check of any field, no dead
+letter, no release, no retry: a record that is not as expected ends it. Several at once share
+nothing but the machine: how much faster they are than one says how much faster anything could be
+there.
 """
 
 from __future__ import annotations
