@@ -279,7 +279,7 @@ def _publish(document: Path, contests: Sequence[Contest], figures: str, measured
     )
     sections.summarise(
         document,
-        "GPU, large networks, of the bare framework",
+        "GPU, large networks in full precision, of the bare framework",
         f"one caller: {one}",
         f"four callers: {four}",
     )

@@ -236,7 +236,7 @@ def test_large_networks_are_compared_with_as_many_threads_of_the_bare_framework(
     assert rows[2] == ["vision", "torch", "full", "55", "50", "90%", "110", "165", "150%"]
     assert rows[-1][:5] == ["vision", "12", "100", "200", "2.00"]
     assert "Calls of 64 rows:" in text
-    assert summary(document, "GPU, large networks, of the bare framework") == [
+    assert summary(document, "GPU, large networks in full precision, of the bare framework") == [
         "one caller: vision torch 90%",
         "four callers: vision torch 150%",
     ]
