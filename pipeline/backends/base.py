@@ -84,6 +84,23 @@ class Servable(ABC):
         """Frees what garbage collection alone would not."""
 
 
+class ServableAround(Servable):
+    """A servable that computes with another one, whose attributes it has."""
+
+    def __init__(self, servable: Servable) -> None:
+        self.signature = servable.signature
+        self.device = servable.device
+        self.size_bytes = servable.size_bytes
+        self.calls_at_once = servable.calls_at_once
+        self.prepared_rows = servable.prepared_rows
+        self.warm_up_rows = servable.warm_up_rows
+        self._servable = servable
+
+    def close(self) -> None:
+        """See Servable."""
+        self._servable.close()
+
+
 class Backend(Protocol):
     """Loads the artifacts of one framework."""
 

@@ -1,8 +1,8 @@
 """Calls that are filled up to a few numbers of rows.
 
 XLA compiles for each number of rows; on a GPU, cuDNN plans each layer for it, ONNX Runtime searches
-for the fastest way, and TorchScript specialises. That takes up to a thousand times as long as a
-call, so no new number may come up while records wait.
+for the fastest way, and TorchScript specialises. That takes a hundred times as long as a call, so
+no new number should come up while records wait.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Collection, Mapping
 
-from pipeline.backends.base import Array, Servable
+from pipeline.backends.base import Array, Servable, ServableAround
 from pipeline.core.columns import repeat_last
 
 
-class FilledServable(Servable):
+class FilledServable(ServableAround):
     """A servable that is called with a few numbers of rows only, each warmed up before it serves.
 
     The last row stands in for those that lack, and what comes of them is cut off. The numbers are
@@ -31,11 +31,7 @@ class FilledServable(Servable):
     def __init__(
         self, servable: Servable, batched: Collection[str], max_rows: int, between: bool = False
     ) -> None:
-        self.signature = servable.signature
-        self.device = servable.device
-        self.size_bytes = servable.size_bytes
-        self.calls_at_once = servable.calls_at_once
-        self._servable = servable
+        super().__init__(servable)
         self._batched = tuple(batched)
         self._sizes = row_sizes(max_rows, between)
         self.prepared_rows = max_rows
@@ -47,10 +43,6 @@ class FilledServable(Servable):
         filled = {t: repeat_last(inputs[t], self._filled(rows)) for t in self._batched}
         outputs = self._servable.predict({**inputs, **filled})
         return {name: array[:rows] if array.ndim else array for name, array in outputs.items()}
-
-    def close(self) -> None:
-        """See Servable."""
-        self._servable.close()
 
     def _filled(self, rows: int) -> int:
         position = bisect_left(self._sizes, rows)

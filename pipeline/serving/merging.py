@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
-from pipeline.backends.base import Array, Servable
+from pipeline.backends.base import Array, Servable, ServableAround
 from pipeline.core.row_limit import RowLimit
 from pipeline.errors import OutOfMemoryError, ProcessLostError
 
@@ -47,12 +47,14 @@ class _Call:
         self.sleep.acquire()
 
 
-class MergingServable(Servable):
+class MergingServable(ServableAround):
     """A servable whose concurrent calls are merged.
 
     Every caller gets the outputs of its own rows, in their order, as if it were alone. A merged
     call that fails is repeated call by call, so an error reaches only the caller that causes it.
     Where memory does not suffice for a merged call, the next ones are smaller.
+
+    Nobody calls while it closes: the ReleaseManager counts its users.
 
     The oldest call that waits leads the next group, so none is overtaken for ever.
 
@@ -73,12 +75,7 @@ class MergingServable(Servable):
         concurrency: int = 1,
         only_full: bool = False,
     ) -> None:
-        self.signature = servable.signature
-        self.device = servable.device
-        self.size_bytes = servable.size_bytes
-        self.warm_up_rows = servable.warm_up_rows
-        self.prepared_rows = servable.prepared_rows
-        self._servable = servable
+        super().__init__(servable)
         self._batched = tuple(batched)
         self._lock = threading.Lock()
         self._arrival = threading.Condition(self._lock)
@@ -115,10 +112,6 @@ class MergingServable(Servable):
         if call.outputs is None:  # the thread that led was interrupted
             return self._servable.predict(inputs)
         return call.outputs
-
-    def close(self) -> None:
-        """See Servable. Nobody calls while it closes: the ReleaseManager counts its users."""
-        self._servable.close()
 
     def _may_run(self, rows: int) -> bool:
         """Whether a call may begin now that has so many rows to choose from. Needs the lock."""

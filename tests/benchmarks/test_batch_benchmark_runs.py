@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -149,24 +150,26 @@ def test_output_is_watched_while_it_grows(benchmark_modules, tmp_path, monkeypat
     seen = []
 
     def look(folder):
-        """Lets the process go on when what it wrote was seen."""
+        """Lets the process go on when what it wrote was seen for the first time."""
         seen.append(bytes_in(folder))
-        if seen[-1]:
-            (tmp_path / "seen").touch()
+        if seen[-1] and not any(seen[:-1]):
+            (tmp_path / "go-on").write_text("")
         return seen[-1]
 
     bytes_in = measure._bytes_in
     monkeypatch.setattr(measure, "_bytes_in", look)
     (tmp_path / "out").mkdir()
+    os.mkfifo(tmp_path / "go-on")  # whoever reads it waits for the one who writes
     lines = [
-        "import pathlib, sys, time",
-        "out, seen = map(pathlib.Path, sys.argv[1:])",
+        "import pathlib, signal, sys",
+        "signal.alarm(60)",  # ends it when nobody looks
+        "out, go_on = map(pathlib.Path, sys.argv[1:])",
         "(out / 'folder').mkdir()",
         "(out / 'folder' / 'part').write_text('x' * 10)",
-        "while not seen.exists(): time.sleep(0.01)",
+        "go_on.read_text()",
         "(out / 'other').write_text('x' * 30)",
     ]
-    command = [sys.executable, "-c", "\n".join(lines), str(tmp_path / "out"), f"{tmp_path}/seen"]
+    command = [sys.executable, "-c", "\n".join(lines), str(tmp_path / "out"), f"{tmp_path}/go-on"]
     run = measure.run(command, tmp_path / "out")
     assert [size for _, size in run.growth] == seen
     assert sorted(set(seen) - {0}) == [10, 40]
