@@ -1,4 +1,5 @@
 # `make demo` runs the main job on a fresh machine, `make test` passes the tests. Both need Python 3.11.
+.DEFAULT_GOAL := help
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/ready
@@ -7,7 +8,10 @@ DEMO := build/digits
 IMAGE := ensemble
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo demo-streaming demo-pubsub image demo-docker demo-docker-streaming \
+help: ## the targets
+	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' Makefile | expand -t 24
+
+.PHONY: help demo demo-streaming demo-pubsub image demo-docker demo-docker-streaming \
   test test-container test-gpu check lock reference bench bench-gpu clean
 
 demo: $(READY) ## train four models, run the ensemble, show what came out
@@ -90,7 +94,7 @@ $(READY): requirements.txt requirements-dev.txt
 	touch $(READY)
 
 # Exact pins of everything that gets installed, from the direct ones in the .in files.
-lock:
+lock: $(READY) ## the exact pins of requirements*.txt, from the .in files
 	$(BIN)/python .ci/lock.py requirements.in requirements.txt
 	$(BIN)/python .ci/lock.py requirements-gpu.in requirements-gpu.txt
 	$(BIN)/python .ci/lock.py requirements-dev.in requirements-dev.txt
@@ -98,5 +102,5 @@ lock:
 reference: $(READY) ## the tables of README.md, from the code
 	$(BIN)/python .ci/reference.py
 
-clean:
+clean: ## remove what was built, the environments too
 	rm -rf build .venv .venv-gpu
