@@ -17,13 +17,13 @@ def dry_run(job: Job) -> str:
     lines = [f"Ensemble '{spec.name}', release {job.release.release_id}", ""]
     lines += [as_text(job.drawing()), "", "Models"]
     for model in job.graph.models:
-        servable = rehearsal.servables[model.name]
+        facts = rehearsal.models[model.name]
         version = job.release.version_of(model.name)
         lines.append(
-            f"  {model.name}: {model.framework}, version {version.label}, on {servable.device}, "
-            f"{quantities.size(servable.size_bytes)}, {version.uri}"
+            f"  {model.name}: {model.framework}, version {version.label}, on {facts.device}, "
+            f"{quantities.size(facts.size_bytes)}, {version.uri}"
         )
-        lines += _signature(servable.signature)
+        lines += _signature(facts.signature)
     return "\n".join(lines)
 
 

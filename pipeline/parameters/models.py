@@ -124,8 +124,9 @@ REFRESH: tuple[Parameter, ...] = (
     Parameter(
         "memory_policy",
         "Memory policy",
-        "availability: a new version is loaded beside the one that serves, so there is no pause "
-        "and memory for two is needed. resource: the old one is unloaded first, and records wait.",
+        "availability: a new version is loaded beside the active and the previous one, so there is "
+        "no pause, and memory for three is needed. resource: the old one is unloaded first: memory "
+        "for one, and records wait.",
         kind="choice",
         choices=("availability", "resource"),
         default="availability",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import traceback
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -89,3 +90,19 @@ def free(servables: list[Servable]) -> None:
         except Exception:
             _LOGGER.warning("a model cannot be closed", exc_info=True)
     gc.collect()
+
+
+def forget_locals(error: BaseException) -> None:
+    """Drops the local variables of the functions that an error came through.
+
+    Who keeps the error to tell of it would otherwise keep the half-loaded model that it ended.
+    """
+    seen: set[int] = set()
+    chain: list[BaseException | None] = [error]
+    while chain:
+        one = chain.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        traceback.clear_frames(one.__traceback__)
+        chain += [one.__cause__, one.__context__]

@@ -24,7 +24,7 @@ from pipeline.backends.base import Servable
 from pipeline.core.release import ModelVersion, Release
 from pipeline.serving import retention
 from pipeline.serving.activation import Activation, Timing
-from pipeline.serving.opening import free
+from pipeline.serving.opening import forget_locals, free
 from pipeline.serving.process_handle import ProcessHandle
 
 MemoryPolicy = Literal["availability", "resource"]
@@ -59,8 +59,9 @@ class ReleaseManager:
     Args:
       load: makes the servable of a version; called once for each version in memory.
       prepare: makes a release ready to serve, by way of `use`; raises when it must not serve.
-      memory_policy: "availability" loads the new beside the old, so two versions are in memory for
-        a while; "resource" unloads what changes first, and batches wait for the load.
+      memory_policy: "availability" loads the new beside the old: two versions of a model are in
+        memory, the active and the previous one, and a third while a release is prepared.
+        "resource" unloads what changes first, so that there is one, and batches wait for the load.
       timing: pauses.
       clock: seconds, monotonic.
     """
@@ -237,7 +238,9 @@ class ReleaseManager:
                 for version, entry in self._entries.items()
                 if entry.ready
             ]
-            keep = (self._active, self._previous, self._aspired, self._aside, self._trial)
+            given_up = self._given_up and self._given_up.release
+            aspired = self._aspired if self._aspired != given_up else None
+            keep = (self._active, self._previous, aspired, self._aside, self._trial)
             going = self._remove(retention.evictable(loaded, keep, self._timing.grace_secs))
         free(going)
 
@@ -328,6 +331,7 @@ class ReleaseManager:
                 self._prepare(release, self)
             except Exception as raised:
                 error = raised
+                forget_locals(error)
             with self._changed:
                 activation = Activation(
                     release,

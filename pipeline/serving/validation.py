@@ -22,6 +22,7 @@ from pipeline.core.model_spec import ColumnInput, ConstantInput, ModelSpec
 from pipeline.core.release import Release
 from pipeline.core.tensors import (
     Shape,
+    Signature,
     describe,
     dtype_fits,
     dtype_name,
@@ -39,17 +40,30 @@ _VARIABLE_AXIS = 8
 """Length given to an axis that may vary."""
 
 
-@dataclass
-class Rehearsal:
-    """What was learnt of the graph.
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a servable says of itself. It outlives the servable, and does not hold it.
 
     Attributes:
-      servables: model -> its servable.
+      signature, device, size_bytes: see Servable.
+    """
+
+    signature: Signature
+    device: str
+    size_bytes: int
+
+
+@dataclass
+class Rehearsal:
+    """What was learnt of the graph. Holds no servable: a job keeps it for as long as it runs.
+
+    Attributes:
+      models: model -> what its servable says.
       types: column -> (dtype, shape of a row); columns that could not be rehearsed are absent.
       columns: column -> the made-up rows, or what became of them.
     """
 
-    servables: dict[str, Servable] = field(default_factory=dict)
+    models: dict[str, ModelFacts] = field(default_factory=dict)
     types: dict[str, tuple[str, Shape]] = field(default_factory=dict)
     columns: dict[str, Column] = field(default_factory=dict)
 
@@ -107,7 +121,9 @@ def attempt(
         progress(f"loading {where} ({model.framework}), {position} of {len(graph.models)}")
         try:
             with manager.use(release, model.name) as servable:
-                rehearsal.servables[model.name] = servable
+                rehearsal.models[model.name] = ModelFacts(
+                    servable.signature, servable.device, servable.size_bytes
+                )
                 problems += _misfits(model, servable, graph, rehearsal) or _run_model(
                     model, servable, rehearsal
                 )
