@@ -24,6 +24,8 @@ def dry_run(job: Job) -> str:
             f"{quantities.size(facts.size_bytes)}, {version.uri}"
         )
         lines += _signature(facts.signature)
+    if rehearsal.unknown:
+        lines += ["", "Not compared", *(f"  {sentence}" for sentence in rehearsal.unknown)]
     return "\n".join(lines)
 
 

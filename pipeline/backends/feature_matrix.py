@@ -1,7 +1,8 @@
-"""Models whose one input is a feature matrix: which tensor feeds it, and what a trial tells."""
+"""Models whose one input is a feature matrix: what feeds it, its features, what a trial tells."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.backends.base import Array
@@ -30,6 +31,12 @@ def only_input(path: Path, spec: ModelSpec, kind: str) -> str:
             f"feature matrix; `inputs` names {', '.join(tensors)}"
         )
     return tensors[0]
+
+
+def feature_names(names: Iterable[object] | None) -> tuple[str, ...] | None:
+    """The names that a file gives features, None where it gives none or not all are text."""
+    found = tuple(names) if names is not None else ()
+    return tuple(map(str, found)) if found and all(isinstance(n, str) for n in found) else None
 
 
 def output_specs(names: tuple[str, ...], tried: dict[str, Array]) -> list[TensorSpec]:

@@ -23,7 +23,7 @@ import numpy as np
 
 from pipeline.backends.base import Array, LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package
-from pipeline.backends.feature_matrix import only_input, output_specs
+from pipeline.backends.feature_matrix import feature_names, only_input, output_specs
 from pipeline.backends.model_files import model_file, size_of
 from pipeline.backends.tensor_names import signature_of
 from pipeline.core.model_spec import ModelSpec
@@ -58,7 +58,11 @@ class LightgbmServable(Servable):
         self.signature = signature_of(
             path,
             spec,
-            [TensorSpec(self._input, "float64", (None, features))],
+            [
+                TensorSpec(
+                    self._input, "float64", (None, features), feature_names(booster.feature_name())
+                )
+            ],
             output_specs(tuple(_OUTPUTS), tried),
         )
 

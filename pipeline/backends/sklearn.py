@@ -21,7 +21,7 @@ import numpy as np
 
 from pipeline.backends.base import Array, LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package
-from pipeline.backends.feature_matrix import only_input
+from pipeline.backends.feature_matrix import feature_names, only_input
 from pipeline.backends.model_files import model_file, size_of
 from pipeline.backends.native_threads import bound_blas, openmp_bound
 from pipeline.backends.tensor_names import signature_of
@@ -51,7 +51,7 @@ class SklearnServable(Servable):
         self.signature = signature_of(
             path,
             spec,
-            [TensorSpec(tensor, dims=_input_dims(estimator))],
+            [_input_spec(tensor, estimator)],
             [_output_spec(estimator, method) for method in methods],
         )
         self.size_bytes = size_of(path)
@@ -75,6 +75,8 @@ class SklearnBackend:
         """See Backend."""
         with needs_package("scikit-learn"):
             import sklearn  # noqa: F401
+        # The names were compared with the graph's; each call would warn that an array has none.
+        warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
 
     def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> SklearnServable:
         """Loads an estimator from a file, or from a folder with one such file.
@@ -193,9 +195,15 @@ def _parts(value: Any, seen: set[int]) -> Iterator[Any]:
         yield from _parts(each, seen)
 
 
-def _input_dims(estimator: Any) -> tuple[int | None, ...] | None:
+def _input_spec(tensor: str, estimator: Any) -> TensorSpec:
+    """What is certain of the rows that an estimator takes: how many features, and their names."""
+    for _, step in getattr(estimator, "steps", ()):
+        if not isinstance(step, str):  # "passthrough"
+            return _input_spec(tensor, step)
     features = getattr(estimator, "n_features_in_", None)
-    return None if features is None else (None, int(features))
+    dims = None if features is None else (None, int(features))
+    names = feature_names(getattr(estimator, "feature_names_in_", None))
+    return TensorSpec(tensor, dims=dims, features=names)
 
 
 def _output_spec(estimator: Any, method: str) -> TensorSpec:

@@ -23,7 +23,7 @@ import numpy as np
 
 from pipeline.backends.base import Array, LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package
-from pipeline.backends.feature_matrix import only_input, output_specs
+from pipeline.backends.feature_matrix import feature_names, only_input, output_specs
 from pipeline.backends.model_files import model_file, size_of
 from pipeline.backends.tensor_names import signature_of
 from pipeline.core.model_spec import ModelSpec
@@ -59,7 +59,11 @@ class XgboostServable(Servable):
         self.signature = signature_of(
             path,
             spec,
-            [TensorSpec(self._input, "float32", (None, features))],
+            [
+                TensorSpec(
+                    self._input, "float32", (None, features), feature_names(booster.feature_names)
+                )
+            ],
             output_specs(tuple(_OUTPUTS), tried),
         )
 
@@ -76,7 +80,7 @@ class XgboostServable(Servable):
             name: self._booster.predict(
                 matrix,
                 iteration_range=self._rounds,
-                validate_features=False,  # the names: a column has none for its features
+                validate_features=False,  # their names were compared at launch
                 **_OUTPUTS[name],
             )
             for name in self._outputs

@@ -14,7 +14,14 @@ from pipeline.commands.model_reading import ModelsFolder
 from pipeline.connectors import paths
 from pipeline.connectors.artifact_store import BeamArtifactStore
 from pipeline.connectors.first_records import FirstRecords, first_records
-from pipeline.core import draft_combine, draft_inputs, draft_pictures, record_sample, spec_text
+from pipeline.core import (
+    draft_combine,
+    draft_features,
+    draft_inputs,
+    draft_pictures,
+    record_sample,
+    spec_text,
+)
 from pipeline.core.draft import FILL_IN, GUESS, Draft, ModelDraft, id_field
 from pipeline.core.draft_yaml import as_yaml
 from pipeline.errors import ArtifactError, ParameterError, PathError
@@ -142,6 +149,7 @@ def _drafted(name: str, models: list[ModelDraft], records: FirstRecords | None) 
         if draft_pictures.take_pictures(tensors):
             draft_pictures.bind(draft)
         else:
+            draft_features.bind(draft)
             draft_inputs.bind(draft)
         return draft
     draft.records_from = records.path
@@ -152,6 +160,7 @@ def _drafted(name: str, models: list[ModelDraft], records: FirstRecords | None) 
     draft.id = id_field(seen)
     used = {draft.id[0]} if draft.id else set()
     readable = {key: values for key, values in seen.items() if key not in used}
+    draft_features.bind(draft, readable)
     draft_inputs.bind(draft, readable, flat=records.flat)
     draft.spare = tuple(key for key in readable if key not in draft.fields)
     return draft

@@ -12,7 +12,7 @@ from pipeline.backends.recognition import HEAD_BYTES, UNREADABLE
 from pipeline.connectors import paths
 from pipeline.connectors.artifact_store import BeamArtifactStore
 from pipeline.core import graph as graphs
-from pipeline.core.draft import FILL_IN, Draft, ModelDraft, model_draft
+from pipeline.core.draft import FILL_IN, GUESS, Draft, ModelDraft, model_draft
 from pipeline.core.prepare_types import Type
 from pipeline.core.release import ModelVersion, Release
 from pipeline.core.spec import EnsembleSpec
@@ -140,7 +140,8 @@ class ModelsFolder:
             manager.close()
         for model in known:
             _learn(model, rehearsal.types)
-            model.notes += _notes(model, problems)
+            model.notes += _notes(model, problems, f"{FILL_IN}this does not work yet: ")
+            model.notes += _notes(model, rehearsal.unknown, GUESS)
         columns = {column for model in draft.models for column in model.outputs.values()}
         return {column: rehearsal.types[column] for column in columns & rehearsal.types.keys()}
 
@@ -155,7 +156,7 @@ def _learn(model: ModelDraft, types: dict[str, Type]) -> None:
             model.types[tensor] = TensorSpec(tensor, dtype, (None, *shape))
 
 
-def _notes(model: ModelDraft, problems: Sequence[str]) -> list[str]:
+def _notes(model: ModelDraft, sentences: Sequence[str], before: str) -> list[str]:
     begin = f"model '{model.name}'"
-    own = [p.removeprefix(begin).lstrip(": ") for p in problems if p.startswith(begin)]
-    return [f"{FILL_IN}this does not work yet: {problem}" for problem in own]
+    own = [s.removeprefix(begin).lstrip(": ") for s in sentences if s.startswith(begin)]
+    return [f"{before}{sentence}" for sentence in own]

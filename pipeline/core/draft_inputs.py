@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Set
 from dataclasses import dataclass, field
 
 from pipeline.core.draft import FILL_IN, GUESS, Bound, Draft, FieldDraft, ModelDraft, is_name
+from pipeline.core.feature_names import column_name
 from pipeline.core.record_sample import NATURAL, Seen
 from pipeline.core.record_spec import DTypeName
 from pipeline.core.tensors import (
@@ -48,7 +49,8 @@ def bind(draft: Draft, seen: Mapping[str, Seen] | None = None, *, flat: bool = F
       flat: whether records have a tensor of several axes as one list.
     """
     makers = {column: model for model in draft.models for column in model.outputs.values()}
-    binder = _ByRecords(seen, flat) if seen is not None else _ByModels()
+    taken = {*draft.fields, *(step.keys["column"] for step in draft.prepare)}
+    binder = _ByRecords(seen, flat, taken) if seen is not None else _ByModels(taken)
     tensors = [(m, t) for m in draft.models for t in m.inputs if t.name not in m.bound]
     # What is known of some helps with those of which nothing is.
     tensors.sort(key=lambda pair: (_is_vague(pair[1]), pair[1].dtype is None))
@@ -87,8 +89,9 @@ class _ByRecords:
       fields: those that are read so far.
     """
 
-    def __init__(self, seen: Mapping[str, Seen], flat: bool) -> None:
+    def __init__(self, seen: Mapping[str, Seen], flat: bool, taken: Set[str]) -> None:
         self.fields: dict[str, _Field] = {}
+        self._taken = taken
         self._seen = {key: values for key, values in seen.items() if is_name(key)}
         self._flat = flat
 
@@ -133,7 +136,7 @@ class _ByRecords:
 
     def _missing(self, model: ModelDraft, tensor: TensorSpec) -> Bound:
         """A field that the records do not have."""
-        name = _free(_plain(tensor.name), model, {*self._seen, *self.fields})
+        name = _free(_plain(tensor.name), model, {*self._seen, *self.fields, *self._taken})
         keys = ", ".join(
             f"{key} {_shown(values)}" for key, values in list(self._seen.items())[:_SHOWN]
         )
@@ -166,8 +169,9 @@ class _ByModels:
       fields: those that are read so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, taken: Set[str]) -> None:
         self.fields: dict[str, _Field] = {}
+        self._taken = taken
 
     def bind(self, model: ModelDraft, tensor: TensorSpec) -> Bound:
         """The field that feeds a tensor."""
@@ -182,7 +186,7 @@ class _ByModels:
         elif generic and fitting:
             name, note = fitting[0], f"{GUESS}another model reads the same type and shape"
         else:
-            name, note = _free(_field_name(tensor), model, self.fields), ""
+            name, note = _free(_field_name(tensor), model, {*self.fields, *self._taken}), ""
             if row != tensor.row_shape:
                 shape = describe(None, tensor.row_shape).removeprefix("any dtype")
                 note = f"{FILL_IN}the model takes {shape}, and a field can have one varying axis"
@@ -202,7 +206,7 @@ class _ByModels:
         if len(known) == 1:
             self.fields[known[0]].readers.append(tensor)
             return Bound(known[0], f"{GUESS}the only field that is known; {_NO_SHAPE}")
-        name = _free(_field_name(tensor), model, self.fields)
+        name = _free(_field_name(tensor), model, {*self.fields, *self._taken})
         self.fields[name] = _Field((1,), [tensor], f"{FILL_IN}type and shape")
         return Bound(name, f"{GUESS}{_NO_SHAPE}")
 
@@ -231,8 +235,7 @@ def _field_name(tensor: TensorSpec) -> str:
 
 def _plain(name: str) -> str:
     """A tensor's name as that of a column."""
-    text = re.sub(r"[^A-Za-z0-9_.-]+", "_", name.removesuffix(":0")).strip("_.-")
-    return text if text[:1].isalpha() else f"field_{text}".rstrip("_")
+    return column_name(name.removesuffix(":0"))
 
 
 def _free(name: str, model: ModelDraft, taken: Container[str]) -> str:

@@ -56,11 +56,13 @@ class TensorSpec:
       name: the tensor's name as the model knows it.
       dtype: a dtype name.
       dims: axis lengths *with* the batch axis first.
+      features: what the file calls the values of a row, where it has names for them.
     """
 
     name: str
     dtype: str | None = None
     dims: Shape | None = None
+    features: tuple[str, ...] | None = None
 
     @property
     def row_shape(self) -> Shape | None:

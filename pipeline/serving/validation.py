@@ -17,6 +17,7 @@ import numpy as np
 from pipeline.backends.base import Servable
 from pipeline.core import combine, prepare
 from pipeline.core.columns import Array, Column, Ragged
+from pipeline.core.feature_order import FeatureOrder
 from pipeline.core.graph import Graph
 from pipeline.core.model_spec import ColumnInput, ConstantInput, ModelSpec
 from pipeline.core.release import Release
@@ -61,11 +62,13 @@ class Rehearsal:
       models: model -> what its servable says.
       types: column -> (dtype, shape of a row); columns that could not be rehearsed are absent.
       columns: column -> the made-up rows, or what became of them.
+      unknown: what could not be compared, in sentences that begin with ``model 'NAME'``.
     """
 
     models: dict[str, ModelFacts] = field(default_factory=dict)
     types: dict[str, tuple[str, Shape]] = field(default_factory=dict)
     columns: dict[str, Column] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
 
     def add(self, name: str, column: Column, declared: Shape | None = None) -> None:
         """Records a column; `declared` is its row shape where the example does not tell it all."""
@@ -168,7 +171,7 @@ def _made_up(dtype: str, row_shape: Shape) -> Array:
 
 
 def _misfits(model: ModelSpec, servable: Servable, graph: Graph, rehearsal: Rehearsal) -> list[str]:
-    """Where the tensors that the model declares cannot take what the graph feeds them."""
+    """Where what the model declares of its inputs is not what the graph feeds them."""
     problems = []
     for tensor in servable.signature.inputs or ():
         binding = model.inputs.get(tensor.name)
@@ -184,12 +187,17 @@ def _misfits(model: ModelSpec, servable: Servable, graph: Graph, rehearsal: Rehe
                 )
         elif isinstance(binding, ColumnInput) and binding.column in rehearsal.types:
             dtype, shape = rehearsal.types[binding.column]
+            order = FeatureOrder(tensor.features or (), binding.column, graph, rehearsal.types)
             if not (dtype_fits(dtype, tensor.dtype) and shape_fits(shape, tensor.row_shape)):
                 problems.append(
                     f"{where} takes {describe(tensor.dtype, tensor.row_shape)}, but column "
                     f"'{binding.column}' of {graph.producers[binding.column]} is "
-                    f"{describe(dtype, shape)}"
+                    f"{describe(dtype, shape)}{order.advice}"
                 )
+            elif order.clash:
+                problems.append(f"{where} takes {order.clash}{order.advice}")
+            elif order.unknown:
+                rehearsal.unknown.append(f"{where}: {order.unknown}")
     return problems
 
 

@@ -1,6 +1,9 @@
 """`check` is the dry run of main.py."""
 
+import yaml
+
 import main
+from tests.named_models import KINDS, entry, table
 
 
 def test_check_prints_what_a_dry_run_prints_and_runs_nothing(run, job, capsys):
@@ -30,3 +33,18 @@ def test_misspelt_parameter_and_broken_model_are_refused(run, job):
     done = run("check", spec)
     assert done.status == 2
     assert "has no input 'z'; its inputs are x" in done.err
+
+
+def test_features_whose_order_cannot_be_compared_are_told(run, tmp_path):
+    KINDS[1].build(tmp_path / "1", table(("age", "fare")))
+    spec = tmp_path / "ensemble.yaml"
+    record = {"fields": {"x": {"dtype": "float32", "shape": [2]}}}
+    model = entry(KINDS[1], str(tmp_path / "1"), "x")
+    spec.write_text(yaml.safe_dump({"name": "e", "record": record, "models": [model]}))
+    done = run("check", spec)
+    assert done.status == 0
+    assert done.out.splitlines()[-2:] == [
+        "Not compared",
+        "  model 'clf' input 'X': its file names its features 'age', 'fare'; whether they come in "
+        "this order cannot be told, as column 'x' of the record has no names for its values",
+    ]
