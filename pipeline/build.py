@@ -23,7 +23,6 @@ from pipeline.core.table_schema import prediction_columns
 from pipeline.launch import Job
 from pipeline.launch_checks import SUFFIX
 from pipeline.tables import Tables, tables_of
-from pipeline.transforms import coders  # noqa: F401  # registers the coder of batches
 from pipeline.transforms.assign_release import AssignPinnedRelease
 from pipeline.transforms.combine import Combine
 from pipeline.transforms.decode import Decode

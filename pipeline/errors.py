@@ -50,6 +50,7 @@ __all__ = [
     "ServiceError",
     "SpecError",
     "UntrustedArtifactError",
+    "WireError",
 ]
 
 
@@ -153,3 +154,7 @@ class RecordError(EnsembleError):
     def __init__(self, kind: str, message: str) -> None:
         self.kind = kind
         super().__init__(message)
+
+
+class WireError(EnsembleError):
+    """Bytes that another version of the program wrote, and that this one cannot read."""

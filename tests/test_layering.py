@@ -11,6 +11,7 @@ LAYER = {
     "core": 1,
     "backends": 2,
     "page": 2,
+    "runner": 2,
     "serving": 3,
     "testing": 4,
     "transforms": 4,
@@ -41,7 +42,7 @@ LAYER = {
     "__main__": 15,
 }
 WITH_BEAM = {
-    *("transforms", "refresh", "connectors", "options", "dataflow_workers", "tables"),
+    *("runner", "transforms", "refresh", "connectors", "options", "dataflow_workers", "tables"),
     *(
         "launch",
         "launch_checks",

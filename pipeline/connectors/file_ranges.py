@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
@@ -13,6 +13,7 @@ from apache_beam.io.filesystems import FileSystems
 from pipeline.connectors import lines
 from pipeline.connectors.storage_errors import status_of
 from pipeline.core.formats import Format, format_of
+from pipeline.runner import coders
 
 _SPLITTABLE: tuple[Format, ...] = ("jsonl", "parquet", "avro")
 
@@ -27,6 +28,8 @@ class FileRange:
       end: the byte behind the last one.
       format: what the file holds.
     """
+
+    wire_form: ClassVar[str] = "file-range/1"
 
     path: str
     start: int
@@ -48,6 +51,9 @@ class FileRange:
     def splittable(self) -> bool:
         """Whether a part of the file can be read by itself."""
         return self.format in _SPLITTABLE and not self.compressed
+
+
+coders.register(FileRange)
 
 
 def split_file(file: Any, split_bytes: int, chosen: str = "auto") -> Iterator[FileRange]:

@@ -11,8 +11,9 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 from pipeline.connectors.activity import activity
 from pipeline.connectors.file_blocks import Reading
@@ -49,12 +50,16 @@ class Progress:
       reading: fingerprint of the file in hand; empty for none.
       blocks: how many blocks of it were taken.
       ended: whether reading is over for good.
+      unknown: see :mod:`pipeline.core.wire`.
     """
+
+    wire_form: ClassVar[str] = "folder-progress/1"
 
     seen: bytes = b""
     reading: bytes = b""
     blocks: int = 0
     ended: bool = False
+    unknown: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -203,7 +208,8 @@ class FolderReader:
             message = f"{file.path} cannot be read, tried {_MOST_TRIES} times: {reason}"
             last = Block((), file.path, message)
         self._seen.add(fingerprint)
-        self._hand_over(Progress(self._ahead.seen + fingerprint), last)
+        done = replace(self._ahead, seen=self._ahead.seen + fingerprint, reading=b"", blocks=0)
+        self._hand_over(done, last)
         return not self._closed.is_set()
 
     def _hand_over_next(self, block: Block) -> None:

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.coders import PickleCoder
 from apache_beam.io.iobase import RestrictionProgress, RestrictionTracker
 from apache_beam.io.watermark_estimators import WalltimeWatermarkEstimator
 from apache_beam.transforms.core import RestrictionProvider
@@ -26,6 +25,7 @@ from pipeline.connectors.file_blocks import Reading
 from pipeline.connectors.folder_journal import Journal
 from pipeline.connectors.folder_reader import FolderReader, Progress
 from pipeline.core.block import Block
+from pipeline.runner.coders import FormCoder
 from pipeline.serving.artifacts import is_local
 
 LOCAL_INTERVAL_SECS = 0.5
@@ -126,8 +126,8 @@ class _ReadFolder(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
     def restriction_size(self, impulse: bytes, progress: Progress) -> float:
         return 1.0
 
-    def restriction_coder(self) -> PickleCoder:
-        return PickleCoder()
+    def restriction_coder(self) -> FormCoder:
+        return FormCoder(Progress)
 
     def setup(self) -> None:
         self._activity = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -61,6 +61,8 @@ class Batch:
       rejects: rows that failed so far.
       origins: one for each row, where the source has them; so event times survive batching.
     """
+
+    wire_form: ClassVar[str] = "batch/1"
 
     ids: tuple[RecordId, ...]
     payloads: Payloads

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from pipeline.core.formats import Format
 from pipeline.core.payloads import Payloads
@@ -39,6 +40,8 @@ class Block:
         Parquet its row, from 0.
       header: of CSV, the names of the columns.
     """
+
+    wire_form: ClassVar[str] = "block/1"
 
     payloads: Payloads
     source: str

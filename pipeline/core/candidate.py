@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import orjson
 
@@ -23,7 +23,10 @@ class Candidate:
       models: model -> URI, for the models that are to change.
       manifest_uri: a whole release, written as a manifest.
       rollback_to: a generation accepted before, or 0 for the one before the current.
+      unknown: see :mod:`pipeline.core.wire`.
     """
+
+    wire_form: ClassVar[str] = "candidate/1"
 
     candidate_id: str
     source: str
@@ -31,6 +34,7 @@ class Candidate:
     models: Mapping[str, str] = field(default_factory=dict)
     manifest_uri: str | None = None
     rollback_to: int | None = None
+    unknown: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The form in which events name it."""
@@ -60,7 +64,10 @@ class ReleaseEvent:
       release: what came of it, or what a process prepared.
       reason: why it was rejected, ignored or failed, in one line.
       details: timings in seconds, process name, attempt...
+      unknown: see :mod:`pipeline.core.wire`.
     """
+
+    wire_form: ClassVar[str] = "release-event/1"
 
     outcome: Outcome
     time: datetime
@@ -68,6 +75,7 @@ class ReleaseEvent:
     release: Release | None = None
     reason: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    unknown: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """The event as people read it in a log."""

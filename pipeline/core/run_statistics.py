@@ -11,7 +11,7 @@ import heapq
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from pipeline.core import agreement, column_statistics, dead_letter_sample, timeline
 from pipeline.core.agreement import Agreement, Opinions, Pair
@@ -98,6 +98,8 @@ class RunStatistics:
       timeline: what was finished when.
       events: of releases, the last MOST_EVENTS of them, in order of time.
     """
+
+    wire_form: ClassVar[str] = "run-statistics/1"
 
     predictions: int = 0
     dead_letters: int = 0

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.coders.coders import ListCoder
 from apache_beam.transforms.window import GlobalWindows
 
 from pipeline.core import encode, run_statistics
@@ -15,6 +16,7 @@ from pipeline.core.batch import Batch
 from pipeline.core.release import Release
 from pipeline.core.run_statistics import LoadedModel, RunStatistics
 from pipeline.core.watched_columns import WatchedColumns
+from pipeline.runner.coders import FormCoder
 from pipeline.serving.gathered import process_statistics
 from pipeline.serving.release_manager import ManagerHandle
 
@@ -100,6 +102,10 @@ class GatherStatistics(beam.DoFn):  # type: ignore[misc]  # Beam's base classes 
 
 class MergeStatistics(beam.CombineFn):  # type: ignore[misc]
     """Any number of statistics into one; without any, those of no records."""
+
+    def get_accumulator_coder(self) -> Any:
+        """A runner keeps accumulators between bundles."""
+        return ListCoder(FormCoder(RunStatistics))
 
     def create_accumulator(self) -> list[RunStatistics]:
         """Parts that are to be merged."""

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pipeline.core import batch_wire, encode
+from pipeline.core import encode
 from pipeline.core.batch import Batch, Reject
 from pipeline.core.block import Origin
 from pipeline.core.columns import Ragged
@@ -107,16 +107,6 @@ def test_any_numeric_column_reads_back_as_it_was(column):
     assert np.array_equal(np.array(found, dtype=column.dtype), column)
     kinds = {bool} if column.dtype == bool else {int} if column.dtype.kind in "iu" else {float, int}
     assert {type(v) for v in np.array(found, dtype=object).ravel()} <= kinds
-
-
-@given(numeric)
-def test_batch_survives_the_wire(column):
-    sent = batch(c=column, s=np.array(["é"] * len(column), dtype=object))
-    got = batch_wire.decode(batch_wire.encode(sent))
-    assert (got.ids, got.payloads, got.release) == (sent.ids, sent.payloads, sent.release)
-    assert np.array_equal(got.columns["c"], column)
-    assert got.columns["c"].dtype == column.dtype
-    assert got.columns["s"].tolist() == sent.columns["s"].tolist()
 
 
 def test_dead_letter_holds_payload_reason_release_and_time():

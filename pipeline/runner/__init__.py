@@ -1,0 +1,1 @@
+"""What Beam's runners need from this project."""

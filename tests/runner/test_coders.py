@@ -1,0 +1,70 @@
+"""Nothing that outlives a build of this program is a pickle of its classes."""
+
+import pickle
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipeline.connectors.file_ranges import FileRange
+from pipeline.connectors.folder_reader import Progress
+from pipeline.connectors.folder_source import ReadNewFiles
+from pipeline.core.batch import Batch
+from pipeline.core.block import Block
+from pipeline.core.candidate import Candidate, ReleaseEvent
+from pipeline.core.run_statistics import RunStatistics
+from pipeline.runner.coders import FormCoder
+from pipeline.transforms.gather import MergeStatistics
+
+KINDS = [Batch, Block, Candidate, FileRange, ReleaseEvent, RunStatistics]
+
+
+def coder_behind(transform, kind):
+    """The coder in which a runner keeps what a step of the graph gets."""
+    pipeline = beam.Pipeline()
+    made = pipeline | beam.Create(["x"]) | beam.Map(lambda x: x).with_output_types(kind)
+    _ = made | transform
+    proto, context = pipeline.to_runner_api(return_context=True)
+    (grouped,) = [
+        t
+        for t in proto.components.transforms.values()
+        if t.spec.urn == "beam:transform:group_by_key:v1"
+    ]
+    (collection,) = grouped.inputs.values()
+    return context.coders.get_by_id(proto.components.pcollections[collection].coder_id)
+
+
+def components(coder):
+    yield coder
+    for component in coder._get_component_coders():
+        yield from components(component)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_what_is_shuffled_has_its_form(kind):
+    assert FormCoder(kind) in components(coder_behind(beam.Reshuffle(), kind))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_what_is_keyed_has_its_form(kind):
+    keyed = beam.WithKeys("k").with_output_types(tuple[str, kind])
+    assert FormCoder(kind) in components(coder_behind(keyed | beam.GroupByKey(), kind))
+
+
+def test_statistics_that_are_not_merged_yet_have_their_form():
+    assert FormCoder(RunStatistics) in components(MergeStatistics().get_accumulator_coder())
+
+
+def test_place_in_a_watched_folder_has_its_form():
+    pipeline = beam.Pipeline(options=PipelineOptions(streaming=True))
+    _ = pipeline | ReadNewFiles("in/*")
+    proto, context = pipeline.to_runner_api(return_context=True)
+    coders = [context.coders.get_by_id(coder) for coder in proto.components.coders]
+    assert FormCoder(Progress) in coders
+
+
+def test_coder_travels_to_workers():
+    coder = pickle.loads(pickle.dumps(FormCoder(Candidate)))
+    assert coder == FormCoder(Candidate) != FormCoder(Block)
+    candidate = Candidate("c", "s", 1)
+    assert coder.decode(coder.encode(candidate)) == candidate
