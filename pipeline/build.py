@@ -147,5 +147,5 @@ def encode(finished: Any, job: Job, wanted: tuple[str, ...]) -> Any:
     Returns:
       the tagged outputs of Encode.
     """
-    step = Encode(job.graph.output, wanted, job.handle.job_key)
+    step = Encode(job.graph.output, wanted, job.handle.job_key, job.rehearsal.types)
     return finished | "Encode" >> beam.ParDo(step).with_outputs(*OUTPUTS)

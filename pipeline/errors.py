@@ -141,7 +141,9 @@ class RowsError(EnsembleError):
 
     def __init__(self, messages: Mapping[int, str]) -> None:
         self.messages = dict(messages)
-        super().__init__(f"{len(self.messages)} rows cannot be computed")
+        first = next(iter(self.messages.values()), "")
+        others = f" (and {len(self.messages) - 1} more rows)" if len(self.messages) > 1 else ""
+        super().__init__(f"{first}{others}")
 
 
 class RecordError(EnsembleError):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.connectors import input_checks
+from pipeline.core.decode_raw import RAW_FORMATS, no_payload
 from pipeline.core.encode_table import RESERVED
+from pipeline.core.formats import format_of
 from pipeline.core.spec import EnsembleSpec
 from pipeline.errors import PathError
 from pipeline.settings import Settings
@@ -29,6 +31,10 @@ def problems(settings: Settings, spec: EnsembleSpec) -> Iterator[str]:
                     f"--{name} does not go with `source: image`, whose records are files; expected "
                     "--input_file_pattern, or images as base64 in a field of dtype bytes"
                 )
+        return
+    if spec.record.source == "raw" and settings.input_format not in ("auto", *RAW_FORMATS):
+        chosen = format_of("", settings.input_format)
+        yield f"--input_format={settings.input_format}: {no_payload(chosen)}"
         return
     if settings.input_file_pattern and not settings.streaming:
         try:

@@ -28,8 +28,8 @@ def problems(tables: Tables, settings: Settings, spec: EnsembleSpec) -> Iterator
         parameter = "input_query" if settings.input_query else "input_table"
         if spec.record.source is not None:
             yield (
-                f"--{parameter}: `source: {spec.record.source}` in the ensemble file reads files; "
-                "leave it out: a field of dtype bytes reads a column of type BYTES"
+                f"--{parameter}: `source: {spec.record.source}` in the ensemble file goes with no "
+                "table; leave it out: a field of dtype bytes reads a column of type BYTES"
             )
         else:
             yield from _named(parameter, partial(_check_source, tables, spec))

@@ -6,11 +6,12 @@ import threading
 from collections.abc import Callable, Mapping
 
 from pipeline.backends.base import Array, Servable
+from pipeline.core.columns import Column
 from pipeline.core.release import ModelVersion
 from pipeline.core.tensors import Signature
 from pipeline.errors import LoadError, OutOfMemoryError
 
-Predict = Callable[[Mapping[str, Array]], dict[str, Array]]
+Predict = Callable[[Mapping[str, Array]], Mapping[str, Column]]
 
 
 class FakeClock:
@@ -55,7 +56,7 @@ class FakeServable(Servable):
         self._function = function
         self._fits_rows = fits_rows
 
-    def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def predict(self, inputs: Mapping[str, Array]) -> Mapping[str, Column]:
         """Calls the function, and counts."""
         rows = max(len(array) for array in inputs.values() if array.ndim)
         self.calls.append(rows)

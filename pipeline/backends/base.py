@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from pipeline.core.columns import Column
 from pipeline.core.model_spec import ModelSpec
 from pipeline.core.tensors import Signature
 
@@ -63,7 +64,7 @@ class Servable(ABC):
     warm_up_rows: tuple[int, ...] = ()
 
     @abstractmethod
-    def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def predict(self, inputs: Mapping[str, Array]) -> Mapping[str, Column]:
         """Computes one batch.
 
         Args:
@@ -72,8 +73,9 @@ class Servable(ABC):
             where it has them; text is an object array of str or bytes.
 
         Returns:
-          the outputs named in the spec, first axis the row. Text is an object array of str, or of
-          bytes where a row is not UTF-8.
+          the outputs named in the spec, first axis the row; ragged where rows differ in length, and
+          where they are known to do so in other calls. Text is an object array of str, or of bytes
+          where a value is not UTF-8.
 
         Raises:
           OutOfMemoryError: the device could not hold this many rows.

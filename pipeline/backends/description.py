@@ -30,12 +30,14 @@ class Description:
       keys: what its entry must say besides names, such as `task`.
       inputs, outputs: its tensors; None where the format does not list them.
       optional: inputs that need not be bound.
+      takes_examples: whether it parses serialized tf.Example messages itself.
     """
 
     keys: Mapping[str, Any]
     inputs: tuple[TensorSpec, ...] | None
     outputs: tuple[TensorSpec, ...] | None
     optional: frozenset[str]
+    takes_examples: bool = False
 
 
 def describe(framework: str, path: Path, *, trusted: bool = False) -> Description:
@@ -64,7 +66,13 @@ def describe(framework: str, path: Path, *, trusted: bool = False) -> Descriptio
         servable = load(path, unbound(framework, str(path), **keys), context)
     signature = servable.signature
     servable.close()
-    return Description(keys, signature.inputs, _named(signature.outputs), signature.optional)
+    return Description(
+        keys,
+        signature.inputs,
+        _named(signature.outputs),
+        signature.optional,
+        signature.takes_examples,
+    )
 
 
 def _named(outputs: tuple[TensorSpec, ...] | None) -> tuple[TensorSpec, ...] | None:

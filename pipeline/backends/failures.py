@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from pipeline.backends.base import Array, Servable
+from pipeline.core.columns import Column
 from pipeline.errors import EnsembleError, InferenceError, LoadError, OutOfMemoryError
 
 _S = TypeVar("_S", bound=Servable)
-_Predict = Callable[[_S, Mapping[str, Array]], dict[str, Array]]
+_R = TypeVar("_R", bound=Mapping[str, Column])
+_Predict = Callable[[_S, Mapping[str, Array]], _R]
 
 _MAX_CHARS = 400
 
@@ -96,7 +98,7 @@ def loading(path: Path, kind: str) -> Iterator[None]:
         raise LoadError(f"{path} cannot be loaded as {kind}: {own_words(error)}") from error
 
 
-def computing(predict: _Predict[_S]) -> _Predict[_S]:
+def computing(predict: _Predict[_S, _R]) -> _Predict[_S, _R]:
     """Decorates `Servable.predict`.
 
     Raises:
@@ -107,7 +109,7 @@ def computing(predict: _Predict[_S]) -> _Predict[_S]:
     """
 
     @functools.wraps(predict)
-    def guarded(self: _S, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def guarded(self: _S, inputs: Mapping[str, Array]) -> _R:
         try:
             return predict(self, inputs)
         except Exception as error:

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Collection, Mapping
 
 from pipeline.backends.base import Array, Servable, ServableAround
-from pipeline.core.columns import repeat_last
+from pipeline.core.columns import Column, Ragged, part, repeat_last
 
 
 class FilledServable(ServableAround):
@@ -37,16 +37,21 @@ class FilledServable(ServableAround):
         self.prepared_rows = max_rows
         self.warm_up_rows = (*servable.warm_up_rows, *self._sizes)
 
-    def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def predict(self, inputs: Mapping[str, Array]) -> dict[str, Column]:
         """See Servable."""
         rows = len(inputs[self._batched[0]])
         filled = {t: repeat_last(inputs[t], self._filled(rows)) for t in self._batched}
         outputs = self._servable.predict({**inputs, **filled})
-        return {name: array[:rows] if array.ndim else array for name, array in outputs.items()}
+        return {name: _first(column, rows) for name, column in outputs.items()}
 
     def _filled(self, rows: int) -> int:
         position = bisect_left(self._sizes, rows)
         return self._sizes[position] if position < len(self._sizes) else _power_of_two(rows)
+
+
+def _first(column: Column, rows: int) -> Column:
+    scalar = not isinstance(column, Ragged) and column.ndim == 0
+    return column if scalar else part(column, 0, rows)
 
 
 def row_sizes(max_rows: int, between: bool = False) -> tuple[int, ...]:

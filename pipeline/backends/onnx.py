@@ -5,15 +5,18 @@ API: https://onnxruntime.ai/docs/api/python/api_summary.html
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pipeline.backends.base import Array, LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package, own_words
 from pipeline.backends.model_files import model_file, size_of
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.text import as_str, decoded, is_text
+from pipeline.core.columns import Column, of_rows
 from pipeline.core.model_spec import ModelSpec
 from pipeline.core.tensors import TensorSpec, numpy_dtype
 from pipeline.errors import DeviceError, LoadError
@@ -35,6 +38,9 @@ _DTYPES = {
     },
 }
 
+_ROWS_OF = {f"seq({kind})": dtype for kind, dtype in _DTYPES.items()}
+"""A sequence has one tensor for each row."""
+
 
 class OnnxServable(Servable):
     """An ONNX Runtime session. Its `run` may be called from several threads."""
@@ -49,7 +55,8 @@ class OnnxServable(Servable):
             [_tensor_spec(node) for node in outputs],
             optional={node.name for node in defaults},
         )
-        _check_tensors(path, spec, (*inputs, *defaults, *outputs))
+        _check_types(path, spec.inputs, (*inputs, *defaults), _DTYPES)
+        _check_types(path, spec.outputs, outputs, _DTYPES | _ROWS_OF)
         on_gpu = session.get_providers()[0] == _CUDA
         self.device = "cuda:0" if on_gpu else "cpu"
         self.calls_at_once = _GPU_CALLS if on_gpu else 1
@@ -59,11 +66,16 @@ class OnnxServable(Servable):
         self._dtypes = {t.name: t.dtype for t in self.signature.inputs or () if t.dtype}
 
     @computing
-    def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def predict(self, inputs: Mapping[str, Array]) -> dict[str, Column]:
         """Runs the graph. Outputs that the spec does not name are computed, but not copied out."""
         feeds = {name: self._feed(name, array) for name, array in inputs.items()}
         results = self._session.run(self._outputs, feeds)
-        return {n: decoded(array) for n, array in zip(self._outputs, results, strict=True)}
+        return {
+            name: of_rows([decoded(np.asarray(row)) for row in result])
+            if isinstance(result, list)
+            else decoded(result)
+            for name, result in zip(self._outputs, results, strict=True)
+        }
 
     def _feed(self, name: str, array: Array) -> Array:
         if is_text(array):
@@ -142,15 +154,19 @@ def _session(file: Path, options: Any, *providers: str) -> Any:
 
 def _tensor_spec(node: Any) -> TensorSpec:
     """ONNX Runtime's shape [] is a single value or an unknown shape: it does not tell which."""
+    if node.type in _ROWS_OF:
+        return TensorSpec(node.name, _ROWS_OF[node.type])
     dims = tuple(size if isinstance(size, int) else None for size in node.shape)
     return TensorSpec(node.name, _DTYPES.get(node.type), dims or None)
 
 
-def _check_tensors(path: Path, spec: ModelSpec, nodes: tuple[Any, ...]) -> None:
-    """Refuses what is no array: sequences and maps, as sklearn-onnx's ZipMap makes them."""
+def _check_types(
+    path: Path, named: Collection[str], nodes: Iterable[Any], known: Collection[str]
+) -> None:
+    """Refuses what is no column, such as maps, as sklearn-onnx's ZipMap makes them."""
     for node in nodes:
-        if node.name in (*spec.inputs, *spec.outputs) and node.type not in _DTYPES:
+        if node.name in named and node.type not in known:
             raise LoadError(
                 f"{path}: '{node.name}' is a {node.type}, which is no column; expected one of "
-                f"{', '.join(_DTYPES)} (for sklearn-onnx, export with zipmap=False)"
+                f"{', '.join(known)} (for sklearn-onnx, export with zipmap=False)"
             )

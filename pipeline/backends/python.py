@@ -12,14 +12,18 @@ The class has a constructor without arguments and two methods::
 `load` is called once, with the local file or folder of the entry's `path`, or None. `predict` gets
 arrays by the names in `inputs`, whose first axis is the row and which are read-only, since other
 models read them too; it returns arrays (or what `np.asarray` makes one of) by the names in
-`outputs`, one row for each row. It may be called from several threads at once. What it raises is
-treated as of any model: rows that fail become dead letters, the others are predicted. A method
-`close`, if there is one, is called when the version is no longer needed.
+`outputs`, one row for each row. Where rows differ in length, an output is a list with one array for
+each row, or `predict` returns a list with one such mapping for each row; an empty row is best an
+array, such as ``np.empty((0, 4), np.float32)``, since an empty list does not say of what.
+
+It may be called from several threads at once. What it raises is treated as of any model: rows that
+fail become dead letters, the others are predicted. A method `close`, if there is one, is called
+when the version is no longer needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +35,7 @@ from pipeline.backends.model_files import size_of
 from pipeline.backends.native_threads import bound_blas
 from pipeline.backends.python_class import instance_of
 from pipeline.backends.text import decoded
+from pipeline.core.columns import Column, from_rows
 from pipeline.core.model_spec import ModelSpec, PythonModel
 from pipeline.core.tensors import Signature
 from pipeline.errors import DeviceError, ModelFaultError
@@ -49,25 +54,35 @@ class PythonServable(Servable):
         self._outputs = list(spec.outputs)
 
     @computing
-    def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def predict(self, inputs: Mapping[str, Array]) -> dict[str, Column]:
         """Calls the step.
 
         Raises:
-          ModelFaultError: it does not return a mapping, or not an output that the spec names.
+          ModelFaultError: it returns neither a mapping nor a list of mappings, or not an output
+            that the spec names.
         """
         returned = self._step.predict({name: _read_only(array) for name, array in inputs.items()})
-        if not isinstance(returned, Mapping):
+        if isinstance(returned, Mapping):
+            self._check_names(returned)
+            return {name: _column(returned[name]) for name in self._outputs}
+        if not isinstance(returned, list | tuple) or not all(
+            isinstance(row, Mapping) for row in returned
+        ):
             raise ModelFaultError(
                 f"{self._class}.predict returned a {type(returned).__name__}, expected a mapping "
-                f"with the arrays {', '.join(self._outputs)}"
+                f"with the arrays {', '.join(self._outputs)}, or a list with one for each row"
             )
+        for row in returned:
+            self._check_names(row)
+        return {name: _of_rows([row[name] for row in returned]) for name in self._outputs}
+
+    def _check_names(self, returned: Mapping[str, Any]) -> None:
         for name in self._outputs:
             if name not in returned:
                 there = ", ".join(map(str, returned)) or "nothing"
                 raise ModelFaultError(
                     f"{self._class}.predict returned no output '{name}'; it returned {there}"
                 )
-        return {name: decoded(np.asarray(returned[name])) for name in self._outputs}
 
     def close(self) -> None:
         """Calls the step's own `close`, if it has one."""
@@ -101,6 +116,41 @@ class PythonBackend:
             step.load(path if spec.path else None)
         bound_blas(context.intra_op_threads)
         return PythonServable(step, path, spec)
+
+
+def _column(value: Any) -> Column:
+    """An output as a column: of an array, or of a list of arrays whose rows may differ."""
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of different length
+        return _of_rows(value)
+    if array.dtype.kind == "O" and array.ndim == 1 and any(map(_has_axes, array)):
+        return _of_rows(array)
+    return decoded(array)
+
+
+def _has_axes(value: Any) -> bool:
+    return isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
+
+
+def _of_rows(values: Collection[Any]) -> Column:
+    """A column of one array for each row, in the dtype that holds all.
+
+    An empty list is taken for what the other rows are.
+    """
+    rows = [decoded(np.asarray(value)) for value in values]
+    vague = [isinstance(value, list | tuple) and not value for value in values]
+    known = [row for row, is_vague in zip(rows, vague, strict=True) if not is_vague]
+    if not known:
+        return from_rows(rows)
+    dtype = np.result_type(*(row.dtype for row in known))
+    empty = np.empty((0, *known[0].shape[1:]), dtype)
+    return from_rows(
+        [
+            empty if is_vague else row.astype(dtype, copy=False)
+            for row, is_vague in zip(rows, vague, strict=True)
+        ]
+    )
 
 
 def _read_only(array: Array) -> Array:

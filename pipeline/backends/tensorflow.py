@@ -6,9 +6,12 @@ import logging
 import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pipeline.backends.base import Array, LoadContext, Servable
 from pipeline.backends.failures import computing, needs_package
@@ -18,8 +21,9 @@ from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.tensorflow_formats import open_keras, open_saved_model
 from pipeline.backends.tensorflow_program import Program
 from pipeline.backends.text import decoded
+from pipeline.core.columns import Column, Ragged
 from pipeline.core.model_spec import ModelSpec, TensorflowModel
-from pipeline.errors import DeviceError
+from pipeline.errors import DeviceError, LoadError
 
 SUFFIXES = (".keras",)
 
@@ -30,14 +34,22 @@ class TensorflowServable(Servable):
     """One concrete function, traced once for every number of rows."""
 
     def __init__(self, program: Program, path: Path, spec: ModelSpec, device: str) -> None:
-        self.signature = signature_of(path, spec, program.inputs, program.outputs)
+        for name in spec.outputs:
+            if name in program.no_columns:
+                raise LoadError(
+                    f"{path}: output '{name}' is {program.no_columns[name]}, which is no column; "
+                    "expected a dense tensor, or a ragged one whose rows are tensors (`to_tensor`, "
+                    "`merge_dims` or `tf.sparse.to_dense` make one)"
+                )
+        signature = signature_of(path, spec, program.inputs, program.outputs)
+        self.signature = replace(signature, takes_examples=program.takes_examples)
         self.device = device
         self.size_bytes = program.size_bytes or size_of(path)
         self._program = program
         self._outputs = list(spec.outputs)
 
     @computing
-    def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def predict(self, inputs: Mapping[str, Array]) -> dict[str, Column]:
         """Calls the function. bfloat16 outputs become float32, which numpy has."""
         import tensorflow as tf
 
@@ -46,7 +58,7 @@ class TensorflowServable(Servable):
             results = self._program.call(
                 {n: tf.convert_to_tensor(array, dtypes[n]) for n, array in inputs.items()}
             )
-        return {name: _to_array(results[name]) for name in self._outputs}
+        return {name: _to_column(results[name]) for name in self._outputs}
 
 
 class TensorflowBackend:
@@ -107,6 +119,14 @@ def _choose(device: str) -> str:
     if device == "gpu":
         raise DeviceError(f"TensorFlow {tf.__version__} finds no GPU here")
     return "cpu"
+
+
+def _to_column(tensor: Any) -> Column:
+    import tensorflow as tf
+
+    if isinstance(tensor, tf.RaggedTensor):
+        return Ragged(np.split(_to_array(tensor.values), tensor.row_splits.numpy()[1:-1]))
+    return _to_array(tensor)
 
 
 def _to_array(tensor: Any) -> Array:

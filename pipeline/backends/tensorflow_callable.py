@@ -10,6 +10,7 @@ from pipeline.backends.failures import loading
 from pipeline.backends.tensorflow_program import (
     Program,
     is_compiled,
+    sort_outputs,
     tensor_spec,
     variable_bytes,
 )
@@ -58,20 +59,22 @@ def open_callable(path: Path, loaded: Any, wanted: Collection[str]) -> Program:
         function = tf.function(
             run, input_signature=list(specs.values()), autograph=False
         ).get_concrete_function()
-    outputs = _outputs(path, function.structured_outputs)
+    named = _outputs(function.structured_outputs)
+    outputs, no_columns = sort_outputs(named)
 
     def call(tensors: Mapping[str, Any]) -> Mapping[str, Any]:
         results = tf.nest.flatten(function(*(tensors[name] for name in specs)))
-        return dict(zip(outputs, results, strict=True))
+        return dict(zip(named, results, strict=True))
 
     return Program(
         call=call,
         inputs=tuple(tensor_spec(name, spec) for name, spec in specs.items()),
-        outputs=tuple(tensor_spec(name, spec) for name, spec in outputs.items()),
+        outputs=outputs,
         dtypes={name: spec.dtype for name, spec in specs.items()},
         size_bytes=variable_bytes(variant.variables),
         owner=loaded,
         compiled=is_compiled(function),
+        no_columns=no_columns,
     )
 
 
@@ -97,17 +100,11 @@ def _misfit(variant: Any, wanted: Collection[str]) -> tuple[bool, int, int]:
     )
 
 
-def _outputs(path: Path, structured: Any) -> dict[str, Any]:
+def _outputs(structured: Any) -> dict[str, Any]:
     """Output name -> what describes it, in the order in which TensorFlow flattens a structure."""
     import tensorflow as tf
 
     flat: Sequence[Any] = tf.nest.flatten(structured)
-    for found in flat:
-        if not isinstance(found, tf.TensorSpec | tf.Tensor):
-            raise LoadError(
-                f"{path} returns a {type(found).__name__.removesuffix('Spec')} when it is called, "
-                "expected dense tensors"
-            )
     if isinstance(structured, dict) and len(structured) == len(flat):
         return dict(zip(sorted(structured), flat, strict=True))
     return {f"output_{position}": spec for position, spec in enumerate(flat)}

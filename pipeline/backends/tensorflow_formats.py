@@ -12,6 +12,8 @@ from pipeline.backends.tensorflow_callable import open_callable
 from pipeline.backends.tensorflow_program import (
     Program,
     is_compiled,
+    sort_outputs,
+    takes_examples,
     tensor_spec,
     variable_bytes,
 )
@@ -74,15 +76,17 @@ def open_saved_model(path: Path, signature: str, inputs: Collection[str]) -> Pro
 def _by_signature(loaded: Any, signature: str) -> Program:
     function = loaded.signatures[signature]
     inputs = dict(sorted(function.structured_input_signature[1].items()))
-    outputs = dict(sorted(function.structured_outputs.items()))
+    outputs, no_columns = sort_outputs(dict(sorted(function.structured_outputs.items())))
     return Program(
         call=lambda tensors: function(**tensors),
         inputs=tuple(tensor_spec(name, spec) for name, spec in inputs.items()),
-        outputs=tuple(tensor_spec(name, spec) for name, spec in outputs.items()),
+        outputs=outputs,
         dtypes={name: spec.dtype for name, spec in inputs.items()},
         size_bytes=variable_bytes(function.variables),
         owner=loaded,
         compiled=is_compiled(function),
+        no_columns=no_columns,
+        takes_examples=takes_examples(function),
     )
 
 
@@ -106,6 +110,7 @@ def open_keras(path: Path) -> Program:
             lambda *tensors: _call_keras(model, structure, tensors), input_signature=specs
         ).get_concrete_function()
     outputs = _keras_outputs(model, function.structured_outputs)
+    columns, no_columns = sort_outputs({name: spec for name, (_, spec) in outputs.items()})
 
     def call(tensors: Mapping[str, Any]) -> Mapping[str, Any]:
         results = tf.nest.flatten(function(*(tensors[name] for name in names)))
@@ -114,11 +119,12 @@ def open_keras(path: Path) -> Program:
     return Program(
         call=call,
         inputs=tuple(tensor_spec(name, spec) for name, spec in zip(names, specs, strict=True)),
-        outputs=tuple(tensor_spec(name, spec) for name, (_, spec) in outputs.items()),
+        outputs=columns,
         dtypes={name: spec.dtype for name, spec in zip(names, specs, strict=True)},
         size_bytes=variable_bytes(function.variables),
         owner=model,
         compiled=is_compiled(function),
+        no_columns=no_columns,
     )
 
 

@@ -18,11 +18,15 @@ from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.text import is_text
 from pipeline.backends.thread_choice import ThreadChoice
 from pipeline.backends.torch_device import Device, choose_device
-from pipeline.backends.torch_formats import Program, named_outputs, open_program
+from pipeline.backends.torch_formats import EACH_ROW, Program, named_outputs, open_program
 from pipeline.backends.torch_runtime import limit_forks, limit_threads
+from pipeline.core import columns
+from pipeline.core.columns import Column
 from pipeline.core.model_spec import ModelSpec, TorchModel
 from pipeline.core.tensors import numpy_dtype
 from pipeline.errors import ModelFaultError
+
+_NAMED = 8
 
 SUFFIXES = (".pt", ".pth", ".ts", ".pt2")
 
@@ -47,7 +51,7 @@ class TorchServable(Servable):
         self._dtypes = {t.name: t.dtype for t in self.signature.inputs or () if t.dtype}
 
     @computing
-    def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def predict(self, inputs: Mapping[str, Array]) -> dict[str, Column]:
         """Calls the network.
 
         Raises:
@@ -56,13 +60,18 @@ class TorchServable(Servable):
         """
         return self._device.run(partial(self._predict, inputs))
 
-    def _predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def _predict(self, inputs: Mapping[str, Array]) -> dict[str, Column]:
         with self._threads.for_call(len(inputs[self._batched])) as threads:
             limit_threads(threads)
             arguments = {name: self._argument(name, array) for name, array in inputs.items()}
             results = named_outputs(self._program.call(arguments))
-            found = {name: self._result(name, results) for name in self._outputs}
-            return self._device.arrays(found)
+            shapes: dict[str, list[tuple[int, ...]]] = {}
+            found = {name: self._result(name, results, shapes) for name in self._outputs}
+            arrays = self._device.arrays(found)
+            return {
+                name: columns.of_flat(array, shapes[name]) if name in shapes else array
+                for name, array in arrays.items()
+            }
 
     def _argument(self, name: str, array: Array) -> Any:
         if name in self._program.plain and array.ndim == 0:
@@ -74,20 +83,46 @@ class TorchServable(Servable):
         tensor = self._device.put(array)
         return tensor.to(self._floats) if tensor.is_floating_point() else tensor
 
-    def _result(self, name: str, results: Mapping[str, Any]) -> Any:
-        """An output; those of halved models as float32, whatever the device made."""
+    def _result(
+        self, name: str, results: Mapping[str, Any], shapes: dict[str, list[tuple[int, ...]]]
+    ) -> Any:
+        """An output; those of halved models as float32, whatever the device made.
+
+        Of one tensor for each row, all values one after the other; then `shapes` tells the rows.
+        """
         import torch
 
         if name not in results:
             raise ModelFaultError(
-                f"the network returns no output '{name}'; it returns {', '.join(results)}"
+                f"the network returns no output '{name}'; it returns {_some(results)}"
             )
         value = results[name]
-        if not isinstance(value, torch.Tensor):
-            raise ModelFaultError(f"output '{name}' is a {type(value).__name__}, not a tensor")
+        if isinstance(value, torch.Tensor) and value.is_nested:
+            value = list(value.unbind())
+        if isinstance(value, list):
+            for row in value:
+                _check_tensor(name, row)
+            shapes[name] = [tuple(row.shape) for row in value]
+            value = torch.cat([row.reshape(-1) for row in value])
+        _check_tensor(name, value)
         if self._floats is not None and value.dtype == self._floats:
             return value.float()
         return value
+
+
+def _check_tensor(name: str, value: Any) -> None:
+    import torch
+
+    if not isinstance(value, torch.Tensor):
+        raise ModelFaultError(f"output '{name}' is a {type(value).__name__}, not a tensor")
+
+
+def _some(results: Mapping[str, Any]) -> str:
+    """The names of outputs; not all of a list that has one for each row."""
+    names = list(results)
+    if len(names) > _NAMED and EACH_ROW in results:
+        names = [*names[:_NAMED], "...", f"{EACH_ROW} (one tensor for each row)"]
+    return ", ".join(names)
 
 
 class TorchBackend:

@@ -21,6 +21,9 @@ from pipeline.core.model_spec import TorchModel
 from pipeline.core.tensors import DTYPES, Shape, TensorSpec
 from pipeline.errors import LoadError, UntrustedArtifactError
 
+EACH_ROW = "rows"
+"""The output that is a list with one tensor for each row."""
+
 TORCHSCRIPT, EXPORTED, STATE_DICT = "TorchScript", "a torch.export program", "a state dict"
 
 _PYTHON_TYPES = {int, float, bool, str, "int", "float", "bool", "str"}
@@ -112,18 +115,36 @@ def format_of(path: Path) -> str:
 
 
 def named_outputs(result: Any) -> dict[str, Any]:
-    """What a network returned, by name.
+    """What a network returned, by name: tensors, and lists with one tensor for each row.
 
     A dict by its keys, a named tuple by its fields, any other sequence (or a single tensor) as
-    ``output_0``, ``output_1``...
+    ``output_0``, ``output_1``... What is inside of one of these follows a dot: ``output_1.boxes``.
+
+    A list of dicts has one for each row, and each key is an output. A list of tensors may be one
+    for each row as well: that is the output ``rows``.
     """
+    named: dict[str, Any]
     if isinstance(result, Mapping):
-        return {str(key): value for key, value in result.items()}
-    if isinstance(result, tuple) and hasattr(result, "_fields"):
-        return dict(zip(result._fields, result, strict=True))
-    if isinstance(result, tuple | list):
-        return {f"output_{i}": value for i, value in enumerate(result)}
-    return {"output_0": result}
+        named = {str(key): value for key, value in result.items()}
+    elif isinstance(result, tuple) and hasattr(result, "_fields"):
+        named = dict(zip(result._fields, result, strict=True))
+    elif isinstance(result, tuple | list):
+        if result and all(isinstance(row, Mapping) for row in result):
+            keys = [key for key in result[0] if all(key in row for row in result)]
+            return {str(key): [row[key] for row in result] for key in keys}
+        named = {f"output_{i}": value for i, value in enumerate(result)}
+    else:
+        return {"output_0": result}
+    found: dict[str, Any] = {}
+    for name, value in named.items():
+        if isinstance(value, Mapping | tuple | list):
+            inner = named_outputs(value)
+            found |= {f"{name}.{key}": within for key, within in inner.items()}
+        else:
+            found[name] = value
+    if isinstance(result, list):
+        found[EACH_ROW] = result
+    return found
 
 
 def _open_torchscript(path: Path, spec: TorchModel, device: str) -> Program:
@@ -139,7 +160,11 @@ def _open_torchscript(path: Path, spec: TorchModel, device: str) -> Program:
     )
     if returned.kind() == "TensorType":
         outputs = (TensorSpec("output_0"),)
-    elif returned.kind() == "TupleType" and returned.annotation_str.startswith("Tuple["):
+    elif (
+        returned.kind() == "TupleType"
+        and all(element.kind() == "TensorType" for element in returned.elements())
+        and returned.annotation_str.startswith("Tuple[")
+    ):
         outputs = tuple(TensorSpec(f"output_{i}") for i in range(len(returned.elements())))
     return Program(
         call=lambda values: script(**values),

@@ -19,6 +19,7 @@ from pipeline.core import (
     draft_features,
     draft_inputs,
     draft_pictures,
+    draft_raw,
     record_sample,
     spec_text,
 )
@@ -148,6 +149,8 @@ def _drafted(name: str, models: list[ModelDraft], records: FirstRecords | None) 
     if records is None:
         if draft_pictures.take_pictures(tensors):
             draft_pictures.bind(draft)
+        elif all(model.takes_examples for model in models):
+            draft_raw.bind(draft)
         else:
             draft_features.bind(draft)
             draft_inputs.bind(draft)
@@ -155,6 +158,9 @@ def _drafted(name: str, models: list[ModelDraft], records: FirstRecords | None) 
     draft.records_from = records.path
     if records.are_pictures:
         draft_pictures.bind(draft)
+        return draft
+    if records.format == "tfrecord" and any(model.takes_examples for model in models):
+        draft_raw.bind(draft)
         return draft
     seen = record_sample.look(records.records)
     draft.id = id_field(seen)

@@ -112,6 +112,7 @@ class ModelsFolder:
             inputs=described.inputs,
             outputs=described.outputs,
             optional=described.optional,
+            takes_examples=described.takes_examples,
         )
 
     def try_out(self, draft: Draft, say: Say) -> dict[str, Type]:

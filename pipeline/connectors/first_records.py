@@ -14,7 +14,7 @@ from pipeline.connectors.storage_errors import READER_ROLE, explain
 from pipeline.core import record_sample
 from pipeline.core.block import Block
 from pipeline.core.decoders import decoders
-from pipeline.core.formats import format_of
+from pipeline.core.formats import Format, format_of
 from pipeline.core.record_spec import FieldSpec, RecordSpec
 from pipeline.errors import PathError, RecordError
 
@@ -33,12 +33,14 @@ class FirstRecords:
       records: as plain data; none where the input is pictures.
       are_pictures: whether each file is a record, a picture.
       flat: whether tensors of several axes may be one list.
+      format: of the file.
     """
 
     path: str
     records: tuple[dict[str, Any], ...]
     are_pictures: bool = False
     flat: bool = False
+    format: Format = "jsonl"
 
 
 def first_records(location: str, count: int) -> FirstRecords:
@@ -64,7 +66,7 @@ def first_records(location: str, count: int) -> FirstRecords:
             ) from error
         if records:
             flat = part.format in ("parquet", "avro", "tfrecord")
-            return FirstRecords(part.path, tuple(records), flat=flat)
+            return FirstRecords(part.path, tuple(records), flat=flat, format=part.format)
     raise PathError(problem or f"'{location}' holds no record")
 
 

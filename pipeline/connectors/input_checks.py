@@ -18,6 +18,7 @@ from pipeline.connectors.parquet_blocks import read_index
 from pipeline.connectors.storage_errors import READER_ROLE, explain
 from pipeline.core import arrow_columns, avro_schema, csv_cells
 from pipeline.core.csv_rows import whole_rows
+from pipeline.core.decode_raw import RAW_FORMATS, no_payload
 from pipeline.core.formats import Format, format_of
 from pipeline.core.record_spec import FieldSpec, RecordSpec
 from pipeline.core.tensors import describe
@@ -43,6 +44,10 @@ def problems(pattern: str, chosen: str, record: RecordSpec) -> Iterator[str]:
 
 
 def _checked(part: FileRange, record: RecordSpec) -> Iterator[str]:
+    if record.source == "raw":
+        if part.format not in RAW_FORMATS:
+            yield no_payload(part.format)
+        return
     if part.format in ("parquet", "avro") and part.compressed:
         yield f"is compressed; {part.format} files compress their data themselves"
         return

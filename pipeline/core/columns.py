@@ -1,12 +1,13 @@
 """Columns: one array for a whole batch, and the ragged kind for rows of different shape.
 
-A column is an ndarray whose first axis is the row, or a :class:`Ragged` when rows differ in the
-length of their one variable axis. Functions here are pure: they never change a column.
+A column is an ndarray whose first axis is the row, or a :class:`Ragged` when rows differ in
+length. Functions here are pure: they never change a column.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,30 @@ def from_rows(rows: Sequence[Array]) -> Column:
     return Ragged(rows)
 
 
+def of_rows(rows: Sequence[Array]) -> Column:
+    """A column of rows that may differ in length: ragged, unless each is a single value."""
+    return from_rows(rows) if all(row.ndim == 0 for row in rows) else Ragged(rows)
+
+
+def of_flat(flat: Array, shapes: Sequence[tuple[int, ...]]) -> Column:
+    """As `of_rows`, of the values of all rows one after the other."""
+    ends = np.cumsum([prod(shape) for shape in shapes])
+    parts = np.split(flat, ends[:-1]) if len(shapes) else []
+    return of_rows([part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)])
+
+
+def as_ragged(column: Column) -> Ragged:
+    """The column as one whose rows may differ, also where they do not."""
+    return column if isinstance(column, Ragged) else Ragged(iterate(column))
+
+
+def part(column: Column, start: int, stop: int) -> Column:
+    """The rows from `start` to `stop`, ragged where `column` is."""
+    if isinstance(column, Ragged):
+        return Ragged(column.rows[start:stop])
+    return column[start:stop]
+
+
 def take(column: Column, rows: Array) -> Column:
     """The given rows (integer indices), in that order; dense again where they agree in shape."""
     if isinstance(column, Ragged):
@@ -62,6 +87,12 @@ def concatenate(parts: Sequence[Column]) -> Column:
     if len(dense) == len(parts) and len({part.shape[1:] for part in dense}) == 1:
         return np.concatenate(dense)
     return from_rows([row for part in parts for row in iterate(part)])
+
+
+def joined(parts: Sequence[Column]) -> Column:
+    """As `concatenate`, but ragged where a part is, also where all rows agree in shape."""
+    made = concatenate(parts)
+    return as_ragged(made) if any(isinstance(part, Ragged) for part in parts) else made
 
 
 def iterate(column: Column) -> Iterable[Array]:
@@ -103,7 +134,7 @@ def group_by_shape(columns: Sequence[Column]) -> list[Array]:
 
 
 def apply_by_shape(
-    function: Callable[[Mapping[str, Array]], Mapping[str, Array]],
+    function: Callable[[Mapping[str, Array]], Mapping[str, Column]],
     columns: Mapping[str, Column],
 ) -> dict[str, Column]:
     """Calls `function` with dense columns only, once for each group of rows of one shape.

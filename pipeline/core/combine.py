@@ -18,6 +18,7 @@ from typing import Any, assert_never
 
 import numpy as np
 
+from pipeline.core import casts
 from pipeline.core.columns import Array, Column, Ragged, apply_by_shape, group_by_shape
 from pipeline.core.combine_spec import (
     CombineStep,
@@ -244,6 +245,7 @@ def _concat(step: Concat, read: Read) -> Array:
         name: column[:, np.newaxis] if column.ndim == 1 else column for name, column in read.items()
     }
     _check_alike(step, read, {name: column.shape[1:-1] for name, column in parts.items()})
+    casts.check_join(parts)
     return np.concatenate([parts[name] for name in step.of], axis=-1, dtype=dtype)
 
 

@@ -68,6 +68,7 @@ class ModelDraft:
       optional: inputs that could be bound as well.
       problem: why its tensors are not known; empty where they are.
       notes: what there is to say of the whole entry.
+      takes_examples: whether it parses serialized tf.Example messages itself.
     """
 
     name: str
@@ -83,6 +84,7 @@ class ModelDraft:
     optional: tuple[str, ...] = ()
     problem: str = ""
     notes: list[str] = field(default_factory=list)
+    takes_examples: bool = False
 
 
 @dataclass
@@ -103,6 +105,7 @@ class Draft:
       models: its models.
       records_from: the file that fields were read from; empty where there is none.
       are_pictures: each record is an image file.
+      is_raw: records are not decoded.
       id: the id field, and a note on it.
       fields: name -> field.
       prepare, combine: steps.
@@ -113,6 +116,7 @@ class Draft:
     models: list[ModelDraft]
     records_from: str = ""
     are_pictures: bool = False
+    is_raw: bool = False
     id: tuple[str, str] | None = None
     fields: dict[str, FieldDraft] = field(default_factory=dict)
     prepare: list[StepDraft] = field(default_factory=list)
@@ -122,6 +126,8 @@ class Draft:
     def as_data(self) -> dict[str, Any]:
         """The ensemble file as plain data, without its comments."""
         record: dict[str, Any] = {"source": "image"} if self.are_pictures else {}
+        if self.is_raw:
+            record["source"] = "raw"
         if self.id is not None:
             record["id"] = self.id[0]
         record["fields"] = {
@@ -170,6 +176,7 @@ def model_draft(
     outputs: Sequence[TensorSpec] | None = None,
     optional: frozenset[str] = frozenset(),
     problem: str = "",
+    takes_examples: bool = False,
 ) -> ModelDraft:
     """A model's entry, its inputs not bound yet.
 
@@ -183,6 +190,7 @@ def model_draft(
       outputs: None where they are not known.
       optional: inputs that need not be bound.
       problem: see ModelDraft.
+      takes_examples: see ModelDraft.
     """
     usual_input, usual_output = _USUAL.get(framework, ("input", "output"))
     notes = []
@@ -209,6 +217,7 @@ def model_draft(
         optional=tuple(tensor.name for tensor in inputs if tensor.name in optional),
         problem=problem,
         notes=[] if problem else notes,
+        takes_examples=takes_examples,
     )
 
 

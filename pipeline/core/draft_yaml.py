@@ -48,6 +48,9 @@ def _record(draft: Draft) -> Iterator[str]:
     if draft.are_pictures:
         yield "record:"
         yield "  source: image # each file is a record, its path the id"
+    elif draft.is_raw:
+        yield "record:"
+        yield "  source: raw # each record goes to the models as it is, its id is a hash of it"
     else:
         if draft.records_from:
             yield from _comment(f"As in the first records of {draft.records_from}.")

@@ -124,7 +124,8 @@ class _Part:
 
 def _of_record(graph: Graph) -> _Part:
     record = graph.spec.record
-    note = "an image file" if record.source == "image" else record.id and f"id: {record.id}"
+    whole = {"image": "an image file", "raw": "not decoded"}
+    note = whole[record.source] if record.source else record.id and f"id: {record.id}"
     return _Part("record", "record", (note,) if note else (), (), tuple(record.fields))
 
 

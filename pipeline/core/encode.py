@@ -173,4 +173,7 @@ def _json_rows(column: Column) -> Sequence[bytes]:
 def _json_value(row: Array) -> bytes:
     if row.dtype.kind in "OUS":
         return orjson.dumps(row.tolist(), default=lambda raw: base64.b64encode(raw).decode())
-    return orjson.dumps(row.tolist())
+    if row.dtype == np.float16:
+        row = row.astype(np.float32)
+    # Not its Python numbers: those of float32 would be written with the digits of float64.
+    return orjson.dumps(np.ascontiguousarray(row), option=_NUMPY)

@@ -7,33 +7,40 @@ version). Tensors are lists, of lists where they have several axes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.core.batch import Batch, RecordId
-from pipeline.core.columns import Array, Column, Ragged
-from pipeline.core.tensors import dtype_name
+from pipeline.core.columns import Array, Column, Ragged, iterate
+from pipeline.core.tensors import Shape, dtype_name, numpy_dtype
 
 RESERVED = ("id", "pass_through", "release_id", "generation", "models")
 """Columns that a table of predictions has besides the outputs."""
 
 
-def prediction_table(batch: Batch, output: Sequence[str]) -> pa.RecordBatch:
+def prediction_table(
+    batch: Batch, output: Sequence[str], types: Mapping[str, tuple[str, Shape]] | None = None
+) -> pa.RecordBatch:
     """The rows of a batch as a table.
 
     Args:
       batch: its output columns are finite and it carries its release.
       output: columns of a prediction, in order; none has a name in RESERVED.
+      types: column -> (dtype, shape of a row), as far as known. A column of lists that are all
+        empty here has the type that it has in other batches then.
     """
     if batch.release is None:
         raise ValueError("a batch must carry its release before it can be encoded")
     rows = len(batch)
     made: dict[str, pa.Array] = {"id": _ids(batch.ids)}
     for name in output:
-        made[name] = arrow_array(batch.columns[name])
+        column = batch.columns[name]
+        known = (types or {}).get(name)
+        empty = known is not None and not any(row.size for row in iterate(column))
+        made[name] = _empty_lists(column, *known) if empty and known else arrow_array(column)
     if batch.pass_through is not None:
         made["pass_through"] = pa.array(batch.pass_through, pa.binary()).cast(pa.string())
     made["release_id"] = pa.repeat(pa.scalar(batch.release.release_id, pa.string()), rows)
@@ -52,7 +59,8 @@ def arrow_array(column: Column) -> pa.Array:
     """
     if isinstance(column, Ragged):
         if column.rows[0].ndim > 1:
-            value_type = _values(column.rows[0].reshape(-1)).type
+            like = next((row for row in column.rows if row.size), column.rows[0])
+            value_type = _values(like.reshape(-1)).type
             for _ in range(column.rows[0].ndim):
                 value_type = pa.list_(value_type)
             return pa.array([row.tolist() for row in column.rows], value_type)
@@ -63,6 +71,15 @@ def arrow_array(column: Column) -> pa.Array:
         lists = int(np.prod(column.shape[:axis]))
         made = _lists(made, np.full(lists, column.shape[axis]))
     return made
+
+
+def _empty_lists(column: Column, dtype: str, shape: Shape) -> pa.Array:
+    arrow_type = _values(np.empty(0, numpy_dtype(dtype))).type
+    if dtype == "bytes":
+        arrow_type = pa.binary()
+    for _ in shape:
+        arrow_type = pa.list_(arrow_type)
+    return pa.array([row.tolist() for row in iterate(column)], arrow_type)
 
 
 def _ids(ids: Sequence[RecordId]) -> pa.Array:

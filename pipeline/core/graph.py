@@ -111,10 +111,11 @@ def resolve(spec: EnsembleSpec) -> Graph:
             _require(column, f"combine step '{step.column}'", producers, problems)
     for column in spec.output:
         _require(column, "output", producers, problems)
-    if spec.record.source == "image" and spec.pass_through:
+    if spec.record.source is not None and spec.pass_through:
+        whole = "a file" if spec.record.source == "image" else "only bytes"
         problems.append(
-            f"pass_through: found {', '.join(spec.pass_through)}; with `source: image` a record is "
-            "a file and has no keys (its path is the id)"
+            f"pass_through: found {', '.join(spec.pass_through)}; with `source: "
+            f"{spec.record.source}` a record is {whole} and has no keys"
         )
     if problems:
         raise SpecError(problems)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field, model_validator
 
+from pipeline.core import casts
 from pipeline.core.combine_spec import Name, StrictModel
 from pipeline.core.record_spec import DTypeName
 from pipeline.core.tensors import numpy_dtype
@@ -42,7 +43,8 @@ class ConstantInput(StrictModel):
         """
         wrong = ValueError(f"{self.value!r} is not a {self.dtype}")
         try:
-            array = np.asarray(self.value, dtype=numpy_dtype(self.dtype))
+            with np.errstate(over="ignore"):  # found below
+                array = np.asarray(self.value, dtype=numpy_dtype(self.dtype))
             plain = np.asarray(self.value)
         except (ValueError, OverflowError, TypeError):
             raise wrong from None
@@ -50,6 +52,10 @@ class ConstantInput(StrictModel):
             kinds = {"bool": (bool,), "string": (str,), "bytes": (str, bytes)}[self.dtype]
             if not all(isinstance(item, kinds) for item in plain.ravel().tolist()):
                 raise wrong
-        elif plain.dtype.kind not in "iuf" or not np.allclose(array, plain, rtol=1e-3):
+        elif (
+            plain.dtype.kind not in "iuf"
+            or np.isnan(plain).any()
+            or casts.lost(plain, self.dtype) is not None
+        ):
             raise wrong
         return array

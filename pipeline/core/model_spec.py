@@ -67,6 +67,12 @@ class _ModelBase(StrictModel):
     outputs: dict[str, Name] = Field(
         min_length=1, description="Model tensor: name of the column that it becomes."
     )
+    bytes_outputs: tuple[str, ...] = Field(
+        default=(),
+        description="Those of `outputs` that hold bytes, such as an image: base64 in JSON, always, "
+        "binary in Parquet, BYTES in BigQuery. All others are numbers or text, and a row whose "
+        "text is not UTF-8 is a dead letter. TensorFlow itself calls both `string`.",
+    )
     max_batch_size: int | None = Field(
         default=None, ge=1, description="Most rows in one call of this model."
     )
@@ -145,6 +151,16 @@ class _ModelBase(StrictModel):
         if not isinstance(inputs, dict):
             return inputs
         return {k: {"column": v} if isinstance(v, str) else v for k, v in inputs.items()}
+
+    @model_validator(mode="after")
+    def _bytes_are_outputs(self) -> _ModelBase:
+        for tensor in self.bytes_outputs:
+            if tensor not in self.outputs:
+                raise ValueError(
+                    f"key 'bytes_outputs': found '{tensor}', expected tensors of `outputs`: "
+                    f"{', '.join(self.outputs)}"
+                )
+        return self
 
     @property
     def artifact_uri(self) -> str:

@@ -8,11 +8,11 @@ argument. That a column has a type that the operation takes was checked before
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, assert_never
+from typing import assert_never
 
 import numpy as np
 
-from pipeline.core import prepare_image, prepare_text
+from pipeline.core import casts, prepare_image, prepare_text
 from pipeline.core.columns import Array, Column, Ragged
 from pipeline.core.prepare_spec import (
     Cast,
@@ -48,7 +48,7 @@ def apply(step: PrepareStep, columns: Mapping[str, Column]) -> dict[str, Column]
       RowsError: some rows cannot be computed; the reason of each, without the step's name.
     """
     if isinstance(step, Concat):
-        return {step.column: _concat([columns[name] for name in step.of])}
+        return {step.column: _concat(step.of, columns)}
     column = columns[step.of]
     # Overflow shows in the result, where it is looked for.
     with np.errstate(all="ignore"):
@@ -92,13 +92,18 @@ def check_ready(step: PrepareStep) -> None:
         raise SpecError(f"prepare step '{step.column}' ({step.op}) {problem}") from problem
 
 
-def _concat(parts: Sequence[Column]) -> Array:
+def _concat(names: Sequence[str], columns: Mapping[str, Column]) -> Array:
     """``(rows, ..., n_i)`` -> ``(rows, ..., sum of n_i)``, in the dtype that holds all.
 
     A column of shape ``(rows,)`` counts as ``(rows, 1)``.
+
+    Raises:
+      RowsError: rows with an integer that the floats beside it cannot hold.
     """
-    dense = [np.asarray(part) for part in parts]
-    return np.concatenate([part[:, np.newaxis] if part.ndim == 1 else part for part in dense], -1)
+    dense = {name: np.asarray(columns[name]) for name in names}
+    casts.check_join(dense)
+    wide = {n: part[:, np.newaxis] if part.ndim == 1 else part for n, part in dense.items()}
+    return np.concatenate([wide[name] for name in names], -1)
 
 
 def _scale(step: Scale, values: Array) -> tuple[Array, Bad]:
@@ -139,37 +144,21 @@ def _one_hot(step: OneHot, values: Array) -> tuple[Array, Bad]:
 def _cast(step: Cast, values: Array) -> tuple[Array, Bad]:
     """The same values, shape stays, as `dtype`.
 
-    Bad is what the dtype cannot hold: beyond its range, fractions in integers, other than 0 and 1
-    in booleans, text that is no finite number, bytes that are not UTF-8. Floats become nearest
-    floats.
+    Bad is what the dtype cannot hold (:mod:`pipeline.core.casts`): beyond its range, fractions in
+    integers, other than 0 and 1 in booleans, integers that a float would round, text that is no
+    finite number, bytes that are not UTF-8. Floats and text become nearest floats.
     """
     if step.dtype in ("string", "bytes"):
         return prepare_text.as_text(step.dtype, values)
     if values.dtype.kind == "O":
         return prepare_text.parse_numbers(step.dtype, values)
-    dtype = numpy_dtype(step.dtype)
-    cast = values.astype(dtype)
+    cast = values.astype(numpy_dtype(step.dtype))
+    bad = casts.lost(values, step.dtype)
+    if bad is None:
+        bad = np.zeros(values.shape, dtype=bool)
     if step.dtype in FLOATS:
-        bad = ~np.isfinite(cast)
-    elif step.dtype == "bool":
-        bad = (values != 0) & (values != 1)
-    else:
-        bad = _outside(values, dtype)
+        bad = bad | ~np.isfinite(cast)
     return cast, _bad(bad, values, f"expected {step.dtype}")
-
-
-def _outside(values: Array, dtype: np.dtype[Any]) -> Array:
-    """Which of `values`, numbers or booleans, an integer dtype cannot hold as they are."""
-    limits = np.iinfo(dtype)
-    lowest, highest = int(limits.min), int(limits.max)
-    if values.dtype.kind == "f":
-        wide = values.astype(np.float64)
-        # The next power of two is exact as a float; the highest itself need not be.
-        outside = (wide < float(lowest)) | (wide >= float(highest + 1))
-        return np.asarray(outside | (wide != np.trunc(wide)))
-    if values.dtype.kind == "b":
-        return np.zeros(values.shape, dtype=bool)
-    return np.asarray((values < lowest) | (values > highest))
 
 
 def _pad(step: Pad, column: Column) -> Array:

@@ -48,11 +48,13 @@ class FieldSpec(StrictModel):
 class RecordSpec(StrictModel):
     """What a record looks like."""
 
-    source: Literal["image"] | None = Field(
+    source: Literal["image", "raw"] | None = Field(
         default=None,
         description="`image`: every input file is a record, an image; its id is its path, and the "
-        "only field, of dtype `bytes`, holds the file. Without it, `--input_format` says what "
-        "files hold.",
+        "only field, of dtype `bytes`, holds the file. `raw`: records are not decoded; the only "
+        "field, of dtype `bytes`, holds a line of a file, a message of a TFRecord file or of "
+        "Pub/Sub as it is, for a model that parses it; the id is its hash. Without it, "
+        "`--input_format` says what files hold.",
     )
     id: str | None = Field(
         default=None,
@@ -64,14 +66,17 @@ class RecordSpec(StrictModel):
     )
 
     @model_validator(mode="after")
-    def _image_is_one_field(self) -> RecordSpec:
+    def _source_is_one_field(self) -> RecordSpec:
         if self.source is None:
             return self
         if self.id is not None:
-            raise ValueError("found the key 'id'; with `source: image` the id is the file's path")
+            otherwise = "the file's path" if self.source == "image" else "a hash of the record"
+            raise ValueError(
+                f"found the key 'id'; with `source: {self.source}` the id is {otherwise}"
+            )
         if [(field.dtype, field.shape) for field in self.fields.values()] != [("bytes", ())]:
             raise ValueError(
-                "found other fields, expected with `source: image` exactly one, of dtype bytes "
-                "without a shape, such as `fields: {image: {dtype: bytes}}`"
+                f"found other fields, expected with `source: {self.source}` exactly one, of dtype "
+                f"bytes without a shape, such as `fields: {{{self.source}: {{dtype: bytes}}}}`"
             )
         return self

@@ -81,12 +81,14 @@ class Signature:
       inputs, outputs: ``None`` where the format does not even list their names.
       fixed_batch_rows: set when the model takes exactly that many rows at a time.
       optional: names of inputs that need not be bound.
+      takes_examples: whether it parses serialized tf.Example messages itself.
     """
 
     inputs: tuple[TensorSpec, ...] | None = None
     outputs: tuple[TensorSpec, ...] | None = None
     fixed_batch_rows: int | None = None
     optional: frozenset[str] = frozenset()
+    takes_examples: bool = False
 
 
 def describe(dtype: str | None, shape: Sequence[int | None] | None) -> str:

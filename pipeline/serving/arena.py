@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.backends.base import Array
+from pipeline.core.columns import Array, Column
 
 _ALIGNMENT = 64
 _LEAST_BYTES = 1 << 20
@@ -95,8 +95,8 @@ class Arena:
         except OSError as error:
             raise ArenaError(f"{link}: {error.strerror}") from error
 
-    def put(self, arrays: Mapping[str, Array], begin: int = 0) -> Packed:
-        """Copies arrays into the memory from `begin` on; text is pickled."""
+    def put(self, arrays: Mapping[str, Column], begin: int = 0) -> Packed:
+        """Copies columns into the memory from `begin` on; text is pickled."""
         buffers: list[pickle.PickleBuffer] = []
         parts = [memoryview(pickle.dumps(dict(arrays), 5, buffer_callback=buffers.append))]
         parts += [buffer.raw() for buffer in buffers]

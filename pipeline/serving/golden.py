@@ -179,6 +179,8 @@ def _difference(tensor: str, found: Array, value: Any, *, tolerance: float) -> s
         expected = _array(tensor, value, "float64" if numeric else dtype)
     except RecordError as error:
         return f"{error}, as the model returns {describe(dtype, found.shape)}"
+    if not expected.size and not found.size and len(expected) == len(found):
+        return None  # nothing found, as expected; an empty list does not say of what
     if expected.shape != found.shape:
         return (
             f"output '{tensor}' has shape {list(found.shape)}, expected {list(expected.shape)} as "

@@ -19,11 +19,12 @@ from collections.abc import Collection, Iterable, Mapping
 import numpy as np
 
 from pipeline.backends.base import Array, Servable, ServableAround
+from pipeline.core.columns import Column, Ragged, part
 from pipeline.core.row_limit import RowLimit
 from pipeline.errors import OutOfMemoryError, ProcessLostError
 
 Inputs = Mapping[str, Array]
-Outputs = dict[str, Array]
+Outputs = Mapping[str, Column]
 
 _PAUSE = 1 / 4
 """Longest wait for the next caller, in terms of a call; waiting ends when nobody comes so long."""
@@ -236,14 +237,18 @@ class MergingServable(ServableAround):
             return False  # whoever caused it will meet it again alone
         with self._lock:
             self._limit.grow()
-        if any(array.ndim == 0 or len(array) != rows for array in outputs.values()):
+        if not all(_has_rows(column, rows) for column in outputs.values()):
             return False
         start = 0
         for call in group:
             stop = start + call.rows
-            call.outputs = {name: array[start:stop] for name, array in outputs.items()}
+            call.outputs = {name: part(column, start, stop) for name, column in outputs.items()}
             start = stop
         return True
+
+
+def _has_rows(column: Column, rows: int) -> bool:
+    return (isinstance(column, Ragged) or column.ndim > 0) and len(column) == rows
 
 
 def _tell(calls: Iterable[_Call], error: Exception) -> None:

@@ -1,8 +1,8 @@
 """One model run over a batch: columns in, columns out, failing rows set aside.
 
 What a framework never sees here: ragged columns (padded or grouped before), more rows than it
-takes at once, a dtype it did not declare. What the batch never gets: an output with another number
-of rows.
+takes at once, a dtype it did not declare, a number that this dtype cannot hold. What the batch
+never gets: an output with another number of rows, or one that is text here and bytes there.
 """
 
 from __future__ import annotations
@@ -16,18 +16,23 @@ from typing import Any
 import numpy as np
 
 from pipeline.backends.base import Servable
-from pipeline.core import bisection, columns
+from pipeline.core import bisection, casts, columns, texts
 from pipeline.core.batch import Batch
 from pipeline.core.batch_rows import CALL_ROWS
 from pipeline.core.columns import Array, Column, Ragged
 from pipeline.core.model_spec import ConstantInput, ModelSpec
 from pipeline.core.row_limit import RowLimit
 from pipeline.core.tensors import dtype_name, numpy_dtype
-from pipeline.errors import ModelFaultError, OutOfMemoryError
+from pipeline.errors import ModelFaultError, OutOfMemoryError, RowsError
 
 _LOGGER = logging.getLogger(__name__)
 
 _QUICK_SECS = 0.01
+_WAY_OUT = (
+    "or a list with one tensor for each row; what a graph gives for the whole call, as non-max "
+    "suppression does, is no column: name the outputs it is made from, or write a model of "
+    "`framework: python` around it"
+)
 
 
 class ModelStep:
@@ -71,11 +76,12 @@ class ModelStep:
           ModelFaultError: too many batches in a row failed as a whole.
           ProcessLostError: the process that computes is gone; the batch is to be tried again.
         """
+        batch = self._without_lost(batch, servable)
         if not len(batch):
             return batch
         began, limit = time.perf_counter(), self._limit.rows or len(batch)
         outcome = bisection.run(
-            lambda rows: self.compute(batch.columns, rows, servable),
+            lambda rows: self._call(batch.columns, rows, servable),
             np.arange(len(batch)),
             max_rows=self._limit.rows,
             budget=bisection.DEFAULT_BUDGET * ceil(len(batch) / CALL_ROWS),
@@ -93,12 +99,50 @@ class ModelStep:
         if not outcome.results:
             return batch
         results = [result for _, result in outcome.results]
-        return batch.with_columns(
-            {
-                column: columns.concatenate([result[tensor] for result in results])
-                for tensor, column in self._spec.outputs.items()
-            }
+        outputs, bad = self._typed(
+            {t: columns.concatenate([result[t] for result in results]) for t in self._spec.outputs}
         )
+        named = {column: outputs[tensor] for tensor, column in self._spec.outputs.items()}
+        wrong = {row: ("not_text", f"model '{self._spec.name}' {why}") for row, why in bad.items()}
+        batch = batch.with_columns(named)
+        return batch.reject(wrong, stage="inference", model=self._spec.name)
+
+    def _without_lost(self, batch: Batch, servable: Servable) -> Batch:
+        """The batch without the rows whose numbers the model's tensors cannot hold."""
+        reasons = {
+            row: ("cast_error", f"model '{self._spec.name}' {why}")
+            for row, why in self._lost(batch.columns, servable).items()
+        }
+        return batch.reject(reasons, stage="inference", model=self._spec.name)
+
+    def _lost(self, available: Mapping[str, Column], servable: Servable) -> dict[int, str]:
+        """Row -> which number in it a tensor cannot hold."""
+        found: dict[int, str] = {}
+        for tensor in servable.signature.inputs or ():
+            binding = self._bindings.get(tensor.name)
+            if binding is None or tensor.dtype is None or tensor.dtype in ("string", "bytes"):
+                continue
+            column = available[binding.column]
+            if len(column) and _is_numeric(column):
+                for row, value in casts.lost_rows(column, tensor.dtype).items():
+                    found.setdefault(
+                        row,
+                        f"input '{tensor.name}': found {value} in column '{binding.column}', "
+                        f"expected what {tensor.dtype} can hold",
+                    )
+        return found
+
+    def _typed(self, outputs: Mapping[str, Column]) -> tuple[dict[str, Column], dict[int, str]]:
+        """The outputs, those of text as what the entry says they are; row -> why it is not that."""
+        typed: dict[str, Column] = {}
+        bad: dict[int, str] = {}
+        for tensor, column in outputs.items():
+            typed[tensor] = column
+            if not _is_numeric(column):
+                dtype = "bytes" if tensor in self._spec.bytes_outputs else "string"
+                typed[tensor], wrong = texts.typed(column, dtype)
+                bad |= {row: f"output '{tensor}' {why}" for row, why in wrong.items()}
+        return typed, bad
 
     def _allow_more(self, servable: Servable) -> None:
         """Lets the next calls have twice as many rows, up to what its caller and it agree on."""
@@ -112,9 +156,24 @@ class ModelStep:
     ) -> dict[str, Column]:
         """The outputs for some rows, by tensor name, without any attempt to save rows.
 
+        Outputs that are of variable length are ragged, also where all these rows agree in it.
+
         Raises:
+          RowsError: the model's tensors cannot hold a number of them, or their text is none.
           Exception: what the framework raises, or a ValueError for outputs of the wrong form.
         """
+        read = {b.column: columns.take(available[b.column], rows) for b in self._bindings.values()}
+        if bad := self._lost(read, servable):
+            raise RowsError(bad)
+        outputs, bad = self._typed(self._call(available, rows, servable))
+        if bad:
+            raise RowsError(bad)
+        return outputs
+
+    def _call(
+        self, available: Mapping[str, Column], rows: Array, servable: Servable
+    ) -> dict[str, Column]:
+        """The outputs as the model gives them, for rows that it can be given."""
         whole = len(rows) == len(next(iter(available.values())))
         inputs: dict[str, Column] = {}
         for tensor, binding in self._bindings.items():
@@ -124,14 +183,18 @@ class ModelStep:
                 taken = columns.pad(taken, binding.pad_value)
             inputs[tensor] = taken
         wanted = {tensor.name: tensor.dtype for tensor in servable.signature.inputs or ()}
+        ragged: set[str] = set()
 
-        def predict(dense: Mapping[str, Array]) -> dict[str, Array]:
+        def predict(dense: Mapping[str, Array]) -> dict[str, Column]:
             cast = {t: _cast(array, wanted.get(t)) for t, array in dense.items()}
-            return self._predict(cast, servable)
+            outputs = self._predict(cast, servable)
+            ragged.update(t for t, column in outputs.items() if isinstance(column, Ragged))
+            return outputs
 
-        return columns.apply_by_shape(predict, inputs)
+        outputs = columns.apply_by_shape(predict, inputs)
+        return {t: columns.as_ragged(c) if t in ragged else c for t, c in outputs.items()}
 
-    def _predict(self, inputs: Mapping[str, Array], servable: Servable) -> dict[str, Array]:
+    def _predict(self, inputs: Mapping[str, Array], servable: Servable) -> dict[str, Column]:
         rows = len(next(iter(inputs.values())))
         fixed = servable.signature.fixed_batch_rows
         if fixed is None or rows == fixed:
@@ -142,19 +205,32 @@ class ModelStep:
             there = len(next(iter(part.values())))
             part = {t: columns.repeat_last(array, fixed) for t, array in part.items()}
             result = self._checked(servable.predict({**part, **self._constants}), fixed)
-            parts.append({t: array[:there] for t, array in result.items()})
-        return {t: np.concatenate([part[t] for part in parts]) for t in self._spec.outputs}
+            parts.append({t: columns.part(column, 0, there) for t, column in result.items()})
+        return {t: columns.joined([part[t] for part in parts]) for t in self._spec.outputs}
 
-    def _checked(self, outputs: dict[str, Array], rows: int) -> dict[str, Array]:
+    def _checked(self, outputs: Mapping[str, Column], rows: int) -> dict[str, Column]:
         for tensor in self._spec.outputs:
-            array = outputs[tensor]
-            if array.ndim == 0 or len(array) != rows:
+            column = outputs[tensor]
+            if isinstance(column, Ragged):
+                found = f"is a list of {len(column)}"
+                same = len({(row.ndim, row.dtype) for row in column.rows}) == 1
+                if not same and len(column) == rows:
+                    raise ModelFaultError(
+                        f"output '{tensor}' has rows of different rank or dtype, expected rows "
+                        "that differ in length only"
+                    )
+                like = next((row for row in column.rows if row.size), column.rows[0])
+                fits = len(column) == rows
+            else:
+                found, like = f"has shape {list(column.shape)}", column
+                fits = column.ndim > 0 and len(column) == rows
+            if not fits:
                 raise ModelFaultError(
-                    f"output '{tensor}' has shape {list(array.shape)} for {rows} rows; "
-                    "expected the rows as first axis"
+                    f"output '{tensor}' {found} for {rows} rows; expected the rows as first axis, "
+                    f"{_WAY_OUT}"
                 )
-            dtype_name(array)
-        return outputs
+            dtype_name(like)
+        return {tensor: outputs[tensor] for tensor in self._spec.outputs}
 
     def _count_faults(self, batch: Batch, outcome: bisection.Outcome[Any]) -> None:
         if outcome.results:
@@ -192,6 +268,11 @@ def _cast(array: Array, dtype: str | None) -> Array:
     if dtype is None or dtype in ("string", "bytes") or array.dtype.kind == "O":
         return array
     return array.astype(numpy_dtype(dtype), copy=False)
+
+
+def _is_numeric(column: Column) -> bool:
+    like = column.rows[0] if isinstance(column, Ragged) else column
+    return like.dtype.kind not in "OUS"
 
 
 def _first_line(error: Exception) -> str:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from pipeline.backends.base import Array, Servable
 from pipeline.backends.failures import own_words
+from pipeline.core.columns import Column
 from pipeline.core.release import ModelVersion
 from pipeline.errors import ArtifactError, DeviceError, LoadError, ProcessLostError
 from pipeline.serving.arena import ArenaError, ArenaPool
@@ -87,7 +88,7 @@ class SharedServable(Servable):
         self.warm_up_rows = described.warm_up_rows
         self.prepared_rows = described.prepared_rows
 
-    def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def predict(self, inputs: Mapping[str, Array]) -> Mapping[str, Column]:
         """See Servable.
 
         Raises:
@@ -106,7 +107,7 @@ class SharedServable(Servable):
                 continue
             if reply.kind == "failed":
                 raise reply.value
-            outputs: dict[str, Array] = reply.value
+            outputs: Mapping[str, Column] = reply.value
             return outputs
         raise ProcessLostError(f"{_HOST} is gone: {problem}") from problem
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from pipeline.backends.base import Servable
-from pipeline.core import combine, prepare
+from pipeline.core import casts, columns, combine, prepare
 from pipeline.core.columns import Array, Column, Ragged
 from pipeline.core.feature_order import FeatureOrder
 from pipeline.core.graph import Graph
@@ -71,15 +72,23 @@ class Rehearsal:
     unknown: list[str] = field(default_factory=list)
 
     def add(self, name: str, column: Column, declared: Shape | None = None) -> None:
-        """Records a column; `declared` is its row shape where the example does not tell it all."""
-        self.columns[name] = column
-        if isinstance(column, Ragged):
-            self.types[name] = (dtype_name(column.rows[0]), declared or (None,))
-        else:
-            self.types[name] = (
-                dtype_name(column),
-                column.shape[1:] if declared is None else declared,
+        """Records a column; `declared` is its row shape where the example does not tell it all.
+
+        Lists that are empty, since nothing is found in made-up rows, are no example of those to
+        come: others are made up.
+        """
+        rows = list(columns.iterate(column))
+        like = next((row for row in rows if row.size), rows[0])
+        dtype, shape = dtype_name(like), declared
+        if shape is None:
+            ragged = isinstance(column, Ragged)
+            lengths = [{row.shape[axis] for row in rows} for axis in range(like.ndim)]
+            shape = tuple(
+                None if (ragged and axis == 0) or len(found) > 1 or found == {0} else found.pop()
+                for axis, found in enumerate(lengths)
             )
+        self.types[name] = (dtype, shape)
+        self.columns[name] = column if all(r.size for r in rows) else _made_up(dtype, shape)
 
 
 def rehearse(
@@ -185,6 +194,8 @@ def _misfits(model: ModelSpec, servable: Servable, graph: Graph, rehearsal: Rehe
                     f"{where} takes {describe(tensor.dtype, tensor.dims)} (no batch axis), "
                     f"but the constant is {describe(binding.dtype, value.shape)}"
                 )
+            elif lost := _lost_constants(value, tensor.dtype):
+                problems.append(f"{where}: the constant holds {lost}, not what {tensor.dtype} can")
         elif isinstance(binding, ColumnInput) and binding.column in rehearsal.types:
             dtype, shape = rehearsal.types[binding.column]
             order = FeatureOrder(tensor.features or (), binding.column, graph, rehearsal.types)
@@ -201,6 +212,14 @@ def _misfits(model: ModelSpec, servable: Servable, graph: Graph, rehearsal: Rehe
     return problems
 
 
+def _lost_constants(value: Array, dtype: str | None) -> list[Any]:
+    """The numbers of a constant that a tensor cannot hold."""
+    if dtype is None or value.dtype.kind == "O":
+        return []
+    lost = casts.lost(value, dtype)
+    return [] if lost is None else value[lost].tolist()
+
+
 def _run_model(model: ModelSpec, servable: Servable, rehearsal: Rehearsal) -> list[str]:
     """Runs the made-up rows; returns what went wrong."""
     if not all(column in rehearsal.columns for column in model.columns_read()):
@@ -210,7 +229,8 @@ def _run_model(model: ModelSpec, servable: Servable, rehearsal: Rehearsal) -> li
         for name, column in model.outputs.items():
             tensor = declared.get(name)
             if tensor and tensor.dtype and tensor.row_shape is not None:
-                made_up = _made_up(tensor.dtype, tensor.row_shape)
+                dtype = "bytes" if name in model.bytes_outputs else tensor.dtype
+                made_up = _made_up(dtype, tensor.row_shape)
                 rehearsal.add(column, made_up, tensor.row_shape)
         return []
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from pipeline.core import encode
 from pipeline.core.batch import Batch
 from pipeline.core.encode_table import prediction_table
 from pipeline.core.metric_names import DEAD_LETTERS, LATENCY_MS, NAMESPACE, PREDICTIONS
+from pipeline.core.tensors import Shape
 from pipeline.serving.tally import process_tally
 
 PREDICTION_LINES = "prediction_lines"
@@ -48,6 +49,7 @@ class Encode(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untype
       output: columns of a prediction, in order.
       wanted: which of OUTPUTS to make.
       job_key: whose tally to add to.
+      types: column -> (dtype, shape of a row), as far as known before a record is computed.
       clock: tells the dead letters' time, UTC.
     """
 
@@ -56,11 +58,13 @@ class Encode(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untype
         output: Sequence[str],
         wanted: Sequence[str],
         job_key: str,
+        types: Mapping[str, tuple[str, Shape]] | None = None,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._output = tuple(output)
         self._wanted = frozenset(wanted)
         self._job_key = job_key
+        self._types = {name: types[name] for name in output if types and name in types}
         self._clock = clock
 
     def process(self, batch: Batch) -> Iterator[Any]:
@@ -71,7 +75,7 @@ class Encode(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untype
             lines = encode.predictions(batch, self._output) if in_text else []
             yield from self._outputs(PREDICTION_LINES, lambda: b"".join(lines))
             yield from self._outputs(
-                PREDICTION_TABLES, lambda: prediction_table(batch, self._output)
+                PREDICTION_TABLES, lambda: prediction_table(batch, self._output, self._types)
             )
             yield from self._outputs(
                 PREDICTION_MESSAGES, lambda: encode.prediction_messages(batch, lines)

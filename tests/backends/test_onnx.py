@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.core.columns import Ragged
 from pipeline.errors import LoadError
 from tests import models
 from tests.backends.cases import load, model_spec
@@ -105,21 +106,50 @@ def test_input_with_a_default_need_not_be_bound(tmp_path):
 
 def test_output_that_is_no_tensor_is_refused(tmp_path):
     import onnx
+    from onnx import TensorProto, helper
+
+    zipped = helper.make_node(
+        "ZipMap", ["x"], ["maps"], domain="ai.onnx.ml", classlabels_int64s=[0, 1]
+    )
+    value = helper.make_map_type_proto(
+        TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, [])
+    )
+    maps = helper.make_value_info("maps", helper.make_sequence_type_proto(value))
+    path = models.save_onnx(
+        tmp_path / "model.onnx",
+        [("Neg", ["x"], ["y"], {})],
+        {"x": ("float32", ["rows", 2])},
+        {"y": ("float32", ["rows", 2])},
+    )
+    model = onnx.load(path)
+    model.graph.node.append(zipped)
+    model.graph.output.append(maps)
+    model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
+    onnx.save(model, path)
+    with pytest.raises(LoadError, match=r"'maps' is a seq\(map\(int64.*, which is no column"):
+        load(path, spec("maps"))
+    assert load(path, spec("y")).predict({"x": np.float32([[1, 2]])})["y"].tolist() == [[-1, -2]]
+
+
+def test_sequence_has_one_tensor_for_each_row(tmp_path):
+    import onnx
     from onnx import helper
 
     path = models.save_onnx(
         tmp_path / "model.onnx",
-        [("SequenceConstruct", ["x"], ["list"], {}), ("Neg", ["x"], ["y"], {})],
-        {"x": ("float32", ["rows"])},
-        {"y": ("float32", ["rows"])},
+        [("SplitToSequence", ["x", "sizes"], ["pieces"], {"axis": 0})],
+        {"x": ("int64", ["rows"]), "sizes": ("int64", ["rows"])},
+        {},
     )
     model = onnx.load(path)
-    sequence = helper.make_tensor_sequence_value_info("list", onnx.TensorProto.FLOAT, None)
-    model.graph.output.append(sequence)
+    found = helper.make_tensor_sequence_value_info("pieces", onnx.TensorProto.INT64, None)
+    model.graph.output.append(found)
     onnx.save(model, path)
-    with pytest.raises(LoadError, match=r"'list' is a seq\(tensor\(float\)\), which is no column"):
-        load(path, spec("list"))
-    assert load(path, spec("y")).predict({"x": np.float32([1])})["y"] == -1
+    inputs = {"x": "x", "sizes": "sizes"}
+    servable = load(path, spec("pieces", inputs=inputs))
+    column = servable.predict({"x": np.arange(3), "sizes": np.array([1, 2, 0])})["pieces"]
+    assert isinstance(column, Ragged)
+    assert [row.tolist() for row in column.rows] == [[0], [1, 2], []]
 
 
 def test_missing_external_data_is_named(tmp_path):

@@ -141,7 +141,8 @@ A_LENGTH = "expected a length of at least 0, or null for the axis that varies"
          ":17: models[1] 'mlp': unknown key 'inptus'; did you mean 'inputs'?"),
         ("trusted: true", "zzz: true",
          ":13: models[0] 'forest': unknown key 'zzz'; the keys are name, uri, inputs, outputs, "
-         "max_batch_size, device, model_sharing, precision, warm_up, watch, complete_marker, "
+         "bytes_outputs, max_batch_size, device, model_sharing, precision, warm_up, watch, "
+         "complete_marker, "
          "framework, trusted"),
         ("trusted: true", "precision: half",
          ":13: models[0] 'forest'.precision: found 'half', which `framework: torch` and "

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from pipeline.core import columns
 from pipeline.core.batch import Batch
 from pipeline.core.columns import Ragged
 from pipeline.core.model_spec import OnnxModel
@@ -226,3 +227,106 @@ def test_rows_of_different_length_are_padded_when_the_model_asks_for_it():
     servable = FakeServable(lambda i: seen.append(i["x"].tolist()) or {"y": i["x"].sum(axis=1)})
     assert step.run(batch(RAGGED), servable).columns["twice"].tolist() == [3, 3, 9]
     assert seen == [[[1, 2], [3, 0], [4, 5]]]
+
+
+def pieces(inputs):
+    """As many ones as the row says."""
+    return {"y": Ragged([np.ones(int(n), "f4") for n in inputs["x"]])}
+
+
+def test_outputs_of_different_length_become_a_ragged_column():
+    done = ModelStep(spec(), max_batch_size=3).run(
+        batch(np.array([2, 0, 1, 1])), FakeServable(pieces)
+    )
+    assert isinstance(done.columns["twice"], Ragged)
+    assert [len(row) for row in done.columns["twice"].rows] == [2, 0, 1, 1]
+
+
+def test_computed_column_is_ragged_also_where_its_rows_agree():
+    step, rows = ModelStep(spec()), np.arange(2)
+    found = step.compute({"x": np.array([2, 2])}, rows, FakeServable(pieces))["y"]
+    assert isinstance(found, Ragged)
+    found = step.compute(
+        {"x": Ragged([np.array([2]), np.array([2, 2])])}, rows, FakeServable(pieces_of)
+    )
+    assert isinstance(found["y"], Ragged)
+
+
+def pieces_of(inputs):
+    return {"y": Ragged([np.ones(3, "f4") for _ in inputs["x"]])}
+
+
+def test_ragged_outputs_of_calls_with_a_fixed_number_of_rows_are_those_of_the_rows():
+    signature = Signature(fixed_batch_rows=4)
+    done = ModelStep(spec()).run(
+        batch(np.array([2, 0, 1, 3, 1, 5])), FakeServable(pieces, signature)
+    )
+    assert [len(row) for row in done.columns["twice"].rows] == [2, 0, 1, 3, 1, 5]
+
+
+def test_list_with_another_number_of_rows_is_a_model_fault_that_names_the_way_out():
+    servable = FakeServable(lambda inputs: {"y": Ragged([np.zeros(2)] * 3)})
+    done = ModelStep(spec()).run(batch(np.arange(8)), servable)
+    assert {r.error_type for r in done.rejects} == {"model_fault"}
+    reason = done.rejects[0].error_message
+    assert "output 'y' is a list of 3 for" in reason
+    assert "or a list with one tensor for each row" in reason
+
+
+def test_rows_of_different_rank_are_no_column():
+    mixed = FakeServable(lambda inputs: {"y": Ragged([np.zeros(2), np.zeros((1, 2))])})
+    with pytest.raises(ModelFaultError, match="rows of different rank or dtype"):
+        ModelStep(spec()).compute({"x": np.arange(2)}, np.arange(2), mixed)
+
+
+def declares(dtype):
+    return Signature(inputs=(TensorSpec("x", dtype),))
+
+
+def test_rows_whose_numbers_the_tensor_cannot_hold_cost_themselves_only():
+    column = np.array([1, 2**24 + 1, 3, 2**24 + 3])
+    servable = FakeServable(twice, declares("float32"))
+    done = ModelStep(spec()).run(batch(column), servable)
+    assert done.columns["twice"].tolist() == [2, 6]
+    assert [(r.record_id, r.error_type, r.stage, r.model) for r in done.rejects] == [
+        (1, "cast_error", "inference", "m"),
+        (3, "cast_error", "inference", "m"),
+    ]
+    assert done.rejects[0].error_message == (
+        "model 'm' input 'x': found 16777217 in column 'x', expected what float32 can hold"
+    )
+    assert servable.calls == [2]
+
+
+def test_batch_of_which_the_tensor_can_hold_no_row_makes_no_call():
+    servable = FakeServable(twice, declares("float16"))
+    done = ModelStep(spec(), max_model_faults=1).run(batch(np.array([1e6, -1e6])), servable)
+    assert len(done.rejects) == 2
+    assert servable.calls == []
+
+
+def test_text_that_is_none_costs_its_row_only():
+    column = np.array([b"plain", b"\xff", "ü".encode(), b"//4="], dtype=object)
+    servable = FakeServable(lambda inputs: {"y": inputs["x"]})
+    done = ModelStep(spec()).run(batch(column), servable)
+    assert done.columns["twice"].tolist() == ["plain", "ü", "//4="]
+    assert [(r.record_id, r.error_type) for r in done.rejects] == [(1, "not_text")]
+    assert "0xff at position 0" in done.rejects[0].error_message
+    assert "`bytes_outputs`" in done.rejects[0].error_message
+    assert servable.calls == [4]
+
+
+def test_bytes_stay_bytes_in_every_row_whatever_the_backend_could_decode():
+    column = np.array(["plain", b"\xff", "ü"], dtype=object)
+    servable = FakeServable(lambda inputs: {"y": inputs["x"]})
+    done = ModelStep(spec(bytes_outputs=["y"])).run(batch(column), servable)
+    assert done.columns["twice"].tolist() == [b"plain", b"\xff", "ü".encode()]
+    assert done.rejects == ()
+
+
+def test_lists_of_text_are_text_in_every_row():
+    rows = [np.array(["a", b"\xff"], object), np.array([], object), np.array([b"b"], object)]
+    servable = FakeServable(lambda inputs: {"y": Ragged(rows)})
+    done = ModelStep(spec()).run(batch(np.arange(3)), servable)
+    assert [row.tolist() for row in columns.iterate(done.columns["twice"])] == [[], ["b"]]
+    assert [r.record_id for r in done.rejects] == [0]
