@@ -27,6 +27,8 @@ _UNREADABLE = {
     "bool": "neither true nor false",
 }
 _MOST_VALUES = 1_000_000
+_MOST_CHARACTERS = 1 << 20
+"""PyYAML takes about 10 s for so many."""
 _DEEPEST = 64
 
 
@@ -97,8 +99,12 @@ def read(text: str, *, source: str) -> Document:
       source: the file's name in errors.
 
     Raises:
-      SpecError: the text is neither, or expands beyond reason.
+      SpecError: the text is neither, too long, or expands beyond reason.
     """
+    if len(text) > _MOST_CHARACTERS:
+        raise SpecError(
+            f"{source}: holds {len(text):,} characters, expected at most {_MOST_CHARACTERS:,}"
+        )
     loader = None
     try:
         loader = _Loader(_with_json_tabs_as_spaces(text))
@@ -137,6 +143,18 @@ class _Loader(yaml.SafeLoader):
         ]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Puts what merge keys name into the mapping, each key once, the last one of a name.
+
+        PyYAML keeps every copy: merges of merges of merges would fill the memory.
+        """
+        super().flatten_mapping(node)
+        entries = {
+            key.value if isinstance(key, yaml.ScalarNode) else key: (key, value)
+            for key, value in node.value
+        }
+        node.value = list(entries.values())
 
 
 _Loader.add_implicit_resolver(
