@@ -7,6 +7,7 @@ message of the launcher's log.
 from __future__ import annotations
 
 import dataclasses
+import os
 import tempfile
 import uuid
 from collections.abc import Callable, Sequence
@@ -32,7 +33,7 @@ from pipeline.errors import LaunchError, ModelError, PathError, SpecError
 from pipeline.launch_checks import path_problems, service_problems
 from pipeline.launch_release import Refresh, accepted_before, named_release, refresh_of
 from pipeline.launch_steps import made_ready, with_labels
-from pipeline.serving.artifacts import ArtifactCache
+from pipeline.serving.artifacts import ArtifactCache, LocalCopies
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.release_manager import ManagerHandle
@@ -40,8 +41,8 @@ from pipeline.serving.validation import Rehearsal, rehearse
 from pipeline.settings import Settings
 from pipeline.tables import tables_of
 
-MODEL_CACHE = Path(tempfile.gettempdir()) / "ensemble-models"
-"""Where models are downloaded to, for all processes of this machine."""
+MODEL_CACHE = Path(tempfile.gettempdir()) / f"ensemble-models-{os.getuid()}"
+"""Where models are downloaded or copied to, for all processes of this user on this machine."""
 
 Say = Callable[[str], None]
 
@@ -135,7 +136,7 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
     store = BeamArtifactStore()
     loader = FrameworkLoader(
         models=graph.spec.models,
-        cache=ArtifactCache(MODEL_CACHE, store, HubCache(store, settings.model_cache_dir)),
+        cache=_cache(settings, graph, store),
         device=settings.device,
         intra_op_threads=placement.intra_op_threads,
         max_batch_size=call_rows(settings.max_batch_size),
@@ -159,6 +160,17 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
     if checks is not handle:
         checks.close()
     return Job(settings, graph, release, handle, rehearsal, refresh)
+
+
+def _cache(settings: Settings, graph: Graph, store: BeamArtifactStore) -> ArtifactCache:
+    """Where the job's models are on each machine; what no process uses any more is removed here."""
+    watched = tuple(model.watch for model in graph.spec.models if model.watch is not None)
+    copies = LocalCopies(watched, refreshed=settings.refresh_mode != "off")
+    hub = HubCache(store, settings.model_cache_dir)
+    # A dry run is over before anybody overwrites what it loaded.
+    cache = ArtifactCache(MODEL_CACHE, store, hub, LocalCopies() if settings.dry_run else copies)
+    cache.evict()
+    return cache
 
 
 def _for_checks(

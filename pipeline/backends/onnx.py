@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.backends import companions
 from pipeline.backends.base import Array, LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package, own_words
 from pipeline.backends.model_files import model_file, size_of
@@ -23,6 +24,7 @@ from pipeline.errors import DeviceError, LoadError
 
 SUFFIXES = (".onnx",)
 
+_KIND = "an ONNX graph"
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _GPU_CALLS = 4  # their rows travel slowly, since ONNX Runtime takes them from ordinary memory
 _SILENT = 4  # severity "fatal": the errors arrive as exceptions
@@ -97,6 +99,8 @@ class OnnxBackend:
         import onnxruntime
 
         file = model_file(path, SUFFIXES)
+        with loading(file, _KIND):
+            companions.check(file)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = context.intra_op_threads
         options.inter_op_num_threads = 1
@@ -119,7 +123,7 @@ def _open(file: Path, options: Any, device: str) -> Any:
         opened, problem = _open_on_gpu(file, options)
         if opened is not None:
             return opened
-    with loading(file, "an ONNX graph"):
+    with loading(file, _KIND):
         opened = _session(file, options, _CPU)
     if device == "gpu":
         raise DeviceError(f"ONNX Runtime cannot run {file} on a GPU: {problem}")

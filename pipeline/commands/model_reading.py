@@ -95,9 +95,9 @@ class ModelsFolder:
         location = self.location(found.path)
         place = location
         try:
-            local = self._cache.fetch(location).path
-            place = str(local)
-            described = describe(found.framework, local, trusted=trusted)
+            fetched = self._cache.fetch(location)
+            place = str(fetched.path)
+            described = describe(found.framework, fetched.path, trusted=trusted)
         except EnsembleError as error:
             problem = str(error).replace(place, uri)
             if isinstance(error, UntrustedArtifactError) and found.framework == "sklearn":

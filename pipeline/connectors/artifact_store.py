@@ -14,7 +14,8 @@ from apache_beam.io.filesystems import FileSystems
 
 from pipeline.connectors.storage_errors import READER_ROLE, WRITER_ROLE, explain, status_of
 from pipeline.errors import ArtifactError, ArtifactNotFoundError
-from pipeline.serving.artifacts import ArtifactFile, digest_of, is_local, local_files
+from pipeline.serving.artifacts import is_local
+from pipeline.serving.local_files import ArtifactFile, digest_of, local_files
 
 _COPY_BYTES = 1 << 20
 _TEXT_BYTES = 16 << 20

@@ -22,7 +22,8 @@ from typing import Any
 from pipeline.backends.hub_resolver import resolve
 from pipeline.backends.hub_response import Patience
 from pipeline.errors import ArtifactError, ArtifactNotFoundError
-from pipeline.serving.artifacts import ArtifactStore, digest_of, is_local, local_files
+from pipeline.serving.artifacts import ArtifactStore, is_local
+from pipeline.serving.local_files import digest_of, local_files
 
 _LOGGER = logging.getLogger(__name__)
 _MANIFEST = "module.json"

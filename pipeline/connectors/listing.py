@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,16 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from google.api_core.exceptions import RetryError
 from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]
 
+from pipeline.backends.companions import companions, names_others
 from pipeline.connectors.storage_errors import READER_ROLE, explain, status_of
 from pipeline.core.version_order import StoredFile
 from pipeline.core.version_pattern import literal_prefix, match
-from pipeline.errors import ArtifactError, ArtifactNotFoundError
+from pipeline.errors import ArtifactError, ArtifactNotFoundError, LoadError
+from pipeline.serving.local_files import files_below
 
 _ANSWER_SECS = 20.0
+_CHUNK_BYTES = 1 << 20
+_MOST_NAMED = 10_000
 _FIELDS = "items(name,bucket,size,generation,timeCreated),nextPageToken"
 
 
@@ -44,7 +49,7 @@ class StorageLister:
     retry_secs: float = 10.0
 
     def list_files(self, pattern: str) -> list[StoredFile]:
-        """See Lister. Links are followed to files and to the versions themselves."""
+        """See Lister. Links are followed. With a file comes what it needs beside it."""
         try:
             if pattern.startswith("gs://"):
                 return list(self._objects(pattern))
@@ -55,20 +60,29 @@ class StorageLister:
             raise kind(f"{pattern} cannot be listed: {_reason(pattern, cause)}") from error
 
     def _objects(self, pattern: str) -> Iterator[StoredFile]:
-        bucket, _, prefix = literal_prefix(pattern).removeprefix("gs://").partition("/")
+        bucket, _, path = literal_prefix(pattern).removeprefix("gs://").partition("/")
+        prefix = path[: path.rfind("/") + 1]  # what a file needs beside it has any name
         emulator = os.environ.get("STORAGE_EMULATOR_HOST")
         no_auth = bool(emulator or self.options.view_as(GoogleCloudOptions).no_auth)
-        found = _client(emulator, no_auth, self.options).list_blobs(
+        blobs = _client(emulator, no_auth, self.options).list_blobs(
             bucket,
             prefix=prefix,
             fields=_FIELDS,
             timeout=_ANSWER_SECS,
             retry=DEFAULT_RETRY.with_timeout(self.retry_secs),
         )
-        for blob in found:
-            uri = f"gs://{bucket}/{blob.name}"
-            if match(pattern, uri):
-                yield StoredFile(uri, blob.size, _us(blob.time_created), str(blob.generation))
+        there = {f"gs://{bucket}/{blob.name}": blob for blob in blobs}
+        found = {uri: match(pattern, uri) for uri in there}
+        others = {uri.rpartition("/")[0] for uri, version in found.items() if version is None}
+        for uri, version in found.items():
+            if version is None:
+                continue
+            yield _object(uri, there[uri])
+            folder = uri.rpartition("/")[0]
+            if not version.relative and names_others(uri) and _any_below(folder, others):
+                for name in _named_in_object(uri, there[uri]):
+                    if beside := there.get(f"{folder}/{name}"):
+                        yield _object(f"{folder}/{name}", beside, part_of=uri)
 
 
 @lru_cache(maxsize=4)
@@ -77,23 +91,68 @@ def _client(emulator: str | None, no_auth: bool, options: PipelineOptions) -> An
     return create_storage_client(options, use_credentials=not no_auth)
 
 
+def _object(uri: str, blob: Any, part_of: str = "") -> StoredFile:
+    return StoredFile(uri, blob.size, _us(blob.time_created), str(blob.generation), part_of)
+
+
+def _any_below(folder: str, others: Iterable[str]) -> bool:
+    return any(f"{other}/".startswith(f"{folder}/") for other in others)
+
+
+_named: dict[str, tuple[str, tuple[str, ...]]] = {}
+"""File -> its fingerprint, and what it named beside it: read again only when it has changed."""
+
+
+def _named_in(uri: str, fingerprint: str, opened: Callable[[], Any]) -> tuple[str, ...]:
+    """The files that a file needs beside it; none where it is broken or they lie elsewhere.
+
+    The gate says so, if it is proposed.
+    """
+    known = _named.get(uri)
+    if known is None or known[0] != fingerprint:
+        try:
+            with opened() as file:
+                known = (fingerprint, companions(uri, file))
+        except LoadError:
+            known = (fingerprint, ())
+        if len(_named) >= _MOST_NAMED:
+            _named.clear()
+        _named[uri] = known
+    return known[1]
+
+
+def _named_in_object(uri: str, blob: Any) -> tuple[str, ...]:
+    opened = partial(blob.open, "rb", chunk_size=_CHUNK_BYTES, timeout=_ANSWER_SECS)
+    return _named_in(uri, str(blob.generation), opened)
+
+
 def _local_files(pattern: str) -> Iterator[StoredFile]:
     root = Path(literal_prefix(pattern) + "x").parent
     with os.scandir(root):
         pass  # to glob, a folder that is missing or may not be read looks empty
     for found in glob.glob(pattern):  # noqa: PTH207  # may be absolute
-        inside = (
-            os.path.join(folder, name)  # noqa: PTH118  # keeps the path as it was written
-            for folder, _, names in os.walk(found)
-            for name in names
-        )
-        for path in inside if os.path.isdir(found) else [found]:  # noqa: PTH112
-            try:
-                status = os.stat(path)  # noqa: PTH116
-            except FileNotFoundError:
-                continue  # gone since, or a link to nowhere
-            fingerprint = f"{status.st_mtime_ns}-{status.st_size}"
-            yield StoredFile(path, status.st_size, status.st_mtime_ns // 1000, fingerprint)
+        if os.path.isdir(found):  # noqa: PTH112
+            with suppress(ArtifactError, OSError):  # the gate says so, if it is proposed
+                for name in files_below(Path(found)):
+                    yield from _local_file(f"{found}/{name}")
+            continue
+        for version in _local_file(found):
+            yield version
+            if not names_others(found):
+                continue
+            folder = found.rpartition("/")[0]
+            for name in _named_in(found, version.fingerprint, partial(Path(found).open, "rb")):
+                yield from _local_file(f"{folder}/{name}" if folder else name, part_of=found)
+
+
+def _local_file(path: str, part_of: str = "") -> Iterator[StoredFile]:
+    """The file at a path as it was written; nothing if it is gone since, or a link to nowhere."""
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except FileNotFoundError:
+        return
+    fingerprint = f"{status.st_mtime_ns}-{status.st_size}"
+    yield StoredFile(path, status.st_size, status.st_mtime_ns // 1000, fingerprint, part_of)
 
 
 def _reason(pattern: str, error: Exception) -> str:

@@ -6,11 +6,11 @@ Pure: the files of one look and what is remembered of the looks before -> a cand
 ordered by time of modification. Only something newer than the last proposal is proposed, or the
 last one again when its files changed: that deletions uncover an older version changes nothing.
 
-*Complete.* A file in Cloud Storage appears as a whole. A folder with its marker file is complete
-when no other file of it is newer. Everything else (folders without marker, local files, which grow
-under their final name) is complete when it was found unchanged after `settle_secs`, so in two
-looks. A version that was caught half-written all the same does not pass the gate, and is proposed
-again when it has changed.
+*Complete.* A single file in Cloud Storage appears as a whole. A folder with its marker file is
+complete when no other file of it is newer. Everything else (folders without marker, files that need
+others beside them, local files, which grow under their final name) is complete when it was found
+unchanged after `settle_secs`, so in two looks. A version that was caught half-written all the same
+does not pass the gate, and is proposed again when it has changed.
 """
 
 from __future__ import annotations
@@ -34,12 +34,14 @@ class StoredFile:
       size_bytes: its size.
       updated_us: when its content was written, UTC microseconds since 1970.
       fingerprint: changes with the content: an object's generation, a local file's time and size.
+      part_of: the file that needs it beside it, and whose version it belongs to; else empty.
     """
 
     uri: str
     size_bytes: int
     updated_us: int
     fingerprint: str
+    part_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Version:
       updated_us: of its newest file.
       fingerprint: over names, sizes and fingerprints of all its files.
       is_folder: whether files lie below `uri`.
+      in_parts: whether it is a file that needs others beside it.
       marked_us: when its marker file was written; None without one.
     """
 
@@ -76,6 +79,7 @@ class Version:
     updated_us: int
     fingerprint: str
     is_folder: bool
+    in_parts: bool = False
     marked_us: int | None = None
 
     @property
@@ -86,7 +90,7 @@ class Version:
     @property
     def appears_whole(self) -> bool:
         """Whether a reader never sees a part of it."""
-        return not self.is_folder and self.uri.startswith("gs://")
+        return not (self.is_folder or self.in_parts) and self.uri.startswith("gs://")
 
     def replaces(self, other: Version | None) -> bool:
         """Whether it is to be served in place of `other`."""
@@ -140,9 +144,10 @@ def versions(target: WatchTarget, files: Iterable[StoredFile]) -> list[Version]:
     below: defaultdict[str, dict[str, StoredFile]] = defaultdict(dict)
     numbers: dict[str, Number | None] = {}
     for file in files:
-        found = match(target.pattern, file.uri)
+        found = match(target.pattern, file.part_of or file.uri)
         if found is not None:
-            below[found.uri][found.relative] = file
+            # Beside a file nothing lies below it: no name begins with "/".
+            below[found.uri][f"/{file.uri}" if file.part_of else found.relative] = file
             numbers[found.uri] = found.number
     made = (_version(target, uri, numbers[uri], inside) for uri, inside in below.items())
     return sorted((version for version in made if version), key=lambda version: version.rank)
@@ -185,7 +190,7 @@ def _version(
     target: WatchTarget, uri: str, number: Number | None, inside: dict[str, StoredFile]
 ) -> Version | None:
     """One version of the files at (relative path "") and below `uri`; None if it does not count."""
-    is_folder = set(inside) != {""}
+    is_folder = any(name and not name.startswith("/") for name in inside)
     if is_folder:
         inside.pop("", None)  # an object store can have a file and a "folder" of one name
     if (target.complete_marker and not is_folder) or (is_folder and not target.models):
@@ -198,6 +203,7 @@ def _version(
         updated_us=max(file.updated_us for file in inside.values()),
         fingerprint=hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16],
         is_folder=is_folder,
+        in_parts=not is_folder and len(inside) > 1,
         marked_us=marker.updated_us if marker else None,
     )
 

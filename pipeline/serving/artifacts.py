@@ -6,33 +6,29 @@ Files count whatever their names: none is ignored, hidden ones included. Empty f
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+from pipeline.backends.companions import companions
 from pipeline.backends.python_class import source_of
 from pipeline.core.hub_url import is_hub_url
 from pipeline.core.model_spec import CLASS_SCHEME, is_class_uri
 from pipeline.core.release import ModelVersion
-from pipeline.errors import ArtifactChangedError, ArtifactError, ArtifactNotFoundError
-
-
-class ArtifactFile(NamedTuple):
-    """One file of an artifact.
-
-    Attributes:
-      relative: path below the folder, with ``/``; empty where the URI is that of the file itself.
-      size_bytes: its size.
-    """
-
-    relative: str
-    size_bytes: int
+from pipeline.core.version_pattern import match
+from pipeline.errors import ArtifactChangedError, ArtifactError, ArtifactNotFoundError, LoadError
+from pipeline.serving.copy_folder import Copies, CopyFolder, Hold
+from pipeline.serving.local_files import (
+    ArtifactFile,
+    Snapshot,
+    check_room,
+    copy_version,
+    digest_of,
+    filesystem_of,
+    snapshot,
+)
 
 
 class ArtifactStore(Protocol):
@@ -104,37 +100,102 @@ class ModuleHub(Protocol):
         ...
 
 
-@dataclass(frozen=True)
 class Fetched:
     """An artifact on this machine.
 
     Attributes:
       path: file or folder; to be read only.
       digest: of its files, as :func:`digest_of` computes it.
+
+    Args:
+      path: see there.
+      digest: see there.
+      hold: keeps the copy at `path`; None where the files are used in place.
+      seen: what they looked like before `digest` was computed; None for a copy.
     """
 
-    path: Path
-    digest: str
+    def __init__(
+        self, path: Path, digest: str, hold: Hold | None = None, seen: Snapshot | None = None
+    ) -> None:
+        self.path = path
+        self.digest = digest
+        self._hold = hold
+        self._seen = seen
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether it is a copy, which nobody changes and which stays until it is let go."""
+        return self._hold is not None
+
+    def check_unchanged(self) -> None:
+        """Makes sure that what was read since is what the digest was computed of.
+
+        Raises:
+          ArtifactChangedError: files were overwritten, added or removed.
+          ArtifactError: they cannot be looked at.
+        """
+        if self._seen is not None and snapshot(self.path) != self._seen:
+            raise ArtifactChangedError(f"{self.path} was changed while it was loaded")
+
+    def let_go(self) -> None:
+        """Needs the copy no more. The same happens when this object or its process is gone."""
+        if self._hold is not None:
+            self._hold.let_go()
+
+
+@dataclass(frozen=True)
+class LocalCopies:
+    """Which local files are loaded from a copy: those that may be overwritten while they serve.
+
+    Frameworks map files into memory, so that writing to one changes what serves, and cutting one
+    off ends the process.
+
+    Attributes:
+      patterns: what lies under one of them is watched, so somebody writes there.
+      refreshed: the models of the job change while it runs. Then all are copied but what is on a
+        read-only mount or in the image of this container, where nobody writes.
+    """
+
+    patterns: tuple[str, ...] = ()
+    refreshed: bool = False
+
+    def covers(self, uri: str) -> bool:
+        """Whether the local file or folder at `uri` is loaded from a copy."""
+        if any(match(pattern, uri.rstrip("/")) for pattern in self.patterns):
+            return True
+        if not self.refreshed or not Path(uri).exists():
+            return False
+        read_only = os.statvfs(uri).f_flag & os.ST_RDONLY
+        return not read_only and filesystem_of(Path(uri)) != "overlay"
 
 
 class ArtifactCache:
     """Brings artifacts to this machine. Threads and processes may share one root.
 
-    Local URIs are used in place, and so are modules of a hub that lie in a local folder. Others are
-    downloaded below `root`, into a folder for each URI and digest, so an artifact that was
-    overwritten never mixes with the older one. Folders appear complete, by a rename. Nothing is
-    ever removed, but copies found damaged.
+    Remote artifacts are downloaded below `root`, into a folder for each URI and digest, so an
+    artifact that was overwritten never mixes with the older one; local ones are copied there, if
+    `copies` says so. Others are used in place, and so are modules of a hub that lie in a local
+    folder. Copies appear complete, by a rename. One stays as long as somebody holds it, which a
+    `Fetched` does; :meth:`evict` removes the others.
 
     Args:
-      root: folder for downloads; created when needed.
-      store: where they come from.
+      root: folder for copies; created when needed.
+      store: where artifacts come from.
       hub: finds the artifacts behind URLs of a hub; None where there are none.
+      copies: which local files are copied.
     """
 
-    def __init__(self, root: Path, store: ArtifactStore, hub: ModuleHub | None = None) -> None:
-        self._root = root
+    def __init__(
+        self,
+        root: Path,
+        store: ArtifactStore,
+        hub: ModuleHub | None = None,
+        copies: LocalCopies = LocalCopies(),
+    ) -> None:
+        self._folder = CopyFolder(root)
         self._store = store
         self._hub = hub
+        self._copies = copies
 
     def fetch(self, uri: str) -> Fetched:
         """What is stored at `uri` now; a remote artifact is downloaded on every call.
@@ -144,80 +205,85 @@ class ArtifactCache:
 
         Raises:
           ArtifactNotFoundError: nothing is there, or a folder without files.
+          LoadError: a file that a single file needs beside it is missing, or not in its folder.
           ArtifactError: it cannot be read, or not be stored here.
         """
-        if is_local(uri):
-            return Fetched(Path(uri), digest_of(Path(uri)))
-        if is_class_uri(uri):
-            source = source_of(uri.removeprefix(CLASS_SCHEME))
-            return Fetched(source, digest_of(source))
-        with self._locked(uri) as folder:
-            return self._bring(uri, folder)
+        if path := self._place(uri):
+            return _in_place(path)
+        with self._folder.locked(uri) as copies:
+            return self._bring(uri, copies)
 
-    def fetch_version(self, version: ModelVersion) -> Path:
-        """The files of one version; a remote one is downloaded unless an intact copy is here.
+    def fetch_version(self, version: ModelVersion) -> Fetched:
+        """The files of one version; they are fetched unless an intact copy is here.
 
         Raises:
           ArtifactChangedError: the URI holds other files by now.
           ArtifactNotFoundError: nothing is there, or a folder without files.
           ArtifactError: it cannot be read, or not be stored here.
         """
-        if is_local(version.uri) or is_class_uri(version.uri):
-            fetched = self.fetch(version.uri)
+        if path := self._place(version.uri):
+            fetched = _in_place(path)
         else:
-            with self._locked(version.uri) as folder:
-                cached = folder / version.digest / _name_of(version.uri)
-                if _digest_or_none(cached) == version.digest:
-                    return cached
-                fetched = self._bring(version.uri, folder)
+            with self._folder.locked(version.uri) as copies:
+                fetched = _copy_of(version, copies) or self._bring(version.uri, copies)
         if fetched.digest != version.digest:
             raise ArtifactChangedError(
                 f"model '{version.model}': {version.uri} holds other files than the release was "
                 f"made from: expected digest {version.digest}, found {fetched.digest}"
             )
-        return fetched.path
+        return fetched
 
-    @contextmanager
-    def _locked(self, uri: str) -> Iterator[Path]:
-        """The folder of a URI, for one thread of one process at a time."""
-        folder = self._root / hashlib.sha256(uri.encode()).hexdigest()[:16]
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            # An open file description each, so the lock holds between threads as well.
-            lock = (folder / "lock").open("wb")
-        except OSError as error:
-            raise ArtifactError(f"{uri} cannot be stored in '{self._root}': {error}") from error
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield folder
+    def evict(self) -> None:
+        """Removes the copies that nobody on this machine holds, and what dead processes left."""
+        self._folder.evict()
 
-    def _bring(self, uri: str, folder: Path) -> Fetched:
-        """What is stored at a remote URI; a download goes into `folder`, which is locked."""
+    def _place(self, uri: str) -> Path | None:
+        """Where files are that are used in place; None for all others."""
+        if is_class_uri(uri):
+            return source_of(uri.removeprefix(CLASS_SCHEME))
+        return Path(uri) if is_local(uri) and not self._copies.covers(uri) else None
+
+    def _bring(self, uri: str, copies: Copies) -> Fetched:
+        """What is stored at a URI, in a copy unless it is a module that lies in a local folder."""
         place = self._hub.place(uri) if self._hub and is_hub_url(uri) else uri
-        if is_local(place):
-            return Fetched(Path(place), digest_of(Path(place)))
-        return self._download(place, folder, _name_of(uri))
-
-    def _download(self, uri: str, folder: Path, name: str) -> Fetched:
-        """Downloads into a subfolder of `folder`, unless the same files are there already."""
-        files = self._store.list_files(uri)
-        for leftover in folder.glob("tmp-*"):  # of a process that died amid a download
-            shutil.rmtree(leftover)
-        temporary = Path(tempfile.mkdtemp(prefix="tmp-", dir=folder))
+        if is_local(place) and place != uri:
+            return _in_place(Path(place))
+        name = _name_of(uri)
         try:
-            self._copy(uri, files, temporary / name)
-            digest = digest_of(temporary / name)
-            final = folder / digest
-            if _digest_or_none(final / name) != digest:
-                shutil.rmtree(final, ignore_errors=True)
-                temporary.rename(final)
+            with copies.new() as temporary:
+                if is_local(place):
+                    copy_version(Path(place), temporary / name)
+                else:
+                    self._download(place, temporary / name)
+                digest = digest_of(temporary / name)
+                final = copies.path(digest)
+                if _digest_or_none(final / name) != digest:
+                    copies.keep(temporary, digest)
+            return Fetched(final / name, digest, copies.hold(digest))
         except OSError as error:
-            raise ArtifactError(f"{uri} cannot be stored in '{self._root}': {error}") from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-        return Fetched(final / name, digest)
+            raise ArtifactError(f"{uri} cannot be stored in '{copies.root}': {error}") from error
+
+    def _download(self, uri: str, target: Path) -> None:
+        """Downloads all files below a URI, or the one that is there and what it needs beside it."""
+        files = self._store.list_files(uri)
+        self._copy(uri, files, target)
+        if files[0].relative:
+            return
+        folder = uri.rpartition("/")[0]
+        with target.open("rb") as file:
+            names = companions(uri, file)
+        for name in names:
+            try:
+                found = self._store.list_files(f"{folder}/{name}")
+            except ArtifactNotFoundError as error:
+                raise LoadError(
+                    f"{uri} keeps a part of the model in '{name}', which is missing beside it"
+                ) from error
+            self._copy(f"{folder}/{name}", found, target.parent / name)
 
     def _copy(self, uri: str, files: Sequence[ArtifactFile], target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        check_room(target.parent, files)
         for file in files:
             # Object names are free text: "../x" or "/x" must not lead out of the folder.
             if ".." in PurePosixPath(file.relative).parts or file.relative.startswith("/"):
@@ -233,48 +299,30 @@ class ArtifactCache:
                 )
 
 
+def _copy_of(version: ModelVersion, copies: Copies) -> Fetched | None:
+    """The copy of a version that is here already, if it is intact."""
+    path = copies.path(version.digest) / _name_of(version.uri)
+    if _digest_or_none(path) != version.digest:
+        return None
+    return Fetched(path, version.digest, copies.hold(version.digest))
+
+
+def _in_place(path: Path) -> Fetched:
+    """A local artifact.
+
+    Raises:
+      ArtifactError: it cannot be read, or was changed meanwhile; may go well another time.
+    """
+    seen = snapshot(path)
+    fetched = Fetched(path, digest_of(path), seen=seen)
+    if snapshot(path) != seen:
+        raise ArtifactError(f"{path} was changed while it was read")
+    return fetched
+
+
 def is_local(uri: str) -> bool:
     """Whether `uri` is a path of this machine."""
     return "://" not in uri
-
-
-def local_files(path: Path) -> list[ArtifactFile]:
-    """The files at a local path: itself, or all files below it.
-
-    Raises:
-      ArtifactNotFoundError: nothing is there, or a folder without files.
-    """
-    if path.is_file():
-        return [ArtifactFile("", path.stat().st_size)]
-    if not path.is_dir():
-        raise ArtifactNotFoundError(f"{path} does not exist")
-    files = [
-        ArtifactFile(file.relative_to(path).as_posix(), file.stat().st_size)
-        for file in path.rglob("*")
-        if file.is_file()
-    ]
-    if not files:
-        raise ArtifactNotFoundError(f"{path} is a folder without files, expected a model in it")
-    return files
-
-
-def digest_of(path: Path) -> str:
-    """sha256 over the sorted (relative path, size, sha256 of the content) of all files.
-
-    The same for a copy anywhere; of a single file the name does not count.
-
-    Raises:
-      ArtifactNotFoundError: nothing is there, or a folder without files.
-      ArtifactError: a file cannot be read.
-    """
-    total = hashlib.sha256()
-    try:
-        for relative, size in sorted(local_files(path)):
-            content = _sha256(path / relative if relative else path)
-            total.update(f"{relative}\0{size}\0{content}\n".encode())
-    except OSError as error:
-        raise ArtifactError(f"{path} cannot be read: {error}") from error
-    return total.hexdigest()
 
 
 def _digest_or_none(path: Path) -> str | None:
@@ -282,11 +330,6 @@ def _digest_or_none(path: Path) -> str | None:
         return digest_of(path)
     except ArtifactError:
         return None
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _name_of(uri: str) -> str:

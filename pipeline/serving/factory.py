@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pipeline.core.graph import Graph
 from pipeline.core.release import Release
 from pipeline.serving.activation import Timing
+from pipeline.serving.kept_copies import KeptCopies
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.release_manager import MemoryPolicy, ReleaseManager
 from pipeline.serving.validation import rehearse
@@ -31,9 +32,11 @@ class ManagerFactory:
     def __call__(self) -> ReleaseManager:
         """A new manager."""
         self.loader.start_frameworks()
+        copies = KeptCopies(self.loader.cache)
         return ReleaseManager(
-            self.loader,
+            lambda version: self.loader.open(version, copies.fetch),
             prepare=self._rehearse,
+            copies=copies,
             memory_policy=self.memory_policy,
             timing=self.timing,
         )

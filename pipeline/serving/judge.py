@@ -20,7 +20,7 @@ from pipeline.core.release import Release
 from pipeline.errors import ArtifactError, EnsembleError, LaunchError
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.serving.release_store import ReleaseStore
-from pipeline.serving.verification import Verifier
+from pipeline.serving.verification import Found, Verifier
 
 _LOGGER = logging.getLogger(__name__)
 _REASON_CHARACTERS = 2000
@@ -88,6 +88,7 @@ class Judge:
         else:
             if event.release is not None:
                 event = _with_details(event, self._persist(state.history[-1]))
+        self.verifier.cache.evict()
         secs = round(time.monotonic() - started, 3)
         return Verdict(_with_details(event, {"verification_secs": secs}), state, again)
 
@@ -121,6 +122,21 @@ class Judge:
         if isinstance(proposal, Refusal):
             return self._refused(candidate, proposal), state.refuse(candidate)
         found = self.verifier.fetch(proposal)
+        try:
+            return self._judge_found(state, candidate, proposal, found, manager, activate)
+        finally:
+            for one in found.values():
+                one.fetched.let_go()
+
+    def _judge_found(
+        self,
+        state: GateState,
+        candidate: Candidate,
+        proposal: Proposal,
+        found: Mapping[str, Found],
+        manager: ReleaseManager,
+        activate: Callable[[Release], None],
+    ) -> tuple[ReleaseEvent, GateState]:
         versions = {model: one.version for model, one in found.items()}
         release = resolve(state, proposal, versions)
         if isinstance(release, Refusal):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.core.model_spec import ModelSpec
 from pipeline.core.release import ModelVersion
-from pipeline.errors import ArtifactChangedError
-from pipeline.serving.artifacts import ArtifactCache
+from pipeline.errors import ArtifactChangedError, ArtifactError
+from pipeline.serving.artifacts import ArtifactCache, Fetched
 from pipeline.serving.cores import usable_cores
 from pipeline.serving.opening import Opening, Sharing, start
 
@@ -48,10 +49,18 @@ class FrameworkLoader:
         start(model.framework for model in self.models if self._sharing(model) is None)
 
     def __call__(self, version: ModelVersion) -> Servable:
+        """Fetches and loads one version. Raises what `open` does."""
+        return self.open(version, self.cache.fetch_version)
+
+    def open(self, version: ModelVersion, fetch: Callable[[ModelVersion], Fetched]) -> Servable:
         """Loads one version.
 
+        Args:
+          version: which.
+          fetch: brings its files here. A copy must stay as long as the servable is used.
+
         Raises:
-          ArtifactError: its files are missing, changed, untrusted or broken.
+          ArtifactError: its files are missing, untrusted or broken, or were changed meanwhile.
           DeviceError: the device that it must run on is not there.
         """
         spec = next(model for model in self.models if model.name == version.model)
@@ -59,8 +68,14 @@ class FrameworkLoader:
             raise ArtifactChangedError(f"model '{version.model}': {problem}")
         sharing = self._sharing(spec)
         started = time.monotonic()
-        opening = Opening(self.cache.fetch_version(version), spec, self._context(spec, sharing))
+        fetched = fetch(version)
+        opening = Opening(fetched.path, spec, self._context(spec, sharing))
         servable = opening() if sharing is None else sharing(version, opening)
+        try:
+            fetched.check_unchanged()
+        except ArtifactError:
+            servable.close()
+            raise
         _LOGGER.info(
             "loaded model '%s' version %s on %s in %.2f s%s",
             version.model,

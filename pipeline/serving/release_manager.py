@@ -24,6 +24,7 @@ from pipeline.backends.base import Servable
 from pipeline.core.release import ModelVersion, Release
 from pipeline.serving import retention
 from pipeline.serving.activation import Activation, Timing
+from pipeline.serving.kept_copies import KeptCopies
 from pipeline.serving.opening import forget_locals, free
 from pipeline.serving.process_handle import ProcessHandle
 
@@ -59,6 +60,7 @@ class ReleaseManager:
     Args:
       load: makes the servable of a version; called once for each version in memory.
       prepare: makes a release ready to serve, by way of `use`; raises when it must not serve.
+      copies: told which versions are kept, so that the files of the others leave the disk.
       memory_policy: "availability" loads the new beside the old: two versions of a model are in
         memory, the active and the previous one, and a third while a release is prepared.
         "resource" unloads what changes first, so that there is one, and batches wait for the load.
@@ -71,12 +73,15 @@ class ReleaseManager:
         load: Loader,
         *,
         prepare: Preparation = load_all,
+        copies: KeptCopies | None = None,
         memory_policy: MemoryPolicy = "availability",
         timing: Timing | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._load = load
         self._prepare = prepare
+        self._copies = copies
+        self._kept: set[ModelVersion] = set()
         self._memory_policy = memory_policy
         self._timing = timing or Timing()
         self._clock = clock
@@ -184,6 +189,7 @@ class ReleaseManager:
                         self._step_back()
                     going = [] if passed else self._remove(self._idle(release, before))
                 free(going)
+                self._clear_disk()
 
     # --- servables
 
@@ -238,11 +244,10 @@ class ReleaseManager:
                 for version, entry in self._entries.items()
                 if entry.ready
             ]
-            given_up = self._given_up and self._given_up.release
-            aspired = self._aspired if self._aspired != given_up else None
-            keep = (self._active, self._previous, aspired, self._aside, self._trial)
+            keep = self._kept_releases()
             going = self._remove(retention.evictable(loaded, keep, self._timing.grace_secs))
         free(going)
+        self._clear_disk()
 
     def close(self) -> None:
         """Ends the thread and frees all servables. A later `use` loads what it needs again."""
@@ -254,6 +259,27 @@ class ReleaseManager:
         with self._changed:
             going = self._remove([v for v, entry in self._entries.items() if entry.ready])
         free(going)
+        if self._copies is not None:
+            self._copies.keep_only(())  # other processes of the job may want what is on disk
+
+    def _kept_releases(self) -> tuple[Release | None, ...]:
+        given_up = self._given_up and self._given_up.release
+        aspired = self._aspired if self._aspired != given_up else None
+        return (self._active, self._previous, aspired, self._aside, self._trial)
+
+    def _clear_disk(self) -> None:
+        """Lets the files go of what is neither kept nor in memory, if there is something new."""
+        if self._copies is None:
+            return
+        with self._changed:
+            kept = {v for release in self._kept_releases() if release for v in release.versions}
+            kept |= self._entries.keys()
+            if kept == self._kept:
+                return
+            self._kept = kept
+            # Under the lock: who loads a version is in the table before its files are fetched.
+            self._copies.keep_only(kept)
+        self._copies.evict()
 
     def _acquire(self, version: ModelVersion) -> _Entry:
         with self._changed:

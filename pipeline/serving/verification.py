@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from pipeline.core.allowed_uris import AllowedUris
 from pipeline.core.candidate import Candidate
@@ -25,7 +24,7 @@ from pipeline.errors import (
     ModelError,
 )
 from pipeline.serving import golden
-from pipeline.serving.artifacts import ArtifactCache, ArtifactStore
+from pipeline.serving.artifacts import ArtifactCache, ArtifactStore, Fetched
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.serving.validation import Rehearsal, rehearse
 
@@ -36,11 +35,11 @@ class Found:
 
     Attributes:
       version: which.
-      path: its file or folder on this machine; to be read only.
+      fetched: its files; a copy of them stays on this machine as long as this object.
     """
 
     version: ModelVersion
-    path: Path
+    fetched: Fetched
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ class Verifier:
                     f"model '{model}': {uri} holds other files than the manifest says: expected "
                     f"digest {expected}, found {fetched.digest}"
                 )
-            found[model] = Found(ModelVersion(model, uri, fetched.digest), fetched.path)
+            found[model] = Found(ModelVersion(model, uri, fetched.digest), fetched)
         return found
 
     def _problem(self, model: str, uri: str) -> str | None:
@@ -162,8 +161,9 @@ class Verifier:
         if is_class_uri(uri):
             return None
         folder = uri[: uri.rfind("/") + 1]
-        in_folder = found.path.is_dir()
-        for place in [str(found.path / name)] if in_folder else [f"{uri}.{name}", folder + name]:
+        path = found.fetched.path
+        in_folder = path.is_dir()
+        for place in [str(path / name)] if in_folder else [f"{uri}.{name}", folder + name]:
             try:
                 return self.store.read_text(place)
             except ArtifactNotFoundError:

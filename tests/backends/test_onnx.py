@@ -155,7 +155,9 @@ def test_sequence_has_one_tensor_for_each_row(tmp_path):
 def test_missing_external_data_is_named(tmp_path):
     folder = models.onnx_external_data(tmp_path)
     (folder / "weights.bin").unlink()
-    with pytest.raises(LoadError, match=r"model\.onnx cannot be loaded.*weights\.bin"):
+    with pytest.raises(
+        LoadError, match=r"model\.onnx keeps .* in 'weights\.bin', which is missing"
+    ):
         load(folder, spec("y"))
 
 

@@ -71,7 +71,7 @@ def test_module_is_asked_for_once_and_read_by_all_machines(hub, url, module, fol
     launched = machine("launcher", folder).fetch(url)
     assert launched.digest == digest_of(module)
     worker = machine("worker", folder)
-    path = worker.fetch_version(version(url, launched.digest))
+    path = worker.fetch_version(version(url, launched.digest)).path
     assert digest_of(path) == launched.digest
     assert machine("next launch", folder).fetch(url).digest == launched.digest
     assert hub.requests == {PATH: 1}
@@ -80,7 +80,7 @@ def test_module_is_asked_for_once_and_read_by_all_machines(hub, url, module, fol
 def test_without_a_folder_each_machine_asks_once(hub, url, machine):
     first = machine("a", "")
     digest = first.fetch(url).digest
-    assert first.fetch_version(version(url, digest)) == first.fetch(url).path
+    assert first.fetch_version(version(url, digest)).path == first.fetch(url).path
     machine("b", "").fetch_version(version(url, digest))
     assert hub.requests == {PATH: 2}
 
