@@ -11,10 +11,13 @@ import sys
 import pytest
 from hypothesis import HealthCheck, settings
 
+from pipeline.backends import import_order
 from tests import models
 from tests.bigquery_service import PROJECT, BigQueryService
 from tests.emulators import EmulatorError, Proxy, PubSub, PubSubEmulator
 from tests.jobs import Job
+
+import_order.keep()  # tests import frameworks to make models, before any backend does
 
 # Without a stopwatch: a busy machine must not fail a test.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
