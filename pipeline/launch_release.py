@@ -14,7 +14,7 @@ from pipeline.core.gate_state import Accepted, GateState, start
 from pipeline.core.graph import Graph
 from pipeline.core.model_spec import is_class_uri
 from pipeline.core.release import ModelVersion, Release
-from pipeline.core.version_order import versions, watch_targets
+from pipeline.core.version_order import ordered, rule_for, versions, watch_targets
 from pipeline.errors import ArtifactError, ModelError
 from pipeline.refresh.watcher import WatcherHandle
 from pipeline.serving.artifacts import ArtifactCache, ArtifactStore
@@ -161,8 +161,7 @@ def _newest(graph: Graph, beam: PipelineOptions) -> dict[str, str]:
             there = versions(target, StorageLister(beam).list_files(target.pattern))
         except ArtifactError as error:
             raise ModelError(f"model '{target.models[0]}': {error}") from error
-        if target.complete_marker is not None:
-            there = [version for version in there if version.marked_us is not None]
-        if there:
-            found |= dict.fromkeys(target.models, there[-1].uri)
+        rule = rule_for(target, there)
+        if rule is not None:
+            found |= dict.fromkeys(target.models, ordered(there, rule)[0][-1].uri)
     return found

@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import PurePosixPath
 
 from pipeline.backends.recognition import SUFFIXES, framework_of_file, framework_of_folder
+from pipeline.core.version_number import alone
 
-_VERSION = re.compile(r"[vV]?(\d+(?:\.\d+)*)")
-_VERSIONED_FILE = re.compile(r"(?P<prefix>.+[-_](?=[vV]))?[vV]?(?P<number>\d+(?:\.\d+)*)")
+_VERSIONED_FILE = re.compile(r"(?P<prefix>.+[-_](?=[vV]))?[vV]?(?P<number>[0-9]+(?:\.[0-9]+)*)")
 _NO_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -89,7 +89,7 @@ def _in_folder(
     yield from newest
     if newest and not is_root:
         return
-    numbered = {name for name in folder.folders if _VERSION.fullmatch(name)}
+    numbered = {name for name in folder.folders if alone(name) is not None}
     for name in folder.folders.keys() - numbered:
         yield from _in_folder(
             folder.folders[name], path / name, [*names, name], head, is_root=False
@@ -109,8 +109,8 @@ def _newest_version(
     folder: _Folder, path: PurePosixPath, names: Sequence[str], head: _Head
 ) -> Iterator[_Named]:
     """The models in the newest of the numbered folders that holds any."""
-    numbered = [name for name in folder.folders if _VERSION.fullmatch(name)]
-    for version in sorted(numbered, key=_number, reverse=True):
+    numbered = [name for name in folder.folders if alone(name) is not None]
+    for version in sorted(numbered, key=lambda name: alone(name) or (), reverse=True):
         inside = list(
             _in_folder(folder.folders[version], path / version, names, head, is_root=False)
         )
@@ -157,7 +157,7 @@ class _ModelFile:
     @property
     def number(self) -> tuple[int, ...] | None:
         match = _VERSIONED_FILE.fullmatch(self.stem)
-        return _number(match["number"]) if match else None
+        return alone(match["number"]) if match else None
 
 
 def _model_files(folder: _Folder, path: PurePosixPath, head: _Head) -> Iterator[_ModelFile]:
@@ -172,10 +172,6 @@ def _newest_files(files: Iterable[_ModelFile]) -> list[_ModelFile]:
     for file in files:
         groups[file.prefix, file.suffix, file.number is None].append(file)
     return [max(group, key=lambda file: file.number or ()) for group in groups.values()]
-
-
-def _number(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.lstrip("vV").split("."))
 
 
 def _told_apart(models: Sequence[_Named]) -> list[Found]:

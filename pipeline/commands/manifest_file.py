@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.connectors import paths
 from pipeline.connectors.listing import StorageLister
-from pipeline.core.version_order import Version, WatchTarget, versions
-from pipeline.core.version_pattern import match
+from pipeline.core.version_order import Version, WatchTarget, ordered, versions
+from pipeline.core.version_rule import VersionRule, rule_of
 from pipeline.errors import ArtifactError, ArtifactNotFoundError, PathError
 
 
@@ -21,38 +22,53 @@ def check(location: str, *, overwrite: bool) -> None:
         has a higher number; says which name would do.
     """
     if location.endswith("/") or Path(location).is_dir():
-        proposed = _following(_beside(f"{location.rstrip('/')}/x.json"))
+        inside = f"{location.rstrip('/')}/x.json"
+        beside = _beside(inside)
+        rule = rule_of(_pattern(inside), [version.uri for version in beside])
+        proposed = _following(ordered(beside, rule)[0] if rule else [])
         raise PathError(
             f"'{location}' is a folder, expected a file such as {proposed or '000001.json'} in it"
         )
     beside = _beside(location)
-    if any(version.uri == location for version in beside):
+    written = _with_folder(location)
+    if any(version.uri == written for version in beside):
         if not overwrite:
             raise PathError(f"{location} is there already; give another name, or --overwrite")
-        beside = [version for version in beside if version.uri != location]
-    found = match(_pattern(location), location)
-    number = found.number if found else None
-    newest = beside[-1] if beside else None
-    if newest and newest.number is not None and (number is None or number < newest.number):
-        name = _following(beside)
-        raise PathError(
-            f"{newest.uri} beside it has a higher number, so watch mode would never propose "
-            f"{location}" + (f"; call it {name}" if name else "")
-        )
+        beside = [version for version in beside if version.uri != written]
+    rule = rule_of(_pattern(location), [version.uri for version in beside])
+    fitting = ordered(beside, rule)[0] if rule else []
+    if rule is not None and (problem := _never_proposed(written, rule, fitting)):
+        name = _following(fitting)
+        raise PathError(problem + (f"; call it {name}" if name else ""))
     paths.check_writable(location)
 
 
+def _never_proposed(location: str, rule: VersionRule, fitting: Sequence[Version]) -> str | None:
+    """Why watch mode would pass over a manifest beside others, oldest first; None if it would not.
+
+    The number decides under the pattern, or the time does: then what is written now is the newest.
+    """
+    if not rule.fits(location):
+        return f"watch mode would pass over it: {rule.misfit(location)}"
+    number, newest = rule.numbers(location), fitting[-1].uri
+    if number is None or number >= (rule.numbers(newest) or ()):
+        return None
+    return f"{newest} beside it has a higher number, so watch mode would never propose {location}"
+
+
 def _pattern(location: str) -> str:
-    folder, slash, name = location.rpartition("/")
+    folder, slash, name = _with_folder(location).rpartition("/")
     ending = name[name.rindex(".") :] if "." in name[1:] else ""
     return f"{folder}{slash}*{ending}"
 
 
+def _with_folder(location: str) -> str:
+    return location if "/" in location else f"./{location}"
+
+
 def _beside(location: str) -> list[Version]:
-    """The manifests of the folder, oldest first."""
+    """The manifests of the folder."""
     pattern = _pattern(location)
-    if "/" not in pattern:
-        pattern = f"./{pattern}"
     try:
         files = StorageLister().list_files(pattern)
     except ArtifactNotFoundError:
@@ -62,8 +78,8 @@ def _beside(location: str) -> list[Version]:
     return versions(WatchTarget(pattern), files)
 
 
-def _following(beside: list[Version]) -> str | None:
-    """The name after that of the newest file, where that is a plain number."""
+def _following(beside: Sequence[Version]) -> str | None:
+    """The name after that of the newest file, oldest first, where that is a plain number."""
     name = beside[-1].uri.rpartition("/")[2] if beside else ""
     digits = name.partition(".")[0]
     if not digits.isdecimal():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipeline.core.hub_url import climbs
-from pipeline.core.uri_order import numbered
+from pipeline.core.version_number import part_of_version
 from pipeline.core.version_pattern import literal_prefix
 
+_ROOT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*/?|/?")
 _SHOWN = 5
 
 
@@ -52,8 +54,18 @@ class AllowedUris:
 
 
 def _folder_of_versions(uri: str) -> str:
-    found = numbered(uri)
-    return found.folder if found and found.folder else _parent(uri)
+    root, path = _root_and_path(uri)
+    parts = [part for part in path.split("/") if part]
+    position = part_of_version(parts)
+    folder = "" if position is None else (root + "/".join(parts[:position])).rstrip("/")
+    return folder or _parent(uri)
+
+
+def _root_and_path(uri: str) -> tuple[str, str]:
+    """Scheme and bucket, which never name a version, and the path behind them."""
+    found = _ROOT.match(uri)
+    root = found[0] if found else ""
+    return root, uri[len(root) :]
 
 
 def _parent(uri: str) -> str:

@@ -10,11 +10,12 @@ from typing import Any, ClassVar, Literal
 import orjson
 
 from pipeline.core.release import Release
+from pipeline.core.version_rule import VersionRule
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A proposal to change the release; exactly one of the three ways is set.
+    """A proposal to change the release; exactly one of the four ways is set.
 
     Attributes:
       candidate_id: names the proposal; the same proposal seen again has the same id.
@@ -23,6 +24,9 @@ class Candidate:
       models: model -> URI, for the models that are to change.
       manifest_uri: a whole release, written as a manifest.
       rollback_to: a generation accepted before, or 0 for the one before the current.
+      passed_over: no proposal: why the source passes over something that somebody may wait for. The
+        gate only reports it.
+      rule: how the versions under the source's pattern are ordered, where it has one.
       unknown: see :mod:`pipeline.core.wire`.
     """
 
@@ -34,6 +38,8 @@ class Candidate:
     models: Mapping[str, str] = field(default_factory=dict)
     manifest_uri: str | None = None
     rollback_to: int | None = None
+    passed_over: str | None = None
+    rule: VersionRule | None = None
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pipeline.core.candidate import Candidate
-from pipeline.core.gate_state import Accepted, GateState
+from pipeline.core.gate_state import Accepted, GateState, rules_of
 from pipeline.core.manifest import Manifest
 from pipeline.core.plain_data import did_you_mean
 from pipeline.core.release import ModelVersion, Release
-from pipeline.core.uri_order import is_older
+from pipeline.core.version_rule import RELEASES, VersionRule, is_older
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,23 @@ class Refusal:
     reason: str
 
 
-def duplicate(state: GateState, candidate: Candidate) -> Refusal | None:
-    """The refusal of a candidate that was judged before; None for all others."""
-    if candidate.candidate_id not in state.handled:
-        return None
-    return Refusal("ignored", f"duplicate: candidate '{candidate.candidate_id}' was judged before")
+def refused_unread(state: GateState, candidate: Candidate) -> Refusal | None:
+    """The refusal of a candidate of which no file need be read; None where one is.
+
+    That is one that was judged before, or that its source passes over, or that comes by a pattern
+    whose rule its name does not fit.
+    """
+    if candidate.candidate_id in state.handled:
+        known = f"candidate '{candidate.candidate_id}' was judged before"
+        return Refusal("ignored", f"duplicate: {known}")
+    if candidate.passed_over is not None:
+        return Refusal("ignored", candidate.passed_over)
+    proposed = [*candidate.models.items(), (RELEASES, candidate.manifest_uri)]
+    for key in rules_of(candidate):
+        uri, rule = dict(proposed)[key], state.rules.get(key)
+        if uri and rule and rule.covers(uri) and not rule.fits(uri):
+            return Refusal("ignored", rule.misfit(uri))
+    return None
 
 
 def plan(
@@ -72,7 +84,7 @@ def plan(
       candidate: what is proposed.
       manifest: what its `manifest_uri` holds, where it has one.
     """
-    if (refusal := duplicate(state, candidate)) is not None:
+    if (refusal := refused_unread(state, candidate)) is not None:
         return refusal
     rollback_to = manifest.rollback_to if manifest else candidate.rollback_to
     if rollback_to is not None:
@@ -122,7 +134,9 @@ def resolve(
     return Release(generation, tuple({**versions, **changed}.values()))
 
 
-def next_to_judge(waiting: Sequence[Candidate]) -> int:
+def next_to_judge(
+    waiting: Sequence[Candidate], rules: Mapping[str, VersionRule] | None = None
+) -> int:
     """The position of the candidate to judge next, of those that wait.
 
     The newest of its kind, so that of a burst only one is ever loaded: once it is accepted, `plan`
@@ -132,20 +146,23 @@ def next_to_judge(waiting: Sequence[Candidate]) -> int:
     Args:
       waiting: at least one, in the order of arrival, with what their manifests say. What is still
         behind a manifest's URI overtakes nothing.
+      rules: see Accepted.
     """
     newest = 0
     for i, candidate in enumerate(waiting):
         if candidate.rollback_to is not None:
             break
-        if _supersedes(candidate, waiting[newest]):
+        if _supersedes(candidate, waiting[newest], rules or {}):
             newest = i
     return newest
 
 
-def _supersedes(one: Candidate, other: Candidate) -> bool:
+def _supersedes(one: Candidate, other: Candidate, fixed: Mapping[str, VersionRule]) -> bool:
     """Whether `one`, once accepted, leaves nothing of `other`."""
+    rules = {**rules_of(other), **rules_of(one), **fixed}
     return bool(other.models) and all(
-        model in one.models and is_older(uri, other.sequence_us, one.models[model], one.sequence_us)
+        model in one.models
+        and is_older(uri, other.sequence_us, one.models[model], one.sequence_us, rules.get(model))
         for model, uri in other.models.items()
     )
 
@@ -193,7 +210,8 @@ def _older(state: GateState, candidate: Candidate, model: str, uri: str) -> str 
     """Why a model's URI is older than what was accepted for it; None where it is not."""
     mark = state.marks[model]
     newest = mark.version.uri
-    if not is_older(uri, candidate.sequence_us, newest, mark.sequence_us):
+    rule = {**rules_of(candidate), **state.rules}.get(model)
+    if not is_older(uri, candidate.sequence_us, newest, mark.sequence_us, rule):
         return None
     if uri == state.current.version_of(model).uri != newest:
         return None  # serves since a rollback: to keep it is not to go back

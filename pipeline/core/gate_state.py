@@ -9,6 +9,9 @@ ignored, a still newer one passes.
 one, and the release so made takes over its memory. So repeated rollbacks go further and further
 back, never to and fro, and what was rolled back from is only reached again by its generation.
 
+*Rules.* How the versions under a pattern are ordered is fixed with the first release: by the
+launch, where there are versions then, else by the first candidate that is accepted.
+
 How a candidate is judged against the state is :mod:`pipeline.core.gate_plan`.
 """
 
@@ -20,7 +23,7 @@ from datetime import datetime
 
 from pipeline.core.candidate import Candidate
 from pipeline.core.release import ModelVersion, Release
-from pipeline.core.uri_order import is_older
+from pipeline.core.version_rule import RELEASES, VersionRule, is_older
 
 HISTORY = 20
 """How many accepted releases are remembered."""
@@ -53,6 +56,8 @@ class Accepted:
       candidate: what it came from; None for the release of the launch.
       returns_to: generation that a rollback from here returns to; None where there is none.
       marks: model -> mark, as of this release.
+      rules: model -> how the versions under its pattern are ordered, where that is fixed; RELEASES
+        for manifests of whole releases.
     """
 
     release: Release
@@ -60,6 +65,7 @@ class Accepted:
     candidate: Candidate | None = None
     returns_to: int | None = None
     marks: Mapping[str, Mark] = field(default_factory=dict)
+    rules: Mapping[str, VersionRule] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,11 @@ class GateState:
         """Model -> the newest version that was ever accepted."""
         return self.history[-1].marks
 
+    @property
+    def rules(self) -> Mapping[str, VersionRule]:
+        """See Accepted."""
+        return self.history[-1].rules
+
     def accept(
         self,
         candidate: Candidate,
@@ -104,7 +115,8 @@ class GateState:
         """
         returns_to = target.returns_to if target else self.current.generation
         marks = self._marks_after(candidate, found or {})
-        accepted = Accepted(release, time, candidate, returns_to, marks)
+        rules = {**rules_of(candidate), **self.rules}
+        accepted = Accepted(release, time, candidate, returns_to, marks, rules)
         return GateState((*self.history, accepted)[-HISTORY:], self._handled_with(candidate))
 
     def refuse(
@@ -123,11 +135,13 @@ class GateState:
     def _marks_after(
         self, candidate: Candidate, found: Mapping[str, ModelVersion]
     ) -> dict[str, Mark]:
-        marks = dict(self.marks)
+        marks, rules = dict(self.marks), {**rules_of(candidate), **self.rules}
         for model, version in found.items():
             mark = marks[model]
             newest = max(mark.sequence_us, candidate.sequence_us)
-            old = is_older(version.uri, newest, mark.version.uri, mark.sequence_us)
+            old = is_older(
+                version.uri, newest, mark.version.uri, mark.sequence_us, rules.get(model)
+            )
             if old or version in (mark.version, self.current.version_of(model)):
                 marks[model] = replace(mark, sequence_us=newest)
             else:
@@ -140,7 +154,21 @@ class GateState:
         return (*self.handled, candidate.candidate_id)[-HANDLED:]
 
 
-def start(release: Release, time: datetime, history: Iterable[Accepted] = ()) -> GateState:
+def rules_of(candidate: Candidate) -> dict[str, VersionRule]:
+    """The rules that a candidate brings along, by model."""
+    if candidate.rule is None:
+        return {}
+    return dict.fromkeys(candidate.models or (RELEASES,), candidate.rule)
+
+
+def start(
+    release: Release,
+    time: datetime,
+    history: Iterable[Accepted] = (),
+    *,
+    rules: Mapping[str, VersionRule] | None = None,
+    handled: Iterable[str] = (),
+) -> GateState:
     """The state of a job that starts.
 
     Args:
@@ -148,6 +176,8 @@ def start(release: Release, time: datetime, history: Iterable[Accepted] = ()) ->
       time: now.
       history: what earlier runs accepted, oldest first; releases of other models, and generations
         after that of `release`, do not count.
+      rules: see Accepted; None for those of the history.
+      handled: ids of candidates that the launch judged.
     """
     models = _models(release)
     known = [
@@ -155,13 +185,16 @@ def start(release: Release, time: datetime, history: Iterable[Accepted] = ()) ->
         for accepted in history
         if accepted.release.generation <= release.generation and _models(accepted.release) == models
     ]
+    if rules is None:
+        rules = known[-1].rules if known else {}
     if not known or known[-1].release != release:
         returns_to = known[-1].release.generation if known else None
         marks = {version.model: Mark(version) for version in release.versions}
         known.append(Accepted(release, time, returns_to=returns_to, marks=marks))
+    known[-1] = replace(known[-1], rules=rules)
     known = known[-HISTORY:]
     ids = [accepted.candidate.candidate_id for accepted in known if accepted.candidate]
-    return GateState(tuple(known), tuple(ids))
+    return GateState(tuple(known), (*ids, *handled))
 
 
 def _models(release: Release) -> list[str]:

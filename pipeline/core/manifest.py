@@ -18,6 +18,7 @@ from pipeline.core.candidate import Candidate
 from pipeline.core.gate_state import Accepted, Mark
 from pipeline.core.plain_data import shown
 from pipeline.core.release import ModelVersion, Release
+from pipeline.core.version_rule import VersionRule
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ def dump(accepted: Accepted) -> str:
             }
             for model, mark in accepted.marks.items()
         },
+        "rules": {model: rule.as_json() for model, rule in accepted.rules.items()},
     }
     return orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
 
@@ -135,6 +137,8 @@ def load(text: str) -> Accepted:
             _candidate(data["candidate"]),
             data["rollback_returns_to"],
             {model: _mark(model, entry) for model, entry in data["newest"].items()},
+            # not there in files of earlier builds
+            {key: VersionRule.from_json(rule) for key, rule in data.get("rules", {}).items()},
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not an accepted release: {type(error).__name__}: {error}") from error

@@ -97,8 +97,9 @@ class _ModelBase(StrictModel):
     watch: str | None = Field(
         default=None,
         description="Pattern under which new versions of the model appear, `gs://` or local, such "
-        "as `gs://bucket/clf/*`; relative to the ensemble file. A version is a file or a folder; "
-        "the highest number among their names is the newest, without numbers the last modified.",
+        "as `gs://bucket/clf/*`; relative to the ensemble file. A version is a file or a folder. "
+        "The highest number is the newest if all names have one in the same place, else the last "
+        "modified is.",
     )
     complete_marker: str | None = Field(
         default=None,

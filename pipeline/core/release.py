@@ -6,10 +6,9 @@ Both are immutable values. A release is always complete: one version for each mo
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
 
-_VERSION = re.compile(r"v?\d+(\.\d+)*", re.IGNORECASE)
+from pipeline.core.version_number import naming_part
 
 
 @dataclass(frozen=True, order=True)
@@ -28,15 +27,12 @@ class ModelVersion:
 
     @property
     def label(self) -> str:
-        """What people call it: the innermost numbered part of the URI, else its last part.
+        """What people call it: the part of the URI that tells its version, else the last one.
 
         ``models/mlp/12/model.onnx`` is "12"; ``models/clf-v3.joblib`` is "clf-v3.joblib".
         """
         parts = [part for part in self.uri.split("/") if part]
-        for part in reversed(parts[-2:]):
-            if _VERSION.fullmatch(part):
-                return part
-        return parts[-1] if parts else self.uri
+        return parts[naming_part(parts)] if parts else self.uri
 
 
 @dataclass(frozen=True)

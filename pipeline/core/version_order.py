@@ -2,9 +2,14 @@
 
 Pure: the files of one look and what is remembered of the looks before -> a candidate or nothing.
 
-*Order.* Numbered versions by number, 10 after 9; they come after those without a number, which are
-ordered by time of modification. Only something newer than the last proposal is proposed, or the
-last one again when its files changed: that deletions uncover an older version changes nothing.
+*Order.* One rule for the whole pattern, by number or by time of modification
+(:mod:`pipeline.core.version_rule`). Where none is fixed yet, all versions that are there make it,
+and it is kept as soon as one of them is proposed. Only something newer than the last proposal is
+proposed, or the last one again when its files changed: that deletions uncover an older version
+changes nothing.
+
+*Passed over.* A version whose name does not fit the rule, and one that comes later and is older by
+its number, are told once, as a candidate that says why it is none.
 
 *Complete.* A single file in Cloud Storage appears as a whole. A folder with its marker file is
 complete when no other file of it is newer. Everything else (folders without marker, files that need
@@ -17,12 +22,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from pipeline.core.candidate import Candidate
 from pipeline.core.model_spec import ModelSpec
-from pipeline.core.version_pattern import Number, match
+from pipeline.core.version_number import Numbers
+from pipeline.core.version_pattern import match
+from pipeline.core.version_rule import VersionRule, rule_of
+
+_SHOWN = 5
+"""Most names in one event."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +63,13 @@ class WatchTarget:
       models: the models that change to a new version, together; none for manifests of whole
         releases, which are files.
       complete_marker: name of the file that makes a folder complete. With it, only folders count.
+      rule: how the versions are ordered; None where that is not fixed yet.
     """
 
     pattern: str
     models: tuple[str, ...] = ()
     complete_marker: str | None = None
+    rule: VersionRule | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +78,6 @@ class Version:
 
     Attributes:
       uri: where it is.
-      number: from its path, if it has one.
       updated_us: of its newest file.
       fingerprint: over names, sizes and fingerprints of all its files.
       is_folder: whether files lie below `uri`.
@@ -75,7 +86,6 @@ class Version:
     """
 
     uri: str
-    number: Number | None
     updated_us: int
     fingerprint: str
     is_folder: bool
@@ -83,21 +93,14 @@ class Version:
     marked_us: int | None = None
 
     @property
-    def rank(self) -> tuple[bool, Number, int, str]:
-        """Sorts versions from the oldest to the newest."""
-        return self.number is not None, self.number or (), self.updated_us, self.uri
-
-    @property
     def appears_whole(self) -> bool:
         """Whether a reader never sees a part of it."""
         return not (self.is_folder or self.in_parts) and self.uri.startswith("gs://")
 
-    def replaces(self, other: Version | None) -> bool:
-        """Whether it is to be served in place of `other`."""
-        if other is None:
-            return True
-        overwritten = self.uri == other.uri and self.fingerprint != other.fingerprint
-        return overwritten or self.rank > other.rank
+
+def rank(version: Version, rule: VersionRule) -> tuple[Numbers, int, str]:
+    """Sorts versions that fit a rule from the oldest to the newest."""
+    return rule.numbers(version.uri) or (), version.updated_us, version.uri
 
 
 @dataclass(frozen=True)
@@ -117,12 +120,16 @@ class Look:
       proposed: the last version that was proposed.
       waiting: the newest version, if it is to be proposed and not complete yet.
       settling: whether time alone can make `waiting` complete; else its marker is missing.
+      rule: how the versions are ordered; None as long as nothing was proposed.
+      told: URI -> fingerprint, of versions of which nothing more needs to be told.
     """
 
     seen: Mapping[str, Sighting] = field(default_factory=dict)
     proposed: Version | None = None
     waiting: Version | None = None
     settling: bool = False
+    rule: VersionRule | None = None
+    told: Mapping[str, str] = field(default_factory=dict)
 
 
 def watch_targets(
@@ -140,17 +147,37 @@ def watch_targets(
 
 
 def versions(target: WatchTarget, files: Iterable[StoredFile]) -> list[Version]:
-    """The versions that `files` make up, oldest first; files outside the pattern do not count."""
+    """The versions that `files` make up, sorted by URI; files outside the pattern do not count."""
     below: defaultdict[str, dict[str, StoredFile]] = defaultdict(dict)
-    numbers: dict[str, Number | None] = {}
     for file in files:
         found = match(target.pattern, file.part_of or file.uri)
         if found is not None:
             # Beside a file nothing lies below it: no name begins with "/".
             below[found.uri][f"/{file.uri}" if file.part_of else found.relative] = file
-            numbers[found.uri] = found.number
-    made = (_version(target, uri, numbers[uri], inside) for uri, inside in below.items())
-    return sorted((version for version in made if version), key=lambda version: version.rank)
+    made = (_version(target, uri, inside) for uri, inside in sorted(below.items()))
+    return [version for version in made if version]
+
+
+def rule_for(target: WatchTarget, found: Iterable[Version]) -> VersionRule | None:
+    """The rule of a target: the one that is fixed, else the one that its versions make.
+
+    None where there are no versions.
+    """
+    if target.rule is not None:
+        return target.rule
+    return rule_of(target.pattern, [v.uri for v in found if counts(target, v)])
+
+
+def counts(target: WatchTarget, version: Version) -> bool:
+    """Whether something under the pattern is a version: with a marker, if it holds that."""
+    return target.complete_marker is None or version.marked_us is not None
+
+
+def ordered(found: Iterable[Version], rule: VersionRule) -> tuple[list[Version], list[Version]]:
+    """The versions that fit the rule, oldest first, and those that do not."""
+    fitting = [version for version in found if rule.fits(version.uri)]
+    others = [version for version in found if not rule.fits(version.uri)]
+    return sorted(fitting, key=lambda version: rank(version, rule)), others
 
 
 def next_look(
@@ -160,8 +187,8 @@ def next_look(
     *,
     now_secs: float,
     settle_secs: float,
-) -> tuple[Look, Candidate | None]:
-    """One look: what to remember of it, and what to propose because of it.
+) -> tuple[Look, list[Candidate]]:
+    """One look: what to remember of it, and what to tell because of it.
 
     Args:
       target: what is watched.
@@ -170,25 +197,73 @@ def next_look(
       files: all files under the pattern.
       now_secs: when they were listed; any clock that only goes forward.
       settle_secs: how long something must stay unchanged to be complete.
+
+    Returns:
+      the look, and at most two candidates: one for what is passed over, then the newest version.
     """
     found = versions(target, files)
     seen = {version.uri: _sighting(version, previous, now_secs) for version in found}
-    newer = [version for version in found if version.replaces(previous.proposed)]
-    complete = [
-        version
-        for version in newer
-        if _is_complete(target, version, now_secs - seen[version.uri].since_secs >= settle_secs)
-    ]
+    rule = previous.rule or rule_for(target, found)
+    if rule is None:  # nothing counts
+        waiting = max(found, key=lambda version: version.updated_us, default=None)
+        return replace(previous, seen=seen, waiting=waiting, settling=False), []
+    fitting, others = ordered(found, rule)
+    settled = {v.uri for v in found if now_secs - seen[v.uri].since_secs >= settle_secs}
+    newer = [version for version in fitting if _replaces(version, previous.proposed, rule)]
+    complete = [version for version in newer if _is_complete(target, version, settled)]
     proposed = complete[-1] if complete else previous.proposed
     waiting = newer[-1] if newer and newer[-1] != proposed else None
     unmarked = target.complete_marker is not None and waiting and waiting.marked_us is None
-    look = Look(seen, proposed, waiting, settling=waiting is not None and not unmarked)
-    return look, _candidate(target, complete[-1], found) if complete else None
+    known = [version for version in fitting if version not in newer]
+    there = [version for version in (*known, *others) if _is_complete(target, version, settled)]
+    reasons = _reasons(previous, rule, there)
+    told = {uri: print_ for uri, print_ in previous.told.items() if uri in seen}
+    told |= {version.uri: version.fingerprint for version in there if version.uri in reasons}
+    if complete:  # what was there before a proposal and is older than it is no news
+        older = fitting[: fitting.index(complete[-1]) + 1]
+        told |= {version.uri: version.fingerprint for version in older}
+    look = Look(
+        seen,
+        proposed,
+        waiting,
+        settling=waiting is not None and not unmarked,
+        rule=rule if proposed else None,
+        told=told,
+    )
+    candidates = [_passed_over(target, there, reasons)] if reasons else []
+    candidates += [_candidate(target, complete[-1], fitting, rule)] if complete else []
+    return look, candidates
 
 
-def _version(
-    target: WatchTarget, uri: str, number: Number | None, inside: dict[str, StoredFile]
-) -> Version | None:
+def _replaces(version: Version, other: Version | None, rule: VersionRule) -> bool:
+    """Whether it is to be served instead of `other`."""
+    if other is None:
+        return True
+    overwritten = version.uri == other.uri and version.fingerprint != other.fingerprint
+    return overwritten or rank(version, rule) > rank(other, rule)
+
+
+def _reasons(previous: Look, rule: VersionRule, there: Iterable[Version]) -> dict[str, str]:
+    """URI -> why a version is passed over, for those of which that was not told before.
+
+    Args:
+      previous: the look before.
+      rule: how the versions are ordered.
+      there: those that do not fit it, or are not newer than the last proposal.
+    """
+    last = previous.proposed
+    reasons = {}
+    for version in there:
+        if previous.told.get(version.uri) == version.fingerprint:
+            continue
+        if not rule.fits(version.uri):
+            reasons[version.uri] = rule.misfit(version.uri)
+        elif last is not None and version.updated_us > last.updated_us:
+            reasons[version.uri] = f"{version.uri} came later than {last.uri}, and is older"
+    return reasons
+
+
+def _version(target: WatchTarget, uri: str, inside: dict[str, StoredFile]) -> Version | None:
     """One version of the files at (relative path "") and below `uri`; None if it does not count."""
     is_folder = any(name and not name.startswith("/") for name in inside)
     if is_folder:
@@ -199,7 +274,6 @@ def _version(
     lines = sorted(f"{name}\0{f.size_bytes}\0{f.fingerprint}" for name, f in inside.items())
     return Version(
         uri=uri,
-        number=number,
         updated_us=max(file.updated_us for file in inside.values()),
         fingerprint=hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16],
         is_folder=is_folder,
@@ -215,31 +289,58 @@ def _sighting(version: Version, previous: Look, now_secs: float) -> Sighting:
     return Sighting(version.fingerprint, now_secs)
 
 
-def _is_complete(target: WatchTarget, version: Version, settled: bool) -> bool:
+def _is_complete(target: WatchTarget, version: Version, settled: Container[str]) -> bool:
     if target.complete_marker is None:
-        return settled or version.appears_whole
+        return version.uri in settled or version.appears_whole
     if version.marked_us is None:
         return False
-    return settled or version.marked_us >= version.updated_us
+    return version.uri in settled or version.marked_us >= version.updated_us
 
 
-def _candidate(target: WatchTarget, version: Version, found: list[Version]) -> Candidate:
-    subject = ",".join(target.models) or "release"
+def candidate_id(target: WatchTarget, version: Version) -> str:
+    """The id under which a version is proposed: the same in every look at the same files."""
+    return f"{_subject(target)}={version.uri}#{version.fingerprint}"
+
+
+def _candidate(
+    target: WatchTarget, version: Version, fitting: list[Version], rule: VersionRule
+) -> Candidate:
     return Candidate(
-        candidate_id=f"{subject}={version.uri}#{version.fingerprint}",
+        candidate_id=candidate_id(target, version),
         source=f"watch {target.pattern}",
-        sequence_us=_sequence_us(version, found),
+        sequence_us=_sequence_us(version, fitting, rule),
         models=dict.fromkeys(target.models, version.uri),
         manifest_uri=None if target.models else version.uri,
+        rule=rule,
     )
 
 
-def _sequence_us(version: Version, found: list[Version]) -> int:
+def _passed_over(
+    target: WatchTarget, there: Sequence[Version], reasons: Mapping[str, str]
+) -> Candidate:
+    prints = sorted(f"{v.uri}\0{v.fingerprint}" for v in there if v.uri in reasons)
+    identity = hashlib.sha256("\n".join(prints).encode()).hexdigest()[:16]
+    shown = [reasons[uri] for uri in sorted(reasons)[:_SHOWN]]
+    more = [f"{len(reasons) - _SHOWN} more"] if len(reasons) > _SHOWN else []
+    return Candidate(
+        candidate_id=f"{_subject(target)} passed over #{identity}",
+        source=f"watch {target.pattern}",
+        sequence_us=0,
+        passed_over="passed over: " + "; ".join(shown + more),
+    )
+
+
+def _subject(target: WatchTarget) -> str:
+    return ",".join(target.models) or "release"
+
+
+def _sequence_us(version: Version, fitting: list[Version], rule: VersionRule) -> int:
     """Time of modification, but after that of every lower number: numbers outrank times."""
+    if rule.around is None:
+        return version.updated_us
     sequence_us = 0
-    for older in found:
-        if older.number is not None or older == version:
-            sequence_us = max(older.updated_us, sequence_us + 1)
+    for older in fitting:
+        sequence_us = max(older.updated_us, sequence_us + 1)
         if older == version:
             break
     return sequence_us

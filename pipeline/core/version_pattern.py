@@ -12,12 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
-Number = tuple[tuple[int, ...], ...]
-"""The version numbers in a path, outermost first, each as the integers between its dots."""
-
 _WILDCARD = re.compile(r"\*|\?|\[!?\]?[^\]]*\]")
-_NUMBER = re.compile(r"[A-Za-z]?([0-9]+(?:\.[0-9]+)*)")
-_FILE_ENDINGS = re.compile(r"(?:\.[A-Za-z]\w*)+\Z")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
@@ -28,14 +23,13 @@ class Match:
     Attributes:
       uri: its version.
       relative: its path below the version; empty when the file itself is the version.
-      number: the numbers that wildcards matched in the version's path; None when they matched none.
-        A number is ``12``, ``1.10`` or either behind one letter (``v12``). A file's endings do not
-        count (``12.onnx``), nor do zeros at the end (``1.0`` is 1).
+      name: what the wildcards stand for in the version's path: from the first to the last one of
+        each part, the parts with ``/`` between them. Tells versions under one pattern apart.
     """
 
     uri: str
     relative: str
-    number: Number | None
+    name: str
 
 
 @dataclass(frozen=True)
@@ -76,11 +70,10 @@ def match(pattern: str, uri: str) -> Match | None:
     if any(text is None for text in matched):
         return None
     relative = "/".join(names[len(parts) :])
-    numbers = [_number(text or "", is_file=not relative) for text in matched]
     return Match(
         uri="/".join(names[: len(parts)]),
         relative=relative,
-        number=tuple(number for number in numbers if number) or None,
+        name="/".join(text for text in matched if text),
     )
 
 
@@ -112,13 +105,3 @@ def check(pattern: str) -> str:
 @lru_cache(maxsize=256)
 def _parts(pattern: str) -> tuple[_Part, ...]:
     return tuple(_Part.parse(text) for text in pattern.split("/"))
-
-
-def _number(text: str, *, is_file: bool) -> tuple[int, ...] | None:
-    found = _NUMBER.fullmatch(_FILE_ENDINGS.sub("", text) if is_file else text)
-    if found is None:
-        return None
-    number = [int(digits) for digits in found[1].split(".")]
-    while len(number) > 1 and number[-1] == 0:
-        number.pop()
-    return tuple(number)

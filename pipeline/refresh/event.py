@@ -114,7 +114,7 @@ class CandidatesFromMessages(beam.DoFn):  # type: ignore[misc]  # Beam's base cl
                 failure = error
                 continue
             failure = None
-            look, candidate = next_look(
+            look, candidates = next_look(
                 target,
                 look,
                 files,
@@ -122,8 +122,7 @@ class CandidatesFromMessages(beam.DoFn):  # type: ignore[misc]  # Beam's base cl
                 settle_secs=self._handle.interval_secs,
             )
             self._looks[target] = look
-            if candidate is not None:
-                yield candidate
+            yield from candidates
             if not look.settling:
                 break
         if failure is not None:

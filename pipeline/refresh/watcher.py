@@ -44,7 +44,7 @@ class _Watch:
 
     Attributes:
       due_secs: when to look next; None for not before somebody asks for it.
-      offer: a candidate that nobody has confirmed yet.
+      offers: candidates that nobody has confirmed yet.
       failing_since_secs: the first of the looks in a row that failed.
       announced: the version of which was said last that it is incomplete.
     """
@@ -52,7 +52,7 @@ class _Watch:
     target: WatchTarget
     due_secs: float | None
     look: Look = field(default_factory=Look)
-    offer: Candidate | None = None
+    offers: list[Candidate] = field(default_factory=list)
     failing_since_secs: float | None = None
     announced: str | None = None
 
@@ -102,7 +102,7 @@ class Watcher:
             self._changed.notify_all()
 
     def offers(self, wait_secs: float = 0.0) -> list[Candidate]:
-        """The candidates that wait to be confirmed, at most one for each target.
+        """The candidates that wait to be confirmed: at most one version for each target.
 
         A newer version takes the place of one that is not confirmed yet.
 
@@ -117,8 +117,7 @@ class Watcher:
         """Stops offering `candidates`: they are in good hands."""
         with self._changed:
             for watch in self._watches.values():
-                if watch.offer is not None and watch.offer in candidates:
-                    watch.offer = None
+                watch.offers = [offer for offer in watch.offers if offer not in candidates]
 
     def close(self) -> None:
         """Ends the threads, each after the look that it is at; does not wait for them."""
@@ -127,7 +126,7 @@ class Watcher:
             self._changed.notify_all()
 
     def _offered(self) -> Iterable[Candidate]:
-        return (watch.offer for watch in self._watches.values() if watch.offer is not None)
+        return (offer for watch in self._watches.values() for offer in watch.offers)
 
     def _run(self, watch: _Watch) -> None:
         while self._wait_until_due(watch):
@@ -159,13 +158,15 @@ class Watcher:
             self._note_failure(watch, error, now_secs)
             return False
         self._note_success(watch)
-        watch.look, candidate = next_look(
+        watch.look, candidates = next_look(
             watch.target, watch.look, files, now_secs=now_secs, settle_secs=self._interval_secs
         )
         self._note_incomplete(watch)
-        if candidate is not None:
+        if candidates:
+            newer = any(candidate.passed_over is None for candidate in candidates)
             with self._changed:
-                watch.offer = candidate
+                waiting = [one for one in watch.offers if one.passed_over or not newer]
+                watch.offers = [*waiting, *candidates]
                 self._changed.notify_all()
         return not watch.look.settling
 

@@ -135,7 +135,8 @@ class Gate:
             for one in due:
                 if one.spelled_out is None:
                     one.spelled_out = self._judge.spelled_out(one.candidate)
-            chosen = due[next_to_judge([one.spelled_out or one.candidate for one in due])]
+            spelled_out = [one.spelled_out or one.candidate for one in due]
+            chosen = due[next_to_judge(spelled_out, self._state.rules)]
             with self._changed:
                 if not self._closed:
                     self._waiting.remove(chosen)

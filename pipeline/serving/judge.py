@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.core.candidate import Candidate, ReleaseEvent
-from pipeline.core.gate_plan import Proposal, Refusal, duplicate, plan, resolve
+from pipeline.core.gate_plan import Proposal, Refusal, plan, refused_unread, resolve
 from pipeline.core.gate_state import Accepted, GateState
 from pipeline.core.release import Release
 from pipeline.errors import ArtifactError, EnsembleError, LaunchError
@@ -105,6 +105,7 @@ class Judge:
             return candidate
         return replace(
             candidate,
+            rule=None,
             manifest_uri=None,
             models=manifest.models,
             rollback_to=manifest.rollback_to,
@@ -117,7 +118,7 @@ class Judge:
         manager: ReleaseManager,
         activate: Callable[[Release], None],
     ) -> tuple[ReleaseEvent, GateState]:
-        refusal = duplicate(state, candidate)
+        refusal = refused_unread(state, candidate)
         proposal = refusal or plan(state, candidate, self.verifier.read_manifest(candidate))
         if isinstance(proposal, Refusal):
             return self._refused(candidate, proposal), state.refuse(candidate)

@@ -12,6 +12,7 @@ from pipeline.core.gate_plan import Refusal, next_to_judge, plan, resolve
 from pipeline.core.gate_state import HANDLED, HISTORY, start
 from pipeline.core.manifest import Manifest
 from pipeline.core.release import ModelVersion, Release
+from pipeline.core.version_rule import VersionRule
 
 NOW = datetime(2025, 1, 2, tzinfo=UTC)
 CLF, EMB = "gs://b/clf", "gs://b/emb.onnx"
@@ -174,6 +175,53 @@ def test_shuffled_and_repeated_candidates_end_at_the_same_release(proposals, ran
             gate.judge(one)
         ends.append(gate.uris())
     assert ends[0] == ends[1]
+
+
+# --- rules of patterns
+
+HASHES = VersionRule(f"{CLF}/*", None)
+NUMBERS = VersionRule(f"{CLF}/*", ("r", ""))
+
+
+def watched(name, sequence_us, rule):
+    return candidate(f"watch {name}", sequence_us, models={"clf": f"{CLF}/{name}"}, rule=rule)
+
+
+def test_rule_is_fixed_with_the_first_candidate_that_is_accepted(gate):
+    assert gate.judge(watched("r9", 1, NUMBERS)).generation == 2
+    assert gate.state.rules == {"clf": NUMBERS}
+    assert gate.judge(watched("tmp", 9, HASHES)) == (
+        "ignored",
+        f"{CLF}/tmp does not fit: versions under {CLF}/* are told apart by the number N in 'rN'",
+    )
+    assert gate.judge(watched("r10", 0, HASHES)).generation == 3
+    assert gate.state.rules == {"clf": NUMBERS}
+
+
+def test_message_goes_by_the_number_where_both_names_fit_and_else_by_the_time(gate):
+    gate.judge(watched("r10", 5, NUMBERS))
+    message = candidate("message 1", 9, models={"clf": f"{CLF}/r9"})
+    assert gate.judge(message)[0] == "ignored"
+    assert gate.judge(candidate("early", 4, models={"clf": f"{CLF}/tmp"}))[0] == "ignored"
+    assert gate.judge(candidate("late", 9, models={"clf": f"{CLF}/tmp"})).generation == 3
+
+
+def test_hash_of_digits_is_ordered_by_time_where_the_time_was_fixed(gate):
+    gate.judge(watched("9123456", 5, HASHES))
+    assert gate.judge(watched("0123456", 9, HASHES)).generation == 3
+
+
+def test_rule_outlives_the_job(gate):
+    gate.judge(watched("r9", 1, NUMBERS))
+    again = Gate(start(gate.state.current, NOW, gate.state.history))
+    assert again.state.rules == {"clf": NUMBERS}
+    assert again.judge(watched("tmp", 9, HASHES))[0] == "ignored"
+
+
+def test_what_a_source_passes_over_is_reported_and_changes_nothing(gate):
+    told = candidate("told", passed_over="passed over: models/tmp does not fit")
+    assert gate.judge(told) == ("ignored", "passed over: models/tmp does not fit")
+    assert gate.judge(told)[1].startswith("duplicate")
 
 
 # --- manifests

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -10,6 +11,7 @@ from pipeline.core.candidate import Candidate
 from pipeline.core.gate_state import Accepted, Mark
 from pipeline.core.manifest import Manifest, dump, load, parse
 from pipeline.core.release import ModelVersion, Release
+from pipeline.core.version_rule import RELEASES, VersionRule
 
 CLF, EMB = ModelVersion("clf", "gs://b/clf/7", "c7"), ModelVersion("emb", "gs://b/emb", "e1")
 ACCEPTED = Accepted(
@@ -18,6 +20,10 @@ ACCEPTED = Accepted(
     Candidate("id", "event s", 99, models={"clf": "gs://b/clf/7"}),
     returns_to=11,
     marks={"clf": Mark(ModelVersion("clf", "gs://b/clf/8", "c8"), 98, "x"), "emb": Mark(EMB)},
+    rules={
+        "clf": VersionRule("gs://b/clf/*", ("v", "")),
+        RELEASES: VersionRule("gs://b/r/*", None),
+    },
 )
 
 
@@ -55,9 +61,20 @@ def test_text_that_is_no_manifest_is_explained(text, found):
 )
 def test_accepted_release_is_read_back_as_it_was(candidate):
     accepted = Accepted(
-        ACCEPTED.release, ACCEPTED.time, candidate, ACCEPTED.returns_to, ACCEPTED.marks
+        ACCEPTED.release,
+        ACCEPTED.time,
+        candidate,
+        ACCEPTED.returns_to,
+        ACCEPTED.marks,
+        ACCEPTED.rules,
     )
     assert load(dump(accepted)) == accepted
+
+
+def test_release_that_an_earlier_build_kept_has_no_rules():
+    data = json.loads(dump(ACCEPTED))
+    del data["rules"]
+    assert load(json.dumps({**data, "of a later build": 1})) == replace(ACCEPTED, rules={})
 
 
 def test_accepted_release_can_be_proposed_again_with_its_digests():

@@ -8,9 +8,12 @@ from pipeline.core.version_order import (
     StoredFile,
     WatchTarget,
     next_look,
+    ordered,
+    rule_for,
     versions,
     watch_targets,
 )
+from pipeline.core.version_rule import VersionRule, is_older
 
 FOLDERS = WatchTarget("gs://b/clf/*", ("clf",))
 MARKED = WatchTarget("gs://b/clf/*", ("clf",), complete_marker="_SUCCESS")
@@ -30,10 +33,12 @@ class Looker:
 
     def __call__(self, *files, after_secs=SETTLE_SECS):
         self._now += after_secs
-        self._look, candidate = next_look(
+        self._look, candidates = next_look(
             self._target, self._look, files, now_secs=self._now, settle_secs=SETTLE_SECS
         )
-        return candidate and (candidate.manifest_uri or candidate.models["clf"])
+        self.told = [one.passed_over for one in candidates if one.passed_over]
+        proposed = [one for one in candidates if not one.passed_over]
+        return (proposed[0].manifest_uri or proposed[0].models["clf"]) if proposed else None
 
     @property
     def settling(self):
@@ -55,7 +60,6 @@ def test_highest_number_is_newest_whatever_the_order_and_the_times(numbers, data
     times = data.draw(st.lists(st.integers(0, 9), min_size=len(numbers), max_size=len(numbers)))
     form = data.draw(st.sampled_from(["{}/model.onnx", "v{}/model.onnx", "{}.onnx"]))
     files = [file(form.format(n), time) for n, time in zip(numbers, times, strict=True)]
-    files.append(file("notes.txt", 99))
     look = Looker(FOLDERS)
     proposed = [look(*files), look(*files)]
     newest = f"gs://b/clf/{form.format(max(numbers)).removesuffix('/model.onnx')}"
@@ -69,7 +73,7 @@ def test_proposals_of_growing_numbers_have_growing_sequences(arrivals):
     for position, (step, time) in enumerate(arrivals):
         number = sum(step for step, _ in arrivals[: position + 1])
         files.append(file(f"{number}.onnx", time))
-        look, candidate = next_look(FOLDERS, look, files, now_secs=position, settle_secs=1)
+        look, (candidate,) = next_look(FOLDERS, look, files, now_secs=position, settle_secs=1)
         assert candidate.models == {"clf": f"gs://b/clf/{number}.onnx"}
         assert previous is None or candidate.sequence_us > previous.sequence_us
         assert candidate.sequence_us >= time
@@ -82,11 +86,91 @@ def test_ten_comes_after_nine_and_dotted_numbers_part_by_part(looker):
     assert looker(*dotted) == "gs://b/clf/10.10.onnx"
 
 
-def test_without_numbers_the_last_modified_is_newest_and_numbers_outrank_it(looker):
+def test_without_numbers_the_last_modified_is_newest(looker):
     assert looker(file("b.onnx", 5), file("a.onnx", 7)) == "gs://b/clf/a.onnx"
     assert looker(file("b.onnx", 8), file("a.onnx", 7)) == "gs://b/clf/b.onnx"
-    assert looker(file("b.onnx", 8), file("1.onnx", 2)) == "gs://b/clf/1.onnx"
-    assert looker(file("b.onnx", 9), file("1.onnx", 2)) is None
+
+
+def test_one_name_without_a_number_at_the_start_lets_the_time_decide(looker):
+    assert looker(file("9.onnx", 7), file("notes.txt", 6), file("10.onnx", 5)) == (
+        "gs://b/clf/9.onnx"
+    )
+    assert looker(file("9.onnx", 7), file("1.onnx", 8)) == "gs://b/clf/1.onnx"
+
+
+def test_stray_name_never_turns_the_rule_over_and_is_told_once(looker):
+    numbers = [file("9.onnx", 7), file("10.onnx", 5)]
+    assert looker(*numbers) == "gs://b/clf/10.onnx"
+    assert looker(*numbers, file("tmp/x", 50), file("0a1b2c3.onnx", 60)) is None
+    assert looker.told == [
+        "passed over: gs://b/clf/0a1b2c3.onnx does not fit: versions under gs://b/clf/* are told "
+        "apart by the number N in 'N.onnx'"
+    ]  # and the folder is not complete yet
+    assert looker(*numbers, file("tmp/x", 50), file("0a1b2c3.onnx", 60)) is None
+    assert len(looker.told) == 1
+    assert "gs://b/clf/tmp does not fit" in looker.told[0]
+    strays = [file("tmp/x", 50), file("0a1b2c3.onnx", 60)]
+    assert looker(*numbers, *strays, file("11.onnx", 1)) == "gs://b/clf/11.onnx"
+    assert looker.told == []
+
+
+def test_hash_that_happens_to_be_digits_does_not_end_the_refresh(looker):
+    hashes = [file("3f2a9c1/m", 1), file("9d04e77/m", 2)]
+    looker(*hashes)
+    assert looker(*hashes) == "gs://b/clf/9d04e77"
+    hashes.append(file("0123456/m", 3))
+    looker(*hashes)
+    assert looker(*hashes) == "gs://b/clf/0123456"
+    hashes.append(file("77ab01c/m", 4))
+    looker(*hashes)
+    assert looker(*hashes) == "gs://b/clf/77ab01c"
+
+
+def test_longer_form_of_a_date_is_told_and_not_silently_missed(looker):
+    assert looker(file("20240131.onnx", 1)) == "gs://b/clf/20240131.onnx"
+    assert looker(file("20240131.onnx", 1), file("20240201-0930.onnx", 2)) is None
+    assert "20240201-0930.onnx does not fit" in looker.told[0]
+
+
+def test_many_strays_are_one_event(looker):
+    assert looker(file("1.onnx")) == "gs://b/clf/1.onnx"
+    assert looker(file("1.onnx"), *(file(f"tmp{n:02d}x.onnx") for n in range(40))) is None
+    assert len(looker.told) == 1
+    assert looker.told[0].endswith("; 35 more")
+
+
+def test_older_number_that_comes_later_is_told_once(looker):
+    assert looker(file("1.onnx", 99), file("10.onnx", 5)) == "gs://b/clf/10.onnx"
+    assert looker.told == []  # it was there before
+    later = [file("1.onnx", 99), file("10.onnx", 5), file("9.onnx", 6)]
+    assert looker(*later) is None
+    assert looker.told == [
+        "passed over: gs://b/clf/9.onnx came later than gs://b/clf/10.onnx, and is older"
+    ]
+    assert looker(*later) is None
+    assert looker.told == []
+
+
+def test_rule_that_is_fixed_holds_from_the_first_look_on():
+    target = WatchTarget("gs://b/clf/*", ("clf",), rule=VersionRule("gs://b/clf/*", ("v", "")))
+    look = Looker(target)
+    look(file("tmp/x", 9), file("v2/x", 1), file("v10/x", 0))
+    assert look(file("tmp/x", 9), file("v2/x", 1), file("v10/x", 0)) == "gs://b/clf/v10"
+    assert "gs://b/clf/tmp does not fit" in look.told[0]
+
+
+def test_rule_is_open_until_something_is_proposed(looker):
+    assert looker(file("notes/x", 1)) is None
+    assert looker(file("9/x", 1)) is None  # the notes are gone before they were complete
+    assert looker(file("9/x", 1), file("10/x", 0)) == "gs://b/clf/9"
+    assert looker(file("9/x", 1), file("10/x", 0)) == "gs://b/clf/10"
+
+
+def test_folders_without_marker_do_not_make_the_rule():
+    look = Looker(MARKED)
+    marked = [file("9/_SUCCESS", 5), file("10/_SUCCESS", 4)]
+    assert look(*marked, file("tmp/model.onnx", 9)) == "gs://b/clf/10"
+    assert look.told == []
 
 
 def test_folder_without_marker_is_not_picked_up_while_it_changes(looker):
@@ -151,12 +235,12 @@ def test_overwritten_file_is_a_new_version_with_another_id():
     look = Look()
     for generation in ("g1", "g1", "g2", "g2"):
         listed = [file("model.onnx", fingerprint=generation)]
-        look, candidate = next_look(FOLDERS, look, listed, now_secs=0, settle_secs=SETTLE_SECS)
-        ids.append(candidate and candidate.candidate_id)
+        look, found = next_look(FOLDERS, look, listed, now_secs=0, settle_secs=SETTLE_SECS)
+        ids.append(found[0].candidate_id if found else None)
     assert ids[0] != ids[2]
     assert (ids[1], ids[3]) == (None, None)
     again = next_look(FOLDERS, Look(), [file("model.onnx")], now_secs=9, settle_secs=SETTLE_SECS)
-    assert again[1].candidate_id == ids[0]
+    assert again[1][0].candidate_id == ids[0]
 
 
 def test_file_that_was_put_back_with_its_old_time_is_new_as_well(looker):
@@ -174,25 +258,57 @@ def test_deleting_or_rewriting_older_versions_proposes_nothing(looker):
     assert looker(file("7.onnx", 1), file("8.onnx", 2)) == "gs://b/clf/8.onnx"
     assert looker(file("7.onnx", 1)) is None
     assert looker(file("7.onnx", 9, "g2")) is None
+    assert "7.onnx came later" in looker.told[0]
     assert looker() is None
     assert looker(file("9.onnx", 3)) == "gs://b/clf/9.onnx"
 
 
 def test_manifests_are_files_and_propose_whole_releases():
     look = Looker(MANIFESTS)
-    listed = [file(name, base="gs://b/releases") for name in ("r9.json", "r12.json", "13.json/x")]
+    listed = [file(name, base="gs://b/releases") for name in ("r9.json", "r12.json", "r13.json/x")]
     assert look(*listed) == "gs://b/releases/r12.json"
     assert look(*listed) is None
 
 
-LISTING = st.permutations([file("8/a"), file("8/b"), file("7/a"), file("x"), file("9/")])
+NAMES = st.sampled_from(
+    ["8/a", "7/a", "v8/a", "v10/a", "x", "2024-01-31/a", "2024-02-01/a", "0123456/a", "0a1b2c3/a"]
+)
+FILES = st.lists(st.builds(file, NAMES, st.integers(0, 3)), max_size=6, unique_by=lambda f: f.uri)
 
 
-@given(LISTING, LISTING, LISTING)
-def test_order_of_the_listing_means_nothing(first, second, third):
-    look = Looker(FOLDERS)
-    proposed = [look(*files) for files in (first, second, third)]
-    assert proposed == ["gs://b/clf/x", "gs://b/clf/8", None]
+@given(FILES.flatmap(lambda files: st.tuples(*[st.permutations(files)] * 3)))
+def test_order_of_the_listing_means_nothing(listings):
+    def looks(*orders):
+        look = Looker(FOLDERS)
+        return [(look(*files), look.told) for files in orders]
+
+    assert looks(*listings) == looks(listings[0], listings[0], listings[0])
+
+
+@given(FILES, FILES)
+def test_versions_under_a_rule_are_in_a_total_order_whatever_else_is_there(files, others):
+    found = versions(FOLDERS, files)
+    rule = rule_for(FOLDERS, found)
+    if rule is None:
+        return
+    fitting, strays = ordered(found, rule)
+    assert not strays
+    uris = {f.uri for f in files}
+    more = versions(FOLDERS, [*files, *(f for f in others if f.uri not in uris)])
+    beside = [v for v in ordered(more, rule)[0] if v in fitting]
+    assert beside == fitting
+
+
+@given(FILES)
+def test_gate_and_watch_mode_agree_which_version_is_older(files):
+    found = versions(FOLDERS, files)
+    rule = rule_for(FOLDERS, found)
+    if rule is None:
+        return
+    fitting = ordered(found, rule)[0]
+    for position, one in enumerate(fitting):
+        for newer in fitting[position + 1 :]:
+            assert not is_older(newer.uri, newer.updated_us, one.uri, one.updated_us, rule)
 
 
 def model(name, watch, complete_marker=None):
@@ -222,7 +338,7 @@ def test_models_with_the_same_pattern_change_together():
         WatchTarget("gs://b/e/*", ("other",), "_SUCCESS"),
         WatchTarget("gs://b/releases/*.json"),
     )
-    _, candidate = next_look(
+    _, (candidate,) = next_look(
         targets[0], Look(), [file("7.onnx", base="gs://b/e")], now_secs=0, settle_secs=1
     )
     assert candidate.models == dict.fromkeys(["embed", "classify"], "gs://b/e/7.onnx")

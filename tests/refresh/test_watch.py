@@ -29,6 +29,9 @@ def test_versions_are_proposed_once_each_and_begin_with_the_newest(folder, put, 
         assert take().models == {"clf": f"{folder}/clf/9"}
         put("clf/2/model.onnx")
         put("clf/10/model.onnx")
+        assert take().passed_over == (
+            f"passed over: {folder}/clf/2 came later than {folder}/clf/9, and is older"
+        )
         candidate = take()
         assert candidate.models == {"clf": f"{folder}/clf/10"}
         assert candidate.source == f"watch {folder}/clf/*"

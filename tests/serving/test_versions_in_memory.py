@@ -124,7 +124,7 @@ def test_release_that_is_asked_for_stays_while_it_is_tried_again():
 
 @pytest.mark.parametrize("policy", AT_REST)
 def test_memory_of_a_job_returns_to_that_of_its_versions_at_rest(tmp_path, policy):
-    """In its own process: what the launch learnt is kept, the models that it loaded are not."""
+    """In a process of its own: what the launch learnt is kept, the models it loaded are not."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.serving.refresh_a_job", tmp_path, policy],
         cwd=ROOT,
