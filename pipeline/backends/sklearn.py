@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.backends import sklearn_features
 from pipeline.backends.base import Array, LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package
-from pipeline.backends.feature_matrix import feature_names, only_input
+from pipeline.backends.feature_matrix import only_input
 from pipeline.backends.model_files import model_file, size_of
 from pipeline.backends.native_threads import bound_blas, openmp_bound
 from pipeline.backends.tensor_names import signature_of
@@ -51,12 +52,13 @@ class SklearnServable(Servable):
         self.signature = signature_of(
             path,
             spec,
-            [_input_spec(tensor, estimator)],
+            [sklearn_features.input_spec(tensor, estimator)],
             [_output_spec(estimator, method) for method in methods],
         )
         self.size_bytes = size_of(path)
         self.calls_at_once = calls
         self._input = tensor
+        sklearn_features.forget_names(_parts(estimator, set()))
         self._calls = {method: getattr(estimator, method) for method in spec.outputs}
         self._bound_openmp = openmp_bound(threads)
 
@@ -65,7 +67,8 @@ class SklearnServable(Servable):
         """Calls the methods that the spec names. Class labels may be text; sparse is made dense."""
         rows = inputs[self._input]
         self._bound_openmp()
-        return {method: _dense(method, call(rows)) for method, call in self._calls.items()}
+        with sklearn_features.selecting():
+            return {method: _dense(method, call(rows)) for method, call in self._calls.items()}
 
 
 class SklearnBackend:
@@ -75,8 +78,7 @@ class SklearnBackend:
         """See Backend."""
         with needs_package("scikit-learn"):
             import sklearn  # noqa: F401
-        # The names were compared with the graph's; each call would warn that an array has none.
-        warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
+        sklearn_features.ignore_missing_names()
 
     def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> SklearnServable:
         """Loads an estimator from a file, or from a folder with one such file.
@@ -193,17 +195,6 @@ def _parts(value: Any, seen: set[int]) -> Iterator[Any]:
         inner = getattr(value, "__dict__", {}).values()
     for each in inner:
         yield from _parts(each, seen)
-
-
-def _input_spec(tensor: str, estimator: Any) -> TensorSpec:
-    """What is certain of the rows that an estimator takes: how many features, and their names."""
-    for _, step in getattr(estimator, "steps", ()):
-        if not isinstance(step, str):  # "passthrough"
-            return _input_spec(tensor, step)
-    features = getattr(estimator, "n_features_in_", None)
-    dims = None if features is None else (None, int(features))
-    names = feature_names(getattr(estimator, "feature_names_in_", None))
-    return TensorSpec(tensor, dims=dims, features=names)
 
 
 def _output_spec(estimator: Any, method: str) -> TensorSpec:
