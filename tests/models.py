@@ -252,6 +252,22 @@ def torch_state_dict_pair(folder: Path, scale: float = 1.0) -> Path:
 # TensorFlow --------------------------------------------------------------------------------------
 
 
+def save_keras_with_own_class(path: Path, layers: int = 1) -> Path:
+    """A sequential model with a layer of a class that is gone once it is saved."""
+    import keras
+
+    @keras.saving.register_keras_serializable(package="mine")
+    class Twice(keras.layers.Layer):
+        def call(self, x):
+            return x * 2
+
+    dense = [keras.layers.Dense(3) for _ in range(layers)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    keras.Sequential([keras.Input((3,)), *dense, Twice()]).save(path)
+    del keras.saving.get_custom_objects()["mine>Twice"]
+    return path
+
+
 def save_function(folder: Path, function, inputs: dict, **variables: np.ndarray) -> Path:
     """Writes a SavedModel.
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pipeline.backends.base import Array, Servable
+from pipeline.backends.reasons import hides_its_reason, own_words
 from pipeline.core.columns import Column
 from pipeline.errors import EnsembleError, InferenceError, LoadError, OutOfMemoryError
 
@@ -21,36 +22,12 @@ _S = TypeVar("_S", bound=Servable)
 _R = TypeVar("_R", bound=Mapping[str, Column])
 _Predict = Callable[[_S, Mapping[str, Array]], _R]
 
-_MAX_CHARS = 400
-
-# TorchScript and TensorFlow put their own stack before the reason, XGBoost after it; ONNX Runtime
-# and XGBoost say where in C++ they found it, TensorFlow the name of a node.
-_TORCHSCRIPT = "The following operation failed in the TorchScript"
-_PREAMBLES = re.compile(rf"{_TORCHSCRIPT}|Graph execution error|\[\d\d:\d\d:\d\d\] /")
-_LOCATION = re.compile(
-    r"/onnxruntime_src/\S+ [^()]*\([^()]*\)( const)? |\{\{.*?\}\} |\[\d\d:\d\d:\d\d\] /\S+: "
-)
-_NOISE = re.compile(
-    r"Graph execution error|Detected at node|<stack traces|\[\[\{\{|The following operation failed"
-)
-
 _MEMORY_TYPES = {"MemoryError", "OutOfMemoryError", "ResourceExhaustedError"}
 _MEMORY_WORDS = re.compile(
     r"out of memory|failed to allocate memory|can't allocate memory|unable to allocate|"
     r"bad allocation|bad_alloc|OOM when allocating|_STATUS_ALLOC_FAILED",
     re.IGNORECASE,
 )
-
-
-def own_words(error: BaseException) -> str:
-    """The reason that a framework gives, in one line, without the stack that it may carry."""
-    text = str(error).partition("Stack trace:\n")[0]
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if lines and lines[0].startswith(_TORCHSCRIPT):
-        lines = lines[-1:]
-    text = " ".join(line for line in lines if not _NOISE.search(line))
-    text = _LOCATION.sub("", text)[:_MAX_CHARS]
-    return text if " " in text else f"{type(error).__name__} {text}".strip()
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -115,7 +92,7 @@ def computing(predict: _Predict[_S, _R]) -> _Predict[_S, _R]:
         except Exception as error:
             words = own_words(error)
             if not is_out_of_memory(error):
-                if _PREAMBLES.match(str(error)):
+                if hides_its_reason(error):
                     raise InferenceError(words) from error
                 raise
         # Raised outside the handler: the framework's frames, which hold the tensors that did not

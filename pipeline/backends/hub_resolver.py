@@ -13,8 +13,9 @@ import tarfile
 import time
 import warnings
 
-from pipeline.backends.failures import needs_package, own_words
+from pipeline.backends.failures import needs_package
 from pipeline.backends.hub_response import EXPECTED, InterruptedDownloadError, Patience, ask
+from pipeline.backends.reasons import own_words
 from pipeline.backends.tensorflow_formats import refuse_old_format
 from pipeline.errors import ArtifactError, LoadError
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from pipeline.backends.failures import own_words
+from pipeline.backends.reasons import own_words
 from pipeline.errors import ArtifactError, ArtifactNotFoundError
 
 EXPECTED = (

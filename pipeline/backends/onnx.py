@@ -13,8 +13,9 @@ import numpy as np
 
 from pipeline.backends import companions
 from pipeline.backends.base import Array, LoadContext, Servable
-from pipeline.backends.failures import computing, loading, needs_package, own_words
+from pipeline.backends.failures import computing, loading, needs_package
 from pipeline.backends.model_files import model_file, size_of
+from pipeline.backends.reasons import own_words
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.text import as_str, decoded, is_text
 from pipeline.core.columns import Column, of_rows

@@ -7,7 +7,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from pipeline.backends.failures import own_words
+from pipeline.backends.reasons import own_words
 from pipeline.errors import ArtifactNotFoundError, LoadError
 
 _ADVICE = (

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pipeline.backends.base import Array
-from pipeline.backends.failures import own_words
+from pipeline.backends.reasons import own_words
 from pipeline.errors import DeviceError, ProcessLostError
 
 _T = TypeVar("_T")

@@ -16,6 +16,7 @@ from pickle import UnpicklingError
 from typing import Any
 
 from pipeline.backends.failures import loading
+from pipeline.backends.reasons import own_words
 from pipeline.backends.torch_runtime import half_precision
 from pipeline.core.model_spec import TorchModel
 from pipeline.core.tensors import DTYPES, Shape, TensorSpec
@@ -264,12 +265,12 @@ def _instantiate(path: Path, spec: TorchModel) -> Any:
     try:
         network = getattr(importlib.import_module(package), name)(**spec.module_args)
     except ImportError as error:
-        raise LoadError(f"{where} cannot be imported: {error}") from error
+        raise LoadError(f"{where} cannot be imported: {own_words(error)}") from error
     except AttributeError as error:
-        raise LoadError(f"{where} is not there: {error}") from error
+        raise LoadError(f"{where} is not there: {own_words(error)}") from error
     except Exception as error:
         raise LoadError(
-            f"{where} cannot be made with `module_args` {spec.module_args}: {error}"
+            f"{where} cannot be made with `module_args` {spec.module_args}: {own_words(error)}"
         ) from error
     if not isinstance(network, torch.nn.Module):
         raise LoadError(f"{where} makes a {type(network).__name__}, not a torch.nn.Module")

@@ -23,6 +23,7 @@ import numpy as np
 import orjson
 
 from pipeline.backends.base import Servable
+from pipeline.backends.reasons import with_type
 from pipeline.core import columns
 from pipeline.core.columns import Array, Column
 from pipeline.core.fields import FieldDecoder
@@ -157,7 +158,7 @@ def _problems(
     try:
         outputs = step.compute(inputs, np.arange(1), servable)
     except Exception as error:
-        yield f"the model fails: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        yield f"the model fails: {with_type(error)}"
         return
     for tensor, column in outputs.items():
         found = next(iter(columns.iterate(column)))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from pipeline.backends.reasons import cut, with_type
 from pipeline.core.candidate import Candidate, ReleaseEvent
 from pipeline.core.gate_plan import Proposal, Refusal, plan, refused_unread, resolve
 from pipeline.core.gate_state import Accepted, GateState
@@ -199,5 +200,5 @@ def _reason(error: Exception) -> str:
         text = "; ".join(error.problems) if isinstance(error, LaunchError) else str(error)
     else:
         _LOGGER.error("a candidate failed in a way that was not foreseen", exc_info=error)
-        text = f"{type(error).__name__}: {error}"
-    return " ".join(text.split())[:_REASON_CHARACTERS]
+        text = with_type(error)
+    return cut(" ".join(text.split()), _REASON_CHARACTERS)

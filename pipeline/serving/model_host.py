@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.backends.base import Servable
-from pipeline.backends.failures import own_words
+from pipeline.backends.reasons import own_words
 from pipeline.core.release import ModelVersion
 from pipeline.core.tensors import Signature
 from pipeline.errors import EnsembleError, InferenceError, LoadError

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.backends.base import Servable
+from pipeline.backends.reasons import own_words, with_type
 from pipeline.core import bisection, casts, columns, texts
 from pipeline.core.batch import Batch
 from pipeline.core.batch_rows import CALL_ROWS
@@ -243,19 +244,19 @@ class ModelStep:
                 self._spec.name,
                 len(batch),
                 self._faults,
-                _first_line(error),
+                own_words(error),
             )
             if 0 < self._max_faults <= self._faults:
                 raise ModelFaultError(
                     f"model '{self._spec.name}' failed on every row of {self._faults} batches in a "
-                    f"row; the last error: {_first_line(error)}"
+                    f"row; the last error: {own_words(error)}"
                 ) from error
 
     def _reason(self, outcome: bisection.Outcome[Any], row: int) -> tuple[str, str]:
         error = outcome.errors[row]
         if isinstance(error, OutOfMemoryError):
-            return "out_of_memory", f"not even one row fits: {_first_line(error)}"
-        text = f"{type(error).__name__}: {_first_line(error)}"
+            return "out_of_memory", f"not even one row fits: {own_words(error)}"
+        text = with_type(error)
         if isinstance(error, ModelFaultError) or not outcome.results:
             return "model_fault", f"model '{self._spec.name}' fails on every row: {text}"
         if row in outcome.given_up:
@@ -273,9 +274,3 @@ def _cast(array: Array, dtype: str | None) -> Array:
 def _is_numeric(column: Column) -> bool:
     like = column.rows[0] if isinstance(column, Ragged) else column
     return like.dtype.kind not in "OUS"
-
-
-def _first_line(error: Exception) -> str:
-    """The first line that says something, at most 300 characters of it."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__

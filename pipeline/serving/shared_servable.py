@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from pipeline.backends.base import Array, Servable
-from pipeline.backends.failures import own_words
+from pipeline.backends.reasons import own_words
 from pipeline.core.columns import Column
 from pipeline.core.release import ModelVersion
 from pipeline.errors import ArtifactError, DeviceError, LoadError, ProcessLostError

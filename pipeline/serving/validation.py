@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.backends.base import Servable
+from pipeline.backends.reasons import own_words, with_type
 from pipeline.core import casts, columns, combine, prepare
 from pipeline.core.columns import Array, Column, Ragged
 from pipeline.core.feature_order import FeatureOrder
@@ -239,7 +240,7 @@ def _run_model(model: ModelSpec, servable: Servable, rehearsal: Rehearsal) -> li
     except Exception as error:
         return [
             f"model '{model.name}' fails on {_ROWS} made-up rows of zeros or empty text: "
-            f"{type(error).__name__}: {' '.join(str(error).split())[:400]}\n"
+            f"{with_type(error)}\n"
             "  (if it rightly rejects such rows, set `warm_up: false` on the model)"
         ]
     for name, column in model.outputs.items():
@@ -270,6 +271,6 @@ def _warm_up(model: ModelSpec, servable: Servable, step: ModelStep, rehearsal: R
                 model.name,
                 rows,
                 type(error).__name__,
-                " ".join(str(error).split())[:400],
+                own_words(error),
             )
             return
