@@ -41,6 +41,9 @@ def _described(parameter: Parameter) -> dict[str, Any]:
     elif parameter.kind == "integer":
         described["paramType"] = "NUMBER"
         described["regexes"] = ["^[0-9]+$" if parameter.minimum == 0 else "^[1-9][0-9]*$"]
+    elif parameter.kind == "number":
+        described["paramType"] = "NUMBER"
+        described["regexes"] = ["^[0-9]+([.][0-9]+)?$"]
     elif parameter.kind == "boolean":
         described["paramType"] = "BOOLEAN"
     else:

@@ -5,6 +5,7 @@ Streaming jobs are in `build_stream`; what lies between source and sink is the s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ import apache_beam as beam
 from pipeline import build_report
 from pipeline.connectors.bigquery_sink import LoadRows, ToRows
 from pipeline.connectors.bigquery_source import ReadTable
-from pipeline.connectors.block_writer import WriteBlocks, lines_file
+from pipeline.connectors.block_writer import Sink, WriteBlocks, lines_file
 from pipeline.connectors.file_blocks import ReadBlocks, Reading
 from pipeline.connectors.image_blocks import ReadImageBlocks
 from pipeline.connectors.parquet_file import ParquetFile
@@ -21,13 +22,15 @@ from pipeline.core.batch_rows import block_rows, call_rows
 from pipeline.core.table_rows import dead_letter_rows, prediction_rows
 from pipeline.core.table_schema import prediction_columns
 from pipeline.launch import Job
-from pipeline.launch_checks import SUFFIX
+from pipeline.launch_outputs import LINES_SUFFIX
 from pipeline.tables import Tables, tables_of
 from pipeline.transforms.assign_release import AssignPinnedRelease
+from pipeline.transforms.check_share import CheckShare
 from pipeline.transforms.combine import Combine
 from pipeline.transforms.decode import Decode
 from pipeline.transforms.encode import (
     DEAD_LETTER_LINES,
+    OUTCOMES,
     OUTPUTS,
     PREDICTION_LINES,
     PREDICTION_TABLES,
@@ -53,25 +56,57 @@ def build_batch(pipeline: beam.Pipeline, job: Job, *, on_service: bool = False) 
     if tables.predictions or not parquet:
         wanted.append(PREDICTION_LINES)
     finished = serve(batches, job)
+    outputs = encode(finished, job, (*wanted, DEAD_LETTER_LINES, *([OUTCOMES] * on_service)))
+    # One after the other: what fails leaves what comes behind it as it was.
+    done = _load(outputs, tables, job)
+    done += _write_files(outputs, wanted[0], job, after=done)
     if settings.report_path:
         page = build_report.page_of(job, pipeline.options, on_service=on_service)
-        build_report.report_at_end(build_report.gather(finished, job), page)
-    outputs = encode(finished, job, (*wanted, DEAD_LETTER_LINES))
-    predictions, dead_letters = outputs[PREDICTION_LINES], outputs[DEAD_LETTER_LINES]
-    if settings.output_path:
-        _ = outputs[wanted[0]] | "WritePredictions" >> WriteBlocks(
-            settings.output_path,
-            settings.prediction_suffix,
-            ParquetFile if parquet else lines_file,
-        )
-    if settings.dead_letter_path:
-        _ = dead_letters | "WriteDeadLetters" >> WriteBlocks(settings.dead_letter_path, SUFFIX)
+        done += build_report.report_at_end(build_report.gather(finished, job), page, after=done)
+    if on_service:  # a local run counts by itself, and has its summary to print
+        check = CheckShare(settings.max_dead_letter_percent, after=done)
+        _ = outputs[OUTCOMES] | "CheckDeadLetters" >> check
+
+
+def _load(outputs: Any, tables: Tables, job: Job) -> list[Any]:
+    """Loads predictions and dead letters where tables are wanted.
+
+    Returns:
+      what is complete when the rows are there, as PCollections.
+    """
+    loaded: list[Any] = []
     if tables.predictions:
         load = LoadRows(tables.predictions, to_prediction_rows(job), tables.project)
-        _ = predictions | "LoadPredictions" >> load
+        loaded.append(outputs[PREDICTION_LINES] | "LoadPredictions" >> load)
     if tables.dead_letters:
         load = LoadRows(tables.dead_letters, dead_letter_rows, tables.project)
-        _ = dead_letters | "LoadDeadLetters" >> load
+        loaded.append(outputs[DEAD_LETTER_LINES] | "LoadDeadLetters" >> load)
+    return loaded
+
+
+def _write_files(outputs: Any, predictions: str, job: Job, after: Sequence[Any]) -> list[Any]:
+    """Writes predictions and dead letters where files are wanted.
+
+    Args:
+      outputs: of Encode.
+      predictions: which of them has the predictions as files take them.
+      job: the job.
+      after: PCollections that must be complete before.
+
+    Returns:
+      what is complete when the files have their names, as PCollections.
+    """
+    settings = job.settings
+    create = ParquetFile if settings.output_format == "parquet" else lines_file
+    sinks: dict[str, Sink] = {}
+    if prefix := settings.output_path:
+        sinks[predictions] = Sink("Predictions", prefix, settings.prediction_suffix, create)
+    if prefix := settings.dead_letter_path:
+        sinks[DEAD_LETTER_LINES] = Sink("DeadLetters", prefix, LINES_SUFFIX)
+    if not sinks:
+        return []
+    write = WriteBlocks(list(sinks.values()), job.earlier, list(after))
+    return [tuple(outputs[tag] for tag in sinks) | "WriteFiles" >> write]
 
 
 def _source(job: Job, tables: Tables) -> beam.PTransform:

@@ -11,6 +11,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.pvalue import AsIter
 from apache_beam.transforms.trigger import AccumulationMode, AfterProcessingTime, Repeatedly
 from apache_beam.transforms.window import GlobalWindows
 
@@ -91,13 +92,23 @@ def gather(batches: Any, job: Job) -> Any:
     return batches | "GatherStatistics" >> step
 
 
-def report_at_end(statistics: Any, page: Page) -> None:
-    """Writes the page once, when everything is finished."""
-    _ = (
+def report_at_end(statistics: Any, page: Page, after: Iterable[Any] = ()) -> list[Any]:
+    """Writes the page once, when everything is finished: of a job that fails before, none.
+
+    Args:
+      statistics: of all bundles.
+      page: where to.
+      after: PCollections that must be complete before.
+
+    Returns:
+      what is complete when the page is written, as PCollections.
+    """
+    written = (
         statistics
         | "MergeStatistics" >> beam.CombineGlobally(MergeStatistics())
-        | "WriteReport" >> beam.ParDo(_WritePage(page))
+        | "WriteReport" >> beam.ParDo(_WritePage(page), *map(AsIter, after))
     )
+    return [written]
 
 
 def report_every_minute(statistics: Any, page: Page) -> None:
@@ -142,7 +153,7 @@ class _WritePage(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
     def __init__(self, page: Page) -> None:
         self._page = page
 
-    def process(self, statistics: RunStatistics) -> None:
+    def process(self, statistics: RunStatistics, *_after: object) -> None:
         try:
             self._page.write(statistics)
         except ArtifactError as error:
@@ -156,4 +167,6 @@ def _is_news(event: Any) -> bool:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -37,7 +37,7 @@ from pipeline.core.metric_names import NAMESPACE
 from pipeline.core.release import Release
 from pipeline.core.table_rows import dead_letter_rows
 from pipeline.launch import Job
-from pipeline.launch_checks import SUFFIX
+from pipeline.launch_outputs import LINES_SUFFIX
 from pipeline.refresh.event import RELEASE_EVENTS, CandidatesFromMessages
 from pipeline.refresh.ticks import Ticks
 from pipeline.refresh.watch import WatchModels
@@ -261,4 +261,6 @@ def _event_message(event: ReleaseEvent) -> tuple[Message, ...]:
 
 
 def _files(prefix: str, settings: Settings, native: bool) -> WriteRollingFiles:
-    return WriteRollingFiles(prefix, SUFFIX, local=not native, roll_secs=settings.output_file_secs)
+    return WriteRollingFiles(
+        prefix, LINES_SUFFIX, local=not native, roll_secs=settings.output_file_secs
+    )

@@ -19,6 +19,7 @@
     │   ├── ModelFaultError         it fails whatever the row
     │   └── ProcessLostError        the process that computes is gone; the rows are not at fault
     ├── ServiceError                a service refuses while the job runs
+    ├── OutputError                 what a job wrote must not stand, or is not what was asked for
     ├── RowsError                   some rows of a batch cannot be computed, the others can
     └── RecordError                 one record is unusable; becomes a dead letter
 
@@ -42,6 +43,7 @@ __all__ = [
     "ModelError",
     "ModelFaultError",
     "OutOfMemoryError",
+    "OutputError",
     "ParameterError",
     "PathError",
     "ProcessLostError",
@@ -130,6 +132,10 @@ class ProcessLostError(InferenceError):
 
 class ServiceError(EnsembleError):
     """A subscription or topic is gone or may not be used any more, while the job runs."""
+
+
+class OutputError(EnsembleError):
+    """What a batch job wrote collides with another job's, or holds too few predictions."""
 
 
 class RowsError(EnsembleError):

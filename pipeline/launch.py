@@ -16,9 +16,10 @@ from pathlib import Path
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipeline import launch_files, launch_hub, launch_tables
+from pipeline import launch_files, launch_hub, launch_outputs, launch_tables
 from pipeline.connectors import paths
 from pipeline.connectors.artifact_store import BeamArtifactStore
+from pipeline.connectors.earlier_files import NO_EARLIER_FILES, EarlierFiles
 from pipeline.connectors.hub_cache import HubCache
 from pipeline.connectors.vm_sharing import VmSharing
 from pipeline.core import graph as graphs
@@ -75,6 +76,7 @@ class Job:
       handle: where each process of the job finds its models.
       rehearsal: what the checks learnt of models and columns.
       refresh: what changes the release while it runs; None where nothing does.
+      earlier: files of an earlier run, which those of this one replace.
     """
 
     settings: Settings
@@ -83,6 +85,7 @@ class Job:
     handle: ManagerHandle
     rehearsal: Rehearsal
     refresh: Refresh | None = None
+    earlier: EarlierFiles = NO_EARLIER_FILES
 
     def drawing(self) -> Drawing:
         """What pictures of the job show: its graph, with the versions that serve it at first."""
@@ -128,6 +131,7 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
             problems += launch_files.problems(settings, graph.spec)
     if problems:
         raise LaunchError(problems)
+    earlier = launch_outputs.earlier_of(settings)
     shared = [model.name for model in graph.models if model.model_sharing == "vm"]
     shares = placement.several_processes and bool(shared)
     if shared and not shares and not settings.dry_run:
@@ -151,15 +155,15 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
     history = accepted_before(settings.release_dir, graph, store)
     try:
         release, rehearsal = _first_release(settings, managers, checks, history, beam, say)
-        if not settings.dry_run:
-            launch_tables.prepare_outputs(tables, settings, graph.spec, rehearsal.types, say)
         refresh = refresh_of(settings, graph, release, history, handle, managers, store, beam)
+        if not settings.dry_run:  # last: what is refused makes no table
+            launch_tables.prepare_outputs(tables, settings, graph.spec, rehearsal.types, say)
     except LaunchError:
         checks.close()
         raise
     if checks is not handle:
         checks.close()
-    return Job(settings, graph, release, handle, rehearsal, refresh)
+    return Job(settings, graph, release, handle, rehearsal, refresh, earlier)
 
 
 def _cache(settings: Settings, graph: Graph, store: BeamArtifactStore) -> ArtifactCache:

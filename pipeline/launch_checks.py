@@ -13,12 +13,11 @@ from apache_beam.options.pipeline_options import (
 from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
 from apache_beam.runners.runner import create_runner
 
+from pipeline import launch_outputs
 from pipeline.connectors import paths, pubsub_checks
 from pipeline.errors import PathError
 from pipeline.serving.artifacts import is_local
 from pipeline.settings import Settings
-
-SUFFIX = ".jsonl"
 
 Check = Callable[[], object]
 
@@ -83,49 +82,20 @@ def _checks(settings: Settings) -> Iterator[tuple[str, Check]]:
     for parameter in ("output_topic", "dead_letter_topic", "release_events_topic"):
         if name := getattr(settings, parameter):
             yield parameter, partial(pubsub_checks.check_topic, name)
-    for parameter in ("output_path", "dead_letter_path", "release_events_path"):
+    for parameter in launch_outputs.PREFIXES:
         if prefix := getattr(settings, parameter):
             yield parameter, partial(paths.check_writable, prefix)
-            if not settings.streaming:
-                yield (
-                    parameter,
-                    partial(
-                        _check_earlier,
-                        prefix,
-                        settings.prediction_suffix if parameter == "output_path" else SUFFIX,
-                        settings.overwrite,
-                    ),
-                )
+            yield parameter, partial(launch_outputs.check_prefix, parameter, settings)
+            if parameter != "release_events_path" and not settings.streaming:
+                yield parameter, partial(launch_outputs.check_earlier, parameter, settings)
     if settings.report_path:
         yield "report_path", partial(paths.check_writable, settings.report_path)
         if not settings.streaming:
-            yield (
-                "report_path",
-                partial(_check_earlier_report, settings.report_path, settings.overwrite),
-            )
+            check = partial(launch_outputs.check_earlier_report, settings.report_path)
+            yield "report_path", partial(check, settings.overwrite)
     if settings.release_dir:
         manifests = f"{settings.release_dir.rstrip('/')}/release"
         yield "release_dir", partial(paths.check_writable, manifests)
     if settings.model_cache_dir:
         modules = f"{settings.model_cache_dir.rstrip('/')}/module"
         yield "model_cache_dir", partial(paths.check_writable, modules)
-
-
-def _check_earlier(prefix: str, suffix: str, overwrite: bool) -> None:
-    earlier = paths.existing_outputs(prefix, suffix)
-    if earlier and overwrite:
-        paths.delete(earlier)
-    elif earlier:
-        raise PathError(
-            f"found {len(earlier)} files of an earlier run, {earlier[0]} the first; give another "
-            "prefix, or --overwrite=true to delete them"
-        )
-
-
-def _check_earlier_report(path: str, overwrite: bool) -> None:
-    """A page is replaced as a whole, so no earlier one is deleted; nor must one be lost."""
-    if not overwrite and paths.exists(path):
-        raise PathError(
-            f"'{path}' exists, the report of an earlier run; give another name, or "
-            "--overwrite=true to replace it"
-        )

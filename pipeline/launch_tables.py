@@ -66,8 +66,11 @@ def prepare_outputs(
         "dead_letter_table": lambda: DEAD_LETTER_COLUMNS,
     }
     wrong: list[str] = []
-    for parameter, table in _outputs(tables):
-        wrong += _named(parameter, partial(_prepare, table, columns[parameter], say))
+    for prepare in (_check_fit, partial(_create_missing, say=say)):
+        if wrong:
+            break  # a launch that is refused makes no table
+        for parameter, table in _outputs(tables):
+            wrong += _named(parameter, partial(prepare, table, columns[parameter]))
     if wrong:
         raise LaunchError(wrong)
 
@@ -92,15 +95,17 @@ def _check_source(tables: Tables, spec: EnsembleSpec) -> None:
         raise PathError(wrong)
 
 
-def _prepare(table: TableName, columns: _Columns, say: Callable[[str], None]) -> None:
-    wanted, found = columns(), bigquery_checks.existing_columns(table)
-    if found is None:
-        bigquery_checks.create(table, wanted)
-        say(f"made table {table}")
-        return
-    wrong = [f"table '{table}': {misfit}" for misfit in table_schema.misfits(wanted, found)]
-    if wrong:
+def _check_fit(table: TableName, columns: _Columns) -> None:
+    found = bigquery_checks.existing_columns(table)
+    misfits = [] if found is None else table_schema.misfits(columns(), found)
+    if wrong := [f"table '{table}': {misfit}" for misfit in misfits]:
         raise PathError(wrong)
+
+
+def _create_missing(table: TableName, columns: _Columns, say: Callable[[str], None]) -> None:
+    if bigquery_checks.existing_columns(table) is None:
+        bigquery_checks.create(table, columns())
+        say(f"made table {table}")
 
 
 def _named(parameter: str, check: Callable[[], object]) -> list[str]:

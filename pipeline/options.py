@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
@@ -18,7 +19,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipeline import dataflow_workers, tables
 from pipeline.errors import ParameterError
 from pipeline.parameters import BY_NAME, PARAMETERS, Parameter
-from pipeline.settings import Settings
+from pipeline.settings import Settings, default_dead_letter_path
 
 _INPUTS = (
     *("input_file_pattern", "input_subscription", "input_topic"),
@@ -53,7 +54,7 @@ def parse(argv: Sequence[str]) -> Parsed:
     """
     texts, rest = _split(argv)
     problems: list[str] = []
-    values: dict[str, str | int | bool] = {}
+    values: dict[str, str | float | bool] = {}
     for parameter in PARAMETERS:
         text = texts.get(parameter.name) or parameter.default or ""
         try:
@@ -73,7 +74,7 @@ def parse(argv: Sequence[str]) -> Parsed:
             problems.append(f"--{parameter.name} is missing: {_first_sentence(parameter.help)}")
     problems += _check_together(given, str(values.get("refresh_mode")), streaming)
     if not given & set(_DEAD_LETTERS) and "output_path" in given:
-        values["dead_letter_path"] = f"{values['output_path']}-dead-letters"
+        values["dead_letter_path"] = default_dead_letter_path(str(values["output_path"]))
     # What could not be read counts as not given in the checks below, and is reported already.
     ours = {p.name: values.get(p.name, "") for p in PARAMETERS if not p.to_beam}
     settings = Settings(**ours | {"streaming": streaming})  # type: ignore[arg-type]
@@ -86,6 +87,7 @@ def parse(argv: Sequence[str]) -> Parsed:
         problems += dataflow_workers.problems(settings, options)
         problems += tables.problems(settings, options)
         problems += _check_formats(settings)
+        problems += _check_share(settings)
     if problems:
         raise ParameterError(problems)
     return Parsed(settings, tuple(beam_args), tuple(warnings))
@@ -114,7 +116,7 @@ def _split(argv: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     return {name: text.strip() for name, text in vars(known).items() if text is not None}, rest
 
 
-def _convert(parameter: Parameter, text: str) -> str | int | bool:
+def _convert(parameter: Parameter, text: str) -> str | float | bool:
     if parameter.kind == "boolean":
         if text.lower() not in _TRUE + _FALSE:
             raise ValueError(f"found '{text}', expected true or false")
@@ -127,9 +129,21 @@ def _convert(parameter: Parameter, text: str) -> str | int | bool:
         if number < parameter.minimum:
             raise ValueError(f"found '{text}', expected an integer of at least {parameter.minimum}")
         return number
+    if parameter.kind == "number":
+        return _number(text, parameter.minimum, parameter.maximum)
     if parameter.kind == "choice" and text not in parameter.choices:
         raise ValueError(f"found '{text}', expected one of {', '.join(parameter.choices)}")
     return text
+
+
+def _number(text: str, least: int, most: int) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not least <= number <= most:  # NaN is neither
+        raise ValueError(f"found '{text}', expected a number from {least} to {most}")
+    return number
 
 
 def _check_together(given: set[str], refresh_mode: str, streaming: bool) -> Iterator[str]:
@@ -162,6 +176,16 @@ def _check_together(given: set[str], refresh_mode: str, streaming: bool) -> Iter
         yield "--refresh_subscription needs --refresh_mode=event or both"
     if refresh_mode in ("off", "event") and "release_pattern" in given:
         yield "--release_pattern needs --refresh_mode=watch or both"
+
+
+def _check_share(settings: Settings) -> Iterator[str]:
+    """What is wrong with the share of dead letters."""
+    percent = settings.max_dead_letter_percent
+    if settings.streaming and percent not in ("", 100):
+        yield (
+            f"--max_dead_letter_percent={percent:g} needs a batch job: a stream has no end at "
+            "which to count; watch its metric dead_letters"
+        )
 
 
 def _check_formats(settings: Settings) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pipeline.core import quantities
+from pipeline.core.dead_letter_share import share
 from pipeline.core.drawing_text import as_text
 from pipeline.core.metric_names import REPORT_PAGES
 from pipeline.core.tensors import Signature
@@ -54,7 +55,7 @@ def summary(counters: Mapping[str, int], job: Job, elapsed_secs: float) -> str:
         lines.append(f"{predictions:>9,} predictions   {to}")
     if dead:
         to = _places(job.settings.dead_letter_path, job.settings.dead_letter_table)
-        lines.append(f"{dead:>9,} dead letters  {to}")
+        lines.append(f"{dead:>9,} dead letters  {to}, {share(dead, predictions + dead)}")
         kinds = {n: c for n, c in counters.items() if n.startswith("dead_letters/")}
         for name, count in sorted(kinds.items(), key=lambda item: (-item[1], item[0])):
             lines.append(f"{count:>19,} {name.removeprefix('dead_letters/').replace('/', ': ')}")

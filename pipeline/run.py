@@ -23,9 +23,10 @@ from pipeline import dataflow_workers, launch, report
 from pipeline.build import build_batch
 from pipeline.build_stream import build_stream
 from pipeline.connectors import paths
+from pipeline.core.dead_letter_share import share_problem
 from pipeline.core.drawing_svg import as_svg
-from pipeline.core.metric_names import NAMESPACE
-from pipeline.errors import PathError, ServiceError
+from pipeline.core.metric_names import DEAD_LETTERS, NAMESPACE, PREDICTIONS
+from pipeline.errors import OutputError, PathError, ServiceError
 from pipeline.local_runner import local_runner
 from pipeline.options import Parsed
 from pipeline.progress import BatchStatus, Progress
@@ -136,6 +137,10 @@ def _run_batch(job: launch.Job, options: PipelineOptions, progress: Progress) ->
         name = counter.key.metric.name
         counters[name] = counters.get(name, 0) + counter.result
     print(report.summary(counters, job, progress.elapsed_secs - started))
+    predictions, dead_letters = counters.get(PREDICTIONS, 0), counters.get(DEAD_LETTERS, 0)
+    most = job.settings.max_dead_letter_percent
+    if problem := share_problem(predictions, dead_letters, most):
+        raise OutputError(problem)
 
 
 def _submit(job: launch.Job, options: PipelineOptions, progress: Progress) -> None:

@@ -7,6 +7,11 @@ from dataclasses import dataclass
 from pipeline.serving.release_manager import MemoryPolicy
 
 
+def default_dead_letter_path(output_path: str) -> str:
+    """Where the dead letters of a job go that was not told."""
+    return f"{output_path}-dead-letters"
+
+
 @dataclass(frozen=True)
 class Settings:
     """The values of the template's parameters; see `parameters/` for what each means.
@@ -54,6 +59,7 @@ class Settings:
     graph_path: str
     stop_after_secs: int
     stop_after_records: int
+    max_dead_letter_percent: float
     dry_run: bool
     streaming: bool
 

@@ -11,8 +11,9 @@ import sys
 import pytest
 from hypothesis import HealthCheck, settings
 
+import main
 from pipeline.backends import import_order
-from tests import models
+from tests import models, traces
 from tests.bigquery_service import PROJECT, BigQueryService
 from tests.emulators import EmulatorError, Proxy, PubSub, PubSubEmulator
 from tests.jobs import Job
@@ -102,6 +103,20 @@ def bucket(gcs):
 def folder(request, tmp_path):
     """A folder on this disk, and then one in a bucket: its URI."""
     return str(tmp_path) if request.param == "local" else request.getfixturevalue("bucket")
+
+
+@pytest.fixture(autouse=True)
+def refusals_leave_no_trace(request, monkeypatch):
+    """No launch that is refused changes a file of the test that made it, whatever it tests."""
+    if "tmp_path" not in request.fixturenames:
+        return
+    tmp_path = request.getfixturevalue("tmp_path")
+    gcs, bucket = (
+        request.getfixturevalue(name) if "bucket" in request.fixturenames else None
+        for name in ("gcs", "bucket")
+    )
+    look = lambda: (traces.everything(tmp_path), gcs and traces.objects(gcs, bucket))  # noqa: E731
+    monkeypatch.setattr(main, "main", traces.checked_main(look))
 
 
 @pytest.fixture

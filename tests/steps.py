@@ -1,6 +1,7 @@
 """Models that tests name as `uri: tests.steps:Class`."""
 
 import os
+import signal
 
 import numpy as np
 
@@ -82,6 +83,25 @@ class Unloadable(Returns):
 class Wordless:
     def load(self, path):
         pass
+
+
+class Fails(Returns):
+    """Fails on rows that hold a 99."""
+
+    def predict(self, columns):
+        if (columns["x"] == 99).any():
+            self.fail()
+        return {"y": columns["x"][:, :3]}
+
+    def fail(self):
+        raise ValueError("a row holds a 99")
+
+
+class Kills(Fails):
+    """Kills its process there."""
+
+    def fail(self):
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def function():

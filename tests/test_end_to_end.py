@@ -2,16 +2,18 @@
 
 import base64
 import json
+import signal
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pytest
 import yaml
 
 import main
-from tests import models
+from tests import models, traces
 from tests.jobs import expected, record
 
 ROOT = Path(__file__).parents[1]
@@ -127,7 +129,7 @@ def test_row_that_makes_a_model_raise_is_isolated(job):
 def test_model_that_always_raises_is_named_and_its_rows_are_dead_letters(job):
     job.spec["models"].append(raising_network(job.folder / "picky/1", "negative"))
     job.write_input(*(record(i, [-1, 0, 0, 0]) for i in range(50)))
-    assert job.run() == 0
+    assert job.run() == 1
     assert job.predictions() == []
     assert {d["error_type"] for d in job.dead_letters()} == {"model_fault"}
     assert len(job.dead_letters()) == 50
@@ -198,6 +200,82 @@ def test_second_run_refuses_to_mix_with_the_first_unless_told_to_overwrite(job, 
     assert "--output_path: found 1 files of an earlier run" in capsys.readouterr().err
     assert job.run("--overwrite=true") == 0
     assert len(job.predictions()) == 1
+
+
+def test_nothing_of_an_earlier_run_stays_beside_a_run_that_overwrites_it(job):
+    job.write_input(record(0), b"broken")
+    assert job.run(f"--report_path={job.folder}/out/r.html") == 0
+    neighbour = job.folder / "out/p-2-00000-of-00001.jsonl"
+    neighbour.write_text("of a job with the prefix out/p-2")
+    job.write_input(record(0), record(1))
+    elsewhere = f"--dead_letter_path={job.folder}/dead/letters"
+    assert job.run("--output_format=parquet", elsewhere) == 2
+    assert job.run("--output_format=parquet", elsewhere, "--overwrite=true") == 0
+    assert {path.name for path in (job.folder / "out").iterdir()} == {
+        *("p-00000-of-00001.parquet", "r.html", neighbour.name)
+    }
+
+
+@pytest.mark.parametrize("fails", ["model", "kill"])
+def test_run_that_fails_in_the_middle_leaves_the_earlier_files(job, fails):
+    job.write_input(record(0), b"broken")
+    report = f"--report_path={job.folder}/out/r.html"
+    assert job.run(report) == 0
+    before = traces.everything(job.folder / "out")
+    job.spec["models"][1] = {
+        "name": "net",
+        "framework": "python",
+        "uri": f"tests.steps:{'Fails' if fails == 'model' else 'Kills'}",
+        "inputs": {"x": "x"},
+        "outputs": {"y": "net_y"},
+    }
+    job.write_input(*(record(i, [99.0] * 4) for i in range(50)))
+    arguments = [*job.arguments(report), "--overwrite=true", "--max_model_faults=1"]
+    command = [sys.executable, "main.py", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == (1 if fails == "model" else -signal.SIGKILL), done.stderr
+    after = traces.everything(job.folder / "out")
+    assert {name: text for name, text in after.items() if ".tmp-" not in name} == before
+
+
+@pytest.mark.parametrize("prefix", ["out put/p é", "out/p{0}%20", "out/ünï code/p+(1)!"])
+def test_prefix_may_have_any_characters_but_wildcards(job, prefix):
+    job.write_input(record(0), b"broken")
+    where = f"--output_path={job.folder}/{prefix}"
+    for more in ([], ["--overwrite=true"]):
+        assert job.run(where, *more) == 0
+    assert sorted(str(path.relative_to(job.folder)) for path in job.folder.rglob("*-of-*")) == [
+        f"{prefix}-00000-of-00001.jsonl",
+        f"{prefix}-dead-letters-00000-of-00001.jsonl",
+    ]
+    assert job.run(where) == 2
+    assert job.run(f"--output_path={job.folder}/{prefix}*") == 2
+
+
+def test_batch_in_which_no_record_gets_a_prediction_fails_and_shows_why(job, capsys):
+    job.write_input(b"broken", b"broken too")
+    assert job.run() == 1
+    shown = capsys.readouterr()
+    assert "2 dead letters  " in shown.out
+    assert "100 %" in shown.out
+    assert shown.err.splitlines()[-1] == (
+        "The run failed: no record got a prediction: all 2 are dead letters"
+    )
+    assert len(job.dead_letters()) == 2
+
+
+@pytest.mark.parametrize(("most", "status"), [("33.4", 0), ("33.3", 1), ("0", 1)])
+def test_share_of_dead_letters_has_a_limit(job, capsys, most, status):
+    job.write_input(record(0), record(1), b"broken")
+    assert job.run(f"--max_dead_letter_percent={most}") == status
+    assert len(job.predictions()) == 2
+    assert len(job.dead_letters()) == 1
+    shown = capsys.readouterr()
+    assert ", 33.3 %" in shown.out
+    assert (
+        f"1 of 3 records are dead letters, 33.3 %; --max_dead_letter_percent allows {most} %"
+        in shown.err
+    ) == bool(status)
 
 
 def test_run_from_and_to_cloud_storage(job, gcs):

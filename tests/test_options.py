@@ -42,6 +42,20 @@ def test_bare_switch_is_true():
     assert parse(["--ensemble_spec", "e.yaml", "--dry_run"]).settings.dry_run is True
 
 
+@pytest.mark.parametrize("text", ["-1", "100.1", "5%", "nan", "many"])
+def test_share_is_a_number_from_0_to_100(text):
+    assert problems(*GOOD, f"--max_dead_letter_percent={text}") == (
+        f"--max_dead_letter_percent: found '{text}', expected a number from 0 to 100",
+    )
+
+
+def test_share_may_be_none_and_have_decimals():
+    assert parse(GOOD).settings.max_dead_letter_percent == 100
+    for text in ("0", "0.5", "100"):
+        found = parse([*GOOD, f"--max_dead_letter_percent={text}"]).settings
+        assert found.max_dead_letter_percent == float(text)
+
+
 def test_all_problems_are_reported_at_once_and_by_name():
     found = problems("--device=tpu", "--max_batch_size=-1", "--overwrite=perhaps", "stray")
     assert found[:4] == (
@@ -66,6 +80,7 @@ def test_all_problems_are_reported_at_once_and_by_name():
         (["--refresh_mode=event", "--streaming"], "needs --refresh_subscription"),
         (["--refresh_subscription=s"], "--refresh_subscription needs --refresh_mode=event or both"),
         (["--graph_path=g.png"], "--graph_path: found 'g.png', expected a name that ends in .svg"),
+        (["--max_dead_letter_percent=5", "--streaming"], "=5 needs a batch job"),
         (["--release_pattern=p"], "--release_pattern needs --refresh_mode=watch or both"),
     ],
 )

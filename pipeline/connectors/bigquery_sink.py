@@ -34,6 +34,8 @@ _MOST_BYTES = 9_000_000
 class LoadRows(beam.PTransform):  # type: ignore[misc]  # Beam's classes are untyped
     """PCollection of chunks of JSON lines (bytes) -> rows appended by load jobs, at the end.
 
+    What comes out are the jobs, complete when all rows are in the table.
+
     The files to load are written under ``--temp_location``, a ``gs://`` folder, and stay there. Up
     to 10,000 files are one load job, so all rows of it appear or none.
 
@@ -54,13 +56,15 @@ class LoadRows(beam.PTransform):  # type: ignore[misc]  # Beam's classes are unt
     def expand(self, chunks: Any) -> Any:
         """Builds the write."""
         rows = chunks | "Rows" >> beam.FlatMap(self._to_rows).with_output_types(dict[str, Any])
-        return rows | "Load" >> WriteToBigQuery(
+        loaded = rows | "Load" >> WriteToBigQuery(
             self._table.for_beam,
             method=WriteToBigQuery.Method.FILE_LOADS,
             create_disposition=BigQueryDisposition.CREATE_NEVER,
             write_disposition=BigQueryDisposition.WRITE_APPEND,
             load_job_project_id=self._project,
         )
+        jobs = (loaded.destination_load_jobid_pairs, loaded.destination_copy_jobid_pairs)
+        return jobs | "Jobs" >> beam.Flatten()
 
 
 class InsertRows(beam.PTransform):  # type: ignore[misc]

@@ -3,24 +3,29 @@
 Beam's own writers do not serve here: ``fileio.WriteToFiles`` logs a failed final rename at debug
 level and goes on, which loses the file, and ``WriteToText`` takes one element for each line.
 
-A bundle writes one temporary file. When all bundles are done, one step gives the files of those
-that were committed their final names and removes the rest, which bundles left that failed or were
-run twice.
+A bundle writes one temporary file. When all bundles are done, one step deletes the files of earlier
+runs, gives the files of bundles that were committed their final names and removes the rest, which
+bundles left that failed or were run twice.
 """
 
 from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import apache_beam as beam
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.pvalue import AsList, PCollection
 from apache_beam.transforms.window import GlobalWindows
 
+from pipeline.connectors.earlier_files import NO_EARLIER_FILES, EarlierFiles
 from pipeline.connectors.paths import shard_path
+from pipeline.errors import OutputError
+from pipeline.serving.artifacts import is_local
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -53,42 +58,73 @@ def lines_file(path: str) -> ChunkFile:
     return file
 
 
-class WriteBlocks(beam.PTransform):  # type: ignore[misc]  # Beam's classes are untyped
-    """PCollection of chunks -> files ``<prefix>-00000-of-00003<suffix>`` -> PCollection of paths.
+@dataclass(frozen=True)
+class Sink:
+    """Where chunks of one kind go.
 
-    Every element is a chunk of whole lines (bytes), each with its line end, or what else the kind
-    of file takes; the chunks of a bundle follow each other in one file. Without any element there
-    is no file. Files of earlier runs stay, unless they have the same name. Not guaranteed: which
-    chunks share a file, or their order.
-
-    For bounded collections in the global window.
-
-    Args:
+    Attributes:
+      name: of the step that writes them.
       prefix: path up to the shard number; free of wildcards.
       suffix: end of the file names; one such as ``.jsonl.gz`` compresses files of lines.
       create: makes an empty file at a path.
     """
 
+    name: str
+    prefix: str
+    suffix: str
+    create: Callable[[str], ChunkFile] = lines_file
+
+
+class WriteBlocks(beam.PTransform):  # type: ignore[misc]  # Beam's classes are untyped
+    """Tuple of PCollections of chunks, one for each sink -> files -> PCollection of their paths.
+
+    One sink takes a PCollection as well.
+
+    Files are called ``<prefix>-00000-of-00003<suffix>``. Every element is a chunk of whole lines
+    (bytes), each with its line end, or what else the kind of file takes; the chunks of a bundle
+    follow each other in one file. Without any element there is no file. Not guaranteed: which
+    chunks share a file, or their order.
+
+    When all sinks have all they get, the files of earlier runs are deleted and the new ones moved
+    to their names. Before that, a job that fails changes nothing that has a final name.
+
+    For bounded collections in the global window.
+
+    Args:
+      sinks: where to write.
+      earlier: what the launch found under the names of these files.
+      after: PCollections that must be complete before a file gets its name.
+    """
+
     def __init__(
-        self, prefix: str, suffix: str, create: Callable[[str], ChunkFile] = lines_file
+        self,
+        sinks: Sequence[Sink],
+        earlier: EarlierFiles = NO_EARLIER_FILES,
+        after: Sequence[Any] = (),
     ) -> None:
         super().__init__()
-        self._prefix = prefix
-        self._suffix = suffix
-        self._create = create
         # Made once, here: all workers and retries of this job, and nobody else, use this folder.
-        self._folder = f"{prefix}.tmp-{uuid.uuid4().hex[:12]}"
+        job = uuid.uuid4().hex[:12]
+        self._sinks = [(sink, f"{sink.prefix}.tmp-{job}") for sink in sinks]
+        self._earlier = earlier
+        self._after = after
 
     def expand(self, chunks: Any) -> Any:
-        """Builds the steps write, collect, finalise."""
+        """Builds the steps write, finalise."""
+        chunks = (chunks,) if isinstance(chunks, PCollection) else chunks
+        written = [
+            some | sink.name >> beam.ParDo(_WriteTemporary(folder, sink.suffix, sink.create))
+            for some, (sink, folder) in zip(chunks, self._sinks, strict=True)
+        ]
+        places = [(sink.prefix, sink.suffix, folder) for sink, folder in self._sinks]
+        # Side inputs wait for all bundles, and the step also runs if there is nothing to move.
         return (
-            chunks
-            | "WriteTemporary"
-            >> beam.ParDo(_WriteTemporary(self._folder, self._suffix, self._create))
-            | "OneKey" >> beam.WithKeys("files")
-            | "Collect" >> beam.GroupByKey()
-            | "Values" >> beam.Values()
-            | "Finalise" >> beam.FlatMap(finalise, self._prefix, self._suffix, self._folder)
+            chunks[0].pipeline
+            | "Once" >> beam.Impulse()
+            | "Finalise"
+            >> beam.FlatMap(
+                finalise_all, places, self._earlier, *map(AsList, [*written, *self._after])
+            )
         )
 
 
@@ -117,6 +153,61 @@ class _WriteTemporary(beam.DoFn):  # type: ignore[misc]
         yield GlobalWindows.windowed_value(TemporaryFile(self._path, size))
 
 
+def finalise_all(
+    _: bytes,
+    places: Sequence[tuple[str, str, str]],
+    earlier: EarlierFiles,
+    *written: Sequence[TemporaryFile],
+) -> list[str]:
+    """Replaces the files of earlier runs by those of this one, of all sinks; may be repeated.
+
+    Args:
+      _: nothing.
+      places: prefix, suffix and temporary folder of each sink.
+      earlier: what the launch found.
+      written: the temporary files of each sink; then what was only waited for.
+
+    Returns:
+      the final paths.
+
+    Raises:
+      OutputError: another job has written files of these names since the launch.
+      OSError: a file could not be moved.
+    """
+    moves: dict[str, TemporaryFile] = {}
+    for (prefix, suffix, _folder), files in zip(places, written, strict=False):
+        moves |= _moves(files, prefix, suffix)
+    if strange := [file.path for file in earlier.added() if not _is_ours(file.path, moves)]:
+        raise OutputError(
+            f"'{strange[0]}' was written while this job ran, by another one with the same prefix; "
+            f"what this one wrote stays in {', '.join(folder for _, _, folder in places)}"
+        )
+    # The names of new files are left alone, however often this runs: a move replaces what is there.
+    earlier.delete(kept=moves)
+    for (prefix, suffix, folder), files in zip(places, written, strict=False):
+        finalise(files, prefix, suffix, folder)
+    return list(moves)
+
+
+def _moves(files: Iterable[TemporaryFile], prefix: str, suffix: str) -> dict[str, TemporaryFile]:
+    """Final path -> the file that goes there, always the same for the same files."""
+    ordered = sorted(files)
+    return {
+        shard_path(prefix, shard, len(ordered), suffix): file for shard, file in enumerate(ordered)
+    }
+
+
+def _is_ours(path: str, moves: Mapping[str, TemporaryFile]) -> bool:
+    """Whether a file with a final name was put there by an attempt before this one."""
+    file = moves.get(path)
+    if file is None:
+        return False
+    # A bucket cannot move: it copies and then deletes, and an attempt may stop in between.
+    return not FileSystems.exists(file.path) or (
+        not is_local(path) and FileSystems.checksum(path) == FileSystems.checksum(file.path)
+    )
+
+
 def finalise(files: Iterable[TemporaryFile], prefix: str, suffix: str, folder: str) -> list[str]:
     """Moves finished temporary files to their final names and removes the temporary folder.
 
@@ -129,21 +220,21 @@ def finalise(files: Iterable[TemporaryFile], prefix: str, suffix: str, folder: s
     Raises:
       OSError: a file could not be moved; those moved before keep their final names.
     """
-    ordered = sorted(files)
-    targets = [shard_path(prefix, i, len(ordered), suffix) for i in range(len(ordered))]
+    moves = _moves(files, prefix, suffix)
     try:
-        FileSystems.rename([file.path for file in ordered], targets)
+        if moves:
+            FileSystems.rename([file.path for file in moves.values()], list(moves))
     except BeamIOError as error:
         causes = error.exception_details
         if not causes:
             raise
-        for file, target in zip(ordered, targets, strict=True):
+        for target, file in moves.items():
             cause = causes.get((file.path, target))
             if cause is not None and not _moved_before(file, target):
                 raise OSError(f"{file.path} cannot be moved to {target}: {cause}") from error
     _remove_folder(folder)
-    _LOGGER.info("wrote %d files %s-*%s", len(targets), prefix, suffix)
-    return targets
+    _LOGGER.info("wrote %d files %s-*%s", len(moves), prefix, suffix)
+    return list(moves)
 
 
 def _moved_before(file: TemporaryFile, target: str) -> bool:

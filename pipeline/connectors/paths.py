@@ -7,7 +7,7 @@ import re
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from apache_beam.io.filesystem import CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
@@ -15,6 +15,7 @@ from apache_beam.io.filesystems import FileSystems
 from pipeline.connectors.artifact_store import BeamArtifactStore
 from pipeline.connectors.storage_errors import READER_ROLE, WRITER_ROLE, explain, status_of
 from pipeline.errors import ArtifactError, PathError
+from pipeline.serving.artifacts import is_local
 
 _WILDCARD = re.compile(r"[*?\[]")
 
@@ -37,7 +38,8 @@ def match_input(pattern: str) -> list[Any]:
 def check_writable(prefix: str) -> None:
     """Makes sure that files can be written and removed beside `prefix`, by doing it.
 
-    Creates the folder of a local prefix.
+    Leaves nothing behind: a local folder that is missing is not made. The one in which it would be
+    made is tried instead.
 
     Raises:
       PathError: they cannot, or `prefix` is not the beginning of a file name.
@@ -49,22 +51,39 @@ def check_writable(prefix: str) -> None:
         )
     if _WILDCARD.search(prefix):
         raise PathError(f"output '{prefix}' must not contain any of the characters * ? [")
-    probe = f"{prefix}.probe-{uuid.uuid4().hex}"
     try:
+        probe = f"{_tried(prefix)}.probe-{uuid.uuid4().hex}"
         with FileSystems.create(probe) as file:
             file.write(b"probe")
             # In here: a GCS writer whose upload failed must leave by __exit__, which gives it up.
             # Otherwise it uploads once more when it is garbage-collected, for minutes at worst.
             file.close()
         FileSystems.delete([probe])
-    except (NotADirectoryError, FileExistsError) as error:
-        file_on_the_way = next(folder for folder in Path(prefix).parents if folder.is_file())
-        raise PathError(
-            f"output '{prefix}' cannot be written: '{file_on_the_way}' is a file, expected a folder"
-        ) from error
     except Exception as error:
         reason = explain(prefix, error, WRITER_ROLE)
+        for folder in Path(prefix).parents if is_local(prefix) else ():
+            if folder.is_file():
+                reason = f"'{folder}' is a file, expected a folder"
         raise PathError(f"output '{prefix}' cannot be written: {reason}") from error
+
+
+def _tried(prefix: str) -> str:
+    """The prefix itself, or one of the same name in the nearest folder above it that exists.
+
+    Raises:
+      OSError: a folder that is to be made has no possible name.
+    """
+    if not is_local(prefix):
+        return prefix
+    path = Path(prefix)
+    folder = path.parent
+    missing: list[str] = []
+    while not folder.exists() and not folder.is_symlink():
+        missing.append(folder.name)
+        folder = folder.parent
+    for name in missing:
+        _ = (folder / name).exists()  # raises for names that are too long for the file system
+    return str(folder / path.name)
 
 
 def read_text(location: str) -> str:
@@ -123,14 +142,37 @@ def shard_path(prefix: str, shard: int, shards: int, suffix: str) -> str:
     return f"{prefix}-{shard:05d}-of-{shards:05d}{suffix}"
 
 
-def existing_outputs(prefix: str, suffix: str) -> list[str]:
-    """The finished files that earlier runs left under the same prefix and suffix, sorted.
+class Output(NamedTuple):
+    """A finished file of some run, as it was listed: a file that replaced it is another value.
+
+    Attributes:
+      path: where it is.
+      size_bytes: as stored.
+      updated_secs: when it was written, seconds since 1970.
+    """
+
+    path: str
+    size_bytes: int
+    updated_secs: float
+
+
+def existing_outputs(prefix: str, suffixes: Sequence[str]) -> list[Output]:
+    """The finished files that earlier runs left under a prefix, sorted by path.
+
+    Args:
+      prefix: up to the shard number. Files of a longer prefix are not meant.
+      suffixes: the ends that their names may have.
 
     Raises:
       PathError: the storage refuses to list them.
     """
-    shard = re.compile(re.escape(prefix) + r"-\d{5,}-of-\d{5,}" + re.escape(suffix))
-    return [file.path for file in _match(f"{prefix}-*") if shard.fullmatch(file.path)]
+    ends = "|".join(map(re.escape, suffixes))
+    shard = re.compile(re.escape(prefix) + rf"-\d{{5,}}-of-\d{{5,}}({ends})")
+    return [
+        Output(file.path, file.size_in_bytes, file.last_updated_in_seconds)
+        for file in _match(f"{prefix}-*")
+        if shard.fullmatch(file.path)
+    ]
 
 
 def exists(path: str) -> bool:
@@ -143,7 +185,7 @@ def exists(path: str) -> bool:
 
 
 def delete(files: Sequence[str]) -> None:
-    """Deletes files.
+    """Deletes files; one that is gone already is no error.
 
     Raises:
       PathError: one of them cannot be deleted.
@@ -151,8 +193,10 @@ def delete(files: Sequence[str]) -> None:
     try:
         FileSystems.delete(list(files))
     except Exception as error:
-        reason = explain(files[0], error, WRITER_ROLE)
-        raise PathError(f"'{files[0]}' and others cannot be deleted: {reason}") from error
+        left = [file for file in files if exists(file)]
+        if left:
+            reason = explain(left[0], error, WRITER_ROLE)
+            raise PathError(f"'{left[0]}' and others cannot be deleted: {reason}") from error
 
 
 def _match(pattern: str) -> list[Any]:
@@ -171,8 +215,5 @@ def _match_local(pattern: str) -> list[Any]:
     named = [pattern]
     if not Path(pattern).exists():
         named = glob.glob(pattern, include_hidden=True)  # noqa: PTH207  # may be absolute
-    return [
-        FileMetadata(path, Path(path).stat().st_size)
-        for path in sorted(named)
-        if Path(path).is_file()
-    ]
+    files = [(path, Path(path).stat()) for path in sorted(named) if Path(path).is_file()]
+    return [FileMetadata(path, found.st_size, found.st_mtime) for path, found in files]

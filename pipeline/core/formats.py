@@ -1,4 +1,4 @@
-"""The formats of input files, and which one a file has by its name."""
+"""The formats of files, and which one an input file has by its name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Literal, get_args
 
 Format = Literal["jsonl", "csv", "parquet", "avro", "tfrecord"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+OUTPUT_FORMATS = ("jsonl", "parquet")
+"""The formats of prediction files."""
 
 _EXTENSIONS: dict[str, Format] = {
     ".csv": "csv",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["text", "integer", "boolean", "choice"]
+Kind = Literal["text", "integer", "number", "boolean", "choice"]
 
 # POSIX extended regular expressions, without \\d and look-ahead: the service checks with those.
 BUCKET = "gs://[a-z0-9][a-z0-9._-]*"
@@ -29,7 +29,8 @@ class Parameter:
       default: the text used when it is absent or empty; None when it then has no value.
       required: launching without it is an error, whatever else is given.
       choices: the values a "choice" may have.
-      minimum: the least value of an "integer".
+      minimum: the least value of an "integer" or a "number".
+      maximum: the greatest value of a "number".
       group: the heading under which the console shows it.
       param_type: the template API's type of a "text"; the other kinds have one each.
       regex: what a "text" looks like on the service, where nothing local exists.
@@ -46,6 +47,7 @@ class Parameter:
     required: bool = False
     choices: tuple[str, ...] = ()
     minimum: int = 0
+    maximum: int = 0
     group: str = ""
     param_type: str = "TEXT"
     regex: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.core.formats import FORMATS
+from pipeline.core.formats import FORMATS, OUTPUT_FORMATS
 from pipeline.parameters.parameter import BUCKET, FILE, SUBSCRIPTION, TABLE, TOPIC, Parameter
 
 RECORDS_IN: tuple[Parameter, ...] = (
@@ -87,7 +87,7 @@ RECORDS_OUT: tuple[Parameter, ...] = (
         "Format of prediction files: jsonl, or parquet (batch jobs only). Dead letters are always "
         "JSON lines.",
         kind="choice",
-        choices=("jsonl", "parquet"),
+        choices=OUTPUT_FORMATS,
         default="jsonl",
         group="Records out",
     ),
@@ -149,8 +149,9 @@ RECORDS_OUT: tuple[Parameter, ...] = (
     Parameter(
         "overwrite",
         "Overwrite earlier output",
-        "Delete what an earlier batch run wrote under the same prefixes, and its report. Without "
-        "it, a launch that finds such files is refused.",
+        "Replace what an earlier batch run wrote under the same prefixes, in either format, and "
+        "its report: not before the new files are complete. Without it, a launch that finds such "
+        "files is refused.",
         kind="boolean",
         default="false",
         group="Records out",

@@ -92,6 +92,16 @@ RUN: tuple[Parameter, ...] = (
         local=True,
     ),
     Parameter(
+        "max_dead_letter_percent",
+        "Most dead letters, percent",
+        "A batch job fails, with exit status 1, when more than this share of its records are dead "
+        "letters, or when none got a prediction. All output is written even so.",
+        kind="number",
+        default="100",
+        maximum=100,
+        group="Run",
+    ),
+    Parameter(
         "dry_run",
         "Check only",
         "Check everything, load every model, draw the graph as text, print the models' signatures, "

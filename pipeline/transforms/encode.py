@@ -23,12 +23,14 @@ PREDICTION_MESSAGES = "prediction_messages"
 PREDICTION_TABLES = "prediction_tables"
 DEAD_LETTER_LINES = "dead_letter_lines"
 DEAD_LETTER_MESSAGES = "dead_letter_messages"
+OUTCOMES = "outcomes"
 OUTPUTS = (
     PREDICTION_LINES,
     PREDICTION_MESSAGES,
     PREDICTION_TABLES,
     DEAD_LETTER_LINES,
     DEAD_LETTER_MESSAGES,
+    OUTCOMES,
 )
 
 
@@ -41,7 +43,7 @@ class Encode(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untype
     """Each output in the form that its sinks take: OUTPUTS names them, `wanted` chooses.
 
     Lines come as chunks of whole lines (bytes), messages as tuples of Message, tables as Arrow
-    record batches, each one a batch.
+    record batches, each one a batch; outcomes as how many predictions and dead letters it has.
     Counts `predictions`, `dead_letters` and ``dead_letters/STAGE/ERROR_TYPE`` in the namespace
     "ensemble"; of records with an event time, the distribution `latency_ms` since then.
 
@@ -88,6 +90,7 @@ class Encode(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untype
                 DEAD_LETTER_MESSAGES,
                 lambda: tuple(map(encode.dead_letter_message, batch.rejects, letters)),
             )
+        yield from self._outputs(OUTCOMES, lambda: (len(batch), len(batch.rejects)))
         self._count(batch)
 
     def _outputs(self, tag: str, make: Callable[[], Any]) -> Iterator[Any]:

@@ -54,8 +54,7 @@ def test_writable_prefix_leaves_nothing_behind(folder, put, tmp_path):
     put("keep")
     paths.check_writable(f"{folder}/new/deep/out")
     assert [f.path for f in paths.match_input(f"{folder}/**")] == [f"{folder}/keep"]
-    if folder == str(tmp_path):
-        assert (tmp_path / "new" / "deep").is_dir()
+    assert {path.name for path in tmp_path.iterdir()} <= {"keep"}
 
 
 @pytest.mark.parametrize("prefix", ["file/out", "file/deep/out"])
@@ -73,6 +72,8 @@ def test_file_where_the_output_folder_should_be_is_named(tmp_path, prefix):
         ("gs://bucket", "must be in the form gs://<bucket>/<object>"),
         ("out-*", "must not contain"),
         ("/proc/out", "cannot be written"),
+        ("/proc/new/deep/out", "cannot be written"),
+        (f"/tmp/new/{'x' * 300}/out", "File name too long"),
     ],
 )
 def test_unusable_output_is_refused_with_the_reason(gcs, prefix, reason):
@@ -101,17 +102,27 @@ def test_earlier_shards_of_the_same_prefix_are_found_and_deleted(folder, put):
     others = ["out-00000-of-00001.csv", "out-x.jsonl", "out2-00000-of-00001.jsonl"]
     for name in others:
         put(name)
-    earlier = paths.existing_outputs(f"{folder}/out", ".jsonl")
+    earlier = [file.path for file in paths.existing_outputs(f"{folder}/out", [".jsonl"])]
     assert earlier == [paths.shard_path(f"{folder}/out", i, 2, ".jsonl") for i in (0, 1)]
-    paths.delete(earlier)
-    assert paths.existing_outputs(f"{folder}/out", ".jsonl") == []
+    for _ in range(2):  # what is gone already is no error
+        paths.delete(earlier)
+    assert paths.existing_outputs(f"{folder}/out", [".jsonl"]) == []
     assert [f.path for f in paths.match_input(f"{folder}/*")] == [f"{folder}/{n}" for n in others]
 
 
 def test_earlier_shards_are_found_beside_a_prefix_without_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "out-00000-of-00001.jsonl").write_bytes(b"")
-    assert paths.existing_outputs("out", ".jsonl") == ["out-00000-of-00001.jsonl"]
+    (found,) = paths.existing_outputs("out", [".jsonl"])
+    assert found.path == "out-00000-of-00001.jsonl"
+
+
+def test_file_that_was_written_anew_is_another_one(folder, put):
+    put("out-00000-of-00001.jsonl", b"1")
+    before = paths.existing_outputs(f"{folder}/out", [".jsonl"])
+    assert paths.existing_outputs(f"{folder}/out", [".jsonl"]) == before
+    put("out-00000-of-00001.jsonl", b"2")
+    assert paths.existing_outputs(f"{folder}/out", [".jsonl"]) != before
 
 
 def test_text_is_read_whole_and_without_byte_order_mark(folder, put):

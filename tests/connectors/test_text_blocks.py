@@ -8,7 +8,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 
-from pipeline.connectors.block_writer import WriteBlocks
+from pipeline.connectors.block_writer import Sink, WriteBlocks
 from pipeline.connectors.file_blocks import ReadBlocks, Reading, read_range
 from pipeline.connectors.file_ranges import FileRange, split_file
 from pipeline.connectors.paths import match_input
@@ -73,7 +73,7 @@ def test_one_file_is_read_and_written_by_two_processes(tmp_path):
                     b"%d %b\n" % (__import__("os").getpid(), line) for line in block.payloads
                 )
             )
-            | WriteBlocks(str(tmp_path / "out"), ".txt")
+            | WriteBlocks([Sink("Lines", str(tmp_path / "out"), ".txt")])
         )
     written = [
         line.split(b" ", 1)
