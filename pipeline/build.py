@@ -38,6 +38,7 @@ from pipeline.transforms.encode import (
 )
 from pipeline.transforms.inference import EnsembleModelHandler, run_inference
 from pipeline.transforms.prepare import Prepare
+from pipeline.transforms.waiting import all_complete
 
 
 def build_batch(pipeline: beam.Pipeline, job: Job, *, on_service: bool = False) -> None:
@@ -59,12 +60,13 @@ def build_batch(pipeline: beam.Pipeline, job: Job, *, on_service: bool = False) 
     outputs = encode(finished, job, (*wanted, DEAD_LETTER_LINES, *([OUTCOMES] * on_service)))
     # One after the other: what fails leaves what comes behind it as it was.
     done = _load(outputs, tables, job)
-    done += _write_files(outputs, wanted[0], job, after=done)
+    done += _write_files(outputs, wanted[0], job, all_complete(done, "Loaded"))
     if settings.report_path:
         page = build_report.page_of(job, pipeline.options, on_service=on_service)
-        done += build_report.report_at_end(build_report.gather(finished, job), page, after=done)
+        statistics = build_report.gather(finished, job)
+        done += build_report.report_at_end(statistics, page, all_complete(done, "Written"))
     if on_service:  # a local run counts by itself, and has its summary to print
-        check = CheckShare(settings.max_dead_letter_percent, after=done)
+        check = CheckShare(settings.max_dead_letter_percent, all_complete(done, "Done"))
         _ = outputs[OUTCOMES] | "CheckDeadLetters" >> check
 
 
@@ -91,7 +93,7 @@ def _write_files(outputs: Any, predictions: str, job: Job, after: Sequence[Any])
       outputs: of Encode.
       predictions: which of them has the predictions as files take them.
       job: the job.
-      after: PCollections that must be complete before.
+      after: see `transforms.waiting`.
 
     Returns:
       what is complete when the files have their names, as PCollections.
@@ -105,7 +107,7 @@ def _write_files(outputs: Any, predictions: str, job: Job, after: Sequence[Any])
         sinks[DEAD_LETTER_LINES] = Sink("DeadLetters", prefix, LINES_SUFFIX)
     if not sinks:
         return []
-    write = WriteBlocks(list(sinks.values()), job.earlier, list(after))
+    write = WriteBlocks(list(sinks.values()), job.earlier, after)
     return [tuple(outputs[tag] for tag in sinks) | "WriteFiles" >> write]
 
 

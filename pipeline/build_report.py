@@ -11,7 +11,6 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.pvalue import AsIter
 from apache_beam.transforms.trigger import AccumulationMode, AfterProcessingTime, Repeatedly
 from apache_beam.transforms.window import GlobalWindows
 
@@ -98,7 +97,7 @@ def report_at_end(statistics: Any, page: Page, after: Iterable[Any] = ()) -> lis
     Args:
       statistics: of all bundles.
       page: where to.
-      after: PCollections that must be complete before.
+      after: see `transforms.waiting`.
 
     Returns:
       what is complete when the page is written, as PCollections.
@@ -106,7 +105,7 @@ def report_at_end(statistics: Any, page: Page, after: Iterable[Any] = ()) -> lis
     written = (
         statistics
         | "MergeStatistics" >> beam.CombineGlobally(MergeStatistics())
-        | "WriteReport" >> beam.ParDo(_WritePage(page), *map(AsIter, after))
+        | "WriteReport" >> beam.ParDo(_WritePage(page), *after)
     )
     return [written]
 
@@ -153,7 +152,7 @@ class _WritePage(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
     def __init__(self, page: Page) -> None:
         self._page = page
 
-    def process(self, statistics: RunStatistics, *_after: object) -> None:
+    def process(self, statistics: RunStatistics, _after: Any = None) -> None:
         try:
             self._page.write(statistics)
         except ArtifactError as error:

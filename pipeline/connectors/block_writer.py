@@ -93,7 +93,7 @@ class WriteBlocks(beam.PTransform):  # type: ignore[misc]  # Beam's classes are 
     Args:
       sinks: where to write.
       earlier: what the launch found under the names of these files.
-      after: PCollections that must be complete before a file gets its name.
+      after: side inputs that must be complete before a file gets its name.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class WriteBlocks(beam.PTransform):  # type: ignore[misc]  # Beam's classes are 
             | "Once" >> beam.Impulse()
             | "Finalise"
             >> beam.FlatMap(
-                finalise_all, places, self._earlier, *map(AsList, [*written, *self._after])
+                finalise_all, places, self._earlier, *map(AsList, written), *self._after
             )
         )
 

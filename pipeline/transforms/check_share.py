@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.pvalue import AsIter
 
 from pipeline.core.dead_letter_share import share_problem
 from pipeline.errors import OutputError
@@ -20,8 +19,8 @@ class CheckShare(beam.PTransform):  # type: ignore[misc]  # Beam's classes are u
 
     Args:
       most_percent: see `share_problem`.
-      after: PCollections that are complete when the outputs are: a job that fails by its share
-        has written all of them, so that its dead letters can be read.
+      after: see `transforms.waiting`; complete when all outputs are: a job that fails by its
+        share has written them, so that its dead letters can be read.
     """
 
     def __init__(self, most_percent: float, after: Iterable[Any]) -> None:
@@ -34,7 +33,7 @@ class CheckShare(beam.PTransform):  # type: ignore[misc]  # Beam's classes are u
         return (
             outcomes
             | "Sum" >> beam.CombineGlobally(_total)
-            | "Check" >> beam.Map(_check, self._most_percent, *map(AsIter, self._after))
+            | "Check" >> beam.Map(_check, self._most_percent, *self._after)
         )
 
 
@@ -46,6 +45,6 @@ def _total(outcomes: Iterable[Outcome]) -> Outcome:
     return predictions, dead_letters
 
 
-def _check(outcome: Outcome, most_percent: float, *_after: object) -> None:
+def _check(outcome: Outcome, most_percent: float, _after: Any = None) -> None:
     if problem := share_problem(*outcome, most_percent):
         raise OutputError(problem)
