@@ -73,7 +73,7 @@ class StorageLister:
         )
         there = {f"gs://{bucket}/{blob.name}": blob for blob in blobs}
         found = {uri: match(pattern, uri) for uri in there}
-        others = {uri.rpartition("/")[0] for uri, version in found.items() if version is None}
+        others = {uri.rpartition("/")[0] for uri in there if not names_others(uri)}
         for uri, version in found.items():
             if version is None:
                 continue

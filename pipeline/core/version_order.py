@@ -149,9 +149,11 @@ def watch_targets(
 def versions(target: WatchTarget, files: Iterable[StoredFile]) -> list[Version]:
     """The versions that `files` make up, sorted by URI; files outside the pattern do not count."""
     below: defaultdict[str, dict[str, StoredFile]] = defaultdict(dict)
+    files = list(files)
+    parts = {file.uri for file in files if file.part_of}
     for file in files:
         found = match(target.pattern, file.part_of or file.uri)
-        if found is not None:
+        if found is not None and (file.part_of or file.uri not in parts):
             # Beside a file nothing lies below it: no name begins with "/".
             below[found.uri][f"/{file.uri}" if file.part_of else found.relative] = file
     made = (_version(target, uri, inside) for uri, inside in sorted(below.items()))

@@ -5,8 +5,10 @@ import pytest
 
 from pipeline.connectors import artifact_store
 from pipeline.connectors.artifact_store import BeamArtifactStore
-from pipeline.errors import ArtifactError, ArtifactNotFoundError
-from pipeline.serving.artifacts import ArtifactCache, digest_of
+from pipeline.errors import ArtifactError, ArtifactNotFoundError, LoadError
+from pipeline.serving.artifacts import ArtifactCache
+from pipeline.serving.local_files import digest_of
+from tests import models
 
 STORE = pickle.loads(pickle.dumps(BeamArtifactStore()))
 FILES = {
@@ -101,3 +103,28 @@ def test_downloaded_copy_has_the_digest_of_the_original(gcs, bucket, tmp_path):
     fetched = ArtifactCache(tmp_path / "cache", STORE).fetch(f"{bucket}/models/1")
     assert fetched.path.name == "1"
     assert fetched.digest == digest_of(fetched.path) == digest_of(tmp_path / "original")
+
+
+def test_file_in_a_bucket_is_downloaded_with_what_it_needs_beside_it(gcs, bucket, tmp_path):
+    original = models.onnx_external_data(tmp_path / "1") / "model.onnx"
+    gcs.upload(f"{bucket}/1/model.onnx", original.read_bytes())
+    gcs.upload(f"{bucket}/1/golden.jsonl", b"{}")
+    cache = ArtifactCache(tmp_path / "cache", STORE)
+    with pytest.raises(LoadError, match=rf"{bucket}/1/model.onnx keeps .* 'weights.bin', .* miss"):
+        cache.fetch(f"{bucket}/1/model.onnx")
+    gcs.upload(f"{bucket}/1/weights.bin", (original.parent / "weights.bin").read_bytes())
+    fetched = cache.fetch(f"{bucket}/1/model.onnx")
+    assert fetched.digest == digest_of(original)
+    assert sorted(file.name for file in fetched.path.parent.iterdir()) == [
+        "model.onnx", "weights.bin",
+    ]  # fmt: skip
+    gcs.upload(f"{bucket}/1/weights.bin", b"other weights")
+    assert cache.fetch(f"{bucket}/1/model.onnx").digest != fetched.digest
+
+
+def test_weights_in_another_folder_of_a_bucket_are_refused(gcs, bucket, tmp_path):
+    graph = (models.onnx_external_data(tmp_path / "1") / "model.onnx").read_bytes()
+    gcs.upload(f"{bucket}/1/model.onnx", graph.replace(b"weights.bin", b"../gone.bin"))
+    gcs.upload(f"{bucket}/gone.bin", b"weights")
+    with pytest.raises(LoadError, match=r"'\.\./gone\.bin', expected a file in its folder"):
+        ArtifactCache(tmp_path / "cache", STORE).fetch(f"{bucket}/1/model.onnx")

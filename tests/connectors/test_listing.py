@@ -7,8 +7,12 @@ import sys
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from pipeline.backends.companions import companions
+from pipeline.connectors import listing
 from pipeline.connectors.listing import StorageLister
+from pipeline.core.version_order import WatchTarget, versions
 from pipeline.errors import ArtifactError, ArtifactNotFoundError
+from tests import models
 
 LISTER = pickle.loads(pickle.dumps(StorageLister(PipelineOptions(["--no_auth"]), retry_secs=0.2)))
 
@@ -108,3 +112,71 @@ assert StorageLister().list_files("{bucket}/clf/*") == []
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.fixture
+def graph(tmp_path):
+    """An ONNX file that names `weights.bin` beside it."""
+    return (models.onnx_external_data(tmp_path / "made") / "model.onnx").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "graph_file", "weights"),
+    [
+        ("m/*/model.onnx", "m/1/model.onnx", "m/1/weights.bin"),
+        ("m/clf-*.onnx", "m/clf-1.onnx", "m/weights.bin"),
+        ("m/*", "m/1.onnx", "m/weights.bin"),
+    ],
+)
+def test_what_a_file_needs_beside_it_comes_with_it(
+    folder, put, graph, pattern, graph_file, weights
+):
+    put(graph_file, graph)
+    put("m/notes.txt")
+    target = WatchTarget(f"{folder}/{pattern}", ("clf",))
+    found = []
+    for content in (b"one", b"two, longer", b"two, longer"):
+        if content not in found:
+            put(weights, content)
+        files = LISTER.list_files(target.pattern)
+        (part,) = (file for file in files if file.part_of)
+        assert (part.uri, part.part_of) == (f"{folder}/{weights}", f"{folder}/{graph_file}")
+        found += [content, *(v for v in versions(target, files) if v.uri == part.part_of)]
+    _, first, _, second, _, third = found
+    assert first.fingerprint != second.fingerprint
+    assert third.in_parts
+
+
+def test_what_is_named_outside_the_folder_or_missing_is_not_listed(folder, put, graph):
+    put("m/1/model.onnx", graph.replace(b"weights.bin", b"../gone.bin"))
+    put("m/2/model.onnx", graph)
+    put("m/gone.bin")
+    put("m/2/notes.txt")
+    assert uris(f"{folder}/m/*/model.onnx") == [
+        f"{folder}/m/1/model.onnx",
+        f"{folder}/m/2/model.onnx",
+    ]
+
+
+def test_graph_is_read_again_only_when_it_has_changed(folder, put, graph, monkeypatch):
+    reads = []
+    monkeypatch.setattr(
+        listing, "companions", lambda uri, file: reads.append(uri) or companions(uri, file)
+    )
+    put("m/1/model.onnx", graph)
+    put("m/1/weights.bin")
+    for _ in range(3):
+        LISTER.list_files(f"{folder}/m/*/model.onnx")
+    put("m/1/model.onnx", graph + b"\x0a\x00")
+    LISTER.list_files(f"{folder}/m/*/model.onnx")
+    assert len(reads) == 2
+
+
+def test_links_are_followed_but_not_in_a_circle(tmp_path):
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/vocab.txt").write_text("a")
+    (tmp_path / "clf/1").mkdir(parents=True)
+    (tmp_path / "clf/1/assets").symlink_to(tmp_path / "shared")
+    (tmp_path / "clf/2").mkdir()
+    (tmp_path / "clf/2/again").symlink_to(tmp_path / "clf/2")
+    assert uris(f"{tmp_path}/clf/*") == [f"{tmp_path}/clf/1/assets/vocab.txt"]

@@ -342,3 +342,36 @@ def test_models_with_the_same_pattern_change_together():
         targets[0], Look(), [file("7.onnx", base="gs://b/e")], now_secs=0, settle_secs=1
     )
     assert candidate.models == dict.fromkeys(["embed", "classify"], "gs://b/e/7.onnx")
+
+
+def in_parts(weights="w1", name="7.onnx"):
+    return [
+        file(name),
+        StoredFile("gs://b/clf/weights.bin", 100, 1_000, weights, part_of=f"gs://b/clf/{name}"),
+    ]
+
+
+def test_file_and_what_it_needs_beside_it_are_one_version_and_seen_twice_before_it_counts():
+    look = Looker(WatchTarget("gs://b/clf/*.onnx", ("clf",)))
+    assert look(*in_parts()) is None
+    assert look.settling
+    assert look(*in_parts()) == "gs://b/clf/7.onnx"
+    assert look(*in_parts()) is None
+    assert look(*in_parts("w2")) is None
+    assert look(*in_parts("w2")) == "gs://b/clf/7.onnx"
+
+
+def test_what_a_version_needs_beside_it_is_no_version_by_itself(looker):
+    files = [*in_parts(), file("weights.bin", 2_000), file("notes.onnx.data", 0)]
+    found = [version.uri for version in versions(FOLDERS, files)]
+    assert "gs://b/clf/weights.bin" not in found
+    assert "gs://b/clf/7.onnx" in found
+
+
+def test_file_of_weights_that_two_versions_need_belongs_to_both():
+    target = WatchTarget("gs://b/clf/*.onnx", ("clf",))
+    before = versions(target, [*in_parts(name="7.onnx"), *in_parts(name="8.onnx")])
+    after = versions(target, [*in_parts("w2", name="7.onnx"), *in_parts("w2", name="8.onnx")])
+    changed = {version.uri: version.fingerprint for version in before}
+    assert all(changed[version.uri] != version.fingerprint for version in after)
+    assert len(after) == 2
