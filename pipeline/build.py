@@ -23,6 +23,7 @@ from pipeline.core.table_rows import dead_letter_rows, prediction_rows
 from pipeline.core.table_schema import prediction_columns
 from pipeline.launch import Job
 from pipeline.launch_outputs import LINES_SUFFIX
+from pipeline.serving.row_samples import MAX_DIFFERENCES
 from pipeline.tables import Tables, tables_of
 from pipeline.transforms.assign_release import AssignPinnedRelease
 from pipeline.transforms.check_share import CheckShare
@@ -168,6 +169,7 @@ def serve(batches: Any, job: Job) -> Any:
             max_batch_size=call_rows(settings.max_batch_size),
             quick_batch_size=rows_together(job),
             max_model_faults=settings.max_model_faults,
+            max_differences=0 if settings.streaming else MAX_DIFFERENCES,
         )
         batches = batches | f"RunInference[{model.name}]" >> run_inference(handler)
     return batches | "Combine" >> beam.ParDo(Combine(job.graph.combine))

@@ -35,10 +35,11 @@ from pipeline.launch_checks import path_problems, service_problems
 from pipeline.launch_release import Refresh, accepted_before, named_release, refresh_of
 from pipeline.launch_steps import made_ready, with_labels
 from pipeline.serving.artifacts import ArtifactCache, LocalCopies
+from pipeline.serving.example_files import examples_of
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.release_manager import ManagerHandle
-from pipeline.serving.validation import Rehearsal, rehearse
+from pipeline.serving.validation import Comparison, Rehearsal, rehearse
 from pipeline.settings import Settings
 from pipeline.tables import tables_of
 
@@ -153,8 +154,11 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
     if placement.on_service or shares:
         checks = _for_checks(handle, managers, cpu_only=placement.on_service)
     history = accepted_before(settings.release_dir, graph, store)
+    comparison = _comparison(settings, managers, store)
     try:
-        release, rehearsal = _first_release(settings, managers, checks, history, beam, say)
+        release, rehearsal = _first_release(
+            settings, managers, checks, history, comparison, beam, say
+        )
         refresh = refresh_of(settings, graph, release, history, handle, managers, store, beam)
         if not settings.dry_run:  # last: what is refused makes no table
             launch_tables.prepare_outputs(tables, settings, graph.spec, rehearsal.types, say)
@@ -185,11 +189,25 @@ def _for_checks(
     return ManagerHandle(f"{handle.job_key}-checks", dataclasses.replace(managers, loader=loader))
 
 
+def _comparison(
+    settings: Settings, managers: ManagerFactory, store: BeamArtifactStore
+) -> Comparison:
+    """How the first release is tried: with records, and the examples beside its versions."""
+    graph = managers.graph
+    records = {} if settings.dry_run else launch_files.sample(settings, graph)
+    return Comparison(
+        managers.loader.max_batch_size,
+        records,
+        lambda version: examples_of(store, version, graph.spec.model(version.model)),
+    )
+
+
 def _first_release(
     settings: Settings,
     managers: ManagerFactory,
     handle: ManagerHandle,
     history: Sequence[Accepted],
+    comparison: Comparison,
     beam: PipelineOptions,
     say: Say,
 ) -> tuple[Release, Rehearsal]:
@@ -197,7 +215,7 @@ def _first_release(
     graph, last = managers.graph, history[-1].release if history else None
     if last is not None:
         try:
-            rehearsal = rehearse(graph, last, handle.get(), say)
+            rehearsal = rehearse(graph, last, handle.get(), say, comparison)
         except ModelError as error:
             reason = "; ".join(error.problems)
             say(f"release generation {last.generation} cannot be resumed: {reason}")
@@ -212,7 +230,7 @@ def _first_release(
         newest=not settings.streaming,
         generation=last.generation + 1 if last else 1,
     )
-    return release, rehearse(graph, release, handle.get(), say)
+    return release, rehearse(graph, release, handle.get(), say, comparison)
 
 
 def read_graph(location: str) -> Graph:

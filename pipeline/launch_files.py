@@ -1,16 +1,33 @@
-"""Input files and prediction files, compared with the ensemble before a job starts."""
+"""Input files and prediction files, compared with the ensemble before a job starts.
+
+And the first records, on which its models are tried.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
+
+import numpy as np
 
 from pipeline.connectors import input_checks
+from pipeline.connectors.first_records import first_batch
+from pipeline.core import columns
+from pipeline.core.batch import Batch
+from pipeline.core.columns import Array, Column
 from pipeline.core.decode_raw import RAW_FORMATS, no_payload
 from pipeline.core.encode_table import RESERVED
 from pipeline.core.formats import format_of
+from pipeline.core.graph import Graph
+from pipeline.core.prepare_batch import prepare_batch
 from pipeline.core.spec import EnsembleSpec
 from pipeline.errors import PathError
 from pipeline.settings import Settings
+
+_LOGGER = logging.getLogger(__name__)
+
+_SAMPLE = 8
+"""Records among which some will differ."""
 
 
 def problems(settings: Settings, spec: EnsembleSpec) -> Iterator[str]:
@@ -44,3 +61,42 @@ def problems(settings: Settings, spec: EnsembleSpec) -> Iterator[str]:
                 yield f"--input_file_pattern: {problem}"
         except PathError:
             return  # told by the checks of the paths themselves
+
+
+def sample(settings: Settings, graph: Graph) -> Mapping[str, Column]:
+    """The columns of the first records that differ, behind the prepare steps.
+
+    Empty where the job reads no files, or none of them has two such records now: what is wrong with
+    them is told elsewhere, or costs these records alone.
+    """
+    if not settings.input_file_pattern:
+        return {}
+    spec = graph.spec
+    try:
+        batch = first_batch(
+            settings.input_file_pattern, settings.input_format, spec.record, _SAMPLE
+        )
+        if batch is None:
+            return {}
+        batch = next(prepare_batch(batch, graph.prepare, graph.read_after_prepare))
+    except Exception as error:
+        _LOGGER.debug("no records to try the models with: %s", error)
+        return {}
+    rows = _different(batch)
+    return {name: columns.take(c, rows) for name, c in batch.columns.items()} if len(rows) else {}
+
+
+def _different(batch: Batch) -> Array:
+    """The rows that are not the same as an earlier one."""
+    seen: dict[tuple[object, ...], int] = {}
+    for row in range(len(batch)):
+        values = (
+            next(iter(columns.iterate(columns.take(c, np.array([row])))))
+            for c in batch.columns.values()
+        )
+        seen.setdefault(tuple(_key(value) for value in values), row)
+    return np.array(list(seen.values()), dtype=np.intp)
+
+
+def _key(value: Array) -> object:
+    return (value.shape, repr(value.tolist()) if value.dtype.kind == "O" else value.tobytes())

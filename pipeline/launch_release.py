@@ -126,7 +126,9 @@ def refresh_of(
         )
     allowed = allowed_uris(graph, settings.allowed_model_uris)
     releases = ReleaseStore(settings.release_dir, store) if settings.release_dir else None
-    judge = Judge(Verifier(graph, managers.loader.cache, store, allowed), releases)
+    loader = managers.loader
+    verifier = Verifier(graph, loader.cache, store, allowed, loader.max_batch_size)
+    judge = Judge(verifier, releases)
     state = start(release, datetime.now(UTC), history)
     watcher = WatcherHandle(
         manager.job_key,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pipeline.core import quantities
 from pipeline.core.dead_letter_share import share
 from pipeline.core.drawing_text import as_text
-from pipeline.core.metric_names import REPORT_PAGES
+from pipeline.core.metric_names import REPORT_PAGES, ROW_DIFFERENCES, ROW_SAMPLES
 from pipeline.core.tensors import Signature
 from pipeline.launch import Job
 
@@ -25,6 +25,8 @@ def dry_run(job: Job) -> str:
             f"{quantities.size(facts.size_bytes)}, {version.uri}"
         )
         lines += _signature(facts.signature)
+        if not model.independent_rows:
+            lines.append("    independent_rows: false, so its rows are not compared")
     if rehearsal.unknown:
         lines += ["", "Not compared", *(f"  {sentence}" for sentence in rehearsal.unknown)]
     return "\n".join(lines)
@@ -59,6 +61,11 @@ def summary(counters: Mapping[str, int], job: Job, elapsed_secs: float) -> str:
         kinds = {n: c for n, c in counters.items() if n.startswith("dead_letters/")}
         for name, count in sorted(kinds.items(), key=lambda item: (-item[1], item[0])):
             lines.append(f"{count:>19,} {name.removeprefix('dead_letters/').replace('/', ': ')}")
+    if differ := counters.get(ROW_DIFFERENCES):
+        lines.append(
+            f"warning: {differ:,} of {counters[ROW_SAMPLES]:,} rows computed once more "
+            "were given something else by their model; the log says which"
+        )
     return "\n".join(lines) + page
 
 

@@ -54,6 +54,8 @@ class Servable(ABC):
         come, which takes long. None: it prepares nothing.
       warm_up_rows: numbers of rows to call it with, after a first call, before it serves: the
         framework prepares something then, for which records would wait later.
+      half_inside: it computes in float16 or bfloat16 somewhere, so its results are as coarse as
+        those, of whatever dtype they are.
     """
 
     signature: Signature
@@ -62,6 +64,7 @@ class Servable(ABC):
     calls_at_once: int = 1
     prepared_rows: int | None = None
     warm_up_rows: tuple[int, ...] = ()
+    half_inside: bool = False
 
     @abstractmethod
     def predict(self, inputs: Mapping[str, Array]) -> Mapping[str, Column]:
@@ -82,6 +85,10 @@ class Servable(ABC):
           Exception: whatever the framework raises; the caller decides whose fault it is.
         """
 
+    def unmerged(self) -> Servable:
+        """What computes the same, but never together with the rows of other callers."""
+        return self
+
     def close(self) -> None:  # noqa: B027  # optional: most have nothing to do here
         """Frees what garbage collection alone would not."""
 
@@ -96,6 +103,7 @@ class ServableAround(Servable):
         self.calls_at_once = servable.calls_at_once
         self.prepared_rows = servable.prepared_rows
         self.warm_up_rows = servable.warm_up_rows
+        self.half_inside = servable.half_inside
         self._servable = servable
 
     def close(self) -> None:

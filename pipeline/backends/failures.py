@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -16,11 +16,26 @@ from typing import TypeVar
 from pipeline.backends.base import Array, Servable
 from pipeline.backends.reasons import hides_its_reason, own_words
 from pipeline.core.columns import Column
-from pipeline.errors import EnsembleError, InferenceError, LoadError, OutOfMemoryError
+from pipeline.errors import (
+    EnsembleError,
+    InferenceError,
+    LoadError,
+    ModelFaultError,
+    OutOfMemoryError,
+)
 
 _S = TypeVar("_S", bound=Servable)
 _R = TypeVar("_R", bound=Mapping[str, Column])
 _Predict = Callable[[_S, Mapping[str, Array]], _R]
+
+# Errors of rows that no values could make good.
+_STRUCTURAL = (AttributeError, KeyError, ModelFaultError, NameError, TypeError)
+_OF_STRUCTURE = re.compile(
+    r"\b(rank|shapes?|dim(ension)?s?|sizes?|axis|axes|dtypes?|data ?types?|columns?|features?|"
+    r"arguments?|attribute|feed|names?|ndim|tensor\(|scalar type|(float|int|double|long)\d* but)\b",
+    re.IGNORECASE,
+)
+_ADDRESS = re.compile(r"0x[0-9a-f]+")
 
 _MEMORY_TYPES = {"MemoryError", "OutOfMemoryError", "ResourceExhaustedError"}
 _MEMORY_WORDS = re.compile(
@@ -28,6 +43,17 @@ _MEMORY_WORDS = re.compile(
     r"bad allocation|bad_alloc|OOM when allocating|_STATUS_ALLOC_FAILED",
     re.IGNORECASE,
 )
+
+
+def rejects_values(errors: Sequence[Exception]) -> bool:
+    """Whether what a model raised for different rows may be about their values.
+
+    It is not where each time the same is said of a rank, a name or a type: no rows would do then.
+    """
+    said = {_ADDRESS.sub("", f"{type(error).__name__}: {error}") for error in errors}
+    return len(said) > 1 or not all(
+        isinstance(error, _STRUCTURAL) or _OF_STRUCTURE.search(str(error)) for error in errors
+    )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

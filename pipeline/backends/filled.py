@@ -1,8 +1,9 @@
-"""Calls that are filled up to a few numbers of rows.
+"""Calls that are filled up to other numbers of rows: to a few, or to two.
 
 XLA compiles for each number of rows; on a GPU, cuDNN plans each layer for it, ONNX Runtime searches
 for the fastest way, and TorchScript specialises. That takes a hundred times as long as a call, so
-no new number should come up while records wait.
+no new number should come up while records wait. And some networks cannot take a single row: one
+that squeezes its output loses the batch axis then.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Collection, Mapping
 
 from pipeline.backends.base import Array, Servable, ServableAround
 from pipeline.core.columns import Column, Ragged, part, repeat_last
+from pipeline.errors import ModelFaultError, OutOfMemoryError, ProcessLostError
 
 
 class FilledServable(ServableAround):
@@ -50,8 +52,71 @@ class FilledServable(ServableAround):
 
 
 def _first(column: Column, rows: int) -> Column:
-    scalar = not isinstance(column, Ragged) and column.ndim == 0
-    return column if scalar else part(column, 0, rows)
+    return part(column, 0, rows) if _has_axis(column) else column
+
+
+def _has_axis(column: Column) -> bool:
+    return isinstance(column, Ragged) or column.ndim > 0
+
+
+class PairedServable(ServableAround):
+    """A servable that gets a single row twice, where it cannot take one alone.
+
+    It finds that out itself, in whatever process it was loaded: until a call of one row has worked,
+    one that fails, or loses the batch axis, is repeated with the row and a copy of it. The
+    rehearsal makes such a call, so a row at fault costs no second call later.
+
+    Args:
+      servable: computes. Its outputs must not depend on which rows are computed together.
+      batched: the inputs that have rows.
+      outputs: those that need a batch axis.
+    """
+
+    def __init__(
+        self, servable: Servable, batched: Collection[str], outputs: Collection[str]
+    ) -> None:
+        super().__init__(servable)
+        self._batched = tuple(batched)
+        self._outputs = tuple(outputs)
+        self._takes_one: bool | None = None  # None: not known yet
+
+    def predict(self, inputs: Mapping[str, Array]) -> Mapping[str, Column]:
+        """See Servable."""
+        if self._takes_one or len(inputs[self._batched[0]]) != 1:
+            return self._servable.predict(inputs)
+        return self._try_alone(inputs) if self._takes_one is None else self._as_two(inputs)
+
+    def _try_alone(self, inputs: Mapping[str, Array]) -> Mapping[str, Column]:
+        """One row by itself, else as two; where neither works, what became of it by itself."""
+        outputs: Mapping[str, Column] = {}
+        failure: Exception | None = None
+        try:
+            outputs = self._servable.predict(inputs)
+        except (OutOfMemoryError, ProcessLostError):
+            raise
+        except Exception as error:
+            failure = error
+        if failure is None and self._have_rows(outputs, 1):
+            self._takes_one = True
+            return outputs
+        try:
+            outputs = self._as_two(inputs)
+        except Exception:
+            if failure is not None:
+                raise failure from None
+            return outputs
+        self._takes_one = False
+        return outputs
+
+    def _as_two(self, inputs: Mapping[str, Array]) -> Mapping[str, Column]:
+        pair = {tensor: repeat_last(inputs[tensor], 2) for tensor in self._batched}
+        outputs = self._servable.predict({**inputs, **pair})
+        if not self._have_rows(outputs, 2):
+            raise ModelFaultError("a row and its copy do not give two rows")
+        return {name: _first(column, 1) for name, column in outputs.items()}
+
+    def _have_rows(self, outputs: Mapping[str, Column], rows: int) -> bool:
+        return all(_has_axis(outputs[o]) and len(outputs[o]) == rows for o in self._outputs)
 
 
 def row_sizes(max_rows: int, between: bool = False) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.backends import companions
+from pipeline.backends import companions, onnx_file
 from pipeline.backends.base import Array, LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package
 from pipeline.backends.model_files import model_file, size_of
@@ -50,11 +50,13 @@ class OnnxServable(Servable):
 
     def __init__(self, session: Any, path: Path, spec: ModelSpec) -> None:
         inputs, outputs = session.get_inputs(), session.get_outputs()
+        with loading(path, "an ONNX graph"), path.open("rb") as file:
+            ranks, self.half_inside = onnx_file.input_ranks(file), onnx_file.has_halves(file)
         defaults = session.get_overridable_initializers()
         self.signature = signature_of(
             path,
             spec,
-            [_tensor_spec(node) for node in (*inputs, *defaults)],
+            [_tensor_spec(node, ranks.get(node.name)) for node in (*inputs, *defaults)],
             [_tensor_spec(node) for node in outputs],
             optional={node.name for node in defaults},
         )
@@ -157,12 +159,15 @@ def _session(file: Path, options: Any, *providers: str) -> Any:
     return onnxruntime.InferenceSession(file, options, providers=list(providers), enable_fallback=0)
 
 
-def _tensor_spec(node: Any) -> TensorSpec:
-    """ONNX Runtime's shape [] is a single value or an unknown shape: it does not tell which."""
+def _tensor_spec(node: Any, rank: int | None = None) -> TensorSpec:
+    """What is known of a tensor, of which `rank` is what the file says.
+
+    ONNX Runtime's shape [] is a single value or an unknown shape: it does not tell which.
+    """
     if node.type in _ROWS_OF:
         return TensorSpec(node.name, _ROWS_OF[node.type])
     dims = tuple(size if isinstance(size, int) else None for size in node.shape)
-    return TensorSpec(node.name, _DTYPES.get(node.type), dims or None)
+    return TensorSpec(node.name, _DTYPES.get(node.type), () if rank == 0 else dims or None)
 
 
 def _check_types(

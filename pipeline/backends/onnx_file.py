@@ -17,6 +17,7 @@ _MOST_BYTES_OF_VARINT = 10
 _DEEPEST = 100  # as deep as protobuf itself reads
 
 _EXTERNAL = 1
+_HALVES = (10, 16)  # FLOAT16, BFLOAT16
 _TENSORS_BELOW = {
     "model": {7: "graph", 20: "training", 25: "function"},
     "training": {1: "graph", 2: "graph"},
@@ -72,6 +73,23 @@ def input_ranks(file: BinaryIO) -> dict[str, int | None]:
             for end in _messages(file, info, 2):
                 ranks[name] = _rank(file, end)
     return ranks
+
+
+def has_halves(file: BinaryIO) -> bool:
+    """Whether some weights of the graph are float16 or bfloat16.
+
+    Args:
+      file: can be sought in; read from its beginning.
+
+    Raises:
+      ValueError: it is no protobuf message, or cut off.
+    """
+    return any(
+        (number, kind) == (2, _VARINT) and value in _HALVES  # data_type
+        for graph in _messages(file, _start(file), 7)
+        for tensor in _messages(file, graph, 5)
+        for number, kind, value in _fields(file, tensor)
+    )
 
 
 def _rank(file: BinaryIO, end: int) -> int | None:

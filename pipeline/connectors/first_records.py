@@ -1,23 +1,33 @@
-"""The first records of an input, whatever its format, before anything is declared of them."""
+"""The first records of an input, whatever its format.
+
+As plain data, before anything is declared of them; or decoded, as the ensemble file declares them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
+
+import numpy as np
 
 from pipeline.connectors import paths
 from pipeline.connectors.file_blocks import Reading, read_range
 from pipeline.connectors.file_ranges import FileRange, WatchedFile, open_file
+from pipeline.connectors.image_blocks import ImageGroup, read_group
 from pipeline.connectors.parquet_blocks import read_index
 from pipeline.connectors.storage_errors import READER_ROLE, explain
-from pipeline.core import record_sample
+from pipeline.core import image_files, record_sample
+from pipeline.core.batch import Batch
 from pipeline.core.block import Block
 from pipeline.core.decoders import decoders
 from pipeline.core.formats import Format, format_of
+from pipeline.core.image_files import ImageFiles
 from pipeline.core.record_spec import FieldSpec, RecordSpec
 from pipeline.errors import PathError, RecordError
 
+_FILES = 8
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 
 # A decoder asked for a field that is not there gives all that the record has.
@@ -68,6 +78,49 @@ def first_records(location: str, count: int) -> FirstRecords:
             flat = part.format in ("parquet", "avro", "tfrecord")
             return FirstRecords(part.path, tuple(records), flat=flat, format=part.format)
     raise PathError(problem or f"'{location}' holds no record")
+
+
+def first_batch(pattern: str, chosen: str, record: RecordSpec, count: int) -> Batch | None:
+    """The first records, of the first file that holds any which can be decoded.
+
+    Args:
+      pattern: of the input files, local or ``gs://``.
+      chosen: their format, or "auto".
+      record: what is declared of them.
+      count: how many at most.
+
+    Returns:
+      None where the first files have no such record.
+
+    Raises:
+      Exception: the files cannot be listed or read.
+    """
+    files = paths.match_input(pattern)
+    if record.source == "image":
+        batches = _pictures(files[:count], record)
+    else:
+        batches = _decoded(files[:_FILES], chosen, record, count)
+    for batch in batches:
+        if len(batch):
+            return batch.take(np.arange(min(count, len(batch))))
+    return None
+
+
+def _pictures(files: Sequence[Any], record: RecordSpec) -> Iterator[Batch]:
+    group = ImageGroup(tuple((file.path, file.size_in_bytes) for file in files))
+    for block in read_group(group):
+        if isinstance(block.payloads, ImageFiles):
+            yield image_files.decode(record, block.payloads)
+
+
+def _decoded(files: Sequence[Any], chosen: str, record: RecordSpec, count: int) -> Iterator[Batch]:
+    """The first records of each file."""
+    keys = (*record.fields, *([record.id] if record.id else []))
+    for file in files:
+        part = FileRange(file.path, 0, file.size_in_bytes, format_of(file.path, chosen))
+        if part.end:
+            for block in islice(read_range(part, Reading(count, keys=keys)), 1):
+                yield decoders(record)[block.format].decode(block)
 
 
 def _files(location: str) -> list[Any]:

@@ -17,6 +17,8 @@ LATENCY_MS = "latency_ms"
 RELEASE_LAG_MS = "release_lag_ms"
 REFRESH_MESSAGES = "refresh_messages"
 REPORT_PAGES = "report_pages"
+ROW_SAMPLES = "row_samples"
+ROW_DIFFERENCES = "row_differences"
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,13 @@ METRICS = (
         "counter",
         "messages",
         "Of these: notifications of objects that no `watch` pattern covers.",
+    ),
+    Metric(ROW_SAMPLES, "counter", "rows", "Rows that a model computed once more by themselves."),
+    Metric(
+        ROW_DIFFERENCES,
+        "counter",
+        "rows",
+        "Of these: given something else than in their batch. The log says by which model.",
     ),
     Metric(REPORT_PAGES, "counter", "pages", "With `--report_path`: pages written."),
 )

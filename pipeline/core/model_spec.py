@@ -94,6 +94,11 @@ class _ModelBase(StrictModel):
         description="Run the model once on made-up rows (zeros, empty text) when it is loaded. "
         "Switch it off for a model that rejects such rows.",
     )
+    independent_rows: bool = Field(
+        default=True,
+        description="`false`: a row's outputs are meant to depend on the rows computed with it, or "
+        "on earlier calls. They are then not compared, neither at launch nor while the job runs.",
+    )
     watch: str | None = Field(
         default=None,
         description="Pattern under which new versions of the model appear, `gs://` or local, such "

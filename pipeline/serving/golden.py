@@ -11,11 +11,12 @@ ensemble file are not named. Not every output needs to be. A golden example fail
 another shape, is not finite, or differs from the expected value by more than ``tolerance``, or
 ``tolerance`` times that value where it is beyond 1 or -1; by default 0.0001, and 0.02 for a model
 with ``precision: half``. A warm-up example has inputs only, and fails when an output is not finite.
+Each is computed by itself, and together with the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -24,22 +25,21 @@ import orjson
 
 from pipeline.backends.base import Servable
 from pipeline.backends.reasons import with_type
-from pipeline.core import columns
+from pipeline.core import columns, rounding
 from pipeline.core.columns import Array, Column
 from pipeline.core.fields import FieldDecoder
 from pipeline.core.model_spec import ModelSpec
 from pipeline.core.plain_data import shown
 from pipeline.core.record_spec import DTypeName, FieldSpec
 from pipeline.core.tensors import describe, dtype_name
-from pipeline.errors import ModelError, RecordError
+from pipeline.errors import ModelError, ProcessLostError, RecordError
 from pipeline.serving.model_step import ModelStep
 
 GOLDEN = "golden.jsonl"
 WARM_UP = "warmup.jsonl"
-DEFAULT_TOLERANCE = 1e-4
-HALF_TOLERANCE = 2e-2
-"""A little more than PyTorch's own tests allow for bfloat16 (1.6e-2, torch.testing)."""
 _CUT = 200
+_TOGETHER = 64
+"""Most examples that are computed together, where the model does not set fewer."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Example:
     where: str
     inputs: Mapping[str, Any]
     outputs: Mapping[str, Any] = field(default_factory=dict)
-    tolerance: float = DEFAULT_TOLERANCE
+    tolerance: float = rounding.FULL
 
 
 def parse(text: str, kind: str, spec: ModelSpec) -> list[Example]:
@@ -83,7 +83,10 @@ def parse(text: str, kind: str, spec: ModelSpec) -> list[Example]:
 def check(
     examples: list[Example], spec: ModelSpec, servable: Servable, fed: Mapping[str, str]
 ) -> None:
-    """Runs examples, one at a time.
+    """Runs examples, one at a time and then together.
+
+    Together they are not run for a model with ``independent_rows: false``; and no row is at fault
+    where a model cannot take them together at all.
 
     Args:
       examples: made by `parse`.
@@ -96,19 +99,56 @@ def check(
       ModelError: examples that cannot be run or have other outputs. Tells the first of them, and
         how many there are.
     """
-    declared = {tensor.name: tensor.dtype for tensor in servable.signature.inputs or ()}
-    dtypes = {
-        tensor: declared.get(tensor) or fed.get(tensor, "float32") for tensor in spec.column_inputs
-    }
-    step = _step(spec)
+    dtypes = _dtypes(spec, servable, fed)
+    step = step_of(spec)
     problems = []
     for example in examples:
         problem = next(_problems(example, step, servable, dtypes), None)
         if problem is not None:
             problems.append(f"{example.where}: {problem}")
+    if not problems and spec.independent_rows:
+        most = min(spec.max_batch_size or _TOGETHER, _TOGETHER)
+        for start in range(0, len(examples), most):
+            part = examples[start : start + most]
+            problems += _problems_together(part, step, servable, dtypes)
     if problems:
         count = f" ({len(problems)} of {len(examples)} examples fail)" if len(examples) > 1 else ""
         raise ModelError(problems[0] + count)
+
+
+def rows_of(
+    examples: Sequence[Example],
+    spec: ModelSpec,
+    servable: Servable,
+    fed: Mapping[str, str],
+    most: int,
+) -> dict[str, Column] | None:
+    """Different inputs of the first examples, for the model's `step_of`.
+
+    Args:
+      examples: golden ones, warm-up ones or both.
+      spec: see `check`.
+      servable: see `check`.
+      fed: see `check`.
+      most: how many at most.
+
+    Returns:
+      tensor -> column; None where they are fewer than two, or one of them does not fit.
+    """
+    different = {orjson.dumps(dict(e.inputs), option=orjson.OPT_SORT_KEYS): e for e in examples}
+    chosen = list(different.values())[:most]
+    if len(chosen) < 2:
+        return None
+    try:
+        return _columns(chosen, _dtypes(spec, servable, fed))
+    except RecordError:
+        return None
+
+
+def step_of(spec: ModelSpec) -> ModelStep:
+    """The model's step, with a column of its own for each tensor."""
+    own = {t: binding.model_copy(update={"column": t}) for t, binding in spec.column_inputs.items()}
+    return ModelStep(spec.model_copy(update={"inputs": {**spec.inputs, **own}}))
 
 
 def _example(line: str, where: str, kind: str, spec: ModelSpec) -> Example:
@@ -131,27 +171,37 @@ def _example(line: str, where: str, kind: str, spec: ModelSpec) -> Example:
         raise ModelError(
             f"{where}: 'outputs' is {shown(outputs)}, expected some of {', '.join(spec.outputs)}"
         )
-    default = HALF_TOLERANCE if spec.precision == "half" else DEFAULT_TOLERANCE
+    default = rounding.HALF if spec.precision == "half" else rounding.FULL
     tolerance = data.get("tolerance", default)
     if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or tolerance < 0:
         raise ModelError(f"{where}: 'tolerance' is {shown(tolerance)}, expected a number from 0 up")
     return Example(where, inputs, outputs, float(tolerance))
 
 
-def _step(spec: ModelSpec) -> ModelStep:
-    """The model's step, with a column of its own for each tensor."""
-    own = {t: binding.model_copy(update={"column": t}) for t, binding in spec.column_inputs.items()}
-    return ModelStep(spec.model_copy(update={"inputs": {**spec.inputs, **own}}))
+def _dtypes(spec: ModelSpec, servable: Servable, fed: Mapping[str, str]) -> dict[str, str]:
+    declared = {tensor.name: tensor.dtype for tensor in servable.signature.inputs or ()}
+    return {
+        tensor: declared.get(tensor) or fed.get(tensor, "float32") for tensor in spec.column_inputs
+    }
+
+
+def _columns(examples: Sequence[Example], dtypes: Mapping[str, str]) -> dict[str, Column]:
+    """The inputs of some examples.
+
+    Raises:
+      RecordError: a value is not of the tensor's dtype, or not rectangular.
+    """
+    return {
+        tensor: columns.from_rows([_array(tensor, e.inputs[tensor], dtype) for e in examples])
+        for tensor, dtype in dtypes.items()
+    }
 
 
 def _problems(
     example: Example, step: ModelStep, servable: Servable, dtypes: Mapping[str, str]
 ) -> Iterator[str]:
     try:
-        inputs: dict[str, Column] = {
-            tensor: columns.from_rows([_array(tensor, example.inputs[tensor], dtype)])
-            for tensor, dtype in dtypes.items()
-        }
+        inputs = _columns([example], dtypes)
     except RecordError as error:
         yield str(error)
         return
@@ -160,8 +210,33 @@ def _problems(
     except Exception as error:
         yield f"the model fails: {with_type(error)}"
         return
-    for tensor, column in outputs.items():
-        found = next(iter(columns.iterate(column)))
+    row = {tensor: next(iter(columns.iterate(column))) for tensor, column in outputs.items()}
+    yield from _mismatches(example, row)
+
+
+def _problems_together(
+    examples: Sequence[Example], step: ModelStep, servable: Servable, dtypes: Mapping[str, str]
+) -> Iterator[str]:
+    """One for each of the examples that pass by themselves, but not with the others."""
+    if len(examples) < 2:
+        return
+    try:
+        outputs = step.compute(_columns(examples, dtypes), np.arange(len(examples)), servable)
+    except ProcessLostError:
+        raise
+    except Exception:
+        return  # calls of records are split then
+    rows = {tensor: list(columns.iterate(column)) for tensor, column in outputs.items()}
+    for number, example in enumerate(examples):
+        row = {tensor: values[number] for tensor, values in rows.items()}
+        if (problem := next(_mismatches(example, row), None)) is not None:
+            others = len(examples) - 1
+            yield f"{example.where}, computed together with {others} more: {problem}"
+
+
+def _mismatches(example: Example, row: Mapping[str, Array]) -> Iterator[str]:
+    """What is wrong with the outputs of an example."""
+    for tensor, found in row.items():
         if found.dtype.kind == "f" and not np.isfinite(found).all():
             yield f"output '{tensor}' holds NaN or infinity"
         elif tensor in example.outputs:
@@ -192,14 +267,13 @@ def _difference(tensor: str, found: Array, value: Any, *, tolerance: float) -> s
         if same:
             return None
         return f"output '{tensor}' is {_cut(found.tolist())}, expected {_cut(value)}"
-    apart = np.abs(found.astype(np.float64) - expected)
-    over = apart > tolerance * np.maximum(1.0, np.abs(expected))
-    if not over.any():
+    place = rounding.worst(found, expected, tolerance)
+    if place is None:
         return None
-    worst = np.unravel_index(np.argmax(np.where(over, apart, -1.0)), apart.shape)
+    apart = abs(float(found[place]) - float(expected[place]))
     return (
-        f"output '{tensor}' differs by {apart[worst]:.6g} at most: found {found[worst]:.6g}, "
-        f"expected {expected[worst]:.6g}, tolerance {tolerance:.6g}"
+        f"output '{tensor}' differs by {apart:.6g} at most: found {found[place]:.6g}, "
+        f"expected {expected[place]:.6g}, tolerance {tolerance:.6g}"
     )
 
 

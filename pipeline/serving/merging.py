@@ -114,6 +114,10 @@ class MergingServable(ServableAround):
             return self._servable.predict(inputs)
         return call.outputs
 
+    def unmerged(self) -> Servable:
+        """See Servable. Its calls run beside the merged ones."""
+        return self._servable.unmerged()
+
     def _may_run(self, rows: int) -> bool:
         """Whether a call may begin now that has so many rows to choose from. Needs the lock."""
         if not self._free:

@@ -48,6 +48,7 @@ class Description:
     size_bytes: int
     warm_up_rows: tuple[int, ...]
     prepared_rows: int | None
+    half_inside: bool
 
 
 @dataclass(frozen=True)
@@ -122,13 +123,19 @@ class ModelHost:
                 servable.size_bytes,
                 servable.warm_up_rows,
                 servable.prepared_rows,
+                servable.half_inside,
             ),
         )
 
-    def predict(self, version: ModelVersion, address: Address, inputs: Packed) -> Reply:
-        """Computes one batch, from a caller's memory into the same memory: Packed outputs."""
+    def predict(
+        self, version: ModelVersion, address: Address, inputs: Packed, merged: bool = True
+    ) -> Reply:
+        """Computes one batch, from a caller's memory into the same memory: Packed outputs.
+
+        Unless it is `merged`, it is computed by itself, whoever calls meanwhile.
+        """
         try:
-            return self._computed(version, address, inputs)
+            return self._computed(version, address, inputs, merged)
         except Exception as error:
             return Reply("failed", _portable(error, InferenceError))
         finally:
@@ -148,7 +155,9 @@ class ModelHost:
             return Reply("failed", error)
         return Reply("done")
 
-    def _computed(self, version: ModelVersion, address: Address, inputs: Packed) -> Reply:
+    def _computed(
+        self, version: ModelVersion, address: Address, inputs: Packed, merged: bool
+    ) -> Reply:
         with self._lock:
             entry = self._entries.get(version)
             if entry is None or not entry.servable.done():
@@ -156,7 +165,10 @@ class ModelHost:
             entry.calls += 1
         try:
             arena = self._arena(address)
-            outputs = entry.servable.result().predict(arena.get(inputs, copy=False))
+            servable = entry.servable.result()
+            if not merged:
+                servable = servable.unmerged()
+            outputs = servable.predict(arena.get(inputs, copy=False))
             # Behind the inputs, since a model may return what it was given.
             return Reply("done", arena.put(outputs, inputs.end))
         finally:

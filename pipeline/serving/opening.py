@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.backends import registry
 from pipeline.backends.base import LoadContext, Servable
-from pipeline.backends.filled import FilledServable
+from pipeline.backends.filled import FilledServable, PairedServable
 from pipeline.core.model_spec import ModelSpec
 from pipeline.core.release import ModelVersion
 from pipeline.errors import LoadError
@@ -37,7 +37,10 @@ class Opening:
     context: LoadContext
 
     def __call__(self) -> Servable:
-        """Opens it. On a GPU its calls are filled up; those of several threads are merged.
+        """Opens it.
+
+        Calls are filled up on a GPU, and calls of one row where it cannot take one. Those of
+        several threads are merged.
 
         Raises:
           ArtifactError: its files are untrusted or broken.
@@ -53,6 +56,8 @@ class Opening:
         on_gpu = servable.device != "cpu"
         if on_gpu and not isinstance(servable, FilledServable):
             servable = FilledServable(servable, batched, max_rows, between=True)
+        if max_rows > 1:
+            servable = PairedServable(servable, batched, self.spec.outputs)
         if not self.context.shared:
             return servable
         return MergingServable(

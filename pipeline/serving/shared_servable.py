@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Protocol
 
-from pipeline.backends.base import Array, Servable
+from pipeline.backends.base import Array, Servable, ServableAround
 from pipeline.backends.reasons import own_words
 from pipeline.core.columns import Column
 from pipeline.core.release import ModelVersion
@@ -87,9 +87,18 @@ class SharedServable(Servable):
         self.size_bytes = described.size_bytes
         self.warm_up_rows = described.warm_up_rows
         self.prepared_rows = described.prepared_rows
+        self.half_inside = described.half_inside
 
     def predict(self, inputs: Mapping[str, Array]) -> Mapping[str, Column]:
-        """See Servable.
+        """See Servable, and `compute`."""
+        return self.compute(inputs, merged=True)
+
+    def unmerged(self) -> Servable:
+        """See Servable."""
+        return _Unmerged(self)
+
+    def compute(self, inputs: Mapping[str, Array], *, merged: bool) -> Mapping[str, Column]:
+        """Computes one batch, `merged` with those of other processes or by itself.
 
         Raises:
           ProcessLostError: the process that computes ended again and again, or cannot open the
@@ -98,7 +107,7 @@ class SharedServable(Servable):
         problem: Exception | None = None
         for _ in range(_ATTEMPTS):
             try:
-                reply = self._computed(inputs)
+                reply = self._computed(inputs, merged)
                 if reply.kind == "unknown":  # a new host
                     self._open()
                     continue
@@ -116,11 +125,13 @@ class SharedServable(Servable):
         with suppress(_LostError):
             self._ask(lambda host: host.release(self._version, self._client.token))
 
-    def _computed(self, inputs: Mapping[str, Array]) -> Reply:
+    def _computed(self, inputs: Mapping[str, Array], merged: bool) -> Reply:
         """The host's reply, with the outputs themselves as its value."""
         with self._link.arenas.borrow() as arena:
             packed = arena.put(inputs)
-            reply = self._ask(lambda host: host.predict(self._version, arena.address, packed))
+            reply = self._ask(
+                lambda host: host.predict(self._version, arena.address, packed, merged)
+            )
             if reply.kind == "done":
                 return Reply("done", arena.get(reply.value, copy=True))
         return reply
@@ -142,3 +153,13 @@ class SharedServable(Servable):
         except Exception as error:
             self._link.lost(host)
             raise _LostError(f"ended during a call ({type(error).__name__})") from error
+
+
+class _Unmerged(ServableAround):
+    """A shared servable whose calls are not merged with those of other processes."""
+
+    _servable: SharedServable
+
+    def predict(self, inputs: Mapping[str, Array]) -> Mapping[str, Column]:
+        """See SharedServable."""
+        return self._servable.compute(inputs, merged=False)

@@ -1,46 +1,71 @@
-"""The rehearsal: a release goes once through the whole graph on made-up rows, before it serves.
+"""The rehearsal: a release goes once through the whole graph, before it serves.
 
-What the models declare is compared with what the graph feeds them; then two rows of zeros (or empty
-text, or black images) go through every step and model, so that a shape or a type that cannot
-work is found before the first record, with the names of both ends, also where a format declares
-nothing.
+What the models declare is compared with what the graph feeds them; then a few rows go through every
+step and model, so that a shape or a type that cannot work is found before the first record, with
+the names of both ends, also where a format declares nothing. And it is seen whether a model gives a
+row the same in any company (:mod:`pipeline.serving.company`).
+
+The rows are the first records of the job's input, where it has some at launch, else made up. What a
+model rejects of those it gets as zeros, empty text or black images. In another company are put the
+examples that come with its version, where there are some.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from pipeline.backends.base import Servable
+from pipeline.backends.failures import rejects_values
 from pipeline.backends.reasons import own_words, with_type
 from pipeline.core import casts, columns, combine, prepare
+from pipeline.core.batch_rows import CALL_ROWS
 from pipeline.core.columns import Array, Column, Ragged
 from pipeline.core.feature_order import FeatureOrder
 from pipeline.core.graph import Graph
 from pipeline.core.model_spec import ColumnInput, ConstantInput, ModelSpec
-from pipeline.core.release import Release
+from pipeline.core.release import ModelVersion, Release
 from pipeline.core.tensors import (
     Shape,
     Signature,
     describe,
     dtype_fits,
     dtype_name,
-    numpy_dtype,
     shape_fits,
 )
 from pipeline.errors import EnsembleError, ModelError, ProcessLostError, RowsError
+from pipeline.serving import golden, made_up
+from pipeline.serving.company import Company, LoneRowError, rounding_of
+from pipeline.serving.made_up import ROWS
 from pipeline.serving.model_step import ModelStep
 from pipeline.serving.release_manager import ReleaseManager
 
 _LOGGER = logging.getLogger(__name__)
 
-_ROWS = 2
-_VARIABLE_AXIS = 8
-"""Length given to an axis that may vary."""
+
+def _no_examples(version: ModelVersion) -> Sequence[golden.Example]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How a release is tried at launch and by the gate: rows are compared in other company.
+
+    A process that loads a release which was accepted does not do it once more.
+
+    Attributes:
+      max_rows: most rows of a call, where a model sets none itself.
+      records: the columns of some records behind the prepare steps; empty where none are known.
+      examples: finds those that come with a version.
+    """
+
+    max_rows: int = CALL_ROWS
+    records: Mapping[str, Column] = field(default_factory=dict)
+    examples: Callable[[ModelVersion], Sequence[golden.Example]] = _no_examples
 
 
 @dataclass(frozen=True)
@@ -63,14 +88,16 @@ class Rehearsal:
     Attributes:
       models: model -> what its servable says.
       types: column -> (dtype, shape of a row); columns that could not be rehearsed are absent.
-      columns: column -> the made-up rows, or what became of them.
+      columns: column -> ROWS rows, or what became of them.
       unknown: what could not be compared, in sentences that begin with ``model 'NAME'``.
+      made_up: the rows are no records.
     """
 
     models: dict[str, ModelFacts] = field(default_factory=dict)
     types: dict[str, tuple[str, Shape]] = field(default_factory=dict)
     columns: dict[str, Column] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
+    made_up: bool = True
 
     def add(self, name: str, column: Column, declared: Shape | None = None) -> None:
         """Records a column; `declared` is its row shape where the example does not tell it all.
@@ -89,7 +116,7 @@ class Rehearsal:
                 for axis, found in enumerate(lengths)
             )
         self.types[name] = (dtype, shape)
-        self.columns[name] = column if all(r.size for r in rows) else _made_up(dtype, shape)
+        self.columns[name] = column if all(r.size for r in rows) else made_up.zeros(dtype, shape)
 
 
 def rehearse(
@@ -97,20 +124,22 @@ def rehearse(
     release: Release,
     manager: ReleaseManager,
     progress: Callable[[str], None] = lambda message: None,
+    comparison: Comparison | None = Comparison(),  # immutable
 ) -> Rehearsal:
-    """Loads every model of `release` and runs two made-up rows through the graph.
+    """Loads every model of `release` and runs some rows through the graph.
 
     Args:
       graph: the ensemble.
       release: what to try.
       manager: loads the models, and keeps them for the records to come.
       progress: told what is being loaded.
+      comparison: None where rows are not compared.
 
     Raises:
-      ModelError: models that cannot be loaded, do not fit the graph or fail on the rows: all of
-        them, in one error.
+      ModelError: models that cannot be loaded, do not fit the graph, fail on the rows or give them
+        something else in other company: all of them, in one error.
     """
-    rehearsal, problems = attempt(graph, release, manager, progress)
+    rehearsal, problems = attempt(graph, release, manager, progress, comparison)
     if problems:
         raise ModelError(problems)
     return rehearsal
@@ -121,6 +150,7 @@ def attempt(
     release: Release,
     manager: ReleaseManager,
     progress: Callable[[str], None] = lambda message: None,
+    comparison: Comparison | None = Comparison(),  # immutable
 ) -> tuple[Rehearsal, list[str]]:
     """As `rehearse`, but what works is learnt all the same; the problems come beside it.
 
@@ -128,7 +158,7 @@ def attempt(
     """
     rehearsal = Rehearsal()
     problems: list[str] = []
-    _prepare(graph, rehearsal)
+    _prepare(graph, rehearsal, comparison.records if comparison else {})
     for position, model in enumerate(graph.models, start=1):
         where = f"model '{model.name}'"
         progress(f"loading {where} ({model.framework}), {position} of {len(graph.models)}")
@@ -138,7 +168,7 @@ def attempt(
                     servable.signature, servable.device, servable.size_bytes
                 )
                 problems += _misfits(model, servable, graph, rehearsal) or _run_model(
-                    model, servable, rehearsal
+                    model, release.version_of(model.name), servable, rehearsal, comparison
                 )
         except EnsembleError as error:
             problems.append(f"{where}: {error}")
@@ -154,13 +184,13 @@ def attempt(
     return rehearsal, problems
 
 
-def _prepare(graph: Graph, rehearsal: Rehearsal) -> None:
-    """Makes up the columns of the record, and runs the prepare steps on them.
+def _prepare(graph: Graph, rehearsal: Rehearsal, records: Mapping[str, Column]) -> None:
+    """The columns of the record and of the prepare steps: made up, and those of records instead.
 
-    What a step cannot make of them is made up, too: its type is known.
+    What a step cannot make of made-up rows is made up, too: its type is known.
     """
     for name, spec in graph.spec.record.fields.items():
-        rehearsal.add(name, _made_up(spec.dtype, spec.shape), spec.shape)
+        rehearsal.add(name, made_up.different(name, spec.dtype, spec.shape), spec.shape)
     for step in graph.prepare:
         prepare.check_ready(step)
         try:
@@ -170,14 +200,14 @@ def _prepare(graph: Graph, rehearsal: Rehearsal) -> None:
         for name in step.columns_written():
             dtype, shape = graph.types[name]
             usable = name in made and made[name].nbytes
-            rehearsal.add(name, made[name] if usable else _made_up(dtype, shape), shape)
-
-
-def _made_up(dtype: str, row_shape: Shape) -> Array:
-    shape = (_ROWS, *(_VARIABLE_AXIS if n is None else n for n in row_shape))
-    if dtype in ("string", "bytes"):
-        return np.full(shape, "" if dtype == "string" else b"", dtype=object)
-    return np.zeros(shape, dtype=numpy_dtype(dtype))
+            rows = made[name] if usable else made_up.different(name, dtype, shape)
+            rehearsal.add(name, rows, shape)
+    count = len(next(iter(records.values()))) if records else 0
+    if count > 1:  # one alone has no company
+        rehearsal.made_up = False
+        for name, column in records.items():
+            rows = columns.take(column, np.arange(ROWS) % count)
+            rehearsal.add(name, rows, graph.types[name][1])
 
 
 def _misfits(model: ModelSpec, servable: Servable, graph: Graph, rehearsal: Rehearsal) -> list[str]:
@@ -221,8 +251,14 @@ def _lost_constants(value: Array, dtype: str | None) -> list[Any]:
     return [] if lost is None else value[lost].tolist()
 
 
-def _run_model(model: ModelSpec, servable: Servable, rehearsal: Rehearsal) -> list[str]:
-    """Runs the made-up rows; returns what went wrong."""
+def _run_model(
+    model: ModelSpec,
+    version: ModelVersion,
+    servable: Servable,
+    rehearsal: Rehearsal,
+    comparison: Comparison | None,
+) -> list[str]:
+    """Runs the rows; returns what went wrong."""
     if not all(column in rehearsal.columns for column in model.columns_read()):
         return []  # what it reads could not be made; the reason has been given there
     declared = {tensor.name: tensor for tensor in servable.signature.outputs or ()}
@@ -231,26 +267,101 @@ def _run_model(model: ModelSpec, servable: Servable, rehearsal: Rehearsal) -> li
             tensor = declared.get(name)
             if tensor and tensor.dtype and tensor.row_shape is not None:
                 dtype = "bytes" if name in model.bytes_outputs else tensor.dtype
-                made_up = _made_up(dtype, tensor.row_shape)
-                rehearsal.add(column, made_up, tensor.row_shape)
+                rows = made_up.zeros(dtype, tensor.row_shape)
+                rehearsal.add(column, rows, tensor.row_shape)
         return []
-    try:
-        step = ModelStep(model)
-        outputs = step.compute(rehearsal.columns, np.arange(_ROWS), servable)
-    except Exception as error:
-        return [
-            f"model '{model.name}' fails on {_ROWS} made-up rows of zeros or empty text: "
-            f"{with_type(error)}\n"
-            "  (if it rightly rejects such rows, set `warm_up: false` on the model)"
-        ]
+    most = model.max_batch_size or (comparison.max_rows if comparison else CALL_ROWS)
+    step = ModelStep(model)
+    errors: list[Exception] = []
+    for chosen in _choices(model, servable, rehearsal):
+        company = Company(step, servable, chosen, most)
+        try:
+            outputs = company.together()
+            break
+        except ProcessLostError:
+            raise
+        except Exception as error:
+            errors.append(error)
+    else:
+        return [_failure(model, rehearsal, errors)]
     for name, column in model.outputs.items():
         tensor = declared.get(name)
         rehearsal.add(column, outputs[name], tensor.row_shape if tensor else None)
-    _warm_up(model, servable, step, rehearsal)
-    return []
+    problem = _problem(model, version, servable, rehearsal, company, comparison)
+    _warm_up(model, servable, step, chosen)
+    return [f"model '{model.name}' {problem}"] if problem else []
 
 
-def _warm_up(model: ModelSpec, servable: Servable, step: ModelStep, rehearsal: Rehearsal) -> None:
+def _choices(
+    model: ModelSpec, servable: Servable, rehearsal: Rehearsal
+) -> Iterator[Mapping[str, Column]]:
+    """Rows to try a model with, the likeliest to be sound first."""
+    read = model.columns_read()
+    types = {column: rehearsal.types[column] for column in read}
+    given: Mapping[str, Column] = {column: rehearsal.columns[column] for column in read}
+    different = {c: made_up.different(c, *t) for c, t in types.items()}
+    if not rehearsal.made_up:
+        yield given
+        given = different
+    # An index beyond a vocabulary would break a GPU for the whole process.
+    yield given if servable.device == "cpu" else made_up.without_integers(given)
+    yield {c: made_up.zeros(*t) for c, t in types.items()}
+
+
+def _failure(model: ModelSpec, rehearsal: Rehearsal, errors: Sequence[Exception]) -> str:
+    rows = "made-up rows" if rehearsal.made_up else "the first records and on made-up rows"
+    hint = "\n  (if it rightly rejects such rows, set `warm_up: false` on the model)"
+    return (
+        f"model '{model.name}' fails on {rows}, also of zeros and empty text: "
+        f"{with_type(errors[-1])}{hint if rejects_values(errors) else ''}"
+    )
+
+
+def _problem(
+    model: ModelSpec,
+    version: ModelVersion,
+    servable: Servable,
+    rehearsal: Rehearsal,
+    company: Company,
+    comparison: Comparison | None,
+) -> str | None:
+    """What is wrong with the outputs of rows in other company."""
+    try:
+        company.alone()
+        if comparison is None or not model.independent_rows:
+            return None
+        rows = golden.rows_of(
+            comparison.examples(version), model, servable, fed(model, rehearsal), ROWS
+        )
+        if rows is not None:
+            step = golden.step_of(model)
+            examples = Company(step, servable, rows, company.at_once)
+            try:
+                examples.together()
+                examples.alone()
+            except ProcessLostError:
+                raise
+            except Exception:  # which example fails, and why, is told when they are checked
+                pass
+            else:
+                company = examples
+        return company.problem(rounding_of(model, servable))
+    except LoneRowError as error:
+        return str(error)
+
+
+def fed(model: ModelSpec, rehearsal: Rehearsal) -> dict[str, str]:
+    """Tensor -> dtype of what the graph feeds it, where that is known."""
+    return {
+        tensor: rehearsal.types[binding.column][0]
+        for tensor, binding in model.inputs.items()
+        if isinstance(binding, ColumnInput) and binding.column in rehearsal.types
+    }
+
+
+def _warm_up(
+    model: ModelSpec, servable: Servable, step: ModelStep, available: Mapping[str, Column]
+) -> None:
     """Further calls that the framework needs before records come.
 
     One that fails is no fault of the model: where memory or the model itself sets a limit, larger
@@ -261,7 +372,7 @@ def _warm_up(model: ModelSpec, servable: Servable, step: ModelStep, rehearsal: R
     """
     for rows in servable.warm_up_rows:
         try:
-            step.compute(rehearsal.columns, np.arange(rows) % _ROWS, servable)
+            step.compute(available, np.arange(rows) % ROWS, servable)
         except ProcessLostError:
             raise
         except Exception as error:

@@ -1,8 +1,9 @@
 """Whether a proposed release may serve: from what is cheap to find out to what is dear.
 
 Anybody's message may say where models are, so the URIs are looked at first. Then the files are
-fetched and told apart by their digests, the release goes through the whole graph on made-up rows
-(loads, signatures, shapes), and the examples that come with a new version are checked.
+fetched and told apart by their digests, the release goes through the whole graph on a few rows
+(loads, signatures, shapes, rows that depend on their company), and the examples that come with a
+new version are checked.
 """
 
 from __future__ import annotations
@@ -11,22 +12,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.core.allowed_uris import AllowedUris
+from pipeline.core.batch_rows import CALL_ROWS
 from pipeline.core.candidate import Candidate
 from pipeline.core.gate_plan import Proposal
 from pipeline.core.graph import Graph
 from pipeline.core.manifest import Manifest, parse
-from pipeline.core.model_spec import ColumnInput, is_class_uri
+from pipeline.core.model_spec import is_class_uri
 from pipeline.core.release import ModelVersion, Release
 from pipeline.errors import (
     ArtifactChangedError,
     ArtifactError,
-    ArtifactNotFoundError,
     ModelError,
 )
 from pipeline.serving import golden
 from pipeline.serving.artifacts import ArtifactCache, ArtifactStore, Fetched
+from pipeline.serving.example_files import examples_of, text_beside
 from pipeline.serving.release_manager import ReleaseManager
-from pipeline.serving.validation import Rehearsal, rehearse
+from pipeline.serving.validation import Comparison, Rehearsal, fed, rehearse
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,14 @@ class Verifier:
       cache: brings the models' files to this machine.
       store: reads what lies beside them.
       allowed: where models may come from. Manifests may lie anywhere: they only name models.
+      max_rows: most rows of a call, where a model sets none itself.
     """
 
     graph: Graph
     cache: ArtifactCache
     store: ArtifactStore
     allowed: AllowedUris
+    max_rows: int = CALL_ROWS
 
     def read_manifest(self, candidate: Candidate) -> Manifest | None:
         """The manifest that a candidate names, if it does.
@@ -125,49 +129,36 @@ class Verifier:
                 self.cache.fetch_version(version)
         new = [one for one in found.values() if one.version in release.versions]
         try:
-            rehearsal = rehearse(self.graph, release, manager)
+            rehearsal = rehearse(self.graph, release, manager, comparison=self.comparison())
         except ModelError as error:
             places = [f"model '{one.version.model}' at {one.version.uri}" for one in new]
             proposed = f" (proposed: {', '.join(places)})" if places else ""
             raise ModelError("; ".join(error.problems) + proposed) from error
         return sum(self._check_examples(one, release, rehearsal, manager) for one in new)
 
+    def comparison(self) -> Comparison:
+        """How releases are tried: with the examples that come with their versions."""
+        return Comparison(self.max_rows, examples=self._examples)
+
+    def _examples(self, version: ModelVersion) -> list[golden.Example]:
+        return examples_of(self.store, version, self.graph.spec.model(version.model))
+
     def _check_examples(
         self, found: Found, release: Release, rehearsal: Rehearsal, manager: ReleaseManager
     ) -> int:
         spec = self.graph.spec.model(found.version.model)
-        fed = {
-            tensor: rehearsal.types[binding.column][0]
-            for tensor, binding in spec.inputs.items()
-            if isinstance(binding, ColumnInput) and binding.column in rehearsal.types
-        }
+        path = found.fetched.path
+        folder = path if path.is_dir() else None
         checked = 0
         for kind in (golden.GOLDEN, golden.WARM_UP):
             try:
-                text = self._beside(found, kind)
+                text = text_beside(self.store, found.version.uri, folder, kind)
                 if text is None:
                     continue
                 examples = golden.parse(text, kind, spec)
                 with manager.use(release, spec.name) as servable:
-                    golden.check(examples, spec, servable, fed)
+                    golden.check(examples, spec, servable, fed(spec, rehearsal))
             except ModelError as error:
                 raise ModelError(f"model '{spec.name}' at {found.version.uri}: {error}") from error
             checked += len(examples)
         return checked
-
-    def _beside(self, found: Found, name: str) -> str | None:
-        """The text of a file that comes with a version; None where there is none."""
-        uri = found.version.uri
-        if is_class_uri(uri):
-            return None
-        folder = uri[: uri.rfind("/") + 1]
-        path = found.fetched.path
-        in_folder = path.is_dir()
-        for place in [str(path / name)] if in_folder else [f"{uri}.{name}", folder + name]:
-            try:
-                return self.store.read_text(place)
-            except ArtifactNotFoundError:
-                continue
-            except ValueError as error:
-                raise ModelError(f"{name}: {error}") from error
-        return None

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
+from pipeline.backends.base import Servable
 from pipeline.core.batch import Batch
+from pipeline.core.metric_names import NAMESPACE, ROW_DIFFERENCES, ROW_SAMPLES
 from pipeline.core.model_spec import ModelSpec
 from pipeline.serving.model_step import ModelStep
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
+from pipeline.serving.row_samples import process_samples
 
 
 class EnsembleModelHandler(ModelHandler[Batch, Batch, ReleaseManager]):  # type: ignore[misc]
@@ -28,6 +32,7 @@ class EnsembleModelHandler(ModelHandler[Batch, Batch, ReleaseManager]):  # type:
       spec: the model's entry in the ensemble file.
       max_batch_size, quick_batch_size: see ModelStep.
       max_model_faults: see ModelStep.
+      max_differences: see RowSamples.
     """
 
     def __init__(
@@ -38,10 +43,12 @@ class EnsembleModelHandler(ModelHandler[Batch, Batch, ReleaseManager]):  # type:
         max_batch_size: int,
         quick_batch_size: int,
         max_model_faults: int,
+        max_differences: int = 0,
     ) -> None:
         super().__init__()
         self._handle = handle
-        self._name = spec.name
+        self._spec = spec
+        self._max_differences = max_differences
         self._step = ModelStep(
             spec,
             max_batch_size=max_batch_size,
@@ -60,8 +67,17 @@ class EnsembleModelHandler(ModelHandler[Batch, Batch, ReleaseManager]):  # type:
         if not len(batch):
             return [batch]
         assert batch.release is not None, "AssignRelease runs before inference"
-        with model.use(batch.release, self._name) as servable:
-            return [self._step.run(batch, servable)]
+        with model.use(batch.release, self._spec.name) as servable:
+            done = self._step.run(batch, servable)
+            self._sample(done, servable)
+        return [done]
+
+    def _sample(self, done: Batch, servable: Servable) -> None:
+        samples = process_samples(self._handle.job_key, self._spec, self._max_differences)
+        same = samples.look(done, servable)
+        if same is not None:
+            Metrics.counter(NAMESPACE, ROW_SAMPLES).inc()
+            Metrics.counter(NAMESPACE, ROW_DIFFERENCES).inc(int(not same))
 
     def get_num_bytes(self, batch: Batch) -> int:
         """Bytes of the batch's columns (Beam's default would pickle it to find out)."""

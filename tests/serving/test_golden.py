@@ -52,8 +52,8 @@ def problem(*examples, **more):
 GOOD = {"inputs": {"x": [1, 2.5]}, "outputs": {"y": [2, 5], "label": "cat"}}
 
 
-def test_examples_with_the_expected_outputs_pass_one_by_one():
-    assert run(GOOD, {"inputs": {"x": [3]}, "outputs": {"y": [6]}}) == [1, 1]
+def test_examples_with_the_expected_outputs_pass_one_by_one_and_then_together():
+    assert run(GOOD, {"inputs": {"x": [3, 1]}, "outputs": {"y": [6, 2]}}) == [1, 1, 2]
 
 
 def test_mismatch_names_line_tensor_difference_and_tolerance():

@@ -40,7 +40,7 @@ def test_models_of_a_gpu_job_are_checked_on_the_cpu_of_the_machine_that_launches
 
 @pytest.mark.parametrize(("asked", "granted"), [(1, 1), (0, usable_cores())])
 def test_a_call_gets_its_threads_or_one_for_each_core_of_this_machine(load, asked, granted):
-    options = load("cpu", asked)._session.get_session_options()
+    options = load("cpu", asked)._servable._session.get_session_options()
     assert options.intra_op_num_threads == granted
 
 
@@ -59,7 +59,7 @@ def test_model_whose_calls_take_one_thread_computes_as_many_calls_as_threads_are
     cache = ArtifactCache(tmp_path / "cache", None)
     loader = FrameworkLoader((spec,), cache, "cpu", intra_op_threads=4, shared=True)
     loaded = loader(ModelVersion(spec.name, str(path), digest_of(path)))
-    estimator = loaded._servable._calls["predict"].__self__
+    estimator = loaded._servable._servable._calls["predict"].__self__
     assert (loaded._free, estimator.n_jobs) == (4, 1)
 
 

@@ -109,9 +109,8 @@ def test_model_that_fails_on_the_made_up_rows_is_refused_with_its_own_words():
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     (problem,) = problems(ensemble(model("a", {"x": "x"}, "p")), {"a": FakeServable(boom)})
-    assert "model 'a' fails on 2 made-up rows" in problem
+    assert problem.startswith("model 'a' fails on made-up rows, also of zeros and empty text")
     assert "RuntimeError: mat1 and mat2 shapes cannot be multiplied" in problem
-    assert "warm_up: false" in problem
 
 
 def test_warm_up_can_be_switched_off_and_types_then_come_from_the_signature():
@@ -157,11 +156,11 @@ def test_text_of_variable_length_is_rehearsed():
 
     def function(inputs):
         seen.append(inputs["t"])
-        return {"y": np.zeros(2)}
+        return {"y": np.zeros(len(inputs["t"]))}
 
     run(ensemble(model("a", {"t": "words"}, "p")), {"a": FakeServable(function)})
     assert seen[0].dtype == object
-    assert seen[0].shape == (2, 8)
+    assert seen[0].shape == (3, 8)
 
 
 def test_further_warm_up_calls_are_made_with_so_many_rows():
@@ -169,7 +168,7 @@ def test_further_warm_up_calls_are_made_with_so_many_rows():
     servable = FakeServable(gives(3))
     servable.warm_up_rows = (2, 8)
     run(graph, {"a": servable})
-    assert servable.calls == [2, 2, 8]
+    assert servable.calls == [3, 1, 3, 3, 2, 8]
 
 
 def test_warm_up_call_that_does_not_fit_is_no_fault():
@@ -200,6 +199,6 @@ def test_limit_met_while_warming_up_is_told_and_larger_calls_are_left_out(caplog
     servable = FakeServable(at_most_four)
     servable.warm_up_rows = (4, 8, 16)
     assert "p" in run(ensemble(model("a", {"x": "x"}, "p")), {"a": servable}).types
-    assert servable.calls == [2, 4, 8]
+    assert servable.calls == [3, 1, 3, 3, 4, 8]
     assert "model 'a' cannot be warmed up for calls of 8 rows, which will be split" in caplog.text
     assert "ValueError: at most 4 rows" in caplog.text
