@@ -179,17 +179,16 @@ class Company:
         if "again" in seen:
             advice = (
                 "it draws random numbers or keeps state between calls, as a network in training "
-                "mode does: save it in evaluation mode, or, if that is meant"
+                "mode does: save it in evaluation mode"
             )
         else:
             advice = (
                 "it may be in training mode, normalise over the batch, or have its rows on another "
-                "axis than the first: correct that, or, if each row should be computed by itself, "
-                "set `max_batch_size: 1` on the model, or, if that is meant"
+                "axis than the first: export it anew"
             )
         return (
-            f"gives rows other outputs in other company: {differences}; {advice}, "
-            "`independent_rows: false`"
+            f"gives rows other outputs in other company: {differences}; {advice}, or, if that is "
+            "meant, set `independent_rows: false` on the model"
         )
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from pipeline.backends.base import LoadContext
-from pipeline.backends.filled import FilledServable, row_sizes
+from pipeline.backends.filled import FilledServable, PairedServable, row_sizes
+from pipeline.errors import OutOfMemoryError, ProcessLostError
 from pipeline.serving import opening
 from pipeline.testing import FakeServable
 from tests.backends.cases import model_spec
@@ -68,3 +69,67 @@ def test_models_on_a_gpu_are_filled_up(device, filled, shared, monkeypatch, tmp_
     assert servable.prepared_rows == (16 if filled else None)
     servable.close()
     assert fake.closed
+
+
+def squeezed(inputs):
+    """As a network that squeezes its output: one row loses the batch axis."""
+    return {"y": np.squeeze(inputs["x"] * inputs["gain"])}
+
+
+def paired(function):
+    fake = FakeServable(function)
+    return fake, PairedServable(fake, ["x"], ["y"])
+
+
+def ask(servable, *rows):
+    return servable.predict({"x": np.array(rows).reshape(-1, 1), "gain": np.array(3.0)})["y"]
+
+
+def test_single_row_goes_as_two_where_one_loses_the_batch_axis():
+    fake, servable = paired(squeezed)
+    assert ask(servable, 1.0, 2.0).tolist() == [3, 6]
+    assert ask(servable, 5.0).tolist() == [15]
+    assert ask(servable, 7.0).tolist() == [21]
+    assert fake.calls == [2, 1, 2, 2]  # found out once
+
+
+def test_single_row_goes_as_two_where_one_is_refused():
+    def never_one(inputs):
+        if len(inputs["x"]) == 1:
+            raise ValueError("expected more than 1 value")
+        return {"y": inputs["x"][:, 0]}
+
+    fake, servable = paired(never_one)
+    assert [ask(servable, v).tolist() for v in (5.0, 7.0)] == [[5], [7]]
+    assert fake.calls == [1, 2, 2]
+
+
+def test_row_at_fault_is_tried_as_two_only_until_one_row_has_worked():
+    def picky(inputs):
+        if (inputs["x"] < 0).any():
+            raise ValueError("negative")
+        return {"y": inputs["x"][:, 0]}
+
+    fake, servable = paired(picky)
+    with pytest.raises(ValueError, match="negative"):
+        ask(servable, -1.0)
+    assert ask(servable, 1.0).tolist() == [1]
+    with pytest.raises(ValueError, match="negative"):
+        ask(servable, -1.0)
+    assert fake.calls == [1, 2, 1, 1]
+
+
+def test_output_that_never_has_rows_comes_as_it_is():
+    _, servable = paired(lambda inputs: {"y": np.float64(3)})
+    assert ask(servable, 1.0).shape == ()
+
+
+@pytest.mark.parametrize("error", [OutOfMemoryError("full"), ProcessLostError("gone")])
+def test_call_that_the_machine_fails_says_nothing_of_single_rows(error):
+    def fail(inputs):
+        raise error
+
+    fake, servable = paired(fail)
+    with pytest.raises(type(error)):
+        ask(servable, 1.0)
+    assert fake.calls == [1]

@@ -1,0 +1,173 @@
+"""While a job runs, single rows are computed once more, and several that differ are a fault."""
+
+import logging
+import threading
+
+import numpy as np
+import pytest
+
+from pipeline.core.batch import Batch
+from pipeline.core.columns import Ragged
+from pipeline.core.model_spec import OnnxModel
+from pipeline.core.release import ModelVersion, Release
+from pipeline.errors import ModelFaultError, OutOfMemoryError, ProcessLostError
+from pipeline.serving.merging import MergingServable
+from pipeline.serving.row_samples import RowSamples
+from pipeline.testing import FakeServable
+
+RELEASE = Release(1, (ModelVersion("m", "m/7", "digest"),))
+EVERY = 200
+
+
+def spec(**more):
+    return OnnxModel.model_validate(
+        {
+            "name": "m",
+            "framework": "onnx",
+            "uri": "m/7",
+            "inputs": {"x": "x"},
+            "outputs": {"y": "p"},
+            **more,
+        }
+    )
+
+
+def batch(servable, rows=4, **columns):
+    x = np.arange(rows, dtype=np.float32) + 1
+    outputs = servable.predict({"x": x})
+    return Batch(
+        ids=tuple(range(rows)),
+        payloads=(b"",) * rows,
+        columns={"x": x, "p": outputs["y"], **columns},
+        release=RELEASE,
+    )
+
+
+def same(inputs):
+    return {"y": inputs["x"] * 2}
+
+
+def centred(inputs):
+    return {"y": inputs["x"] - inputs["x"].mean() - 9}
+
+
+def look(samples, done, servable, batches):
+    return [samples.look(done, servable) for _ in range(batches)]
+
+
+def test_one_row_of_one_batch_in_some_hundred_is_computed_once_more():
+    servable = FakeServable(same)
+    done = batch(servable)
+    found = look(RowSamples(spec()), done, servable, 2 * EVERY + 1)
+    assert servable.calls == [4, 1, 1, 1]
+    assert found == ([True] + [None] * (EVERY - 1)) * 2 + [True]
+
+
+def test_difference_is_a_warning_with_model_version_and_both_values(caplog):
+    servable = FakeServable(centred)
+    with caplog.at_level(logging.WARNING):
+        assert look(RowSamples(spec()), batch(servable), servable, 1) == [False]
+    (told,) = caplog.messages
+    assert told.startswith("model 'm' version 7 gives a row something else alone than in its batch")
+    assert "but -9 alone (1 of the last 1 rows that were computed once more)" in told
+    assert "`independent_rows: false`" in told
+
+
+def test_stream_only_warns():
+    servable = FakeServable(centred)
+    found = look(RowSamples(spec()), batch(servable), servable, 10 * EVERY)
+    assert found.count(False) == 10
+
+
+def test_batch_job_fails_at_the_third_difference_and_then_for_every_batch():
+    servable = FakeServable(centred)
+    samples, done = RowSamples(spec(), max_differences=3), batch(servable)
+    assert look(samples, done, servable, 2 * EVERY).count(False) == 2
+    for _ in range(3):
+        with pytest.raises(ModelFaultError, match=r"3 of the last 3 rows"):
+            samples.look(done, servable)
+
+
+def test_differences_that_lie_far_apart_never_fail_a_job():
+    """Two among a hundred samples are forgotten with these."""
+    servable, other = FakeServable(same), FakeServable(centred)
+    samples = RowSamples(spec(), max_differences=3)
+    good, bad = batch(servable), batch(other)
+    for number in range(250):
+        if number in (0, 1, 101, 102, 203):
+            look(samples, bad, other, EVERY)
+        else:
+            look(samples, good, servable, EVERY)
+
+
+def test_rows_that_may_depend_on_each_other_are_not_computed_again():
+    servable = FakeServable(centred)
+    done = batch(servable)
+    assert look(RowSamples(spec(independent_rows=False), 3), done, servable, 5) == [None] * 5
+    assert servable.calls == [4]
+
+
+def test_batch_without_rows_is_passed_over():
+    empty = Batch(ids=(), payloads=(), columns={"x": np.zeros(0)}, release=RELEASE)
+    servable = FakeServable(same)
+    assert RowSamples(spec()).look(empty, servable) is None
+    assert servable.calls == []
+
+
+@pytest.mark.parametrize("error", [OutOfMemoryError("full"), ProcessLostError("gone")])
+def test_call_that_the_machine_fails_says_nothing_of_the_row(error):
+    servable = FakeServable(same)
+    done = batch(servable)
+
+    def fail(inputs):
+        raise error
+
+    assert RowSamples(spec(), 1).look(done, FakeServable(fail)) is None
+
+
+def test_row_that_fails_alone_is_a_difference(caplog):
+    servable = FakeServable(same)
+
+    def fail(inputs):
+        raise ValueError("not by itself")
+
+    assert RowSamples(spec()).look(batch(servable), FakeServable(fail)) is False
+    assert "but ValueError: not by itself alone" in caplog.text
+
+
+def test_row_of_a_ragged_column_is_compared_without_the_filling_of_its_batch():
+    def last(inputs):
+        return {"y": inputs["x"][:, -1]}
+
+    rows = Ragged([np.array([1.0, 2.0]), np.array([3.0])])
+    padded = {"x": {"column": "x", "pad_value": 0}}
+    samples = RowSamples(spec(inputs=padded))
+    done = Batch(
+        ids=(1, 2),
+        payloads=(b"", b""),
+        columns={"x": rows, "p": np.array([2.0, 0.0])},
+        release=RELEASE,
+    )
+    found = [samples.look(done, FakeServable(last)) for _ in range(20 * EVERY)]
+    assert {True, False} < set(found)
+
+
+def test_row_is_computed_past_the_merging_while_another_call_waits_there():
+    began, go = threading.Event(), threading.Event()
+
+    def slow(inputs):
+        if len(inputs["x"]) > 1:
+            began.set()
+            assert go.wait(10)
+        return same(inputs)
+
+    fake = FakeServable(slow)
+    merging = MergingServable(fake, ["x"], max_rows=64)
+    done = batch(FakeServable(same))
+    other = threading.Thread(target=merging.predict, args=({"x": np.ones(5, np.float32)},))
+    other.start()
+    assert began.wait(10)
+    assert RowSamples(spec()).look(done, merging) is True
+    go.set()
+    other.join()
+    assert fake.calls == [5, 1]
