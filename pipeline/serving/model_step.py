@@ -1,5 +1,9 @@
 """One model run over a batch: columns in, columns out, failing rows set aside.
 
+Which rows fail, and whether their number does, `core.bisection` finds out: exactly the bad ones
+become rejects, at any share of them. What it has learned of a model version serves the next
+batches. Whether a model is broken of which no row works tells `model_faults`.
+
 What a framework never sees here: ragged columns (padded or grouped before), more rows than it
 takes at once, a dtype it did not declare, a number that this dtype cannot hold. What the batch
 never gets: an output with another number of rows, or one that is text here and bytes there.
@@ -10,21 +14,23 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from math import ceil
+from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 
 from pipeline.backends.base import Servable
 from pipeline.backends.reasons import own_words, with_type
-from pipeline.core import bisection, casts, columns, texts
+from pipeline.core import bisection, casts, columns, rounding, texts
 from pipeline.core.batch import Batch
-from pipeline.core.batch_rows import CALL_ROWS
+from pipeline.core.bisection import Experience
 from pipeline.core.columns import Array, Column, Ragged
 from pipeline.core.model_spec import ConstantInput, ModelSpec
 from pipeline.core.row_limit import RowLimit
 from pipeline.core.tensors import dtype_name, numpy_dtype
-from pipeline.errors import ModelFaultError, OutOfMemoryError, RowsError
+from pipeline.errors import ModelFaultError, OutOfMemoryError, ProcessLostError, RowsError
+from pipeline.serving.model_faults import ModelFaults
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -35,11 +41,28 @@ _WAY_OUT = (
     "`framework: python` around it"
 )
 
+# Versions of which has been said how many rows they take: several threads find it out.
+_told: WeakSet[Servable] = WeakSet()
+
+
+@dataclass
+class _Version:
+    """What is known of a model version.
+
+    Attributes:
+      experience: of its calls.
+      has_worked: a row that it has computed is kept.
+    """
+
+    experience: Experience = field(default_factory=Experience)
+    has_worked: bool = False
+
 
 class ModelStep:
     """Runs one model of the ensemble. One instance for each thread.
 
-    It counts faults, and remembers how many rows memory sufficed for.
+    It counts faults, and remembers how many rows memory sufficed for, and for each version what it
+    learned of bad rows and of the number of rows that it takes.
 
     Args:
       spec: the model's entry in the ensemble file.
@@ -61,8 +84,8 @@ class ModelStep:
         self._spec = spec
         self._quick_rows = 0 if spec.max_batch_size else quick_batch_size or 0
         self._limit = RowLimit(spec.max_batch_size or max_batch_size)
-        self._max_faults = max_model_faults
-        self._faults = 0
+        self._faults = ModelFaults(spec.name, max_model_faults)
+        self._versions: WeakKeyDictionary[Servable, _Version] | None = None  # cannot be pickled
         self._constants = {
             tensor: binding.array()
             for tensor, binding in spec.inputs.items()
@@ -80,22 +103,33 @@ class ModelStep:
         batch = self._without_lost(batch, servable)
         if not len(batch):
             return batch
-        began, limit = time.perf_counter(), self._limit.rows or len(batch)
+        version = self._version(servable)
+        most = min(filter(None, (self._limit.rows, version.experience.most)), default=len(batch))
+        faults = self._faults.of_batch(
+            lambda row: self._call(row, np.arange(1), servable), version.experience.share
+        )
+        began = time.perf_counter()
         outcome = bisection.run(
             lambda rows: self._call(batch.columns, rows, servable),
             np.arange(len(batch)),
-            max_rows=self._limit.rows,
-            budget=bisection.DEFAULT_BUDGET * ceil(len(batch) / CALL_ROWS),
+            max_rows=most,
+            experience=version.experience,
+            give_up=faults.give_up,
+            confirm=lambda rows, result: self._confirm(batch, rows, result, servable),
         )
-        full_call_secs = (time.perf_counter() - began) * limit / len(batch)
+        full_call_secs = (time.perf_counter() - began) * most / len(batch)
         if outcome.fits is not None:
             self._limit.fall(outcome.fits)
         else:
             self._limit.grow()
-            if not outcome.errors and len(batch) > limit and full_call_secs < _QUICK_SECS:
+            if not outcome.errors and len(batch) > most and full_call_secs < _QUICK_SECS:
                 self._allow_more(servable)
-        self._count_faults(batch, outcome)
-        reasons = {row: self._reason(outcome, row) for row in outcome.errors}
+        if outcome.limited is not None:
+            self._tell_limit(servable, version.experience.most, outcome.limited)
+        if outcome.results:
+            self._note_good(batch, outcome, version)
+        broken = not outcome.results and faults.is_broken(outcome)
+        reasons = {row: self._reason(outcome, row, broken) for row in outcome.errors}
         batch = batch.reject(reasons, stage="inference", model=self._spec.name)
         if not outcome.results:
             return batch
@@ -144,6 +178,56 @@ class ModelStep:
                 typed[tensor], wrong = texts.typed(column, dtype)
                 bad |= {row: f"output '{tensor}' {why}" for row, why in wrong.items()}
         return typed, bad
+
+    def _version(self, servable: Servable) -> _Version:
+        if self._versions is None:
+            self._versions = WeakKeyDictionary()
+        version = self._versions.get(servable)
+        if version is None:
+            version = self._versions[servable] = _Version()
+        return version
+
+    def _confirm(
+        self, batch: Batch, rows: Array, result: Mapping[str, Column], servable: Servable
+    ) -> bool:
+        """Whether the first of some rows has the outputs by itself that it has among them.
+
+        Raises:
+          ProcessLostError: see `run`.
+        """
+        try:
+            alone = self._call(batch.columns, rows[:1], servable)
+        except ProcessLostError:
+            raise
+        except Exception:
+            return False
+        one, other = (
+            {tensor: next(iter(columns.iterate(of[tensor]))) for tensor in self._spec.outputs}
+            for of in (result, alone)
+        )
+        tolerance = rounding.HALF if self._spec.precision == "half" else rounding.FULL
+        return rounding.difference(one, other, tolerance) is None
+
+    def _note_good(self, batch: Batch, outcome: bisection.Outcome[Any], version: _Version) -> None:
+        """Keeps a row of the first batch that a version computes: copied once, not in each call."""
+        self._faults.end()
+        if not version.has_worked:
+            version.has_worked = True
+            row = outcome.results[0][0][:1]
+            read = {binding.column for binding in self._bindings.values()}
+            self._faults.keep({name: columns.take(batch.columns[name], row) for name in read})
+
+    def _tell_limit(self, servable: Servable, most: int | None, error: Exception) -> None:
+        if servable in _told:
+            return
+        _told.add(servable)
+        _LOGGER.warning(
+            "model '%s' fails on calls of several rows whose rows work by themselves, so its calls "
+            "have at most %d from now on; `max_batch_size` says so from the start (%s)",
+            self._spec.name,
+            most,
+            with_type(error),
+        )
 
     def _allow_more(self, servable: Servable) -> None:
         """Lets the next calls have twice as many rows, up to what its caller and it agree on."""
@@ -233,34 +317,13 @@ class ModelStep:
             dtype_name(like)
         return {tensor: outputs[tensor] for tensor in self._spec.outputs}
 
-    def _count_faults(self, batch: Batch, outcome: bisection.Outcome[Any]) -> None:
-        if outcome.results:
-            self._faults = 0
-        elif len(batch) > 1:  # a single failing row may well be at fault itself
-            self._faults += 1
-            error = next(iter(outcome.errors.values()))
-            _LOGGER.warning(
-                "model '%s' failed on every row of a batch of %d (%d in a row): %s",
-                self._spec.name,
-                len(batch),
-                self._faults,
-                own_words(error),
-            )
-            if 0 < self._max_faults <= self._faults:
-                raise ModelFaultError(
-                    f"model '{self._spec.name}' failed on every row of {self._faults} batches in a "
-                    f"row; the last error: {own_words(error)}"
-                ) from error
-
-    def _reason(self, outcome: bisection.Outcome[Any], row: int) -> tuple[str, str]:
+    def _reason(self, outcome: bisection.Outcome[Any], row: int, broken: bool) -> tuple[str, str]:
         error = outcome.errors[row]
         if isinstance(error, OutOfMemoryError):
             return "out_of_memory", f"not even one row fits: {own_words(error)}"
         text = with_type(error)
-        if isinstance(error, ModelFaultError) or not outcome.results:
+        if broken or (isinstance(error, ModelFaultError) and not outcome.results):
             return "model_fault", f"model '{self._spec.name}' fails on every row: {text}"
-        if row in outcome.given_up:
-            return "model_fault", f"model '{self._spec.name}' fails on too many rows: {text}"
         return "model_error", f"model '{self._spec.name}' fails on this row: {text}"
 
 

@@ -1,5 +1,6 @@
 """One model over a batch: rows saved, faults named, memory halved, ragged rows fed as needed."""
 
+import pickle
 from types import SimpleNamespace
 
 import numpy as np
@@ -71,16 +72,186 @@ def test_model_that_fails_on_every_row_is_named_as_the_fault():
     assert len(done.rejects) == 300
 
 
-def test_job_fails_after_max_model_faults_in_a_row():
-    step = ModelStep(spec(), max_model_faults=3)
-    servable = FakeServable(failing_on_negative)
-    bad, good = batch(np.full(4, -1)), batch(np.arange(4))
-    for one in (bad, bad, good, bad, bad):
+class Breaking:
+    """Fails on negative rows, and on all while it is broken."""
+
+    broken = False
+
+    def __call__(self, inputs):
+        if self.broken:
+            raise RuntimeError("broken")
+        return failing_on_negative(inputs)
+
+
+GOOD, BAD = np.arange(4), np.full(4, -1)
+
+
+def run_often(step, servable, one, times):
+    for _ in range(times):
         step.run(one, servable)
+
+
+def test_job_fails_when_a_model_that_worked_fails_max_model_faults_in_a_row():
+    model = Breaking()
+    step, servable = ModelStep(spec(), max_model_faults=3), FakeServable(model)
+    for broken in (False, True, True, False, True, True):
+        model.broken = broken
+        done = step.run(batch(GOOD), servable)
+        assert {r.error_type for r in done.rejects} == ({"model_fault"} if broken else set())
     with pytest.raises(
         ModelFaultError, match="model 'm' failed on every row of 3 batches in a row"
     ):
-        step.run(bad, servable)
+        step.run(batch(GOOD), servable)
+
+
+def test_bad_rows_never_count_against_a_model_that_worked():
+    step, servable = ModelStep(spec(), max_model_faults=1), FakeServable(failing_on_negative)
+    step.run(batch(GOOD), servable)
+    for _ in range(40):
+        done = step.run(batch(BAD), servable)
+        assert {r.error_type for r in done.rejects} == {"model_error"}
+
+
+def test_lone_bad_records_never_end_a_stream_but_a_model_that_broke_does():
+    model = Breaking()
+    step, servable = ModelStep(spec(), max_model_faults=10), FakeServable(model)
+    for value in [-1] * 10 + [1] + [-1] * 500:
+        (reject,) = step.run(batch(np.array([value])), servable).rejects or (None,)
+        assert reject is None if value > 0 else reject.error_type == "model_error"
+    model.broken = True
+    with pytest.raises(ModelFaultError, match="of 10 batches in a row; the last error: broken"):
+        run_often(step, servable, batch(np.array([1])), 100)
+
+
+def test_lone_bad_records_cost_few_calls_beyond_their_own():
+    step, servable = ModelStep(spec()), FakeServable(failing_on_negative)
+    for i in range(2000):
+        step.run(batch(np.array([i if i % 3 == 0 else -1])), servable)
+    assert len(servable.calls) <= 1.05 * 2000 + 64
+
+
+def test_version_that_never_worked_is_measured_by_a_row_of_the_one_before():
+    step = ModelStep(spec(), max_model_faults=2)
+    step.run(batch(np.array([1])), FakeServable(failing_on_negative))
+    new = Breaking()
+    new.broken, servable = True, FakeServable(new)
+    (reject,) = step.run(batch(np.array([1])), servable).rejects
+    assert reject.error_type == "model_fault"
+    with pytest.raises(ModelFaultError):
+        step.run(batch(np.array([1])), servable)
+
+
+def test_model_that_never_worked_is_at_fault_once_enough_rows_have_failed():
+    step, servable = ModelStep(spec(), max_model_faults=3), FakeServable(failing_on_negative)
+    kinds = []
+    for _ in range(5):
+        kinds += {reject.error_type for reject in step.run(batch(BAD), servable).rejects}
+    assert kinds == ["model_error"] * 3 + ["model_fault"] * 2
+    with pytest.raises(ModelFaultError, match="of 3 batches in a row"):
+        step.run(batch(BAD), servable)
+
+
+def test_broken_model_is_not_tried_with_every_row_of_every_batch():
+    worked, never = Breaking(), Breaking()
+    never.broken = True
+    for model in (worked, never):
+        step, servable = ModelStep(spec(), max_batch_size=1024), FakeServable(model)
+        step.run(batch(np.arange(1024)), servable)
+        model.broken = True
+        for _ in range(9):
+            step.run(batch(np.arange(1024)), servable)
+        assert len(servable.calls) < 6000
+
+
+@pytest.mark.parametrize("share", [0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999])
+@pytest.mark.parametrize("rows", [1, 8, 64, 1024, 4096])
+def test_at_any_share_exactly_the_bad_rows_are_rejected_also_in_the_first_batch(share, rows):
+    rng = np.random.default_rng(int(share * 1000) + rows)
+    step, servable = ModelStep(spec(), max_batch_size=rows), FakeServable(failing_on_negative)
+    column = np.where(rng.random(8192) < share, -1, np.arange(8192))
+    rejected, kept = [], []
+    for start in range(0, 8192, max(64, rows)):
+        part = np.arange(start, min(start + max(64, rows), 8192))
+        done = step.run(batch(column[part]), servable)
+        rejected += [part[reject.record_id] for reject in done.rejects]
+        kept += done.columns["twice"].tolist() if len(done) else []
+    assert rejected == np.flatnonzero(column < 0).tolist()
+    assert kept == (2 * column[column >= 0]).tolist()
+
+
+def test_out_of_memory_of_every_row_is_told_as_such_and_counts_against_the_model():
+    step = ModelStep(spec(), max_model_faults=2)
+    servable = FakeServable(twice, fits_rows=0)
+    done = step.run(batch(np.arange(16)), servable)
+    assert {r.error_type for r in done.rejects} == {"out_of_memory"}
+    with pytest.raises(ModelFaultError):
+        step.run(batch(np.arange(16)), servable)
+
+
+def one_row_at_a_time(inputs):
+    """As a network that was traced with one row."""
+    return {"y": inputs["x"].reshape(1, 2).sum(axis=1)}
+
+
+def test_model_that_takes_one_row_at_a_time_loses_none_and_says_it_once(caplog):
+    column = np.arange(128).reshape(64, 2)
+    servable = FakeServable(one_row_at_a_time)
+    for step in (ModelStep(spec()), ModelStep(spec())):
+        for _ in range(2):
+            servable.calls.clear()
+            done = step.run(batch(column), servable)
+            assert done.columns["twice"].tolist() == column.sum(axis=1).tolist()
+            assert done.rejects == ()
+        assert servable.calls == [1] * 64
+    (said,) = caplog.records
+    assert "its calls have at most 1 from now on" in said.getMessage()
+
+
+def test_model_that_takes_some_rows_only_is_called_with_so_many():
+    def few(inputs):
+        if len(inputs["x"]) > 20:
+            raise ValueError("the profile ends at 20")
+        return twice(inputs)
+
+    step, servable = ModelStep(spec(), max_batch_size=256), FakeServable(few)
+    for _ in range(2):
+        servable.calls.clear()
+        done = step.run(batch(np.arange(256)), servable)
+        assert done.columns["twice"].tolist() == [2 * i for i in range(256)]
+    assert servable.calls == [16] * 16
+
+
+def test_new_version_is_not_limited_by_what_the_old_one_took():
+    step = ModelStep(spec())
+    column = np.ones((8, 2))
+    step.run(batch(column), FakeServable(one_row_at_a_time))
+    new = FakeServable(lambda inputs: {"y": inputs["x"].sum(axis=1)})
+    assert step.run(batch(column), new).columns["twice"].tolist() == [2] * 8
+    assert new.calls == [8]
+
+
+@pytest.mark.parametrize("rows", [4, 6, 7, 12, 100])
+@pytest.mark.parametrize("bad", [(), (0,), (2, 3)])
+def test_numbers_that_a_piece_gets_by_accident_of_its_size_are_not_taken(rows, bad):
+    """A factor for each record that the model has on the wrong axis: three rows fit it as one."""
+    rng = np.random.default_rng(0)
+    column = np.column_stack([rng.random((rows, 3)), np.arange(rows)])
+    column[list(bad), 3] = -1
+
+    def scaled(inputs):
+        x, factor = inputs["x"][:, :3], inputs["x"][:, 3]
+        if (factor < 0).any():
+            raise ValueError("negative")
+        return {"y": x * factor}
+
+    done = ModelStep(spec()).run(batch(column), FakeServable(scaled))
+    good = column[column[:, 3] >= 0]
+    assert [reject.record_id for reject in done.rejects] == list(bad)
+    np.testing.assert_allclose(done.columns["twice"], good[:, :3] * good[:, 3:])
+
+
+def test_step_of_a_job_can_be_sent_to_a_worker():
+    pickle.loads(pickle.dumps(ModelStep(spec()))).run(batch(GOOD), FakeServable(twice))
 
 
 def test_out_of_memory_halves_the_batch_and_loses_nothing():
