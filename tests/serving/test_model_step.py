@@ -119,7 +119,9 @@ def test_lone_bad_records_never_end_a_stream_but_a_model_that_broke_does():
         (reject,) = step.run(batch(np.array([value])), servable).rejects or (None,)
         assert reject is None if value > 0 else reject.error_type == "model_error"
     model.broken = True
-    with pytest.raises(ModelFaultError, match="of 10 batches in a row; the last error: broken"):
+    with pytest.raises(
+        ModelFaultError, match="of 10 batches in a row; the last error: RuntimeError broken"
+    ):
         run_often(step, servable, batch(np.array([1])), 100)
 
 
