@@ -27,6 +27,10 @@ def affine_weights(scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     return (scale * weights).astype("float32"), (scale * bias).astype("float32")
 
 
+class Pickled:
+    """A class that is no part of any framework."""
+
+
 # scikit-learn ------------------------------------------------------------------------------------
 
 

@@ -18,6 +18,30 @@ class PairNetwork(torch.nn.Module):
         return self.scale * gain * (a + b), self.scale * (a - b).sum(dim=1)
 
 
+class TwoLayers(torch.nn.Module):
+    """x [4] -> [3], with buffers beside the parameters."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = torch.nn.Linear(4, 8)
+        self.norm = torch.nn.BatchNorm1d(8)
+        self.last = torch.nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor):
+        return self.last(self.norm(self.first(x)).relu())
+
+
+class Wrapped(torch.nn.Module):
+    """Has its network under a name that wrappers use, too."""
+
+    def __init__(self):
+        super().__init__()
+        self.module = TwoLayers()
+
+    def forward(self, x: torch.Tensor):
+        return self.module(x)
+
+
 class Repeat(torch.nn.Module):
     """One column -> so many."""
 

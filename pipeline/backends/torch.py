@@ -30,6 +30,10 @@ _NAMED = 8
 
 SUFFIXES = (".pt", ".pth", ".ts", ".pt2")
 
+_OF_WEIGHTS = (".safetensors", ".ckpt", ".bin")
+"""Suffixes of files that other programs have as well, or that hold weights only: taken where no
+file has one of SUFFIXES."""
+
 
 class TorchServable(Servable):
     """A network in inference mode."""
@@ -126,7 +130,7 @@ def _some(results: Mapping[str, Any]) -> str:
 
 
 class TorchBackend:
-    """Loads `.pt`, `.pth`, `.ts` and `.pt2` files, whatever of the formats they hold."""
+    """Loads `.pt`, `.pth`, `.ts` and `.pt2` files, whatever they hold, and files of weights."""
 
     def start(self) -> None:
         """See Backend."""
@@ -138,8 +142,15 @@ class TorchBackend:
         assert isinstance(spec, TorchModel)
         self.start()
         limit_forks(context.intra_op_threads)
-        file = model_file(path, SUFFIXES)
+        file = _file(path)
         device = choose_device(context.device)
         program = open_program(file, spec, device.name)
         device.settle()
         return TorchServable(program, file, spec, device, context.intra_op_threads)
+
+
+def _file(path: Path) -> Path:
+    names = [entry.name for entry in path.iterdir()] if path.is_dir() else []
+    if any(name.lower().endswith(SUFFIXES) for name in names):
+        return model_file(path, SUFFIXES)
+    return model_file(path, (*SUFFIXES, *_OF_WEIGHTS))

@@ -12,15 +12,15 @@ import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 from pipeline.backends.failures import loading
 from pipeline.backends.reasons import own_words
 from pipeline.backends.torch_runtime import half_precision
+from pipeline.backends.torch_weights import is_safetensors, read_weights
 from pipeline.core.model_spec import TorchModel
 from pipeline.core.tensors import DTYPES, Shape, TensorSpec
-from pipeline.errors import LoadError, UntrustedArtifactError
+from pipeline.errors import LoadError
 
 EACH_ROW = "rows"
 """The output that is a list with one tensor for each row."""
@@ -107,7 +107,8 @@ def format_of(path: Path) -> str:
             return STATE_DICT
     with path.open("rb") as file:
         head = file.read(2)
-    if head == b"\x80\x02":  # torch.save before 1.6: a bare pickle, protocol 2
+    # torch.save before 1.6 made a bare pickle, protocol 2.
+    if head == b"\x80\x02" or is_safetensors(path):
         return STATE_DICT
     raise LoadError(
         f"{path} is neither {TORCHSCRIPT}, nor {EXPORTED}, nor {STATE_DICT}; "
@@ -228,7 +229,7 @@ def _traced_spec(name: str, value: Any) -> TensorSpec:
 def _open_state_dict(path: Path, spec: TorchModel, device: str) -> Program:
     network = _instantiate(path, spec)
     with loading(path, f"the state dict of {spec.module}"):
-        network.load_state_dict(_read_weights(path), strict=True)
+        network.load_state_dict(read_weights(path, network.state_dict()), strict=True)
         network.eval().to(device)
         floats = _halved(network, spec, device)
     parameters = inspect.signature(network.forward).parameters.values()
@@ -275,24 +276,6 @@ def _instantiate(path: Path, spec: TorchModel) -> Any:
     if not isinstance(network, torch.nn.Module):
         raise LoadError(f"{where} makes a {type(network).__name__}, not a torch.nn.Module")
     return network
-
-
-def _read_weights(path: Path) -> Mapping[str, Any]:
-    import torch
-
-    try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        foreign = re.search(r"GLOBAL (\S+)", str(error))
-        if foreign is None:
-            raise
-        raise UntrustedArtifactError(
-            f"{path} holds a pickled {foreign[1]}, and loading it would run code; save only the "
-            "weights, with torch.save(model.state_dict(), path)"
-        ) from error
-    if not isinstance(weights, Mapping):
-        raise LoadError(f"{path} holds a {type(weights).__name__}, not {STATE_DICT}")
-    return weights
 
 
 def _tensor_bytes(values: Iterable[Any]) -> int:

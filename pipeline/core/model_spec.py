@@ -246,7 +246,7 @@ class OnnxModel(_ModelBase):
 
 
 class TorchModel(_ModelBase):
-    """TorchScript, `torch.export` (.pt2), or a state dict with `module`.
+    """TorchScript, `torch.export` (.pt2), or a state dict or safetensors with `module`.
 
     Inputs are the arguments of `forward`. Outputs without a name are `output_0`, `output_1`...
 
@@ -263,7 +263,7 @@ class TorchModel(_ModelBase):
     module: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$",
-        description="`package.Class` of the network whose state dict the file holds.",
+        description="`package.Class` of the network whose weights the file holds.",
     )
     module_args: dict[str, Any] = Field(
         default_factory=dict, description="Keyword arguments for `module`."
