@@ -149,3 +149,56 @@ class LooksUp(torch.nn.Module):
 
     def forward(self, x):
         return self.words(x)
+
+
+class Normalises(torch.nn.Module):
+    """In training mode it normalises over its batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 3)
+        self.norm = torch.nn.BatchNorm1d(3)
+
+    def forward(self, x: torch.Tensor):
+        return self.norm(self.layer(x))
+
+
+class AlwaysDrops(torch.nn.Module):
+    """Drops values in evaluation mode, too."""
+
+    def forward(self, x: torch.Tensor):
+        return torch.nn.functional.dropout(x, 0.5, True)
+
+
+class Remembers(torch.nn.Module):
+    """Keeps state between calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x: torch.Tensor):
+        self.seen += 1
+        return x + self.seen
+
+
+class AlongTime(torch.nn.Module):
+    """A recurrent network whose first axis is time, as torch.nn.LSTM has it by default."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm = torch.nn.LSTM(4, 3)
+
+    def forward(self, x: torch.Tensor):
+        return self.lstm(x)[0]
+
+
+class Squeezes(torch.nn.Module):
+    """Loses the batch axis with a single row."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 1)
+
+    def forward(self, x: torch.Tensor):
+        return self.layer(x).squeeze()

@@ -136,3 +136,18 @@ class Echo(Returns):
 
     def predict(self, columns):
         return {"more": columns["x"] + 1, "same": columns["x"]}
+
+
+class Centred(Returns):
+    """Gives a row what depends on its batch."""
+
+    def predict(self, columns):
+        return {"y": columns["x"] - columns["x"].mean(axis=0)}
+
+
+class CentredAbove100(Returns):
+    """The same, for large values only."""
+
+    def predict(self, columns):
+        x = columns["x"]
+        return {"y": np.where(x > 100, x - x.mean(axis=0), x)}

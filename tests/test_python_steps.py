@@ -53,7 +53,7 @@ def test_output_of_too_few_rows_is_refused_at_launch(own, capsys, monkeypatch):
     own.write_input({**record(0), "text": "one"})
     own.spec["models"][0] |= {"uri": "tests.steps:Returns"}
     assert own.run() == 2
-    assert "output 'y' has shape [1] for 2 rows" in capsys.readouterr().err
+    assert "output 'y' has shape [1] for 3 rows" in capsys.readouterr().err
 
 
 def test_class_that_is_not_there_is_refused_at_launch(own, capsys):

@@ -1,0 +1,67 @@
+"""A job gives each record what its model gives it alone, or says that it does not."""
+
+import pytest
+
+from tests.jobs import record
+
+
+@pytest.fixture
+def own(job):
+    """The job with one model, a class of `tests.steps`."""
+
+    def with_class(name, **more):
+        job.spec["models"] = [
+            {
+                "name": "own",
+                "framework": "python",
+                "uri": f"tests.steps:{name}",
+                "inputs": {"x": "x"},
+                "outputs": {"y": "y"},
+                **more,
+            }
+        ]
+        job.spec |= {"combine": [], "output": ["y"]}
+        return job
+
+    return with_class
+
+
+def test_model_whose_rows_depend_on_each_other_is_refused_and_runs_where_it_is_meant(own, capsys):
+    job = own("Centred")
+    job.write_input(*(record(i, (i, 1, 2, 3)) for i in range(5)))
+    assert job.run() == 2
+    refused = capsys.readouterr().err
+    assert "model 'own' gives rows other outputs in other company: output 'y'" in refused
+    assert "set `independent_rows: false` on the model" in refused
+    own("Centred", independent_rows=False)
+    assert job.run() == 0
+    assert len(job.predictions()) == 5
+
+
+def test_first_records_show_what_made_up_rows_do_not(own, capsys):
+    job = own("CentredAbove100")
+    job.write_input(*(record(i, (i, 1, 2, 3)) for i in range(5)))
+    assert job.run() == 0
+    job.write_input(*(record(i, (200 + i, 1, 2, 3)) for i in range(5)))
+    assert job.run("--overwrite") == 2
+    assert "of row 3 is" in capsys.readouterr().err
+
+
+def test_batch_job_fails_where_later_records_show_it_and_leaves_no_predictions(own, capsys):
+    job = own("CentredAbove100")
+    small = [record(i, (1, 2, 3, i % 7)) for i in range(20)]
+    large = [record(i, (200 + i, 1, 2, 3)) for i in range(20, 1400)]
+    job.write_input(*small, *large)
+    assert job.run("--max_batch_size=2") == 1
+    told = capsys.readouterr().err
+    assert (
+        "model 'own' version tests.steps:CentredAbove100 gives a row something else alone" in told
+    )
+    assert not job.predictions()
+
+
+def test_dry_run_shows_that_rows_are_not_compared(own, capsys):
+    job = own("Centred", independent_rows=False)
+    job.write_input(record(0))
+    assert job.run("--dry_run") == 0
+    assert "independent_rows: false, so its rows are not compared" in capsys.readouterr().out
