@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.core.model_spec import ModelSpec
 from pipeline.core.release import ModelVersion
-from pipeline.errors import ArtifactChangedError, ArtifactError
+from pipeline.errors import ArtifactChangedError, ArtifactError, DeviceError
 from pipeline.serving.artifacts import ArtifactCache, Fetched
 from pipeline.serving.cores import usable_cores
 from pipeline.serving.opening import Opening, Sharing, start
@@ -70,7 +71,8 @@ class FrameworkLoader:
         started = time.monotonic()
         fetched = fetch(version)
         opening = Opening(fetched.path, spec, self._context(spec, sharing))
-        servable = opening() if sharing is None else sharing(version, opening)
+        with _told_by_uri(fetched, version.uri):
+            servable = opening() if sharing is None else sharing(version, opening)
         try:
             fetched.check_unchanged()
         except ArtifactError:
@@ -97,3 +99,14 @@ class FrameworkLoader:
             self.shared or sharing is not None,
             spec.max_batch_size or self.max_batch_size,
         )
+
+
+@contextmanager
+def _told_by_uri(fetched: Fetched, uri: str) -> Iterator[None]:
+    """Errors name a copy by what it is a copy of: that is what users know."""
+    try:
+        yield
+    except (ArtifactError, DeviceError) as error:
+        if not fetched.is_copy:
+            raise
+        raise type(error)(str(error).replace(str(fetched.path), uri)) from error

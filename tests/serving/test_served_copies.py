@@ -198,7 +198,7 @@ def test_file_that_changes_while_it_is_loaded_in_place_is_refused(tmp_path, monk
 
 @pytest.mark.parametrize(
     "case",
-    ["onnx-external-data", "torchscript", "savedmodel", "transformers-embedding", "sklearn-joblib"],
+    ["onnx-external-data", "torchscript", "savedmodel", "transformers-embedding"],
 )
 def test_model_answers_the_same_when_its_files_are_overwritten_and_cut_off(case, tmp_path):
     done = subprocess.run(
@@ -298,7 +298,7 @@ class Refreshed:
         self.gate.propose(self.ensemble.candidate(**numbers))
         assert self.gate.wait_idle(60)
         (event,) = self.gate.drain_events()
-        return event.outcome
+        return event
 
     def answer(self):
         until(self.manager, self.gate.state.current.generation)
@@ -322,7 +322,7 @@ def test_overwritten_version_serves_when_the_gate_has_accepted_it(refreshed):
     path = refreshed.ensemble.path("clf", 1) / "model.onnx"
     models.onnx_file(path.parent, scale=3.0)
     assert refreshed.answer() == before
-    assert refreshed.propose(clf=1) == "accepted"
+    assert refreshed.propose(clf=1).outcome == "accepted"
     assert refreshed.answer() == pytest.approx(3 * before)
 
 
@@ -332,6 +332,8 @@ def test_broken_version_in_place_of_the_one_that_serves_is_rejected_and_the_old_
     before = refreshed.answer()
     path = refreshed.ensemble.path("clf", 1) / "model.onnx"
     path.write_bytes(b"not a model")
-    assert refreshed.propose(clf=1) == "rejected"
+    event = refreshed.propose(clf=1)
+    assert event.outcome == "rejected"
+    assert f"{path} cannot be loaded as an ONNX graph" in event.reason, "no word of the copy"
     assert refreshed.answer() == before
     assert copies_in(tmp_path / "cache") == ["1", "1"], "of the rejected one nothing is left"
