@@ -202,3 +202,44 @@ class Squeezes(torch.nn.Module):
 
     def forward(self, x: torch.Tensor):
         return self.layer(x).squeeze()
+
+
+class Finds(torch.nn.Module):
+    """For each row as many boxes as it says: a list with one dict a row, as detectors return it."""
+
+    def forward(self, x: torch.Tensor) -> list[dict[str, torch.Tensor]]:
+        found: list[dict[str, torch.Tensor]] = []
+        for n in x:
+            k = int(n)
+            found.append({"boxes": torch.ones(k, 4) * k, "labels": torch.arange(k), "count": n})
+        return found
+
+
+class FindsInTraining(Finds):
+    """With losses before it, as torchvision's scripted detectors have them."""
+
+    def forward(
+        self, x: torch.Tensor
+    ) -> tuple[dict[str, torch.Tensor], list[dict[str, torch.Tensor]]]:
+        losses: dict[str, torch.Tensor] = {}
+        found: list[dict[str, torch.Tensor]] = []
+        for n in x:
+            found.append({"boxes": torch.ones(int(n), 4)})
+        return losses, found
+
+
+class Pieces(torch.nn.Module):
+    """A list with one tensor a row."""
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        found: list[torch.Tensor] = []
+        for n in x:
+            found.append(torch.arange(int(n)))
+        return found
+
+
+class Nested(torch.nn.Module):
+    """A nested tensor, which only eager code returns."""
+
+    def forward(self, x):
+        return torch.nested.nested_tensor([torch.arange(int(n)) for n in x])

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from pipeline.core.columns import Ragged
 from pipeline.errors import DeviceError, LoadError, ModelFaultError
 from tests import models, steps
 from tests.backends.cases import load, model_spec
@@ -99,3 +100,56 @@ def test_blas_of_numpy_keeps_to_the_threads_granted(tmp_path):
     with threadpoolctl.threadpool_limits(3, user_api="blas"):
         load(models.numpy_weights(tmp_path), spec("Affine", path="w"), threads=2)
         assert threads() == {2}
+
+
+def returned(value, tmp_path, monkeypatch, names="y"):
+    monkeypatch.setattr(steps.Returns, "value", value)
+    outputs = {name: name for name in names}
+    return load(tmp_path, spec("Returns", outputs=outputs)).predict({"x": np.zeros(3)})
+
+
+def test_list_of_mappings_has_one_for_each_row(tmp_path):
+    names = ("boxes", "names", "count")
+    servable = load(tmp_path, spec("Finds", outputs={name: name for name in names}))
+    found = servable.predict({"x": np.array([2, 0, 1])})
+    assert [row.shape for row in found["boxes"].rows] == [(2, 4), (0, 4), (1, 4)]
+    assert [row.tolist() for row in found["names"].rows] == [
+        ["thing 0", "thing 1"],
+        [],
+        ["thing 0"],
+    ]
+    assert {row.dtype for row in found["names"].rows} == {np.dtype(object)}
+    assert found["count"].tolist() == [2, 0, 1]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [np.float32([1, 2]), np.float32([]), np.float32([3])],
+        [np.float32([1, 2]), [], [3.0]],
+        [[1.0, 2.0], [], [3.0]],
+        np.array([[1.0, 2.0], [], [3.0]], dtype=object),
+    ],
+)
+def test_rows_of_different_length_are_a_ragged_column_of_one_dtype(rows, tmp_path, monkeypatch):
+    found = returned({"y": rows}, tmp_path, monkeypatch)["y"]
+    assert isinstance(found, Ragged)
+    assert [row.tolist() for row in found.rows] == [[1, 2], [], [3]]
+    assert len({row.dtype for row in found.rows}) == 1
+
+
+def test_empty_list_is_taken_for_what_the_other_rows_are(tmp_path, monkeypatch):
+    rows = [[[1.0, 2.0]], [], [[3.0, 4.0], [5.0, 6.0]]]
+    found = returned({"y": rows}, tmp_path, monkeypatch)["y"]
+    assert [row.shape for row in found.rows] == [(1, 2), (0, 2), (2, 2)]
+
+
+def test_lists_of_one_length_are_a_dense_column(tmp_path, monkeypatch):
+    found = returned({"y": [[1, 2], [3, 4], [5, 6]]}, tmp_path, monkeypatch)["y"]
+    assert found.shape == (3, 2)
+
+
+def test_row_that_lacks_an_output_is_a_fault_of_the_model(tmp_path, monkeypatch):
+    rows = [{"y": 1}, {"z": 1}, {"y": 2}]
+    with pytest.raises(ModelFaultError, match="returned no output 'y'; it returned z"):
+        returned(rows, tmp_path, monkeypatch)

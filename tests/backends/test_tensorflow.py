@@ -135,3 +135,53 @@ def test_folder_above_the_versions_is_refused_with_what_it_holds(tmp_path):
     models.saved_model(tmp_path / "12")
     with pytest.raises(LoadError, match=r"\(\.keras\) or a saved_model\.pb.*it holds 12$"):
         load(tmp_path, spec("y"))
+
+
+def save_ragged(folder, depth=1):
+    import tensorflow as tf
+
+    class Splits(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="s")])
+        def serve(self, s):
+            words = tf.strings.split(s)
+            if depth == 2:
+                words = tf.strings.unicode_split(words, "UTF-8")
+            sparse = tf.strings.split(s).to_sparse()
+            return {"words": words, "count": words.row_lengths(), "sparse": sparse}
+
+    module = Splits()
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve})
+    return folder
+
+
+def test_ragged_tensor_is_a_ragged_column(tmp_path):
+    servable = load(save_ragged(tmp_path), spec("words", "count", inputs={"s": "text"}))
+    found = servable.predict({"s": np.array(["a ü", "", "b"], dtype=object)})
+    assert [row.tolist() for row in found["words"].rows] == [["a", "ü"], [], ["b"]]
+    assert found["count"].tolist() == [2, 0, 1]
+    declared = {tensor.name: tensor for tensor in servable.signature.outputs}
+    assert (declared["words"].dtype, declared["words"].row_shape) == ("string", (None,))
+
+
+@pytest.mark.parametrize(
+    ("name", "depth", "found"),
+    [("words", 2, "a ragged tensor of rank 2, lists of lists"), ("sparse", 1, "a SparseTensor")],
+)
+def test_output_that_is_no_column_is_refused_with_what_makes_one(name, depth, found, tmp_path):
+    path = save_ragged(tmp_path, depth)
+    with pytest.raises(LoadError, match=f"output '{name}' is {found}.*`tf.sparse.to_dense` make"):
+        load(path, spec(name, inputs={"s": "text"}))
+
+
+def test_model_that_parses_examples_says_so(tmp_path):
+    import tensorflow as tf
+
+    features = {"a": tf.io.FixedLenFeature([], tf.float32, 0.0)}
+    path = models.save_function(
+        tmp_path / "parses",
+        lambda s: {"a": tf.io.parse_example(s, features)["a"]},
+        {"s": ("string", [None])},
+    )
+    assert load(path, spec("a", inputs={"s": "text"})).signature.takes_examples
+    text = load(models.saved_model_text(tmp_path / "text"), spec("shout", inputs={"s": "text"}))
+    assert not text.signature.takes_examples

@@ -4,6 +4,7 @@ import threading
 import numpy as np
 import pytest
 
+from pipeline.core.columns import Ragged
 from pipeline.errors import InferenceError, LoadError, ModelFaultError, UntrustedArtifactError
 from tests import models
 from tests.backends.cases import load, model_spec
@@ -222,3 +223,51 @@ def test_network_is_called_in_inference_mode(tmp_path):
     torch.save({}, tmp_path / "model.pt")
     entry = spec("output_0", inputs={"x": "c"}, module="tests.networks.TellsItsMode")
     assert load(tmp_path / "model.pt", entry).predict({"x": ONES})["output_0"].all()
+
+
+LENGTHS = np.array([2, 0, 1], "int64")
+
+
+def lengths_of(column):
+    assert isinstance(column, Ragged)
+    return [row.shape for row in column.rows]
+
+
+def test_list_of_dicts_has_one_for_each_row(tmp_path):
+    from tests.networks import Finds
+
+    path = save_scripted(Finds(), tmp_path)
+    bound = spec("boxes", "labels", "count", inputs={"x": "n"})
+    found = load(path, bound).predict({"x": LENGTHS})
+    assert lengths_of(found["boxes"]) == [(2, 4), (0, 4), (1, 4)]
+    assert [row.tolist() for row in found["labels"].rows] == [[0, 1], [], [0]]
+    assert found["boxes"].rows[0].dtype == np.float32
+    assert found["count"].tolist() == [2, 0, 1]
+
+
+def test_what_is_inside_of_an_output_follows_a_dot(tmp_path):
+    from tests.networks import FindsInTraining
+
+    path = save_scripted(FindsInTraining(), tmp_path)
+    servable = load(path, spec("output_1.boxes", inputs={"x": "n"}))
+    found = servable.predict({"x": LENGTHS})["output_1.boxes"]
+    assert lengths_of(found) == [(2, 4), (0, 4), (1, 4)]
+
+
+def test_list_of_tensors_is_one_output_for_all_rows_or_one_each(tmp_path):
+    from tests.networks import Pieces
+
+    path = save_scripted(Pieces(), tmp_path)
+    found = load(path, spec("rows", inputs={"x": "n"})).predict({"x": LENGTHS})["rows"]
+    assert [row.tolist() for row in found.rows] == [[0, 1], [], [0]]
+    found = load(path, spec("output_2", inputs={"x": "n"})).predict({"x": LENGTHS})["output_2"]
+    assert found.tolist() == [0]
+
+
+def test_nested_tensor_is_a_ragged_column(tmp_path):
+    from tests.networks import Nested
+
+    path = save_state_dict(Nested(), tmp_path)
+    named = spec("output_0", inputs={"x": "n"}, module="tests.networks.Nested")
+    found = load(path, named).predict({"x": LENGTHS})["output_0"]
+    assert [row.tolist() for row in found.rows] == [[0, 1], [], [0]]

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.batch import Batch
+from pipeline.core.columns import Ragged
 from pipeline.core.model_spec import OnnxModel
 from pipeline.errors import OutOfMemoryError, ProcessLostError
 from pipeline.serving.merging import MergingServable, _Call
@@ -334,7 +335,12 @@ def answer(inputs):
     x = inputs["x"]
     if (x < 0).any():
         raise RefusedError
-    return {"y": x * 10, "n": x.sum(axis=1)}
+    return {"y": x * 10, "n": x.sum(axis=1), "r": Ragged(map(repeated, x[:, 0]))}
+
+
+def repeated(value):
+    """A row whose length is not that of its neighbours."""
+    return np.full(int(value) % 4, value)
 
 
 @settings(max_examples=60)
@@ -378,6 +384,8 @@ def test_whatever_the_interleaving_each_caller_gets_its_rows_or_its_error(
             found = merging.predict({"x": x})
             np.testing.assert_array_equal(found["y"], x * 10, strict=True)
             np.testing.assert_array_equal(found["n"], x.sum(axis=1), strict=True)
+            for row, value in zip(found["r"].rows, x[:, 0], strict=True):
+                np.testing.assert_array_equal(row, repeated(value), strict=True)
         return True
 
     with ThreadPoolExecutor(len(threads)) as pool:
