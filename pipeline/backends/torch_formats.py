@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.backends.failures import loading
+from pipeline.backends.failures import loading, needs_package
 from pipeline.backends.reasons import own_words
 from pipeline.backends.torch_runtime import half_precision
 from pipeline.backends.torch_weights import is_safetensors, read_weights
@@ -150,12 +150,12 @@ def named_outputs(result: Any) -> dict[str, Any]:
 
 
 def _open_torchscript(path: Path, spec: TorchModel, device: str) -> Program:
-    import torch
 
-    script = torch.jit.load(path, map_location=device).eval()  # type: ignore[no-untyped-call]
+    script = _load_script(path, device).eval()
     floats = _halved(script, spec, device)
     arguments = script.forward.schema.arguments[1:]  # without self
     plain = {a.name for a in arguments if _PLAIN_TYPE.fullmatch(str(a.type))}
+    lists = {a.name for a in arguments if str(a.type) == "List[Tensor]"}
     returned = script.forward.schema.returns[0].type
     outputs: tuple[TensorSpec, ...] | None = (
         None  # of dicts and named tuples, the schema keeps no names
@@ -169,7 +169,9 @@ def _open_torchscript(path: Path, spec: TorchModel, device: str) -> Program:
     ):
         outputs = tuple(TensorSpec(f"output_{i}") for i in range(len(returned.elements())))
     return Program(
-        call=lambda values: script(**values),
+        call=lambda values: script(
+            **{n: list(value.unbind()) if n in lists else value for n, value in values.items()}
+        ),
         inputs=tuple(TensorSpec(a.name, dims=() if a.name in plain else None) for a in arguments),
         outputs=outputs,
         size_bytes=_tensor_bytes(script.state_dict().values()),
@@ -178,6 +180,20 @@ def _open_torchscript(path: Path, spec: TorchModel, device: str) -> Program:
         floats=floats,
         warm_up_rows=(2,),
     )
+
+
+def _load_script(path: Path, device: str) -> Any:
+    """Loads TorchScript; its detectors need operators that torchvision registers."""
+    import torch
+
+    try:
+        return torch.jit.load(path, map_location=device)  # type: ignore[no-untyped-call]
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
+    with needs_package("torchvision"):
+        importlib.import_module("torchvision")
+    return torch.jit.load(path, map_location=device)  # type: ignore[no-untyped-call]
 
 
 def _open_exported(path: Path, device: str) -> Program:

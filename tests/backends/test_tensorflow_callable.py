@@ -115,7 +115,7 @@ def test_signature_default_stands_in_where_nothing_can_be_called(tmp_path):
     assert (load(path, spec({"x": "x"}, "y")).predict({"x": ONES})["y"] == 2).all()
 
 
-def test_ragged_output_is_refused_by_its_kind(tmp_path):
+def test_ragged_output_of_a_call_is_a_ragged_column(tmp_path):
     import tensorflow as tf
 
     class Splitter(tf.Module):
@@ -124,8 +124,9 @@ def test_ragged_output_is_refused_by_its_kind(tmp_path):
             return tf.strings.split(s)
 
     path = save(Splitter(), tmp_path / "splitter", signatures={})
-    with pytest.raises(LoadError, match="returns a RaggedTensor when it is called, expected dense"):
-        load(path, spec({"s": "text"}, "output_0"))
+    texts = np.array(["a b", "", "c"], dtype=object)
+    found = load(path, spec({"s": "text"}, "output_0")).predict({"s": texts})["output_0"]
+    assert [row.tolist() for row in found.rows] == [["a", "b"], [], ["c"]]
 
 
 def test_model_with_nothing_to_call_is_refused(tmp_path):

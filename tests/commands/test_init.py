@@ -351,3 +351,24 @@ def test_integers_become_floats_where_models_take_any_number(run, folder):
     formats.write(folder, "jsonl", [{"v": [1, 2, 3, 4]}])
     data, _, _ = init(run, "models", "--records", "a.jsonl")
     assert data["record"]["fields"] == {"v": {"dtype": "float32", "shape": [4]}}
+
+
+def test_serialized_examples_are_handed_whole_to_a_model_that_parses_them(run, folder):
+    import tensorflow as tf
+
+    features = {"left": tf.io.FixedLenFeature([4], tf.float32, [0.0] * 4)}
+    models.save_function(
+        folder / "models/net/1",
+        lambda examples: {"y": tf.io.parse_example(examples, features)["left"]},
+        {"examples": ("string", [None])},
+    )
+    formats.write(folder, "tfrecord", ROWS)
+    for records in (["--records", "a.tfrecord"], []):
+        data, text, _ = init(run, "models", "--overwrite", *records)
+        assert data["record"] == {"source": "raw", "fields": {"example": {"dtype": "bytes"}}}
+        assert bound(data, "net") == {"examples": "example"}
+        assert "fill in" not in text
+    assert run("check", "ensemble.yaml").status == 0
+    formats.write(folder, "jsonl", [{**row, "examples": row["review"]} for row in ROWS])
+    data, _, _ = init(run, "models", "--overwrite", "--records", "a.jsonl")
+    assert "source" not in data["record"]
