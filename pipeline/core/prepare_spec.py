@@ -175,7 +175,8 @@ class Cast(_OfOne):
     """Values as another dtype, of the same shape.
 
     Numbers and text both ways; text and `bytes` both ways (UTF-8). Nothing is rounded to an integer
-    or cut to a range: what the dtype cannot hold, or text that is no number, is a dead letter.
+    or cut to a range, and no integer is rounded to a float: what the dtype cannot hold, or text
+    that is no number, is a dead letter.
     """
 
     op: Literal["cast"]
