@@ -135,3 +135,14 @@ def test_joined_features_are_called_as_nothing_else_is(run, folder):
     assert data["prepare"][0]["column"] == "m_features"
     assert inputs(data)["net"] == {"x": "net_features"}
     assert run("check", "ensemble.yaml").status == 0
+
+
+def test_key_that_no_field_can_be_called_after_is_told(run, folder):
+    """As the columns of scikit-learn's own data sets are."""
+    names = ("petal width (cm)", "25_hydroxy")
+    KINDS[0].build(folder / "models/m/1", table(names))
+    Path("a.csv").write_text(",".join(names) + "\n1.5,2.5\n")
+    data, text = init(run, "--records", "a.csv")
+    assert data["prepare"][0]["of"] == ["petal_width_cm", "field_25_hydroxy"]
+    for name in names:
+        assert f"fill in: the records have it as '{name}', which no field can be called" in text
