@@ -44,6 +44,7 @@ from pipeline.refresh.watch import WatchModels
 from pipeline.settings import Settings
 from pipeline.tables import Tables, tables_of
 from pipeline.transforms.assign_active_release import EVENTS, AssignActiveRelease
+from pipeline.transforms.count_refused import LETTERS, STATISTICS, CountRefused
 from pipeline.transforms.encode import (
     DEAD_LETTER_LINES,
     DEAD_LETTER_MESSAGES,
@@ -71,19 +72,20 @@ def build_stream(pipeline: beam.Pipeline, job: Job, *, native: bool) -> None:
     assigned = prepare(decoded, job) | "AssignRelease" >> assign
     events.append(assigned[EVENTS])
     finished = serve(assigned["batches"], job)
-    if settings.report_path:
-        _report(pipeline, finished, events, job, native)
     outputs = encode(finished, job, _wanted(settings))
     _write(outputs, settings, native)
-    _insert(outputs, job, tables_of(settings, pipeline.options), native)
+    statistics = _insert(outputs, job, tables_of(settings, pipeline.options), native)
+    if settings.report_path:
+        statistics = [build_report.gather(finished, job), *statistics]
+        _report(pipeline, statistics, events, job, native)
     _write_events(events, settings, native)
 
 
 def _report(
-    pipeline: beam.Pipeline, finished: Any, events: list[Any], job: Job, native: bool
+    pipeline: beam.Pipeline, statistics: list[Any], events: list[Any], job: Job, native: bool
 ) -> None:
     """A service writes the page itself; a local stream's statistics stay in this process."""
-    parts = [build_report.gather(finished, job), *build_report.of_events(events)]
+    parts = [*statistics, *build_report.of_events(events)]
     if not native:
         build_report.keep(parts, job.handle.job_key)
         return
@@ -197,12 +199,23 @@ def _write(outputs: Any, settings: Settings, native: bool) -> None:
             _ = outputs[tag] | f"Publish {tag}" >> PublishMessages(topic, native=native)
 
 
-def _insert(outputs: Any, job: Job, tables: Tables, native: bool) -> None:
-    """Predictions and dead letters go to tables; a prediction that is refused is a dead letter."""
-    settings, refused = job.settings, []
+def _insert(outputs: Any, job: Job, tables: Tables, native: bool) -> list[Any]:
+    """Predictions and dead letters go to tables; a prediction that is refused is a dead letter.
+
+    Returns:
+      the statistics of what was refused, as PCollections.
+    """
+    settings, refused, statistics = job.settings, [], []
     if tables.predictions:
         insert = InsertRows(tables.predictions, to_prediction_rows(job), native=native)
-        refused.append(outputs[PREDICTION_LINES] | "InsertPredictions" >> insert)
+        count = CountRefused(job.handle.job_key, reported=bool(settings.report_path))
+        counted = (
+            outputs[PREDICTION_LINES]
+            | "InsertPredictions" >> insert
+            | "CountRefused" >> beam.ParDo(count).with_outputs(LETTERS, STATISTICS)
+        )
+        refused.append(counted[LETTERS])
+        statistics.append(counted[STATISTICS])
         if settings.dead_letter_path:
             files = _files(settings.dead_letter_path, settings, native)
             _ = refused[0] | "WriteRefused" >> files
@@ -218,6 +231,7 @@ def _insert(outputs: Any, job: Job, tables: Tables, native: bool) -> None:
             insert = InsertRows(tables.dead_letters, dead_letter_rows, native=native)
             lost = lines | f"InsertDeadLetters{number}" >> insert
             _ = lost | f"LogLost{number}" >> beam.Map(_log_lost)
+    return statistics
 
 
 def _write_events(events: list[Any], settings: Settings, native: bool) -> None:

@@ -97,6 +97,24 @@ class Fails(Returns):
         raise ValueError("a row holds a 99")
 
 
+class Picky(Returns):
+    """Computes each row by itself; some make it raise, of others it makes NaN."""
+
+    RAISES, NAN = 5.0, 7.0
+
+    @staticmethod
+    def one(x):
+        return 2.0 * x[0] - x[2]
+
+    def predict(self, columns):
+        x = columns["x"].astype(np.float64)
+        if (x[:, 0] == self.RAISES).any():
+            raise ValueError("a row begins with 5")
+        y = 2.0 * x[:, 0] - x[:, 2]
+        y[x[:, 1] == self.NAN] = np.nan
+        return {"y": y}
+
+
 class Kills(Fails):
     """Kills its process there."""
 

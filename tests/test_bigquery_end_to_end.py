@@ -13,6 +13,7 @@ import pytest
 import main
 from tests.bigquery_service import PROJECT
 from tests.jobs import expected
+from tests.pages import Page
 
 COLUMNS = {"id": "STRING", "x": "FLOAT64[]", "city": "STRING", "unused": "JSON"}
 
@@ -245,20 +246,35 @@ def test_stream_inserts_rows_and_a_refused_one_is_a_dead_letter(table_job, bigqu
     assert other["error_type"] == "not_json"
 
 
-def test_refused_row_of_a_stream_is_in_the_dead_letter_files_too(table_job, bigquery):
-    table_job.write_input(*rows(2))
+def test_refused_row_of_a_stream_is_a_dead_letter_in_files_and_figures(table_job, bigquery, capsys):
+    table_job.write_input(*rows(3))
+    report = table_job.folder / "report.html"
     bigquery.refusing.add(("predictions", "r1"))
     status = table_job.run_tables(
         input_table="",
         temp_location="",
         dead_letter_table="",
         dead_letter_path=f"{table_job.folder}/dead/d",
+        report_path=report,
         input_file_pattern=f"{table_job.folder}/in/*",
         streaming="true",
-        stop_after_records="2",
+        stop_after_records="3",
     )
     assert status == 0
     (file,) = (table_job.folder / "dead").glob("d-*.jsonl")
     letter = json.loads(file.read_text())
     assert (letter["id"], letter["stage"]) == ("r1", "write")
     assert "refused by the test" in letter["error_message"]
+    (row, _) = bigquery.rows(table_job.tables["output_table"])
+    assert letter["release"] == {
+        "id": row["release_id"],
+        "generation": 1,
+        "models": {"linear": "1", "net": "2"},
+    }
+    shown = capsys.readouterr().out
+    assert "3 records: 2 predictions, 1 dead letters" in shown
+    assert "2 by generation 1" in shown
+    page = Page(report.read_text())
+    assert (page.facts["Records"], page.facts["Predictions"]) == ("3", "2")
+    (served,) = page.tables["Releases that served"]
+    assert served[3:5] == ["2", "1"]

@@ -20,7 +20,7 @@ from google.api_core.exceptions import ClientError, TooManyRequests
 from pipeline.connectors.bigquery_names import TableName, new_client
 from pipeline.core.batch import Reject
 from pipeline.core.encode import dead_letter
-from pipeline.core.table_rows import Row
+from pipeline.core.table_rows import Row, release_of
 from pipeline.errors import ServiceError
 
 ToRows = Callable[[bytes], list[Row]]
@@ -189,4 +189,4 @@ def _refused(row: Row, errors: Any, table: str) -> bytes:
         error_type="not_inserted",
         error_message=f"table '{table}' refused the row: {errors}",
     )
-    return dead_letter(reject, datetime.now(UTC))
+    return dead_letter(reject, datetime.now(UTC), release_of(row))

@@ -7,7 +7,7 @@ made; only text costs a call for each row.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -66,7 +66,9 @@ def predictions(batch: Batch, output: Sequence[str]) -> list[bytes]:
     return [line % row for row in zip(*fragments, strict=True)]
 
 
-def dead_letter(reject: Reject, now: datetime) -> bytes:
+def dead_letter(
+    reject: Reject, now: datetime, release: Mapping[str, object] | None = None
+) -> bytes:
     """A reject as one JSON line.
 
     The payload is text when it is UTF-8, else base64; ``payload_encoding`` says which.
@@ -74,6 +76,7 @@ def dead_letter(reject: Reject, now: datetime) -> bytes:
     Args:
       reject: the failed row.
       now: time of writing, aware.
+      release: what served it, in the form of predictions, where the reject does not say.
     """
     try:
         payload, encoding = reject.payload.decode(), "utf-8"
@@ -87,7 +90,7 @@ def dead_letter(reject: Reject, now: datetime) -> bytes:
         "model": reject.model,
         "error_type": reject.error_type,
         "error_message": reject.error_message,
-        "release": None if reject.release is None else reject.release.as_json(),
+        "release": release if reject.release is None else reject.release.as_json(),
         "time": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }
     if reject.origin is not None:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, TypeVar
 
 from pipeline.core import agreement, column_statistics, dead_letter_sample, timeline
 from pipeline.core.agreement import Agreement, Opinions, Pair
-from pipeline.core.batch import Batch
+from pipeline.core.batch import Batch, Reject
 from pipeline.core.candidate import ReleaseEvent
 from pipeline.core.column_statistics import ColumnStatistics
 from pipeline.core.dead_letter_sample import DeadLetters, Reason
@@ -97,6 +97,8 @@ class RunStatistics:
       models: versions that processes had in memory.
       timeline: what was finished when.
       events: of releases, the last MOST_EVENTS of them, in order of time.
+      refused: id of a release -> how many predictions a sink refused. The totals count them as
+        dead letters, `releases` still as predictions: see `served`.
     """
 
     wire_form: ClassVar[str] = "run-statistics/1"
@@ -113,6 +115,19 @@ class RunStatistics:
     models: frozenset[LoadedModel] = frozenset()
     timeline: Timeline = field(default_factory=Timeline)
     events: tuple[Event, ...] = ()
+    refused: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def served(self) -> dict[Release, Served]:
+        """What each release did, with what sinks refused among its dead letters."""
+        return {
+            release: replace(
+                did,
+                predictions=did.predictions - self.refused.get(release.release_id, 0),
+                dead_letters=did.dead_letters + self.refused.get(release.release_id, 0),
+            )
+            for release, did in self.releases.items()
+        }
 
     @property
     def records(self) -> int:
@@ -166,6 +181,24 @@ def of_batch(
     )
 
 
+def of_refused(reject: Reject, release_id: str, generation: int, now_us: int) -> RunStatistics:
+    """What corrects those of a batch, one row of which a sink refused.
+
+    Args:
+      reject: the row.
+      release_id: of what served it.
+      generation: of the same.
+      now_us: when it was refused, microseconds since 1970.
+    """
+    return RunStatistics(
+        predictions=-1,
+        dead_letters=1,
+        reasons=dead_letter_sample.sample([reject]),
+        timeline=timeline.moment(now_us, {generation: -1}, 1, []),
+        refused={release_id: 1},
+    )
+
+
 def of_event(event: ReleaseEvent) -> RunStatistics:
     """The statistics that say that something became of a proposed release."""
     candidate, release = event.candidate, event.release
@@ -212,6 +245,10 @@ def merged(parts: Sequence[RunStatistics]) -> RunStatistics:
         events=tuple(
             sorted(heapq.nlargest(MOST_EVENTS, {e for part in parts for e in part.events}))
         ),
+        refused={
+            release_id: sum(some)
+            for release_id, some in _together([part.refused for part in parts]).items()
+        },
     )
 
 

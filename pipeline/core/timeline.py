@@ -31,7 +31,8 @@ class Slot:
     """What was finished in a slot of time.
 
     Attributes:
-      predictions: generation of the release -> how many it made.
+      predictions: generation of the release -> how many it made, less those that a sink refused in
+        this time, which may be more.
       dead_letters: how many.
       latencies_ms: of the records that have an event time: from then until they were finished.
     """

@@ -51,7 +51,7 @@ def models(statistics: RunStatistics, facts: RunFacts) -> Markup:
 def _served(statistics: RunStatistics) -> Markup:
     if not statistics.releases:
         return element("p", "None served a record.")
-    served = sorted(statistics.releases.items(), key=lambda item: item[0].generation)
+    served = sorted(statistics.served.items(), key=lambda item: item[0].generation)
     without = statistics.dead_letters - sum(did.dead_letters for _, did in served)
     note = None
     if without:

@@ -158,7 +158,7 @@ def _throughput(
 
 def _stack(slot: Slot, generations: Sequence[int]) -> Iterator[tuple[str, int, str]]:
     for place, generation in enumerate(generations):
-        if records := slot.predictions.get(generation, 0):
+        if (records := slot.predictions.get(generation, 0)) > 0:
             yield f"predictions of generation {generation}", records, generation_colour(place)
     if slot.dead_letters:
         yield "dead letters", slot.dead_letters, BLACK

@@ -56,6 +56,13 @@ class Tally:
                 self._by_generation[generation] += predictions
             self._latencies_ms.extend(latencies_ms)
 
+    def refuse(self, generation: int) -> None:
+        """Makes a dead letter of one prediction, which a sink refused."""
+        with self._lock:
+            self._predictions -= 1
+            self._dead_letters += 1
+            self._by_generation[generation] -= 1
+
     def records(self) -> int:
         """Records finished so far, of both kinds."""
         with self._lock:

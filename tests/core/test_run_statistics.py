@@ -19,6 +19,7 @@ from pipeline.core.run_statistics import (
     merged,
     of_batch,
     of_event,
+    of_refused,
 )
 from pipeline.core.watched_columns import WatchedColumns
 
@@ -112,6 +113,21 @@ def test_dead_letters_that_no_release_served_are_not_counted_with_one():
     rejected = Reject(b"x", None, "decode", "not_json", "m")
     found = of_batch(Batch((), (), {}, release=RELEASES[0], rejects=(rejected,)), WATCHED, NOW)
     assert (found.dead_letters, found.releases) == (1, {})
+
+
+def test_refused_predictions_are_dead_letters_of_their_release():
+    served, other = RELEASES
+    parts = [
+        *(of_batch(batch(1, 5, dead=1, release=release), WATCHED, NOW) for release in RELEASES),
+        of_refused(Reject(b"x", 0, "write", "not_inserted", "m"), served.release_id, 1, NOW),
+    ]
+    for found in (merged(parts), merged([merged(parts[1:]), parts[0]])):
+        assert (found.predictions, found.dead_letters, found.records) == (9, 3, 12)
+        assert found.served[served] == Served(4, 2, NOW, NOW)
+        assert found.served[other] == Served(5, 1, NOW, NOW)
+        assert sum(some.count for some in found.reasons.values()) == 3
+        (slot,) = found.timeline.slots.values()
+        assert (slot.predictions, slot.dead_letters) == ({1: 4, 2: 5}, 3)
 
 
 def test_nothing_merged_is_a_run_without_records():

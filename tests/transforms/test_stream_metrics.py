@@ -11,13 +11,16 @@ from apache_beam.metrics import MetricsFilter
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipeline.build_stream import _log_event
-from pipeline.core.batch import Batch
+from pipeline.core.batch import Batch, Reject
 from pipeline.core.candidate import Outcome, ReleaseEvent
+from pipeline.core.encode import dead_letter
 from pipeline.core.metric_names import METRICS, NAMESPACE
 from pipeline.core.release import ModelVersion, Release
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
+from pipeline.serving.tally import process_tally
 from pipeline.testing import FakeClock, FakeLoader, FakeServable
 from pipeline.transforms.assign_active_release import AssignActiveRelease
+from pipeline.transforms.count_refused import CountRefused
 
 ONE, TWO = (Release(n, (ModelVersion("m", f"m/{n}", f"m{n}"),)) for n in (1, 2))
 CLOCK = FakeClock()
@@ -54,6 +57,18 @@ def test_release_events_are_counted_by_what_became_of_them():
     assert found == {
         f"releases/{outcome}": outcomes.count(outcome) for outcome in get_args(Outcome)
     }
+
+
+def test_prediction_that_a_sink_refused_counts_as_a_dead_letter():
+    """Encode counted it as a prediction."""
+    reject = Reject(b"{}", "r1", "write", "not_inserted", "no")
+    line = dead_letter(reject, datetime.now(UTC), ONE.as_json())
+    count = beam.ParDo(CountRefused("job", reported=True)).with_outputs()
+    process_tally("job").add(5, 1, 1)
+    found = counted(lambda p: p | beam.Create([line, line]) | count)
+    assert found == {"predictions": -2, "dead_letters": 2, "dead_letters/write/not_inserted": 2}
+    tally = process_tally("job").read()
+    assert (tally.predictions, tally.dead_letters, tally.by_generation) == (3, 3, {1: 3})
 
 
 def test_batches_say_how_long_their_process_has_known_of_a_newer_release():
