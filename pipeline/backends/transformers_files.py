@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pipeline.backends.companions import leads_out
 from pipeline.backends.model_files import not_empty
 from pipeline.errors import LoadError, UntrustedArtifactError
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+_INDEX = ".safetensors.index.json"
 _LISTED = 10
 _TASKS = {
     "ForSequenceClassification": "text-classification",
@@ -48,7 +50,22 @@ def check_folder(path: Path) -> None:
         raise LoadError(f"{path} has no .safetensors file, it holds {held}; {_EXPECTED}")
     for file in weights:
         not_empty(file)
+    for name in names:
+        if name.endswith(_INDEX):
+            _check_index(path / name)
     _check_config(path)
+
+
+def _check_index(file: Path) -> None:
+    """Refuses weights that do not lie in the folder: they would not count in the digest."""
+    try:
+        index: Any = json.loads(file.read_text())
+        parts = {str(part) for part in index["weight_map"].values()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LoadError(f"{file} is no index of weights: {error}") from error
+    for part in sorted(parts):
+        if leads_out(part):
+            raise LoadError(f"{file} names weights in '{part}', expected a file in its folder")
 
 
 def task_of(path: Path) -> str | None:

@@ -223,3 +223,30 @@ def test_model_is_called_in_inference_mode(tmp_path):
     )
     servable.predict({"text": TEXTS})
     assert modes == [True]
+
+
+@pytest.mark.parametrize(
+    ("index", "expected"),
+    [
+        ({"weight_map": {"w": "../model.safetensors"}}, r"'\.\./model\.safetensors', expected a"),
+        ({"weight_map": {"w": "/srv/model.safetensors"}}, r"'/srv/model\.safetensors', expected"),
+        ({"weights": {}}, "is no index of weights"),
+    ],
+)
+def test_weights_that_lie_outside_the_folder_are_refused(tmp_path, index, expected):
+    path = models.bert_classifier(tmp_path)
+    (path / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(LoadError, match=expected):
+        load(path, spec("text-classification", "label"))
+
+
+def test_weights_in_several_files_are_loaded(tmp_path):
+    from transformers import AutoModelForSequenceClassification
+
+    path = models.bert_classifier(tmp_path)
+    expected = classify(path)["label"].tolist()
+    network = AutoModelForSequenceClassification.from_pretrained(path)
+    (path / "model.safetensors").unlink()
+    network.save_pretrained(path, max_shard_size="5KB")
+    assert (path / "model.safetensors.index.json").exists()
+    assert classify(path)["label"].tolist() == expected
