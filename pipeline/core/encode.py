@@ -22,14 +22,21 @@ from pipeline.core.message import Message
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
 
 
-def reject_not_finite(batch: Batch, output: Sequence[str]) -> Batch:
-    """The batch without rows whose output holds NaN or infinity, which JSON cannot express."""
+def reject_unwritable(batch: Batch, output: Sequence[str]) -> Batch:
+    """The batch without rows whose output no file can hold: NaN, infinity, text that is not UTF-8.
+
+    Text is not UTF-8 where a model left half of a surrogate pair in it.
+    """
     reasons: dict[int, tuple[str, str]] = {}
     for name in output:
         column = batch.columns[name]
         for row in _not_finite_rows(column):
             reasons.setdefault(
                 row, ("not_finite_output", f"output column '{name}' holds NaN or infinity")
+            )
+        for row in _not_text_rows(column):
+            reasons.setdefault(
+                row, ("not_text_output", f"output column '{name}' holds text that is not UTF-8")
             )
     return batch.reject(reasons, stage="encode")
 
@@ -89,7 +96,7 @@ def dead_letter(
         "stage": reject.stage,
         "model": reject.model,
         "error_type": reject.error_type,
-        "error_message": reject.error_message,
+        "error_message": _utf8(reject.error_message),
         "release": release if reject.release is None else reject.release.as_json(),
         "time": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }
@@ -97,6 +104,11 @@ def dead_letter(
         letter["event_time"] = _time(reject.origin.event_time_us)
         letter["attributes"] = dict(reject.origin.attributes)
     return orjson.dumps(letter, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _utf8(text: str) -> str:
+    """The text as it can be written; a framework's words may quote what cannot."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def prediction_messages(batch: Batch, lines: Sequence[bytes]) -> tuple[Message, ...]:
@@ -156,6 +168,31 @@ def _not_finite_rows(column: Column) -> list[int]:
         return []
     bad = ~finite.reshape(len(column), -1).all(axis=1)
     return [int(i) for i in np.flatnonzero(bad)]
+
+
+def _not_text_rows(column: Column) -> list[int]:
+    rows = column.rows if isinstance(column, Ragged) else column
+    dtype = rows[0].dtype if isinstance(column, Ragged) else column.dtype
+    if dtype.kind not in "OU":
+        return []
+    return [i for i, row in enumerate(rows) if not _is_text(row)]
+
+
+def _is_text(row: Any) -> bool:
+    """Whether all text of a row can be written; bytes always can."""
+    if isinstance(row, str):
+        return row.isascii() or _encodes(row)
+    if isinstance(row, np.ndarray):
+        return all(map(_is_text, row.ravel().tolist()))
+    return True
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _json_rows(column: Column) -> Sequence[bytes]:

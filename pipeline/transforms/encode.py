@@ -71,7 +71,7 @@ class Encode(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untype
 
     def process(self, batch: Batch) -> Iterator[Any]:
         """Encodes one batch."""
-        batch = encode.reject_not_finite(batch, self._output) if len(batch) else batch
+        batch = encode.reject_unwritable(batch, self._output) if len(batch) else batch
         if len(batch):
             in_text = self._wanted & {PREDICTION_LINES, PREDICTION_MESSAGES}
             lines = encode.predictions(batch, self._output) if in_text else []

@@ -68,7 +68,7 @@ class GatherStatistics(beam.DoFn):  # type: ignore[misc]  # Beam's base classes 
 
     def process(self, batch: Batch) -> None:
         """Adds one batch."""
-        batch = encode.reject_not_finite(batch, self._output) if len(batch) else batch
+        batch = encode.reject_unwritable(batch, self._output) if len(batch) else batch
         now_us = self._clock_us()
         part = run_statistics.of_batch(batch, self._watched, now_us, self._shifts)
         for name, column in part.columns.items():

@@ -15,6 +15,7 @@ from pipeline.core import encode
 from pipeline.core.batch import Batch, Reject
 from pipeline.core.block import Origin
 from pipeline.core.columns import Ragged
+from pipeline.core.encode_table import prediction_table
 from pipeline.core.release import ModelVersion, Release
 
 RELEASE = Release(4, (ModelVersion("m", "gs://b/m/7", "d1"), ModelVersion("a", "x/2/a.onnx", "d2")))
@@ -73,7 +74,7 @@ def test_bytes_are_base64_and_ragged_rows_keep_their_lengths():
 
 def test_rows_with_nan_or_infinity_become_rejects_that_name_the_column():
     made = batch(a=np.array([1.0, np.nan, 2.0]), b=np.array([[1.0, 1], [1, 1], [np.inf, 1]]))
-    kept = encode.reject_not_finite(made, ["a", "b"])
+    kept = encode.reject_unwritable(made, ["a", "b"])
     assert kept.ids == ("id0",)
     assert [(r.payload, r.stage, r.error_type) for r in kept.rejects] == [
         (b"p1", "encode", "not_finite_output"),
@@ -85,7 +86,31 @@ def test_rows_with_nan_or_infinity_become_rejects_that_name_the_column():
 
 
 def test_not_finite_values_outside_the_output_are_no_ones_business():
-    assert len(encode.reject_not_finite(batch(a=np.array([np.nan]), b=np.array([1])), ["b"])) == 1
+    assert len(encode.reject_unwritable(batch(a=np.array([np.nan]), b=np.array([1])), ["b"])) == 1
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        np.array(["fine", "half \ud800", "größe"], dtype=object),
+        np.array(["fine", "half \ud800", "größe"]),
+        np.array([["fine", "a"], ["half", "\udfff"], ["b", "größe"]], dtype=object),
+        Ragged([np.array(["a"], dtype=object), np.array(["a", "\udfff"]), np.array(["b"])]),
+    ],
+)
+def test_row_with_text_that_is_not_utf_8_is_a_reject_and_costs_no_other(column):
+    kept = encode.reject_unwritable(batch(c=column), ["c"])
+    assert [(r.payload, r.stage, r.error_type) for r in kept.rejects] == [
+        (b"p1", "encode", "not_text_output")
+    ]
+    assert [line["id"] for line in lines(encode.predictions(kept, ["c"]))] == ["id0", "id2"]
+    assert prediction_table(kept, ["c"]).num_rows == 2
+
+
+def test_words_of_a_framework_that_are_not_utf_8_are_escaped():
+    reject = Reject(b"", None, "inference", "model_error", "cannot read '\ud800'")
+    letter = json.loads(encode.dead_letter(reject, datetime.now(UTC)))
+    assert letter["error_message"] == "cannot read '\\ud800'"
 
 
 def test_batch_without_release_is_refused():
