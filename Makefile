@@ -70,7 +70,7 @@ check: $(READY) ## lint and types only
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(READY) ## the figures and pictures of docs/benchmarks.md, in about 14 minutes
+bench: $(READY) ## the figures and pictures of docs/benchmarks.md, in about 15 minutes
 	$(BIN)/python benchmarks/run_all.py
 
 bench-gpu: $(GPU_READY) ## the GPU part of docs/benchmarks.md, in about 3 minutes

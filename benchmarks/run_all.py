@@ -1,6 +1,6 @@
 """All benchmarks, one after the other.
 
-    python benchmarks/run_all.py             about 14 minutes on two quiet cores; rewrites the
+    python benchmarks/run_all.py             about 15 minutes on two quiet cores; rewrites the
                                              figures and pictures of docs/benchmarks.md
     python benchmarks/run_all.py --prepare   only what is made once: records, the peers' environment
     python benchmarks/run_all.py --quick     only that all of them run
@@ -62,6 +62,7 @@ BENCHMARKS = (
     Benchmark("streaming", 110),
     Benchmark("merging", 40),
     Benchmark("sharing", 25),
+    Benchmark("bad_rows", 35),
 )
 
 

@@ -17,7 +17,6 @@ from pipeline.backends.base import Servable
 from pipeline.backends.reasons import with_type
 from pipeline.core import columns, rounding
 from pipeline.core.columns import Array, Column
-from pipeline.core.model_spec import ModelSpec
 from pipeline.core.rounding import Difference
 from pipeline.errors import InferenceError, ProcessLostError
 from pipeline.serving.model_step import ModelStep
@@ -43,15 +42,6 @@ class _Finding:
     row: int
     when: str
     difference: Difference
-
-
-def rounding_of(spec: ModelSpec, servable: Servable) -> float:
-    """The tolerance for a model's results; see `core.rounding`.
-
-    On a GPU matrix products have no more digits than in half precision, as TF32 takes them.
-    """
-    coarse = spec.precision == "half" or servable.half_inside or servable.device != "cpu"
-    return rounding.HALF if coarse else rounding.FULL
 
 
 class Company:

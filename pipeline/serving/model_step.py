@@ -58,6 +58,15 @@ class _Version:
     has_worked: bool = False
 
 
+def rounding_of(spec: ModelSpec, servable: Servable) -> float:
+    """The tolerance for a model's results; see `core.rounding`.
+
+    On a GPU matrix products have no more digits than in half precision, as TF32 takes them.
+    """
+    coarse = spec.precision == "half" or servable.half_inside or servable.device != "cpu"
+    return rounding.HALF if coarse else rounding.FULL
+
+
 class ModelStep:
     """Runs one model of the ensemble. One instance for each thread.
 
@@ -195,8 +204,10 @@ class ModelStep:
         Raises:
           ProcessLostError: see `run`.
         """
+        if not self._spec.independent_rows:
+            return True
         try:
-            alone = self._call(batch.columns, rows[:1], servable)
+            alone = self._call(batch.columns, rows[:1], servable.unmerged())
         except ProcessLostError:
             raise
         except Exception:
@@ -205,8 +216,7 @@ class ModelStep:
             {tensor: next(iter(columns.iterate(of[tensor]))) for tensor in self._spec.outputs}
             for of in (result, alone)
         )
-        tolerance = rounding.HALF if self._spec.precision == "half" else rounding.FULL
-        return rounding.difference(one, other, tolerance) is None
+        return rounding.difference(one, other, rounding_of(self._spec, servable)) is None
 
     def _note_good(self, batch: Batch, outcome: bisection.Outcome[Any], version: _Version) -> None:
         """Keeps a row of the first batch that a version computes: copied once, not in each call."""

@@ -22,8 +22,7 @@ from pipeline.core.batch import Batch
 from pipeline.core.model_spec import ModelSpec
 from pipeline.core.rounding import Difference
 from pipeline.errors import ModelFaultError, OutOfMemoryError, ProcessLostError
-from pipeline.serving.company import rounding_of
-from pipeline.serving.model_step import ModelStep
+from pipeline.serving.model_step import ModelStep, rounding_of
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -39,9 +39,9 @@ from pipeline.core.tensors import (
 )
 from pipeline.errors import EnsembleError, ModelError, ProcessLostError, RowsError
 from pipeline.serving import golden, made_up
-from pipeline.serving.company import Company, LoneRowError, rounding_of
+from pipeline.serving.company import Company, LoneRowError
 from pipeline.serving.made_up import ROWS
-from pipeline.serving.model_step import ModelStep
+from pipeline.serving.model_step import ModelStep, rounding_of
 from pipeline.serving.release_manager import ReleaseManager
 
 _LOGGER = logging.getLogger(__name__)

@@ -252,6 +252,17 @@ def test_numbers_that_a_piece_gets_by_accident_of_its_size_are_not_taken(rows, b
     np.testing.assert_allclose(done.columns["twice"], good[:, :3] * good[:, 3:])
 
 
+def test_rows_that_may_depend_on_each_other_are_compared_with_nothing():
+    calls = []
+    for independent in (True, False):
+        servable = FakeServable(failing_on_negative)
+        column = np.arange(64)
+        column[5] = -1
+        ModelStep(spec(independent_rows=independent)).run(batch(column), servable)
+        calls.append(len(servable.calls))
+    assert calls[0] == calls[1] + 1
+
+
 def test_step_of_a_job_can_be_sent_to_a_worker():
     pickle.loads(pickle.dumps(ModelStep(spec()))).run(batch(GOOD), FakeServable(twice))
 
