@@ -40,7 +40,12 @@ class Metric:
 
 
 METRICS = (
-    Metric(PREDICTIONS, "counter", "records", "Records with a prediction."),
+    Metric(
+        PREDICTIONS,
+        "counter",
+        "records",
+        "Records with a prediction; falls by one where a table refuses its row.",
+    ),
     Metric(DEAD_LETTERS, "counter", "records", "Records without a prediction."),
     Metric(
         f"{DEAD_LETTERS}/STAGE/TYPE",
