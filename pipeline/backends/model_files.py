@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.backends.foreign_files import advice
 from pipeline.errors import LoadError
 
 _LISTED = 10
@@ -25,7 +26,7 @@ def model_file(path: Path, suffixes: Sequence[str], *, otherwise: str = "") -> P
     expected = ", ".join(suffixes)
     if path.is_file():
         if path.suffix.lower() not in suffixes:
-            raise LoadError(f"{path} has none of the suffixes {expected}")
+            raise LoadError(f"{path} has none of the suffixes {expected}{advice([path.name])}")
         return not_empty(path)
     if not path.is_dir():
         raise LoadError(f"{path} does not exist; expected a {expected} file, or a folder with one")
@@ -36,6 +37,7 @@ def model_file(path: Path, suffixes: Sequence[str], *, otherwise: str = "") -> P
         raise LoadError(
             f"{path} must hold exactly one model file ({expected}){otherwise}, "
             f"but {len(fitting)} fit; it holds {shown or 'nothing'}"
+            + ("" if fitting else advice(names))
         )
     return not_empty(path / fitting[0])
 

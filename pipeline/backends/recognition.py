@@ -22,12 +22,6 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
 }
 """Framework -> the endings of its files."""
 
-UNREADABLE = (
-    *(".h5", ".hdf5", ".pb", ".tflite", ".ckpt", ".bin", ".safetensors"),
-    *(".cbm", ".mlmodel", ".engine", ".plan", ".gguf", ".params"),
-)
-"""Endings of files that hold models, or parts of them, which by themselves no framework reads."""
-
 _ALSO_OTHER_FILES = (".json", ".txt", ".model")
 _TRANSFORMERS_WEIGHTS = (".safetensors", ".safetensors.index.json", "pytorch_model.bin")
 

@@ -25,11 +25,12 @@ from pipeline.backends.failures import computing, loading, needs_package
 from pipeline.backends.feature_matrix import only_input
 from pipeline.backends.model_files import model_file, size_of
 from pipeline.backends.native_threads import bound_blas, openmp_bound
+from pipeline.backends.pickled import check_estimator, lacking, unpickle
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.text import decoded
 from pipeline.core.model_spec import ModelSpec, SklearnModel
 from pipeline.core.tensors import TensorSpec, dtype_name
-from pipeline.errors import DeviceError, LoadError, ModelFaultError, UntrustedArtifactError
+from pipeline.errors import DeviceError, ModelFaultError, UntrustedArtifactError
 
 METHODS = ("predict", "predict_proba", "decision_function", "transform")
 SUFFIXES = (".skops", ".joblib", ".pkl", ".pickle")
@@ -95,11 +96,7 @@ class SklearnBackend:
         with loading(file, "a scikit-learn model"), _version_warnings_logged(spec.name):
             read = _read_skops if file.suffix.lower() == ".skops" else _read_pickle
             estimator = read(file, spec.trusted)
-        if not any(hasattr(estimator, method) for method in METHODS):
-            raise LoadError(
-                f"{file} holds a {type(estimator).__name__}, not a fitted estimator with any of "
-                f"{', '.join(METHODS)}"
-            )
+        check_estimator(file, estimator, METHODS)
         bound_blas(context.intra_op_threads)
         calls = context.intra_op_threads if context.shared else 1
         threads = context.intra_op_threads // calls
@@ -133,7 +130,10 @@ def _read_skops(file: Path, trusted: bool) -> Any:
             f"{file} holds types that skops does not know to be safe: {', '.join(unknown)}; "
             "if you trust where the file comes from, set `trusted: true` for this model"
         )
-    return skops_io.load(file, trusted=unknown)
+    try:
+        return skops_io.load(file, trusted=unknown)
+    except (AttributeError, ModuleNotFoundError) as error:
+        raise lacking(file, error) from error
 
 
 def _read_pickle(file: Path, trusted: bool) -> Any:
@@ -143,9 +143,7 @@ def _read_pickle(file: Path, trusted: bool) -> Any:
             "(skops.io.dump(model, 'model.skops')), or set `trusted: true` for this model if you "
             "trust where the file comes from"
         )
-    import joblib
-
-    return joblib.load(file)  # reads plain pickles too, whatever the suffix says
+    return unpickle(file)
 
 
 @contextmanager

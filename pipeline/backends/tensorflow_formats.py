@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from pipeline.backends.failures import loading, needs_package
 from pipeline.backends.tensorflow_callable import open_callable
+from pipeline.backends.tensorflow_composites import refuse_parts
 from pipeline.backends.tensorflow_program import (
     Program,
     is_compiled,
@@ -21,6 +23,7 @@ from pipeline.errors import LoadError, UntrustedArtifactError
 
 _DEFAULT, _CALL = "serving_default", "__call__"
 _OLD_FORMAT = "tfhub_module.pb"
+_NOT_LOCATED = re.compile(r"Could not locate (class|function) '([^']+)'")
 
 
 def refuse_old_format(where: str, names: Collection[str]) -> None:
@@ -62,18 +65,19 @@ def open_saved_model(path: Path, signature: str, inputs: Collection[str]) -> Pro
     with loading(path, "a SavedModel"):
         loaded = tf.saved_model.load(str(path))
     if signature in loaded.signatures:
-        return _by_signature(loaded, signature)
+        return _by_signature(path, loaded, signature)
     if callable(loaded) and signature in (_DEFAULT, _CALL):
         return open_callable(path, loaded, inputs)
     if signature == _DEFAULT and "default" in loaded.signatures:
-        return _by_signature(loaded, "default")
+        return _by_signature(path, loaded, "default")
     known = [*loaded.signatures, *([_CALL] if callable(loaded) else [])]
     raise LoadError(
         f"{path} has no signature '{signature}'; its signatures are {', '.join(known) or 'none'}"
     )
 
 
-def _by_signature(loaded: Any, signature: str) -> Program:
+def _by_signature(path: Path, loaded: Any, signature: str) -> Program:
+    refuse_parts(path, loaded, signature)
     function = loaded.signatures[signature]
     inputs = dict(sorted(function.structured_input_signature[1].items()))
     outputs, no_columns = sort_outputs(dict(sorted(function.structured_outputs.items())))
@@ -141,7 +145,13 @@ def _load_keras(path: Path) -> Any:
     with loading(path, "a Keras model"):
         try:
             return keras.saving.load_model(path, compile=False, safe_mode=True)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
+            if lacking := _NOT_LOCATED.search(str(error)):
+                raise LoadError(
+                    f"{path} needs the {lacking[1]} '{lacking[2]}', which is not in the file, nor "
+                    "in Keras; save the model with model.export(FOLDER) as a SavedModel, which "
+                    "brings what its own layers compute"
+                ) from error
             if "safe_mode" not in str(error):
                 raise
             raise UntrustedArtifactError(

@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.backends.foreign_files import way_out
 from pipeline.commands import parsers
 from pipeline.commands.model_reading import ModelsFolder
 from pipeline.connectors import paths
@@ -83,7 +84,7 @@ def run_command(arguments: argparse.Namespace) -> None:
     progress = Progress()
     folder, records = _look(arguments)
     for path in folder.unreadable:
-        progress.say(f"passed over {path}: no framework reads such a file by itself")
+        progress.say(f"passed over {path}, which is {way_out(path)}")
     base = spec_text.folder_of(arguments.output)
     models = []
     for number, found in enumerate(folder.found, start=1):

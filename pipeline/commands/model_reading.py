@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 
 from pipeline import launch
 from pipeline.backends.description import describe
+from pipeline.backends.foreign_files import UNREADABLE, advice
 from pipeline.backends.model_folders import Found, find_models, usable_name
-from pipeline.backends.recognition import HEAD_BYTES, UNREADABLE
+from pipeline.backends.recognition import HEAD_BYTES
 from pipeline.connectors import paths
 from pipeline.connectors.artifact_store import BeamArtifactStore
 from pipeline.core import graph as graphs
@@ -63,6 +64,7 @@ class ModelsFolder:
             raise PathError(
                 f"found no model in '{location}', which holds {some}; expected files or folders of "
                 "scikit-learn, ONNX, PyTorch, TensorFlow, XGBoost, LightGBM or transformers"
+                + advice(files)
             )
         self.unreadable = [
             path

@@ -65,7 +65,7 @@ def test_file_of_another_kind_is_refused_with_the_suffixes_that_fit(tmp_path):
 
 def test_pickle_that_holds_no_estimator_is_refused(tmp_path):
     path = models.save_estimator({"weights": [1, 2]}, tmp_path / "model.pkl")
-    with pytest.raises(LoadError, match="holds a dict, not a fitted estimator"):
+    with pytest.raises(LoadError, match=r"holds a dict \(weights\), not a fitted estimator"):
         load(path, spec("predict", trusted=True))
 
 

@@ -1,0 +1,59 @@
+"""Files of models that no framework here reads as they are: what to do with each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import PurePath
+
+_KERAS = (
+    "a Keras model in the old HDF5 format: load it where it was made, with "
+    "keras.saving.load_model, and save it as .keras, or as a SavedModel with model.export(FOLDER)"
+)
+_WEIGHTS = (
+    "most likely weights without a network: give `framework: torch` and its class as "
+    "`module: package.Class`, or the whole folder that save_pretrained wrote for "
+    "`framework: transformers`"
+)
+_CHECKPOINT = (
+    "a part of a checkpoint or SavedModel: give the folder with saved_model.pb, as "
+    "tf.saved_model.save or model.export writes it"
+)
+_PICKLE = (
+    "a pickle, which `framework: sklearn` reads if it holds an estimator; save a Booster with "
+    "booster.save_model('model.ubj') for XGBoost, ('model.txt') for LightGBM"
+)
+_ENGINE = "built by TensorRT for one kind of GPU: give the ONNX file that it was built from"
+_TO_ONNX = "no framework here reads it: export the model as ONNX"
+
+_WAYS_OUT = {
+    **dict.fromkeys((".h5", ".hdf5"), _KERAS),
+    **dict.fromkeys((".safetensors", ".bin", ".ckpt"), _WEIGHTS),
+    **dict.fromkeys((".pb", ".index", ".data-00000-of-00001"), _CHECKPOINT),
+    **dict.fromkeys((".pkl", ".pickle", ".joblib"), _PICKLE),
+    **dict.fromkeys((".engine", ".plan"), _ENGINE),
+    ".tflite": "made for TensorFlow Lite: give the SavedModel or .keras file that it was made from",
+    ".gguf": "made for llama.cpp: give the transformers folder that it was made from",
+    ".cbm": "a CatBoost model: export it with model.save_model('model.onnx', format='onnx')",
+    ".mar": "an archive of TorchServe: give the TorchScript file in it",
+    **dict.fromkeys(
+        (".mlmodel", ".mlpackage", ".params", ".pdmodel", ".pdiparams", ".caffemodel", ".pmml"),
+        _TO_ONNX,
+    ),
+}
+
+UNREADABLE = tuple(suffix for suffix, way in _WAYS_OUT.items() if way is not _PICKLE)
+"""Endings of files that hold models, or parts of them, which by themselves no framework reads."""
+
+
+def way_out(name: str) -> str | None:
+    """What a file is, by its name, and what to give instead; None where that is not known."""
+    return _WAYS_OUT.get(PurePath(name).suffix.lower())
+
+
+def advice(names: Iterable[str]) -> str:
+    """What files are and what to give instead, each kind once, to end a message with."""
+    known: dict[str, str] = {}
+    for name in names:
+        if way := way_out(name):
+            known.setdefault(way, name)
+    return "".join(f"; {name} is {way}" for way, name in known.items())
