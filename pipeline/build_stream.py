@@ -117,6 +117,8 @@ def _read(pipeline: beam.Pipeline, job: Job, native: bool) -> Any:
 
 def _refresh(pipeline: beam.Pipeline, job: Job, native: bool, events: list[Any]) -> Any | None:
     """The refresh branch; adds to `events`, and returns the releases for a side input, if any."""
+    if job.events:
+        events.append(pipeline | "PassedOver" >> beam.Create(job.events))
     if job.refresh is None:
         return None
     refresh, settings = job.refresh, job.settings

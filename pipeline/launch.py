@@ -10,7 +10,7 @@ import dataclasses
 import os
 import tempfile
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,25 +21,30 @@ from pipeline.connectors import paths
 from pipeline.connectors.artifact_store import BeamArtifactStore
 from pipeline.connectors.earlier_files import NO_EARLIER_FILES, EarlierFiles
 from pipeline.connectors.hub_cache import HubCache
+from pipeline.connectors.listing import StorageLister
 from pipeline.connectors.vm_sharing import VmSharing
 from pipeline.core import graph as graphs
 from pipeline.core import spec_text
 from pipeline.core.batch_rows import call_rows
+from pipeline.core.candidate import ReleaseEvent
 from pipeline.core.drawing import Drawing, draw
-from pipeline.core.gate_state import Accepted
 from pipeline.core.graph import Graph
 from pipeline.core.release import Release
 from pipeline.core.spec import EnsembleSpec
-from pipeline.errors import LaunchError, ModelError, PathError, SpecError
+from pipeline.core.version_order import watch_targets
+from pipeline.errors import LaunchError, PathError, SpecError
 from pipeline.launch_checks import path_problems, service_problems
-from pipeline.launch_release import Refresh, accepted_before, named_release, refresh_of
+from pipeline.launch_patterns import look
+from pipeline.launch_release import Refresh, accepted_before, allowed_uris, refresh_of
 from pipeline.launch_steps import made_ready, with_labels
+from pipeline.launch_versions import Beginner
 from pipeline.serving.artifacts import ArtifactCache, LocalCopies
 from pipeline.serving.example_files import examples_of
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.release_manager import ManagerHandle
-from pipeline.serving.validation import Comparison, Rehearsal, rehearse
+from pipeline.serving.validation import Comparison, Rehearsal
+from pipeline.serving.verification import Verifier
 from pipeline.settings import Settings
 from pipeline.tables import tables_of
 
@@ -78,6 +83,7 @@ class Job:
       rehearsal: what the checks learnt of models and columns.
       refresh: what changes the release while it runs; None where nothing does.
       earlier: files of an earlier run, which those of this one replace.
+      events: the versions that were passed over for the first release.
     """
 
     settings: Settings
@@ -87,6 +93,7 @@ class Job:
     rehearsal: Rehearsal
     refresh: Refresh | None = None
     earlier: EarlierFiles = NO_EARLIER_FILES
+    events: tuple[ReleaseEvent, ...] = ()
 
     def drawing(self) -> Drawing:
         """What pictures of the job show: its graph, with the versions that serve it at first."""
@@ -133,13 +140,48 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
     if problems:
         raise LaunchError(problems)
     earlier = launch_outputs.earlier_of(settings)
+    job_key, store = uuid.uuid4().hex, BeamArtifactStore()
+    loader = _loader(settings, graph, placement, job_key, store, say)
+    managers = ManagerFactory(graph, loader, settings.memory_policy)
+    handle = ManagerHandle(job_key, managers)
+    checks = handle
+    if placement.on_service or loader.sharing is not None:
+        checks = _for_checks(handle, managers, cpu_only=placement.on_service)
+    history, lister = accepted_before(settings.release_dir, graph, store), StorageLister(beam)
+    targets = watch_targets(graph.models, settings.release_pattern or None)
+    allowed = allowed_uris(graph, settings.allowed_model_uris)
+    verifier = Verifier(graph, loader.cache, store, allowed, loader.max_batch_size)
+    comparison = _comparison(settings, managers, store)
+    try:
+        patterns = look(targets, lister, history[-1].rules if history else {}, say)
+        found = Beginner(verifier, checks.get(), patterns, comparison, say).begin(history)
+        watched = tuple(pattern.target for pattern in patterns)
+        refresh = refresh_of(settings, verifier, found.state, watched, lister, handle, managers)
+        if not settings.dry_run:  # last: what is refused makes no table
+            launch_tables.prepare_outputs(tables, settings, graph.spec, found.rehearsal.types, say)
+    except LaunchError:
+        checks.close()
+        raise
+    if checks is not handle:
+        checks.close()
+    release, rehearsal = found.release, found.rehearsal
+    return Job(settings, graph, release, handle, rehearsal, refresh, earlier, found.events)
+
+
+def _loader(
+    settings: Settings,
+    graph: Graph,
+    placement: Placement,
+    job_key: str,
+    store: BeamArtifactStore,
+    say: Say,
+) -> FrameworkLoader:
+    """What loads the models of the job's processes, where they run."""
     shared = [model.name for model in graph.models if model.model_sharing == "vm"]
     shares = placement.several_processes and bool(shared)
     if shared and not shares and not settings.dry_run:
         say(f"one process serves, so `model_sharing: vm` has no effect on {', '.join(shared)}")
-    job_key = uuid.uuid4().hex
-    store = BeamArtifactStore()
-    loader = FrameworkLoader(
+    return FrameworkLoader(
         models=graph.spec.models,
         cache=_cache(settings, graph, store),
         device=settings.device,
@@ -148,26 +190,6 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
         shared=placement.threads_share_models,
         sharing=VmSharing(job_key) if shares else None,
     )
-    managers = ManagerFactory(graph, loader, settings.memory_policy)
-    handle = ManagerHandle(job_key, managers)
-    checks = handle
-    if placement.on_service or shares:
-        checks = _for_checks(handle, managers, cpu_only=placement.on_service)
-    history = accepted_before(settings.release_dir, graph, store)
-    comparison = _comparison(settings, managers, store)
-    try:
-        release, rehearsal = _first_release(
-            settings, managers, checks, history, comparison, beam, say
-        )
-        refresh = refresh_of(settings, graph, release, history, handle, managers, store, beam)
-        if not settings.dry_run:  # last: what is refused makes no table
-            launch_tables.prepare_outputs(tables, settings, graph.spec, rehearsal.types, say)
-    except LaunchError:
-        checks.close()
-        raise
-    if checks is not handle:
-        checks.close()
-    return Job(settings, graph, release, handle, rehearsal, refresh, earlier)
 
 
 def _cache(settings: Settings, graph: Graph, store: BeamArtifactStore) -> ArtifactCache:
@@ -200,37 +222,6 @@ def _comparison(
         records,
         lambda version: examples_of(store, version, graph.spec.model(version.model)),
     )
-
-
-def _first_release(
-    settings: Settings,
-    managers: ManagerFactory,
-    handle: ManagerHandle,
-    history: Sequence[Accepted],
-    comparison: Comparison,
-    beam: PipelineOptions,
-    say: Say,
-) -> tuple[Release, Rehearsal]:
-    """The release accepted last, if it still can be served; else the one of the ensemble file."""
-    graph, last = managers.graph, history[-1].release if history else None
-    if last is not None:
-        try:
-            rehearsal = rehearse(graph, last, handle.get(), say, comparison)
-        except ModelError as error:
-            reason = "; ".join(error.problems)
-            say(f"release generation {last.generation} cannot be resumed: {reason}")
-        else:
-            say(f"resuming at release {last.release_id}, generation {last.generation}")
-            return last, rehearsal
-    release = named_release(
-        graph,
-        managers.loader.cache,
-        beam,
-        say,
-        newest=not settings.streaming,
-        generation=last.generation + 1 if last else 1,
-    )
-    return release, rehearse(graph, release, handle.get(), say, comparison)
 
 
 def read_graph(location: str) -> Graph:

@@ -25,6 +25,8 @@ LAYER = {
     "launch_outputs": 7,
     "launch_checks": 8,
     "launch_release": 7,
+    "launch_patterns": 6,
+    "launch_versions": 7,
     "launch_files": 7,
     "launch_tables": 7,
     "launch_hub": 7,

@@ -150,6 +150,14 @@ def check_labels(predictions, scale_of_version):
         np.testing.assert_allclose(line["predictions"]["y"], expected(scale), rtol=1e-4)
 
 
+def passed_over(stream, name):
+    return [event for event in stream.events("ignored") if f"{name} " in event["reason"]]
+
+
+def served_by(stream):
+    return {p["release"]["models"]["net"] for p in stream.predictions()}
+
+
 def test_corrupt_version_never_serves_and_every_prediction_matches_its_label(stream):
     stream.feed()
     with stream.running():
@@ -162,16 +170,99 @@ def test_corrupt_version_never_serves_and_every_prediction_matches_its_label(str
         stream.version(10, scale=3)
         stream.feed_until(lambda: stream.serves(2))
         stream.version(9, scale=5)  # an old version dropped again: 9 is below 10
-        stream.feed()
+        stream.feed_until(lambda: passed_over(stream, "net/9"))
         stream.wait_until_all_predicted()
         assert stream.stop() == 0
+    assert any("net/9 came later than " in e["reason"] for e in stream.events("ignored"))
     (rejected,) = stream.events("rejected")
     assert rejected["candidate"]["models"]["net"].endswith("net/2")
     assert "model.onnx" in rejected["reason"]
     check_labels(stream.predictions(), {"1": 1, "10": 3})
-    assert {p["release"]["models"]["net"] for p in stream.predictions()} == {"1", "10"}
+    assert served_by(stream) == {"1", "10"}
     assert sorted(p["id"] for p in stream.predictions()) == sorted(stream.sent)
     assert [e["release"]["generation"] for e in stream.events("activated")] == [1, 2]
+
+
+def test_backlog_is_served_by_the_newest_version_that_passes_also_where_the_uri_is_gone(stream):
+    (stream.folder / "net" / "1").rename(stream.folder / "net" / "2")
+    stream.version(5, scale=3)
+    (stream.folder / "net" / "10").mkdir()
+    (stream.folder / "net" / "10" / "model.onnx").write_text("half an upload")
+    stream.feed(50)
+    with stream.running():
+        stream.wait_until_all_predicted()
+        stream.wait_for(lambda: stream.events("rejected"))
+        assert stream.stop() == 0
+    check_labels(stream.predictions(), {"5": 3})
+    (rejected,) = stream.events("rejected")
+    assert rejected["candidate"]["models"]["net"].endswith("net/10")
+    assert "net/10 is passed over for 'net': " in stream.log()
+    assert "net/5, the newest that passes of 3 under " in stream.log()
+
+
+def test_stray_folder_is_told_and_newer_numbers_serve_all_the_same(stream):
+    stream.version(9, scale=2)
+    with stream.running(f"--release_dir={stream.folder}/accepted"):
+        stream.feed_until(lambda: stream.serves(1))
+        stream.version("backup", scale=7)
+        stream.feed_until(lambda: passed_over(stream, "net/backup"))
+        stream.version(10, scale=3)
+        stream.feed_until(lambda: stream.serves(2))
+        assert stream.stop() == 0
+    stream.version(11, scale=4)
+    with stream.running(f"--release_dir={stream.folder}/accepted"):
+        stream.feed_until(lambda: stream.serves(3))
+        assert stream.stop() == 0
+    check_labels(stream.predictions(), {"9": 2, "10": 3, "11": 4})
+    assert "net/backup does not fit: " in stream.log()
+
+
+def test_dates_are_numbers_and_a_longer_one_is_told_rather_than_missed(stream):
+    (stream.folder / "net" / "1").rename(stream.folder / "net" / "20240131")
+    stream.spec["models"][0]["uri"] = "net/20240131"
+    with stream.running():
+        stream.feed_until(lambda: stream.serves(1))
+        stream.version("20240201-0930", scale=7)
+        stream.feed_until(lambda: passed_over(stream, "net/20240201-0930"))
+        stream.version("20240202", scale=3)
+        stream.feed_until(lambda: stream.serves(2))
+        assert stream.stop() == 0
+    check_labels(stream.predictions(), {"20240131": 1, "20240202": 3})
+
+
+def test_hashes_are_taken_in_the_order_of_time(stream):
+    names = ["3f2a9c1", "0123456", "9d04e77"]
+    (stream.folder / "net" / "1").rename(stream.folder / "net" / names[0])
+    with stream.running():
+        stream.feed_until(lambda: stream.serves(1))
+        for generation, name in enumerate(names[1:], start=2):
+            stream.version(name, scale=generation)
+            stream.feed_until(lambda generation=generation: stream.serves(generation))
+        assert stream.stop() == 0
+    check_labels(stream.predictions(), {name: i for i, name in enumerate(names, start=1)})
+
+
+def test_restart_does_not_undo_a_rollback(stream):
+    options = [
+        f"--release_pattern={stream.folder}/releases/*.json",
+        f"--release_dir={stream.folder}/accepted",
+    ]
+    with stream.running(*options):
+        stream.feed_until(lambda: stream.serves(1))
+        for number in (2, 3):
+            stream.version(number, scale=number)
+            stream.feed_until(lambda number=number: stream.serves(number))
+        (stream.folder / "releases" / "1.json").write_text('{"rollback": true}')
+        stream.feed_until(lambda: stream.serves(4))
+        assert stream.stop() == 0
+    before = len(stream.predictions())
+    with stream.running(*options):
+        stream.feed(20)
+        stream.wait_until_all_predicted()
+        stream.feed_until(lambda: [e for e in stream.events("ignored") if "net/3" in e["reason"]])
+        assert stream.stop() == 0
+    after = {p["release"]["models"]["net"] for p in stream.predictions()[before:]}
+    assert after == {"2"}
 
 
 def test_rollback_serves_the_older_version_under_a_new_generation(stream):
@@ -248,9 +339,11 @@ def test_watch_mode_with_nothing_to_watch_is_refused(stream, capsys):
     assert "nothing to watch; give a model the key `watch`" in capsys.readouterr().err
 
 
-def test_batch_job_pins_the_newest_version_at_launch(stream):
+def test_batch_job_pins_the_newest_version_that_passes_at_launch(stream):
     stream.version(10, scale=3)
     stream.version(9, scale=2)
+    (stream.folder / "net" / "11").mkdir()
+    (stream.folder / "net" / "11" / "model.onnx").write_text("half an upload")
     stream.feed(5)
     arguments = [a for a in stream.arguments() if not a.startswith(("--streaming", "--release"))]
     assert main.main(arguments) == 0

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline import launch
 from pipeline.connectors.artifact_store import BeamArtifactStore
 from pipeline.connectors.hub_cache import HubCache
+from pipeline.connectors.listing import StorageLister
 from pipeline.core.candidate import Candidate
 from pipeline.core.gate_plan import Refusal, plan
 from pipeline.core.gate_state import GateState, start
@@ -22,8 +21,10 @@ from pipeline.core.manifest import Manifest
 from pipeline.core.model_spec import is_class_uri
 from pipeline.core.plain_data import did_you_mean
 from pipeline.core.release import ModelVersion, Release
+from pipeline.core.version_order import watch_targets
 from pipeline.errors import ArtifactError, LaunchError, ModelError
-from pipeline.launch_release import accepted_before, allowed_uris, named_release
+from pipeline.launch_patterns import look, newest, rules_after
+from pipeline.launch_release import accepted_before, allowed_uris
 from pipeline.serving.artifacts import ArtifactCache
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.judge import Judge
@@ -100,7 +101,7 @@ def current(proposal: Proposal, say: Say) -> GateState | None:
         nothing = f"--release_dir: no release of these models is recorded in {proposal.release_dir}"
         if proposal.rollback_to is not None:
             raise ModelError(f"{nothing}, so there is none to roll back")
-        say(f"{nothing}: taking the versions of the ensemble file for those that serve")
+        say(f"{nothing}: taking for those that serve what a job would start with")
     return None
 
 
@@ -112,7 +113,7 @@ def planned(proposal: Proposal, state: GateState | None, say: Say) -> None:
     """
     if proposal.rollback_to is not None and not _target_is_recorded(proposal, state, say):
         return
-    refusal = plan(state or start(_named(proposal.graph), datetime.now(UTC)), _candidate(proposal))
+    refusal = plan(state or _assumed(proposal.graph, say), _candidate(proposal))
     if isinstance(refusal, Refusal):
         raise ModelError(f"the gate would say '{refusal.outcome}': {refusal.reason}")
 
@@ -146,8 +147,9 @@ def verified(proposal: Proposal, state: GateState | None, say: Say) -> Release:
     graph, store = proposal.graph, BeamArtifactStore()
     cache = ArtifactCache(launch.MODEL_CACHE, store, HubCache(store))
     if state is None:
-        named = named_release(graph, cache, PipelineOptions(), say, newest=False, generation=1)
-        state = start(named, datetime.now(UTC))
+        assumed = _assumed(graph, say)
+        named = _fetched(assumed.current, cache, say)
+        state = start(named, datetime.now(UTC), rules=assumed.rules)
     loader = FrameworkLoader(graph.spec.models, cache, "cpu", os.cpu_count() or 1, cpu_only=True)
     judge = Judge(Verifier(graph, cache, store, allowed_uris(graph, proposal.allowed)))
     manager = ManagerFactory(graph, loader)()
@@ -162,27 +164,52 @@ def verified(proposal: Proposal, state: GateState | None, say: Say) -> Release:
     return event.release
 
 
-def manifest(proposal: Proposal, state: GateState | None, release: Release | None) -> Manifest:
+def _fetched(release: Release, cache: ArtifactCache, say: Say) -> Release:
+    """A release with the digests of its files.
+
+    Raises:
+      ModelError: models that cannot be fetched: all of them.
+    """
+    found: list[ModelVersion] = []
+    problems: list[str] = []
+    for version in release.versions:
+        say(f"fetching model '{version.model}' from {version.uri}")
+        try:
+            found.append(replace(version, digest=cache.fetch(version.uri).digest))
+        except ArtifactError as error:
+            problems.append(f"model '{version.model}': {error}")
+    if problems:
+        raise ModelError(problems)
+    return Release(release.generation, tuple(found))
+
+
+def manifest(
+    proposal: Proposal, state: GateState | None, release: Release | None, say: Say
+) -> Manifest:
     """The proposal as a manifest, which names every model.
 
     Args:
       proposal: what is proposed.
       state: of the gate, where it is known. Models that are not to change stay as they are there,
-        else as in the ensemble file.
+        else as a job would start with.
       release: what was verified; its digests then go into the manifest, so that nothing else can
         come to serve.
+      say: told what is passed over.
     """
     if proposal.rollback_to is not None:
         return Manifest({}, rollback_to=proposal.rollback_to)
-    versions = (release or (state.current if state else _named(proposal.graph))).versions
+    versions = (release or (state or _assumed(proposal.graph, say)).current).versions
     uris = {version.model: version.uri for version in versions} | dict(proposal.changes)
     digests = {version.model: version.digest for version in versions} if release else {}
     return Manifest(uris, digests)
 
 
-def _named(graph: Graph) -> Release:
-    """The release of the ensemble file, its files not looked at."""
-    return Release(1, tuple(ModelVersion(m.name, m.artifact_uri, "") for m in graph.models))
+def _assumed(graph: Graph, say: Say) -> GateState:
+    """The state of a job that starts now, if what is newest passes; no files are looked at."""
+    patterns = look(watch_targets(graph.models), StorageLister(), {}, say)
+    uris = {model.name: model.artifact_uri for model in graph.models} | newest(patterns)
+    release = Release(1, tuple(ModelVersion(model, uri, "") for model, uri in uris.items()))
+    return start(release, datetime.now(UTC), rules=rules_after(patterns))
 
 
 def _candidate(proposal: Proposal) -> Candidate:

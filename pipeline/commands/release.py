@@ -66,7 +66,7 @@ def add_parser(commands: parsers.Commands) -> RaisingParser:
         "--manifest",
         metavar="FILE",
         help="local or gs:// file. Models that are not --set are in it as well: as in the release "
-        "accepted last with --release_dir, else as in the ensemble file",
+        "accepted last with --release_dir, else as a job would start with now",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a manifest that is there")
     parser.add_argument("--release_dir", metavar="DIR", default="", help="as the job has it")
@@ -105,7 +105,7 @@ def run_command(arguments: argparse.Namespace) -> None:
     verify = arguments.verify or ("false" if wanted.rollback_to is not None else "true")
     release = proposal.verified(wanted, state, say) if verify == "true" else None
     if arguments.manifest:
-        text = manifest.text_of(proposal.manifest(wanted, state, release))
+        text = manifest.text_of(proposal.manifest(wanted, state, release, say))
         paths.write_text(arguments.manifest, text, "application/json")
         print(f"wrote {arguments.manifest}")
     if arguments.topic:

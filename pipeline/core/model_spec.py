@@ -104,7 +104,7 @@ class _ModelBase(StrictModel):
         description="Pattern under which new versions of the model appear, `gs://` or local, such "
         "as `gs://bucket/clf/*`; relative to the ensemble file. A version is a file or a folder. "
         "The highest number is the newest if all names have one in the same place, else the last "
-        "modified is.",
+        "modified is. A job starts at the newest that passes, and at `uri` where none does.",
     )
     complete_marker: str | None = Field(
         default=None,

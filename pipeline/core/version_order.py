@@ -233,7 +233,7 @@ def next_look(
         told=told,
     )
     candidates = [_passed_over(target, there, reasons)] if reasons else []
-    candidates += [_candidate(target, complete[-1], fitting, rule)] if complete else []
+    candidates += [candidate_of(target, complete[-1], fitting, rule)] if complete else []
     return look, candidates
 
 
@@ -299,16 +299,19 @@ def _is_complete(target: WatchTarget, version: Version, settled: Container[str])
     return version.uri in settled or version.marked_us >= version.updated_us
 
 
-def candidate_id(target: WatchTarget, version: Version) -> str:
-    """The id under which a version is proposed: the same in every look at the same files."""
-    return f"{_subject(target)}={version.uri}#{version.fingerprint}"
-
-
-def _candidate(
-    target: WatchTarget, version: Version, fitting: list[Version], rule: VersionRule
+def candidate_of(
+    target: WatchTarget, version: Version, fitting: Sequence[Version], rule: VersionRule
 ) -> Candidate:
+    """How a version is proposed, under the same id in every look at the same files.
+
+    Args:
+      target: the pattern that it is under.
+      version: which.
+      fitting: all versions that fit the rule, oldest first.
+      rule: how they are ordered.
+    """
     return Candidate(
-        candidate_id=candidate_id(target, version),
+        candidate_id=f"{_subject(target)}={version.uri}#{version.fingerprint}",
         source=f"watch {target.pattern}",
         sequence_us=_sequence_us(version, fitting, rule),
         models=dict.fromkeys(target.models, version.uri),
@@ -336,7 +339,7 @@ def _subject(target: WatchTarget) -> str:
     return ",".join(target.models) or "release"
 
 
-def _sequence_us(version: Version, fitting: list[Version], rule: VersionRule) -> int:
+def _sequence_us(version: Version, fitting: Sequence[Version], rule: VersionRule) -> int:
     """Time of modification, but after that of every lower number: numbers outrank times."""
     if rule.around is None:
         return version.updated_us

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Collection, Container, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -246,6 +246,16 @@ class ReleaseManager:
             ]
             keep = self._kept_releases()
             going = self._remove(retention.evictable(loaded, keep, self._timing.grace_secs))
+        free(going)
+        self._clear_disk()
+
+    def unload(self, versions: Collection[ModelVersion]) -> None:
+        """Unloads versions that no release will need and nobody uses, at once."""
+        with self._changed:
+            there = [v for v in versions if v in self._entries]
+            going = self._remove(
+                [v for v in there if self._entries[v].ready and not self._entries[v].users]
+            )
         free(going)
         self._clear_disk()
 

@@ -8,7 +8,7 @@ new version are checked.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pipeline.core.allowed_uris import AllowedUris
@@ -134,6 +134,23 @@ class Verifier:
             places = [f"model '{one.version.model}' at {one.version.uri}" for one in new]
             proposed = f" (proposed: {', '.join(places)})" if places else ""
             raise ModelError("; ".join(error.problems) + proposed) from error
+        return self.check_examples(new, release, rehearsal, manager)
+
+    def check_examples(
+        self,
+        new: Iterable[Found],
+        release: Release,
+        rehearsal: Rehearsal,
+        manager: ReleaseManager,
+    ) -> int:
+        """Checks the examples beside some versions of a release that was rehearsed.
+
+        Returns:
+          how many there were.
+
+        Raises:
+          ModelError: the first that does not hold.
+        """
         return sum(self._check_examples(one, release, rehearsal, manager) for one in new)
 
     def comparison(self) -> Comparison:

@@ -3,6 +3,7 @@
 import yaml
 
 import main
+from tests import models
 from tests.named_models import KINDS, entry, table
 
 
@@ -33,6 +34,22 @@ def test_misspelt_parameter_and_broken_model_are_refused(run, job):
     done = run("check", spec)
     assert done.status == 2
     assert "has no input 'z'; its inputs are x" in done.err
+
+
+def test_version_that_a_job_would_start_with_is_said(run, tmp_path):
+    for number in (1, 2, 3):
+        models.onnx_file(tmp_path / "net" / str(number), scale=number)
+    (tmp_path / "net" / "3" / "model.onnx").write_text("half an upload")
+    model = {"name": "net", "framework": "onnx", "uri": "net/1", "watch": "net/*"}
+    model |= {"inputs": {"x": "x"}, "outputs": {"y": "y"}}
+    record = {"fields": {"x": {"dtype": "float32", "shape": [4]}}}
+    spec = tmp_path / "ensemble.yaml"
+    spec.write_text(yaml.safe_dump({"name": "e", "record": record, "models": [model]}))
+    done = run("check", spec)
+    assert done.status == 0
+    assert "net/3 is passed over for 'net': model 'net': " in done.err
+    assert f"starting at {tmp_path}/net/2, the newest that passes of 3 under " in done.err
+    assert "net: onnx, version 2, " in done.out
 
 
 def test_features_whose_order_cannot_be_compared_are_told(run, tmp_path):
