@@ -188,9 +188,11 @@ class Beginner:
             texts = [text for some in problems.values() for text in some]
             can_step = [i for i, of in enumerate(options) if at[i] + 1 < len(of)]
             blamed = [i for i in can_step if problems.keys() & chosen[i].uris.keys()]
+            movable = {model for i in blamed for model in chosen[i].uris}
+            hopeless = release is None and not problems.keys() <= movable  # files that are missing
             # Where no version is at fault by itself, the one that came last is passed over.
             blamed = blamed or sorted(can_step, key=lambda i: chosen[i].updated_us)[-1:]
-            if not blamed:
+            if hopeless or not blamed:
                 raise ModelError([*self._passed_over(), *texts])
             for i in blamed:
                 own = [text for model in chosen[i].uris for text in problems.get(model, ())]

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline import launch_versions
 from pipeline.connectors.listing import StorageLister
 from pipeline.core.candidate import Candidate
 from pipeline.core.gate_state import start
@@ -150,6 +151,32 @@ def test_uri_comes_last_and_needs_no_files_where_a_version_passes(launch):
         launch.begin()
     assert "clf/5 does not pass: " in refused.value.problems[0]
     assert "clf/1 does not exist" in refused.value.problems[-1]
+
+
+def test_model_without_a_pattern_whose_files_are_gone_costs_no_other_version_a_look(launch):
+    launch.put("clf", 2, 3)
+    launch.remove("emb", 1)
+    with pytest.raises(ModelError, match="emb/1 does not exist") as refused:
+        launch.begin(models=("clf",))
+    assert len(refused.value.problems) == 1
+    assert not launch.heard("passed over")
+
+
+def test_models_that_do_not_go_together_step_back_one_by_one(launch, monkeypatch):
+    launch.put("clf", 2)
+    launch.put("emb", 2)
+    launch.put("clf", 3)
+    plain = launch_versions.attempt
+
+    def at_odds(graph, release, *more):
+        rehearsal, problems = plain(graph, release, *more)
+        numbers = {v.model: v.label for v in release.versions}
+        return rehearsal, [*problems, *(["shapes differ"] if numbers["clf"] == "3" else [])]
+
+    monkeypatch.setattr(launch_versions, "attempt", at_odds)
+    beginning = launch.begin()
+    assert launch.numbers(beginning) == {"clf": 2, "emb": 2}
+    assert beginning.state.handled == ()  # it may do with another version of the other model
 
 
 def test_uri_outside_of_the_pattern_is_tried_once_nothing_under_it_passes(launch):
