@@ -188,13 +188,6 @@ class Finds:
         ]
 
 
-class Rows(Returns):
-    """Lists of arrays, one for each row."""
-
-    def predict(self, columns):
-        return {"y": [np.full(int(n), n, "float32") for n in columns["x"]]}
-
-
 class Parses(Returns):
     """Reads whole records by itself: JSON here, but nobody else knows."""
 

@@ -72,7 +72,7 @@ def test_every_row_has_what_the_model_found_in_it(rows, finds):
 def test_parquet_holds_the_lists_that_json_holds(finds):
     assert finds.run() == 0
     lines = {p["id"]: p["predictions"] for p in finds.predictions()}
-    assert finds.run("--output_format=parquet", "--max_batch_size=1") == 0
+    assert finds.run("--output_format=parquet", "--max_batch_size=1", "--overwrite=true") == 0
     tables = [pq.read_table(file) for file in sorted(finds.folder.glob("out/p-0*.parquet"))]
     rows = {row["id"]: row for table in tables for row in table.to_pylist()}
     for key, row in rows.items():

@@ -141,9 +141,8 @@ A_LENGTH = "expected a length of at least 0, or null for the axis that varies"
          ":17: models[1] 'mlp': unknown key 'inptus'; did you mean 'inputs'?"),
         ("trusted: true", "zzz: true",
          ":13: models[0] 'forest': unknown key 'zzz'; the keys are name, uri, inputs, outputs, "
-         "bytes_outputs, max_batch_size, device, model_sharing, precision, warm_up, watch, "
-         "complete_marker, "
-         "framework, trusted"),
+         "bytes_outputs, max_batch_size, device, model_sharing, precision, warm_up, "
+         "independent_rows, watch, complete_marker, framework, trusted"),
         ("trusted: true", "precision: half",
          ":13: models[0] 'forest'.precision: found 'half', which `framework: torch` and "
          "`transformers` know; this framework computes in full only"),
@@ -210,7 +209,7 @@ A_LENGTH = "expected a length of at least 0, or null for the axis that varies"
          ":14: models[1] 'forest'.name: 'forest' is already the name of models[0]"),
         ("framework: onnx", "framework: torch\n    module: net",
          ":16: models[1] 'mlp'.module: found 'net', expected `package.Class` of the network whose "
-         "state dict the file holds"),
+         "weights the file holds"),
         ("trusted: true", "trusted: true\n    uri: b",
          ":14: models[0] 'forest': key 'uri' is given twice, in lines 10 and 14"),
         ("{X: pixels}", "{0: pixels}",
