@@ -91,8 +91,8 @@ class _ModelBase(StrictModel):
     )
     warm_up: bool = Field(
         default=True,
-        description="Run the model once on made-up rows (zeros, empty text) when it is loaded. "
-        "Switch it off for a model that rejects such rows.",
+        description="Run the model on a few rows, made up unless there are others, when it is "
+        "loaded. Switch it off for a model that rejects such rows.",
     )
     independent_rows: bool = Field(
         default=True,
