@@ -46,14 +46,14 @@ def test_predictions_name_the_versions_and_failing_rows_are_set_aside(own):
     assert "ValueError: a text says boom" in dead["error_message"]
 
 
-def test_output_of_too_few_rows_is_refused_at_launch(own, capsys, monkeypatch):
+def test_output_of_other_rows_is_refused_at_launch(own, capsys, monkeypatch):
     from tests import steps
 
-    monkeypatch.setattr(steps.Returns, "value", {"y": [1.0]})
+    monkeypatch.setattr(steps.Returns, "value", {"y": [1.0] * 5})
     own.write_input({**record(0), "text": "one"})
     own.spec["models"][0] |= {"uri": "tests.steps:Returns"}
     assert own.run() == 2
-    assert "output 'y' has shape [1] for 3 rows" in capsys.readouterr().err
+    assert "output 'y' has shape [5] for 3 rows" in capsys.readouterr().err
 
 
 def test_class_that_is_not_there_is_refused_at_launch(own, capsys):

@@ -8,6 +8,7 @@ the tolerance of golden examples. One difference may be a tie or an odd row; sev
 
 from __future__ import annotations
 
+import itertools
 import logging
 import random
 import threading
@@ -45,8 +46,9 @@ class RowSamples:
     def __init__(self, spec: ModelSpec, max_differences: int = 0) -> None:
         self._spec = spec
         self._max = max_differences
+        self._compares = spec.independent_rows
+        self._batches = itertools.count()  # needs no lock, which most batches would only wait for
         self._lock = threading.Lock()
-        self._batches = 0
         self._last: deque[bool] = deque(maxlen=_LAST)
         self._rows = random.Random(0)  # the same rows in every run
         self._step = ModelStep(spec)
@@ -66,16 +68,14 @@ class RowSamples:
           ModelFaultError: too many of the last rows were given something else. Once raised, it is
             raised for every batch: a runner that tries again must not get further.
         """
-        if not self._spec.independent_rows or not len(done):
+        if not self._compares or not len(done):
+            return None
+        if self._failure:
+            raise ModelFaultError(self._failure)
+        if next(self._batches) % _BATCHES:
             return None
         with self._lock:
-            if self._failure:
-                raise ModelFaultError(self._failure)
-            turn = self._batches % _BATCHES == 0
-            self._batches += 1
-            row = self._rows.randrange(len(done)) if turn else 0
-        if not turn:
-            return None
+            row = self._rows.randrange(len(done))
         try:
             apart = self._difference(done, row, servable)
         except (OutOfMemoryError, ProcessLostError):
