@@ -19,9 +19,11 @@ from collections.abc import Collection, Iterable, Mapping
 import numpy as np
 
 from pipeline.backends.base import Array, Servable, ServableAround
+from pipeline.core import bisection, rounding
+from pipeline.core.bisection import Experience
 from pipeline.core.columns import Column, Ragged, part
 from pipeline.core.row_limit import RowLimit
-from pipeline.errors import OutOfMemoryError, ProcessLostError
+from pipeline.errors import ModelFaultError, OutOfMemoryError, ProcessLostError
 
 Inputs = Mapping[str, Array]
 Outputs = Mapping[str, Column]
@@ -51,9 +53,11 @@ class _Call:
 class MergingServable(ServableAround):
     """A servable whose concurrent calls are merged.
 
-    Every caller gets the outputs of its own rows, in their order, as if it were alone. A merged
-    call that fails is repeated call by call, so an error reaches only the caller that causes it.
-    Where memory does not suffice for a merged call, the next ones are smaller.
+    Every caller gets the outputs of its own rows, in their order, as if it were alone. Where a
+    merged call fails, the calls that cause it are found as bad rows are (`core.bisection`), so an
+    error reaches only its caller, the others cost little more than a call each, and fewer are
+    merged while many fail. A model that takes few rows, or one, is found out, too. Where memory
+    does not suffice for a merged call, the next ones are smaller.
 
     Nobody calls while it closes: the ReleaseManager counts its users.
 
@@ -90,6 +94,7 @@ class MergingServable(ServableAround):
         self._alone = concurrency == 1 or only_full
         self._expected = 1  # callers in the next group
         self._call_secs = _FIRST_GUESS_SECS
+        self._experience: list[Experience] = []  # of leaders that are done
 
     def predict(self, inputs: Inputs) -> Outputs:
         """See Servable. Blocks while as many calls run as may."""
@@ -213,42 +218,71 @@ class MergingServable(ServableAround):
             self._let_oldest_lead()
 
     def _compute(self, group: list[_Call]) -> None:
-        if len(group) > 1 and self._compute_together(group):
-            return
-        for number, call in enumerate(group):
-            try:
-                call.outputs = self._servable.predict(call.inputs)
-            except ProcessLostError as error:
-                _tell(group[number:], error)
-                return
-            except Exception as error:
-                call.error = error
-
-    def _compute_together(self, group: list[_Call]) -> bool:
-        """Whether the whole group could be computed."""
-        rows = sum(call.rows for call in group)
+        """Computes a group: together, and around the calls that fail."""
+        # Those who run at the same time learn apart; there are as many as ever ran at once.
+        experience = self._experience.pop() if self._experience else Experience()
         try:
-            merged = {t: np.concatenate([c.inputs[t] for c in group]) for t in self._batched}
-            outputs = self._servable.predict({**group[0].inputs, **merged})
-        except (OutOfMemoryError, MemoryError):
+            outcome = bisection.run(
+                lambda places: self._compute_together([group[place] for place in places]),
+                np.arange(len(group)),
+                experience=experience,
+                confirm=lambda places, outputs: self._confirm(group[places[0]], outputs),
+            )
+        except ProcessLostError as error:  # no rows are at fault: who has no result tries again
+            _tell((call for call in group if call.outputs is None), error)
+            return
+        finally:
+            self._experience.append(experience)
+        for place, failure in outcome.errors.items():
+            group[place].error = failure
+        if len(group) > 1 and outcome.calls == 1:
+            with self._lock:
+                self._limit.grow()
+
+    def _compute_together(self, calls: list[_Call]) -> Outputs:
+        """Hands each of some calls its outputs; returns those of the first.
+
+        Raises:
+          OutOfMemoryError: there are too many rows; the next groups have fewer.
+          Exception: whatever the model raises.
+        """
+        if len(calls) == 1:
+            calls[0].outputs = self._servable.predict(calls[0].inputs)
+            return calls[0].outputs
+        rows = sum(call.rows for call in calls)
+        try:
+            merged = {t: np.concatenate([c.inputs[t] for c in calls]) for t in self._batched}
+            outputs = self._servable.predict({**calls[0].inputs, **merged})
+        except (OutOfMemoryError, MemoryError) as error:
             with self._lock:
                 self._limit.fall(rows // 2)
-            return False
-        except ProcessLostError as error:  # nobody's rows are at fault, and nobody can try again
-            _tell(group, error)
-            return True
-        except Exception:
-            return False  # whoever caused it will meet it again alone
-        with self._lock:
-            self._limit.grow()
+            raise OutOfMemoryError(str(error)) from error
         if not all(_has_rows(column, rows) for column in outputs.values()):
-            return False
+            raise ModelFaultError("outputs of a merged call have not its rows")
         start = 0
-        for call in group:
+        for call in calls:
             stop = start + call.rows
             call.outputs = {name: part(column, start, stop) for name, column in outputs.items()}
             start = stop
-        return True
+        return calls[0].outputs or {}
+
+    def _confirm(self, call: _Call, together: Outputs) -> bool:
+        """Whether a call has the outputs by itself that it had among others.
+
+        Raises:
+          ProcessLostError: the process that computes is gone.
+        """
+        try:
+            alone = self._servable.predict(call.inputs)
+        except ProcessLostError:
+            raise
+        except Exception:
+            return False
+        one, other = (
+            {name: array for name, array in of.items() if not isinstance(array, Ragged)}
+            for of in (together, alone)
+        )
+        return rounding.difference(one, other, rounding.HALF) is None
 
 
 def _has_rows(column: Column, rows: int) -> bool:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.core import bad_share
 from pipeline.core.batch import Batch
 from pipeline.core.columns import Ragged
 from pipeline.core.model_spec import OnnxModel
@@ -144,7 +145,7 @@ def test_output_that_lost_its_rows_is_not_split():
     merging = MergingServable(held.fake, ["x"], max_rows=100)
     results = run_together(merging, held, [rows(1), rows(2)])
     assert [r["y"].ndim for r in results] == [0, 0]
-    assert held.fake.calls == [1, 2, 1, 1]
+    assert held.fake.calls == [1, 2, 1, 1, 2]  # the last: whether the first failed by chance
 
 
 def test_constants_have_no_rows():
@@ -256,7 +257,7 @@ def test_merged_calls_shrink_when_memory_runs_out_and_grow_again():
     held = Held(fits_rows=4)
     merging = MergingServable(held.fake, ["x"], max_rows=100)
     run_together(merging, held, [rows(i) for i in range(6)])
-    assert held.fake.calls == [1, 6, 1, 1, 1, 1, 1, 1]
+    assert held.fake.calls == [1, 6, 3, 3]
     assert merging._limit.rows == 3
     again = Held()
     again.fake, merging._servable = merging._servable, again.fake
@@ -298,6 +299,80 @@ def test_batches_of_many_threads_lose_nothing_where_memory_is_short():
 
     with ThreadPoolExecutor(8) as threads:
         assert all(threads.map(caller, range(8)))
+
+
+SPEC = OnnxModel.model_validate(
+    {"name": "m", "framework": "onnx", "uri": "m", "inputs": {"x": "x"}, "outputs": {"y": "y"}}
+)
+
+
+def picky(inputs):
+    """Takes no negative rows."""
+    if (inputs["x"] < 0).any():
+        raise RefusedError
+    return {"y": inputs["x"] * 10}
+
+
+def columns_of(thread, share, batches=60):
+    """Batches of 1 to 8 rows, of which a share is negative."""
+    rng = np.random.default_rng(thread)
+    counts = rng.integers(1, 9, batches)
+    made = [rng.integers(1, 1000, count) for count in counts]
+    return [np.where(rng.random(len(column)) < share, -column, column) for column in made]
+
+
+def calls_of(servable, columns):
+    """Runs batches through a step; checks that exactly the bad rows are rejected."""
+    step = ModelStep(SPEC, max_batch_size=64)
+    for column in columns:
+        batch = Batch(tuple(range(len(column))), (b"",) * len(column), {"x": column})
+        done = step.run(batch, servable)
+        rejected = [reject.record_id for reject in done.rejects]
+        assert rejected == np.flatnonzero(column < 0).tolist()
+        if len(done):
+            assert done.columns["y"].tolist() == (10 * column[column >= 0]).tolist()
+
+
+@pytest.mark.parametrize("shares", [(0.3, 0, 0, 0), (0.02,) * 4, (0.9, 0.1, 0, 0)])
+def test_bad_rows_of_one_thread_cost_the_others_no_row_and_few_calls(shares):
+    columns = [columns_of(thread, share) for thread, share in enumerate(shares)]
+    apart = FakeServable(picky)
+    for of_thread in columns:
+        calls_of(apart, of_thread)
+    fake = FakeServable(picky)
+    merging = MergingServable(fake, ["x"], max_rows=64)
+    with ThreadPoolExecutor(len(shares)) as threads:
+        list(threads.map(calls_of, [merging] * len(shares), columns))
+    assert len(fake.calls) <= (1 + bad_share.SURPLUS) * len(apart.calls) + bad_share.CREDIT
+
+
+def test_model_that_takes_one_row_at_a_time_is_soon_given_no_merged_calls():
+    def lone(inputs):
+        if len(inputs["x"]) > 1:
+            raise RefusedError
+        return {"y": inputs["x"] * 10}
+
+    fake = FakeServable(lone)
+    merging = MergingServable(fake, ["x"], max_rows=64)
+    with ThreadPoolExecutor(4) as threads:
+        columns = [columns_of(thread, 0) for thread in range(4)]
+        list(threads.map(calls_of, [merging] * 4, columns))
+    assert sum(rows > 1 for rows in fake.calls) < 60
+
+
+def test_merged_call_that_fits_by_accident_of_its_size_is_not_believed():
+    """Three rows go along the wrong axis, one is right, and no other number is taken."""
+
+    def scaled(inputs):
+        return {"y": inputs["x"][:, :3] * inputs["x"][:, 3]}
+
+    held = Held(lambda inputs: {"y": inputs["x"]} if inputs["x"].shape[1] < 4 else scaled(inputs))
+    merging = MergingServable(held.fake, ["x"], max_rows=64)
+    x = np.arange(24.0).reshape(6, 4)
+    results = run_together(merging, held, [{"x": row[None]} for row in x])
+    np.testing.assert_allclose(
+        np.concatenate([result["y"] for result in results]), x[:, :3] * x[:, 3:]
+    )
 
 
 class RefusedError(Exception):
