@@ -149,7 +149,8 @@ class _Search(Generic[_T]):
                     self._find(rows, error)
             except _LimitFell:
                 continue
-        self._outcome.results.sort(key=lambda result: int(result[0][0]))
+        if len(self._outcome.results) > 1:
+            self._outcome.results.sort(key=lambda result: int(result[0][0]))
         return self._outcome
 
     def _next_rows(self) -> int:

@@ -113,7 +113,9 @@ class ModelStep:
         if not len(batch):
             return batch
         version = self._version(servable)
-        most = min(filter(None, (self._limit.rows, version.experience.most)), default=len(batch))
+        most = self._limit.rows or len(batch)
+        if version.experience.most is not None:
+            most = min(most, version.experience.most)
         faults = self._faults.of_batch(
             lambda row: self._call(row, np.arange(1), servable), version.experience.share
         )
