@@ -5,6 +5,7 @@ import pytest
 
 from pipeline.backends.base import LoadContext
 from pipeline.backends.filled import FilledServable, PairedServable, row_sizes
+from pipeline.core.columns import Ragged
 from pipeline.errors import OutOfMemoryError, ProcessLostError
 from pipeline.serving import opening
 from pipeline.testing import FakeServable
@@ -133,3 +134,10 @@ def test_call_that_the_machine_fails_says_nothing_of_single_rows(error):
     with pytest.raises(type(error)):
         ask(servable, 1.0)
     assert fake.calls == [1]
+
+
+def test_lists_of_rows_that_stand_in_are_cut_off_as_well():
+    pieces = FakeServable(lambda inputs: {"y": Ragged([np.ones(n) for n in inputs["x"]])})
+    found = FilledServable(pieces, ["x"], 8).predict({"x": np.array([2, 0, 3])})["y"]
+    assert [len(row) for row in found.rows] == [2, 0, 3]
+    assert pieces.calls == [4]

@@ -434,6 +434,8 @@ def test_computed_column_is_ragged_also_where_its_rows_agree():
         {"x": Ragged([np.array([2]), np.array([2, 2])])}, rows, FakeServable(pieces_of)
     )
     assert isinstance(found["y"], Ragged)
+    several = FakeServable(pieces, Signature(fixed_batch_rows=1))
+    assert isinstance(step.compute({"x": np.array([2, 2])}, rows, several)["y"], Ragged)
 
 
 def pieces_of(inputs):

@@ -145,3 +145,20 @@ def test_model_may_return_what_it_was_given(link):
     found = echo.predict({"x": x})
     np.testing.assert_array_equal(found["more"], x + 1)
     np.testing.assert_array_equal(found["same"], x)
+
+
+def test_lists_of_different_length_come_back_from_the_host(link, tmp_path):
+    (tmp_path / "some").write_text("file")
+    names = {"boxes": "boxes", "names": "names"}
+    entry = model_spec(
+        framework="python", uri="tests.steps:Finds", inputs={"x": "n"}, outputs=names
+    )
+    ask = Opening(tmp_path, entry, LoadContext(shared=True))
+    shared = SharedServable(link, version_of(entry, tmp_path), ask)
+    found = shared.predict({"x": np.array([2, 0, 1])})
+    assert [row.shape for row in found["boxes"].rows] == [(2, 4), (0, 4), (1, 4)]
+    assert [row.tolist() for row in found["names"].rows] == [
+        ["thing 0", "thing 1"],
+        [],
+        ["thing 0"],
+    ]
