@@ -50,6 +50,7 @@ class TfRecordDecoder(RowDecoder):
         self._wanted = [*self._needed, *pass_through]
         self._booleans = {name for name, spec in record.fields.items() if spec.dtype == "bool"}
         self._tensors = {name for name, spec in record.fields.items() if spec.shape}
+        self._only_bytes = [(s.dtype, s.shape) for s in record.fields.values()] == [("bytes", ())]
 
     def records(self, block: Block, rows: range) -> list[dict[str, Any]]:
         """See RowDecoder."""
@@ -65,6 +66,13 @@ class TfRecordDecoder(RowDecoder):
         except DecodeError:
             raise RecordError("not_an_example", "the record is not a tf.Example") from None
         complete = all(name in found for name in self._needed)
+        if not complete and self._only_bytes:
+            name = next(name for name in self._needed if name not in found)
+            raise RecordError(
+                "missing_field",
+                f"field '{name}' is missing; the record has {', '.join(list(found)[:8]) or 'none'}; "
+                "with `source: raw` under `record`, a model gets the whole message instead",
+            )
         names = filter(found.__contains__, self._wanted) if complete else found
         return {name: self._value(name, found[name]) for name in names}
 

@@ -10,6 +10,7 @@ from pipeline.core.decoders import decoders
 from pipeline.core.formats import FORMATS
 from pipeline.core.payloads import ArrowRows, JsonRows
 from pipeline.core.record_spec import RecordSpec
+from tests import formats
 
 RECORD = RecordSpec.model_validate({"source": "raw", "fields": {"line": {"dtype": "bytes"}}})
 PAYLOADS = (b"{not json", b"", b"\xff\x00", b"{not json")
@@ -52,6 +53,16 @@ def test_record_that_is_not_decoded_has_one_field_and_no_key(changes, message):
         RecordSpec.model_validate(
             {"source": "raw", "fields": {"line": {"dtype": "bytes"}}, **changes}
         )
+
+
+def test_example_without_its_one_field_of_bytes_names_the_way_to_hand_it_over_whole():
+    record = RecordSpec.model_validate({"fields": {"examples": {"dtype": "bytes"}}})
+    block = Block((formats.example({"a": 1.5}),), "f", format="tfrecord")
+    (reject,) = decoders(record)["tfrecord"].decode(block).rejects
+    assert reject.error_message == (
+        "field 'examples' is missing; the record has a; with `source: raw` under `record`, a model "
+        "gets the whole message instead"
+    )
 
 
 def test_empty_block_is_an_empty_batch():
