@@ -261,41 +261,41 @@ def _run_model(
     """Runs the rows; returns what went wrong."""
     if not all(column in rehearsal.columns for column in model.columns_read()):
         return []  # what it reads could not be made; the reason has been given there
-    declared = {tensor.name: tensor for tensor in servable.signature.outputs or ()}
-    if not model.warm_up:
-        for name, column in model.outputs.items():
-            tensor = declared.get(name)
-            if tensor and tensor.dtype and tensor.row_shape is not None:
-                dtype = "bytes" if name in model.bytes_outputs else tensor.dtype
-                rows = made_up.zeros(dtype, tensor.row_shape)
-                rehearsal.add(column, rows, tensor.row_shape)
-        return []
     most = model.max_batch_size or (comparison.max_rows if comparison else CALL_ROWS)
     step = ModelStep(model)
     errors: list[Exception] = []
+    company = None
     for chosen in _choices(model, servable, rehearsal):
-        company = Company(step, servable, chosen, most)
+        tried = Company(step, servable, chosen, most)
         try:
-            outputs = company.together()
-            break
+            outputs = tried.together()
         except ProcessLostError:
             raise
         except Exception as error:
             errors.append(error)
-    else:
+        else:
+            company = tried
+            break
+    if company is None and model.warm_up:
         return [_failure(model, rehearsal, errors)]
+    declared = {tensor.name: tensor for tensor in servable.signature.outputs or ()}
     for name, column in model.outputs.items():
         tensor = declared.get(name)
-        rehearsal.add(column, outputs[name], tensor.row_shape if tensor else None)
-    problem = _problem(model, version, servable, rehearsal, company, comparison)
-    _warm_up(model, servable, step, chosen)
+        if company is not None:
+            rehearsal.add(column, outputs[name], tensor.row_shape if tensor else None)
+        elif tensor and tensor.dtype and tensor.row_shape is not None:
+            dtype = "bytes" if name in model.bytes_outputs else tensor.dtype
+            rehearsal.add(column, made_up.zeros(dtype, tensor.row_shape), tensor.row_shape)
+    problem = _problem(model, version, servable, rehearsal, company, most, comparison)
+    if model.warm_up:
+        _warm_up(model, servable, step, chosen)
     return [f"model '{model.name}' {problem}"] if problem else []
 
 
 def _choices(
     model: ModelSpec, servable: Servable, rehearsal: Rehearsal
 ) -> Iterator[Mapping[str, Column]]:
-    """Rows to try a model with, the likeliest to be sound first."""
+    """Rows to try a model with, the likeliest to be sound first; records only without warm-up."""
     read = model.columns_read()
     types = {column: rehearsal.types[column] for column in read}
     given: Mapping[str, Column] = {column: rehearsal.columns[column] for column in read}
@@ -303,6 +303,8 @@ def _choices(
     if not rehearsal.made_up:
         yield given
         given = different
+    if not model.warm_up:
+        return
     # An index beyond a vocabulary would break a GPU for the whole process.
     yield given if servable.device == "cpu" else made_up.without_integers(given)
     yield {c: made_up.zeros(*t) for c, t in types.items()}
@@ -322,12 +324,14 @@ def _problem(
     version: ModelVersion,
     servable: Servable,
     rehearsal: Rehearsal,
-    company: Company,
+    company: Company | None,
+    most: int,
     comparison: Comparison | None,
 ) -> str | None:
-    """What is wrong with the outputs of rows in other company."""
+    """What is wrong with the outputs of rows in other company, of `company` or of examples."""
     try:
-        company.alone()
+        if company is not None:
+            company.alone()
         if comparison is None or not model.independent_rows:
             return None
         rows = golden.rows_of(
@@ -335,7 +339,7 @@ def _problem(
         )
         if rows is not None:
             step = golden.step_of(model)
-            examples = Company(step, servable, rows, company.at_once)
+            examples = Company(step, servable, rows, company.at_once if company else most)
             try:
                 examples.together()
                 examples.alone()
@@ -345,7 +349,7 @@ def _problem(
                 pass
             else:
                 company = examples
-        return company.problem(rounding_of(model, servable))
+        return company.problem(rounding_of(model, servable)) if company else None
     except LoneRowError as error:
         return str(error)
 

@@ -263,6 +263,32 @@ def test_examples_of_a_version_come_first():
     assert "of row 2 is" in found
 
 
+# --- without warm-up
+
+
+RECORDS = Comparison(records={"x": np.arange(8, dtype=np.float32).reshape(2, 4)})
+
+
+def test_without_warm_up_no_row_is_made_up():
+    assert passes(over_the_batch, warm_up=False) == []
+
+
+def test_without_warm_up_records_and_examples_are_compared_all_the_same():
+    assert "in other company" in problem(over_the_batch, RECORDS, warm_up=False)
+    graph = ensemble(entry())
+    lines = '{"inputs": {"x": [1, 2, 3, 400]}}\n{"inputs": {"x": [1, 200, 3, 4]}}\n'
+    examples = golden.parse(lines, golden.WARM_UP, graph.models[0])
+    found = problem(over_the_batch, Comparison(examples=lambda version: examples), warm_up=False)
+    assert "in other company" in found
+
+
+def test_without_warm_up_records_that_the_model_rejects_are_no_problem():
+    def rejects(inputs):
+        raise ValueError("unknown category")
+
+    assert passes(rejects, RECORDS, warm_up=False)
+
+
 # --- a batch of one, and of many
 
 
