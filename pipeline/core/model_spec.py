@@ -91,8 +91,8 @@ class _ModelBase(StrictModel):
     )
     warm_up: bool = Field(
         default=True,
-        description="Run the model on a few rows, made up unless there are others, when it is "
-        "loaded. Switch it off for a model that rejects such rows.",
+        description="Run the model when it is loaded, on made-up rows where there are no others. "
+        "Switch it off for a model that rejects such rows: then no row is made up.",
     )
     independent_rows: bool = Field(
         default=True,
