@@ -23,7 +23,7 @@ _PICKLE = (
     "booster.save_model('model.ubj') for XGBoost, ('model.txt') for LightGBM"
 )
 _ENGINE = "built by TensorRT for one kind of GPU: give the ONNX file that it was built from"
-_TO_ONNX = "no framework here reads it: export the model as ONNX"
+_TO_ONNX = "of a kind that no framework here reads: export the model as ONNX"
 
 _WAYS_OUT = {
     **dict.fromkeys((".h5", ".hdf5"), _KERAS),

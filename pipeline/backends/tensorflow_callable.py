@@ -42,7 +42,9 @@ def open_callable(path: Path, loaded: Any, wanted: Collection[str]) -> Program:
     variants = [variant for variant in kept if _takes_tensors(variant)]
     if not variants:
         raise LoadError(
-            f"{path} has no signature, and no `__call__` that was saved for plain tensors"
+            f"{path} has no signature, and no `__call__` that was saved for plain tensors; save it "
+            "with a signature: model.export(FOLDER) of Keras does, or "
+            "tf.saved_model.save(model, FOLDER, signatures=FUNCTION)"
         )
     variant = min(variants, key=lambda variant: _misfit(variant, wanted))
     structure = variant.structured_input_signature

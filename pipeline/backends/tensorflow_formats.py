@@ -73,6 +73,7 @@ def open_saved_model(path: Path, signature: str, inputs: Collection[str]) -> Pro
     known = [*loaded.signatures, *([_CALL] if callable(loaded) else [])]
     raise LoadError(
         f"{path} has no signature '{signature}'; its signatures are {', '.join(known) or 'none'}"
+        + ("" if known else "; save it with one: tf.saved_model.save(..., signatures=FUNCTION)")
     )
 
 

@@ -282,7 +282,10 @@ def _instantiate(path: Path, spec: TorchModel) -> Any:
     try:
         network = getattr(importlib.import_module(package), name)(**spec.module_args)
     except ImportError as error:
-        raise LoadError(f"{where} cannot be imported: {own_words(error)}") from error
+        raise LoadError(
+            f"{where} cannot be imported: {own_words(error)}; what it needs must be installed "
+            "wherever the job runs (in the image) and on the machine that launches it"
+        ) from error
     except AttributeError as error:
         raise LoadError(f"{where} is not there: {own_words(error)}") from error
     except Exception as error:

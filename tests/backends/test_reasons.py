@@ -25,7 +25,10 @@ def test_reason_is_one_line_that_is_not_too_long(text):
     assert len(words.splitlines()) == 1
 
 
-@given(st.lists(st.text("abc ", min_size=1).map(lambda t: f"x{t}x"), min_size=1), st.integers(60))
+@given(
+    st.lists(st.text("abc ", min_size=1).map(lambda t: f"x{t}x"), min_size=1), st.integers(20, 200)
+)
+@example(["a", "b"] * 100, 60)
 def test_what_is_cut_keeps_its_beginning_and_its_end(parts, chars):
     text = "".join(parts)
     short = cut(text, chars)
