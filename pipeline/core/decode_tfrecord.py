@@ -68,9 +68,10 @@ class TfRecordDecoder(RowDecoder):
         complete = all(name in found for name in self._needed)
         if not complete and self._only_bytes:
             name = next(name for name in self._needed if name not in found)
+            has = ", ".join(list(found)[:8]) or "none"
             raise RecordError(
                 "missing_field",
-                f"field '{name}' is missing; the record has {', '.join(list(found)[:8]) or 'none'}; "
+                f"field '{name}' is missing; the record has {has}; "
                 "with `source: raw` under `record`, a model gets the whole message instead",
             )
         names = filter(found.__contains__, self._wanted) if complete else found
