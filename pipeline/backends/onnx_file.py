@@ -76,7 +76,7 @@ def input_ranks(file: BinaryIO) -> dict[str, int | None]:
 
 
 def has_halves(file: BinaryIO) -> bool:
-    """Whether some weights of the graph are float16 or bfloat16.
+    """Whether some tensors in the file, wherever they stand in it, are float16 or bfloat16.
 
     Args:
       file: can be sought in; read from its beginning.
@@ -86,8 +86,7 @@ def has_halves(file: BinaryIO) -> bool:
     """
     return any(
         (number, kind) == (2, _VARINT) and value in _HALVES  # data_type
-        for graph in _messages(file, _start(file), 7)
-        for tensor in _messages(file, graph, 5)
+        for tensor in _tensors(file, "model", _start(file), 0)
         for number, kind, value in _fields(file, tensor)
     )
 

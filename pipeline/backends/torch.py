@@ -45,6 +45,7 @@ class TorchServable(Servable):
         self.device = device.name
         self.calls_at_once = device.calls
         self.size_bytes = program.size_bytes or size_of(path)
+        self.half_inside = program.half
         self.warm_up_rows = program.warm_up_rows
         self._program = program
         self._device = device

@@ -40,6 +40,7 @@ class Program:
       inputs: its arguments; None where it takes any.
       outputs: what it returns; None where the format does not tell.
       size_bytes: bytes of its parameters and buffers.
+      half: some of these are float16 or bfloat16.
       optional: arguments with a default.
       plain: arguments that take a Python number or string in place of a tensor.
       floats: the dtype that its floating-point arguments are brought to; None for what they are.
@@ -50,6 +51,7 @@ class Program:
     inputs: tuple[TensorSpec, ...] | None
     outputs: tuple[TensorSpec, ...] | None
     size_bytes: int
+    half: bool = False
     optional: frozenset[str] = field(default=frozenset())
     plain: frozenset[str] = field(default=frozenset())
     floats: Any = None
@@ -175,6 +177,7 @@ def _open_torchscript(path: Path, spec: TorchModel, device: str) -> Program:
         inputs=tuple(TensorSpec(a.name, dims=() if a.name in plain else None) for a in arguments),
         outputs=outputs,
         size_bytes=_tensor_bytes(script.state_dict().values()),
+        half=_has_halves(script.state_dict().values()),
         optional=frozenset(a.name for a in arguments if a.has_default_value()),
         plain=frozenset(plain),
         floats=floats,
@@ -231,6 +234,7 @@ def _open_exported(path: Path, device: str) -> Program:
             if isinstance(value, TensorSpec)
         ),
         size_bytes=_tensor_bytes((*program.state_dict.values(), *program.constants.values())),
+        half=_has_halves(program.state_dict.values()),
         plain=frozenset(a.name for a in taken if not isinstance(a, TensorArgument)),
     )
 
@@ -259,6 +263,7 @@ def _open_state_dict(path: Path, spec: TorchModel, device: str) -> Program:
         else tuple(TensorSpec(p.name, dims=() if p.name in plain else None) for p in named),
         outputs=None,
         size_bytes=_tensor_bytes(network.state_dict().values()),
+        half=_has_halves(network.state_dict().values()),
         optional=frozenset(p.name for p in named if p.default is not p.empty),
         plain=frozenset(plain),
         floats=floats,
@@ -299,3 +304,10 @@ def _instantiate(path: Path, spec: TorchModel) -> Any:
 
 def _tensor_bytes(values: Iterable[Any]) -> int:
     return sum(value.nbytes for value in values if hasattr(value, "nbytes"))
+
+
+def _has_halves(values: Iterable[Any]) -> bool:
+    import torch
+
+    halves = (torch.float16, torch.bfloat16)
+    return any(isinstance(v, torch.Tensor) and v.dtype in halves for v in values)

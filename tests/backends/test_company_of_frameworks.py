@@ -13,6 +13,7 @@ from pipeline.serving.opening import Opening
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.serving.validation import attempt
 from tests import models, networks
+from tests.backends.cases import model_spec
 
 
 def scripted(network, folder):
@@ -168,3 +169,11 @@ def test_weights_in_half_precision_are_known_from_the_file(tmp_path):
             {"k": np.ones(4, dtype)},
         )
         assert Opening(path, spec, LoadContext("cpu", shared=True))().half_inside == half
+
+
+@pytest.mark.parametrize(("dtype", "half"), [(torch.bfloat16, True), (torch.float32, False)])
+def test_weights_of_a_network_in_half_precision_are_known(dtype, half, tmp_path):
+    network = networks.Normalises().to(dtype)
+    path = models.save_torchscript(torch.jit.script(network.eval()), tmp_path / "model.pt")
+    entry = {"framework": "torch", "inputs": {"x": "x"}, "outputs": {"output_0": "y"}}
+    assert Opening(path, model_spec(**entry), LoadContext("cpu"))().half_inside == half

@@ -4,6 +4,7 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.connectors.artifact_store import BeamArtifactStore
@@ -122,7 +123,8 @@ def test_files_of_a_class_are_refreshed_and_the_class_stays(
     manager = ReleaseManager(loader)
     verifier.check(release, found, manager)
     with manager.use(release, "affine") as servable:
-        assert servable._step.bias.tolist() == pytest.approx(models.affine_weights(2.0)[1].tolist())
+        (bias,) = servable.predict({"x": np.zeros((1, 4), np.float32)})["y"].tolist()
+        assert bias == pytest.approx(models.affine_weights(2.0)[1].tolist())
     manager.close()
 
 
