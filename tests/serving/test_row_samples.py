@@ -153,12 +153,12 @@ def test_row_of_a_ragged_column_is_compared_without_the_filling_of_its_batch():
 
 
 def test_row_is_computed_past_the_merging_while_another_call_waits_there():
-    began, go = threading.Event(), threading.Event()
+    began, go, came = threading.Event(), threading.Event(), []
 
     def slow(inputs):
         if len(inputs["x"]) > 1:
             began.set()
-            assert go.wait(10)
+            came.append(go.wait(10))  # until the sample is done, which must not wait for this
         return same(inputs)
 
     fake = FakeServable(slow)
@@ -171,3 +171,4 @@ def test_row_is_computed_past_the_merging_while_another_call_waits_there():
     go.set()
     other.join()
     assert fake.calls == [5, 1]
+    assert came == [True]
