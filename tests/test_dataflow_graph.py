@@ -7,12 +7,18 @@ from apache_beam.portability.api import beam_runner_api_pb2
 
 from pipeline import launch, launch_release
 from pipeline.build_stream import build_stream
+from pipeline.connectors.listing import StorageLister
+from pipeline.core.candidate import ReleaseEvent
+from pipeline.core.gate_state import start
 from pipeline.core.release import Release
+from pipeline.core.version_order import watch_targets
 from pipeline.options import parse
 from pipeline.serving.factory import ManagerFactory
+from pipeline.serving.judge import utc_now
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.release_manager import ManagerHandle
 from pipeline.serving.validation import Rehearsal
+from pipeline.serving.verification import Verifier
 
 SPEC = """
 name: e
@@ -59,10 +65,21 @@ def graph(tmp_path_factory, gcs):
     managers = ManagerFactory(ensemble, FrameworkLoader(ensemble.models, None, "cpu", 1))
     handle = ManagerHandle("job", managers)
     release = Release(1, ())
+    verifier = Verifier(ensemble, None, None, launch_release.allowed_uris(ensemble))
+    targets = watch_targets(ensemble.models)
     refresh = launch_release.refresh_of(
-        parsed.settings, ensemble, release, [], handle, managers, None, options
+        parsed.settings,
+        verifier,
+        start(release, utc_now()),
+        targets,
+        StorageLister(options),
+        handle,
+        managers,
     )
-    job = launch.Job(parsed.settings, ensemble, release, handle, Rehearsal(), refresh)
+    told = ReleaseEvent("rejected", utc_now(), reason="was passed over at the launch")
+    job = launch.Job(
+        parsed.settings, ensemble, release, handle, Rehearsal(), refresh, events=(told,)
+    )
     pipeline = beam.Pipeline(options=options)
     build_stream(pipeline, job, native=True)
     proto = pipeline.to_runner_api()
@@ -86,6 +103,10 @@ def test_records_and_refresh_messages_are_read_by_the_service(graph):
     assert named(graph, "ReadRefresh/ReadFromPubSub")
 
 
+def test_what_the_launch_passed_over_is_published_like_other_events(graph):
+    assert named(graph, "PassedOver")
+
+
 def test_predictions_dead_letters_and_events_are_published_by_the_service(graph):
     for step in ("Publish prediction_messages", "Publish dead_letter_messages", "PublishEvents0"):
         assert named(graph, f"{step}/WriteToPubSub")
@@ -96,7 +117,8 @@ def test_report_is_of_batches_and_of_every_kind_of_release_event(graph):
     parts = [*named(graph, "GatherStatistics"), *named(graph, "OfEvent")]
     made = {output for transform in parts for output in transform.outputs.values()}
     assert set(statistics.inputs.values()) <= made
-    assert len(statistics.inputs) == 4  # batches; events of messages, of the gate, of processes
+    # batches; events of the launch, of messages, of the gate, of processes
+    assert len(statistics.inputs) == 5
 
 
 def test_releases_reach_the_batches_as_a_side_input(graph):
