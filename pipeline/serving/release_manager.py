@@ -346,7 +346,8 @@ class ReleaseManager:
                 )
                 if aspired and newer and (given_up is None or given_up.release != aspired):
                     return aspired
-                self._changed.wait(timeout=max(self._timing.grace_secs, 0.01))
+                # Often enough that a version goes soon after its grace, not one whole wait later.
+                self._changed.wait(timeout=max(self._timing.grace_secs / 8, 0.01))
             self.evict()
 
     def _superseded(self, release: Release, within_secs: float) -> bool:
