@@ -185,7 +185,7 @@ def test_guess_that_does_not_work_says_so(run, folder):
     models.torchscript(folder / "models/net")
     formats.write(folder, "jsonl", [{"v": [1.0, 2.0]}])
     _, text, _ = init(run, "models", "--records", "a.jsonl")
-    assert "fill in: this does not work yet: fails on 2 made-up rows" in text
+    assert "fill in: this does not work yet: fails on made-up rows" in text
 
 
 def test_several_keys_of_one_shape_are_told_in_the_guess(run, folder):
