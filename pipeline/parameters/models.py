@@ -53,8 +53,8 @@ MODELS: tuple[Parameter, ...] = (
     Parameter(
         "max_model_faults",
         "Model faults before failing",
-        "The job fails when a model fails on every record of this many batches in a row. 0 never "
-        "fails: each such record becomes a dead letter.",
+        "The job fails when a model fails on every record of this many batches in a row, and on "
+        "one that it predicted before. 0 never fails: each such record becomes a dead letter.",
         kind="integer",
         default="10",
         group="Models",
