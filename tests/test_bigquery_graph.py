@@ -69,7 +69,7 @@ def test_batch_exports_the_table_and_loads_files_and_nothing_is_shuffled_between
         assert has(graph, f"{step}/Load/BigQueryBatchFileLoads")
     shuffles = {n for n, urn in graph.items() if urn == "beam:transform:group_by_key:v1"}
     assert all(name.startswith(("LoadPredictions", "LoadDeadLetters")) for name in shuffles)
-    assert not has(graph, "WritePredictions")
+    assert not has(graph, "WriteFiles")
 
 
 def test_stream_inserts_by_the_connector_of_beam_and_refused_rows_too(arguments):
