@@ -174,7 +174,8 @@ class Company:
         else:
             advice = (
                 "it may be in training mode, normalise over the batch, or have its rows on another "
-                "axis than the first: export it anew"
+                "axis than the first: export it anew; one that is quantised dynamically, with one "
+                "scale for a whole call, gets each row alone with `max_batch_size: 1`"
             )
         return (
             f"gives rows other outputs in other company: {differences}; {advice}, or, if that is "

@@ -15,8 +15,10 @@ ROWS = 3
 
 _VARIABLE_AXIS = 8
 """Length given to an axis that may vary."""
-_TEXTS = ("10", "21", "32")
-"""Can be read as text and as numbers."""
+_TEXTS = ("7", "-20", "12345")
+"""Can be read as text, of different length, and as numbers."""
+_SIZES = (1.0, 0.6, 0.3)
+"""Of the floats of a row: a model that measures the rows of a call together shows it."""
 
 
 def zeros(dtype: str, row_shape: Shape) -> Array:
@@ -40,7 +42,8 @@ def different(name: str, dtype: str, row_shape: Shape) -> Array:
     shape = _shape(row_shape)
     if dtype in FLOATS:
         seeded = np.random.default_rng(zlib.crc32(name.encode()))
-        return seeded.uniform(0.05, 1.0, shape).astype(numpy_dtype(dtype))
+        sizes = np.reshape(_SIZES, (ROWS, *(1 for _ in row_shape)))
+        return (sizes * seeded.uniform(0.05, 1.0, shape)).astype(numpy_dtype(dtype))
     number: Array = np.indices(shape).sum(axis=0)
     if dtype not in ("string", "bytes"):
         return np.asarray(number % 2, dtype=numpy_dtype(dtype))

@@ -82,6 +82,19 @@ def test_rows_that_depend_on_each_other_are_refused(build, differs, tmp_path):
     assert problems(path, independent_rows=False) == []
 
 
+def test_network_that_is_quantised_for_a_whole_call_gets_each_row_alone_if_told_so(tmp_path):
+    from onnxruntime.quantization import quantize_dynamic
+
+    weights = np.random.default_rng(0).normal(size=(4, 4)).astype("float32")
+    whole = onnx(("MatMul", {}), tmp_path, w=weights)
+    quantize_dynamic(whole, tmp_path / "quantised.onnx")
+    assert problems(whole) == []
+    (problem,) = problems(tmp_path / "quantised.onnx")
+    assert "quantised dynamically" in problem
+    assert "`max_batch_size: 1`" in problem
+    assert problems(tmp_path / "quantised.onnx", max_batch_size=1) == []
+
+
 def test_network_whose_first_axis_is_time_is_refused(tmp_path):
     (problem,) = problems(scripted(networks.AlongTime(), tmp_path), shape=(5, 4))
     assert " alone" in problem
