@@ -14,7 +14,7 @@ import logging
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, Protocol
 
 import apache_beam as beam
 from apache_beam.io.filesystem import BeamIOError
@@ -25,12 +25,14 @@ from apache_beam.transforms.window import GlobalWindows
 from pipeline.connectors.earlier_files import NO_EARLIER_FILES, EarlierFiles
 from pipeline.connectors.paths import shard_path
 from pipeline.errors import OutputError
+from pipeline.runner import coders
 from pipeline.serving.artifacts import is_local
 
 _LOGGER = logging.getLogger(__name__)
 
 
-class TemporaryFile(NamedTuple):
+@dataclass(frozen=True, order=True)
+class TemporaryFile:
     """A file written by one bundle.
 
     Attributes:
@@ -38,8 +40,13 @@ class TemporaryFile(NamedTuple):
       size_bytes: as stored.
     """
 
+    wire_form: ClassVar[str] = "temporary-file/1"
+
     path: str
     size_bytes: int
+
+
+coders.register(TemporaryFile)
 
 
 class ChunkFile(Protocol):

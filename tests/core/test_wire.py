@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from pipeline.connectors.block_writer import TemporaryFile
 from pipeline.connectors.file_ranges import FileRange
 from pipeline.connectors.folder_reader import Progress
 from pipeline.core import run_statistics, wire
@@ -53,6 +54,7 @@ KNOWN = {
         details={"load_secs": {"net": 0.25}},
     ),
     "folder-progress-1": Progress(b"\x00\x01\xff", b"\x02", 3),
+    "temporary-file-1": TemporaryFile("gs://b/out.tmp-1/a.jsonl", 12),
     "file-range-1": FileRange("gs://b/in.csv", 0, 99, "csv"),
     "block-1": Block(
         (b"{}", b"\xff"), "sub", "cut off", (Origin(1, {"k": "v"}),), "csv", 7, ("x",)

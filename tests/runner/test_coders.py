@@ -6,6 +6,7 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from pipeline.connectors.block_writer import TemporaryFile
 from pipeline.connectors.file_ranges import FileRange
 from pipeline.connectors.folder_reader import Progress
 from pipeline.connectors.folder_source import ReadNewFiles
@@ -16,7 +17,7 @@ from pipeline.core.run_statistics import RunStatistics
 from pipeline.runner.coders import FormCoder
 from pipeline.transforms.gather import MergeStatistics
 
-KINDS = [Batch, Block, Candidate, FileRange, ReleaseEvent, RunStatistics]
+KINDS = [Batch, Block, Candidate, FileRange, ReleaseEvent, RunStatistics, TemporaryFile]
 
 
 def coder_behind(transform, kind):
