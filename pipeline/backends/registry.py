@@ -6,7 +6,7 @@ import importlib
 from functools import cache
 
 from pipeline.backends.base import Backend
-from pipeline.core.model_spec import remote_hint
+from pipeline.core.remote_frameworks import remote_hint
 from pipeline.errors import SpecError
 
 _BACKENDS = {

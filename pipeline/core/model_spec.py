@@ -19,12 +19,6 @@ Sharing = Literal["process", "vm"]
 CLASS_SCHEME = "python://"
 """Stands before the name of a Python class that is a model version by itself, without files."""
 
-_SERVED_ELSEWHERE = {
-    *("remote", "vertex", "vertexai", "vertex_ai", "openai", "gemini", "anthropic", "bedrock"),
-    *("http", "rest", "grpc", "endpoint", "triton", "tfserving", "torchserve", "vllm"),
-}
-
-
 _HALF_ELSEWHERE = {
     "OnnxModel": "an ONNX graph has its precision in the file: export it in float16",
     "TensorflowModel": "a TensorFlow model has its precision in its files: save it so",
@@ -38,17 +32,6 @@ _HALF_ELSEWHERE = {
 def is_class_uri(uri: str) -> bool:
     """Whether a URI names a Python class, not files."""
     return uri.startswith(CLASS_SCHEME)
-
-
-def remote_hint(framework: object) -> str:
-    """A clause for an unknown framework that is a service; empty for all others."""
-    if not isinstance(framework, str) or framework.lower() not in _SERVED_ELSEWHERE:
-        return ""
-    return (
-        "; models behind a service are not called from here, because nothing could be said of "
-        "their versions: Apache Beam's RunInference has handlers for them (such as "
-        "VertexAIModelHandlerJSON), to be used before or after this job"
-    )
 
 
 class _ModelBase(StrictModel):

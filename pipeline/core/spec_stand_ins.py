@@ -14,9 +14,10 @@ import numpy as np
 from pipeline.core import plain_data
 from pipeline.core.combine_spec import CombineStep, StrictModel
 from pipeline.core.located_yaml import Document, Problem
-from pipeline.core.model_spec import ColumnInput, ConstantInput, ModelSpec, remote_hint
+from pipeline.core.model_spec import ColumnInput, ConstantInput, ModelSpec
 from pipeline.core.plain_data import Path, did_you_mean, nearest
 from pipeline.core.prepare_spec import PrepareStep
+from pipeline.core.remote_frameworks import remote_hint
 from pipeline.core.tensors import DTYPES
 
 Classes = dict[str, type[StrictModel]]
