@@ -349,9 +349,14 @@ def _problem(
                 pass
             else:
                 company = examples
-        return company.problem(rounding_of(model, servable)) if company else None
     except LoneRowError as error:
         return str(error)
+    try:
+        return company.problem(rounding_of(model, servable)) if company else None
+    except ProcessLostError:
+        raise
+    except Exception as error:
+        return f"fails when it is called again: {with_type(error)}"
 
 
 def fed(model: ModelSpec, rehearsal: Rehearsal) -> dict[str, str]:

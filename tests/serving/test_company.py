@@ -116,6 +116,20 @@ def test_model_with_state_or_chance_is_refused_and_told_so(model):
     assert "it draws random numbers or keeps state between calls" in found
 
 
+@pytest.mark.parametrize("good", [2, 3])
+def test_model_that_fails_when_it_is_called_again_is_refused(good):
+    calls = itertools.count(1)
+
+    def used_up(inputs):
+        if next(calls) > good:
+            raise RuntimeError("generator already executing")
+        return total(inputs)
+
+    assert problem(used_up) == (
+        "model 'a' fails when it is called again: RuntimeError: generator already executing"
+    )
+
+
 @pytest.mark.parametrize("model", [over_the_batch, along_the_rows, counting(), noisy()])
 def test_what_is_meant_is_allowed_and_not_compared(model):
     assert passes(model, independent_rows=False) == [3, 1]
