@@ -59,6 +59,10 @@ def lost_rows(column: Column, dtype: str) -> dict[int, Any]:
       column: of numbers or booleans.
       dtype: see `lost`.
     """
+    wanted = numpy_dtype(dtype)
+    dtypes = {row.dtype for row in column.rows} if isinstance(column, Ragged) else {column.dtype}
+    if all(_holds_all(wanted, have) for have in dtypes):
+        return {}
     if isinstance(column, Ragged):
         values = np.concatenate([row.ravel() for row in column.rows])
         ends = np.cumsum([row.size for row in column.rows])
@@ -111,8 +115,9 @@ def _float_limit(kind: str, wanted: np.dtype[Any]) -> float:
 
 
 def _within(values: Array, low: float, high: float) -> bool:
-    """Whether all are between two bounds. NaN is between none."""
-    return bool(low <= values.min() and values.max() <= high)
+    """Whether all are between two bounds. NaN, which every float holds, is not looked at."""
+    least, greatest = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
+    return not (least < low or greatest > high)
 
 
 def _overflowing(values: Array, wanted: np.dtype[Any]) -> Array:

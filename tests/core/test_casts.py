@@ -70,6 +70,24 @@ def test_clean_columns_are_not_looked_at_twice(monkeypatch):
     monkeypatch.setattr(casts, "_overflowing", lambda *_: pytest.fail("looked at each value"))
     assert casts.lost(np.array([-(2**24), 2**24]), "float32") is None
     assert casts.lost(np.array([-3e38, 3e38]), "float32") is None
+    assert casts.lost(np.array([np.nan, 3e38, np.nan, -3e38]), "float32") is None
+    assert casts.lost(np.array([np.nan]), "float32") is None
+
+
+@pytest.mark.parametrize("column", [np.ones(3, np.float32), Ragged([np.ones(2, np.float32)] * 3)])
+def test_values_are_not_looked_at_where_a_dtype_holds_all_of_another(column, monkeypatch):
+    monkeypatch.setattr(casts, "lost", lambda *_: pytest.fail("looked at the values"))
+    assert casts.lost_rows(column, "float32") == {}
+    assert casts.lost_rows(column, "float64") == {}
+
+
+def test_ragged_rows_of_several_dtypes_are_looked_at():
+    ragged = Ragged([np.ones(1, np.float32), np.array([1e300]), np.array([np.nan])])
+    assert casts.lost_rows(ragged, "float32") == {1: 1e300}
+
+
+def test_nan_hides_no_number_that_is_lost():
+    assert casts.lost(np.array([np.nan, 1e300]), "float32").tolist() == [False, True]
 
 
 def test_nan_is_held_by_every_float():
