@@ -173,9 +173,25 @@ def _not_finite_rows(column: Column) -> list[int]:
 def _not_text_rows(column: Column) -> list[int]:
     rows = column.rows if isinstance(column, Ragged) else column
     dtype = rows[0].dtype if isinstance(column, Ragged) else column.dtype
-    if dtype.kind not in "OU":
+    if dtype.kind not in "OU" or _is_all_text(column):
         return []
     return [i for i, row in enumerate(rows) if not _is_text(row)]
+
+
+def _is_all_text(column: Column) -> bool:
+    """Whether all text of a column can be written, found out in one piece: that is cheap.
+
+    False also where text and bytes are mixed.
+    """
+    if isinstance(column, Ragged):
+        flat = [value for row in column.rows for value in row.ravel().tolist()]
+    else:
+        flat = column.ravel().tolist()
+    kinds = set(map(type, flat))
+    if kinds == {str}:
+        joined = "".join(flat)
+        return joined.isascii() or _encodes(joined)
+    return kinds <= {bytes}
 
 
 def _is_text(row: Any) -> bool:

@@ -107,6 +107,26 @@ def test_row_with_text_that_is_not_utf_8_is_a_reject_and_costs_no_other(column):
     assert prediction_table(kept, ["c"]).num_rows == 2
 
 
+@pytest.mark.parametrize("values", [["fine", "größe"], [b"fine", b"\xff"], []])
+@pytest.mark.parametrize("ragged", [False, True])
+def test_text_that_can_be_written_is_not_looked_at_row_by_row(values, ragged, monkeypatch):
+    monkeypatch.setattr(encode, "_is_text", lambda _: pytest.fail("looked at each value"))
+    column = np.empty((2, len(values)), dtype=object)
+    column[:] = values
+    made = batch(c=Ragged(column) if ragged else column)
+    assert encode.reject_unwritable(made, ["c"]) is made
+
+
+def test_half_pairs_of_two_rows_make_no_character():
+    kept = encode.reject_unwritable(batch(c=np.array(["\ud83d", "\ude00"], dtype=object)), ["c"])
+    assert [reject.error_type for reject in kept.rejects] == ["not_text_output"] * 2
+
+
+def test_text_beside_bytes_is_looked_at():
+    kept = encode.reject_unwritable(batch(c=np.array([b"\xff", "\ude00"], dtype=object)), ["c"])
+    assert [reject.payload for reject in kept.rejects] == [b"p1"]
+
+
 def test_words_of_a_framework_that_are_not_utf_8_are_escaped():
     reject = Reject(b"", None, "inference", "model_error", "cannot read '\ud800'")
     letter = json.loads(encode.dead_letter(reject, datetime.now(UTC)))
