@@ -36,7 +36,7 @@ from pipeline.errors import LaunchError, PathError, SpecError
 from pipeline.launch_checks import path_problems, service_problems
 from pipeline.launch_patterns import look
 from pipeline.launch_release import Refresh, accepted_before, allowed_uris, refresh_of
-from pipeline.launch_steps import made_ready, with_labels
+from pipeline.launch_steps import prepared_step, with_labels
 from pipeline.launch_versions import Beginner
 from pipeline.serving.artifacts import ArtifactCache, LocalCopies
 from pipeline.serving.example_files import examples_of
@@ -244,6 +244,6 @@ def _read_spec(location: str) -> EnsembleSpec:
         raise SpecError(f"--ensemble_spec: {error}") from error
     spec = spec_text.parse(text, source=location)
     spec = spec_text.resolve_uris(spec, spec_text.folder_of(location))
-    prepare = tuple(made_ready(step, location) for step in spec.prepare)
+    prepare = tuple(prepared_step(step, location) for step in spec.prepare)
     combine = tuple(with_labels(step, location) for step in spec.combine)
     return spec.model_copy(update={"prepare": prepare, "combine": combine})

@@ -31,7 +31,7 @@ def with_labels(step: CombineStep, source: str) -> CombineStep:
     return _with_labels(step, f"{source}: combine step '{step.column}'", {str})
 
 
-def made_ready(step: PrepareStep, source: str) -> PrepareStep:
+def prepared_step(step: PrepareStep, source: str) -> PrepareStep:
     """A prepare step that can run: with the content of its file, and its packages here.
 
     Args:

@@ -63,7 +63,7 @@ class Journal:
             except Exception as error:
                 if not self._failing:
                     reason = explain(self.path, error, WRITER_ROLE)
-                    _LOGGER.warning("%s cannot be written: %s; trying on", self.path, reason)
+                    _LOGGER.warning("%s cannot be written: %s; trying again", self.path, reason)
                 self._failing = True
                 return
             self._saved = committed

@@ -237,7 +237,7 @@ class FolderReader:
         tries = tries + 1 if fingerprint == file.fingerprint else 1
         self._failed = (file.fingerprint, tries)
         if tries == 1:
-            _LOGGER.warning("%s cannot be read: %s; trying on", file.path, reason)
+            _LOGGER.warning("%s cannot be read: %s; trying again", file.path, reason)
         return tries >= _MOST_TRIES
 
 
@@ -251,7 +251,7 @@ class _Outage:
     def begins(self, reason: str) -> None:
         if self._since is None:
             self._since = time.monotonic()
-            _LOGGER.warning("'%s' cannot be read: %s; trying on", self._pattern, reason)
+            _LOGGER.warning("'%s' cannot be read: %s; trying again", self._pattern, reason)
 
     def ends(self) -> None:
         if self._since is not None:

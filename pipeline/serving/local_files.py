@@ -9,6 +9,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import NamedTuple
 from pipeline.backends.companions import companions_of
 from pipeline.errors import ArtifactError, ArtifactNotFoundError
 
+_ESCAPE = re.compile(r"\\([0-7]{3})")
 _FICLONE = 0x40049409  # linux/fs.h
 _NO_CLONES = {errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM}
 
@@ -193,17 +195,29 @@ def _sha256(file: Path) -> str:
 
 
 def filesystem_of(path: Path) -> str:
-    """The type of the file system that holds a path (proc(5), mountinfo); empty where unknown."""
-    real = os.path.realpath(path)
-    found, kind = "", ""
+    """The type of the file system that holds a path; empty where unknown."""
     try:
-        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+        table = os.fsdecode(Path("/proc/self/mountinfo").read_bytes())
     except OSError:
         return ""
-    for line in lines:
-        mount, _, source = line.partition(" - ")
-        point = mount.split()[4].encode().decode("unicode_escape")
-        inside = f"{real}/".startswith(f"{point.rstrip('/')}/")
+    return filesystem_in(table, os.path.realpath(path))
+
+
+def filesystem_in(table: str, path: str) -> str:
+    """The type of the file system that a table of mounts names for a path; empty where none does.
+
+    Args:
+      table: as proc(5) describes mountinfo: blanks, line ends and backslashes in the name of a
+        mount point are octal escapes, every other character is itself.
+      path: absolute, without links.
+    """
+    found, kind = "", ""
+    for line in table.split("\n"):
+        mount, separator, source = line.partition(" - ")
+        if not separator:
+            continue
+        point = _ESCAPE.sub(lambda escape: chr(int(escape[1], 8)), mount.split(" ")[4])
+        inside = f"{path}/".startswith(f"{point.rstrip('/')}/")
         if inside and len(point) >= len(found):
-            found, kind = point, source.split()[0]
+            found, kind = point, source.split(" ")[0]
     return kind

@@ -1,4 +1,4 @@
-"""Whether a proposed release may serve: from what is cheap to find out to what is dear.
+"""Whether a proposed release may serve: the cheap checks first, the expensive ones last.
 
 Anybody's message may say where models are, so the URIs are looked at first. Then the files are
 fetched and told apart by their digests, the release goes through the whole graph on a few rows

@@ -23,7 +23,7 @@ from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.gate import Gate
 from pipeline.serving.judge import Judge
 from pipeline.serving.loader import FrameworkLoader
-from pipeline.serving.local_files import digest_of, filesystem_of
+from pipeline.serving.local_files import digest_of, filesystem_in, filesystem_of
 from tests import models
 from tests.backends.cases import CASES
 from tests.gating import NAMES, OnnxEnsemble, until
@@ -150,6 +150,28 @@ def test_where_nobody_writes_nothing_is_copied_unless_it_is_watched(tmp_path, mo
         monkeypatch.setattr(artifacts, "filesystem_of", lambda path: "overlay")
     assert not LocalCopies(refreshed=True).covers(str(tmp_path))
     assert LocalCopies((f"{tmp_path.parent}/*",), refreshed=True).covers(str(tmp_path))
+
+
+MOUNTS = r"""
+22 1 0:20 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+31 22 0:21 / /mnt/modèles rw - nfs4 host:/m rw
+32 22 0:22 / /mnt/two\040words\011\134x rw master:1 - xfs /dev/sdb rw
+33 31 0:23 / /mnt/modèles/読 rw - fuse.gcsfuse bucket rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/mnt/modèles/1/model.onnx", "nfs4"),
+        ("/mnt/modèles/読", "fuse.gcsfuse"),
+        ("/mnt/two words\t\\x/model.onnx", "xfs"),
+        ("/mnt/two", "ext4"),
+        ("/mnt/mod", "ext4"),
+    ],
+)
+def test_file_system_is_that_of_the_innermost_mount_whatever_its_name(path, kind):
+    assert filesystem_in(MOUNTS, path) == kind
 
 
 def test_copy_serves_whatever_became_of_the_files(model, watching):
