@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -136,13 +136,17 @@ def keep(statistics: Iterable[Any], job_key: str) -> None:
         _ = some | f"KeepStatistics{number}" >> beam.ParDo(KeepStatistics(job_key))
 
 
-def of_events(events: Iterable[Any]) -> list[Any]:
-    """The statistics of release events: of all but those that every process has for itself."""
+def of_events(events: Mapping[str, Any]) -> list[Any]:
+    """The statistics of release events: of all but those that every process has for itself.
+
+    Args:
+      events: where they come from, which the steps are named for -> the PCollection of them.
+    """
     return [
         some
-        | f"OfVerdict{number}" >> beam.Filter(_is_news)
-        | f"OfEvent{number}" >> beam.Map(run_statistics.of_event).with_output_types(RunStatistics)
-        for number, some in enumerate(events)
+        | f"OfVerdict[{source}]" >> beam.Filter(_is_news)
+        | f"OfEvent[{source}]" >> beam.Map(run_statistics.of_event).with_output_types(RunStatistics)
+        for source, some in events.items()
     ]
 
 

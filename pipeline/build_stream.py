@@ -3,6 +3,10 @@
 ``native`` is a job for a service that has sources, sinks and triggered side inputs of its own; else
 everything runs in this process, and the refresh branch ends in a step that tells the process's
 ReleaseManager directly, because local runners block a side input until its window ends: for ever.
+
+A service that is given a new build of a running job finds the state of a step by the step's name.
+So names and steps depend on the options alone: release events have steps named for where they come
+from, which are there also where nothing comes.
 """
 
 from __future__ import annotations
@@ -59,18 +63,21 @@ RELEASE_LOGGER = logging.getLogger("pipeline.releases")
 
 _TICK_SECS = 0.2
 
+Events = dict[str, Any]
+"""Where release events come from -> the PCollection of them."""
+
 
 def build_stream(pipeline: beam.Pipeline, job: Job, *, native: bool) -> None:
     """Adds the steps of a streaming job to an empty pipeline."""
     settings = job.settings
-    events: list[Any] = []
+    events = {"Launch": _launch_events(pipeline, job)}
     releases = _refresh(pipeline, job, native, events)
     side_inputs = [] if releases is None else [beam.pvalue.AsIter(releases)]
     assign = beam.ParDo(AssignActiveRelease(job.handle, job.release), *side_inputs)
     decoded = _read(pipeline, job, native) | "Decode" >> decode(job)
     assign = assign.with_outputs(EVENTS, main="batches")
     assigned = prepare(decoded, job) | "AssignRelease" >> assign
-    events.append(assigned[EVENTS])
+    events["Assign"] = assigned[EVENTS]
     finished = serve(assigned["batches"], job)
     outputs = encode(finished, job, _wanted(settings))
     _write(outputs, settings, native)
@@ -82,7 +89,7 @@ def build_stream(pipeline: beam.Pipeline, job: Job, *, native: bool) -> None:
 
 
 def _report(
-    pipeline: beam.Pipeline, statistics: list[Any], events: list[Any], job: Job, native: bool
+    pipeline: beam.Pipeline, statistics: list[Any], events: Events, job: Job, native: bool
 ) -> None:
     """A service writes the page itself; a local stream's statistics stay in this process."""
     parts = [*statistics, *build_report.of_events(events)]
@@ -115,14 +122,18 @@ def _read(pipeline: beam.Pipeline, job: Job, native: bool) -> Any:
     )
 
 
-def _refresh(pipeline: beam.Pipeline, job: Job, native: bool, events: list[Any]) -> Any | None:
+def _launch_events(pipeline: beam.Pipeline, job: Job) -> Any:
+    """What the launch passed over. Without a reshuffle, which Beam adds for two events or more."""
+    told = beam.Create(job.events, reshuffle=False).with_output_types(ReleaseEvent)
+    return pipeline | "PassedOver" >> told
+
+
+def _refresh(pipeline: beam.Pipeline, job: Job, native: bool, events: Events) -> Any | None:
     """The refresh branch; adds to `events`, and returns the releases for a side input, if any."""
-    if job.events:
-        events.append(pipeline | "PassedOver" >> beam.Create(job.events))
     if job.refresh is None:
         return None
     refresh, settings = job.refresh, job.settings
-    sources = [pipeline | "Watch" >> WatchModels(refresh.watcher, stopped)]
+    sources = {"Watch": pipeline | "Watch" >> WatchModels(refresh.watcher, stopped)}
     if settings.listens:
         asked = (
             pipeline
@@ -141,18 +152,18 @@ def _refresh(pipeline: beam.Pipeline, job: Job, native: bool, events: list[Any])
                 )
             ).with_outputs(RELEASE_EVENTS, main="candidates")
         )
-        sources.append(asked["candidates"])
-        events.append(asked[RELEASE_EVENTS])
+        sources["Messages"] = asked["candidates"]
+        events["Messages"] = asked[RELEASE_EVENTS]
     if not native:
         # Candidates and ticks go through steps of their own: together they would pass a Flatten,
         # which ends the fused stage, for nothing.
-        sources.append(pipeline | "Ticks" >> Ticks(_TICK_SECS, stopped))
-        for number, source in enumerate(sources):
+        sources["Ticks"] = pipeline | "Ticks" >> Ticks(_TICK_SECS, stopped)
+        for name, source in sources.items():
             gate = LocalGate(refresh.gate, job.handle)
-            events.append(source | f"Gate{number}" >> beam.ParDo(gate))
+            events[f"Gate {name}"] = source | f"Gate[{name}]" >> beam.ParDo(gate)
         return None
     gated = (
-        sources
+        tuple(sources.values())
         | "Candidates" >> beam.Flatten()
         | "OneKey" >> beam.WithKeys("gate").with_output_types(tuple[str, Candidate])
         | "Gate"
@@ -160,7 +171,7 @@ def _refresh(pipeline: beam.Pipeline, job: Job, native: bool, events: list[Any])
             EVENTS, main="releases"
         )
     )
-    events.append(gated[EVENTS])
+    events["Gate"] = gated[EVENTS]
     # A service holds records back until the side input has fired once: the first release does that.
     # Every firing holds all releases so far, so a worker that starts late is told of the newest.
     first = pipeline | "FirstRelease" >> beam.Create([job.release])
@@ -236,23 +247,20 @@ def _insert(outputs: Any, job: Job, tables: Tables, native: bool) -> list[Any]:
     return statistics
 
 
-def _write_events(events: list[Any], settings: Settings, native: bool) -> None:
-    events = [
-        some | f"LogEvents{number}" >> beam.Map(_log_event) for number, some in enumerate(events)
-    ]
-    if settings.release_events_path:
-        for number, some in enumerate(events):
+def _write_events(events: Events, settings: Settings, native: bool) -> None:
+    for source, some in events.items():
+        logged = some | f"LogEvents[{source}]" >> beam.Map(_log_event)
+        if settings.release_events_path:
             _ = (
-                some
-                | f"EventLine{number}" >> beam.Map(ReleaseEvent.line)
-                | f"WriteEvents{number}" >> _files(settings.release_events_path, settings, native)
+                logged
+                | f"EventLine[{source}]" >> beam.Map(ReleaseEvent.line)
+                | f"WriteEvents[{source}]" >> _files(settings.release_events_path, settings, native)
             )
-    if settings.release_events_topic:
-        for number, some in enumerate(events):
+        if settings.release_events_topic:
             _ = (
-                some
-                | f"EventMessage{number}" >> beam.Map(_event_message)
-                | f"PublishEvents{number}"
+                logged
+                | f"EventMessage[{source}]" >> beam.Map(_event_message)
+                | f"PublishEvents[{source}]"
                 >> PublishMessages(settings.release_events_topic, native=native)
             )
 

@@ -35,8 +35,18 @@ models:
 
 
 @pytest.fixture(scope="module")
-def graph(tmp_path_factory, gcs):
+def make_graph(tmp_path_factory, gcs):
+    """Makes the pipeline proto of a job whose launch passed over so many versions."""
+    return lambda passed_over: made_graph(tmp_path_factory, gcs, passed_over)
+
+
+@pytest.fixture(scope="module")
+def graph(make_graph):
     """The pipeline proto: transform name -> transform."""
+    return make_graph(passed_over=1)
+
+
+def made_graph(tmp_path_factory, gcs, passed_over):
     spec = tmp_path_factory.mktemp("graph") / "e.yaml"
     spec.write_text(SPEC)
     bucket = gcs.new_bucket()
@@ -78,7 +88,13 @@ def graph(tmp_path_factory, gcs):
     )
     told = ReleaseEvent("rejected", utc_now(), reason="was passed over at the launch")
     job = launch.Job(
-        parsed.settings, ensemble, release, handle, Rehearsal(), refresh, events=(told,)
+        parsed.settings,
+        ensemble,
+        release,
+        handle,
+        Rehearsal(),
+        refresh,
+        events=(told,) * passed_over,
     )
     pipeline = beam.Pipeline(options=options)
     build_stream(pipeline, job, native=True)
@@ -105,10 +121,21 @@ def test_records_and_refresh_messages_are_read_by_the_service(graph):
 
 def test_what_the_launch_passed_over_is_published_like_other_events(graph):
     assert named(graph, "PassedOver")
+    assert named(graph, "PublishEvents[Launch]/WriteToPubSub")
+
+
+@pytest.mark.parametrize("passed_over", [0, 2])
+def test_steps_do_not_depend_on_what_the_launch_passed_over(graph, make_graph, passed_over):
+    """A service finds the state of a running job's steps by their names."""
+    assert sorted(make_graph(passed_over)) == sorted(graph)
 
 
 def test_predictions_dead_letters_and_events_are_published_by_the_service(graph):
-    for step in ("Publish prediction_messages", "Publish dead_letter_messages", "PublishEvents0"):
+    for step in (
+        "Publish prediction_messages",
+        "Publish dead_letter_messages",
+        "PublishEvents[Gate]",
+    ):
         assert named(graph, f"{step}/WriteToPubSub")
 
 
@@ -136,7 +163,8 @@ def test_side_input_fires_at_once_with_the_first_release(graph):
 
 
 def test_gate_keeps_its_memory_in_keyed_state(graph):
-    (gate,) = [t for t in named(graph, "Gate") if t.spec.urn == "beam:transform:pardo:v1"]
+    steps = [step for name, step in graph.items() if name.startswith("Gate")]
+    (gate,) = [step for step in steps if step.spec.urn == "beam:transform:pardo:v1"]
     assert list(par_do(gate).state_specs) == ["gate"]
 
 
