@@ -14,17 +14,20 @@ _NOT_TEXT = (
     "holds bytes that are not UTF-8 ({}), expected text; if they are no text, name the output in "
     "`bytes_outputs` of the model"
 )
+_HALF_PAIR = "holds text with half of a surrogate pair at position {}, which no UTF-8 has"
+_NEITHER = "holds {} among {}"
 
 
 def typed(column: Column, dtype: str) -> tuple[Column, dict[int, str]]:
     """A column of ``str``, or one of ``bytes``, from one that may hold both.
 
     Args:
-      column: an object array of both, or ragged rows of such arrays.
+      column: an object array of both, or ragged rows of such arrays; what is neither, as None,
+        costs its row.
       dtype: "string" or "bytes".
 
     Returns:
-      the column, and row -> why its bytes are no text; such a row holds empty text instead.
+      the column, and row -> why it cannot be that; such a row holds an empty one instead.
     """
     bad: dict[int, str] = {}
     if not isinstance(column, Ragged):
@@ -46,16 +49,29 @@ def _typed(array: Array, dtype: str, bad: dict[int, str]) -> Array:
     per_row = len(flat) // len(array)
     made = np.empty(len(flat), dtype=object)
     for position, value in enumerate(flat):
-        if isinstance(value, bytes) and wanted is str:
-            try:
-                value = value.decode()
-            except UnicodeDecodeError as error:
-                found = f"{value[error.start]:#04x} at position {error.start}"
-                bad.setdefault(position // per_row, _NOT_TEXT.format(found))
-                value = ""
-        elif isinstance(value, str) and wanted is bytes:
-            value = value.encode()
-        elif not isinstance(value, wanted):
-            raise TypeError(f"holds a {type(value).__name__} among text")
-        made[position] = value
+        try:
+            made[position] = value if isinstance(value, wanted) else _other(value, wanted)
+        except ValueError as error:
+            bad.setdefault(position // per_row, str(error))
+            made[position] = wanted()
     return made.reshape(array.shape)
+
+
+def _other(value: object, wanted: type) -> object:
+    """Bytes as text, or text as bytes.
+
+    Raises:
+      ValueError: why it cannot be that.
+    """
+    try:
+        if isinstance(value, bytes):
+            return value.decode()
+        if isinstance(value, str):
+            return value.encode()
+    except UnicodeDecodeError as error:
+        found = f"{error.object[error.start]:#04x} at position {error.start}"
+        raise ValueError(_NOT_TEXT.format(found)) from None
+    except UnicodeEncodeError as error:
+        raise ValueError(_HALF_PAIR.format(error.start)) from None
+    among = "text" if wanted is str else "bytes"
+    raise ValueError(_NEITHER.format(type(value).__name__, among))

@@ -502,6 +502,39 @@ def test_text_that_is_none_costs_its_row_only():
     assert servable.calls == [4]
 
 
+@pytest.mark.parametrize("changes", [{}, {"bytes_outputs": ["y"]}], ids=["text", "bytes"])
+@pytest.mark.parametrize("other", [None, 1.5, ["list"]], ids=str)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_what_is_neither_text_nor_bytes_costs_its_row_only(other, place, changes):
+    column = np.array(["a", "b", "c"], dtype=object)
+    column[place] = other
+    servable = FakeServable(lambda inputs: {"y": inputs["x"]})
+    done = ModelStep(spec(**changes)).run(batch(column), servable)
+    kept = [value for row, value in enumerate("abc") if row != place]
+    assert done.columns["twice"].tolist() == [v.encode() if changes else v for v in kept]
+    assert [(r.record_id, r.error_type, r.model) for r in done.rejects] == [
+        (place, "not_text", "m")
+    ]
+    assert f"output 'y' holds {type(other).__name__} among" in done.rejects[0].error_message
+    assert servable.calls == [3]
+
+
+def test_output_of_which_nothing_is_text_is_an_error_of_its_model():
+    servable = FakeServable(lambda inputs: {"y": np.array([None] * len(inputs["x"]))})
+    done = ModelStep(spec()).run(batch(np.arange(3)), servable)
+    assert [reject.error_type for reject in done.rejects] == ["model_error"] * 3
+    assert "holds NoneType objects" in done.rejects[0].error_message
+
+
+def test_half_a_surrogate_pair_cannot_become_bytes_and_costs_its_row_only():
+    column = np.array(["a", "b\ud83d", b"c"], dtype=object)
+    servable = FakeServable(lambda inputs: {"y": inputs["x"]})
+    done = ModelStep(spec(bytes_outputs=["y"])).run(batch(column), servable)
+    assert done.columns["twice"].tolist() == [b"a", b"c"]
+    assert [(r.record_id, r.error_type) for r in done.rejects] == [(1, "not_text")]
+    assert "half of a surrogate pair at position 1" in done.rejects[0].error_message
+
+
 def test_bytes_stay_bytes_in_every_row_whatever_the_backend_could_decode():
     column = np.array(["plain", b"\xff", "ü"], dtype=object)
     servable = FakeServable(lambda inputs: {"y": inputs["x"]})
