@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -108,4 +109,8 @@ class ReleaseEvent:
             found["release"] = self.release.as_json()
         if self.reason is not None:
             found["reason"] = self.reason
-        return orjson.dumps({**found, **self.details}, option=orjson.OPT_APPEND_NEWLINE)
+        found |= self.details
+        try:
+            return orjson.dumps(found, option=orjson.OPT_APPEND_NEWLINE)
+        except TypeError:  # a local name that is not UTF-8
+            return f"{json.dumps(found)}\n".encode()

@@ -65,7 +65,8 @@ def numbered(name: str) -> Numbered | None:
 
 def alone(name: str) -> tuple[int, ...] | None:
     """The number that a name is, alone or behind ``v`` or ``r``; None for every other name."""
-    return _parts(name.lstrip("vVrR")) if _VERSION.fullmatch(name) else None
+    short = len(name) <= _MOST_CHARACTERS
+    return _parts(name.lstrip("vVrR")) if short and _VERSION.fullmatch(name) else None
 
 
 def part_of_version(parts: Sequence[str]) -> int | None:

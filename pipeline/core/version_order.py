@@ -274,10 +274,13 @@ def _version(target: WatchTarget, uri: str, inside: dict[str, StoredFile]) -> Ve
         return None
     marker = inside.get(target.complete_marker) if target.complete_marker else None
     lines = sorted(f"{name}\0{f.size_bytes}\0{f.fingerprint}" for name, f in inside.items())
+    "\n".join(lines).encode("utf-8", "surrogateescape")  # names need not be UTF-8
     return Version(
         uri=uri,
         updated_us=max(file.updated_us for file in inside.values()),
-        fingerprint=hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16],
+        fingerprint=hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[
+            :16
+        ],
         is_folder=is_folder,
         in_parts=not is_folder and len(inside) > 1,
         marked_us=marker.updated_us if marker else None,
@@ -324,7 +327,7 @@ def _passed_over(
     target: WatchTarget, there: Sequence[Version], reasons: Mapping[str, str]
 ) -> Candidate:
     prints = sorted(f"{v.uri}\0{v.fingerprint}" for v in there if v.uri in reasons)
-    identity = hashlib.sha256("\n".join(prints).encode()).hexdigest()[:16]
+    identity = hashlib.sha256("\n".join(prints).encode("utf-8", "surrogateescape")).hexdigest()[:16]
     shown = [reasons[uri] for uri in sorted(reasons)[:_SHOWN]]
     more = [f"{len(reasons) - _SHOWN} more"] if len(reasons) > _SHOWN else []
     return Candidate(

@@ -58,21 +58,24 @@ def decode(data: bytes, kind: type[_T]) -> _T:
     """The value of class `kind` in bytes made by `encode`; arrays are read-only views of `data`.
 
     Raises:
-      WireError: they hold another form, or a version of it that is not known here.
+      WireError: they are cut off, or hold another form, or a version of it that is not known here.
     """
     parts = [memoryview(data)] if data[:1] == b"{" else _parts(data)
     try:
         plain = orjson.loads(parts[0])
     except ValueError as error:
         raise WireError(f"found {bytes(data[:40])!r}, expected {_form(kind)}: {error}") from None
-    found = plain.pop("form", None)
+    found = plain.pop("form", None) if isinstance(plain, dict) else None
     if found != _form(kind):
         raise WireError(
             f"found a value of the form {found!r}, expected '{_form(kind)}': another version of "
             "this program wrote it; finish what it began with that version, or start a new job"
         )
     hint: Any = kind
-    value: _T = _as_json(hint).read(plain, parts)
+    try:
+        value: _T = _as_json(hint).read(plain, parts)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise WireError(f"found no '{_form(kind)}' behind that name: {error!r}") from error
     return value
 
 
@@ -101,6 +104,8 @@ def _parts(data: bytes) -> list[memoryview]:
     for size in sizes:
         parts.append(view[start : start + size])
         start = _aligned(start + size)
+    if not parts or len(view) < start:
+        raise WireError(f"found {len(view)} bytes, expected {start}: they are cut off")
     return parts
 
 

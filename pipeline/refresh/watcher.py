@@ -154,13 +154,13 @@ class Watcher:
         """Looks once; whether that may have been the last look for now."""
         try:
             files = self._lister.list_files(watch.target.pattern)
+            watch.look, candidates = next_look(
+                watch.target, watch.look, files, now_secs=now_secs, settle_secs=self._interval_secs
+            )
         except Exception as error:  # whatever it is, the next look may go well
             self._note_failure(watch, error, now_secs)
             return False
         self._note_success(watch)
-        watch.look, candidates = next_look(
-            watch.target, watch.look, files, now_secs=now_secs, settle_secs=self._interval_secs
-        )
         self._note_incomplete(watch)
         if candidates:
             newer = any(candidate.passed_over is None for candidate in candidates)

@@ -123,7 +123,7 @@ class CopyFolder:
         Raises:
           ArtifactError: nothing can be stored here.
         """
-        name = hashlib.sha256(uri.encode()).hexdigest()[:16]
+        name = hashlib.sha256(uri.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         folder = self._root / name
         try:
             lock = self._lock(name, fcntl.LOCK_EX)

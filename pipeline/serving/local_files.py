@@ -115,7 +115,8 @@ def digest_of(path: Path) -> str:
     try:
         for relative, size in sorted(version_files(path)):
             content = _sha256(place_of(path, relative))
-            total.update(f"{relative}\0{size}\0{content}\n".encode())
+            line = f"{relative}\0{size}\0{content}\n"  # names need not be UTF-8
+            total.update(line.encode("utf-8", "surrogateescape"))
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error}") from error
     return total.hexdigest()

@@ -97,3 +97,9 @@ def test_only_the_last_two_parts_can_be_the_version():
     assert part_of_version(["clf", "7", "model.onnx"]) == 1
     assert part_of_version(["7", "variables", "x"]) is None
     assert part_of_version([]) is None
+
+
+def test_number_of_thousands_of_digits_is_none():
+    """Python refuses to read such text as an integer."""
+    assert alone("1" * 5000) is None
+    assert numbered("v" + "1" * 5000) is None

@@ -375,3 +375,10 @@ def test_file_of_weights_that_two_versions_need_belongs_to_both():
     changed = {version.uri: version.fingerprint for version in before}
     assert all(changed[version.uri] != version.fingerprint for version in after)
     assert len(after) == 2
+
+
+def test_names_that_are_not_utf8_count_as_others_do(looker):
+    odd = StoredFile("gs://b/clf/7/note\udcff.txt", 1, 1_000, "g1")
+    assert looker(file("6/model.pkl")) is None
+    assert looker(file("6/model.pkl"), file("7/model.pkl"), odd) == "gs://b/clf/6"
+    assert looker(file("6/model.pkl"), file("7/model.pkl"), odd) == "gs://b/clf/7"

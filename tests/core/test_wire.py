@@ -212,3 +212,12 @@ def test_floats_survive(value):
 def test_statistics_of_nothing_survive():
     empty = RunStatistics()
     assert same(wire.decode(wire.encode(empty), RunStatistics), empty)
+
+
+@given(st.data())
+def test_what_is_cut_off_is_refused(data):
+    whole = wire.encode(KNOWN[data.draw(st.sampled_from(list(KNOWN)))])
+    cut = data.draw(st.integers(0, len(whole) - 1))
+    for kind in {type(value) for value in KNOWN.values()}:
+        with pytest.raises(WireError):
+            wire.decode(whole[:cut], kind)

@@ -183,3 +183,13 @@ def test_every_step_of_a_job_finds_the_same_watcher_also_when_it_is_closed(liste
     assert handle.get() is watcher
     handle.get().look_now(CLF)
     assert handle.get().offers(WAIT_SECS) == []
+
+
+def test_look_that_fails_whatever_the_reason_is_followed_by_others(lister, watch):
+    """A fingerprint that is no text, as no lister makes it, stands for what nobody foresaw."""
+    lister.add("gs://b/clf/1.onnx")
+    lister.files["gs://b/clf/2.onnx"] = None
+    watcher = watch(CLF, interval_secs=SHORT_SECS)
+    lister.wait_for_calls(CLF.pattern, 2)
+    del lister.files["gs://b/clf/2.onnx"]
+    assert uris(watcher.offers(WAIT_SECS)) == ["gs://b/clf/1.onnx"]
