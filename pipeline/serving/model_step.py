@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
@@ -326,8 +326,7 @@ class ModelStep:
                     f"output '{tensor}' {found} for {rows} rows; expected the rows as first axis, "
                     f"{_WAY_OUT}"
                 )
-            if not any(isinstance(value, str | bytes) for value in _objects(like)):
-                dtype_name(like)  # where some are text, `texts.typed` tells which rows are not
+            dtype_name(like)
         return {tensor: outputs[tensor] for tensor in self._spec.outputs}
 
     def _reason(self, outcome: bisection.Outcome[Any], row: int, broken: bool) -> tuple[str, str]:
@@ -345,10 +344,6 @@ def _cast(array: Array, dtype: str | None) -> Array:
     if dtype is None or dtype in ("string", "bytes") or array.dtype.kind == "O":
         return array
     return array.astype(numpy_dtype(dtype), copy=False)
-
-
-def _objects(array: Array) -> Iterable[object]:
-    return array.flat if array.dtype.kind == "O" else ()
 
 
 def _is_numeric(column: Column) -> bool:
