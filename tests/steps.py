@@ -193,3 +193,17 @@ class Parses(Returns):
 
     def predict(self, columns):
         return {"length": [len(raw) for raw in columns["raw"]], "same": columns["raw"]}
+
+
+class HalfPairs:
+    """Text with half of a surrogate pair, in what it returns or in what it says."""
+
+    def load(self, path):
+        pass
+
+    def predict(self, columns):
+        for text in columns["text"]:
+            if text == "raise":
+                raise ValueError("cannot read '\ud83d'")
+        special = {"half": "a\ud83d", "none": None}
+        return {"told": [special.get(text, text) for text in columns["text"]]}

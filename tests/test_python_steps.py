@@ -88,3 +88,27 @@ def test_model_without_memory_for_a_whole_batch_predicts_every_record(own):
     found = {p["id"]: p["predictions"]["y"] for p in own.predictions()}
     assert found == {f"r{i}": i for i in range(100)}
     assert own.dead_letters() == []
+
+
+@pytest.mark.parametrize("records", [5, 500])
+def test_text_that_no_file_can_hold_costs_its_record_only(own, records):
+    own.spec["models"] = [
+        {
+            "name": "odd",
+            "framework": "python",
+            "uri": "tests.steps:HalfPairs",
+            "inputs": {"text": "text"},
+            "outputs": {"told": "told"},
+        }
+    ]
+    own.spec["output"] = ["told"]
+    texts = ["fine"] * records
+    texts[1:4] = "half", "raise", "none"
+    own.write_input(*({**record(i), "text": text} for i, text in enumerate(texts)))
+    assert own.run() == 0
+    assert [p["predictions"]["told"] for p in own.predictions()] == ["fine"] * (records - 3)
+    dead = {letter["id"]: (letter["error_type"], letter["stage"]) for letter in own.dead_letters()}
+    assert dead.pop("r3") in {("not_text", "inference"), ("model_error", "inference")}
+    assert dead == {"r1": ("not_text_output", "encode"), "r2": ("model_error", "inference")}
+    (said,) = (letter["error_message"] for letter in own.dead_letters() if letter["id"] == "r2")
+    assert said.endswith("ValueError: cannot read '\\ud83d'")

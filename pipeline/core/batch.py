@@ -32,7 +32,8 @@ class Reject:
       record_id: its id; None where it failed before the id was known.
       stage: "read", "decode", "prepare", "inference", "combine" or "encode".
       error_type: short stable name of the failure; dead letters are counted by it.
-      error_message: what was found and what was expected.
+      error_message: what was found and what was expected. What cannot be written of it, as half of
+        a surrogate pair in the words of a model, becomes an escape sequence.
       model: the model that failed, if one did.
       release: the release that served the batch, if one did yet.
       origin: what its message brought along, where the source has that.
@@ -46,6 +47,10 @@ class Reject:
     model: str | None = None
     release: Release | None = None
     origin: Origin | None = None
+
+    def __post_init__(self) -> None:
+        written = self.error_message.encode(errors="backslashreplace").decode()
+        object.__setattr__(self, "error_message", written)
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def dead_letter(
         "stage": reject.stage,
         "model": reject.model,
         "error_type": reject.error_type,
-        "error_message": _utf8(reject.error_message),
+        "error_message": reject.error_message,
         "release": release if reject.release is None else reject.release.as_json(),
         "time": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }
@@ -104,11 +104,6 @@ def dead_letter(
         letter["event_time"] = _time(reject.origin.event_time_us)
         letter["attributes"] = dict(reject.origin.attributes)
     return orjson.dumps(letter, option=orjson.OPT_APPEND_NEWLINE)
-
-
-def _utf8(text: str) -> str:
-    """The text as it can be written; a framework's words may quote what cannot."""
-    return text.encode(errors="backslashreplace").decode()
 
 
 def prediction_messages(batch: Batch, lines: Sequence[bytes]) -> tuple[Message, ...]:

@@ -7,6 +7,9 @@ JSON object with the names of its fields, behind the name and version of its for
     {"form": "candidate/1", "candidate_id": "...", "source": "watch gs://b/clf/*", ...}
 
 A dataclass has a form when it names one in `wire_form`; the values inside need none.
+It is UTF-8, where text can be; half of a surrogate pair, which a model may leave in its text, is
+three bytes as if it were a character.
+
 What is read need not be what was written: a field that is missing has its default; one that is
 unknown is kept in the field `unknown`, where the class has that, and written again. A change that
 older builds would misunderstand takes the next version number, which they refuse.
@@ -21,7 +24,9 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import json
 import math
+import re
 import struct
 import types
 from collections.abc import Callable, Mapping
@@ -42,6 +47,7 @@ _T = TypeVar("_T")
 _HEAD = struct.Struct("<4xI")
 _ALIGNMENT = 16
 _UNKNOWN = "unknown"
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 Part = bytes | memoryview
 
@@ -50,7 +56,7 @@ def encode(value: Any) -> bytes:
     """The bytes of a value that has a form."""
     parts: list[Part] = [b""]
     kind: Any = type(value)
-    parts[0] = orjson.dumps({"form": _form(kind), **_as_json(kind).write(value, parts)})
+    parts[0] = _dumped({"form": _form(kind), **_as_json(kind).write(value, parts)})
     return bytes(parts[0]) if len(parts) == 1 else _joined(parts)
 
 
@@ -62,7 +68,7 @@ def decode(data: bytes, kind: type[_T]) -> _T:
     """
     parts = [memoryview(data)] if data[:1] == b"{" else _parts(data)
     try:
-        plain = orjson.loads(parts[0])
+        plain = _loaded(parts[0])
     except ValueError as error:
         raise WireError(f"found {bytes(data[:40])!r}, expected {_form(kind)}: {error}") from None
     found = plain.pop("form", None) if isinstance(plain, dict) else None
@@ -77,6 +83,23 @@ def decode(data: bytes, kind: type[_T]) -> _T:
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise WireError(f"found no '{_form(kind)}' behind that name: {error!r}") from error
     return value
+
+
+def _dumped(plain: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(plain)
+    except TypeError:
+        text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+        if not _HALF_PAIR.search(text):
+            raise  # for another reason
+        return text.encode(errors="surrogatepass")
+
+
+def _loaded(data: memoryview) -> Any:
+    try:
+        return orjson.loads(data)
+    except ValueError:
+        return json.loads(str(data, "utf-8", "surrogatepass"))
 
 
 def _form(kind: type) -> str:

@@ -128,7 +128,11 @@ def test_text_beside_bytes_is_looked_at():
 
 
 def test_words_of_a_framework_that_are_not_utf_8_are_escaped():
-    reject = Reject(b"", None, "inference", "model_error", "cannot read '\ud800'")
+    (reject,) = (
+        batch(c=np.array([1]))
+        .reject({0: ("model_error", "cannot read '\ud800'")}, stage="inference")
+        .rejects
+    )
     letter = json.loads(encode.dead_letter(reject, datetime.now(UTC)))
     assert letter["error_message"] == "cannot read '\\ud800'"
 

@@ -167,7 +167,10 @@ def test_column_of_numbers_survives_bit_by_bit(column):
     assert (got.dtype, got.shape, got.tobytes()) == (column.dtype, column.shape, column.tobytes())
 
 
-@given(st.lists(st.text() | st.binary()))
+any_text = st.text(st.characters() | st.characters(categories=["Cs"]))  # surrogates, too
+
+
+@given(st.lists(any_text | st.binary()))
 def test_column_of_text_survives(texts):
     column = np.empty(len(texts), dtype=object)
     column[:] = texts
@@ -175,6 +178,19 @@ def test_column_of_text_survives(texts):
     got = wire.decode(wire.encode(sent), Batch)
     assert got.ids == sent.ids
     assert got.columns["c"].tolist() == texts
+
+
+@pytest.mark.parametrize("text", ["\ud83d", "é\ud83d\ude00\U0001f600", "\\ud83d"])
+def test_halves_of_surrogate_pairs_survive_anywhere(text):
+    candidate = Candidate(text, text, 17, {text: text}, passed_over=text)
+    assert wire.decode(wire.encode(candidate), Candidate) == candidate
+    batch = replace(BATCH, ids=(text, 2**63, None), columns={text: np.array([text] * 3, object)})
+    assert same(wire.decode(wire.encode(batch), Batch), batch)
+
+
+def test_what_json_has_no_number_for_is_refused():
+    with pytest.raises(TypeError):
+        wire.encode(replace(CANDIDATE, sequence_us=2**70))
 
 
 @given(st.lists(st.binary()))
