@@ -28,6 +28,9 @@ class FilledServable(ServableAround):
       max_rows: most rows of a call; more are filled up to a power of two as well.
       between: a number half way between two powers of two counts as well, where what is computed
         in vain costs more than what is prepared for a number.
+
+    `predict` raises a ModelFaultError where an output has not as many rows as it was called with:
+    which of them belong to those that stand in is not known then.
     """
 
     def __init__(
@@ -42,8 +45,14 @@ class FilledServable(ServableAround):
     def predict(self, inputs: Mapping[str, Array]) -> dict[str, Column]:
         """See Servable."""
         rows = len(inputs[self._batched[0]])
-        filled = {t: repeat_last(inputs[t], self._filled(rows)) for t in self._batched}
+        size = self._filled(rows)
+        filled = {t: repeat_last(inputs[t], size) for t in self._batched}
         outputs = self._servable.predict({**inputs, **filled})
+        for name, column in outputs.items():
+            if _has_axis(column) and len(column) != size:
+                raise ModelFaultError(
+                    f"output '{name}' has {len(column)} rows for {size}; expected one for each row"
+                )
         return {name: _first(column, rows) for name, column in outputs.items()}
 
     def _filled(self, rows: int) -> int:

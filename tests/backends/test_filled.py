@@ -6,7 +6,7 @@ import pytest
 from pipeline.backends.base import LoadContext
 from pipeline.backends.filled import FilledServable, PairedServable, row_sizes
 from pipeline.core.columns import Ragged
-from pipeline.errors import OutOfMemoryError, ProcessLostError
+from pipeline.errors import ModelFaultError, OutOfMemoryError, ProcessLostError
 from pipeline.serving import opening
 from pipeline.testing import FakeServable
 from tests.backends.cases import model_spec
@@ -70,6 +70,18 @@ def test_models_on_a_gpu_are_filled_up(device, filled, shared, monkeypatch, tmp_
     assert servable.prepared_rows == (16 if filled else None)
     servable.close()
     assert fake.closed
+
+
+@pytest.mark.parametrize("extra", [-1, 1])
+@pytest.mark.parametrize("ragged", [False, True])
+def test_output_with_other_than_the_rows_filled_up_to_is_refused_not_shifted(extra, ragged):
+    def other_rows(inputs):
+        rows = np.resize(inputs["x"], (len(inputs["x"]) + extra, 1))
+        return {"y": Ragged(rows) if ragged else rows}
+
+    servable = FilledServable(FakeServable(other_rows), ["x"], 8)
+    with pytest.raises(ModelFaultError, match=rf"output 'y' has {8 + extra} rows for 8"):
+        servable.predict({"x": np.arange(5.0).reshape(5, 1)})
 
 
 def squeezed(inputs):
