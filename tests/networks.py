@@ -75,6 +75,19 @@ class WorksInPlace(torch.nn.Module):
         return x.add_(1.0)
 
 
+class KeepsOutput(torch.nn.Module):
+    """Writes each result into a buffer of its own; returns a part of it, and a view of that."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.register_buffer("out", torch.zeros(100, width))
+
+    def forward(self, x: torch.Tensor):
+        out = self.out[: len(x)]
+        out.copy_(2.0 * x)
+        return out, out.t().t()
+
+
 class Power(torch.nn.Module):
     """Takes Python values beside its tensor."""
 

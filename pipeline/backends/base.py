@@ -73,12 +73,13 @@ class Servable(ABC):
         Args:
           inputs: model tensor name -> array. Batched tensors have the row as first axis and agree
             in its length; constants of the spec come as they are. Dtypes are those of the signature
-            where it has them; text is an object array of str or bytes.
+            where it has them; text is an object array of str or bytes. Others read them, too: no
+            framework gets to write to them. What may do so gets them read-only, or a copy.
 
         Returns:
           the outputs named in the spec, first axis the row; ragged where rows differ in length, and
           where they are known to do so in other calls. Text is an object array of str, or of bytes
-          where a value is not UTF-8.
+          where a value is not UTF-8. They are the caller's own: no later call changes them.
 
         Raises:
           OutOfMemoryError: the device could not hold this many rows.

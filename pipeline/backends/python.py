@@ -11,10 +11,10 @@ The class has a constructor without arguments and two methods::
 
 `load` is called once, with the local file or folder of the entry's `path`, or None. `predict` gets
 arrays by the names in `inputs`, whose first axis is the row and which are read-only, since other
-models read them too; it returns arrays (or what `np.asarray` makes one of) by the names in
-`outputs`, one row for each row. Where rows differ in length, an output is a list with one array for
-each row, or `predict` returns a list with one such mapping for each row; an empty row is best an
-array, such as ``np.empty((0, 4), np.float32)``, since an empty list does not say of what.
+models read them too; it returns arrays (or what `np.array` makes one of) by the names in `outputs`,
+one row for each row, which are copied. Where rows differ in length, an output is a list with one
+array for each row, or `predict` returns a list with one such mapping for each row; an empty row is
+best an array, such as ``np.empty((0, 4), np.float32)``, since an empty list does not say of what.
 
 It may be called from several threads at once. What it raises is treated as of any model: rows that
 fail become dead letters, the others are predicted. A method `close`, if there is one, is called
@@ -35,7 +35,7 @@ from pipeline.backends.model_files import size_of
 from pipeline.backends.native_threads import bound_blas
 from pipeline.backends.python_class import instance_of
 from pipeline.backends.text import decoded
-from pipeline.core.columns import Column, from_rows
+from pipeline.core.columns import Column, from_rows, read_only
 from pipeline.core.model_spec import ModelSpec, PythonModel
 from pipeline.core.tensors import Signature
 from pipeline.errors import DeviceError, ModelFaultError
@@ -61,7 +61,7 @@ class PythonServable(Servable):
           ModelFaultError: it returns neither a mapping nor a list of mappings, or not an output
             that the spec names.
         """
-        returned = self._step.predict({name: _read_only(array) for name, array in inputs.items()})
+        returned = self._step.predict({name: read_only(array) for name, array in inputs.items()})
         if isinstance(returned, Mapping):
             self._check_names(returned)
             return {name: _column(returned[name]) for name in self._outputs}
@@ -119,9 +119,12 @@ class PythonBackend:
 
 
 def _column(value: Any) -> Column:
-    """An output as a column: of an array, or of a list of arrays whose rows may differ."""
+    """An output as a column: of an array, or of a list of arrays whose rows may differ.
+
+    Copied, since the class may keep the array and write the next rows into it.
+    """
     try:
-        array = np.asarray(value)
+        array = np.array(value)
     except ValueError:  # rows of different length
         return _of_rows(value)
     if array.dtype.kind == "O" and array.ndim == 1 and any(map(_has_axes, array)):
@@ -138,7 +141,7 @@ def _of_rows(values: Collection[Any]) -> Column:
 
     An empty list is taken for what the other rows are.
     """
-    rows = [decoded(np.asarray(value)) for value in values]
+    rows = [decoded(np.array(value)) for value in values]
     vague = [isinstance(value, list | tuple) and not value for value in values]
     known = [row for row, is_vague in zip(rows, vague, strict=True) if not is_vague]
     if not known:
@@ -151,9 +154,3 @@ def _of_rows(values: Collection[Any]) -> Column:
             for row, is_vague in zip(rows, vague, strict=True)
         ]
     )
-
-
-def _read_only(array: Array) -> Array:
-    view = array.view()
-    view.flags.writeable = False
-    return view

@@ -28,6 +28,7 @@ from pipeline.backends.native_threads import bound_blas, openmp_bound
 from pipeline.backends.pickled import check_estimator, lacking, unpickle
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.text import decoded
+from pipeline.core.columns import read_only
 from pipeline.core.model_spec import ModelSpec, SklearnModel
 from pipeline.core.tensors import TensorSpec, dtype_name
 from pipeline.errors import DeviceError, ModelFaultError, UntrustedArtifactError
@@ -66,7 +67,7 @@ class SklearnServable(Servable):
     @computing
     def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Calls the methods that the spec names. Class labels may be text; sparse is made dense."""
-        rows = inputs[self._input]
+        rows = read_only(inputs[self._input])  # with copy=False, transformers would write to them
         self._bound_openmp()
         with sklearn_features.selecting():
             return {method: _dense(method, call(rows)) for method, call in self._calls.items()}
@@ -223,4 +224,5 @@ def _dense(method: str, result: Any) -> Array:
             f"{method} returns a list of {len(result)} arrays (a model of several targets), "
             "which is no column"
         )
-    return decoded(np.asarray(result.toarray() if hasattr(result, "toarray") else result))
+    # Copied: a transformer may return its input, or an array that it keeps for the next call.
+    return decoded(np.array(result.toarray() if hasattr(result, "toarray") else result))

@@ -67,7 +67,10 @@ class Device(ABC):
 
     @abstractmethod
     def arrays(self, tensors: Mapping[str, Any]) -> dict[str, Array]:
-        """Tensors as arrays on the CPU; bfloat16, which numpy has not, as float32."""
+        """Copies of tensors, which may be a network's own, as arrays on the CPU.
+
+        bfloat16, which numpy has not, becomes float32.
+        """
 
 
 class Cpu(Device):
@@ -98,7 +101,7 @@ class Cpu(Device):
 
     def arrays(self, tensors: Mapping[str, Any]) -> dict[str, Array]:
         """See Device."""
-        return {name: _with_numpy_dtype(t).numpy(force=True) for name, t in tensors.items()}
+        return {n: np.array(_with_numpy_dtype(t).numpy(force=True)) for n, t in tensors.items()}
 
 
 @dataclass

@@ -102,6 +102,13 @@ def iterate(column: Column) -> Iterable[Array]:
     return (np.asarray(row, dtype=column.dtype) for row in column)
 
 
+def read_only(array: Array) -> Array:
+    """The same array, for those who must not write to it."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 def pad(column: Ragged, value: Any) -> Array:
     """A dense column: every row filled with `value` at its end up to the longest row.
 

@@ -47,6 +47,14 @@ def test_what_other_models_read_cannot_be_changed(tmp_path):
     assert not pixels.any()
 
 
+@pytest.mark.parametrize("name", ["Keeps", "KeepsRows"])
+def test_no_later_call_changes_an_output(name, tmp_path):
+    servable = load(tmp_path, spec(name, outputs={"y": "y", "rows": "rows"}))
+    first = servable.predict({"x": np.arange(3.0)})
+    servable.predict({"x": np.full(3, 7.0)})
+    assert {tuple(column.ravel()) for column in first.values()} == {(0, 10, 20)}
+
+
 @pytest.mark.parametrize(
     ("returned", "message"),
     [

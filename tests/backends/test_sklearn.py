@@ -170,3 +170,38 @@ def test_calls_side_by_side_take_one_thread_each(tmp_path):
     context = LoadContext("cpu", intra_op_threads=4, shared=True)
     loaded = registry.backend("sklearn").load(path, spec("predict", trusted=True), context)
     assert loaded._calls["predict"].__self__.n_jobs == 1
+
+
+def scaled_in_place():
+    """Its scaler works on its input, as people ask for who save memory."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    x = np.random.default_rng(0).normal(20, 5, size=(200, 3))
+    return make_pipeline(StandardScaler(copy=False), LogisticRegression()).fit(
+        x.copy(), x[:, 0] > 20
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_outputs_of_one_call_come_from_the_same_values_which_stay_what_they_are(dtype, tmp_path):
+    estimator = scaled_in_place()
+    path = models.save_estimator(estimator, tmp_path / "model.skops")
+    rows = np.array([[20, 1, 2], [25, 1, 2], [15, 3, 4]], dtype)
+    found = load(path, spec("predict", "predict_proba")).predict({"X": rows})
+    assert rows[:, 0].tolist() == [20, 25, 15]
+    np.testing.assert_allclose(
+        found["predict_proba"], estimator.predict_proba(rows.copy()), rtol=1e-5
+    )
+    np.testing.assert_array_equal(found["predict"], estimator.predict(rows.copy()))
+
+
+def test_output_is_never_the_input_itself(tmp_path):
+    from sklearn.preprocessing import FunctionTransformer
+
+    path = models.save_estimator(FunctionTransformer(), tmp_path / "model.skops")
+    rows = np.ones((2, 3))
+    found = load(path, spec("transform")).predict({"X": rows})["transform"]
+    assert not np.shares_memory(found, rows)
+    assert found.flags.writeable

@@ -89,6 +89,16 @@ def test_network_that_works_in_place_does_not_change_the_column(tmp_path):
     np.testing.assert_array_equal(column, ONES)
 
 
+@pytest.mark.parametrize("name", ["output_0", "output_1"])
+def test_no_later_call_changes_an_output_that_the_network_keeps(name, tmp_path):
+    from tests.networks import KeepsOutput
+
+    servable = load(save_scripted(KeepsOutput(4), tmp_path), spec(name, inputs={"x": "c"}))
+    first = servable.predict({"x": ONES})[name]
+    servable.predict({"x": 5 * ONES})
+    assert (first == 2).all()
+
+
 @pytest.mark.parametrize("method", ["script", "state dict"])
 def test_python_arguments_are_given_as_constants_and_have_their_defaults(method, tmp_path):
     from tests.networks import Power
