@@ -60,7 +60,7 @@ def _looked(
     if known is not None and known.pattern == target.pattern:
         target = replace(target, rule=known)
     try:
-        found = versions(target, lister.list_files(target.pattern))
+        found = versions(target, lister.list_files(target.pattern, target.rule))
     except ArtifactNotFoundError:
         return Pattern(target)  # the folder may come later
     except ArtifactError as error:
@@ -70,9 +70,11 @@ def _looked(
     rule = rule_for(target, counting)
     if rule is None:
         return Pattern(target)
-    why = why_time(target.pattern, [version.uri for version in counting])
-    if target.rule is None and rule.around is None and why is not None:
-        say(f"under {target.pattern} the time of modification tells which version is newer: {why}")
+    if target.rule is None:
+        why = why_time(target.pattern, [version.uri for version in counting])
+        decides = f"the number N in '{rule.form}'" if rule.form else "the time of modification"
+        reason = f": {why}" if why else ""
+        say(f"under {target.pattern} {decides} tells which version is newer{reason}")
     fitting, others = ordered(counting, rule)
     for version in others:
         say(f"passed over: {rule.misfit(version.uri)}")

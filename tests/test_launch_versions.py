@@ -221,6 +221,17 @@ def test_time_is_said_to_decide_where_numbers_do_not_go_together(launch):
     )
 
 
+def test_rule_by_number_is_said_when_it_is_fixed_and_not_again(launch):
+    launch.put("clf", 2)
+    text = "clf/* the number N in 'N' tells which version is newer"
+    beginning = launch.begin()
+    assert launch.heard(text)
+    launch.said.clear()
+    launch.rules = beginning.state.rules
+    launch.begin()
+    assert not launch.heard(text)
+
+
 def test_release_accepted_last_is_resumed_also_after_a_rollback(launch):
     launch.put("clf", 2, 3)
     history = launch.accepted(2, 3, "back")

@@ -45,6 +45,7 @@ class StoredFile:
       updated_us: when its content was written, UTC microseconds since 1970.
       fingerprint: changes with the content: an object's generation, a local file's time and size.
       part_of: the file that needs it beside it, and whose version it belongs to; else empty.
+      unread: whether it may need others beside it, for which nobody has looked.
     """
 
     uri: str
@@ -52,6 +53,7 @@ class StoredFile:
     updated_us: int
     fingerprint: str
     part_of: str = ""
+    unread: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Version:
       updated_us: of its newest file.
       fingerprint: over names, sizes and fingerprints of all its files.
       is_folder: whether files lie below `uri`.
-      in_parts: whether it is a file that needs others beside it.
+      in_parts: whether it is a file that needs others beside it, or may do so.
       marked_us: when its marker file was written; None without one.
     """
 
@@ -98,7 +100,7 @@ class Version:
         return not (self.is_folder or self.in_parts) and self.uri.startswith("gs://")
 
 
-def rank(version: Version, rule: VersionRule) -> tuple[Numbers, int, str]:
+def rank(version: Version | StoredFile, rule: VersionRule) -> tuple[Numbers, int, str]:
     """Sorts versions that fit a rule from the oldest to the newest."""
     return rule.numbers(version.uri) or (), version.updated_us, version.uri
 
@@ -282,7 +284,7 @@ def _version(target: WatchTarget, uri: str, inside: dict[str, StoredFile]) -> Ve
             :16
         ],
         is_folder=is_folder,
-        in_parts=not is_folder and len(inside) > 1,
+        in_parts=not is_folder and (len(inside) > 1 or any(f.unread for f in inside.values())),
         marked_us=marker.updated_us if marker else None,
     )
 

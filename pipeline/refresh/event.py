@@ -109,7 +109,7 @@ class CandidatesFromMessages(beam.DoFn):  # type: ignore[misc]  # Beam's base cl
             if attempt:
                 time.sleep(self._handle.interval_secs)
             try:
-                files = self._handle.lister.list_files(target.pattern)
+                files = self._handle.lister.list_files(target.pattern, look.rule or target.rule)
             except ArtifactError as error:
                 failure = error
                 continue

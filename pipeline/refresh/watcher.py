@@ -18,6 +18,7 @@ from typing import Protocol
 
 from pipeline.core.candidate import Candidate
 from pipeline.core.version_order import Look, StoredFile, WatchTarget, next_look
+from pipeline.core.version_rule import VersionRule
 from pipeline.errors import ArtifactError
 
 _LOGGER = logging.getLogger(__name__)
@@ -26,10 +27,14 @@ _LOGGER = logging.getLogger(__name__)
 class Lister(Protocol):
     """Lists files of a storage. Picklable, safe to use from several threads."""
 
-    def list_files(self, pattern: str) -> Sequence[StoredFile]:
+    def list_files(self, pattern: str, rule: VersionRule | None = None) -> Sequence[StoredFile]:
         """The files that match `pattern` or lie below a match, in any order.
 
         May list others as well. Returns within a minute or so, whatever the storage does.
+
+        Args:
+          pattern: see :mod:`pipeline.core.version_pattern`.
+          rule: how the versions are ordered, where that is fixed: the newest are looked at closely.
 
         Raises:
           ArtifactNotFoundError: the bucket, or the folder before the first wildcard, is missing.
@@ -153,7 +158,8 @@ class Watcher:
     def _look(self, watch: _Watch, now_secs: float) -> bool:
         """Looks once; whether that may have been the last look for now."""
         try:
-            files = self._lister.list_files(watch.target.pattern)
+            rule = watch.look.rule or watch.target.rule
+            files = self._lister.list_files(watch.target.pattern, rule)
             watch.look, candidates = next_look(
                 watch.target, watch.look, files, now_secs=now_secs, settle_secs=self._interval_secs
             )
@@ -212,7 +218,7 @@ _watchers_lock = threading.Lock()
 
 @dataclass(frozen=True)
 class WatcherHandle:
-    """What travels to the workers in place of a watcher: it can be pickled.
+    """What travels to the workers instead of a watcher: it can be pickled.
 
     Attributes:
       job_key: names the job; a process normally sees only one.

@@ -3,6 +3,7 @@ import pickle
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -11,6 +12,7 @@ from pipeline.backends.companions import companions
 from pipeline.connectors import listing
 from pipeline.connectors.listing import StorageLister
 from pipeline.core.version_order import WatchTarget, versions
+from pipeline.core.version_rule import VersionRule
 from pipeline.errors import ArtifactError, ArtifactNotFoundError
 from tests import models
 
@@ -170,6 +172,45 @@ def test_graph_is_read_again_only_when_it_has_changed(folder, put, graph, monkey
     put("m/1/model.onnx", graph + b"\x0a\x00")
     LISTER.list_files(f"{folder}/m/*/model.onnx")
     assert len(reads) == 2
+
+
+@pytest.mark.parametrize("rule", [None, VersionRule("", None)], ids=["by number", "by time"])
+def test_only_the_newest_of_many_versions_are_read_and_each_once(
+    folder, put, graph, monkeypatch, rule
+):
+    reads = []
+    monkeypatch.setattr(
+        listing, "companions", lambda uri, file: reads.append(uri) or companions(uri, file)
+    )
+    pattern = f"{folder}/m/*/model.onnx"
+    for number in range(50):
+        put(f"m/{number}/model.onnx", graph)
+        put(f"m/{number}/weights.bin")
+    for _ in range(2):
+        files = LISTER.list_files(pattern, rule and replace(rule, pattern=pattern))
+    assert sorted(reads) == [f"{folder}/m/{number}/model.onnx" for number in (47, 48, 49)]
+    assert sorted(file.part_of for file in files if file.part_of) == sorted(reads)
+    assert sum(file.unread for file in files) == 47
+    found = versions(WatchTarget(pattern, ("clf",)), files)
+    assert all(version.in_parts and not version.appears_whole for version in found)
+
+
+def test_file_that_another_one_needs_is_no_version_however_old_they_are(folder, put, graph):
+    for number in range(5):
+        put(f"m/{number}.onnx", graph.replace(b"weights.bin", b"weight%d.bin" % number))
+        put(f"m/weight{number}.bin")
+    target = WatchTarget(f"{folder}/m/*", ("clf",))
+    found = versions(target, LISTER.list_files(target.pattern))
+    assert [version.uri for version in found] == [f"{folder}/m/{n}.onnx" for n in range(5)]
+
+
+def test_only_what_begins_like_the_pattern_is_listed(gcs, bucket, graph, monkeypatch):
+    seen = []
+    monkeypatch.setattr(listing, "match", lambda pattern, uri: seen.append(uri))
+    for name in ("clf-1.pkl", "clf-2.pkl", "other.bin", "other/1.bin"):
+        gcs.upload(f"{bucket}/{name}", b"x")
+    LISTER.list_files(f"{bucket}/clf-*")
+    assert sorted(seen) == [f"{bucket}/clf-1.pkl", f"{bucket}/clf-2.pkl"]
 
 
 def test_links_are_followed_but_not_in_a_circle(tmp_path):

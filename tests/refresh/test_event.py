@@ -122,9 +122,9 @@ def test_step_that_looks_itself_waits_until_a_folder_is_complete(gcs, bucket, ha
 class CountingLister(StorageLister):
     calls = 0
 
-    def list_files(self, pattern):
+    def list_files(self, pattern, rule=None):
         type(self).calls += 1
-        return super().list_files(pattern)
+        return super().list_files(pattern, rule)
 
 
 def test_step_that_looks_itself_remembers_what_is_complete(gcs, bucket, handle):

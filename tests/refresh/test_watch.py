@@ -84,7 +84,7 @@ class HangingLister:
 
     answers = threading.Event()
 
-    def list_files(self, pattern):
+    def list_files(self, pattern, rule=None):
         self.answers.wait()
         return []
 

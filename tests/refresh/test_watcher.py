@@ -29,7 +29,7 @@ class FakeLister:
     def hold(self, pattern):
         self.gates[pattern] = threading.Event()
 
-    def list_files(self, pattern):
+    def list_files(self, pattern, rule=None):
         with self._changed:
             self.calls[pattern] = self.calls.get(pattern, 0) + 1
             self._changed.notify_all()
