@@ -4,7 +4,9 @@ A *number* is a run of digits, or several with dots between them (``1.10.2``), t
 at the end of a word: ``12``, ``v12``, ``r9``, ``model-3``, ``step_1000``, ``epoch=3-step=100``. A
 date or a time is several (``2024-01-31``, ``20240131T0930Z``). Digits in front of letters are none
 (``7b``), and a name with something like a hash in it has none at all (``abc123f``): a run of seven
-or more hexadecimal digits, of which some are letters and some are not.
+or more hexadecimal digits that goes at least twice from letters to digits or back, as no word with
+its number does (``decade1``). Of random runs of 7 characters with both, 11 % go only once, of 8
+7 %, of 12 1 %, of 40 none; half of those are digits before letters, so no number either.
 
 Two names have their numbers *in the same place* if the text around the numbers is the same. Then
 the numbers compare one by one from the left, as numbers: ``r9`` comes before ``r10``. Zeros in
@@ -27,7 +29,9 @@ _NUMBER = re.compile(
     r"(?=T[0-9]|Z?(?![0-9A-Za-z]))"  # and ends here, but for a time or the Z of UTC
 )
 _WORD = re.compile(r"[0-9A-Za-z]+")
-_HASH = re.compile(r"(?=.*[0-9])(?=.*[A-Fa-f])[0-9A-Fa-f]{7,}")
+_HASH = re.compile(
+    r"(?=[0-9A-Fa-f]{7,}\Z)(?:[0-9]+[A-Fa-f]+[0-9]|[A-Fa-f]+[0-9]+[A-Fa-f])[0-9A-Fa-f]*"
+)
 _MOST_CHARACTERS = 1024
 _BEGINS = re.compile(r"[vVrR]?[0-9]+(?:\.[0-9]+)*(?![0-9A-Za-z])")
 _VERSION = re.compile(r"[vVrR]?[0-9]+(?:\.[0-9]+)*")

@@ -29,6 +29,9 @@ from pipeline.core.version_number import alone, naming_part, numbered, part_of_v
         ("llama3-8b-v2", "llamaN-8b-vN", [(3,), (2,)]),
         ("1.2.tar.gz", "N.tar.gz", [(1, 2)]),
         ("7/model", "N/model", [(7,)]),
+        ("decade1", "decadeN", [(1,)]),
+        ("facade12", "facadeN", [(12,)]),
+        ("a123456", "aN", [(123456,)]),
         ("9" * 400, "N", [(int("9" * 400),)]),
     ],
 )
@@ -45,7 +48,6 @@ def test_numbers_of_a_name_and_the_text_around_them(name, form, numbers):
         "7b",
         "3d-net",
         "abc123f",
-        "a123456",
         "0e12345",
         "model-2-9fceb02d0ae598e95dc970b74767f19372d61af8",
         "3f2504e0-4f89-11d3-9a0c-0305e82c3301",
