@@ -95,6 +95,15 @@ def take(payloads: Payloads, rows: Sequence[int]) -> Payloads:
     return tuple(payloads[row] for row in rows)
 
 
+def about_nbytes(payloads: Payloads) -> int:
+    """About how many bytes payloads take, without making those that exist on demand only."""
+    if isinstance(payloads, ArrowRows):
+        return int(payloads.table.nbytes)
+    if isinstance(payloads, JsonRows):
+        return len(payloads) * len(payloads[0]) if len(payloads) else 0
+    return sum(map(len, payloads))
+
+
 def as_json(value: Any) -> bytes:
     """JSON text of plain data; bytes become base64, dates and other values text."""
     return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)

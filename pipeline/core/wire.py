@@ -256,7 +256,7 @@ def _record(kind: Any) -> _Json:
 
 def _write_column(column: Column, parts: list[Part]) -> dict[str, Any]:
     if isinstance(column, Ragged):
-        return {"rows": [_write_column(row, parts) for row in column.rows]}
+        return _write_ragged(column, parts)
     if column.dtype.kind == "O":  # text, and bytes, whose text is in a list to tell them
         flat = column.reshape(-1).tolist()
         texts = [t if isinstance(t, str) else [_BYTES.write(t, parts)] for t in flat]
@@ -268,7 +268,27 @@ def _write_column(column: Column, parts: list[Part]) -> dict[str, Any]:
 def _read_column(plain: Mapping[str, Any], parts: list[memoryview]) -> Column:
     if "rows" in plain:
         return Ragged(_read_array(row, parts) for row in plain["rows"])
+    if "values" in plain:
+        return _read_ragged(plain, parts)
     return _read_array(plain, parts)
+
+
+def _write_ragged(column: Ragged, parts: list[Part]) -> dict[str, Any]:
+    """The values of all rows as one array, and the shapes of the rows as another."""
+    if len({(row.dtype, row.ndim) for row in column.rows}) != 1:
+        return {"rows": [_write_column(row, parts) for row in column.rows]}
+    shapes = np.array([row.shape for row in column.rows], np.int64)
+    values = np.concatenate([row.reshape(-1) for row in column.rows])
+    return {"values": _write_column(values, parts), "shapes": _write_column(shapes, parts)}
+
+
+def _read_ragged(plain: Mapping[str, Any], parts: list[memoryview]) -> Ragged:
+    values, shapes = (_read_array(plain[name], parts) for name in ("values", "shapes"))
+    ends = np.cumsum(shapes.prod(axis=1))
+    rows = (values[b:e] for b, e in pairwise([0, *ends.tolist()]))
+    if shapes.shape[1] == 1:
+        return Ragged(rows)
+    return Ragged(row.reshape(shape) for row, shape in zip(rows, shapes.tolist(), strict=True))
 
 
 def _read_array(plain: Mapping[str, Any], parts: list[memoryview]) -> Array:

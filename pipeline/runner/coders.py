@@ -14,6 +14,7 @@ from pipeline.core import wire
 from pipeline.core.batch import Batch
 from pipeline.core.block import Block
 from pipeline.core.candidate import Candidate, ReleaseEvent
+from pipeline.core.payloads import about_nbytes
 from pipeline.core.run_statistics import RunStatistics
 
 
@@ -39,6 +40,15 @@ class FormCoder(beam.coders.Coder):  # type: ignore[misc]  # Beam is untyped
     def decode(self, encoded: bytes) -> Any:
         """The value in the bytes."""
         return wire.decode(encoded, self._kind)
+
+    def estimate_size(self, value: Any) -> int:
+        """About the bytes of a value: Beam asks between steps, where nothing is encoded."""
+        if isinstance(value, Block):
+            return about_nbytes(value.payloads)
+        if isinstance(value, Batch):
+            rejected = sum(len(reject.payload) for reject in value.rejects)
+            return value.nbytes + about_nbytes(value.payloads) + rejected
+        return len(self.encode(value))
 
     def is_deterministic(self) -> bool:
         """False: the order of mappings counts, so such a value is never a key."""

@@ -167,6 +167,31 @@ def test_column_of_numbers_survives_bit_by_bit(column):
     assert (got.dtype, got.shape, got.tobytes()) == (column.dtype, column.shape, column.tobytes())
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        [np.array(1.5), np.array(2.5)],
+        [np.ones((2, 0, 3)), np.ones((0, 4, 1)), np.arange(6.0).reshape(1, 2, 3)],
+        [np.arange(6).reshape(2, 3).T, np.zeros((0, 2), int)],
+        [np.array(["é", b"\xff"], object), np.array([], object)],
+        [np.array([1], np.int32), np.array([0.5])],
+        [np.array([1]), np.array([[2]])],
+    ],
+)
+def test_column_of_rows_that_differ_survives(rows):
+    batch = Batch(
+        tuple(range(len(rows))), (b"",) * len(rows), {"c": Ragged(rows), "d": Ragged(rows)}
+    )
+    assert same(wire.decode(wire.encode(batch), Batch), batch)
+
+
+def test_rows_that_differ_in_length_are_one_part_of_values_and_one_of_shapes():
+    column = Ragged([np.ones(length, np.float32) for length in range(1000)])
+    encoded = wire.encode(Batch((None,) * 1000, (b"",) * 1000, {"c": column}))
+    assert int.from_bytes(encoded[4:8], "little") == 4  # JSON and payloads, too
+
+
 any_text = st.text(st.characters() | st.characters(categories=["Cs"]))  # surrogates, too
 
 

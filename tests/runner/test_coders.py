@@ -3,6 +3,8 @@
 import pickle
 
 import apache_beam as beam
+import numpy as np
+import pyarrow as pa
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -10,9 +12,12 @@ from pipeline.connectors.block_writer import TemporaryFile
 from pipeline.connectors.file_ranges import FileRange
 from pipeline.connectors.folder_reader import Progress
 from pipeline.connectors.folder_source import ReadNewFiles
-from pipeline.core.batch import Batch
+from pipeline.core import wire
+from pipeline.core.batch import Batch, Reject
 from pipeline.core.block import Block
 from pipeline.core.candidate import Candidate, ReleaseEvent
+from pipeline.core.columns import Ragged
+from pipeline.core.payloads import ArrowRows, JsonRows
 from pipeline.core.run_statistics import RunStatistics
 from pipeline.runner.coders import FormCoder
 from pipeline.transforms.gather import MergeStatistics
@@ -62,6 +67,37 @@ def test_place_in_a_watched_folder_has_its_form():
     proto, context = pipeline.to_runner_api(return_context=True)
     coders = [context.coders.get_by_id(coder) for coder in proto.components.coders]
     assert FormCoder(Progress) in coders
+
+
+TABLE = pa.record_batch({"a": list(range(5000))})
+PAYLOADS = {
+    "lines": tuple(b"%d" % i * 50 for i in range(1000)),
+    "arrow": ArrowRows(TABLE.slice(0, 1000)),
+    "avro": JsonRows({"a": "x" * 200} for _ in range(1000)),
+    "none": JsonRows([]),
+}
+
+
+@pytest.mark.parametrize("name", PAYLOADS)
+def test_size_of_many_records_is_estimated_without_encoding_them(name, monkeypatch):
+    payloads = PAYLOADS[name]
+    rows = len(payloads)
+    rejects = (Reject(b"x" * 10_000, None, "decode", "not_json", "found..."),)
+    ragged = Ragged([np.ones(i % 90) for i in range(rows)])
+    columns = {"x": np.ones((rows, 30), np.float32), "r": ragged}
+    batch = Batch((1,) * rows, payloads, columns, rejects=rejects)
+    for value in (batch, Block(payloads, "a source")):
+        real = len(wire.encode(value))
+        with monkeypatch.context() as patch:
+            patch.setattr(wire, "encode", lambda _: pytest.fail("encoded"))
+            estimate = FormCoder(type(value)).get_impl().estimate_size(value)
+        assert abs(estimate - real) < max(0.4 * real, 2000)
+
+
+def test_size_of_small_values_is_that_of_their_bytes():
+    candidate = Candidate("c", "s", 1)
+    coder = FormCoder(Candidate)
+    assert coder.estimate_size(candidate) == len(coder.encode(candidate))
 
 
 def test_coder_travels_to_workers():
