@@ -93,8 +93,8 @@ class MergingServable(ServableAround):
         # Else the callers of one group come back to several.
         self._alone = concurrency == 1 or only_full
         self._expected = 1  # callers in the next group
-        self._call_secs = _FIRST_GUESS_SECS
         self._experience: list[Experience] = []  # of leaders that are done
+        self._call_secs = _FIRST_GUESS_SECS
 
     def predict(self, inputs: Inputs) -> Outputs:
         """See Servable. Blocks while as many calls run as may."""
@@ -220,7 +220,8 @@ class MergingServable(ServableAround):
     def _compute(self, group: list[_Call]) -> None:
         """Computes a group: together, and around the calls that fail."""
         # Those who run at the same time learn apart; there are as many as ever ran at once.
-        experience = self._experience.pop() if self._experience else Experience()
+        with self._lock:
+            experience = self._experience.pop() if self._experience else Experience()
         try:
             outcome = bisection.run(
                 lambda places: self._compute_together([group[place] for place in places]),
@@ -232,7 +233,8 @@ class MergingServable(ServableAround):
             _tell((call for call in group if call.outputs is None), error)
             return
         finally:
-            self._experience.append(experience)
+            with self._lock:
+                self._experience.append(experience)
         for place, failure in outcome.errors.items():
             group[place].error = failure
         if len(group) > 1 and outcome.calls == 1:

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.core import bad_share
 from pipeline.core.batch import Batch
+from pipeline.core.bisection import Experience
 from pipeline.core.columns import Ragged
 from pipeline.core.model_spec import OnnxModel
 from pipeline.errors import OutOfMemoryError, ProcessLostError
@@ -166,6 +168,35 @@ def test_several_calls_may_run_at_once():
     merging = MergingServable(FakeServable(meet), ["x"], max_rows=100, concurrency=2)
     with ThreadPoolExecutor(2) as threads:
         assert len(list(threads.map(merging.predict, [rows(1), rows(2)]))) == 2
+
+
+class _Meeting(list):
+    """A list that lets a second thread look into it before the first one takes something."""
+
+    def __init__(self, *items):
+        super().__init__(items)
+        self.both = threading.Barrier(2)
+
+    def __bool__(self):
+        there = len(self) > 0
+        with suppress(threading.BrokenBarrierError):
+            self.both.wait(0.2)
+        return there
+
+
+def test_groups_that_begin_at_once_do_not_take_the_same_experience():
+    both = threading.Barrier(2)
+
+    def meet(inputs):
+        with suppress(threading.BrokenBarrierError):
+            both.wait(1)  # nothing is given back before both have taken something
+        return {"y": inputs["x"]}
+
+    merging = MergingServable(FakeServable(meet), ["x"], max_rows=100, concurrency=2)
+    merging._experience, merging._expected = _Meeting(Experience()), 2
+    of_two_forms = [{"x": np.ones((1, 2))}, {"x": np.ones((1, 3))}]
+    with ThreadPoolExecutor(2) as threads:
+        assert len(list(threads.map(merging.predict, of_two_forms))) == 2
 
 
 def test_beside_a_call_another_begins_only_when_a_full_one_waits_and_the_oldest_goes_first():
