@@ -126,17 +126,18 @@ def test_row_that_makes_a_model_raise_is_isolated(job):
     assert len(job.predictions()) == 49
 
 
-def test_model_that_always_raises_is_named_and_its_rows_are_dead_letters(job):
+def test_records_that_all_make_a_model_raise_are_dead_letters_and_no_fault_of_it(job):
     job.spec["models"].append(raising_network(job.folder / "picky/1", "negative"))
     job.write_input(*(record(i, [-1, 0, 0, 0]) for i in range(50)))
     assert job.run() == 1
     assert job.predictions() == []
-    assert {d["error_type"] for d in job.dead_letters()} == {"model_fault"}
+    assert {d["error_type"] for d in job.dead_letters()} == {"model_error"}
     assert len(job.dead_letters()) == 50
 
 
 def test_job_fails_after_max_model_faults_with_the_models_name(job, capsys):
-    job.spec["models"].append(raising_network(job.folder / "picky/1", "negative"))
+    picky = raising_network(job.folder / "picky/1", "negative")
+    job.spec["models"].append({**picky, "warm_up": False})  # so it has never worked
     job.write_input(*(record(i, [-1, 0, 0, 0]) for i in range(64)))
     assert job.run("--max_model_faults=3", "--max_batch_size=8") == 1
     shown = capsys.readouterr().err
@@ -146,7 +147,8 @@ def test_job_fails_after_max_model_faults_with_the_models_name(job, capsys):
 
 
 def test_failure_in_a_worker_process_is_told_in_one_line(job, capsys):
-    job.spec["models"].append(raising_network(job.folder / "picky/1", "negative"))
+    picky = raising_network(job.folder / "picky/1", "negative")
+    job.spec["models"].append({**picky, "warm_up": False})  # so it has never worked
     job.write_input(*(record(i, [-1, 0, 0, 0]) for i in range(64)))
     processes = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
     assert job.run("--max_model_faults=2", "--max_batch_size=8", *processes) == 1
@@ -228,6 +230,7 @@ def test_run_that_fails_in_the_middle_leaves_the_earlier_files(job, fails):
         "uri": f"tests.steps:{'Fails' if fails == 'model' else 'Kills'}",
         "inputs": {"x": "x"},
         "outputs": {"y": "net_y"},
+        "warm_up": False,  # so it has never worked
     }
     job.write_input(*(record(i, [99.0] * 4) for i in range(50)))
     arguments = [*job.arguments(report), "--overwrite=true", "--max_model_faults=1"]

@@ -56,6 +56,8 @@ class Servable(ABC):
         framework prepares something then, for which records would wait later.
       half_inside: it computes in float16 or bfloat16 somewhere, so its results are as coarse as
         those, of whatever dtype they are.
+      sound_row: columns with one row that it has computed in this process before it served; None
+        where it was not tried, or could not compute any. Belongs to the object that serves.
     """
 
     signature: Signature
@@ -65,6 +67,7 @@ class Servable(ABC):
     prepared_rows: int | None = None
     warm_up_rows: tuple[int, ...] = ()
     half_inside: bool = False
+    sound_row: Mapping[str, Column] | None = None
 
     @abstractmethod
     def predict(self, inputs: Mapping[str, Array]) -> Mapping[str, Column]:

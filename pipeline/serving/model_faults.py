@@ -5,7 +5,8 @@ and tried again. So records that are bad, one or many in a row, alone or in batc
 against the model; the first batch after it broke does. That try is a call that settles no row, so
 it is made only within the calls that bad rows may cost (`core.bad_share`).
 
-A model that has never worked has nothing to be measured by. Its rows are tried all the same, up to
+The first such row is one that the rehearsal computed in this process. A model without any, as it
+was not warmed up, has nothing to be measured by. Its rows are tried all the same, up to
 `MOST_TRIES` of them; a batch counts as its fault from the `FEWEST_TRIES`-th row on.
 """
 

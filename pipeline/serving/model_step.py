@@ -114,8 +114,6 @@ class ModelStep:
             return batch
         version = self._version(servable)
         most = self._limit.rows or len(batch)
-        if version.experience.most is not None:
-            most = min(most, version.experience.most)
         faults = self._faults.of_batch(
             lambda row: self._call(row, np.arange(1), servable), version.experience.share
         )
@@ -196,6 +194,8 @@ class ModelStep:
         version = self._versions.get(servable)
         if version is None:
             version = self._versions[servable] = _Version()
+            if servable.sound_row is not None:
+                self._faults.keep(servable.sound_row)
         return version
 
     def _confirm(
@@ -309,24 +309,24 @@ class ModelStep:
         for tensor in self._spec.outputs:
             column = outputs[tensor]
             if isinstance(column, Ragged):
-                found = f"is a list of {len(column)}"
-                same = len({(row.ndim, row.dtype) for row in column.rows}) == 1
-                if not same and len(column) == rows:
-                    raise ModelFaultError(
-                        f"output '{tensor}' has rows of different rank or dtype, expected rows "
-                        "that differ in length only"
-                    )
-                like = next((row for row in column.rows if row.size), column.rows[0])
-                fits = len(column) == rows
+                found, fits = f"is a list of {len(column)}", len(column) == rows
             else:
-                found, like = f"has shape {list(column.shape)}", column
+                found = f"has shape {list(column.shape)}"
                 fits = column.ndim > 0 and len(column) == rows
             if not fits:
                 raise ModelFaultError(
                     f"output '{tensor}' {found} for {rows} rows; expected the rows as first axis, "
                     f"{_WAY_OUT}"
                 )
-            dtype_name(like)
+            if isinstance(column, Ragged):
+                if len({(row.ndim, row.dtype) for row in column.rows}) > 1:
+                    raise ModelFaultError(
+                        f"output '{tensor}' has rows of different rank or dtype, expected rows "
+                        "that differ in length only"
+                    )
+                dtype_name(next((row for row in column.rows if row.size), column.rows[0]))
+            else:
+                dtype_name(column)
         return {tensor: outputs[tensor] for tensor in self._spec.outputs}
 
     def _reason(self, outcome: bisection.Outcome[Any], row: int, broken: bool) -> tuple[str, str]:

@@ -276,6 +276,8 @@ def _run_model(
         else:
             company = tried
             break
+    if company is not None:
+        servable.sound_row = {name: columns.take(c, np.array([0])) for name, c in chosen.items()}
     if company is None and model.warm_up:
         return [_failure(model, rehearsal, errors)]
     declared = {tensor.name: tensor for tensor in servable.signature.outputs or ()}

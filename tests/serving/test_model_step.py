@@ -125,6 +125,14 @@ def test_lone_bad_records_never_end_a_stream_but_a_model_that_broke_does():
         run_often(step, servable, batch(np.array([1])), 100)
 
 
+def test_bad_records_never_end_a_job_that_begins_with_them_where_the_rehearsal_computed_a_row():
+    step, servable = ModelStep(spec(), max_model_faults=1), FakeServable(failing_on_negative)
+    servable.sound_row = {"x": np.array([1])}
+    for _ in range(100):
+        (reject,) = step.run(batch(np.array([-1])), servable).rejects
+        assert reject.error_type == "model_error"
+
+
 def test_lone_bad_records_cost_few_calls_beyond_their_own():
     step, servable = ModelStep(spec()), FakeServable(failing_on_negative)
     for i in range(2000):
@@ -457,6 +465,12 @@ def test_list_with_another_number_of_rows_is_a_model_fault_that_names_the_way_ou
     reason = done.rejects[0].error_message
     assert "output 'y' is a list of 3 for" in reason
     assert "or a list with one tensor for each row" in reason
+
+
+def test_empty_list_is_a_model_fault_that_names_the_way_out():
+    empty = FakeServable(lambda inputs: {"y": Ragged([])})
+    with pytest.raises(ModelFaultError, match="output 'y' is a list of 0 for 2 rows"):
+        ModelStep(spec()).compute({"x": np.arange(2)}, np.arange(2), empty)
 
 
 def test_rows_of_different_rank_are_no_column():

@@ -125,6 +125,22 @@ def test_warm_up_can_be_switched_off_and_types_then_come_from_the_signature():
     assert run(graph, servables).types["q"] == ("float64", (2,))
 
 
+def test_servable_keeps_a_row_that_it_computed_and_none_where_it_computed_none():
+    def picky(inputs):
+        if inputs["x"].any():
+            raise ValueError("not zero")
+        return {"y": inputs["x"]}
+
+    def fail(inputs):
+        raise ValueError("never")
+
+    made, never = FakeServable(picky), FakeServable(fail)
+    graph = ensemble(model("a", {"x": "x"}, "y"), model("b", {"x": "x"}, "z", warm_up=False))
+    run(graph, {"a": made, "b": never})
+    assert made.sound_row["x"].tolist() == [[0] * 4]
+    assert never.sound_row is None
+
+
 def test_output_without_rows_as_first_axis_is_refused():
     servable = FakeServable(lambda inputs: {"y": np.float32(3)})
     (problem,) = problems(ensemble(model("a", {"x": "x"}, "p")), {"a": servable})
