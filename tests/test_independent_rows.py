@@ -60,6 +60,15 @@ def test_batch_job_fails_where_later_records_show_it_and_leaves_no_predictions(o
     assert not job.predictions()
 
 
+def test_batch_job_of_one_batch_fails_too(own, capsys):
+    job = own("CentredAbove100")
+    small = [record(i, (1, 2, 3, i % 7)) for i in range(5)]
+    job.write_input(*small, *(record(i, (200 + i, 1, 2, 3)) for i in range(5, 500)))
+    assert job.run() == 1
+    assert "3 of the last 3 rows" in capsys.readouterr().err
+    assert not job.predictions()
+
+
 def test_dry_run_shows_that_rows_are_not_compared(own, capsys):
     job = own("Centred", independent_rows=False)
     job.write_input(record(0))

@@ -1,9 +1,11 @@
 """Rows that are computed once more while a job runs, each by itself, to compare the results.
 
 The rehearsal has seen a few rows only. Records may bring to light what they did not: a model that
-normalises over the batch, keeps state, or draws random numbers. So one row of one batch in some
-hundred goes through its model again, past the merging of calls, and must be given the same within
-the tolerance of golden examples. One difference may be a tie or an odd row; several are not.
+normalises over the batch, keeps state, or draws random numbers. So a row of some batches, mostly of
+the first ones, goes through its model again, past the merging of calls, and must be given the same
+within the tolerance of golden examples. One difference may be a tie or an odd row, however often
+that comes; different rows that differ are not. Where a job can fail for it, more rows are looked at
+after a first difference.
 """
 
 from __future__ import annotations
@@ -13,16 +15,18 @@ import logging
 import random
 import threading
 from collections import deque
+from collections.abc import Mapping
 
 import numpy as np
 
 from pipeline.backends.base import Servable
-from pipeline.backends.reasons import with_type
-from pipeline.core import columns, rounding
+from pipeline.core import columns
 from pipeline.core.batch import Batch
+from pipeline.core.columns import Column
 from pipeline.core.model_spec import ModelSpec
 from pipeline.core.rounding import Difference
 from pipeline.errors import ModelFaultError, OutOfMemoryError, ProcessLostError
+from pipeline.serving import agreement
 from pipeline.serving.model_step import ModelStep, rounding_of
 
 _LOGGER = logging.getLogger(__name__)
@@ -31,8 +35,12 @@ MAX_DIFFERENCES = 3
 """So many among the last samples are no accident."""
 
 _BATCHES = 200
-"""A sample costs a call at most, so it costs half a percent of calls at most."""
+"""A sample costs a call at most, so it costs half a percent of calls at most, in the long run."""
 _LAST = 100
+_ROWS = 8
+"""Most rows of a batch in which one differs."""
+_CALM = 20
+"""After a difference, each batch is looked at until so many samples in a row agree."""
 
 
 class RowSamples:
@@ -40,7 +48,7 @@ class RowSamples:
 
     Args:
       spec: the model's entry in the ensemble file.
-      max_differences: raise at so many among the last 100 samples; 0 never raises.
+      max_differences: raise at so many different rows among the last 100 samples; 0 never raises.
     """
 
     def __init__(self, spec: ModelSpec, max_differences: int = 0) -> None:
@@ -49,61 +57,69 @@ class RowSamples:
         self._compares = spec.independent_rows
         self._batches = itertools.count()  # needs no lock, which most batches would only wait for
         self._lock = threading.Lock()
-        self._last: deque[bool] = deque(maxlen=_LAST)
+        self._last: deque[int | None] = deque(maxlen=_LAST)  # None, or which row differed
+        self._wary = 0  # samples that must agree before most batches are passed over again
         self._rows = random.Random(0)  # the same rows in every run
         self._step = ModelStep(spec)
         self._failure = ""
 
-    def look(self, done: Batch, servable: Servable) -> bool | None:
-        """Computes a row of a finished batch once more, if it is the batch's turn.
+    def look(self, done: Batch, servable: Servable) -> list[bool]:
+        """Computes a row of a finished batch once more, or several, if it is the batch's turn.
 
         Args:
           done: with the columns that the model read, and those that it wrote.
           servable: what wrote them.
 
         Returns:
-          whether the row was given the same; None where none was computed.
+          for each row that was computed, whether it was given the same.
 
         Raises:
           ModelFaultError: too many of the last rows were given something else. Once raised, it is
             raised for every batch: a runner that tries again must not get further.
         """
         if not self._compares or not len(done):
-            return None
+            return []
         if self._failure:
             raise ModelFaultError(self._failure)
-        if next(self._batches) % _BATCHES:
-            return None
+        if not _is_turn(next(self._batches)) and not self._wary:
+            return []
         with self._lock:
-            row = self._rows.randrange(len(done))
+            rows = self._rows.sample(range(len(done)), min(_ROWS, len(done)))
+        same: list[bool] = []
         try:
-            apart = self._difference(done, row, servable)
+            for row in rows:
+                same.append(self._is_same(done, row, servable))
+                if all(same) or not self._max:
+                    break
         except (OutOfMemoryError, ProcessLostError):
-            return None  # the next batch meets it as well
-        self._note(apart, done)
-        return apart is None
+            pass  # the next batch meets it as well
+        return same
 
-    def _difference(self, done: Batch, row: int, servable: Servable) -> Difference | None:
-        rows = np.array([row])
-        read = {c: columns.take(done.columns[c], rows) for c in self._spec.columns_read()}
+    def _is_same(self, done: Batch, row: int, servable: Servable) -> bool:
+        taken = np.array([row])
+        read = {c: columns.take(done.columns[c], taken) for c in self._spec.columns_read()}
         there = {
-            tensor: next(iter(columns.iterate(columns.take(done.columns[column], rows))))
+            tensor: columns.take(done.columns[column], taken)
             for tensor, column in self._spec.outputs.items()
         }
-        try:
-            alone = self._step.compute(read, np.arange(1), servable.unmerged())
-        except (OutOfMemoryError, ProcessLostError):
-            raise
-        except Exception as error:
-            output, value = next(iter(there.items()))
-            return Difference(output, f"{value.tolist()!r:.60}", with_type(error))
-        again = {tensor: next(iter(columns.iterate(column))) for tensor, column in alone.items()}
-        return rounding.difference(there, again, rounding_of(self._spec, servable))
+        apart = agreement.of_row(
+            agreement.first_row(there),
+            lambda: agreement.first_row(
+                self._step.compute(read, np.arange(1), servable.unmerged())
+            ),
+            rounding_of(self._spec, servable),
+        )
+        self._note(apart, read, done)
+        return apart is None
 
-    def _note(self, apart: Difference | None, done: Batch) -> None:
+    def _note(self, apart: Difference | None, read: Mapping[str, Column], done: Batch) -> None:
         with self._lock:
-            self._last.append(apart is not None)
-            samples, differences = len(self._last), sum(self._last)
+            self._last.append(None if apart is None else _identity(read))
+            samples, differences = len(self._last), len(set(self._last) - {None})
+            if apart is not None and self._max:
+                self._wary = _CALM
+            elif self._wary:
+                self._wary -= 1
         if apart is None:
             return
         version = done.release.version_of(self._spec.name).label if done.release else "unknown"
@@ -118,6 +134,17 @@ class RowSamples:
             with self._lock:
                 self._failure = told
             raise ModelFaultError(told)
+
+
+def _is_turn(batch: int) -> bool:
+    """Whether it is the turn of a batch: of the 1st, 2nd, 4th, 8th... and then of one in 200."""
+    number = batch + 1
+    return batch % _BATCHES == 0 or (number < _BATCHES and number & batch == 0)
+
+
+def _identity(read: Mapping[str, Column]) -> int:
+    """The same number for rows of the same values."""
+    return hash(repr([value.tolist() for value in agreement.first_row(read).values()]))
 
 
 _samples: dict[tuple[str, str], RowSamples] = {}

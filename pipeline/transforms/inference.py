@@ -75,9 +75,9 @@ class EnsembleModelHandler(ModelHandler[Batch, Batch, ReleaseManager]):  # type:
     def _sample(self, done: Batch, servable: Servable) -> None:
         samples = process_samples(self._handle.job_key, self._spec, self._max_differences)
         same = samples.look(done, servable)
-        if same is not None:
-            Metrics.counter(NAMESPACE, ROW_SAMPLES).inc()
-            Metrics.counter(NAMESPACE, ROW_DIFFERENCES).inc(int(not same))
+        if same:
+            Metrics.counter(NAMESPACE, ROW_SAMPLES).inc(len(same))
+            Metrics.counter(NAMESPACE, ROW_DIFFERENCES).inc(same.count(False))
 
     def get_num_bytes(self, batch: Batch) -> int:
         """Bytes of the batch's columns (Beam's default would pickle it to find out)."""
