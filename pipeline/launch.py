@@ -39,11 +39,10 @@ from pipeline.launch_release import Refresh, accepted_before, allowed_uris, refr
 from pipeline.launch_steps import prepared_step, with_labels
 from pipeline.launch_versions import Beginner
 from pipeline.serving.artifacts import ArtifactCache, LocalCopies
-from pipeline.serving.example_files import examples_of
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.release_manager import ManagerHandle
-from pipeline.serving.validation import Comparison, Rehearsal
+from pipeline.serving.validation import Rehearsal
 from pipeline.serving.verification import Verifier
 from pipeline.settings import Settings
 from pipeline.tables import tables_of
@@ -142,7 +141,8 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
     earlier = launch_outputs.earlier_of(settings)
     job_key, store = uuid.uuid4().hex, BeamArtifactStore()
     loader = _loader(settings, graph, placement, job_key, store, say)
-    managers = ManagerFactory(graph, loader, settings.memory_policy)
+    records = launch_files.sample(settings, graph)
+    managers = ManagerFactory(graph, loader, settings.memory_policy, records=records)
     handle = ManagerHandle(job_key, managers)
     checks = handle
     if placement.on_service or loader.sharing is not None:
@@ -150,11 +150,10 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
     history, lister = accepted_before(settings.release_dir, graph, store), StorageLister(beam)
     targets = watch_targets(graph.models, settings.release_pattern or None)
     allowed = allowed_uris(graph, settings.allowed_model_uris)
-    verifier = Verifier(graph, loader.cache, store, allowed, loader.max_batch_size)
-    comparison = _comparison(settings, managers, store)
+    verifier = Verifier(graph, loader.cache, store, allowed, loader.max_batch_size, records)
     try:
         patterns = look(targets, lister, history[-1].rules if history else {}, say)
-        found = Beginner(verifier, checks.get(), patterns, comparison, say).begin(history)
+        found = Beginner(verifier, checks.get(), patterns, say).begin(history)
         watched = tuple(pattern.target for pattern in patterns)
         refresh = refresh_of(settings, verifier, found.state, watched, lister, handle, managers)
         if not settings.dry_run:  # last: what is refused makes no table
@@ -209,19 +208,6 @@ def _for_checks(
     """Models of this process's own, which are freed before the job starts."""
     loader = dataclasses.replace(managers.loader, cpu_only=cpu_only, sharing=None)
     return ManagerHandle(f"{handle.job_key}-checks", dataclasses.replace(managers, loader=loader))
-
-
-def _comparison(
-    settings: Settings, managers: ManagerFactory, store: BeamArtifactStore
-) -> Comparison:
-    """How the first release is tried: with records, and the examples beside its versions."""
-    graph = managers.graph
-    records = {} if settings.dry_run else launch_files.sample(settings, graph)
-    return Comparison(
-        managers.loader.max_batch_size,
-        records,
-        lambda version: examples_of(store, version, graph.spec.model(version.model)),
-    )
 
 
 def read_graph(location: str) -> Graph:

@@ -6,6 +6,7 @@ And the first records, on which its models are tried.
 from __future__ import annotations
 
 import logging
+import pickle
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -22,12 +23,15 @@ from pipeline.core.graph import Graph
 from pipeline.core.prepare_batch import prepare_batch
 from pipeline.core.spec import EnsembleSpec
 from pipeline.errors import PathError
+from pipeline.serving.made_up import ROWS
 from pipeline.settings import Settings
 
 _LOGGER = logging.getLogger(__name__)
 
 _SAMPLE = 8
 """Records among which some will differ."""
+_SAMPLE_BYTES = 2**20
+"""Most that the sample takes, pickled: each step of a job carries it to the workers."""
 
 
 def problems(settings: Settings, spec: EnsembleSpec) -> Iterator[str]:
@@ -66,8 +70,9 @@ def problems(settings: Settings, spec: EnsembleSpec) -> Iterator[str]:
 def sample(settings: Settings, graph: Graph) -> Mapping[str, Column]:
     """The columns of the first records that differ, behind the prepare steps.
 
-    Empty where the job reads no files, or none of them has two such records now: what is wrong with
-    them is told elsewhere, or costs these records alone.
+    Two at least, since one alone has no company. Empty where the job reads no files, none of them
+    has two such records now, or two are too large: what is wrong with them is told elsewhere, or
+    costs these records alone.
     """
     if not settings.input_file_pattern:
         return {}
@@ -83,7 +88,11 @@ def sample(settings: Settings, graph: Graph) -> Mapping[str, Column]:
         _LOGGER.debug("no records to try the models with: %s", error)
         return {}
     rows = _different(batch)
-    return {name: columns.take(c, rows) for name, c in batch.columns.items()} if len(rows) else {}
+    for count in range(min(len(rows), ROWS), 1, -1):
+        taken = {name: columns.take(c, rows[:count]) for name, c in batch.columns.items()}
+        if len(pickle.dumps(taken)) <= _SAMPLE_BYTES:
+            return taken
+    return {}
 
 
 def _different(batch: Batch) -> Array:

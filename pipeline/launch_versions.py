@@ -20,9 +20,10 @@ from pipeline.core.release import ModelVersion, Release
 from pipeline.core.version_order import candidate_of
 from pipeline.errors import ArtifactError, EnsembleError, ModelError
 from pipeline.launch_patterns import Pattern, rules_after
+from pipeline.serving.golden import Example
 from pipeline.serving.release_manager import ReleaseManager
-from pipeline.serving.validation import Comparison, Rehearsal, attempt
-from pipeline.serving.verification import Found, Verifier
+from pipeline.serving.validation import Rehearsal, attempt
+from pipeline.serving.verification import Examples, Found, Verifier
 
 Say = Callable[[str], None]
 
@@ -71,14 +72,12 @@ class Beginner:
       verifier: fetches and checks versions.
       manager: loads them, and keeps those that are found.
       patterns: what lies under the patterns.
-      comparison: how a release is tried.
       say: told what is being done, and what is passed over.
     """
 
     verifier: Verifier
     manager: ReleaseManager
     patterns: Sequence[Pattern]
-    comparison: Comparison
     say: Say
     _events: list[ReleaseEvent] = field(default_factory=list)
     _refused: list[str] = field(default_factory=list)
@@ -102,7 +101,7 @@ class Beginner:
             return self._beginning(release, rehearsal, start(release, _now(), rules=rules))
         last = history[-1].release
         state = start(last, _now(), history, rules=rules)
-        rehearsal, problems = self._attempt(last)
+        rehearsal, problems = self._attempt(last, {})
         if problems:
             reason = "; ".join(problems)
             self.say(f"release generation {last.generation} cannot be resumed: {reason}")
@@ -133,7 +132,7 @@ class Beginner:
         while target is not None:
             generation = target.release.generation
             release = Release(state.current.generation + 1, target.release.versions)
-            rehearsal, found = self._attempt(release)
+            rehearsal, found = self._attempt(release, {})
             if not found:
                 self.say(f"going back to the versions of generation {generation}")
                 back = Candidate(f"launch {generation}", SOURCE, 0, rollback_to=generation)
@@ -150,8 +149,9 @@ class Beginner:
             ]
         )
 
-    def _attempt(self, release: Release) -> tuple[Rehearsal, list[str]]:
-        return attempt(self.verifier.graph, release, self.manager, self.say, self.comparison)
+    def _attempt(self, release: Release, examples: Examples) -> tuple[Rehearsal, list[str]]:
+        comparison = self.verifier.comparison(self.manager, examples)
+        return attempt(self.verifier.graph, release, self.manager, self.say, comparison)
 
     def _beginning(self, release: Release, rehearsal: Rehearsal, state: GateState) -> Beginning:
         state = replace(state, handled=(*state.handled, *self._handled))
@@ -209,11 +209,13 @@ class Beginner:
         """A release of some versions, what was learnt of it, and by model what is wrong."""
         problems: dict[str | None, list[str]] = {}
         found: dict[str, Found] = {}
+        examples: dict[ModelVersion, Sequence[Example]] = {}
         for model, uri in uris.items():
             try:
                 found[model] = self._fetched(model, uri, proposed.get(model))
                 if state is not None and model in proposed:
                     _check_not_undone(state, model, found[model].version)
+                examples[found[model].version] = self.verifier.examples(found[model])
             except EnsembleError as error:
                 problems[model] = _lines(error, model)
                 if type(error) is ArtifactError:  # its subclasses are for good
@@ -221,15 +223,15 @@ class Beginner:
         if problems:
             return None, Rehearsal(), problems
         release = Release(generation, tuple(one.version for one in found.values()))
-        rehearsal, texts = self._attempt(release)
+        rehearsal, texts = self._attempt(release, examples)
         for text in texts:
             problems.setdefault(_model_of(text, uris), []).append(text)
         if not problems:
-            for model, one in found.items():
+            for version, some in examples.items():
                 try:
-                    self.verifier.check_examples([one], release, rehearsal, self.manager)
+                    self.verifier.check_examples({version: some}, release, rehearsal, self.manager)
                 except EnsembleError as error:
-                    problems[model] = _lines(error, model)
+                    problems[version.model] = _lines(error, version.model)
         return release, rehearsal, problems
 
     def _fetched(self, model: str, uri: str, proposed: Candidate | None) -> Found:

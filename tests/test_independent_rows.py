@@ -1,7 +1,11 @@
 """A job gives each record what its model gives it alone, or says that it does not."""
 
+import pickle
+
 import pytest
 
+import main
+from pipeline import launch, launch_files, options
 from tests.jobs import record
 
 
@@ -74,3 +78,45 @@ def test_dry_run_shows_that_rows_are_not_compared(own, capsys):
     job.write_input(record(0))
     assert job.run("--dry_run") == 0
     assert "independent_rows: false, so its rows are not compared" in capsys.readouterr().out
+
+
+def test_model_that_takes_records_but_no_made_up_rows_passes_the_check_and_runs(own, capsys):
+    job = own("Prices")
+    job.write_input(*(record(i, (200 + i, 3, 2, 3)) for i in range(5)))
+    assert job.run("--dry_run") == 0
+    assert job.run() == 0
+    assert len(job.predictions()) == 5
+
+
+def test_check_without_records_says_that_the_rows_are_made_up(own, capsys):
+    job = own("Prices")
+    assert main.main([job.arguments()[0], "--dry_run"]) == 2
+    assert "fails on made-up rows" in capsys.readouterr().err
+
+
+@pytest.fixture
+def sampled(job):
+    """What the launch takes of records with so many values each."""
+
+    def sample(*values, length):
+        job.spec["record"]["fields"]["x"]["shape"] = [length]
+        job.write_input(*(record(i, [value] * length) for i, value in enumerate(values)))
+        settings = options.parse(job.arguments()).settings
+        return launch_files.sample(settings, launch.read_graph(settings.ensemble_spec))
+
+    return sample
+
+
+def test_sample_is_three_records_that_differ(sampled):
+    assert sampled(1, 1, 2, 3, 4, length=2)["x"].tolist() == [[1, 1], [2, 2], [3, 3]]
+
+
+@pytest.mark.parametrize(("length", "rows"), [(80_000, 3), (100_000, 2), (200_000, 0)])
+def test_sample_is_small_since_each_step_carries_it(sampled, length, rows):
+    found = sampled(1, 2, 3, 4, length=length)
+    assert len(found.get("x", ())) == rows
+    assert len(pickle.dumps(found)) <= 2**20
+
+
+def test_one_record_is_no_sample(sampled):
+    assert sampled(1, 1, length=2) == {}

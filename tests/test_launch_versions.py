@@ -55,10 +55,7 @@ class Launch:
         targets = [WatchTarget(f"{folder}/{model}/*", (model,)) for model in models]
         patterns = look(targets, StorageLister(), self.rules, self.said.append)
         self.manager = ReleaseManager(self.loader)
-        beginner = Beginner(
-            self.verifier, self.manager, patterns, self.verifier.comparison(), self.said.append
-        )
-        return beginner.begin(history)
+        return Beginner(self.verifier, self.manager, patterns, self.said.append).begin(history)
 
     def numbers(self, beginning):
         return {v.model: int(v.label) for v in beginning.release.versions}

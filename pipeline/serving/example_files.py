@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.core.hub_url import is_hub_url
 from pipeline.core.model_spec import ModelSpec, is_class_uri
-from pipeline.core.release import ModelVersion
-from pipeline.errors import ArtifactError, ArtifactNotFoundError, ModelError
+from pipeline.errors import ArtifactNotFoundError, ModelError
 from pipeline.serving import golden
-from pipeline.serving.artifacts import ArtifactStore, is_local
+from pipeline.serving.artifacts import ArtifactStore, Fetched
 
 
-def text_beside(store: ArtifactStore, uri: str, folder: Path | str | None, name: str) -> str | None:
+def text_beside(store: ArtifactStore, uri: str, folder: Path | None, name: str) -> str | None:
     """The text of a file that comes with a version.
 
     Args:
@@ -43,21 +41,30 @@ def text_beside(store: ArtifactStore, uri: str, folder: Path | str | None, name:
 
 
 def examples_of(
-    store: ArtifactStore, version: ModelVersion, spec: ModelSpec
+    store: ArtifactStore, uri: str, fetched: Fetched, spec: ModelSpec
 ) -> list[golden.Example]:
-    """The examples that come with a version, golden ones first, as long as they can be read.
+    """The examples that come with a version, golden ones first.
 
-    What is wrong with others is for the gate to say.
+    Those of a folder are read from the files that were fetched, which the digest covers; those of a
+    single file lie beside it, where its URI says.
+
+    Args:
+      store: reads them.
+      uri: of the version.
+      fetched: its files.
+      spec: the model's entry in the ensemble file.
+
+    Raises:
+      ArtifactError: they cannot be read, or the files were changed since.
+      ModelError: they are no examples of this model.
     """
-    uri = version.uri
-    found: list[golden.Example] = []
-    try:
-        if is_class_uri(uri) or is_hub_url(uri):
-            return found
-        is_folder = Path(uri).is_dir() if is_local(uri) else store.list_files(uri)[0].relative != ""
-        for kind in (golden.GOLDEN, golden.WARM_UP):
-            text = text_beside(store, uri, uri if is_folder else None, kind)
-            found += [] if text is None else golden.parse(text, kind, spec)
-    except (ArtifactError, ModelError):
-        pass
-    return found
+    folder = fetched.path if fetched.path.is_dir() else None
+    kinds = (golden.GOLDEN, golden.WARM_UP)
+    texts = {kind: text_beside(store, uri, folder, kind) for kind in kinds}
+    fetched.check_unchanged()
+    return [
+        example
+        for kind, text in texts.items()
+        if text is not None
+        for example in golden.parse(text, kind, spec)
+    ]

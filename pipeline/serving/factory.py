@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from pipeline.core.columns import Column
 from pipeline.core.graph import Graph
 from pipeline.core.release import Release
 from pipeline.serving.activation import Timing
 from pipeline.serving.kept_copies import KeptCopies
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.release_manager import MemoryPolicy, ReleaseManager
-from pipeline.serving.validation import rehearse
+from pipeline.serving.validation import Comparison, rehearse
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,14 @@ class ManagerFactory:
       loader: loads the versions of its models.
       memory_policy: see ReleaseManager.
       timing: see ReleaseManager.
+      records: see Comparison. A few rows, for they are pickled with each step of the job.
     """
 
     graph: Graph
     loader: FrameworkLoader
     memory_policy: MemoryPolicy = "availability"
     timing: Timing | None = None
+    records: Mapping[str, Column] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(self) -> ReleaseManager:
         """A new manager."""
@@ -42,4 +46,6 @@ class ManagerFactory:
         )
 
     def _rehearse(self, release: Release, manager: ReleaseManager) -> None:
-        rehearse(self.graph, release, manager, comparison=None)  # done by whoever accepted it
+        # Whoever accepted the release compared its rows in other company.
+        trial = Comparison(self.loader.max_batch_size, self.records, in_company=False)
+        rehearse(self.graph, release, manager, comparison=trial)

@@ -81,7 +81,7 @@ def parse(text: str, kind: str, spec: ModelSpec) -> list[Example]:
 
 
 def check(
-    examples: list[Example], spec: ModelSpec, servable: Servable, fed: Mapping[str, str]
+    examples: Sequence[Example], spec: ModelSpec, servable: Servable, fed: Mapping[str, str]
 ) -> None:
     """Runs examples, one at a time and then together.
 

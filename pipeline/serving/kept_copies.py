@@ -34,6 +34,11 @@ class KeptCopies:
             self._held[version] = fetched
         return fetched
 
+    def held(self, version: ModelVersion) -> Fetched | None:
+        """The files of a version; None where they are not held."""
+        with self._lock:
+            return self._held.get(version)
+
     def keep_only(self, versions: Collection[ModelVersion]) -> None:
         """Lets go of the copies of all other versions. Quick: :meth:`evict` removes them."""
         with self._lock:

@@ -24,6 +24,7 @@ from pipeline.backends.base import Servable
 from pipeline.core.release import ModelVersion, Release
 from pipeline.serving import retention
 from pipeline.serving.activation import Activation, Timing
+from pipeline.serving.artifacts import Fetched
 from pipeline.serving.kept_copies import KeptCopies
 from pipeline.serving.opening import forget_locals, free
 from pipeline.serving.process_handle import ProcessHandle
@@ -192,6 +193,10 @@ class ReleaseManager:
                 self._clear_disk()
 
     # --- servables
+
+    def files_of(self, version: ModelVersion) -> Fetched | None:
+        """The files that a version in memory was loaded from; None where nobody keeps them."""
+        return self._copies.held(version) if self._copies else None
 
     @contextmanager
     def use(self, release: Release, model: str) -> Iterator[Servable]:

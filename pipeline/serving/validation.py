@@ -53,19 +53,20 @@ def _no_examples(version: ModelVersion) -> Sequence[golden.Example]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How a release is tried at launch and by the gate: rows are compared in other company.
-
-    A process that loads a release which was accepted does not do it once more.
+    """How a release is tried: on the same rows wherever a job does it.
 
     Attributes:
       max_rows: most rows of a call, where a model sets none itself.
       records: the columns of some records behind the prepare steps; empty where none are known.
       examples: finds those that come with a version.
+      in_company: launch and gate compare rows in other company; a process that loads a release
+        which was accepted does not do it once more.
     """
 
     max_rows: int = CALL_ROWS
     records: Mapping[str, Column] = field(default_factory=dict)
     examples: Callable[[ModelVersion], Sequence[golden.Example]] = _no_examples
+    in_company: bool = True
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def rehearse(
     release: Release,
     manager: ReleaseManager,
     progress: Callable[[str], None] = lambda message: None,
-    comparison: Comparison | None = Comparison(),  # immutable
+    comparison: Comparison = Comparison(),  # immutable
 ) -> Rehearsal:
     """Loads every model of `release` and runs some rows through the graph.
 
@@ -133,7 +134,7 @@ def rehearse(
       release: what to try.
       manager: loads the models, and keeps them for the records to come.
       progress: told what is being loaded.
-      comparison: None where rows are not compared.
+      comparison: how to try it.
 
     Raises:
       ModelError: models that cannot be loaded, do not fit the graph, fail on the rows or give them
@@ -150,7 +151,7 @@ def attempt(
     release: Release,
     manager: ReleaseManager,
     progress: Callable[[str], None] = lambda message: None,
-    comparison: Comparison | None = Comparison(),  # immutable
+    comparison: Comparison = Comparison(),  # immutable
 ) -> tuple[Rehearsal, list[str]]:
     """As `rehearse`, but what works is learnt all the same; the problems come beside it.
 
@@ -158,7 +159,7 @@ def attempt(
     """
     rehearsal = Rehearsal()
     problems: list[str] = []
-    _prepare(graph, rehearsal, comparison.records if comparison else {})
+    _prepare(graph, rehearsal, comparison.records)
     for position, model in enumerate(graph.models, start=1):
         where = f"model '{model.name}'"
         progress(f"loading {where} ({model.framework}), {position} of {len(graph.models)}")
@@ -256,12 +257,12 @@ def _run_model(
     version: ModelVersion,
     servable: Servable,
     rehearsal: Rehearsal,
-    comparison: Comparison | None,
+    comparison: Comparison,
 ) -> list[str]:
     """Runs the rows; returns what went wrong."""
     if not all(column in rehearsal.columns for column in model.columns_read()):
         return []  # what it reads could not be made; the reason has been given there
-    most = model.max_batch_size or (comparison.max_rows if comparison else CALL_ROWS)
+    most = model.max_batch_size or comparison.max_rows
     step = ModelStep(model)
     errors: list[Exception] = []
     company = None
@@ -328,13 +329,13 @@ def _problem(
     rehearsal: Rehearsal,
     company: Company | None,
     most: int,
-    comparison: Comparison | None,
+    comparison: Comparison,
 ) -> str | None:
     """What is wrong with the outputs of rows in other company, of `company` or of examples."""
     try:
         if company is not None:
             company.alone()
-        if comparison is None or not model.independent_rows:
+        if not (comparison.in_company and model.independent_rows):
             return None
         rows = golden.rows_of(
             comparison.examples(version), model, servable, fed(model, rehearsal), ROWS

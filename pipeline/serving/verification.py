@@ -8,12 +8,13 @@ new version are checked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from pipeline.core.allowed_uris import AllowedUris
 from pipeline.core.batch_rows import CALL_ROWS
 from pipeline.core.candidate import Candidate
+from pipeline.core.columns import Column
 from pipeline.core.gate_plan import Proposal
 from pipeline.core.graph import Graph
 from pipeline.core.manifest import Manifest, parse
@@ -26,9 +27,11 @@ from pipeline.errors import (
 )
 from pipeline.serving import golden
 from pipeline.serving.artifacts import ArtifactCache, ArtifactStore, Fetched
-from pipeline.serving.example_files import examples_of, text_beside
+from pipeline.serving.example_files import examples_of
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.serving.validation import Comparison, Rehearsal, fed, rehearse
+
+Examples = Mapping[ModelVersion, Sequence[golden.Example]]
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Verifier:
       store: reads what lies beside them.
       allowed: where models may come from. Manifests may lie anywhere: they only name models.
       max_rows: most rows of a call, where a model sets none itself.
+      records: see Comparison. A few rows, for they are pickled with the job.
     """
 
     graph: Graph
@@ -61,6 +65,7 @@ class Verifier:
     store: ArtifactStore
     allowed: AllowedUris
     max_rows: int = CALL_ROWS
+    records: Mapping[str, Column] = field(default_factory=dict, compare=False, repr=False)
 
     def read_manifest(self, candidate: Candidate) -> Manifest | None:
         """The manifest that a candidate names, if it does.
@@ -128,22 +133,29 @@ class Verifier:
             if version not in here:
                 self.cache.fetch_version(version)
         new = [one for one in found.values() if one.version in release.versions]
+        examples = {one.version: self.examples(one) for one in new}
+        comparison = self.comparison(manager, examples)
         try:
-            rehearsal = rehearse(self.graph, release, manager, comparison=self.comparison())
+            rehearsal = rehearse(self.graph, release, manager, comparison=comparison)
         except ModelError as error:
             places = [f"model '{one.version.model}' at {one.version.uri}" for one in new]
             proposed = f" (proposed: {', '.join(places)})" if places else ""
             raise ModelError("; ".join(error.problems) + proposed) from error
-        return self.check_examples(new, release, rehearsal, manager)
+        return self.check_examples(examples, release, rehearsal, manager)
+
+    def examples(self, found: Found) -> list[golden.Example]:
+        """The examples that come with a version.
+
+        Raises:
+          ArtifactError: they cannot be read, or the version's files were changed.
+          ModelError: they are no examples of the model.
+        """
+        return self._examples(found.version, found.fetched)
 
     def check_examples(
-        self,
-        new: Iterable[Found],
-        release: Release,
-        rehearsal: Rehearsal,
-        manager: ReleaseManager,
+        self, examples: Examples, release: Release, rehearsal: Rehearsal, manager: ReleaseManager
     ) -> int:
-        """Checks the examples beside some versions of a release that was rehearsed.
+        """Checks the examples of some versions of a release that was rehearsed.
 
         Returns:
           how many there were.
@@ -151,31 +163,37 @@ class Verifier:
         Raises:
           ModelError: the first that does not hold.
         """
-        return sum(self._check_examples(one, release, rehearsal, manager) for one in new)
-
-    def comparison(self) -> Comparison:
-        """How releases are tried: with the examples that come with their versions."""
-        return Comparison(self.max_rows, examples=self._examples)
-
-    def _examples(self, version: ModelVersion) -> list[golden.Example]:
-        return examples_of(self.store, version, self.graph.spec.model(version.model))
-
-    def _check_examples(
-        self, found: Found, release: Release, rehearsal: Rehearsal, manager: ReleaseManager
-    ) -> int:
-        spec = self.graph.spec.model(found.version.model)
-        path = found.fetched.path
-        folder = path if path.is_dir() else None
-        checked = 0
-        for kind in (golden.GOLDEN, golden.WARM_UP):
+        for version, some in examples.items():
+            spec = self.graph.spec.model(version.model)
             try:
-                text = text_beside(self.store, found.version.uri, folder, kind)
-                if text is None:
-                    continue
-                examples = golden.parse(text, kind, spec)
                 with manager.use(release, spec.name) as servable:
-                    golden.check(examples, spec, servable, fed(spec, rehearsal))
+                    golden.check(some, spec, servable, fed(spec, rehearsal))
             except ModelError as error:
-                raise ModelError(f"model '{spec.name}' at {found.version.uri}: {error}") from error
-            checked += len(examples)
-        return checked
+                raise ModelError(f"model '{spec.name}' at {version.uri}: {error}") from error
+        return sum(map(len, examples.values()))
+
+    def comparison(self, manager: ReleaseManager, examples: Examples) -> Comparison:
+        """How releases are tried: with the records of the job and the examples of their versions.
+
+        Args:
+          manager: keeps the files of versions that were checked earlier.
+          examples: of those that are new.
+        """
+
+        def of_version(version: ModelVersion) -> Sequence[golden.Example]:
+            if version in examples:
+                return examples[version]
+            files = manager.files_of(version)
+            try:
+                return self._examples(version, files) if files else ()
+            except (ArtifactError, ModelError):
+                return ()  # they were checked when the version was new
+
+        return Comparison(self.max_rows, self.records, of_version)
+
+    def _examples(self, version: ModelVersion, fetched: Fetched) -> list[golden.Example]:
+        spec = self.graph.spec.model(version.model)
+        try:
+            return examples_of(self.store, version.uri, fetched, spec)
+        except ModelError as error:
+            raise ModelError(f"model '{spec.name}' at {version.uri}: {error}") from error

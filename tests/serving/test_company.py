@@ -149,7 +149,8 @@ def test_process_that_loads_an_accepted_release_compares_nothing_but_calls_with_
     servable = FakeServable(over_the_batch)
     graph = ensemble(entry())
     release = Release(1, (ModelVersion("a", "a/1", "a"),))
-    rehearse(graph, release, ReleaseManager(FakeLoader(lambda v: servable)), comparison=None)
+    manager = ReleaseManager(FakeLoader(lambda v: servable))
+    rehearse(graph, release, manager, comparison=Comparison(in_company=False))
     assert servable.calls == [3, 1]
 
 

@@ -2,12 +2,20 @@
 
 import json
 import random
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from pipeline.core.candidate import Candidate
+from pipeline.core.gate_plan import Proposal
 from pipeline.core.gate_state import start
-from pipeline.serving.judge import utc_now
+from pipeline.core.release import Release
+from pipeline.errors import ModelError
+from pipeline.serving.artifacts import ArtifactCache, LocalCopies
+from pipeline.serving.judge import Judge, utc_now
+from pipeline.serving.release_manager import ReleaseManager
+from pipeline.testing import FakeLoader, FakeServable
 from tests import models
 from tests.gating import Bench, Ensemble, OnnxEnsemble, manifest, outcomes, until
 
@@ -245,3 +253,43 @@ def test_restarted_job_resumes_at_the_last_accepted_release(tmp_path):
     assert again.outcome == "ignored", "it was rolled back from"
     assert (back.outcome, second.served()) == ("rolled_back", 3.0)
     second.close()
+
+
+# --- the rows that a version is tried on
+
+
+def above_one(inputs):
+    if (inputs["x"] <= 1).any():
+        raise ValueError("a price must be above 1")
+    return {"y": inputs["x"][:, :3]}
+
+
+@pytest.mark.parametrize("records", [{}, {"x": np.arange(2, 10, dtype=np.float32).reshape(2, 4)}])
+def test_gate_tries_versions_on_the_records_of_the_launch(tmp_path, records):
+    ensemble = Ensemble(tmp_path)
+    ensemble.put("clf", 2)
+    judge = Judge(replace(ensemble.judge.verifier, records=records))
+    manager = ReleaseManager(FakeLoader(lambda version: FakeServable(above_one)))
+    event = judge(ensemble.state, ensemble.candidate(clf=2), manager).event
+    assert event.outcome == ("accepted" if records else "rejected"), event.reason
+
+
+def test_examples_that_are_compared_are_those_that_were_fetched(tmp_path):
+    def above_a_hundred(inputs):
+        x = inputs["x"]
+        return {"y": np.where(x > 100, x - x.mean(axis=0), x)[:, :3]}
+
+    ensemble = Ensemble(tmp_path)
+    ensemble.put("clf", 2)
+    lines = ensemble.path("clf", 2) / "warmup.jsonl"
+    lines.write_text("".join(f'{{"inputs": {{"x": [{n}, 2, 3, 4]}}}}\n' for n in (200, 400)))
+    copies = LocalCopies((f"{tmp_path}/clf/*",))
+    cache = ArtifactCache(tmp_path / "copies", ensemble.store, copies=copies)
+    verifier = replace(ensemble.judge.verifier, cache=cache)
+    candidate = ensemble.candidate(clf=2)
+    found = verifier.fetch(Proposal(candidate, wanted=candidate.models))
+    release = Release(2, (found["clf"].version, ensemble.version("emb", 1)))
+    lines.unlink()
+    manager = ReleaseManager(FakeLoader(lambda version: FakeServable(above_a_hundred)))
+    with pytest.raises(ModelError, match="in other company"):
+        verifier.check(release, found, manager)
