@@ -23,7 +23,7 @@ when the version is no longer needed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,13 @@ from pipeline.backends.native_threads import bound_blas
 from pipeline.backends.python_class import instance_of
 from pipeline.backends.text import decoded
 from pipeline.core.columns import Column, from_rows, read_only
+from pipeline.core.joining import common_dtype
 from pipeline.core.model_spec import ModelSpec, PythonModel
 from pipeline.core.tensors import Signature
 from pipeline.errors import DeviceError, ModelFaultError
+
+_ROUNDED = 2.0**53
+"""From here on, float64 does not hold every integer."""
 
 
 class PythonServable(Servable):
@@ -129,11 +133,33 @@ def _column(value: Any) -> Column:
         return _of_rows(value)
     if array.dtype.kind == "O" and array.ndim == 1 and any(map(_has_axes, array)):
         return _of_rows(array)
-    return decoded(array)
+    return decoded(_exact(value, array))
 
 
 def _has_axes(value: Any) -> bool:
     return isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
+
+
+def _exact(value: Any, array: Array) -> Array:
+    """What numpy made of a value, or that again where it has rounded integers of a list.
+
+    Raises:
+      ValueError: no dtype holds all of its numbers.
+    """
+    if isinstance(value, np.ndarray) or array.dtype != np.float64:
+        return array
+    if not (np.abs(array) >= _ROUNDED).any():
+        return array
+    numbers = [np.asarray(each) for each in np.array(value, dtype=object).flat]
+    return np.array(value, dtype=_common(numbers))
+
+
+def _common(arrays: Sequence[Array]) -> np.dtype[Any]:
+    dtype = common_dtype(arrays)
+    if dtype is None:
+        found = ", ".join(sorted({str(array.dtype) for array in arrays}))
+        raise ValueError(f"found values of {found}, which cannot be joined without loss")
+    return dtype
 
 
 def _of_rows(values: Collection[Any]) -> Column:
@@ -141,12 +167,12 @@ def _of_rows(values: Collection[Any]) -> Column:
 
     An empty list is taken for what the other rows are.
     """
-    rows = [decoded(np.array(value)) for value in values]
+    rows = [decoded(_exact(value, np.array(value))) for value in values]
     vague = [isinstance(value, list | tuple) and not value for value in values]
     known = [row for row, is_vague in zip(rows, vague, strict=True) if not is_vague]
     if not known:
         return from_rows(rows)
-    dtype = np.result_type(*(row.dtype for row in known))
+    dtype = _common(known)
     empty = np.empty((0, *known[0].shape[1:]), dtype)
     return from_rows(
         [

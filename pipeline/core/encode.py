@@ -167,8 +167,8 @@ def _not_finite_rows(column: Column) -> list[int]:
 
 def _not_text_rows(column: Column) -> list[int]:
     rows = column.rows if isinstance(column, Ragged) else column
-    dtype = rows[0].dtype if isinstance(column, Ragged) else column.dtype
-    if dtype.kind not in "OU" or _is_all_text(column):
+    dtypes = {row.dtype for row in rows} if isinstance(column, Ragged) else {column.dtype}
+    if not any(dtype.kind in "OU" for dtype in dtypes) or _is_all_text(column):
         return []
     return [i for i, row in enumerate(rows) if not _is_text(row)]
 

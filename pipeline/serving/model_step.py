@@ -22,7 +22,7 @@ import numpy as np
 
 from pipeline.backends.base import Servable
 from pipeline.backends.reasons import own_words, with_type
-from pipeline.core import bisection, casts, columns, rounding, texts
+from pipeline.core import bisection, casts, columns, joining, rounding, texts
 from pipeline.core.batch import Batch
 from pipeline.core.bisection import Experience
 from pipeline.core.columns import Array, Column, Ragged
@@ -143,13 +143,17 @@ class ModelStep:
         if not outcome.results:
             return batch
         results = [result for _, result in outcome.results]
-        outputs, bad = self._typed(
-            {t: columns.concatenate([result[t] for result in results]) for t in self._spec.outputs}
-        )
+        joined = {t: joining.join([result[t] for result in results]) for t in self._spec.outputs}
+        outputs, bad = self._typed({tensor: column for tensor, (column, _) in joined.items()})
+        odd = {
+            row: ("model_error", f"model '{self._spec.name}': output '{tensor}' {why}")
+            for tensor, (_, found) in joined.items()
+            for row, why in found.items()
+        }
         named = {column: outputs[tensor] for tensor, column in self._spec.outputs.items()}
         wrong = {row: ("not_text", f"model '{self._spec.name}' {why}") for row, why in bad.items()}
         batch = batch.with_columns(named)
-        return batch.reject(wrong, stage="inference", model=self._spec.name)
+        return batch.reject({**wrong, **odd}, stage="inference", model=self._spec.name)
 
     def _without_lost(self, batch: Batch, servable: Servable) -> Batch:
         """The batch without the rows whose numbers the model's tensors cannot hold."""
@@ -347,5 +351,6 @@ def _cast(array: Array, dtype: str | None) -> Array:
 
 
 def _is_numeric(column: Column) -> bool:
-    like = column.rows[0] if isinstance(column, Ragged) else column
-    return like.dtype.kind not in "OUS"
+    if isinstance(column, Ragged):  # an empty row may not know what the others are
+        return not any(row.dtype.kind in "OUS" for row in column.rows)
+    return column.dtype.kind not in "OUS"

@@ -161,3 +161,24 @@ def test_row_that_lacks_an_output_is_a_fault_of_the_model(tmp_path, monkeypatch)
     rows = [{"y": 1}, {"z": 1}, {"y": 2}]
     with pytest.raises(ModelFaultError, match="returned no output 'y'; it returned z"):
         returned(rows, tmp_path, monkeypatch)
+
+
+LARGE = [5, 2**63 + 1, 2**53 + 1, 2**64 - 1]
+
+
+@pytest.mark.parametrize("as_rows", [True, False])
+def test_integers_stay_exact_whatever_rows_come_with_them(as_rows, tmp_path, monkeypatch):
+    value = [{"y": number} for number in LARGE] if as_rows else {"y": LARGE}
+    assert returned(value, tmp_path, monkeypatch)["y"].tolist() == LARGE
+
+
+@pytest.mark.parametrize("value", [[{"y": 2**53 + 1}, {"y": 0.5}], {"y": [2**53 + 1, 0.5]}])
+def test_number_that_would_be_rounded_among_others_is_refused(value, tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="float64, int64, which cannot be joined without loss"):
+        returned(value, tmp_path, monkeypatch)
+
+
+def test_empty_array_without_type_takes_that_of_the_other_rows(tmp_path, monkeypatch):
+    rows = [{"y": np.array([])}, {"y": [b"\xff"]}]
+    found = returned(rows, tmp_path, monkeypatch)["y"]
+    assert {row.dtype for row in found.rows} == {np.dtype(object)}

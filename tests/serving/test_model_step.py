@@ -562,3 +562,39 @@ def test_lists_of_text_are_text_in_every_row():
     done = ModelStep(spec()).run(batch(np.arange(3)), servable)
     assert [row.tolist() for row in columns.iterate(done.columns["twice"])] == [[], ["b"]]
     assert [r.record_id for r in done.rejects] == [0]
+
+
+def by_call(small, large):
+    """Returns one form for calls of small numbers and another one for others."""
+    return FakeServable(
+        lambda inputs: {"y": np.stack([small if inputs["x"][0] < 2 else large] * len(inputs["x"]))}
+    )
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "found"),
+    [
+        (np.array(7.0), np.array([8.0]), "rank 1 and float64"),
+        (np.array(True), np.array(3), "rank 0 and int64"),
+        (np.array(0.5), np.array(2**53 + 1), "rank 0 and int64"),
+    ],
+)
+def test_rows_of_calls_of_another_form_cost_themselves_with_the_reason(small, large, found):
+    done = ModelStep(spec(max_batch_size=2)).run(batch(np.arange(4)), by_call(small, large))
+    assert done.columns["twice"].tolist() == [small.item()] * 2
+    assert [(r.record_id, r.error_type) for r in done.rejects] == [
+        (2, "model_error"),
+        (3, "model_error"),
+    ]
+    assert f"model 'm': output 'y' has rows of {found} here" in done.rejects[0].error_message
+
+
+def test_call_of_empty_rows_does_not_make_bytes_of_other_calls_numbers():
+    def words(inputs):
+        few = inputs["x"][0] < 1
+        return {"y": Ragged([np.empty(0) if few else np.array([b"\xff"], object)])}
+
+    step = ModelStep(spec(max_batch_size=1, bytes_outputs=["y"]))
+    done = step.run(batch(np.arange(3)), FakeServable(words))
+    assert [row.tolist() for row in done.columns["twice"].rows] == [[], [b"\xff"], [b"\xff"]]
+    assert {row.dtype for row in done.columns["twice"].rows} == {np.dtype(object)}
