@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import ClassVar
 
 from pipeline.core.version_number import naming_part
 
@@ -43,6 +44,8 @@ class Release:
       generation: order given by whoever accepted it; higher is newer.
       versions: one for each model, sorted by model name.
     """
+
+    wire_form: ClassVar[str] = "release/1"
 
     generation: int
     versions: tuple[ModelVersion, ...]

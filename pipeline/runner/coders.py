@@ -15,6 +15,7 @@ from pipeline.core.batch import Batch
 from pipeline.core.block import Block
 from pipeline.core.candidate import Candidate, ReleaseEvent
 from pipeline.core.payloads import about_nbytes
+from pipeline.core.release import Release
 from pipeline.core.run_statistics import RunStatistics
 
 
@@ -71,4 +72,4 @@ def register(*kinds: type) -> None:
         beam.coders.registry.register_coder(kind, FormCoder)
 
 
-register(Batch, Block, Candidate, ReleaseEvent, RunStatistics)
+register(Batch, Block, Candidate, Release, ReleaseEvent, RunStatistics)

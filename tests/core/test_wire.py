@@ -45,6 +45,7 @@ BATCH = Batch(
 WATCHED = WatchedColumns({"x": "net", "t": ""}, *[frozenset()] * 4)
 KNOWN = {
     "candidate-1": CANDIDATE,
+    "release-1": RELEASE,
     "release-event-1": ReleaseEvent(
         "rejected",
         datetime(2026, 11, 29, 3, 4, 5, tzinfo=UTC),

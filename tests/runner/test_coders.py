@@ -1,4 +1,7 @@
-"""Nothing that outlives a build of this program is a pickle of its classes."""
+"""Nothing that outlives a build of this program is a pickle of its classes.
+
+But for what the gate of a service remembers, for which `release_dir` is the lasting form.
+"""
 
 import pickle
 
@@ -18,11 +21,12 @@ from pipeline.core.block import Block
 from pipeline.core.candidate import Candidate, ReleaseEvent
 from pipeline.core.columns import Ragged
 from pipeline.core.payloads import ArrowRows, JsonRows
+from pipeline.core.release import Release
 from pipeline.core.run_statistics import RunStatistics
 from pipeline.runner.coders import FormCoder
 from pipeline.transforms.gather import MergeStatistics
 
-KINDS = [Batch, Block, Candidate, FileRange, ReleaseEvent, RunStatistics, TemporaryFile]
+KINDS = [Batch, Block, Candidate, FileRange, Release, ReleaseEvent, RunStatistics, TemporaryFile]
 
 
 def coder_behind(transform, kind):
