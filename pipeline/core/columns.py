@@ -143,6 +143,7 @@ def group_by_shape(columns: Sequence[Column]) -> list[Array]:
 def apply_by_shape(
     function: Callable[[Mapping[str, Array]], Mapping[str, Column]],
     columns: Mapping[str, Column],
+    join: Callable[[Sequence[Column]], Column] = concatenate,
 ) -> dict[str, Column]:
     """Calls `function` with dense columns only, once for each group of rows of one shape.
 
@@ -150,6 +151,7 @@ def apply_by_shape(
       function: columns -> columns; its results have the rows of its arguments, in order.
       columns: at least one, all with the same number of rows; at least one row where any is
         ragged, because without rows there is no shape to call `function` with.
+      join: makes one column of the results for several groups.
 
     Returns:
       the results with the rows in their old order.
@@ -172,6 +174,4 @@ def apply_by_shape(
     if failed:
         raise RowsError(dict(sorted(failed.items())))
     order = np.argsort(np.concatenate(groups), kind="stable")
-    return {
-        name: take(concatenate([result[name] for result in results]), order) for name in results[0]
-    }
+    return {name: take(join([result[name] for result in results]), order) for name in results[0]}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
@@ -292,7 +292,7 @@ class ModelStep:
             ragged.update(t for t, column in outputs.items() if isinstance(column, Ragged))
             return outputs
 
-        outputs = columns.apply_by_shape(predict, inputs)
+        outputs = columns.apply_by_shape(predict, inputs, _joined)
         return {t: columns.as_ragged(c) if t in ragged else c for t, c in outputs.items()}
 
     def _predict(self, inputs: Mapping[str, Array], servable: Servable) -> dict[str, Column]:
@@ -307,7 +307,7 @@ class ModelStep:
             part = {t: columns.repeat_last(array, fixed) for t, array in part.items()}
             result = self._checked(servable.predict({**part, **self._constants}), fixed)
             parts.append({t: columns.part(column, 0, there) for t, column in result.items()})
-        return {t: columns.joined([part[t] for part in parts]) for t in self._spec.outputs}
+        return {t: _joined([part[t] for part in parts]) for t in self._spec.outputs}
 
     def _checked(self, outputs: Mapping[str, Column], rows: int) -> dict[str, Column]:
         for tensor in self._spec.outputs:
@@ -348,6 +348,18 @@ def _cast(array: Array, dtype: str | None) -> Array:
     if dtype is None or dtype in ("string", "bytes") or array.dtype.kind == "O":
         return array
     return array.astype(numpy_dtype(dtype), copy=False)
+
+
+def _joined(parts: Sequence[Column]) -> Column:
+    """The results for parts of one call, ragged where one is.
+
+    Raises:
+      ModelFaultError: they have no common form; row by row it is told which one has another.
+    """
+    column, bad = joining.join(parts)
+    if bad:
+        raise ModelFaultError(f"an output {next(iter(bad.values()))}")
+    return columns.as_ragged(column) if any(isinstance(p, Ragged) for p in parts) else column
 
 
 def _is_numeric(column: Column) -> bool:

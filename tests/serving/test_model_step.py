@@ -598,3 +598,15 @@ def test_call_of_empty_rows_does_not_make_bytes_of_other_calls_numbers():
     done = step.run(batch(np.arange(3)), FakeServable(words))
     assert [row.tolist() for row in done.columns["twice"].rows] == [[], [b"\xff"], [b"\xff"]]
     assert {row.dtype for row in done.columns["twice"].rows} == {np.dtype(object)}
+
+
+def test_rows_of_another_length_are_not_rounded_by_what_others_return():
+    def sizes(inputs):
+        long = inputs["x"].shape[1] > 1
+        return {"y": np.full(len(inputs["x"]), 2**53 + 1 if long else 0.5)}
+
+    column = Ragged([np.zeros(1), np.zeros(2), np.zeros(1)])
+    done = ModelStep(spec()).run(batch(column), FakeServable(sizes))
+    assert done.columns["twice"].tolist() == [0.5, 0.5]
+    assert [r.record_id for r in done.rejects] == [1]
+    assert "has rows of rank 0 and int64 here" in done.rejects[0].error_message
