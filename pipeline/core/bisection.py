@@ -91,7 +91,7 @@ def run(
     max_rows: int | None = None,
     experience: Experience | None = None,
     give_up: Callable[[int], bool] = lambda tries: False,
-    confirm: Callable[[Rows, _T], bool] = lambda rows, result: True,
+    confirm: Callable[[Rows, _T], bool | None] = lambda rows, result: True,
 ) -> Outcome[_T]:
     """Calls `call` on all `rows`, in as few calls as possible, around those that fail.
 
@@ -104,7 +104,7 @@ def run(
       give_up: whether the model is broken, so that no further row needs to be tried; told how many
         rows failed by themselves. Asked while none has worked, from `FEWEST_TRIES` on.
       confirm: whether rows that were computed together are what a call gives one of them alone;
-        makes one call, which counts.
+        makes one call, which counts. None: that could not be found out now.
 
     Returns:
       results in row order.
@@ -130,7 +130,7 @@ class _Search(Generic[_T]):
         max_rows: int | None,
         experience: Experience,
         give_up: Callable[[int], bool],
-        confirm: Callable[[Rows, _T], bool],
+        confirm: Callable[[Rows, _T], bool | None],
     ) -> None:
         self._call = call
         self._left = rows
@@ -250,8 +250,9 @@ class _Search(Generic[_T]):
         if self._experience.confirmed:
             return
         self._note_call()
-        if self._confirm(part, result):
-            self._experience.confirmed = True
+        same = self._confirm(part, result)
+        if same or same is None:
+            self._experience.confirmed = bool(same)
             return
         results = self._outcome.results
         together = [rows for rows, _ in results if len(rows) > 1]

@@ -24,6 +24,7 @@ from pipeline.core.bisection import Experience
 from pipeline.core.columns import Column, Ragged, part
 from pipeline.core.row_limit import RowLimit
 from pipeline.errors import ModelFaultError, OutOfMemoryError, ProcessLostError
+from pipeline.serving import agreement
 
 Inputs = Mapping[str, Array]
 Outputs = Mapping[str, Column]
@@ -70,6 +71,7 @@ class MergingServable(ServableAround):
       concurrency: calls that run at the same time.
       only_full: another call runs beside the first only when `max_rows` wait: where it travels
         meanwhile, but computes no earlier. Fewer rows gain more by waiting for others.
+      independent: a row must get the same in any company; see `independent_rows` of the file.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class MergingServable(ServableAround):
         max_rows: int,
         concurrency: int = 1,
         only_full: bool = False,
+        independent: bool = True,
     ) -> None:
         super().__init__(servable)
         self._batched = tuple(batched)
@@ -90,6 +93,7 @@ class MergingServable(ServableAround):
         self._gathering = 0  # leaders that have not taken their group yet
         self._concurrency = concurrency
         self._only_full = only_full
+        self._independent = independent
         # Else the callers of one group come back to several.
         self._alone = concurrency == 1 or only_full
         self._expected = 1  # callers in the next group
@@ -268,23 +272,25 @@ class MergingServable(ServableAround):
             start = stop
         return calls[0].outputs or {}
 
-    def _confirm(self, call: _Call, together: Outputs) -> bool:
+    def _confirm(self, call: _Call, together: Outputs) -> bool | None:
         """Whether a call has the outputs by itself that it had among others.
+
+        None where memory does not suffice to tell.
 
         Raises:
           ProcessLostError: the process that computes is gone.
         """
+        if not self._independent:
+            return True
+        pair = (_dense(together), lambda: _dense(self._servable.predict(call.inputs)))
         try:
-            alone = self._servable.predict(call.inputs)
-        except ProcessLostError:
-            raise
-        except Exception:
-            return False
-        one, other = (
-            {name: array for name, array in of.items() if not isinstance(array, Ragged)}
-            for of in (together, alone)
-        )
-        return rounding.difference(one, other, rounding.HALF) is None
+            return agreement.of_rows([pair], rounding.HALF) is None
+        except OutOfMemoryError:
+            return None
+
+
+def _dense(outputs: Mapping[str, Column]) -> dict[str, Array]:
+    return {name: column for name, column in outputs.items() if not isinstance(column, Ragged)}
 
 
 def _has_rows(column: Column, rows: int) -> bool:

@@ -15,6 +15,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -29,7 +30,9 @@ from pipeline.core.columns import Array, Column, Ragged
 from pipeline.core.model_spec import ConstantInput, ModelSpec
 from pipeline.core.row_limit import RowLimit
 from pipeline.core.tensors import dtype_name, numpy_dtype
-from pipeline.errors import ModelFaultError, OutOfMemoryError, ProcessLostError, RowsError
+from pipeline.errors import ModelFaultError, OutOfMemoryError, RowsError
+from pipeline.serving import agreement
+from pipeline.serving.agreement import Answer, first_row
 from pipeline.serving.model_faults import ModelFaults
 
 _LOGGER = logging.getLogger(__name__)
@@ -204,25 +207,30 @@ class ModelStep:
 
     def _confirm(
         self, batch: Batch, rows: Array, result: Mapping[str, Column], servable: Servable
-    ) -> bool:
+    ) -> bool | None:
         """Whether the first of some rows has the outputs by itself that it has among them.
+
+        None where memory does not suffice to tell.
 
         Raises:
           ProcessLostError: see `run`.
         """
         if not self._spec.independent_rows:
             return True
-        try:
-            alone = self._call(batch.columns, rows[:1], servable.unmerged())
-        except ProcessLostError:
-            raise
-        except Exception:
-            return False
-        one, other = (
-            {tensor: next(iter(columns.iterate(of[tensor]))) for tensor in self._spec.outputs}
-            for of in (result, alone)
+
+        def alone(place: int) -> Answer:
+            one = self._call(batch.columns, rows[place : place + 1], servable.unmerged())
+            return first_row(one)
+
+        answers = (
+            (first_row({t: columns.part(c, place, place + 1) for t, c in result.items()}), place)
+            for place in range(min(2, len(rows)))
         )
-        return rounding.difference(one, other, rounding_of(self._spec, servable)) is None
+        pairs = ((among, partial(alone, place)) for among, place in answers)
+        try:
+            return agreement.of_rows(pairs, rounding_of(self._spec, servable)) is None
+        except OutOfMemoryError:
+            return None
 
     def _note_good(self, batch: Batch, outcome: bisection.Outcome[Any], version: _Version) -> None:
         """Keeps a row of the first batch that a version computes: copied once, not in each call."""

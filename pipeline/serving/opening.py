@@ -61,7 +61,12 @@ class Opening:
         if not self.context.shared:
             return servable
         return MergingServable(
-            servable, batched, max_rows, servable.calls_at_once, only_full=on_gpu
+            servable,
+            batched,
+            max_rows,
+            servable.calls_at_once,
+            only_full=on_gpu,
+            independent=self.spec.independent_rows,
         )
 
 
