@@ -80,17 +80,10 @@ class BigQueryService:
         self._server.server_close()
 
     def add_table(self, dataset, table, schema, rows=(), kind="TABLE"):
-        """A table; `schema` as ``{"x": "FLOAT64[]"}``. Returns its name."""
-        fields = [
-            {
-                "name": name,
-                "type": _legacy(type_.removesuffix("[]")),
-                "mode": "REPEATED" if type_.endswith("[]") else "NULLABLE",
-            }
-            for name, type_ in schema.items()
-        ]
+        """A table; `schema` as ``{"x": "FLOAT64[]", "y": {"z": "STRING"}}``, of which the latter
+        is a list of structs. Returns its name."""
         self.datasets.add(dataset)
-        self.tables[dataset, table] = {"schema": fields, "rows": list(rows), "type": kind}
+        self.tables[dataset, table] = {"schema": _fields(schema), "rows": list(rows), "type": kind}
         return f"{PROJECT}.{dataset}.{table}"
 
     def rows(self, name):
@@ -270,6 +263,19 @@ def _with_legacy_types(field):
         {"fields": [_with_legacy_types(f) for f in field["fields"]]} if "fields" in field else {}
     )
     return {**field, "type": _legacy(field["type"]), **inner}
+
+
+def _fields(schema):
+    return [
+        {"name": name, "mode": "REPEATED", "type": "RECORD", "fields": _fields(type_)}
+        if isinstance(type_, dict)
+        else {
+            "name": name,
+            "type": _legacy(type_.removesuffix("[]")),
+            "mode": "REPEATED" if type_.endswith("[]") else "NULLABLE",
+        }
+        for name, type_ in schema.items()
+    ]
 
 
 def _wrong(row, schema):

@@ -36,11 +36,12 @@ def hub(tmp_path_factory):
 
 
 @pytest.fixture
-def job(tmp_path, hub, monkeypatch):
+def job(tmp_path, tmp_path_factory, hub, monkeypatch):
     """Texts through both models, on a machine where nothing was fetched before."""
     hub.requests.clear()
-    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "tfhub"))
-    monkeypatch.setattr(launch, "MODEL_CACHE", tmp_path / "models")
+    machine = tmp_path_factory.mktemp("machine")
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(machine / "tfhub"))
+    monkeypatch.setattr(launch, "MODEL_CACHE", machine / "models")
     job = Job(tmp_path, tmp_path)
     job.spec = {
         "name": "texts",

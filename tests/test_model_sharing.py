@@ -26,6 +26,7 @@ def shared(job):
             "path": "noted/1",
             "inputs": {"x": "x"},
             "outputs": {"y": "noted_y"},
+            "independent_rows": False,  # it gives every row the number of rows of the call
             "model_sharing": "vm",
         }
     )

@@ -46,9 +46,9 @@ def service(tmp_path, pubsub):
 
 def test_refresh_messages_change_reject_and_roll_back(service):
     uri = f"{service.folder}/net"
-    service.version(2, scale=3)
     with service.running(service.event_mode(), refresh="event"):
         service.feed_until(lambda: service.serves(1))
+        service.version(2, scale=3)
         service.ask(models={"net": f"{uri}/2"})
         service.feed_until(lambda: service.serves(2))
         service.ask(models={"nett": f"{uri}/2"})
@@ -74,13 +74,16 @@ def test_refresh_messages_change_reject_and_roll_back(service):
 
 def test_dropping_a_model_refreshes_at_once_by_storage_notification(service, gcs):
     bucket = gcs.new_bucket()
-    for number, scale in ((1, 1), (2, 3)):
-        content = models.onnx_file(service.folder / f"made{number}", scale=scale).read_bytes()
-        gcs.upload(f"{bucket}/net/{number}.onnx", content)
-        if number == 1:
-            service.spec["models"][0].update(uri=f"{bucket}/net/1.onnx", watch=f"{bucket}/net/*")
+
+    def drop(number, scale):
+        made = models.onnx_file(service.folder / f"made{number}", scale=scale)
+        gcs.upload(f"{bucket}/net/{number}.onnx", made.read_bytes())
+
+    drop(1, scale=1)
+    service.spec["models"][0].update(uri=f"{bucket}/net/1.onnx", watch=f"{bucket}/net/*")
     with service.running(service.event_mode(), refresh="event"):
         service.feed_until(lambda: service.serves(1))
+        drop(2, scale=3)
         service.pubsub.publish(
             service.refresh,
             b"{}",
@@ -99,9 +102,9 @@ def test_dropping_a_model_refreshes_at_once_by_storage_notification(service, gcs
 
 def test_killed_in_mid_stream_every_record_is_predicted_after_the_relaunch(service):
     releases = f"--release_dir={service.folder}/accepted"
-    service.version(2, scale=3)
     with service.running(service.event_mode(), releases, refresh="event"):
         service.feed_until(lambda: service.serves(1))
+        service.version(2, scale=3)
         service.ask(models={"net": f"{service.folder}/net/2"})
         service.feed_until(lambda: service.serves(2))
         service.feed(2000)

@@ -375,7 +375,7 @@ PAIRS = (
         build=models.onnx_pair,
         reference=_onnx,
         file="",
-        **{**_PAIR_TYPED, "row_shapes": {k: v for k, v in PAIR_SHAPES.items() if k != "gain"}},
+        **_PAIR_TYPED,
     ),
     Case(
         "torchscript-pair",

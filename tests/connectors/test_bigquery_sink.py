@@ -19,13 +19,18 @@ def to_rows(chunk):
     return [json.loads(line) for line in chunk.splitlines()]
 
 
+RELEASE = {"release_id": "r7", "generation": 7, "models": [{"name": "net", "version": "3"}]}
+
+
 def chunks(*ids, **more):
-    return [json.dumps({"id": i, "y": 0.5, **more}).encode() + b"\n" for i in ids]
+    return [json.dumps({"id": i, "y": 0.5, **RELEASE, **more}).encode() + b"\n" for i in ids]
 
 
 @pytest.fixture
 def table(bigquery):
-    return bigquery.add_table("out", "t", {"id": "STRING", "y": "FLOAT64"})
+    models = {"name": "STRING", "version": "STRING"}
+    release = {"release_id": "STRING", "generation": "INT64", "models": models}
+    return bigquery.add_table("out", "t", {"id": "STRING", "y": "FLOAT64", **release})
 
 
 def load(table, lines, bucket):
@@ -73,14 +78,14 @@ def test_refused_row_is_a_dead_letter_and_the_others_are_inserted(bigquery, tabl
     assert ids(bigquery, table) == ["a", "b"]
 
 
-def test_dead_letter_names_the_table_the_reason_and_the_row():
-    line = bigquery_sink._refused(
-        {"id": 5, "y": 0.5}, [{"location": "y", "message": "no such field: y."}], "p.d.t"
-    )
-    letter = json.loads(line)
+def test_dead_letter_names_the_table_the_reason_the_row_and_its_release():
+    row = {"id": 5, "y": 0.5, **RELEASE}
+    refusal = [{"location": "y", "message": "no such field: y."}]
+    letter = json.loads(bigquery_sink._refused(row, refusal, "p.d.t"))
     assert (letter["id"], letter["stage"], letter["error_type"]) == (5, "write", "not_inserted")
     assert letter["error_message"] == "table 'p.d.t' refused the row: y no such field: y."
-    assert json.loads(letter["payload"]) == {"id": 5, "y": 0.5}
+    assert json.loads(letter["payload"]) == row
+    assert letter["release"] == {"id": "r7", "generation": 7, "models": {"net": "3"}}
 
 
 def test_many_rows_go_in_requests_of_a_size_that_bigquery_takes(bigquery, table):
@@ -90,8 +95,8 @@ def test_many_rows_go_in_requests_of_a_size_that_bigquery_takes(bigquery, table)
 
 
 def test_row_that_is_too_long_for_a_request_is_refused_alone(bigquery, table, monkeypatch):
-    monkeypatch.setattr(bigquery_sink, "_MOST_BYTES", 1000)
-    long = "x" * 1000
+    monkeypatch.setattr(bigquery_sink, "_MOST_BYTES", 1500)
+    long = "x" * 1500
     insert(table, [b"".join(chunks("a", long, "b"))], native=False, expect=[long])
     assert ids(bigquery, table) == ["a", "b"]
 
