@@ -26,10 +26,10 @@ import numpy as np
 import sections
 
 from pipeline.backends.base import Array, Servable
-from pipeline.core.batch import Batch
-from pipeline.core.model_spec import OnnxModel
-from pipeline.core.tensors import Signature
-from pipeline.serving.model_step import ModelStep
+from pipeline.batch.batch import Batch
+from pipeline.batch.tensors import Signature
+from pipeline.serving.step.model_step import ModelStep
+from pipeline.spec.model import OnnxModel
 
 _ROWS = 1024
 _SHARES = (0.0, 0.001, 0.01, 0.05, 0.3)

@@ -33,8 +33,12 @@ import torch
 from gpu_networks import NETWORKS, SMALL, Network
 
 from pipeline.backends.base import LoadContext, Servable
-from pipeline.core.model_spec import ModelSpec, OnnxModel, TorchModel
 from pipeline.serving.opening import Opening
+from pipeline.spec.model import (
+    ModelSpec,
+    OnnxModel,
+    TorchModel,
+)
 
 _CALLERS = 4
 _BATCHES = 4

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable, Mapping
 
 from pipeline.backends.base import Array, Servable
-from pipeline.core.columns import Column
-from pipeline.core.release import ModelVersion
-from pipeline.core.tensors import Signature
+from pipeline.batch.columns import Column
+from pipeline.batch.release import ModelVersion
+from pipeline.batch.tensors import Signature
 from pipeline.errors import LoadError, OutOfMemoryError
 
 Predict = Callable[[Mapping[str, Array]], Mapping[str, Column]]

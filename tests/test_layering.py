@@ -73,7 +73,7 @@ FRAMEWORKS = {
     "lightgbm",
     "transformers",
 }
-ONLY_IN = {"PIL": "core/prepare_image.py", "tokenizers": "core/prepare_text.py"}
+ONLY_IN = {"PIL": "ops/prepare/image.py", "tokenizers": "ops/prepare/text.py"}
 MODULES = sorted((ROOT / "pipeline").rglob("*.py"))
 
 

@@ -25,7 +25,9 @@ from torch import nn
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1]))
 
-from pipeline.core import graph, prepare, spec_text  # noqa: E402  # needs the path above
+from pipeline.ops.prepare import functions as prepare  # noqa: E402  # needs the path above
+from pipeline.spec import graph  # noqa: E402
+from pipeline.spec import text as spec_text  # noqa: E402
 
 LABELS = ("circle", "square", "triangle")
 TRAINING, HELD_OUT, SEED = 360, 30, 7

@@ -21,7 +21,9 @@ import numpy as np
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1]))
 
-from pipeline.core import graph, prepare, spec_text  # noqa: E402  # needs the path above
+from pipeline.ops.prepare import functions as prepare  # noqa: E402  # needs the path above
+from pipeline.spec import graph  # noqa: E402
+from pipeline.spec import text as spec_text  # noqa: E402
 
 Table = dict[str, np.ndarray[Any, Any]]
 REGIONS = ("north", "east", "south", "west")

@@ -15,9 +15,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pipeline.core.columns import Column
-from pipeline.core.model_spec import ModelSpec
-from pipeline.core.tensors import Signature
+from pipeline.batch.columns import Column
+from pipeline.batch.tensors import Signature
+from pipeline.spec.model import ModelSpec
 
 Array = np.ndarray[Any, Any]
 

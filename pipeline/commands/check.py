@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline import options, run
 from pipeline.commands import parsers
-from pipeline.options import RaisingParser
-from pipeline.progress import Progress
+from pipeline.jobs import run
+from pipeline.jobs.progress import Progress
+from pipeline.launch import options
+from pipeline.launch.options import RaisingParser
 
 REFUSED = "Would not start"
 

@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Sequence
 
 from pipeline.commands import check, init, parsers, release, status
-from pipeline.core.plain_data import did_you_mean
+from pipeline.commands.exit_status import status_of
 from pipeline.errors import ParameterError
-from pipeline.exit_status import status_of
-from pipeline.options import RaisingParser
+from pipeline.launch.options import RaisingParser
+from pipeline.spec.plain_data import did_you_mean
 
 _COMMANDS = {"init": init, "check": check, "release": release, "status": status}
 

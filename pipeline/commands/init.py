@@ -11,25 +11,32 @@ from pathlib import Path
 
 from pipeline.backends.foreign_files import way_out
 from pipeline.commands import parsers
-from pipeline.commands.model_reading import ModelsFolder
-from pipeline.connectors import paths
-from pipeline.connectors.artifact_store import BeamArtifactStore
-from pipeline.connectors.first_records import FirstRecords, first_records
-from pipeline.core import (
-    draft_combine,
-    draft_features,
-    draft_inputs,
-    draft_pictures,
-    draft_raw,
-    record_sample,
-    spec_text,
+from pipeline.connectors.storage import paths
+from pipeline.connectors.storage.artifact_store import BeamArtifactStore
+from pipeline.drafting import combine as draft_combine
+from pipeline.drafting import features as draft_features
+from pipeline.drafting import inputs as draft_inputs
+from pipeline.drafting import pictures as draft_pictures
+from pipeline.drafting import raw as draft_raw
+from pipeline.drafting.draft import (
+    FILL_IN,
+    GUESS,
+    Draft,
+    ModelDraft,
+    id_field,
 )
-from pipeline.core.draft import FILL_IN, GUESS, Draft, ModelDraft, id_field
-from pipeline.core.draft_yaml import as_yaml
+from pipeline.drafting.read_models import ModelsFolder
+from pipeline.drafting.yaml import as_yaml
 from pipeline.errors import ArtifactError, ParameterError, PathError
-from pipeline.options import RaisingParser
-from pipeline.progress import Progress
-from pipeline.serving.artifacts import is_local
+from pipeline.formats import record_sample
+from pipeline.jobs.progress import Progress
+from pipeline.launch.first_records import (
+    FirstRecords,
+    first_records,
+)
+from pipeline.launch.options import RaisingParser
+from pipeline.serving.files.artifacts import is_local
+from pipeline.spec import text as spec_text
 
 REFUSED = "Nothing written"
 

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.connectors import paths
-from pipeline.connectors.listing import StorageLister
-from pipeline.core.version_order import Version, WatchTarget, ordered, versions
-from pipeline.core.version_rule import VersionRule, rule_of
+from pipeline.connectors.storage import paths
+from pipeline.connectors.storage.listing import StorageLister
 from pipeline.errors import ArtifactError, ArtifactNotFoundError, PathError
+from pipeline.releases.version_rule import (
+    VersionRule,
+    rule_of,
+)
+from pipeline.releases.versions import (
+    Version,
+    WatchTarget,
+    ordered,
+    versions,
+)
 
 
 def check(location: str, *, overwrite: bool) -> None:

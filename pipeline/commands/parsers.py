@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from pipeline.options import RaisingParser
+from pipeline.launch.options import RaisingParser
 
 
 class Commands(Protocol):

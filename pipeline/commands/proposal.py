@@ -8,28 +8,44 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from pipeline import launch
-from pipeline.connectors.artifact_store import BeamArtifactStore
-from pipeline.connectors.hub_cache import HubCache
-from pipeline.connectors.listing import StorageLister
-from pipeline.core.candidate import Candidate
-from pipeline.core.gate_plan import Refusal, plan
-from pipeline.core.gate_state import GateState, start
-from pipeline.core.graph import Graph
-from pipeline.core.hub_url import is_hub_url
-from pipeline.core.manifest import Manifest
-from pipeline.core.model_spec import is_class_uri
-from pipeline.core.plain_data import did_you_mean
-from pipeline.core.release import ModelVersion, Release
-from pipeline.core.version_order import watch_targets
+from pipeline.batch.release import (
+    ModelVersion,
+    Release,
+)
+from pipeline.connectors.storage.artifact_store import BeamArtifactStore
+from pipeline.connectors.storage.hub_cache import HubCache
+from pipeline.connectors.storage.listing import StorageLister
 from pipeline.errors import ArtifactError, LaunchError, ModelError
-from pipeline.launch_patterns import look, newest, rules_after
-from pipeline.launch_release import accepted_before, allowed_uris
-from pipeline.serving.artifacts import ArtifactCache
+from pipeline.launch import job as launch
+from pipeline.launch.patterns import (
+    look,
+    newest,
+    rules_after,
+)
+from pipeline.launch.release import (
+    accepted_before,
+    allowed_uris,
+)
+from pipeline.releases.candidate import Candidate
+from pipeline.releases.judge import Judge
+from pipeline.releases.manifest import Manifest
+from pipeline.releases.plan import (
+    Refusal,
+    plan,
+)
+from pipeline.releases.state import (
+    GateState,
+    start,
+)
+from pipeline.releases.verification import Verifier
+from pipeline.releases.versions import watch_targets
 from pipeline.serving.factory import ManagerFactory
-from pipeline.serving.judge import Judge
+from pipeline.serving.files.artifacts import ArtifactCache
 from pipeline.serving.loader import FrameworkLoader
-from pipeline.serving.verification import Verifier
+from pipeline.spec.graph import Graph
+from pipeline.spec.model import is_class_uri
+from pipeline.spec.plain_data import did_you_mean
+from pipeline.spec.uris import is_hub_url
 
 SOURCE = "release command"
 

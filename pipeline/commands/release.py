@@ -6,16 +6,18 @@ import argparse
 import json
 from collections.abc import Callable
 
-from pipeline import launch
+from pipeline.batch.message import Message
 from pipeline.commands import manifest_file, parsers, proposal
 from pipeline.commands.proposal import Proposal
-from pipeline.connectors import paths, pubsub_checks
-from pipeline.connectors.pubsub_publisher import publisher
-from pipeline.core import manifest, spec_text
-from pipeline.core.message import Message
+from pipeline.connectors.pubsub import checks as pubsub_checks
+from pipeline.connectors.pubsub.publisher import publisher
+from pipeline.connectors.storage import paths
 from pipeline.errors import LaunchError, ParameterError
-from pipeline.options import RaisingParser
-from pipeline.progress import Progress
+from pipeline.jobs.progress import Progress
+from pipeline.launch import job as launch
+from pipeline.launch.options import RaisingParser
+from pipeline.releases import manifest
+from pipeline.spec import text as spec_text
 
 REFUSED = "Not released"
 
@@ -161,7 +163,7 @@ def _read(arguments: argparse.Namespace) -> Proposal:
 
 
 def _message(wanted: Proposal) -> dict[str, object]:
-    """The message as `core.refresh_message` reads it."""
+    """The message as `releases.message` reads it."""
     if wanted.rollback_to is None:
         return {"models": dict(wanted.changes)}
     return {"rollback_to": wanted.rollback_to} if wanted.rollback_to else {"rollback": True}

@@ -6,12 +6,12 @@ import argparse
 import json
 
 from pipeline.commands import parsers
-from pipeline.connectors.artifact_store import BeamArtifactStore
-from pipeline.core import release_history
-from pipeline.core.gate_state import HISTORY
+from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.errors import ArtifactError, ParameterError, PathError
-from pipeline.options import RaisingParser
-from pipeline.serving.release_store import ReleaseStore
+from pipeline.launch.options import RaisingParser
+from pipeline.releases import history as release_history
+from pipeline.releases.state import HISTORY
+from pipeline.releases.store import ReleaseStore
 
 REFUSED = "No status"
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pipeline.core.formats import FORMATS, OUTPUT_FORMATS
+from pipeline.batch.formats import (
+    FORMATS,
+    OUTPUT_FORMATS,
+)
 from pipeline.parameters.parameter import BUCKET, FILE, SUBSCRIPTION, TABLE, TOPIC, Parameter
 
 RECORDS_IN: tuple[Parameter, ...] = (

@@ -1,4 +1,4 @@
-"""Beam's coder for the values of this project that runners keep or move: see `core.wire`.
+"""Beam's coder for the values of this project that runners keep or move: see `batch.wire`.
 
 Without it Beam would pickle them, and a job that is updated could not read what the build before
 it left.
@@ -10,13 +10,16 @@ from typing import Any, Self
 
 import apache_beam as beam
 
-from pipeline.core import wire
-from pipeline.core.batch import Batch
-from pipeline.core.block import Block
-from pipeline.core.candidate import Candidate, ReleaseEvent
-from pipeline.core.payloads import about_nbytes
-from pipeline.core.release import Release
-from pipeline.core.run_statistics import RunStatistics
+from pipeline.batch import wire
+from pipeline.batch.batch import Batch
+from pipeline.batch.block import Block
+from pipeline.batch.payloads import about_nbytes
+from pipeline.batch.release import Release
+from pipeline.releases.candidate import (
+    Candidate,
+    ReleaseEvent,
+)
+from pipeline.report.statistics.run import RunStatistics
 
 
 class FormCoder(beam.coders.Coder):  # type: ignore[misc]  # Beam is untyped

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.core.release import Release
+from pipeline.batch.release import Release
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pipeline.core.columns import Column
-from pipeline.core.graph import Graph
-from pipeline.core.release import Release
+from pipeline.batch.columns import Column
+from pipeline.batch.release import Release
 from pipeline.serving.activation import Timing
-from pipeline.serving.kept_copies import KeptCopies
+from pipeline.serving.files.kept_copies import KeptCopies
 from pipeline.serving.loader import FrameworkLoader
+from pipeline.serving.rehearsal.rehearsal import (
+    Comparison,
+    rehearse,
+)
 from pipeline.serving.release_manager import MemoryPolicy, ReleaseManager
-from pipeline.serving.validation import Comparison, rehearse
+from pipeline.spec.graph import Graph
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pipeline.backends.base import LoadContext, Servable
-from pipeline.core.model_spec import ModelSpec
-from pipeline.core.release import ModelVersion
+from pipeline.batch.release import ModelVersion
 from pipeline.errors import ArtifactChangedError, ArtifactError, DeviceError
-from pipeline.serving.artifacts import ArtifactCache, Fetched
 from pipeline.serving.cores import usable_cores
+from pipeline.serving.files.artifacts import (
+    ArtifactCache,
+    Fetched,
+)
 from pipeline.serving.opening import Opening, Sharing, start
+from pipeline.spec.model import ModelSpec
 
 _LOGGER = logging.getLogger(__name__)
 

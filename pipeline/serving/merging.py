@@ -19,12 +19,16 @@ from collections.abc import Collection, Iterable, Mapping
 import numpy as np
 
 from pipeline.backends.base import Array, Servable, ServableAround
-from pipeline.core import bisection, rounding
-from pipeline.core.bisection import Experience
-from pipeline.core.columns import Column, Ragged, part
-from pipeline.core.row_limit import RowLimit
+from pipeline.batch import rounding
+from pipeline.batch.columns import (
+    Column,
+    Ragged,
+    part,
+)
 from pipeline.errors import ModelFaultError, OutOfMemoryError, ProcessLostError
-from pipeline.serving import agreement
+from pipeline.serving.step import agreement, bisection
+from pipeline.serving.step.bisection import Experience
+from pipeline.serving.step.row_limit import RowLimit
 
 Inputs = Mapping[str, Array]
 Outputs = Mapping[str, Column]
@@ -55,10 +59,10 @@ class MergingServable(ServableAround):
     """A servable whose concurrent calls are merged.
 
     Every caller gets the outputs of its own rows, in their order, as if it were alone. Where a
-    merged call fails, the calls that cause it are found as bad rows are (`core.bisection`), so an
-    error reaches only its caller, the others cost little more than a call each, and fewer are
-    merged while many fail. A model that takes few rows, or one, is found out, too. Where memory
-    does not suffice for a merged call, the next ones are smaller.
+    merged call fails, the calls that cause it are found as bad rows are
+    (`serving.step.bisection`), so an error reaches only its caller, the others cost little more
+    than a call each, and fewer are merged while many fail. A model that takes few rows, or one, is
+    found out, too. Where memory does not suffice for a merged call, the next ones are smaller.
 
     Nobody calls while it closes: the ReleaseManager counts its users.
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from pipeline.backends import registry
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.backends.filled import FilledServable, PairedServable
-from pipeline.core.model_spec import ModelSpec
-from pipeline.core.release import ModelVersion
+from pipeline.batch.release import ModelVersion
 from pipeline.errors import LoadError
 from pipeline.serving import interpreter
 from pipeline.serving.merging import MergingServable
+from pipeline.spec.model import ModelSpec
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -21,11 +21,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pipeline.backends.base import Servable
-from pipeline.core.release import ModelVersion, Release
+from pipeline.batch.release import (
+    ModelVersion,
+    Release,
+)
 from pipeline.serving import retention
 from pipeline.serving.activation import Activation, Timing
-from pipeline.serving.artifacts import Fetched
-from pipeline.serving.kept_copies import KeptCopies
+from pipeline.serving.files.artifacts import Fetched
+from pipeline.serving.files.kept_copies import KeptCopies
 from pipeline.serving.opening import forget_locals, free
 from pipeline.serving.process_handle import ProcessHandle
 

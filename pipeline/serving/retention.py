@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pipeline.core.release import ModelVersion, Release
+from pipeline.batch.release import (
+    ModelVersion,
+    Release,
+)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import apache_beam as beam
 
-from pipeline.core.batch import Batch
-from pipeline.core.release import Release
+from pipeline.batch.batch import Batch
+from pipeline.batch.release import Release
 from pipeline.serving.release_manager import ManagerHandle
 
 

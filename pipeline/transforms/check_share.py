@@ -7,8 +7,8 @@ from typing import Any
 
 import apache_beam as beam
 
-from pipeline.core.dead_letter_share import share_problem
 from pipeline.errors import OutputError
+from pipeline.report.dead_letter_share import share_problem
 
 Outcome = tuple[int, int]
 """How many predictions, how many dead letters."""

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
 
-from pipeline.core.batch import Batch
-from pipeline.core.combine_batch import combine_batch
-from pipeline.core.combine_spec import CombineStep
+from pipeline.batch.batch import Batch
+from pipeline.ops.combine.over_batch import combine_batch
+from pipeline.spec.combine import CombineStep
 
 
 @beam.typehints.with_input_types(Batch)

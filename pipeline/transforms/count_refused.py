@@ -10,11 +10,15 @@ import apache_beam as beam
 import orjson
 from apache_beam.metrics import Metrics
 
-from pipeline.core import run_statistics
-from pipeline.core.batch import Reject
-from pipeline.core.metric_names import DEAD_LETTERS, NAMESPACE, PREDICTIONS
-from pipeline.core.run_statistics import RunStatistics
-from pipeline.serving.tally import process_tally
+from pipeline.batch.batch import Reject
+from pipeline.batch.metrics import (
+    DEAD_LETTERS,
+    NAMESPACE,
+    PREDICTIONS,
+)
+from pipeline.report.statistics import run as run_statistics
+from pipeline.report.statistics.run import RunStatistics
+from pipeline.transforms.tally import process_tally
 
 LETTERS = "letters"
 STATISTICS = "statistics"

@@ -7,12 +7,15 @@ from dataclasses import replace
 
 import apache_beam as beam
 
-from pipeline.core import image_files
-from pipeline.core.batch import Batch, Reject
-from pipeline.core.block import Block
-from pipeline.core.decoders import decoders
-from pipeline.core.image_files import ImageFiles
-from pipeline.core.record_spec import RecordSpec
+from pipeline.batch.batch import (
+    Batch,
+    Reject,
+)
+from pipeline.batch.block import Block
+from pipeline.formats import images
+from pipeline.formats.images import ImageFiles
+from pipeline.formats.registry import decoders
+from pipeline.spec.record import RecordSpec
 
 
 @beam.typehints.with_input_types(Block)
@@ -36,7 +39,7 @@ class Decode(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untype
     def process(self, block: Block) -> Iterator[Batch]:
         """Decodes one block."""
         if isinstance(block.payloads, ImageFiles):
-            batch = image_files.decode(self._record, block.payloads, block.origins)
+            batch = images.decode(self._record, block.payloads, block.origins)
         else:
             batch = self._decoders[block.format].decode(block)
         if block.error is not None:

@@ -14,12 +14,22 @@ import apache_beam as beam
 from apache_beam.coders import BytesCoder
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 
-from pipeline.core.candidate import Candidate, ReleaseEvent
-from pipeline.core.gate_state import GateState
-from pipeline.core.release import Release
+from pipeline.batch.release import Release
+from pipeline.releases.candidate import (
+    Candidate,
+    ReleaseEvent,
+)
+from pipeline.releases.gate import (
+    RETRY_SECS,
+    GateHandle,
+)
+from pipeline.releases.judge import (
+    Judge,
+    Verdict,
+    utc_now,
+)
+from pipeline.releases.state import GateState
 from pipeline.serving.activation import Activation
-from pipeline.serving.gate import RETRY_SECS, GateHandle
-from pipeline.serving.judge import Judge, Verdict, utc_now
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
 
 EVENTS = "release_events"

@@ -13,12 +13,16 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from pipeline.backends.base import Servable
-from pipeline.core.batch import Batch
-from pipeline.core.metric_names import NAMESPACE, ROW_DIFFERENCES, ROW_SAMPLES
-from pipeline.core.model_spec import ModelSpec
-from pipeline.serving.model_step import ModelStep
+from pipeline.batch.batch import Batch
+from pipeline.batch.metrics import (
+    NAMESPACE,
+    ROW_DIFFERENCES,
+    ROW_SAMPLES,
+)
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
-from pipeline.serving.row_samples import process_samples
+from pipeline.serving.step.model_step import ModelStep
+from pipeline.serving.step.samples import process_samples
+from pipeline.spec.model import ModelSpec
 
 
 class EnsembleModelHandler(ModelHandler[Batch, Batch, ReleaseManager]):  # type: ignore[misc]

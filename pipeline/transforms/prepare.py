@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator, Sequence
 
 import apache_beam as beam
 
-from pipeline.core.batch import Batch
-from pipeline.core.prepare import check_ready
-from pipeline.core.prepare_batch import prepare_batch
-from pipeline.core.prepare_spec import PrepareStep
+from pipeline.batch.batch import Batch
+from pipeline.ops.prepare.functions import check_ready
+from pipeline.ops.prepare.over_batch import prepare_batch
+from pipeline.spec.prepare import PrepareStep
 
 
 @beam.typehints.with_input_types(Batch)

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.backends.base import LoadContext
 from pipeline.backends.filled import FilledServable, PairedServable, row_sizes
-from pipeline.core.columns import Ragged
+from pipeline.batch.columns import Ragged
 from pipeline.errors import ModelFaultError, OutOfMemoryError, ProcessLostError
 from pipeline.serving import opening
 from pipeline.testing import FakeServable

@@ -6,16 +6,19 @@ from datetime import UTC, datetime
 import pytest
 import yaml
 
-from pipeline.connectors.artifact_store import BeamArtifactStore
-from pipeline.core import manifest
-from pipeline.core.block import Origin
-from pipeline.core.candidate import Candidate
-from pipeline.core.gate_state import start
-from pipeline.core.refresh_message import interpret
-from pipeline.core.release import ModelVersion, Release
-from pipeline.serving.artifacts import digest_of
-from pipeline.serving.release_store import ReleaseStore
-from tests import models
+from pipeline.batch.block import Origin
+from pipeline.batch.release import (
+    ModelVersion,
+    Release,
+)
+from pipeline.connectors.storage.artifact_store import BeamArtifactStore
+from pipeline.releases import manifest
+from pipeline.releases.candidate import Candidate
+from pipeline.releases.message import interpret
+from pipeline.releases.state import start
+from pipeline.releases.store import ReleaseStore
+from pipeline.serving.files.artifacts import digest_of
+from tests.support import models
 
 UNCHECKED = "--verify=false"
 

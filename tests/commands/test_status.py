@@ -5,11 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipeline.connectors.artifact_store import BeamArtifactStore
-from pipeline.core.candidate import Candidate
-from pipeline.core.gate_state import start
-from pipeline.core.release import ModelVersion, Release
-from pipeline.serving.release_store import ReleaseStore
+from pipeline.batch.release import (
+    ModelVersion,
+    Release,
+)
+from pipeline.connectors.storage.artifact_store import BeamArtifactStore
+from pipeline.releases.candidate import Candidate
+from pipeline.releases.state import start
+from pipeline.releases.store import ReleaseStore
 
 BEGIN = datetime(2026, 11, 22, 9, 13, 44, 275_000, tzinfo=UTC)
 

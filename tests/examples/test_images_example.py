@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 import main
-from pipeline import launch, launch_files, options
+from pipeline.launch import files as launch_files
+from pipeline.launch import job as launch
+from pipeline.launch import options
 
 IMAGES = Path(__file__).parents[2] / "examples" / "images"
 BROKEN = {"broken-cut-short", "broken-no-image", "broken-empty"}

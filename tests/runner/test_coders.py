@@ -11,18 +11,27 @@ import pyarrow as pa
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipeline.connectors.block_writer import TemporaryFile
-from pipeline.connectors.file_ranges import FileRange
-from pipeline.connectors.folder_reader import Progress
-from pipeline.connectors.folder_source import ReadNewFiles
-from pipeline.core import wire
-from pipeline.core.batch import Batch, Reject
-from pipeline.core.block import Block
-from pipeline.core.candidate import Candidate, ReleaseEvent
-from pipeline.core.columns import Ragged
-from pipeline.core.payloads import ArrowRows, JsonRows
-from pipeline.core.release import Release
-from pipeline.core.run_statistics import RunStatistics
+from pipeline.batch import wire
+from pipeline.batch.batch import (
+    Batch,
+    Reject,
+)
+from pipeline.batch.block import Block
+from pipeline.batch.columns import Ragged
+from pipeline.batch.payloads import (
+    ArrowRows,
+    JsonRows,
+)
+from pipeline.batch.release import Release
+from pipeline.connectors.files.blocks.ranges import FileRange
+from pipeline.connectors.files.watched.reader import Progress
+from pipeline.connectors.files.watched.source import ReadNewFiles
+from pipeline.connectors.files.write import TemporaryFile
+from pipeline.releases.candidate import (
+    Candidate,
+    ReleaseEvent,
+)
+from pipeline.report.statistics.run import RunStatistics
 from pipeline.runner.coders import FormCoder
 from pipeline.transforms.gather import MergeStatistics
 

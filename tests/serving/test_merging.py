@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core import bad_share
-from pipeline.core.batch import Batch
-from pipeline.core.bisection import Experience
-from pipeline.core.columns import Ragged
-from pipeline.core.model_spec import OnnxModel
+from pipeline.batch.batch import Batch
+from pipeline.batch.columns import Ragged
 from pipeline.errors import OutOfMemoryError, ProcessLostError
 from pipeline.serving.merging import MergingServable, _Call
-from pipeline.serving.model_step import ModelStep
+from pipeline.serving.step import bad_share
+from pipeline.serving.step.bisection import Experience
+from pipeline.serving.step.model_step import ModelStep
+from pipeline.spec.model import OnnxModel
 from pipeline.testing import FakeServable
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 class Held:

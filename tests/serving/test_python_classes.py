@@ -7,19 +7,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.connectors.artifact_store import BeamArtifactStore
-from pipeline.core.allowed_uris import AllowedUris
-from pipeline.core.candidate import Candidate
-from pipeline.core.gate_plan import Proposal
-from pipeline.core.graph import resolve
-from pipeline.core.release import ModelVersion, Release
-from pipeline.core.spec import EnsembleSpec
+from pipeline.batch.release import (
+    ModelVersion,
+    Release,
+)
+from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.errors import ArtifactChangedError, ArtifactNotFoundError, ModelError
-from pipeline.serving.artifacts import ArtifactCache, digest_of
+from pipeline.releases.allowed_uris import AllowedUris
+from pipeline.releases.candidate import Candidate
+from pipeline.releases.plan import Proposal
+from pipeline.releases.verification import Verifier
+from pipeline.serving.files.artifacts import (
+    ArtifactCache,
+    digest_of,
+)
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.release_manager import ReleaseManager
-from pipeline.serving.verification import Verifier
-from tests import models
+from pipeline.spec.ensemble import EnsembleSpec
+from pipeline.spec.graph import resolve
+from tests.support import models
 
 OWN = "python://own_step:Shout"
 
@@ -28,7 +34,7 @@ OWN = "python://own_step:Shout"
 def source(tmp_path, monkeypatch):
     """The file of a module, `own_step`, that can be imported."""
     file = tmp_path / "own_step.py"
-    file.write_text("from tests.steps import Shout\n")
+    file.write_text("from tests.support.steps import Shout\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     return file
 
@@ -38,7 +44,7 @@ def graph(tmp_path):
     """*shout* is a class alone, *affine* one with files."""
     fields = {"text": {"dtype": "string"}, "x": {"dtype": "float32", "shape": [4]}}
     shout = {"inputs": {"text": "text"}, "outputs": {"shout": "s"}, "uri": "own_step:Shout"}
-    affine = {"inputs": {"x": "x"}, "outputs": {"y": "y"}, "uri": "tests.steps:Affine"}
+    affine = {"inputs": {"x": "x"}, "outputs": {"y": "y"}, "uri": "tests.support.steps:Affine"}
     affine["path"] = str(models.numpy_weights(tmp_path / "affine/1").parent)
     entries = [
         {"name": name, "framework": "python", **entry}
@@ -72,7 +78,7 @@ def test_digest_of_a_class_is_that_of_its_source(source, cache, loader):
     assert cache.fetch(OWN).digest == version.digest
     assert version.label == "own_step:Shout"
     loader(version)
-    source.write_text("from tests.steps import Shout  # another version\n")
+    source.write_text("from tests.support.steps import Shout  # another version\n")
     with pytest.raises(ArtifactChangedError, match=f"{OWN} holds other files"):
         loader(version)
 
@@ -102,7 +108,7 @@ def test_proposed_class_is_refused_and_never_imported(
 ):
     """Even where the operator allowed models from anywhere."""
     marker = tmp_path / "imported"
-    planted = f"open({str(marker)!r}, 'w')\nfrom tests.steps import Shout\n"
+    planted = f"open({str(marker)!r}, 'w')\nfrom tests.support.steps import Shout\n"
     (tmp_path / "planted.py").write_text(planted)
     (tmp_path / "planted_package").mkdir()
     (tmp_path / "planted_package/__init__.py").write_text(planted)

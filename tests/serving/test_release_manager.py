@@ -6,7 +6,10 @@ import threading
 import numpy as np
 import pytest
 
-from pipeline.core.release import ModelVersion, Release
+from pipeline.batch.release import (
+    ModelVersion,
+    Release,
+)
 from pipeline.errors import LoadError
 from pipeline.serving.activation import Timing
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager

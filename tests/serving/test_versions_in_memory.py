@@ -8,11 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.release import ModelVersion, Release
+from pipeline.batch.release import (
+    ModelVersion,
+    Release,
+)
 from pipeline.errors import LoadError
 from pipeline.serving.activation import Timing
 from pipeline.serving.release_manager import ReleaseManager
-from tests.gating import Bench, Ensemble
+from tests.support.gating import (
+    Bench,
+    Ensemble,
+)
 
 ROOT = Path(__file__).parents[2]
 AT_REST = {"availability": 2, "resource": 1}
@@ -126,7 +132,7 @@ def test_release_that_is_asked_for_stays_while_it_is_tried_again():
 def test_memory_of_a_job_returns_to_that_of_its_versions_at_rest(tmp_path, policy):
     """In a process of its own: what the launch learnt is kept, the models it loaded are not."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.serving.refresh_a_job", tmp_path, policy],
+        [sys.executable, "-m", "tests.releases.refresh_a_job", tmp_path, policy],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -5,14 +5,24 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
 
-from pipeline.connectors.artifact_store import BeamArtifactStore
-from pipeline.core.candidate import Candidate, ReleaseEvent
-from pipeline.core.release import Release
+from pipeline.batch.release import Release
+from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.errors import ArtifactError
-from pipeline.serving.gate import GateFactory, GateHandle
+from pipeline.releases.candidate import (
+    Candidate,
+    ReleaseEvent,
+)
+from pipeline.releases.gate import (
+    GateFactory,
+    GateHandle,
+)
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
 from pipeline.transforms.gate import EVENTS, LocalGate, StatefulGate, activation_events
-from tests.gating import Ensemble, OnnxEnsemble, until
+from tests.support.gating import (
+    Ensemble,
+    OnnxEnsemble,
+    until,
+)
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Files as blocks of records, one module for each format."""

@@ -1,0 +1,1 @@
+"""Avro: its schemas and its records."""

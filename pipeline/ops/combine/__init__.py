@@ -1,0 +1,1 @@
+"""The steps under `combine:`: what they compute, and over a batch."""

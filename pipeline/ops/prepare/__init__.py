@@ -1,0 +1,1 @@
+"""The steps under `prepare:`: what they compute, value by value and over a batch."""

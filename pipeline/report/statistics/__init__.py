@@ -1,0 +1,1 @@
+"""What is counted while a job runs, in parts that add up."""
