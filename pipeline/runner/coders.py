@@ -15,11 +15,6 @@ from pipeline.batch.batch import Batch
 from pipeline.batch.block import Block
 from pipeline.batch.payloads import about_nbytes
 from pipeline.batch.release import Release
-from pipeline.releases.candidate import (
-    Candidate,
-    ReleaseEvent,
-)
-from pipeline.report.statistics.run import RunStatistics
 
 
 class FormCoder(beam.coders.Coder):  # type: ignore[misc]  # Beam is untyped
@@ -75,4 +70,4 @@ def register(*kinds: type) -> None:
         beam.coders.registry.register_coder(kind, FormCoder)
 
 
-register(Batch, Block, Candidate, Release, ReleaseEvent, RunStatistics)
+register(Batch, Block, Release)
