@@ -34,11 +34,7 @@ from gpu_networks import NETWORKS, SMALL, Network
 
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.serving.opening import Opening
-from pipeline.spec.model import (
-    ModelSpec,
-    OnnxModel,
-    TorchModel,
-)
+from pipeline.spec.model import ModelSpec, OnnxModel, TorchModel
 
 _CALLERS = 4
 _BATCHES = 4

@@ -13,20 +13,9 @@ from hypothesis import HealthCheck, settings
 
 import main
 from pipeline.backends import import_order
-from tests.support import (
-    models,
-    traces,
-)
-from tests.support.bigquery_service import (
-    PROJECT,
-    BigQueryService,
-)
-from tests.support.emulators import (
-    EmulatorError,
-    Proxy,
-    PubSub,
-    PubSubEmulator,
-)
+from tests.support import models, traces
+from tests.support.bigquery_service import PROJECT, BigQueryService
+from tests.support.emulators import EmulatorError, Proxy, PubSub, PubSubEmulator
 from tests.support.jobs import Job
 
 import_order.keep()  # tests import frameworks to make models, before any backend does

@@ -12,12 +12,7 @@ from bisect import bisect_left
 from collections.abc import Collection, Mapping
 
 from pipeline.backends.base import Array, Servable, ServableAround
-from pipeline.batch.columns import (
-    Column,
-    Ragged,
-    part,
-    repeat_last,
-)
+from pipeline.batch.columns import Column, Ragged, part, repeat_last
 from pipeline.errors import ModelFaultError, OutOfMemoryError, ProcessLostError
 
 

@@ -20,15 +20,7 @@ from dataclasses import dataclass
 from pipeline.batch.tensors import Shape
 from pipeline.spec.graph import Graph
 from pipeline.spec.op_types import Type
-from pipeline.spec.prepare import (
-    Cast,
-    Concat,
-    Lower,
-    Normalize,
-    OneHot,
-    PrepareStep,
-    Scale,
-)
+from pipeline.spec.prepare import Cast, Concat, Lower, Normalize, OneHot, PrepareStep, Scale
 
 _NOT_IN_COLUMNS = re.compile(r"[^A-Za-z0-9_.-]+")
 _SEPARATORS = re.compile(r"[\W_]+")

@@ -15,11 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.batch.columns import (
-    Array,
-    Column,
-    Ragged,
-)
+from pipeline.batch.columns import Array, Column, Ragged
 from pipeline.batch.tensors import numpy_dtype
 from pipeline.errors import RowsError
 

@@ -12,15 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.batch import (
-    casts,
-    columns,
-)
-from pipeline.batch.columns import (
-    Array,
-    Column,
-    Ragged,
-)
+from pipeline.batch import casts, columns
+from pipeline.batch.columns import Array, Column, Ragged
 
 
 def common_dtype(arrays: Sequence[Array]) -> np.dtype[Any] | None:

@@ -8,11 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.batch.columns import (
-    Array,
-    Column,
-    Ragged,
-)
+from pipeline.batch.columns import Array, Column, Ragged
 
 _NOT_TEXT = (
     "holds bytes that are not UTF-8 ({}), expected text; if they are no text, name the output in "

@@ -40,15 +40,8 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from pipeline.batch.columns import (
-    Array,
-    Column,
-    Ragged,
-)
-from pipeline.batch.payloads import (
-    ArrowRows,
-    Payloads,
-)
+from pipeline.batch.columns import Array, Column, Ragged
+from pipeline.batch.payloads import ArrowRows, Payloads
 from pipeline.errors import WireError
 
 _T = TypeVar("_T")

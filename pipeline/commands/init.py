@@ -18,22 +18,13 @@ from pipeline.drafting import features as draft_features
 from pipeline.drafting import inputs as draft_inputs
 from pipeline.drafting import pictures as draft_pictures
 from pipeline.drafting import raw as draft_raw
-from pipeline.drafting.draft import (
-    FILL_IN,
-    GUESS,
-    Draft,
-    ModelDraft,
-    id_field,
-)
+from pipeline.drafting.draft import FILL_IN, GUESS, Draft, ModelDraft, id_field
 from pipeline.drafting.read_models import ModelsFolder
 from pipeline.drafting.yaml import as_yaml
 from pipeline.errors import ArtifactError, ParameterError, PathError
 from pipeline.formats import record_sample
 from pipeline.jobs.progress import Progress
-from pipeline.launch.first_records import (
-    FirstRecords,
-    first_records,
-)
+from pipeline.launch.first_records import FirstRecords, first_records
 from pipeline.launch.options import RaisingParser
 from pipeline.serving.files.artifacts import is_local
 from pipeline.spec import text as spec_text

@@ -8,16 +8,8 @@ from pathlib import Path
 from pipeline.connectors.storage import paths
 from pipeline.connectors.storage.listing import StorageLister
 from pipeline.errors import ArtifactError, ArtifactNotFoundError, PathError
-from pipeline.releases.version_rule import (
-    VersionRule,
-    rule_of,
-)
-from pipeline.releases.versions import (
-    Version,
-    WatchTarget,
-    ordered,
-    versions,
-)
+from pipeline.releases.version_rule import VersionRule, rule_of
+from pipeline.releases.versions import Version, WatchTarget, ordered, versions
 
 
 def check(location: str, *, overwrite: bool) -> None:

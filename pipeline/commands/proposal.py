@@ -8,35 +8,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.connectors.storage.hub_cache import HubCache
 from pipeline.connectors.storage.listing import StorageLister
 from pipeline.errors import ArtifactError, LaunchError, ModelError
 from pipeline.launch import job as launch
-from pipeline.launch.patterns import (
-    look,
-    newest,
-    rules_after,
-)
-from pipeline.launch.release import (
-    accepted_before,
-    allowed_uris,
-)
+from pipeline.launch.patterns import look, newest, rules_after
+from pipeline.launch.release import accepted_before, allowed_uris
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.judge import Judge
 from pipeline.releases.manifest import Manifest
-from pipeline.releases.plan import (
-    Refusal,
-    plan,
-)
-from pipeline.releases.state import (
-    GateState,
-    start,
-)
+from pipeline.releases.plan import Refusal, plan
+from pipeline.releases.state import GateState, start
 from pipeline.releases.verification import Verifier
 from pipeline.releases.versions import watch_targets
 from pipeline.serving.factory import ManagerFactory

@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
-from pipeline.batch.tensors import (
-    FLOATS,
-    Shape,
-)
-from pipeline.drafting.draft import (
-    GUESS,
-    Draft,
-    StepDraft,
-)
+from pipeline.batch.tensors import FLOATS, Shape
+from pipeline.drafting.draft import GUESS, Draft, StepDraft
 from pipeline.spec.op_types import Type
 
 _MOST_CLASSES = 1000

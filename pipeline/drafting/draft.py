@@ -11,10 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.batch.tensors import (
-    Shape,
-    TensorSpec,
-)
+from pipeline.batch.tensors import Shape, TensorSpec
 from pipeline.formats.record_sample import Seen
 from pipeline.spec.record import DTypeName
 

@@ -18,19 +18,8 @@ from pipeline.batch.tensors import (
     dtype_fits,
     shape_fits,
 )
-from pipeline.drafting.draft import (
-    FILL_IN,
-    GUESS,
-    Bound,
-    Draft,
-    FieldDraft,
-    ModelDraft,
-    is_name,
-)
-from pipeline.formats.record_sample import (
-    NATURAL,
-    Seen,
-)
+from pipeline.drafting.draft import FILL_IN, GUESS, Bound, Draft, FieldDraft, ModelDraft, is_name
+from pipeline.formats.record_sample import NATURAL, Seen
 from pipeline.spec.record import DTypeName
 
 # Names that say nothing of what goes in.

@@ -15,11 +15,7 @@ from functools import partial
 from pathlib import PurePosixPath
 
 from pipeline.batch.version_number import alone
-from pipeline.drafting.recognition import (
-    SUFFIXES,
-    framework_of_file,
-    framework_of_folder,
-)
+from pipeline.drafting.recognition import SUFFIXES, framework_of_file, framework_of_folder
 
 _VERSIONED_FILE = re.compile(r"(?P<prefix>.+[-_](?=[vV]))?[vV]?(?P<number>[0-9]+(?:\.[0-9]+)*)")
 _NO_NAME = re.compile(r"[^A-Za-z0-9_.-]+")

@@ -5,19 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pipeline.batch.tensors import (
-    Shape,
-    TensorSpec,
-    describe,
-)
-from pipeline.drafting.draft import (
-    FILL_IN,
-    GUESS,
-    Bound,
-    Draft,
-    FieldDraft,
-    StepDraft,
-)
+from pipeline.batch.tensors import Shape, TensorSpec, describe
+from pipeline.drafting.draft import FILL_IN, GUESS, Bound, Draft, FieldDraft, StepDraft
 
 _FIELD, _USUAL_SIZE = "file", 224
 _CHANNELS = (1, 3)

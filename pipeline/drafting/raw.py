@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 from pipeline.batch.tensors import describe
-from pipeline.drafting.draft import (
-    FILL_IN,
-    Bound,
-    Draft,
-    FieldDraft,
-)
+from pipeline.drafting.draft import FILL_IN, Bound, Draft, FieldDraft
 
 _FIELD = "example"
 

@@ -6,34 +6,18 @@ import os
 from collections.abc import Callable, Sequence
 
 from pipeline.backends.foreign_files import UNREADABLE, advice
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.batch.tensors import TensorSpec
 from pipeline.connectors.storage import paths
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.drafting.description import describe
-from pipeline.drafting.draft import (
-    FILL_IN,
-    GUESS,
-    Draft,
-    ModelDraft,
-    model_draft,
-)
-from pipeline.drafting.model_folders import (
-    Found,
-    find_models,
-    usable_name,
-)
+from pipeline.drafting.draft import FILL_IN, GUESS, Draft, ModelDraft, model_draft
+from pipeline.drafting.model_folders import Found, find_models, usable_name
 from pipeline.drafting.recognition import HEAD_BYTES
 from pipeline.errors import ArtifactError, EnsembleError, PathError, UntrustedArtifactError
 from pipeline.launch import job as launch
 from pipeline.serving.factory import ManagerFactory
-from pipeline.serving.files.artifacts import (
-    ArtifactCache,
-    is_local,
-)
+from pipeline.serving.files.artifacts import ArtifactCache, is_local
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.rehearsal.rehearsal import attempt
 from pipeline.spec import graph as graphs

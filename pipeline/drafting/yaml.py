@@ -9,12 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.batch.tensors import describe
-from pipeline.drafting.draft import (
-    Bound,
-    Draft,
-    ModelDraft,
-    StepDraft,
-)
+from pipeline.drafting.draft import Bound, Draft, ModelDraft, StepDraft
 
 _WIDTH = 100
 _PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./*-]*|gs://[A-Za-z0-9_./*-]+")

@@ -9,10 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from pipeline.drawing.drawing import (
-    Box,
-    Drawing,
-)
+from pipeline.drawing.drawing import Box, Drawing
 
 PADDING = 10.0
 TITLE_SIZE, TEXT_SIZE = 13, 11

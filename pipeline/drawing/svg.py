@@ -21,18 +21,8 @@ from pipeline.drawing.boxes import (
     measured,
     shortened,
 )
-from pipeline.drawing.drawing import (
-    HEADINGS,
-    Box,
-    Drawing,
-    Kind,
-)
-from pipeline.drawing.layered_layout import (
-    Gaps,
-    Size,
-    Way,
-    lay_out,
-)
+from pipeline.drawing.drawing import HEADINGS, Box, Drawing, Kind
+from pipeline.drawing.layered_layout import Gaps, Size, Way, lay_out
 
 # The palette of Okabe and Ito, which people with any colour vision tell apart
 # (https://jfly.uni-koeln.de/color/), and tints of it.

@@ -18,13 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
-from pipeline.drawing.drawing import (
-    HEADINGS,
-    Box,
-    Bundle,
-    Drawing,
-    Kind,
-)
+from pipeline.drawing.drawing import HEADINGS, Box, Bundle, Drawing, Kind
 
 _GLYPHS: dict[Kind, str] = {
     "record": "○",

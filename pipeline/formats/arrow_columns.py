@@ -13,20 +13,9 @@ import math
 import numpy as np
 import pyarrow as pa
 
-from pipeline.batch.columns import (
-    Array,
-    Column,
-    Ragged,
-)
-from pipeline.batch.tensors import (
-    FLOATS,
-    INTEGERS,
-    numpy_dtype,
-)
-from pipeline.formats.fields import (
-    FieldDecoder,
-    IrregularError,
-)
+from pipeline.batch.columns import Array, Column, Ragged
+from pipeline.batch.tensors import FLOATS, INTEGERS, numpy_dtype
+from pipeline.formats.fields import FieldDecoder, IrregularError
 from pipeline.spec.record import FieldSpec
 
 

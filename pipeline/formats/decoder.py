@@ -17,22 +17,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.batch import columns
-from pipeline.batch.batch import (
-    Batch,
-    RecordId,
-    Reject,
-)
+from pipeline.batch.batch import Batch, RecordId, Reject
 from pipeline.batch.block import Block
 from pipeline.batch.columns import Column
-from pipeline.batch.payloads import (
-    as_json,
-    take,
-)
+from pipeline.batch.payloads import as_json, take
 from pipeline.errors import RecordError
-from pipeline.formats.fields import (
-    FieldDecoder,
-    IrregularError,
-)
+from pipeline.formats.fields import FieldDecoder, IrregularError
 from pipeline.spec.record import RecordSpec
 
 _CAREFUL_ROWS = 16

@@ -21,18 +21,8 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline.batch import columns
-from pipeline.batch.columns import (
-    Array,
-    Column,
-    Ragged,
-)
-from pipeline.batch.tensors import (
-    FLOATS,
-    INTEGERS,
-    Shape,
-    describe,
-    numpy_dtype,
-)
+from pipeline.batch.columns import Array, Column, Ragged
+from pipeline.batch.tensors import FLOATS, INTEGERS, Shape, describe, numpy_dtype
 from pipeline.errors import RecordError
 from pipeline.spec.record import FieldSpec
 

@@ -14,16 +14,9 @@ from typing import Any
 import numpy as np
 import orjson
 
-from pipeline.batch.batch import (
-    Batch,
-    Reject,
-)
+from pipeline.batch.batch import Batch, Reject
 from pipeline.batch.block import Origin
-from pipeline.batch.columns import (
-    Array,
-    Column,
-    Ragged,
-)
+from pipeline.batch.columns import Array, Column, Ragged
 from pipeline.batch.message import Message
 
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY

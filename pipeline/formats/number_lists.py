@@ -10,10 +10,7 @@ from typing import Any
 
 import simdjson
 
-from pipeline.formats.fields import (
-    BufferType,
-    IrregularError,
-)
+from pipeline.formats.fields import BufferType, IrregularError
 
 _SCALARS = {str, int, float, bool, type(None)}
 

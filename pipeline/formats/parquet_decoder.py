@@ -10,10 +10,7 @@ from pipeline.batch.batch import RecordId
 from pipeline.batch.block import Block
 from pipeline.batch.payloads import ArrowRows
 from pipeline.formats import arrow_columns
-from pipeline.formats.decoder import (
-    Decoder,
-    Part,
-)
+from pipeline.formats.decoder import Decoder, Part
 from pipeline.formats.fields import IrregularError
 
 

@@ -10,11 +10,7 @@ import numpy as np
 from pipeline.batch.block import Block
 from pipeline.batch.formats import Format
 from pipeline.errors import RecordError
-from pipeline.formats.decoder import (
-    Decoder,
-    Part,
-    payload_hash,
-)
+from pipeline.formats.decoder import Decoder, Part, payload_hash
 from pipeline.formats.fields import IrregularError
 from pipeline.spec.record import RecordSpec
 

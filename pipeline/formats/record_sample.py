@@ -13,11 +13,7 @@ from typing import Any, Literal
 
 import orjson
 
-from pipeline.batch.tensors import (
-    FLOATS,
-    INTEGERS,
-    Shape,
-)
+from pipeline.batch.tensors import FLOATS, INTEGERS, Shape
 from pipeline.spec.record import DTypeName
 
 ValueKind = Literal["bool", "integer", "number", "text", "bytes", "mixed"]

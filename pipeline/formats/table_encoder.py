@@ -13,21 +13,9 @@ from contextlib import suppress
 import numpy as np
 import pyarrow as pa
 
-from pipeline.batch.batch import (
-    Batch,
-    RecordId,
-)
-from pipeline.batch.columns import (
-    Array,
-    Column,
-    Ragged,
-    iterate,
-)
-from pipeline.batch.tensors import (
-    Shape,
-    dtype_name,
-    numpy_dtype,
-)
+from pipeline.batch.batch import Batch, RecordId
+from pipeline.batch.columns import Array, Column, Ragged, iterate
+from pipeline.batch.tensors import Shape, dtype_name, numpy_dtype
 
 RESERVED = ("id", "pass_through", "release_id", "generation", "models")
 """Columns that a table of predictions has besides the outputs."""

@@ -11,39 +11,20 @@ from typing import Any
 
 import apache_beam as beam
 
-from pipeline.connectors.bigquery.output_rows import (
-    dead_letter_rows,
-    prediction_rows,
-)
+from pipeline.connectors.bigquery.output_rows import dead_letter_rows, prediction_rows
 from pipeline.connectors.bigquery.schema import prediction_columns
-from pipeline.connectors.bigquery.sink import (
-    LoadRows,
-    ToRows,
-)
+from pipeline.connectors.bigquery.sink import LoadRows, ToRows
 from pipeline.connectors.bigquery.source import ReadTable
 from pipeline.connectors.files.blocks.image import ReadImageBlocks
 from pipeline.connectors.files.parquet_file import ParquetFile
-from pipeline.connectors.files.read import (
-    ReadBlocks,
-    Reading,
-)
-from pipeline.connectors.files.write import (
-    Sink,
-    WriteBlocks,
-    lines_file,
-)
+from pipeline.connectors.files.read import ReadBlocks, Reading
+from pipeline.connectors.files.write import Sink, WriteBlocks, lines_file
 from pipeline.jobs import report
 from pipeline.launch.job import Job
 from pipeline.launch.outputs import LINES_SUFFIX
-from pipeline.launch.table_names import (
-    Tables,
-    tables_of,
-)
+from pipeline.launch.table_names import Tables, tables_of
 from pipeline.serving.step.samples import MAX_DIFFERENCES
-from pipeline.spec.batch_rows import (
-    block_rows,
-    call_rows,
-)
+from pipeline.spec.batch_rows import block_rows, call_rows
 from pipeline.transforms.assign_release import AssignPinnedRelease
 from pipeline.transforms.check_share import CheckShare
 from pipeline.transforms.combine import Combine

@@ -14,31 +14,15 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 
 from pipeline.connectors.files.rolling import sink as rolling_files
 from pipeline.errors import ArtifactError, ParameterError
-from pipeline.jobs.progress import (
-    Progress,
-    StreamStatus,
-)
-from pipeline.jobs.report import (
-    REFRESH_SECS,
-    Page,
-    page_of,
-)
-from pipeline.jobs.stream import (
-    RELEASE_LOGGER,
-    build_stream,
-)
+from pipeline.jobs.progress import Progress, StreamStatus
+from pipeline.jobs.report import REFRESH_SECS, Page, page_of
+from pipeline.jobs.stream import RELEASE_LOGGER, build_stream
 from pipeline.launch.job import Job
 from pipeline.launch.settings import Settings
 from pipeline.runner import stopping
 from pipeline.runner.local_runner import local_runner
-from pipeline.transforms.gathered import (
-    Gathered,
-    process_statistics,
-)
-from pipeline.transforms.tally import (
-    Tally,
-    process_tally,
-)
+from pipeline.transforms.gathered import Gathered, process_statistics
+from pipeline.transforms.tally import Tally, process_tally
 
 _LOOK_SECS = 0.05
 

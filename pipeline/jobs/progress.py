@@ -11,10 +11,7 @@ from typing import TextIO
 
 from pipeline.batch.release import Release
 from pipeline.serving.release_manager import ReleaseManager
-from pipeline.transforms.tally import (
-    Count,
-    Tally,
-)
+from pipeline.transforms.tally import Count, Tally
 
 
 class Progress:

@@ -14,10 +14,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.trigger import AccumulationMode, AfterProcessingTime, Repeatedly
 from apache_beam.transforms.window import GlobalWindows
 
-from pipeline.batch.metrics import (
-    NAMESPACE,
-    REPORT_PAGES,
-)
+from pipeline.batch.metrics import NAMESPACE, REPORT_PAGES
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.errors import ArtifactError
 from pipeline.launch.job import Job

@@ -19,24 +19,14 @@ from apache_beam.options.pipeline_options import (
 from google.api_core.exceptions import GoogleAPICallError
 
 import pipeline as package
-from pipeline.batch.metrics import (
-    DEAD_LETTERS,
-    NAMESPACE,
-    PREDICTIONS,
-)
+from pipeline.batch.metrics import DEAD_LETTERS, NAMESPACE, PREDICTIONS
 from pipeline.connectors.storage import paths
 from pipeline.drawing.svg import as_svg
 from pipeline.errors import OutputError, PathError, ServiceError
 from pipeline.jobs import summary
 from pipeline.jobs.batch import build_batch
-from pipeline.jobs.local_stream import (
-    check_local_stream,
-    run_stream,
-)
-from pipeline.jobs.progress import (
-    BatchStatus,
-    Progress,
-)
+from pipeline.jobs.local_stream import check_local_stream, run_stream
+from pipeline.jobs.progress import BatchStatus, Progress
 from pipeline.jobs.stream import build_stream
 from pipeline.launch import dataflow_workers
 from pipeline.launch import job as launch

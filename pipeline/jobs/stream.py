@@ -41,14 +41,8 @@ from pipeline.jobs.batch import (
 from pipeline.launch.job import Job
 from pipeline.launch.outputs import LINES_SUFFIX
 from pipeline.launch.settings import Settings
-from pipeline.launch.table_names import (
-    Tables,
-    tables_of,
-)
-from pipeline.releases.candidate import (
-    Candidate,
-    ReleaseEvent,
-)
+from pipeline.launch.table_names import Tables, tables_of
+from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.runner.stopping import stopped
 from pipeline.runner.ticks import Ticks
 from pipeline.transforms.count_refused import LETTERS, STATISTICS, CountRefused
@@ -58,15 +52,9 @@ from pipeline.transforms.encode import (
     PREDICTION_LINES,
     PREDICTION_MESSAGES,
 )
-from pipeline.transforms.follow_releases import (
-    EVENTS,
-    AssignActiveRelease,
-)
+from pipeline.transforms.follow_releases import EVENTS, AssignActiveRelease
 from pipeline.transforms.gate import LocalGate, StatefulGate
-from pipeline.transforms.refresh_messages import (
-    RELEASE_EVENTS,
-    CandidatesFromMessages,
-)
+from pipeline.transforms.refresh_messages import RELEASE_EVENTS, CandidatesFromMessages
 from pipeline.transforms.watch import WatchModels
 
 _LOGGER = logging.getLogger(__name__)

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipeline.batch.metrics import (
-    REPORT_PAGES,
-    ROW_DIFFERENCES,
-    ROW_SAMPLES,
-)
+from pipeline.batch.metrics import REPORT_PAGES, ROW_DIFFERENCES, ROW_SAMPLES
 from pipeline.batch.tensors import Signature
 from pipeline.drawing.text import as_text
 from pipeline.launch.job import Job

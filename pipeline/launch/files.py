@@ -13,17 +13,11 @@ import numpy as np
 
 from pipeline.batch import columns
 from pipeline.batch.batch import Batch
-from pipeline.batch.columns import (
-    Array,
-    Column,
-)
+from pipeline.batch.columns import Array, Column
 from pipeline.batch.formats import format_of
 from pipeline.connectors.files import input_checks
 from pipeline.errors import PathError
-from pipeline.formats.raw_decoder import (
-    RAW_FORMATS,
-    no_payload,
-)
+from pipeline.formats.raw_decoder import RAW_FORMATS, no_payload
 from pipeline.formats.table_encoder import RESERVED
 from pipeline.launch.first_records import first_batch
 from pipeline.launch.settings import Settings

@@ -14,40 +14,18 @@ import numpy as np
 
 from pipeline.batch.batch import Batch
 from pipeline.batch.block import Block
-from pipeline.batch.formats import (
-    Format,
-    format_of,
-)
-from pipeline.connectors.files.blocks.image import (
-    ImageGroup,
-    read_group,
-)
+from pipeline.batch.formats import Format, format_of
+from pipeline.connectors.files.blocks.image import ImageGroup, read_group
 from pipeline.connectors.files.blocks.parquet import read_index
-from pipeline.connectors.files.blocks.ranges import (
-    FileRange,
-    WatchedFile,
-    open_file,
-)
-from pipeline.connectors.files.read import (
-    Reading,
-    read_range,
-)
+from pipeline.connectors.files.blocks.ranges import FileRange, WatchedFile, open_file
+from pipeline.connectors.files.read import Reading, read_range
 from pipeline.connectors.storage import paths
-from pipeline.connectors.storage.errors import (
-    READER_ROLE,
-    explain,
-)
+from pipeline.connectors.storage.errors import READER_ROLE, explain
 from pipeline.errors import PathError, RecordError
-from pipeline.formats import (
-    images,
-    record_sample,
-)
+from pipeline.formats import images, record_sample
 from pipeline.formats.images import ImageFiles
 from pipeline.formats.registry import decoders
-from pipeline.spec.record import (
-    FieldSpec,
-    RecordSpec,
-)
+from pipeline.spec.record import FieldSpec, RecordSpec
 
 _FILES = 8
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")

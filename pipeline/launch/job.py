@@ -17,50 +17,30 @@ from pathlib import Path
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.batch.release import Release
-from pipeline.connectors.files.earlier_files import (
-    NO_EARLIER_FILES,
-    EarlierFiles,
-)
+from pipeline.connectors.files.earlier_files import NO_EARLIER_FILES, EarlierFiles
 from pipeline.connectors.storage import paths
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.connectors.storage.hub_cache import HubCache
 from pipeline.connectors.storage.listing import StorageLister
 from pipeline.connectors.vm_sharing import VmSharing
-from pipeline.drawing.drawing import (
-    Drawing,
-    draw,
-)
+from pipeline.drawing.drawing import Drawing, draw
 from pipeline.errors import LaunchError, PathError, SpecError
 from pipeline.launch import files as launch_files
 from pipeline.launch import hub as launch_hub
 from pipeline.launch import outputs as launch_outputs
 from pipeline.launch import tables as launch_tables
-from pipeline.launch.checks import (
-    path_problems,
-    service_problems,
-)
+from pipeline.launch.checks import path_problems, service_problems
 from pipeline.launch.patterns import look
-from pipeline.launch.release import (
-    Refresh,
-    accepted_before,
-    allowed_uris,
-    refresh_of,
-)
+from pipeline.launch.release import Refresh, accepted_before, allowed_uris, refresh_of
 from pipeline.launch.settings import Settings
-from pipeline.launch.steps import (
-    prepared_step,
-    with_labels,
-)
+from pipeline.launch.steps import prepared_step, with_labels
 from pipeline.launch.table_names import tables_of
 from pipeline.launch.versions import Beginner
 from pipeline.releases.candidate import ReleaseEvent
 from pipeline.releases.verification import Verifier
 from pipeline.releases.versions import watch_targets
 from pipeline.serving.factory import ManagerFactory
-from pipeline.serving.files.artifacts import (
-    ArtifactCache,
-    LocalCopies,
-)
+from pipeline.serving.files.artifacts import ArtifactCache, LocalCopies
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.rehearsal.rehearsal import Rehearsal
 from pipeline.serving.release_manager import ManagerHandle

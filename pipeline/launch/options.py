@@ -17,14 +17,8 @@ from typing import NoReturn
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.errors import ParameterError
-from pipeline.launch import (
-    dataflow_workers,
-    table_names,
-)
-from pipeline.launch.settings import (
-    Settings,
-    default_dead_letter_path,
-)
+from pipeline.launch import dataflow_workers, table_names
+from pipeline.launch.settings import Settings, default_dead_letter_path
 from pipeline.parameters import BY_NAME, PARAMETERS, Parameter
 
 _INPUTS = (

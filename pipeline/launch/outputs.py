@@ -10,16 +10,10 @@ from collections.abc import Iterator
 
 from pipeline.batch.formats import OUTPUT_FORMATS
 from pipeline.connectors.files import earlier_files
-from pipeline.connectors.files.earlier_files import (
-    EarlierFiles,
-    Names,
-)
+from pipeline.connectors.files.earlier_files import EarlierFiles, Names
 from pipeline.connectors.storage import paths
 from pipeline.errors import PathError
-from pipeline.launch.settings import (
-    Settings,
-    default_dead_letter_path,
-)
+from pipeline.launch.settings import Settings, default_dead_letter_path
 from pipeline.serving.files.artifacts import is_local
 
 PREFIXES = ("output_path", "dead_letter_path", "release_events_path")

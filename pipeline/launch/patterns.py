@@ -6,19 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from pipeline.errors import ArtifactError, ArtifactNotFoundError, ModelError
-from pipeline.releases.version_rule import (
-    RELEASES,
-    VersionRule,
-    why_time,
-)
-from pipeline.releases.versions import (
-    Version,
-    WatchTarget,
-    counts,
-    ordered,
-    rule_for,
-    versions,
-)
+from pipeline.releases.version_rule import RELEASES, VersionRule, why_time
+from pipeline.releases.versions import Version, WatchTarget, counts, ordered, rule_for, versions
 from pipeline.releases.watcher import Lister
 
 Say = Callable[[str], None]

@@ -7,25 +7,13 @@ from dataclasses import dataclass
 from pipeline.errors import ArtifactError, ModelError
 from pipeline.launch.settings import Settings
 from pipeline.releases.allowed_uris import AllowedUris
-from pipeline.releases.gate import (
-    GateFactory,
-    GateHandle,
-)
+from pipeline.releases.gate import GateFactory, GateHandle
 from pipeline.releases.judge import Judge
-from pipeline.releases.state import (
-    Accepted,
-    GateState,
-)
+from pipeline.releases.state import Accepted, GateState
 from pipeline.releases.store import ReleaseStore
 from pipeline.releases.verification import Verifier
-from pipeline.releases.versions import (
-    WatchTarget,
-    watch_targets,
-)
-from pipeline.releases.watcher import (
-    Lister,
-    WatcherHandle,
-)
+from pipeline.releases.versions import WatchTarget, watch_targets
+from pipeline.releases.watcher import Lister, WatcherHandle
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.files.artifacts import ArtifactStore
 from pipeline.serving.release_manager import ManagerHandle

@@ -8,15 +8,8 @@ from typing import TypeVar
 from pipeline.connectors.storage import paths
 from pipeline.errors import PathError, SpecError
 from pipeline.ops.prepare.functions import check_ready
-from pipeline.spec.combine import (
-    CombineStep,
-    Lookup,
-)
-from pipeline.spec.prepare import (
-    OneHot,
-    PrepareStep,
-    Tokenize,
-)
+from pipeline.spec.combine import CombineStep, Lookup
+from pipeline.spec.prepare import OneHot, PrepareStep, Tokenize
 
 _S = TypeVar("_S", Lookup, OneHot)
 

@@ -11,10 +11,7 @@ from pipeline.connectors.bigquery import input_rows
 from pipeline.connectors.bigquery import names as bigquery_names
 from pipeline.connectors.bigquery import schema as table_schema
 from pipeline.connectors.bigquery.names import TableName
-from pipeline.connectors.bigquery.schema import (
-    DEAD_LETTER_COLUMNS,
-    TableColumn,
-)
+from pipeline.connectors.bigquery.schema import DEAD_LETTER_COLUMNS, TableColumn
 from pipeline.errors import LaunchError, PathError
 from pipeline.launch.settings import Settings
 from pipeline.launch.table_names import Tables

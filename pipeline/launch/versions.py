@@ -13,41 +13,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.errors import ArtifactError, EnsembleError, ModelError
-from pipeline.launch.patterns import (
-    Pattern,
-    rules_after,
-)
-from pipeline.releases.candidate import (
-    Candidate,
-    ReleaseEvent,
-)
-from pipeline.releases.plan import (
-    Proposal,
-    Refusal,
-    plan,
-    resolve,
-)
-from pipeline.releases.state import (
-    Accepted,
-    GateState,
-    start,
-)
-from pipeline.releases.verification import (
-    Examples,
-    Found,
-    Verifier,
-)
+from pipeline.launch.patterns import Pattern, rules_after
+from pipeline.releases.candidate import Candidate, ReleaseEvent
+from pipeline.releases.plan import Proposal, Refusal, plan, resolve
+from pipeline.releases.state import Accepted, GateState, start
+from pipeline.releases.verification import Examples, Found, Verifier
 from pipeline.releases.versions import candidate_of
 from pipeline.serving.rehearsal.golden import Example
-from pipeline.serving.rehearsal.rehearsal import (
-    Rehearsal,
-    attempt,
-)
+from pipeline.serving.rehearsal.rehearsal import Rehearsal, attempt
 from pipeline.serving.release_manager import ReleaseManager
 
 Say = Callable[[str], None]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.batch.formats import (
-    FORMATS,
-    OUTPUT_FORMATS,
-)
+from pipeline.batch.formats import FORMATS, OUTPUT_FORMATS
 from pipeline.parameters.parameter import BUCKET, FILE, SUBSCRIPTION, TABLE, TOPIC, Parameter
 
 RECORDS_IN: tuple[Parameter, ...] = (

@@ -15,14 +15,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipeline.releases.candidate import (
-    Candidate,
-    ReleaseEvent,
-)
-from pipeline.releases.judge import (
-    Judge,
-    Verdict,
-)
+from pipeline.releases.candidate import Candidate, ReleaseEvent
+from pipeline.releases.judge import Judge, Verdict
 from pipeline.releases.plan import next_to_judge
 from pipeline.releases.state import GateState
 from pipeline.serving.process_handle import ProcessHandle

@@ -16,26 +16,11 @@ from typing import Any
 from pipeline.backends.reasons import cut, with_type
 from pipeline.batch.release import Release
 from pipeline.errors import ArtifactError, EnsembleError, LaunchError
-from pipeline.releases.candidate import (
-    Candidate,
-    ReleaseEvent,
-)
-from pipeline.releases.plan import (
-    Proposal,
-    Refusal,
-    plan,
-    refused_unread,
-    resolve,
-)
-from pipeline.releases.state import (
-    Accepted,
-    GateState,
-)
+from pipeline.releases.candidate import Candidate, ReleaseEvent
+from pipeline.releases.plan import Proposal, Refusal, plan, refused_unread, resolve
+from pipeline.releases.state import Accepted, GateState
 from pipeline.releases.store import ReleaseStore
-from pipeline.releases.verification import (
-    Found,
-    Verifier,
-)
+from pipeline.releases.verification import Found, Verifier
 from pipeline.serving.release_manager import ReleaseManager
 
 _LOGGER = logging.getLogger(__name__)

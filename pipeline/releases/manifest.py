@@ -14,15 +14,9 @@ from typing import Any
 
 import orjson
 
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.releases.candidate import Candidate
-from pipeline.releases.state import (
-    Accepted,
-    Mark,
-)
+from pipeline.releases.state import Accepted, Mark
 from pipeline.releases.version_rule import VersionRule
 from pipeline.spec.plain_data import shown
 

@@ -26,10 +26,7 @@ import orjson
 from pipeline.batch.block import Origin
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.versions import WatchTarget
-from pipeline.spec.plain_data import (
-    did_you_mean,
-    shown,
-)
+from pipeline.spec.plain_data import did_you_mean, shown
 from pipeline.spec.version_pattern import match
 
 _KEYS = ("models", "release", "rollback", "rollback_to")

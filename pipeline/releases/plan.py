@@ -11,22 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.manifest import Manifest
-from pipeline.releases.state import (
-    Accepted,
-    GateState,
-    rules_of,
-)
-from pipeline.releases.version_rule import (
-    RELEASES,
-    VersionRule,
-    is_older,
-)
+from pipeline.releases.state import Accepted, GateState, rules_of
+from pipeline.releases.version_rule import RELEASES, VersionRule, is_older
 from pipeline.spec.plain_data import did_you_mean
 
 

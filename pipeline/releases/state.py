@@ -21,16 +21,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.releases.candidate import Candidate
-from pipeline.releases.version_rule import (
-    RELEASES,
-    VersionRule,
-    is_older,
-)
+from pipeline.releases.version_rule import RELEASES, VersionRule, is_older
 
 HISTORY = 20
 """How many accepted releases are remembered."""

@@ -8,10 +8,7 @@ from dataclasses import dataclass
 
 from pipeline.errors import ArtifactNotFoundError
 from pipeline.releases import manifest
-from pipeline.releases.state import (
-    HISTORY,
-    Accepted,
-)
+from pipeline.releases.state import HISTORY, Accepted
 from pipeline.serving.files.artifacts import ArtifactStore
 
 _LOGGER = logging.getLogger(__name__)

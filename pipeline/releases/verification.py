@@ -12,35 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.batch.columns import Column
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
-from pipeline.errors import (
-    ArtifactChangedError,
-    ArtifactError,
-    ModelError,
-)
+from pipeline.batch.release import ModelVersion, Release
+from pipeline.errors import ArtifactChangedError, ArtifactError, ModelError
 from pipeline.releases.allowed_uris import AllowedUris
 from pipeline.releases.candidate import Candidate
-from pipeline.releases.manifest import (
-    Manifest,
-    parse,
-)
+from pipeline.releases.manifest import Manifest, parse
 from pipeline.releases.plan import Proposal
-from pipeline.serving.files.artifacts import (
-    ArtifactCache,
-    ArtifactStore,
-    Fetched,
-)
+from pipeline.serving.files.artifacts import ArtifactCache, ArtifactStore, Fetched
 from pipeline.serving.rehearsal import golden
 from pipeline.serving.rehearsal.example_files import examples_of
-from pipeline.serving.rehearsal.rehearsal import (
-    Comparison,
-    Rehearsal,
-    fed,
-    rehearse,
-)
+from pipeline.serving.rehearsal.rehearsal import Comparison, Rehearsal, fed, rehearse
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.spec.batch_rows import CALL_ROWS
 from pipeline.spec.graph import Graph

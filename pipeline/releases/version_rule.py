@@ -15,10 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.batch.version_number import (
-    Numbers,
-    numbered,
-)
+from pipeline.batch.version_number import Numbers, numbered
 from pipeline.spec.version_pattern import match
 
 RELEASES = ""

@@ -27,10 +27,7 @@ from dataclasses import dataclass, field, replace
 
 from pipeline.batch.version_number import Numbers
 from pipeline.releases.candidate import Candidate
-from pipeline.releases.version_rule import (
-    VersionRule,
-    rule_of,
-)
+from pipeline.releases.version_rule import VersionRule, rule_of
 from pipeline.spec.model import ModelSpec
 from pipeline.spec.version_pattern import match
 

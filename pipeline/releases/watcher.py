@@ -19,12 +19,7 @@ from typing import Protocol
 from pipeline.errors import ArtifactError
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.version_rule import VersionRule
-from pipeline.releases.versions import (
-    Look,
-    StoredFile,
-    WatchTarget,
-    next_look,
-)
+from pipeline.releases.versions import Look, StoredFile, WatchTarget, next_look
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -10,10 +10,7 @@ import apache_beam as beam
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Duration, Timestamp
 
-from pipeline.runner.endless import (
-    RESTRICTION,
-    WATERMARK,
-)
+from pipeline.runner.endless import RESTRICTION, WATERMARK
 
 
 class Ticks(beam.PTransform):  # type: ignore[misc]  # Beam's classes are untyped

@@ -10,10 +10,7 @@ from pipeline.batch.release import Release
 from pipeline.serving.activation import Timing
 from pipeline.serving.files.kept_copies import KeptCopies
 from pipeline.serving.loader import FrameworkLoader
-from pipeline.serving.rehearsal.rehearsal import (
-    Comparison,
-    rehearse,
-)
+from pipeline.serving.rehearsal.rehearsal import Comparison, rehearse
 from pipeline.serving.release_manager import MemoryPolicy, ReleaseManager
 from pipeline.spec.graph import Graph
 

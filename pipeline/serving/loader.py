@@ -12,10 +12,7 @@ from pipeline.backends.base import LoadContext, Servable
 from pipeline.batch.release import ModelVersion
 from pipeline.errors import ArtifactChangedError, ArtifactError, DeviceError
 from pipeline.serving.cores import usable_cores
-from pipeline.serving.files.artifacts import (
-    ArtifactCache,
-    Fetched,
-)
+from pipeline.serving.files.artifacts import ArtifactCache, Fetched
 from pipeline.serving.opening import Opening, Sharing, start
 from pipeline.spec.model import ModelSpec
 

@@ -20,11 +20,7 @@ import numpy as np
 
 from pipeline.backends.base import Array, Servable, ServableAround
 from pipeline.batch import rounding
-from pipeline.batch.columns import (
-    Column,
-    Ragged,
-    part,
-)
+from pipeline.batch.columns import Column, Ragged, part
 from pipeline.errors import ModelFaultError, OutOfMemoryError, ProcessLostError
 from pipeline.serving.step import agreement, bisection
 from pipeline.serving.step.bisection import Experience

@@ -21,10 +21,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pipeline.backends.base import Servable
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.serving import retention
 from pipeline.serving.activation import Activation, Timing
 from pipeline.serving.files.artifacts import Fetched

@@ -6,10 +6,7 @@ from collections.abc import Collection
 from math import prod
 
 from pipeline.batch.tensors import numpy_dtype
-from pipeline.spec.record import (
-    FieldSpec,
-    RecordSpec,
-)
+from pipeline.spec.record import FieldSpec, RecordSpec
 
 CALL_ROWS = 1024
 _SMALL_RECORD_ROWS = 4096

@@ -8,16 +8,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from pipeline.spec.combine import (
-    AnyCombine,
-    CombineStep,
-    Name,
-    StrictModel,
-)
-from pipeline.spec.model import (
-    AnyModel,
-    ModelSpec,
-)
+from pipeline.spec.combine import AnyCombine, CombineStep, Name, StrictModel
+from pipeline.spec.model import AnyModel, ModelSpec
 from pipeline.spec.prepare import AnyPrepare
 from pipeline.spec.record import RecordSpec
 

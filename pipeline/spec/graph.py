@@ -18,10 +18,7 @@ from pipeline.errors import SpecError
 from pipeline.spec.combine import CombineStep
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.model import ModelSpec
-from pipeline.spec.op_types import (
-    Type,
-    types_made,
-)
+from pipeline.spec.op_types import Type, types_made
 from pipeline.spec.prepare import PrepareStep
 
 

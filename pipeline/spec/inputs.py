@@ -9,10 +9,7 @@ from pydantic import Field, model_validator
 
 from pipeline.batch import casts
 from pipeline.batch.tensors import numpy_dtype
-from pipeline.spec.combine import (
-    Name,
-    StrictModel,
-)
+from pipeline.spec.combine import Name, StrictModel
 from pipeline.spec.record import DTypeName
 
 

@@ -7,10 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.spec import version_pattern
-from pipeline.spec.combine import (
-    Name,
-    StrictModel,
-)
+from pipeline.spec.combine import Name, StrictModel
 from pipeline.spec.inputs import ColumnInput as ColumnInput
 from pipeline.spec.inputs import ConstantInput as ConstantInput
 from pipeline.spec.uris import is_hub_url

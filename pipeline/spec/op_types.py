@@ -7,12 +7,7 @@ from typing import assert_never, cast
 
 import numpy as np
 
-from pipeline.batch.tensors import (
-    FLOATS,
-    INTEGERS,
-    Shape,
-    numpy_dtype,
-)
+from pipeline.batch.tensors import FLOATS, INTEGERS, Shape, numpy_dtype
 from pipeline.spec.model import ConstantInput
 from pipeline.spec.prepare import (
     Cast,

@@ -10,10 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.spec.combine import (
-    Name,
-    StrictModel,
-)
+from pipeline.spec.combine import Name, StrictModel
 from pipeline.spec.record import DTypeName
 
 

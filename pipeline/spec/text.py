@@ -9,23 +9,11 @@ from typing import TypeVar
 from pipeline.errors import SpecError
 from pipeline.spec import located_yaml
 from pipeline.spec import problems as spec_problems
-from pipeline.spec.combine import (
-    Lookup,
-    StrictModel,
-)
+from pipeline.spec.combine import Lookup, StrictModel
 from pipeline.spec.ensemble import EnsembleSpec
-from pipeline.spec.located_yaml import (
-    Document,
-    Problem,
-)
-from pipeline.spec.model import (
-    ModelSpec,
-    PythonModel,
-)
-from pipeline.spec.prepare import (
-    OneHot,
-    Tokenize,
-)
+from pipeline.spec.located_yaml import Document, Problem
+from pipeline.spec.model import ModelSpec, PythonModel
+from pipeline.spec.prepare import OneHot, Tokenize
 
 _S = TypeVar("_S", bound=StrictModel)
 

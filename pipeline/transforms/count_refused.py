@@ -11,11 +11,7 @@ import orjson
 from apache_beam.metrics import Metrics
 
 from pipeline.batch.batch import Reject
-from pipeline.batch.metrics import (
-    DEAD_LETTERS,
-    NAMESPACE,
-    PREDICTIONS,
-)
+from pipeline.batch.metrics import DEAD_LETTERS, NAMESPACE, PREDICTIONS
 from pipeline.report.statistics import run as run_statistics
 from pipeline.report.statistics.run import RunStatistics
 from pipeline.transforms.tally import process_tally

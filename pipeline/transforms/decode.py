@@ -7,10 +7,7 @@ from dataclasses import replace
 
 import apache_beam as beam
 
-from pipeline.batch.batch import (
-    Batch,
-    Reject,
-)
+from pipeline.batch.batch import Batch, Reject
 from pipeline.batch.block import Block
 from pipeline.formats import images
 from pipeline.formats.images import ImageFiles

@@ -12,12 +12,7 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from pipeline.batch.batch import Batch
-from pipeline.batch.metrics import (
-    DEAD_LETTERS,
-    LATENCY_MS,
-    NAMESPACE,
-    PREDICTIONS,
-)
+from pipeline.batch.metrics import DEAD_LETTERS, LATENCY_MS, NAMESPACE, PREDICTIONS
 from pipeline.batch.tensors import Shape
 from pipeline.formats import line_encoder
 from pipeline.formats.table_encoder import prediction_table

@@ -9,10 +9,7 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from pipeline.batch.batch import Batch
-from pipeline.batch.metrics import (
-    NAMESPACE,
-    RELEASE_LAG_MS,
-)
+from pipeline.batch.metrics import NAMESPACE, RELEASE_LAG_MS
 from pipeline.batch.release import Release
 from pipeline.releases.candidate import ReleaseEvent
 from pipeline.serving.release_manager import ManagerHandle

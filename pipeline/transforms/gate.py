@@ -15,19 +15,9 @@ from apache_beam.coders import BytesCoder
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 
 from pipeline.batch.release import Release
-from pipeline.releases.candidate import (
-    Candidate,
-    ReleaseEvent,
-)
-from pipeline.releases.gate import (
-    RETRY_SECS,
-    GateHandle,
-)
-from pipeline.releases.judge import (
-    Judge,
-    Verdict,
-    utc_now,
-)
+from pipeline.releases.candidate import Candidate, ReleaseEvent
+from pipeline.releases.gate import RETRY_SECS, GateHandle
+from pipeline.releases.judge import Judge, Verdict, utc_now
 from pipeline.releases.state import GateState
 from pipeline.serving.activation import Activation
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager

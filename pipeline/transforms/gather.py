@@ -15,10 +15,7 @@ from pipeline.batch.batch import Batch
 from pipeline.batch.release import Release
 from pipeline.formats import line_encoder
 from pipeline.report.statistics import run as run_statistics
-from pipeline.report.statistics.run import (
-    LoadedModel,
-    RunStatistics,
-)
+from pipeline.report.statistics.run import LoadedModel, RunStatistics
 from pipeline.report.statistics.watched_columns import WatchedColumns
 from pipeline.runner.coders import FormCoder
 from pipeline.serving.release_manager import ManagerHandle

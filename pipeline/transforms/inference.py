@@ -14,11 +14,7 @@ from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from pipeline.backends.base import Servable
 from pipeline.batch.batch import Batch
-from pipeline.batch.metrics import (
-    NAMESPACE,
-    ROW_DIFFERENCES,
-    ROW_SAMPLES,
-)
+from pipeline.batch.metrics import NAMESPACE, ROW_DIFFERENCES, ROW_SAMPLES
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
 from pipeline.serving.step.model_step import ModelStep
 from pipeline.serving.step.samples import process_samples

@@ -12,27 +12,11 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from pipeline.batch.block import Block
-from pipeline.batch.metrics import (
-    NAMESPACE,
-    REFRESH_MESSAGES,
-)
+from pipeline.batch.metrics import NAMESPACE, REFRESH_MESSAGES
 from pipeline.errors import ArtifactError
-from pipeline.releases.candidate import (
-    Candidate,
-    Outcome,
-    ReleaseEvent,
-)
-from pipeline.releases.message import (
-    Ignored,
-    LookNow,
-    Refused,
-    interpret,
-)
-from pipeline.releases.versions import (
-    Look,
-    WatchTarget,
-    next_look,
-)
+from pipeline.releases.candidate import Candidate, Outcome, ReleaseEvent
+from pipeline.releases.message import Ignored, LookNow, Refused, interpret
+from pipeline.releases.versions import Look, WatchTarget, next_look
 from pipeline.releases.watcher import WatcherHandle
 from pipeline.spec.plain_data import shown
 

@@ -12,10 +12,7 @@ from apache_beam.utils.timestamp import Duration, Timestamp
 
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.watcher import WatcherHandle
-from pipeline.runner.endless import (
-    RESTRICTION,
-    WATERMARK,
-)
+from pipeline.runner.endless import RESTRICTION, WATERMARK
 
 # A runner that heeds the pause between two polls (Dataflow does) pays for each with a checkpoint.
 _PAUSE_SECS = 1.0

@@ -15,10 +15,7 @@ from pydantic import TypeAdapter
 
 from pipeline.backends import registry
 from pipeline.backends.base import LoadContext, Servable
-from pipeline.spec.model import (
-    AnyModel,
-    ModelSpec,
-)
+from pipeline.spec.model import AnyModel, ModelSpec
 from tests.support import models
 
 GAIN = {"value": 3.0, "dtype": "float32"}

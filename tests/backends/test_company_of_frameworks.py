@@ -5,10 +5,7 @@ import pytest
 import torch
 
 from pipeline.backends.base import LoadContext
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.serving.opening import Opening
 from pipeline.serving.rehearsal.rehearsal import attempt
 from pipeline.serving.release_manager import ReleaseManager
@@ -16,10 +13,7 @@ from pipeline.serving.step.model_step import ModelStep
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.graph import resolve
 from tests.backends.cases import model_spec
-from tests.support import (
-    models,
-    networks,
-)
+from tests.support import models, networks
 
 
 def scripted(network, folder):

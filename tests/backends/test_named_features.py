@@ -3,12 +3,7 @@
 import pytest
 
 from pipeline.backends import named_features
-from pipeline.backends.named_features import (
-    Feature,
-    Places,
-    column_names,
-    features_of,
-)
+from pipeline.backends.named_features import Feature, Places, column_names, features_of
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.graph import resolve
 

@@ -5,10 +5,7 @@ import pytest
 
 from pipeline.batch.batch import Batch
 from pipeline.batch.columns import Ragged
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
+from pipeline.batch.release import ModelVersion, Release
 
 
 def test_rejected_rows_leave_every_column_and_stay_in_the_batch():

@@ -9,10 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.batch import casts
 from pipeline.batch.columns import Ragged
-from pipeline.batch.tensors import (
-    FLOATS,
-    INTEGERS,
-)
+from pipeline.batch.tensors import FLOATS, INTEGERS
 from pipeline.errors import RowsError
 from pipeline.spec.inputs import ConstantInput
 

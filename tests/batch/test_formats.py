@@ -7,10 +7,7 @@ import pytest
 
 from pipeline.batch.formats import FORMATS
 from tests.support import formats
-from tests.support.jobs import (
-    expected,
-    record,
-)
+from tests.support.jobs import expected, record
 
 RECORD = {"x": "float32"}
 

@@ -5,10 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.batch import (
-    columns,
-    joining,
-)
+from pipeline.batch import columns, joining
 from pipeline.batch.columns import Ragged
 
 NUMBERS = st.one_of(

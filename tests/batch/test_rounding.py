@@ -5,12 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.batch.rounding import (
-    FULL,
-    HALF,
-    difference,
-    worst,
-)
+from pipeline.batch.rounding import FULL, HALF, difference, worst
 
 
 def row(value, dtype="float32"):

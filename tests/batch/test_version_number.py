@@ -4,12 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.batch.version_number import (
-    alone,
-    naming_part,
-    numbered,
-    part_of_version,
-)
+from pipeline.batch.version_number import alone, naming_part, numbered, part_of_version
 
 
 @pytest.mark.parametrize(

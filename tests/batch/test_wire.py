@@ -12,34 +12,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pipeline.batch import wire
-from pipeline.batch.batch import (
-    Batch,
-    Reject,
-)
-from pipeline.batch.block import (
-    Block,
-    Origin,
-)
-from pipeline.batch.columns import (
-    Ragged,
-    iterate,
-)
-from pipeline.batch.payloads import (
-    ArrowRows,
-    JsonRows,
-)
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
+from pipeline.batch.batch import Batch, Reject
+from pipeline.batch.block import Block, Origin
+from pipeline.batch.columns import Ragged, iterate
+from pipeline.batch.payloads import ArrowRows, JsonRows
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.connectors.files.blocks.ranges import FileRange
 from pipeline.connectors.files.watched.reader import Progress
 from pipeline.connectors.files.write import TemporaryFile
 from pipeline.errors import WireError
-from pipeline.releases.candidate import (
-    Candidate,
-    ReleaseEvent,
-)
+from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.releases.version_rule import VersionRule
 from pipeline.report.statistics import run as run_statistics
 from pipeline.report.statistics.run import RunStatistics

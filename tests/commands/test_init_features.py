@@ -10,12 +10,7 @@ import yaml
 
 import main
 from tests.support import models
-from tests.support.named_models import (
-    KINDS,
-    NAMES,
-    matrix,
-    table,
-)
+from tests.support.named_models import KINDS, NAMES, matrix, table
 
 ROWS = table(rows=20)
 

@@ -7,10 +7,7 @@ import pytest
 import yaml
 
 from pipeline.batch.block import Origin
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.releases import manifest
 from pipeline.releases.candidate import Candidate

@@ -5,10 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.state import start

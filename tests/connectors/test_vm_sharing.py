@@ -11,10 +11,7 @@ import pytest
 
 from pipeline.batch.batch import Batch
 from pipeline.errors import LoadError, OutOfMemoryError
-from pipeline.serving.shared.arena import (
-    Address,
-    Arena,
-)
+from pipeline.serving.shared.arena import Address, Arena
 from pipeline.serving.shared.host import started
 from pipeline.serving.step.model_step import ModelStep
 from tests.backends.cases import CASES

@@ -9,16 +9,8 @@ import shutil
 
 import pytest
 
-from tests.support.cloud_services import (
-    SCAN,
-    Services,
-)
-from tests.support.cloud_steps import (
-    DIGEST,
-    ROOT,
-    SPEC,
-    Workspace,
-)
+from tests.support.cloud_services import SCAN, Services
+from tests.support.cloud_steps import DIGEST, ROOT, SPEC, Workspace
 
 ALL_BUT_TESTS = (
     *("check", "build", "smoke", "push", "scan"),

@@ -13,15 +13,7 @@ import pytest
 
 from tests.support import cloud_build
 from tests.support.cloud_build import step
-from tests.support.cloud_steps import (
-    DIGEST,
-    DOCKER,
-    GCLOUD,
-    NAME,
-    ROOT,
-    SPEC,
-    Workspace,
-)
+from tests.support.cloud_steps import DIGEST, DOCKER, GCLOUD, NAME, ROOT, SPEC, Workspace
 
 LATEST = "gs://my-bucket/templates/ensemble/latest.json"
 AFTER_TESTS = ("check", "build", "smoke", "push", "scan", "spec", "complete-spec", "publish")

@@ -2,10 +2,7 @@
 
 import pytest
 
-from pipeline.drafting.model_folders import (
-    Found,
-    find_models,
-)
+from pipeline.drafting.model_folders import Found, find_models
 
 HEADS = {
     "boost/model.json": b'{"learner":{"attributes":{}',

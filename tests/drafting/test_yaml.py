@@ -4,13 +4,7 @@ import pytest
 import yaml
 
 from pipeline.batch.tensors import TensorSpec
-from pipeline.drafting.draft import (
-    Bound,
-    Draft,
-    FieldDraft,
-    StepDraft,
-    model_draft,
-)
+from pipeline.drafting.draft import Bound, Draft, FieldDraft, StepDraft, model_draft
 from pipeline.drafting.yaml import as_yaml
 from pipeline.spec import text as spec_text
 

@@ -2,11 +2,7 @@
 
 import pytest
 
-from tests.support.drawings import (
-    any_drawing,
-    drawing,
-    model,
-)
+from tests.support.drawings import any_drawing, drawing, model
 
 
 def titles(drawn):

@@ -2,13 +2,7 @@
 
 import pytest
 
-from pipeline.drawing.layered_layout import (
-    Gaps,
-    Size,
-    Way,
-    _ascending,
-    lay_out,
-)
+from pipeline.drawing.layered_layout import Gaps, Size, Way, _ascending, lay_out
 
 GAPS = Gaps(layers=10, crowd=0, boxes=4, ways=2)
 

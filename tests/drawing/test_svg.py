@@ -6,11 +6,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from pipeline.drawing.svg import as_svg
-from tests.support.drawings import (
-    any_drawing,
-    drawing,
-    model,
-)
+from tests.support.drawings import any_drawing, drawing, model
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -3,11 +3,7 @@
 import pytest
 
 from pipeline.drawing.text import as_text
-from tests.support.drawings import (
-    any_drawing,
-    drawing,
-    model,
-)
+from tests.support.drawings import any_drawing, drawing, model
 
 GLYPHS, READ, ENDS = "○□■◇●", "├└┤┘┼┴", "└┘┴"
 TO_THE_LEFT, TO_THE_RIGHT = "┤┘┼┴┐", "├└┼┴"

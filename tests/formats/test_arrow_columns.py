@@ -6,17 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.batch.columns import (
-    Ragged,
-    iterate,
-)
+from pipeline.batch.columns import Ragged, iterate
 from pipeline.batch.tensors import DTYPES
 from pipeline.errors import RecordError
 from pipeline.formats import arrow_columns
-from pipeline.formats.fields import (
-    FieldDecoder,
-    IrregularError,
-)
+from pipeline.formats.fields import FieldDecoder, IrregularError
 from pipeline.formats.table_encoder import arrow_array
 from pipeline.spec.record import FieldSpec
 

@@ -10,30 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.batch.block import (
-    Block,
-    Origin,
-)
-from pipeline.batch.columns import (
-    Ragged,
-    iterate,
-)
-from pipeline.batch.tensors import (
-    DTYPES,
-    FLOATS,
-    INTEGERS,
-)
+from pipeline.batch.block import Block, Origin
+from pipeline.batch.columns import Ragged, iterate
+from pipeline.batch.tensors import DTYPES, FLOATS, INTEGERS
 from pipeline.errors import RecordError
 from pipeline.formats.decoder import payload_hash
-from pipeline.formats.fields import (
-    FieldDecoder,
-    IrregularError,
-)
+from pipeline.formats.fields import FieldDecoder, IrregularError
 from pipeline.formats.json_decoder import JsonDecoder
-from pipeline.spec.record import (
-    FieldSpec,
-    RecordSpec,
-)
+from pipeline.spec.record import FieldSpec, RecordSpec
 
 RECORD = RecordSpec.model_validate(
     {"id": "id", "fields": {"x": {"dtype": "float32", "shape": [2]}, "n": {"dtype": "int8"}}}

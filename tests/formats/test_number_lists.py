@@ -9,14 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.batch.block import Block
-from pipeline.batch.columns import (
-    Ragged,
-    iterate,
-)
-from pipeline.batch.tensors import (
-    FLOATS,
-    INTEGERS,
-)
+from pipeline.batch.columns import Ragged, iterate
+from pipeline.batch.tensors import FLOATS, INTEGERS
 from pipeline.formats.decoder import RowDecoder
 from pipeline.formats.fields import IrregularError
 from pipeline.formats.json_decoder import JsonDecoder

@@ -6,10 +6,7 @@ from pydantic import ValidationError
 
 from pipeline.batch.block import Block
 from pipeline.batch.formats import FORMATS
-from pipeline.batch.payloads import (
-    ArrowRows,
-    JsonRows,
-)
+from pipeline.batch.payloads import ArrowRows, JsonRows
 from pipeline.formats.decoder import payload_hash
 from pipeline.formats.registry import decoders
 from pipeline.spec.record import RecordSpec

@@ -2,11 +2,7 @@
 
 import pytest
 
-from pipeline.formats.record_sample import (
-    Seen,
-    look,
-    of_cells,
-)
+from pipeline.formats.record_sample import Seen, look, of_cells
 
 
 def seen(*values):

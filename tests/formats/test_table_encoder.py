@@ -9,14 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.batch.batch import Batch
-from pipeline.batch.columns import (
-    Ragged,
-    from_rows,
-)
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
+from pipeline.batch.columns import Ragged, from_rows
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.formats import line_encoder
 from pipeline.formats.table_encoder import prediction_table
 

@@ -13,14 +13,8 @@ import pytest
 import yaml
 
 import main
-from tests.support import (
-    models,
-    traces,
-)
-from tests.support.jobs import (
-    expected,
-    record,
-)
+from tests.support import models, traces
+from tests.support.jobs import expected, record
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,14 +9,7 @@ import pytest
 
 from pipeline.launch import job as launch
 from tests.support import models
-from tests.support.hub_server import (
-    PAGE,
-    Answer,
-    Hub,
-    archive,
-    embedded,
-    save_embedding,
-)
+from tests.support.hub_server import PAGE, Answer, Hub, archive, embedded, save_embedding
 from tests.support.jobs import Job
 
 WORDS = "/google/words/1"

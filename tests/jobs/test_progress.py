@@ -2,16 +2,8 @@
 
 import io
 
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
-from pipeline.jobs.progress import (
-    BatchStatus,
-    Progress,
-    StreamStatus,
-    percentiles,
-)
+from pipeline.batch.release import ModelVersion, Release
+from pipeline.jobs.progress import BatchStatus, Progress, StreamStatus, percentiles
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.testing import FakeClock, FakeLoader
 from pipeline.transforms.tally import Tally

@@ -4,10 +4,7 @@ import numpy as np
 import pytest
 
 from tests.support import models
-from tests.support.jobs import (
-    expected,
-    record,
-)
+from tests.support.jobs import expected, record
 
 
 @pytest.fixture

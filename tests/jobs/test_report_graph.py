@@ -9,10 +9,7 @@ from apache_beam.testing.test_stream import TestStream as Stream  # else pytest 
 from pipeline.batch.release import Release
 from pipeline.jobs import report
 from pipeline.jobs.batch import build_batch
-from pipeline.jobs.report import (
-    Page,
-    page_of,
-)
+from pipeline.jobs.report import Page, page_of
 from pipeline.jobs.stream import build_stream
 from pipeline.launch import job as launch
 from pipeline.launch.options import parse

@@ -11,11 +11,7 @@ from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.errors import ArtifactError
 from tests.jobs.test_streaming import Stream
 from tests.support.jobs import record
-from tests.support.pages import (
-    Page,
-    number,
-    read_page,
-)
+from tests.support.pages import Page, number, read_page
 
 HOSTILE = '{"id": "<script>alert(1)</script>", "x": "<img src=x onerror=alert(2)>"}'
 LABELS = ("<b>bird</b>", "cat & dog", "fish")

@@ -7,11 +7,7 @@ import numpy as np
 import pytest
 
 import main
-from tests.jobs.test_streaming import (
-    Stream,
-    X,
-    expected,
-)
+from tests.jobs.test_streaming import Stream, X, expected
 from tests.support import models
 
 

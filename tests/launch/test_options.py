@@ -3,10 +3,7 @@
 import pytest
 
 from pipeline.errors import ParameterError
-from pipeline.launch.options import (
-    _beam_parser,
-    parse,
-)
+from pipeline.launch.options import _beam_parser, parse
 from pipeline.parameters import PARAMETERS
 
 GOOD = ["--ensemble_spec=e.yaml", "--input_file_pattern=in*", "--output_path=out/p"]

@@ -10,10 +10,7 @@ import yaml
 
 import main
 from tests.support.jobs import record
-from tests.support.traces import (
-    everything,
-    objects,
-)
+from tests.support.traces import everything, objects
 
 REFUSALS = {
     "typo in a parameter": ["--overwrit=true"],

@@ -12,10 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.jobs import run
 from pipeline.launch import job as launch
 from pipeline.launch.options import parse

@@ -10,27 +10,14 @@ import pytest
 from pipeline.batch.release import Release
 from pipeline.errors import ModelError
 from pipeline.releases.candidate import Candidate
-from pipeline.releases.judge import (
-    Judge,
-    utc_now,
-)
+from pipeline.releases.judge import Judge, utc_now
 from pipeline.releases.plan import Proposal
 from pipeline.releases.state import start
-from pipeline.serving.files.artifacts import (
-    ArtifactCache,
-    LocalCopies,
-)
+from pipeline.serving.files.artifacts import ArtifactCache, LocalCopies
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.testing import FakeLoader, FakeServable
 from tests.support import models
-from tests.support.gating import (
-    Bench,
-    Ensemble,
-    OnnxEnsemble,
-    manifest,
-    outcomes,
-    until,
-)
+from tests.support.gating import Bench, Ensemble, OnnxEnsemble, manifest, outcomes, until
 
 
 @pytest.fixture

@@ -9,21 +9,12 @@ import pytest
 
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.errors import ArtifactError
-from pipeline.releases.gate import (
-    GateFactory,
-    GateHandle,
-)
+from pipeline.releases.gate import GateFactory, GateHandle
 from pipeline.releases.store import ReleaseStore
 from pipeline.releases.verification import Verifier
 from pipeline.serving.files.artifacts import ArtifactCache
 from pipeline.serving.release_manager import ManagerHandle
-from tests.support.gating import (
-    Bench,
-    Ensemble,
-    manifest,
-    outcomes,
-    until,
-)
+from tests.support.gating import Bench, Ensemble, manifest, outcomes, until
 
 
 @pytest.fixture

@@ -5,19 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.connectors.storage.hub_cache import HubCache
 from pipeline.releases.allowed_uris import AllowedUris
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.gate import Gate
-from pipeline.releases.judge import (
-    Judge,
-    utc_now,
-)
+from pipeline.releases.judge import Judge, utc_now
 from pipeline.releases.state import start
 from pipeline.releases.verification import Verifier
 from pipeline.serving.factory import ManagerFactory
@@ -25,13 +19,7 @@ from pipeline.serving.files.artifacts import ArtifactCache
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.graph import resolve
-from tests.support.hub_server import (
-    PAGE,
-    Hub,
-    archive,
-    embedded,
-    save_embedding,
-)
+from tests.support.hub_server import PAGE, Hub, archive, embedded, save_embedding
 
 WORDS = "/google/words/"
 

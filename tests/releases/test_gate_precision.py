@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 
 from tests.support import models
-from tests.support.gating import (
-    Bench,
-    Ensemble,
-)
+from tests.support.gating import Bench, Ensemble
 
 INPUT = [1.0, 2.0, 3.0, 4.0]
 

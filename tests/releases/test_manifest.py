@@ -7,25 +7,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.releases.candidate import Candidate
-from pipeline.releases.manifest import (
-    Manifest,
-    dump,
-    load,
-    parse,
-)
-from pipeline.releases.state import (
-    Accepted,
-    Mark,
-)
-from pipeline.releases.version_rule import (
-    RELEASES,
-    VersionRule,
-)
+from pipeline.releases.manifest import Manifest, dump, load, parse
+from pipeline.releases.state import Accepted, Mark
+from pipeline.releases.version_rule import RELEASES, VersionRule
 
 CLF, EMB = ModelVersion("clf", "gs://b/clf/7", "c7"), ModelVersion("emb", "gs://b/emb", "e1")
 ACCEPTED = Accepted(

@@ -5,12 +5,7 @@ from hypothesis import strategies as st
 
 from pipeline.batch.block import Origin
 from pipeline.releases.candidate import Candidate
-from pipeline.releases.message import (
-    Ignored,
-    LookNow,
-    Refused,
-    interpret,
-)
+from pipeline.releases.message import Ignored, LookNow, Refused, interpret
 from pipeline.releases.versions import WatchTarget
 
 CLF = WatchTarget("gs://b/clf/*", ("clf",))

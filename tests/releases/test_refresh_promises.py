@@ -16,10 +16,7 @@ import numpy as np
 import pytest
 
 from pipeline.batch.batch import Batch
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.errors import LoadError
 from pipeline.serving.activation import Timing
 from pipeline.serving.files.artifacts import digest_of

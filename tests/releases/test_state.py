@@ -7,23 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.manifest import Manifest
-from pipeline.releases.plan import (
-    Refusal,
-    next_to_judge,
-    plan,
-    resolve,
-)
-from pipeline.releases.state import (
-    HANDLED,
-    HISTORY,
-    start,
-)
+from pipeline.releases.plan import Refusal, next_to_judge, plan, resolve
+from pipeline.releases.state import HANDLED, HISTORY, start
 from pipeline.releases.version_rule import VersionRule
 
 NOW = datetime(2025, 1, 2, tzinfo=UTC)

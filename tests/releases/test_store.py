@@ -5,16 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.errors import ArtifactError
-from pipeline.releases.state import (
-    Accepted,
-    Mark,
-)
+from pipeline.releases.state import Accepted, Mark
 from pipeline.releases.store import ReleaseStore
 
 

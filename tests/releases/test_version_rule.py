@@ -4,12 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.releases.version_rule import (
-    VersionRule,
-    is_older,
-    rule_of,
-    why_time,
-)
+from pipeline.releases.version_rule import VersionRule, is_older, rule_of, why_time
 
 PATTERN = "b/clf/*"
 BY_NUMBER = VersionRule(PATTERN, ("v", ""))

@@ -2,10 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.releases.version_rule import (
-    VersionRule,
-    is_older,
-)
+from pipeline.releases.version_rule import VersionRule, is_older
 from pipeline.releases.versions import (
     Look,
     StoredFile,

@@ -5,14 +5,8 @@ import threading
 import pytest
 
 from pipeline.errors import ArtifactError
-from pipeline.releases.versions import (
-    StoredFile,
-    WatchTarget,
-)
-from pipeline.releases.watcher import (
-    Watcher,
-    WatcherHandle,
-)
+from pipeline.releases.versions import StoredFile, WatchTarget
+from pipeline.releases.watcher import Watcher, WatcherHandle
 
 CLF = WatchTarget("gs://b/clf/*", ("clf",))
 EMBED = WatchTarget("gs://b/embed/*", ("embed",))

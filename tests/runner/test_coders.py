@@ -12,25 +12,16 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.batch import wire
-from pipeline.batch.batch import (
-    Batch,
-    Reject,
-)
+from pipeline.batch.batch import Batch, Reject
 from pipeline.batch.block import Block
 from pipeline.batch.columns import Ragged
-from pipeline.batch.payloads import (
-    ArrowRows,
-    JsonRows,
-)
+from pipeline.batch.payloads import ArrowRows, JsonRows
 from pipeline.batch.release import Release
 from pipeline.connectors.files.blocks.ranges import FileRange
 from pipeline.connectors.files.watched.reader import Progress
 from pipeline.connectors.files.watched.source import ReadNewFiles
 from pipeline.connectors.files.write import TemporaryFile
-from pipeline.releases.candidate import (
-    Candidate,
-    ReleaseEvent,
-)
+from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.report.statistics.run import RunStatistics
 from pipeline.runner.coders import FormCoder
 from pipeline.transforms.gather import MergeStatistics

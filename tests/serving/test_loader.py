@@ -7,10 +7,7 @@ from pipeline.backends.base import LoadContext
 from pipeline.batch.release import ModelVersion
 from pipeline.errors import DeviceError
 from pipeline.serving.cores import usable_cores
-from pipeline.serving.files.artifacts import (
-    ArtifactCache,
-    digest_of,
-)
+from pipeline.serving.files.artifacts import ArtifactCache, digest_of
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.merging import MergingServable
 from pipeline.testing import FakeServable

@@ -7,20 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.errors import ArtifactChangedError, ArtifactNotFoundError, ModelError
 from pipeline.releases.allowed_uris import AllowedUris
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.plan import Proposal
 from pipeline.releases.verification import Verifier
-from pipeline.serving.files.artifacts import (
-    ArtifactCache,
-    digest_of,
-)
+from pipeline.serving.files.artifacts import ArtifactCache, digest_of
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.spec.ensemble import EnsembleSpec

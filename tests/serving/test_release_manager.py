@@ -6,10 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.errors import LoadError
 from pipeline.serving.activation import Timing
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager

@@ -13,37 +13,20 @@ import numpy as np
 import onnx
 import pytest
 
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.errors import ArtifactChangedError, ArtifactError, LoadError
 from pipeline.releases.gate import Gate
 from pipeline.releases.judge import Judge
 from pipeline.serving.activation import Timing
 from pipeline.serving.factory import ManagerFactory
-from pipeline.serving.files import (
-    artifacts,
-    local_files,
-)
-from pipeline.serving.files.artifacts import (
-    ArtifactCache,
-    LocalCopies,
-)
+from pipeline.serving.files import artifacts, local_files
+from pipeline.serving.files.artifacts import ArtifactCache, LocalCopies
 from pipeline.serving.files.copy_folder import CopyFolder
-from pipeline.serving.files.local_files import (
-    digest_of,
-    filesystem_in,
-    filesystem_of,
-)
+from pipeline.serving.files.local_files import digest_of, filesystem_in, filesystem_of
 from pipeline.serving.loader import FrameworkLoader
 from tests.backends.cases import CASES
 from tests.support import models
-from tests.support.gating import (
-    NAMES,
-    OnnxEnsemble,
-    until,
-)
+from tests.support.gating import NAMES, OnnxEnsemble, until
 
 Usage = namedtuple("Usage", "total used free")
 ROOT = Path(__file__).parents[2]

@@ -8,17 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.errors import LoadError
 from pipeline.serving.activation import Timing
 from pipeline.serving.release_manager import ReleaseManager
-from tests.support.gating import (
-    Bench,
-    Ensemble,
-)
+from tests.support.gating import Bench, Ensemble
 
 ROOT = Path(__file__).parents[2]
 AT_REST = {"availability": 2, "resource": 1}

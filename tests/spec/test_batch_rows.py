@@ -2,10 +2,7 @@
 
 import pytest
 
-from pipeline.spec.batch_rows import (
-    block_rows,
-    call_rows,
-)
+from pipeline.spec.batch_rows import block_rows, call_rows
 from pipeline.spec.record import RecordSpec
 
 

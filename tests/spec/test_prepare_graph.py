@@ -5,10 +5,7 @@ import yaml
 
 from pipeline.errors import SpecError
 from pipeline.spec.graph import resolve
-from pipeline.spec.text import (
-    parse,
-    resolve_uris,
-)
+from pipeline.spec.text import parse, resolve_uris
 
 SPEC = """
 name: e

@@ -9,14 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import SpecError
-from pipeline.spec.model import (
-    ColumnInput,
-    ConstantInput,
-)
-from pipeline.spec.text import (
-    parse,
-    resolve_uris,
-)
+from pipeline.spec.model import ColumnInput, ConstantInput
+from pipeline.spec.text import parse, resolve_uris
 
 DIGITS = """\
 name: digits

@@ -2,11 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.spec.version_pattern import (
-    check,
-    literal_prefix,
-    match,
-)
+from pipeline.spec.version_pattern import check, literal_prefix, match
 
 
 def test_folder_and_file_versions_are_told_apart():

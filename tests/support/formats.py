@@ -10,10 +10,7 @@ import fastavro
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.batch.tensors import (
-    FLOATS,
-    INTEGERS,
-)
+from pipeline.batch.tensors import FLOATS, INTEGERS
 from pipeline.connectors.files.blocks.tfrecord import framed
 from pipeline.formats.tfrecord_decoder import _example_class
 

@@ -11,27 +11,18 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.releases.allowed_uris import AllowedUris
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.gate import Gate
-from pipeline.releases.judge import (
-    Judge,
-    utc_now,
-)
+from pipeline.releases.judge import Judge, utc_now
 from pipeline.releases.state import start
 from pipeline.releases.store import ReleaseStore
 from pipeline.releases.verification import Verifier
 from pipeline.serving.activation import Timing
 from pipeline.serving.factory import ManagerFactory
-from pipeline.serving.files.artifacts import (
-    ArtifactCache,
-    digest_of,
-)
+from pipeline.serving.files.artifacts import ArtifactCache, digest_of
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.rehearsal.rehearsal import rehearse
 from pipeline.serving.release_manager import ReleaseManager

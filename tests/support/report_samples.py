@@ -8,18 +8,12 @@ import yaml
 
 from pipeline.batch.batch import Batch
 from pipeline.batch.block import Origin
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.drawing.drawing import draw
 from pipeline.report.page.facts import RunFacts
 from pipeline.report.page.page import render
 from pipeline.report.statistics import run as run_statistics
-from pipeline.report.statistics.run import (
-    LoadedModel,
-    RunStatistics,
-)
+from pipeline.report.statistics.run import LoadedModel, RunStatistics
 from pipeline.report.statistics.watched_columns import watched_columns
 from pipeline.spec import text as spec_text
 from pipeline.spec.graph import resolve

@@ -7,10 +7,7 @@ from pathlib import Path
 
 from pipeline.batch.release import ModelVersion
 from pipeline.connectors.vm_sharing import VmSharing
-from pipeline.serving.files.artifacts import (
-    ArtifactCache,
-    digest_of,
-)
+from pipeline.serving.files.artifacts import ArtifactCache, digest_of
 from pipeline.serving.loader import FrameworkLoader
 from tests.backends.cases import model_spec
 

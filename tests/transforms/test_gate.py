@@ -8,21 +8,11 @@ from apache_beam.testing.util import assert_that, equal_to
 from pipeline.batch.release import Release
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.errors import ArtifactError
-from pipeline.releases.candidate import (
-    Candidate,
-    ReleaseEvent,
-)
-from pipeline.releases.gate import (
-    GateFactory,
-    GateHandle,
-)
+from pipeline.releases.candidate import Candidate, ReleaseEvent
+from pipeline.releases.gate import GateFactory, GateHandle
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
 from pipeline.transforms.gate import EVENTS, LocalGate, StatefulGate, activation_events
-from tests.support.gating import (
-    Ensemble,
-    OnnxEnsemble,
-    until,
-)
+from tests.support.gating import Ensemble, OnnxEnsemble, until
 
 
 @pytest.fixture

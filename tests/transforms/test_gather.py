@@ -6,18 +6,9 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 
-from pipeline.batch.batch import (
-    Batch,
-    Reject,
-)
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
-from pipeline.report.statistics.run import (
-    RunStatistics,
-    merged,
-)
+from pipeline.batch.batch import Batch, Reject
+from pipeline.batch.release import ModelVersion, Release
+from pipeline.report.statistics.run import RunStatistics, merged
 from pipeline.report.statistics.watched_columns import WatchedColumns
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
 from pipeline.testing import FakeLoader, FakeServable

@@ -7,18 +7,12 @@ from apache_beam.metrics import MetricsFilter
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
 
-from pipeline.batch.block import (
-    Block,
-    Origin,
-)
+from pipeline.batch.block import Block, Origin
 from pipeline.connectors.storage.listing import StorageLister
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.versions import WatchTarget
 from pipeline.releases.watcher import WatcherHandle
-from pipeline.transforms.refresh_messages import (
-    RELEASE_EVENTS,
-    CandidatesFromMessages,
-)
+from pipeline.transforms.refresh_messages import RELEASE_EVENTS, CandidatesFromMessages
 from pipeline.transforms.watch import WatchModels
 
 SOURCE = "projects/p/subscriptions/refresh"

@@ -10,24 +10,12 @@ import numpy as np
 from apache_beam.metrics import MetricsFilter
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from pipeline.batch.batch import (
-    Batch,
-    Reject,
-)
-from pipeline.batch.metrics import (
-    METRICS,
-    NAMESPACE,
-)
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
+from pipeline.batch.batch import Batch, Reject
+from pipeline.batch.metrics import METRICS, NAMESPACE
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.formats.line_encoder import dead_letter
 from pipeline.jobs.stream import _log_event
-from pipeline.releases.candidate import (
-    Outcome,
-    ReleaseEvent,
-)
+from pipeline.releases.candidate import Outcome, ReleaseEvent
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
 from pipeline.testing import FakeClock, FakeLoader, FakeServable
 from pipeline.transforms.count_refused import CountRefused

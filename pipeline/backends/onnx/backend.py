@@ -19,14 +19,8 @@ from pipeline.backends.onnx import file as onnx_file
 from pipeline.backends.reasons import own_words
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.text import as_str, decoded, is_text
-from pipeline.batch.columns import (
-    Column,
-    of_rows,
-)
-from pipeline.batch.tensors import (
-    TensorSpec,
-    numpy_dtype,
-)
+from pipeline.batch.columns import Column, of_rows
+from pipeline.batch.tensors import TensorSpec, numpy_dtype
 from pipeline.errors import DeviceError, LoadError
 from pipeline.spec.model import ModelSpec
 

@@ -35,18 +35,11 @@ from pipeline.backends.model_files import size_of
 from pipeline.backends.native_threads import bound_blas
 from pipeline.backends.python.user_class import instance_of
 from pipeline.backends.text import decoded
-from pipeline.batch.columns import (
-    Column,
-    from_rows,
-    read_only,
-)
+from pipeline.batch.columns import Column, from_rows, read_only
 from pipeline.batch.joining import common_dtype
 from pipeline.batch.tensors import Signature
 from pipeline.errors import DeviceError, ModelFaultError
-from pipeline.spec.model import (
-    ModelSpec,
-    PythonModel,
-)
+from pipeline.spec.model import ModelSpec, PythonModel
 
 _ROUNDED = 2.0**53
 """From here on, float64 does not hold every integer."""

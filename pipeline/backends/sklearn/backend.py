@@ -29,15 +29,9 @@ from pipeline.backends.sklearn import features as sklearn_features
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.text import decoded
 from pipeline.batch.columns import read_only
-from pipeline.batch.tensors import (
-    TensorSpec,
-    dtype_name,
-)
+from pipeline.batch.tensors import TensorSpec, dtype_name
 from pipeline.errors import DeviceError, ModelFaultError, UntrustedArtifactError
-from pipeline.spec.model import (
-    ModelSpec,
-    SklearnModel,
-)
+from pipeline.spec.model import ModelSpec, SklearnModel
 
 METHODS = ("predict", "predict_proba", "decision_function", "transform")
 SUFFIXES = (".skops", ".joblib", ".pkl", ".pickle")

@@ -7,10 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from pipeline.batch.tensors import (
-    DTYPES,
-    TensorSpec,
-)
+from pipeline.batch.tensors import DTYPES, TensorSpec
 
 _PARSERS = {
     *("ParseExample", "ParseExampleV2", "ParseSingleExample"),

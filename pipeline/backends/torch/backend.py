@@ -16,29 +16,15 @@ from pipeline.backends.failures import computing, needs_package
 from pipeline.backends.model_files import model_file, size_of
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.text import is_text
-from pipeline.backends.torch.device import (
-    Device,
-    choose_device,
-)
-from pipeline.backends.torch.formats import (
-    EACH_ROW,
-    Program,
-    named_outputs,
-    open_program,
-)
-from pipeline.backends.torch.runtime import (
-    limit_forks,
-    limit_threads,
-)
+from pipeline.backends.torch.device import Device, choose_device
+from pipeline.backends.torch.formats import EACH_ROW, Program, named_outputs, open_program
+from pipeline.backends.torch.runtime import limit_forks, limit_threads
 from pipeline.backends.torch.thread_choice import ThreadChoice
 from pipeline.batch import columns
 from pipeline.batch.columns import Column
 from pipeline.batch.tensors import numpy_dtype
 from pipeline.errors import ModelFaultError
-from pipeline.spec.model import (
-    ModelSpec,
-    TorchModel,
-)
+from pipeline.spec.model import ModelSpec, TorchModel
 
 _NAMED = 8
 

@@ -17,15 +17,8 @@ from typing import Any
 from pipeline.backends.failures import loading, needs_package
 from pipeline.backends.reasons import own_words
 from pipeline.backends.torch.runtime import half_precision
-from pipeline.backends.torch.weights import (
-    is_safetensors,
-    read_weights,
-)
-from pipeline.batch.tensors import (
-    DTYPES,
-    Shape,
-    TensorSpec,
-)
+from pipeline.backends.torch.weights import is_safetensors, read_weights
+from pipeline.batch.tensors import DTYPES, Shape, TensorSpec
 from pipeline.errors import LoadError
 from pipeline.spec.model import TorchModel
 

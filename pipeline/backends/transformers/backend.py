@@ -18,26 +18,13 @@ from typing import Any
 from pipeline.backends.base import Array, LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package
 from pipeline.backends.tensor_names import signature_of
-from pipeline.backends.torch.device import (
-    Device,
-    choose_device,
-)
-from pipeline.backends.torch.runtime import (
-    half_precision,
-    limit_forks,
-    limit_threads,
-)
+from pipeline.backends.torch.device import Device, choose_device
+from pipeline.backends.torch.runtime import half_precision, limit_forks, limit_threads
 from pipeline.backends.torch.thread_choice import ThreadChoice
 from pipeline.backends.transformers.files import check_folder
-from pipeline.backends.transformers.tasks import (
-    Task,
-    open_task,
-)
+from pipeline.backends.transformers.tasks import Task, open_task
 from pipeline.errors import LoadError
-from pipeline.spec.model import (
-    ModelSpec,
-    TransformersModel,
-)
+from pipeline.spec.model import ModelSpec, TransformersModel
 
 _AUTO_CLASS = {
     "feature-extraction": "AutoModel",

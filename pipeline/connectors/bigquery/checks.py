@@ -12,11 +12,7 @@ from google.cloud import bigquery
 
 from pipeline.connectors.bigquery import names as bigquery_names
 from pipeline.connectors.bigquery.names import TableName
-from pipeline.connectors.bigquery.schema import (
-    TableColumn,
-    column_of_api,
-    column_to_api,
-)
+from pipeline.connectors.bigquery.schema import TableColumn, column_of_api, column_to_api
 from pipeline.errors import PathError
 
 VIEWER_ROLE = "roles/bigquery.dataViewer"

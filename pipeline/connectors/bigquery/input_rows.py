@@ -10,11 +10,7 @@ from typing import Any
 
 import orjson
 
-from pipeline.batch.tensors import (
-    FLOATS,
-    INTEGERS,
-    describe,
-)
+from pipeline.batch.tensors import FLOATS, INTEGERS, describe
 from pipeline.connectors.bigquery.schema import TableColumn
 from pipeline.formats.fields import nested
 from pipeline.spec.record import RecordSpec

@@ -13,11 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.batch.tensors import (
-    FLOATS,
-    INTEGERS,
-    Shape,
-)
+from pipeline.batch.tensors import FLOATS, INTEGERS, Shape
 from pipeline.errors import SpecError
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.record import RecordSpec

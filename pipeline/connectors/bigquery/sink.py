@@ -18,14 +18,8 @@ from apache_beam.io.gcp.bigquery_tools import RetryStrategy
 from google.api_core.exceptions import ClientError, TooManyRequests
 
 from pipeline.batch.batch import Reject
-from pipeline.connectors.bigquery.names import (
-    TableName,
-    new_client,
-)
-from pipeline.connectors.bigquery.output_rows import (
-    Row,
-    release_of,
-)
+from pipeline.connectors.bigquery.names import TableName, new_client
+from pipeline.connectors.bigquery.output_rows import Row, release_of
 from pipeline.errors import ServiceError
 from pipeline.formats.line_encoder import dead_letter
 

@@ -10,38 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from pipeline.batch.formats import (
-    Format,
-    format_of,
-)
+from pipeline.batch.formats import Format, format_of
 from pipeline.batch.tensors import describe
 from pipeline.connectors.files.blocks import lines
 from pipeline.connectors.files.blocks.avro import read_header
 from pipeline.connectors.files.blocks.csv import parse_header
 from pipeline.connectors.files.blocks.parquet import read_index
-from pipeline.connectors.files.blocks.ranges import (
-    FileRange,
-    WatchedFile,
-    content,
-    open_file,
-)
+from pipeline.connectors.files.blocks.ranges import FileRange, WatchedFile, content, open_file
 from pipeline.connectors.storage import paths
-from pipeline.connectors.storage.errors import (
-    READER_ROLE,
-    explain,
-)
+from pipeline.connectors.storage.errors import READER_ROLE, explain
 from pipeline.formats import arrow_columns
 from pipeline.formats.avro import schema as avro_schema
 from pipeline.formats.csv import cells as csv_cells
 from pipeline.formats.csv.rows import whole_rows
-from pipeline.formats.raw_decoder import (
-    RAW_FORMATS,
-    no_payload,
-)
-from pipeline.spec.record import (
-    FieldSpec,
-    RecordSpec,
-)
+from pipeline.formats.raw_decoder import RAW_FORMATS, no_payload
+from pipeline.spec.record import FieldSpec, RecordSpec
 
 
 def problems(pattern: str, chosen: str, record: RecordSpec) -> Iterator[str]:

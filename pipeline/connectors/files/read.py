@@ -18,10 +18,7 @@ from pipeline.connectors.files.blocks.avro import avro_blocks
 from pipeline.connectors.files.blocks.csv import csv_blocks
 from pipeline.connectors.files.blocks.json import json_blocks
 from pipeline.connectors.files.blocks.parquet import parquet_blocks
-from pipeline.connectors.files.blocks.ranges import (
-    FileRange,
-    split_file,
-)
+from pipeline.connectors.files.blocks.ranges import FileRange, split_file
 from pipeline.connectors.files.blocks.tfrecord import tfrecord_blocks
 from pipeline.connectors.storage import paths
 

@@ -22,10 +22,7 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import AsList, PCollection
 from apache_beam.transforms.window import GlobalWindows
 
-from pipeline.connectors.files.earlier_files import (
-    NO_EARLIER_FILES,
-    EarlierFiles,
-)
+from pipeline.connectors.files.earlier_files import NO_EARLIER_FILES, EarlierFiles
 from pipeline.connectors.storage.paths import shard_path
 from pipeline.errors import OutputError
 from pipeline.runner import coders

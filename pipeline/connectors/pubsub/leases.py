@@ -19,10 +19,7 @@ from typing import Any
 from google.api_core.exceptions import GoogleAPICallError
 
 from pipeline.connectors.pubsub.clients import new_subscriber
-from pipeline.connectors.pubsub.errors import (
-    brief,
-    passes,
-)
+from pipeline.connectors.pubsub.errors import brief, passes
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -9,10 +9,7 @@ from typing import Any
 from google.api_core.exceptions import AlreadyExists, GoogleAPICallError, NotFound
 
 from pipeline.connectors.pubsub.clients import new_subscriber
-from pipeline.connectors.pubsub.errors import (
-    EDITOR_ROLE,
-    explain,
-)
+from pipeline.connectors.pubsub.errors import EDITOR_ROLE, explain
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -20,11 +20,7 @@ from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Duration, Timestamp
 
 from pipeline.batch.block import Block
-from pipeline.connectors.pubsub.reader import (
-    Pulled,
-    Reader,
-    SharedReaders,
-)
+from pipeline.connectors.pubsub.reader import Pulled, Reader, SharedReaders
 from pipeline.runner.activity import activity
 from pipeline.runner.stopping import stop_signal
 

@@ -20,16 +20,8 @@ from google.pubsub_v1.services.publisher import PublisherClient as BareClient
 from google.pubsub_v1.types import PublishRequest, PubsubMessage
 
 from pipeline.batch.message import Message
-from pipeline.connectors.pubsub.clients import (
-    endpoint,
-    new_publisher,
-)
-from pipeline.connectors.pubsub.errors import (
-    PUBLISHER_ROLE,
-    Outage,
-    explain,
-    passes,
-)
+from pipeline.connectors.pubsub.clients import endpoint, new_publisher
+from pipeline.connectors.pubsub.errors import PUBLISHER_ROLE, Outage, explain, passes
 from pipeline.errors import ServiceError
 
 _LOGGER = logging.getLogger(__name__)

@@ -20,13 +20,7 @@ from google.pubsub_v1.types import PullResponse
 from pipeline.batch.block import Origin
 from pipeline.connectors.pubsub import own_subscription
 from pipeline.connectors.pubsub.clients import new_subscriber
-from pipeline.connectors.pubsub.errors import (
-    EDITOR_ROLE,
-    SUBSCRIBER_ROLE,
-    Outage,
-    explain,
-    passes,
-)
+from pipeline.connectors.pubsub.errors import EDITOR_ROLE, SUBSCRIBER_ROLE, Outage, explain, passes
 from pipeline.connectors.pubsub.leases import Leases
 from pipeline.errors import ServiceError
 from pipeline.runner.activity import activity

@@ -14,10 +14,7 @@ from apache_beam.transforms.window import GlobalWindow, TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
-from pipeline.batch.block import (
-    Block,
-    Origin,
-)
+from pipeline.batch.block import Block, Origin
 from pipeline.connectors.pubsub import own_subscription
 from pipeline.connectors.pubsub.poll import Poll
 

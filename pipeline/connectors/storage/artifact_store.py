@@ -12,19 +12,10 @@ from typing import Any
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from pipeline.connectors.storage.errors import (
-    READER_ROLE,
-    WRITER_ROLE,
-    explain,
-    status_of,
-)
+from pipeline.connectors.storage.errors import READER_ROLE, WRITER_ROLE, explain, status_of
 from pipeline.errors import ArtifactError, ArtifactNotFoundError
 from pipeline.serving.files.artifacts import is_local
-from pipeline.serving.files.local_files import (
-    ArtifactFile,
-    digest_of,
-    local_files,
-)
+from pipeline.serving.files.local_files import ArtifactFile, digest_of, local_files
 
 _COPY_BYTES = 1 << 20
 _TEXT_BYTES = 16 << 20

@@ -22,29 +22,13 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from google.api_core.exceptions import RetryError
 from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]
 
-from pipeline.backends.onnx.companions import (
-    companions,
-    names_others,
-)
-from pipeline.connectors.storage.errors import (
-    READER_ROLE,
-    explain,
-    status_of,
-)
+from pipeline.backends.onnx.companions import companions, names_others
+from pipeline.connectors.storage.errors import READER_ROLE, explain, status_of
 from pipeline.errors import ArtifactError, ArtifactNotFoundError, LoadError
-from pipeline.releases.version_rule import (
-    VersionRule,
-    rule_of,
-)
-from pipeline.releases.versions import (
-    StoredFile,
-    rank,
-)
+from pipeline.releases.version_rule import VersionRule, rule_of
+from pipeline.releases.versions import StoredFile, rank
 from pipeline.serving.files.local_files import files_below
-from pipeline.spec.version_pattern import (
-    literal_prefix,
-    match,
-)
+from pipeline.spec.version_pattern import literal_prefix, match
 
 _ANSWER_SECS = 20.0
 _CHUNK_BYTES = 1 << 20

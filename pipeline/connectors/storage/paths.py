@@ -13,12 +13,7 @@ from apache_beam.io.filesystem import CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
-from pipeline.connectors.storage.errors import (
-    READER_ROLE,
-    WRITER_ROLE,
-    explain,
-    status_of,
-)
+from pipeline.connectors.storage.errors import READER_ROLE, WRITER_ROLE, explain, status_of
 from pipeline.errors import ArtifactError, PathError
 from pipeline.serving.files.artifacts import is_local
 

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.batch.tensors import (
-    FLOATS,
-    INTEGERS,
-)
+from pipeline.batch.tensors import FLOATS, INTEGERS
 from pipeline.spec.record import FieldSpec
 
 _PRIMITIVES = ("null", "boolean", "int", "long", "float", "double", "bytes", "string")

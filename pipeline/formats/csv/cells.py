@@ -16,19 +16,10 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.batch.columns import (
-    Array,
-    Column,
-)
-from pipeline.batch.tensors import (
-    FLOATS,
-    INTEGERS,
-)
+from pipeline.batch.columns import Array, Column
+from pipeline.batch.tensors import FLOATS, INTEGERS
 from pipeline.formats.arrow_columns import cast_numbers
-from pipeline.formats.fields import (
-    FieldDecoder,
-    IrregularError,
-)
+from pipeline.formats.fields import FieldDecoder, IrregularError
 from pipeline.spec.record import FieldSpec
 
 _SPREAD = ("{}_{}", "{}.{}", "{}[{}]")

@@ -16,16 +16,9 @@ from pipeline.batch.tensors import FLOATS
 from pipeline.errors import RecordError
 from pipeline.formats.csv import cells as csv_cells
 from pipeline.formats.csv.rows import is_proper
-from pipeline.formats.decoder import (
-    Decoder,
-    Part,
-    payload_hash,
-)
+from pipeline.formats.decoder import Decoder, Part, payload_hash
 from pipeline.formats.fields import IrregularError
-from pipeline.spec.record import (
-    FieldSpec,
-    RecordSpec,
-)
+from pipeline.spec.record import FieldSpec, RecordSpec
 
 csv.field_size_limit(sys.maxsize)  # the list of a large tensor is longer than Python expects
 

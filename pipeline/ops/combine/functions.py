@@ -19,17 +19,8 @@ from typing import Any, assert_never
 import numpy as np
 
 from pipeline.batch import casts
-from pipeline.batch.columns import (
-    Array,
-    Column,
-    Ragged,
-    apply_by_shape,
-    group_by_shape,
-)
-from pipeline.batch.tensors import (
-    describe,
-    dtype_name,
-)
+from pipeline.batch.columns import Array, Column, Ragged, apply_by_shape, group_by_shape
+from pipeline.batch.tensors import describe, dtype_name
 from pipeline.errors import RowsError
 from pipeline.spec.combine import (
     CombineStep,

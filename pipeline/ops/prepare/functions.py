@@ -13,22 +13,12 @@ from typing import assert_never
 import numpy as np
 
 from pipeline.batch import casts
-from pipeline.batch.columns import (
-    Array,
-    Column,
-    Ragged,
-)
-from pipeline.batch.tensors import (
-    FLOATS,
-    numpy_dtype,
-)
+from pipeline.batch.columns import Array, Column, Ragged
+from pipeline.batch.tensors import FLOATS, numpy_dtype
 from pipeline.errors import RowsError, SpecError
 from pipeline.ops.prepare import image as prepare_image
 from pipeline.ops.prepare import text as prepare_text
-from pipeline.ops.prepare.values import (
-    Bad,
-    each_value,
-)
+from pipeline.ops.prepare.values import Bad, each_value
 from pipeline.spec.prepare import (
     Cast,
     Concat,

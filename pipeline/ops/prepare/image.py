@@ -8,18 +8,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.batch import columns
-from pipeline.batch.columns import (
-    Array,
-    Column,
-    Ragged,
-)
+from pipeline.batch.columns import Array, Column, Ragged
 from pipeline.errors import RowsError
 from pipeline.ops.prepare.values import each_row
-from pipeline.spec.prepare import (
-    DecodeImage,
-    Normalize,
-    Resize,
-)
+from pipeline.spec.prepare import DecodeImage, Normalize, Resize
 
 # The first of them covers the files of cameras with several pictures (MPO), too.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")

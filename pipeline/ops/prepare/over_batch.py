@@ -17,10 +17,7 @@ from pipeline.batch.batch import Batch
 from pipeline.batch.columns import Column
 from pipeline.errors import RowsError
 from pipeline.ops.prepare import functions as prepare
-from pipeline.spec.prepare import (
-    DecodeImage,
-    PrepareStep,
-)
+from pipeline.spec.prepare import DecodeImage, PrepareStep
 
 _IMAGES_AT_ONCE = 4
 _MAX_PART_BYTES = 64 << 20

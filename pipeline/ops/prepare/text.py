@@ -10,14 +10,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.batch import columns
-from pipeline.batch.columns import (
-    Array,
-    Column,
-)
-from pipeline.batch.tensors import (
-    FLOATS,
-    numpy_dtype,
-)
+from pipeline.batch.columns import Array, Column
+from pipeline.batch.tensors import FLOATS, numpy_dtype
 from pipeline.ops.prepare.values import Bad
 from pipeline.spec.prepare import Tokenize
 

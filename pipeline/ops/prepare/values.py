@@ -8,11 +8,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from pipeline.batch import columns
-from pipeline.batch.columns import (
-    Array,
-    Column,
-    Ragged,
-)
+from pipeline.batch.columns import Array, Column, Ragged
 from pipeline.errors import RowsError
 
 Bad = Mapping[int, str]

@@ -7,15 +7,9 @@ from collections.abc import Mapping
 
 from pipeline.report import quantities
 from pipeline.report.page.colours import shade
-from pipeline.report.page.markup import (
-    Markup,
-    element,
-)
+from pipeline.report.page.markup import Markup, element
 from pipeline.report.page.tables import scrolling
-from pipeline.report.statistics.agreement import (
-    Agreement,
-    Pair,
-)
+from pipeline.report.statistics.agreement import Agreement, Pair
 
 _STEPS = 5
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.report import quantities
-from pipeline.report.page.markup import (
-    Markup,
-    element,
-)
+from pipeline.report.page.markup import Markup, element
 from pipeline.report.page.tables import table
 from pipeline.report.statistics.label_counts import LabelCounts
 from pipeline.report.statistics.value_sketch import ValueSketch

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from pipeline.report.page.markup import (
-    Markup,
-    element,
-)
+from pipeline.report.page.markup import Markup, element
 
 
 def of_us(time_us: int) -> datetime:

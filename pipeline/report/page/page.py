@@ -7,29 +7,13 @@ from datetime import datetime
 
 from pipeline.drawing.svg import as_svg
 from pipeline.report.page.facts import RunFacts
-from pipeline.report.page.markup import (
-    Markup,
-    element,
-    joined,
-)
+from pipeline.report.page.markup import Markup, element, joined
 from pipeline.report.page.sections.dead_letters import dead_letters
-from pipeline.report.page.sections.outputs import (
-    agreements,
-    outputs,
-)
-from pipeline.report.page.sections.overview import (
-    over_time,
-    overview,
-)
-from pipeline.report.page.sections.releases import (
-    models,
-    releases,
-)
+from pipeline.report.page.sections.outputs import agreements, outputs
+from pipeline.report.page.sections.overview import over_time, overview
+from pipeline.report.page.sections.releases import models, releases
 from pipeline.report.page.style import STYLE
-from pipeline.report.page.tables import (
-    scrolling,
-    table,
-)
+from pipeline.report.page.tables import scrolling, table
 from pipeline.report.statistics.run import RunStatistics
 from pipeline.report.statistics.watched_columns import watched_columns
 

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from pipeline.report.page.markup import (
-    Child,
-    Markup,
-    element,
-)
+from pipeline.report.page.markup import Child, Markup, element
 
 
 def table(

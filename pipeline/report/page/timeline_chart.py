@@ -7,25 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.report import quantities
-from pipeline.report.page import (
-    moments,
-    scales,
-)
-from pipeline.report.page.colours import (
-    BLACK,
-    BLUE,
-    VERMILION,
-    generation_colour,
-)
-from pipeline.report.page.markup import (
-    Markup,
-    element,
-)
+from pipeline.report.page import moments, scales
+from pipeline.report.page.colours import BLACK, BLUE, VERMILION, generation_colour
+from pipeline.report.page.markup import Markup, element
 from pipeline.report.page.tables import scrolling
-from pipeline.report.statistics.timeline import (
-    Slot,
-    Timeline,
-)
+from pipeline.report.statistics.timeline import Slot, Timeline
 
 _WIDTH = 900.0
 _LEFT, _RIGHT = 74.0, 16.0

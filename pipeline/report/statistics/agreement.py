@@ -14,11 +14,7 @@ from itertools import combinations
 
 import numpy as np
 
-from pipeline.batch.columns import (
-    Array,
-    Column,
-    Ragged,
-)
+from pipeline.batch.columns import Array, Column, Ragged
 
 Pair = tuple[str, str]
 _SUM_ERROR = 0.01

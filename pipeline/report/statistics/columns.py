@@ -8,15 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.batch.columns import (
-    Array,
-    Column,
-    Ragged,
-)
-from pipeline.report.statistics import (
-    label_counts,
-    value_sketch,
-)
+from pipeline.batch.columns import Array, Column, Ragged
+from pipeline.report.statistics import label_counts, value_sketch
 from pipeline.report.statistics.label_counts import LabelCounts
 from pipeline.report.statistics.value_sketch import ValueSketch
 

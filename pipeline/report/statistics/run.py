@@ -13,31 +13,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, TypeVar
 
-from pipeline.batch.batch import (
-    Batch,
-    Reject,
-)
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
+from pipeline.batch.batch import Batch, Reject
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.releases.candidate import ReleaseEvent
-from pipeline.report.statistics import (
-    agreement,
-    timeline,
-)
+from pipeline.report.statistics import agreement, timeline
 from pipeline.report.statistics import columns as column_statistics
 from pipeline.report.statistics import dead_letters as dead_letter_sample
-from pipeline.report.statistics.agreement import (
-    Agreement,
-    Opinions,
-    Pair,
-)
+from pipeline.report.statistics.agreement import Agreement, Opinions, Pair
 from pipeline.report.statistics.columns import ColumnStatistics
-from pipeline.report.statistics.dead_letters import (
-    DeadLetters,
-    Reason,
-)
+from pipeline.report.statistics.dead_letters import DeadLetters, Reason
 from pipeline.report.statistics.timeline import Timeline
 from pipeline.report.statistics.watched_columns import WatchedColumns
 

@@ -16,11 +16,7 @@ from pipeline.backends.onnx.companions import companions
 from pipeline.backends.python.user_class import source_of
 from pipeline.batch.release import ModelVersion
 from pipeline.errors import ArtifactChangedError, ArtifactError, ArtifactNotFoundError, LoadError
-from pipeline.serving.files.copy_folder import (
-    Copies,
-    CopyFolder,
-    Hold,
-)
+from pipeline.serving.files.copy_folder import Copies, CopyFolder, Hold
 from pipeline.serving.files.local_files import (
     ArtifactFile,
     Snapshot,
@@ -30,10 +26,7 @@ from pipeline.serving.files.local_files import (
     filesystem_of,
     snapshot,
 )
-from pipeline.spec.model import (
-    CLASS_SCHEME,
-    is_class_uri,
-)
+from pipeline.spec.model import CLASS_SCHEME, is_class_uri
 from pipeline.spec.uris import is_hub_url
 from pipeline.spec.version_pattern import match
 

@@ -6,10 +6,7 @@ import threading
 from collections.abc import Collection
 
 from pipeline.batch.release import ModelVersion
-from pipeline.serving.files.artifacts import (
-    ArtifactCache,
-    Fetched,
-)
+from pipeline.serving.files.artifacts import ArtifactCache, Fetched
 
 
 class KeptCopies:

@@ -5,15 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.errors import ArtifactNotFoundError, ModelError
-from pipeline.serving.files.artifacts import (
-    ArtifactStore,
-    Fetched,
-)
+from pipeline.serving.files.artifacts import ArtifactStore, Fetched
 from pipeline.serving.rehearsal import golden
-from pipeline.spec.model import (
-    ModelSpec,
-    is_class_uri,
-)
+from pipeline.spec.model import ModelSpec, is_class_uri
 
 
 def text_beside(store: ArtifactStore, uri: str, folder: Path | None, name: str) -> str | None:

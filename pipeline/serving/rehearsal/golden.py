@@ -25,27 +25,15 @@ import orjson
 
 from pipeline.backends.base import Servable
 from pipeline.backends.reasons import with_type
-from pipeline.batch import (
-    columns,
-    rounding,
-)
-from pipeline.batch.columns import (
-    Array,
-    Column,
-)
-from pipeline.batch.tensors import (
-    describe,
-    dtype_name,
-)
+from pipeline.batch import columns, rounding
+from pipeline.batch.columns import Array, Column
+from pipeline.batch.tensors import describe, dtype_name
 from pipeline.errors import ModelError, ProcessLostError, RecordError
 from pipeline.formats.fields import FieldDecoder
 from pipeline.serving.step.model_step import ModelStep
 from pipeline.spec.model import ModelSpec
 from pipeline.spec.plain_data import shown
-from pipeline.spec.record import (
-    DTypeName,
-    FieldSpec,
-)
+from pipeline.spec.record import DTypeName, FieldSpec
 
 GOLDEN = "golden.jsonl"
 WARM_UP = "warmup.jsonl"

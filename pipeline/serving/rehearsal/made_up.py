@@ -7,16 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pipeline.batch.columns import (
-    Array,
-    Column,
-    Ragged,
-)
-from pipeline.batch.tensors import (
-    FLOATS,
-    Shape,
-    numpy_dtype,
-)
+from pipeline.batch.columns import Array, Column, Ragged
+from pipeline.batch.tensors import FLOATS, Shape, numpy_dtype
 
 ROWS = 3
 """Enough that an order has a middle and two ends."""

@@ -22,52 +22,22 @@ import numpy as np
 from pipeline.backends.base import Servable
 from pipeline.backends.failures import rejects_values
 from pipeline.backends.reasons import own_words, with_type
-from pipeline.batch import (
-    casts,
-    columns,
-)
-from pipeline.batch.columns import (
-    Array,
-    Column,
-    Ragged,
-)
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
-from pipeline.batch.tensors import (
-    Shape,
-    Signature,
-    describe,
-    dtype_fits,
-    dtype_name,
-    shape_fits,
-)
+from pipeline.batch import casts, columns
+from pipeline.batch.columns import Array, Column, Ragged
+from pipeline.batch.release import ModelVersion, Release
+from pipeline.batch.tensors import Shape, Signature, describe, dtype_fits, dtype_name, shape_fits
 from pipeline.errors import EnsembleError, ModelError, ProcessLostError, RowsError
 from pipeline.ops.combine import functions as combine
 from pipeline.ops.prepare import functions as prepare
-from pipeline.serving.rehearsal import (
-    golden,
-    made_up,
-)
-from pipeline.serving.rehearsal.company import (
-    Company,
-    LoneRowError,
-)
+from pipeline.serving.rehearsal import golden, made_up
+from pipeline.serving.rehearsal.company import Company, LoneRowError
 from pipeline.serving.rehearsal.feature_order import FeatureOrder
 from pipeline.serving.rehearsal.made_up import ROWS
 from pipeline.serving.release_manager import ReleaseManager
-from pipeline.serving.step.model_step import (
-    ModelStep,
-    rounding_of,
-)
+from pipeline.serving.step.model_step import ModelStep, rounding_of
 from pipeline.spec.batch_rows import CALL_ROWS
 from pipeline.spec.graph import Graph
-from pipeline.spec.model import (
-    ColumnInput,
-    ConstantInput,
-    ModelSpec,
-)
+from pipeline.spec.model import ColumnInput, ConstantInput, ModelSpec
 
 _LOGGER = logging.getLogger(__name__)
 

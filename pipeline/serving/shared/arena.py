@@ -19,10 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.batch.columns import (
-    Array,
-    Column,
-)
+from pipeline.batch.columns import Array, Column
 
 _ALIGNMENT = 64
 _LEAST_BYTES = 1 << 20

@@ -22,12 +22,7 @@ from pipeline.batch.release import ModelVersion
 from pipeline.batch.tensors import Signature
 from pipeline.errors import EnsembleError, InferenceError, LoadError
 from pipeline.serving.opening import Opening, free, start
-from pipeline.serving.shared.arena import (
-    Address,
-    Arena,
-    ArenaError,
-    Packed,
-)
+from pipeline.serving.shared.arena import Address, Arena, ArenaError, Packed
 
 
 @dataclass(frozen=True)

@@ -14,17 +14,8 @@ from pipeline.batch.columns import Column
 from pipeline.batch.release import ModelVersion
 from pipeline.errors import ArtifactError, DeviceError, LoadError, ProcessLostError
 from pipeline.serving.opening import Opening
-from pipeline.serving.shared.arena import (
-    ArenaError,
-    ArenaPool,
-)
-from pipeline.serving.shared.host import (
-    Client,
-    Description,
-    ModelHost,
-    Reply,
-    started,
-)
+from pipeline.serving.shared.arena import ArenaError, ArenaPool
+from pipeline.serving.shared.host import Client, Description, ModelHost, Reply, started
 
 _ATTEMPTS = 3
 """One that finds the host gone, one that has the next host open the model, one that counts."""

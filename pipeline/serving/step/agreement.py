@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from pipeline.backends.reasons import with_type
-from pipeline.batch import (
-    columns,
-    rounding,
-)
-from pipeline.batch.columns import (
-    Array,
-    Column,
-)
+from pipeline.batch import columns, rounding
+from pipeline.batch.columns import Array, Column
 from pipeline.batch.rounding import Difference
 from pipeline.errors import OutOfMemoryError, ProcessLostError
 

@@ -20,10 +20,7 @@ from pipeline.backends.reasons import own_words
 from pipeline.batch.columns import Column
 from pipeline.errors import ModelFaultError, ProcessLostError
 from pipeline.serving.step.bad_share import BadShare
-from pipeline.serving.step.bisection import (
-    FEWEST_TRIES,
-    Outcome,
-)
+from pipeline.serving.step.bisection import FEWEST_TRIES, Outcome
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -23,36 +23,17 @@ import numpy as np
 
 from pipeline.backends.base import Servable
 from pipeline.backends.reasons import own_words, with_type
-from pipeline.batch import (
-    casts,
-    columns,
-    joining,
-    rounding,
-    texts,
-)
+from pipeline.batch import casts, columns, joining, rounding, texts
 from pipeline.batch.batch import Batch
-from pipeline.batch.columns import (
-    Array,
-    Column,
-    Ragged,
-)
-from pipeline.batch.tensors import (
-    dtype_name,
-    numpy_dtype,
-)
+from pipeline.batch.columns import Array, Column, Ragged
+from pipeline.batch.tensors import dtype_name, numpy_dtype
 from pipeline.errors import ModelFaultError, OutOfMemoryError, RowsError
 from pipeline.serving.step import agreement, bisection
-from pipeline.serving.step.agreement import (
-    Answer,
-    first_row,
-)
+from pipeline.serving.step.agreement import Answer, first_row
 from pipeline.serving.step.bisection import Experience
 from pipeline.serving.step.faults import ModelFaults
 from pipeline.serving.step.row_limit import RowLimit
-from pipeline.spec.model import (
-    ConstantInput,
-    ModelSpec,
-)
+from pipeline.spec.model import ConstantInput, ModelSpec
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -26,10 +26,7 @@ from pipeline.batch.columns import Column
 from pipeline.batch.rounding import Difference
 from pipeline.errors import ModelFaultError, OutOfMemoryError, ProcessLostError
 from pipeline.serving.step import agreement
-from pipeline.serving.step.model_step import (
-    ModelStep,
-    rounding_of,
-)
+from pipeline.serving.step.model_step import ModelStep, rounding_of
 from pipeline.spec.model import ModelSpec
 
 _LOGGER = logging.getLogger(__name__)

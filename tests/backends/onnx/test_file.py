@@ -12,10 +12,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from onnx.backend import test as published
 
-from pipeline.backends.onnx.file import (
-    external_files,
-    input_ranks,
-)
+from pipeline.backends.onnx.file import external_files, input_ranks
 
 PUBLISHED = sorted(Path(published.__path__[0]).rglob("*.onnx"))
 

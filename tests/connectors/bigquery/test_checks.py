@@ -3,11 +3,7 @@
 import pytest
 
 from pipeline.connectors.bigquery import checks as bigquery_checks
-from pipeline.connectors.bigquery.names import (
-    TableName,
-    parse,
-    tell_beam,
-)
+from pipeline.connectors.bigquery.names import TableName, parse, tell_beam
 from pipeline.errors import ParameterError, PathError
 
 TABLE = TableName("a-project", "sets", "rows")

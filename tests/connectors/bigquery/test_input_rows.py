@@ -6,10 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline.connectors.bigquery.input_rows import (
-    RowEncoder,
-    input_problems,
-)
+from pipeline.connectors.bigquery.input_rows import RowEncoder, input_problems
 from pipeline.connectors.bigquery.schema import TableColumn
 from pipeline.spec.record import RecordSpec
 

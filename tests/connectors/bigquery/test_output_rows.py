@@ -4,23 +4,11 @@ import datetime
 
 import numpy as np
 
-from pipeline.batch.batch import (
-    Batch,
-    Reject,
-)
+from pipeline.batch.batch import Batch, Reject
 from pipeline.batch.block import Origin
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
-from pipeline.connectors.bigquery.output_rows import (
-    dead_letter_rows,
-    prediction_rows,
-)
-from pipeline.connectors.bigquery.schema import (
-    DEAD_LETTER_COLUMNS,
-    TableColumn,
-)
+from pipeline.batch.release import ModelVersion, Release
+from pipeline.connectors.bigquery.output_rows import dead_letter_rows, prediction_rows
+from pipeline.connectors.bigquery.schema import DEAD_LETTER_COLUMNS, TableColumn
 from pipeline.formats import line_encoder
 
 RELEASE = Release(3, (ModelVersion("net", "gs://b/net/7", "d"),))

@@ -10,10 +10,7 @@ from apache_beam.testing.util import assert_that
 
 from pipeline.connectors.bigquery import sink as bigquery_sink
 from pipeline.connectors.bigquery.names import parse
-from pipeline.connectors.bigquery.sink import (
-    InsertRows,
-    LoadRows,
-)
+from pipeline.connectors.bigquery.sink import InsertRows, LoadRows
 from pipeline.errors import ServiceError
 from tests.support.bigquery_service import PROJECT
 

@@ -14,19 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.batch.batch import Batch
-from pipeline.batch.columns import (
-    Ragged,
-    iterate,
-)
-from pipeline.batch.formats import (
-    FORMATS,
-    format_of,
-)
+from pipeline.batch.columns import Ragged, iterate
+from pipeline.batch.formats import FORMATS, format_of
 from pipeline.connectors.files.blocks import ranges as file_ranges
-from pipeline.connectors.files.read import (
-    Reading,
-    read_range,
-)
+from pipeline.connectors.files.read import Reading, read_range
 from pipeline.connectors.storage.paths import match_input
 from pipeline.formats.registry import decoders
 from pipeline.spec.record import RecordSpec

@@ -7,18 +7,8 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
 
-from pipeline.connectors.files.earlier_files import (
-    EarlierFiles,
-    Names,
-    found_at_launch,
-)
-from pipeline.connectors.files.write import (
-    Sink,
-    TemporaryFile,
-    WriteBlocks,
-    finalise,
-    finalise_all,
-)
+from pipeline.connectors.files.earlier_files import EarlierFiles, Names, found_at_launch
+from pipeline.connectors.files.write import Sink, TemporaryFile, WriteBlocks, finalise, finalise_all
 from pipeline.errors import OutputError
 
 CHUNKS = [b"a\nb\n", b"c\n"]

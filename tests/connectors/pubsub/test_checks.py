@@ -6,11 +6,7 @@ import pytest
 from google.iam.v1 import iam_policy_pb2
 
 from pipeline.connectors.pubsub import checks as pubsub_checks
-from pipeline.connectors.pubsub.checks import (
-    check_input_topic,
-    check_subscription,
-    check_topic,
-)
+from pipeline.connectors.pubsub.checks import check_input_topic, check_subscription, check_topic
 from pipeline.errors import PathError
 
 SUBSCRIPTION = "projects/test-project/subscriptions/some"

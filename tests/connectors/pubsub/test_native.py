@@ -11,16 +11,10 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 from apache_beam.utils.timestamp import Timestamp
 
-from pipeline.batch.block import (
-    Block,
-    Origin,
-)
+from pipeline.batch.block import Block, Origin
 from pipeline.batch.message import Message
 from pipeline.connectors.pubsub.sink import PublishMessages
-from pipeline.connectors.pubsub.source import (
-    BlockBundle,
-    ReadMessages,
-)
+from pipeline.connectors.pubsub.source import BlockBundle, ReadMessages
 
 SUBSCRIPTION = "projects/test-project/subscriptions/in"
 TOPIC = "projects/test-project/topics/out"

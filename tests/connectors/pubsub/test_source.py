@@ -13,10 +13,7 @@ from pipeline.connectors.pubsub.reader import Reader
 from pipeline.connectors.pubsub.sink import PublishMessages
 from pipeline.errors import ServiceError
 from pipeline.runner.stopping import stop_all
-from tests.connectors.pubsub.streams import (
-    Stream,
-    numbered,
-)
+from tests.connectors.pubsub.streams import Stream, numbered
 
 
 @pytest.fixture

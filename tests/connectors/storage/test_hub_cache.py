@@ -12,15 +12,9 @@ from pipeline.batch.release import ModelVersion
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.connectors.storage.hub_cache import HubCache
 from pipeline.errors import ArtifactChangedError, ArtifactError
-from pipeline.serving.files.artifacts import (
-    ArtifactCache,
-    digest_of,
-)
+from pipeline.serving.files.artifacts import ArtifactCache, digest_of
 from tests.support import models
-from tests.support.hub_server import (
-    Hub,
-    archive,
-)
+from tests.support.hub_server import Hub, archive
 
 PATH = "/google/affine/1"
 HASTY = Patience(silence_secs=1.0, pauses_secs=())

@@ -13,10 +13,7 @@ from pipeline.connectors.storage import listing
 from pipeline.connectors.storage.listing import StorageLister
 from pipeline.errors import ArtifactError, ArtifactNotFoundError
 from pipeline.releases.version_rule import VersionRule
-from pipeline.releases.versions import (
-    WatchTarget,
-    versions,
-)
+from pipeline.releases.versions import WatchTarget, versions
 from tests.support import models
 
 LISTER = pickle.loads(pickle.dumps(StorageLister(PipelineOptions(["--no_auth"]), retry_secs=0.2)))

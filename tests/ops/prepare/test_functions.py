@@ -7,15 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pydantic import TypeAdapter
 
-from pipeline.batch.columns import (
-    Ragged,
-    iterate,
-)
-from pipeline.batch.tensors import (
-    FLOATS,
-    INTEGERS,
-    dtype_name,
-)
+from pipeline.batch.columns import Ragged, iterate
+from pipeline.batch.tensors import FLOATS, INTEGERS, dtype_name
 from pipeline.errors import RowsError
 from pipeline.ops.prepare import functions as prepare
 from pipeline.spec.op_types import types_made

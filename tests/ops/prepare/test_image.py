@@ -10,18 +10,8 @@ from pipeline.batch import columns
 from pipeline.batch.columns import Ragged
 from pipeline.errors import RowsError
 from pipeline.ops.prepare import functions as prepare
-from pipeline.spec.prepare import (
-    DecodeImage,
-    Normalize,
-    Resize,
-)
-from tests.support.images import (
-    claims,
-    column,
-    encoded,
-    gradient,
-    turned,
-)
+from pipeline.spec.prepare import DecodeImage, Normalize, Resize
+from tests.support.images import claims, column, encoded, gradient, turned
 
 
 def decode(*files, **options):

@@ -5,12 +5,7 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.report.page.markup import (
-    Markup,
-    element,
-    joined,
-    text,
-)
+from pipeline.report.page.markup import Markup, element, joined, text
 
 
 class Seen(HTMLParser):

@@ -5,14 +5,8 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from pipeline.batch.batch import (
-    Batch,
-    Reject,
-)
-from pipeline.releases.candidate import (
-    Candidate,
-    ReleaseEvent,
-)
+from pipeline.batch.batch import Batch, Reject
+from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.report.statistics import run as run_statistics
 from pipeline.report.statistics.run import RunStatistics
 from pipeline.report.statistics.watched_columns import watched_columns

@@ -8,20 +8,10 @@ import pytest
 from PIL import Image
 
 from pipeline.batch.batch import Reject
-from pipeline.releases.candidate import (
-    Candidate,
-    ReleaseEvent,
-)
+from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.report.statistics import run as run_statistics
 from tests.support.browser import Browser
-from tests.support.report_samples import (
-    HOSTILE,
-    RELEASES,
-    STARTED,
-    batch,
-    page,
-    run,
-)
+from tests.support.report_samples import HOSTILE, RELEASES, STARTED, batch, page, run
 
 LONG = "x" * 300
 BLUE, WHITE = (0x00, 0x72, 0xB2), (255, 255, 255)

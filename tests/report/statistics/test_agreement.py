@@ -3,13 +3,7 @@
 import numpy as np
 
 from pipeline.batch.columns import Ragged
-from pipeline.report.statistics.agreement import (
-    Agreement,
-    as_positions,
-    compare,
-    merged,
-    opinions,
-)
+from pipeline.report.statistics.agreement import Agreement, as_positions, compare, merged, opinions
 
 SCORES = np.array([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2]], np.float32)
 LOGITS = np.array([[1.0, 3.0, -2.0], [0.0, 4.0, 1.0]], np.float32)

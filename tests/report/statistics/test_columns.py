@@ -3,11 +3,7 @@
 import numpy as np
 
 from pipeline.batch.columns import Ragged
-from pipeline.report.statistics.columns import (
-    MOST_VALUES,
-    column_statistics,
-    merged,
-)
+from pipeline.report.statistics.columns import MOST_VALUES, column_statistics, merged
 
 
 def test_floats_that_are_not_finite_are_counted_apart():

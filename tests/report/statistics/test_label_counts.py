@@ -7,12 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.report.statistics import label_counts
-from pipeline.report.statistics.label_counts import (
-    LONGEST,
-    MOST_LABELS,
-    count_labels,
-    merged,
-)
+from pipeline.report.statistics.label_counts import LONGEST, MOST_LABELS, count_labels, merged
 
 labels = st.lists(st.sampled_from(["cat", "dog", "", "<b>", "ü"]), max_size=40)
 

@@ -7,19 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.batch.batch import (
-    Batch,
-    Reject,
-)
+from pipeline.batch.batch import Batch, Reject
 from pipeline.batch.block import Origin
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
-from pipeline.releases.candidate import (
-    Candidate,
-    ReleaseEvent,
-)
+from pipeline.batch.release import ModelVersion, Release
+from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.report.statistics.agreement import Agreement
 from pipeline.report.statistics.run import (
     MOST_EVENTS,

@@ -3,13 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.report.statistics.timeline import (
-    MOST_SLOTS,
-    Slot,
-    Timeline,
-    merged,
-    moment,
-)
+from pipeline.report.statistics.timeline import MOST_SLOTS, Slot, Timeline, merged, moment
 
 NOW = 1_795_000_000_000_000
 moments = st.lists(

@@ -8,11 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.report.statistics.value_sketch import (
-    ValueSketch,
-    merged,
-    sketch,
-)
+from pipeline.report.statistics.value_sketch import ValueSketch, merged, sketch
 
 FEW = 8
 numbers = st.floats(allow_nan=False, allow_infinity=False)

@@ -8,11 +8,7 @@ import pytest
 from pipeline.batch.release import ModelVersion
 from pipeline.errors import ArtifactChangedError, ArtifactError, ArtifactNotFoundError
 from pipeline.serving.files.artifacts import ArtifactCache
-from pipeline.serving.files.local_files import (
-    ArtifactFile,
-    digest_of,
-    local_files,
-)
+from pipeline.serving.files.local_files import ArtifactFile, digest_of, local_files
 
 URI = "far://models/1"
 

@@ -5,21 +5,11 @@ import itertools
 import numpy as np
 import pytest
 
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
-from pipeline.batch.tensors import (
-    Signature,
-    TensorSpec,
-)
+from pipeline.batch.release import ModelVersion, Release
+from pipeline.batch.tensors import Signature, TensorSpec
 from pipeline.errors import ModelError, OutOfMemoryError
 from pipeline.serving.rehearsal import golden
-from pipeline.serving.rehearsal.rehearsal import (
-    Comparison,
-    attempt,
-    rehearse,
-)
+from pipeline.serving.rehearsal.rehearsal import Comparison, attempt, rehearse
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.graph import resolve

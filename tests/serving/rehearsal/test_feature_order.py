@@ -10,14 +10,8 @@ from hypothesis import strategies as st
 
 from pipeline.backends import registry
 from pipeline.backends.base import LoadContext
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
-from pipeline.batch.tensors import (
-    Signature,
-    TensorSpec,
-)
+from pipeline.batch.release import ModelVersion, Release
+from pipeline.batch.tensors import Signature, TensorSpec
 from pipeline.errors import ModelError
 from pipeline.ops.prepare import functions as prepare
 from pipeline.serving.rehearsal.rehearsal import rehearse
@@ -25,17 +19,8 @@ from pipeline.serving.release_manager import ReleaseManager
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.graph import resolve
 from pipeline.testing import FakeLoader, FakeServable
-from tests.support.gating import (
-    Bench,
-    Ensemble,
-)
-from tests.support.named_models import (
-    KINDS,
-    NAMES,
-    entry,
-    joined,
-    table,
-)
+from tests.support.gating import Bench, Ensemble
+from tests.support.named_models import KINDS, NAMES, entry, joined, table
 
 ROWS = table(rows=20)
 FIELDS = {name: {"dtype": "float64"} for name in NAMES}

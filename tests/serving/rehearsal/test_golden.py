@@ -8,21 +8,10 @@ import pytest
 
 from pipeline.backends import registry
 from pipeline.backends.base import LoadContext
-from pipeline.batch.tensors import (
-    Signature,
-    TensorSpec,
-)
+from pipeline.batch.tensors import Signature, TensorSpec
 from pipeline.errors import ModelError
-from pipeline.serving.rehearsal.golden import (
-    GOLDEN,
-    WARM_UP,
-    check,
-    parse,
-)
-from pipeline.spec.model import (
-    OnnxModel,
-    SklearnModel,
-)
+from pipeline.serving.rehearsal.golden import GOLDEN, WARM_UP, check, parse
+from pipeline.spec.model import OnnxModel, SklearnModel
 from pipeline.testing import FakeServable
 from tests.support import models
 

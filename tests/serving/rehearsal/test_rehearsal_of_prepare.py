@@ -5,14 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
-from pipeline.batch.tensors import (
-    Signature,
-    TensorSpec,
-)
+from pipeline.batch.release import ModelVersion, Release
+from pipeline.batch.tensors import Signature, TensorSpec
 from pipeline.errors import ModelError
 from pipeline.serving.rehearsal.rehearsal import rehearse
 from pipeline.serving.release_manager import ReleaseManager

@@ -3,12 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.serving.shared.arena import (
-    Address,
-    Arena,
-    ArenaError,
-    ArenaPool,
-)
+from pipeline.serving.shared.arena import Address, Arena, ArenaError, ArenaPool
 
 ARRAYS = {
     "floats": np.arange(12, dtype="float32").reshape(3, 4),

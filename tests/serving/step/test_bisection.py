@@ -8,10 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ModelFaultError, OutOfMemoryError, ProcessLostError
-from pipeline.serving.step import (
-    bad_share,
-    bisection,
-)
+from pipeline.serving.step import bad_share, bisection
 from pipeline.serving.step.bisection import Experience
 
 

@@ -9,10 +9,7 @@ import pytest
 from pipeline.batch import columns
 from pipeline.batch.batch import Batch
 from pipeline.batch.columns import Ragged
-from pipeline.batch.tensors import (
-    Signature,
-    TensorSpec,
-)
+from pipeline.batch.tensors import Signature, TensorSpec
 from pipeline.errors import ModelFaultError
 from pipeline.serving.step import model_step
 from pipeline.serving.step.model_step import ModelStep

@@ -9,10 +9,7 @@ import pytest
 
 from pipeline.batch.batch import Batch
 from pipeline.batch.columns import Ragged
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.errors import ModelFaultError, OutOfMemoryError, ProcessLostError
 from pipeline.serving.merging import MergingServable
 from pipeline.serving.step.samples import RowSamples

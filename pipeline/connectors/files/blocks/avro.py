@@ -19,11 +19,7 @@ import fastavro
 
 from pipeline.batch.block import Block
 from pipeline.batch.payloads import JsonRows
-from pipeline.connectors.files.blocks.ranges import (
-    FileRange,
-    WatchedFile,
-    open_file,
-)
+from pipeline.connectors.files.blocks.ranges import FileRange, WatchedFile, open_file
 
 _MAGIC = b"Obj\x01"
 _MARKER_BYTES = 16

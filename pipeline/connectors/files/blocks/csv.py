@@ -11,15 +11,8 @@ from collections.abc import Iterator
 
 from pipeline.batch.block import Block
 from pipeline.connectors.files.blocks import lines
-from pipeline.connectors.files.blocks.json import (
-    MAX_BLOCK_BYTES,
-    damaged,
-)
-from pipeline.connectors.files.blocks.ranges import (
-    FileRange,
-    content,
-    open_file,
-)
+from pipeline.connectors.files.blocks.json import MAX_BLOCK_BYTES, damaged
+from pipeline.connectors.files.blocks.ranges import FileRange, content, open_file
 from pipeline.formats.csv.rows import whole_rows
 
 

@@ -6,11 +6,7 @@ from collections.abc import Iterator
 
 from pipeline.batch.block import Block
 from pipeline.connectors.files.blocks import lines
-from pipeline.connectors.files.blocks.ranges import (
-    FileRange,
-    content,
-    open_file,
-)
+from pipeline.connectors.files.blocks.ranges import FileRange, content, open_file
 
 MAX_BLOCK_BYTES = 8 << 20
 """Blocks of long records hold fewer of them: memory is bounded by bytes, too."""

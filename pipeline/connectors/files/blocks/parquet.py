@@ -17,11 +17,7 @@ import pyarrow.parquet as pq
 
 from pipeline.batch.block import Block
 from pipeline.batch.payloads import ArrowRows
-from pipeline.connectors.files.blocks.ranges import (
-    FileRange,
-    WatchedFile,
-    open_file,
-)
+from pipeline.connectors.files.blocks.ranges import FileRange, WatchedFile, open_file
 
 
 def parquet_blocks(part: FileRange, block_rows: int, keys: Sequence[str]) -> Iterator[Block]:

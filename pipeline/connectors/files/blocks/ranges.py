@@ -10,10 +10,7 @@ from typing import Any, BinaryIO, ClassVar
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from pipeline.batch.formats import (
-    Format,
-    format_of,
-)
+from pipeline.batch.formats import Format, format_of
 from pipeline.connectors.files.blocks import lines
 from pipeline.connectors.storage.errors import status_of
 from pipeline.runner import coders

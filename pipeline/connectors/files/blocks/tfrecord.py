@@ -15,16 +15,9 @@ from collections.abc import Iterator
 import google_crc32c
 
 from pipeline.batch.block import Block
-from pipeline.connectors.files.blocks.json import (
-    MAX_BLOCK_BYTES,
-    damaged,
-)
+from pipeline.connectors.files.blocks.json import MAX_BLOCK_BYTES, damaged
 from pipeline.connectors.files.blocks.lines import DamagedFileError
-from pipeline.connectors.files.blocks.ranges import (
-    FileRange,
-    content,
-    open_file,
-)
+from pipeline.connectors.files.blocks.ranges import FileRange, content, open_file
 
 _LENGTH = struct.Struct("<Q")
 _CHECKSUM = struct.Struct("<I")

@@ -12,14 +12,8 @@ import apache_beam as beam
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from pipeline.connectors.files.rolling.writer import (
-    RollingWriter,
-    unique_prefix,
-)
-from pipeline.connectors.files.write import (
-    TemporaryFile,
-    finalise,
-)
+from pipeline.connectors.files.rolling.writer import RollingWriter, unique_prefix
+from pipeline.connectors.files.write import TemporaryFile, finalise
 from pipeline.serving.files.artifacts import is_local
 
 DEFAULT_ROLL_SECS = 10.0

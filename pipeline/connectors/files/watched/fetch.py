@@ -12,20 +12,11 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from multiprocessing.pool import AsyncResult, ThreadPool
 
-from pipeline.batch.block import (
-    Block,
-    Origin,
-)
+from pipeline.batch.block import Block, Origin
 from pipeline.batch.formats import format_of
-from pipeline.connectors.files.blocks.image import (
-    ImageGroup,
-    read_group,
-)
+from pipeline.connectors.files.blocks.image import ImageGroup, read_group
 from pipeline.connectors.files.blocks.ranges import FileRange
-from pipeline.connectors.files.read import (
-    Reading,
-    read_range,
-)
+from pipeline.connectors.files.read import Reading, read_range
 from pipeline.connectors.files.watched.listing import FileVersion
 from pipeline.serving.files.artifacts import is_local
 

@@ -13,10 +13,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from pipeline.connectors.files.watched.listing import FINGERPRINT_BYTES
 from pipeline.connectors.storage import paths
-from pipeline.connectors.storage.errors import (
-    WRITER_ROLE,
-    explain,
-)
+from pipeline.connectors.storage.errors import WRITER_ROLE, explain
 from pipeline.errors import PathError
 from pipeline.serving.files.artifacts import is_local
 

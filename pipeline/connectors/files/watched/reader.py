@@ -25,10 +25,7 @@ from pipeline.connectors.files.watched.listing import (
     Settling,
     list_files,
 )
-from pipeline.connectors.storage.errors import (
-    READER_ROLE,
-    explain,
-)
+from pipeline.connectors.storage.errors import READER_ROLE, explain
 from pipeline.runner.activity import activity
 
 _LOGGER = logging.getLogger(__name__)

@@ -23,10 +23,7 @@ from pipeline.batch.block import Block
 from pipeline.connectors.files.read import Reading
 from pipeline.connectors.files.watched import journal as folder_journal
 from pipeline.connectors.files.watched.journal import Journal
-from pipeline.connectors.files.watched.reader import (
-    FolderReader,
-    Progress,
-)
+from pipeline.connectors.files.watched.reader import FolderReader, Progress
 from pipeline.runner.activity import activity
 from pipeline.runner.coders import FormCoder
 from pipeline.serving.files.artifacts import is_local

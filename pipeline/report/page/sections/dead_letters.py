@@ -5,18 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.report import quantities
-from pipeline.report.page.markup import (
-    Child,
-    Markup,
-    element,
-    joined,
-)
+from pipeline.report.page.markup import Child, Markup, element, joined
 from pipeline.report.page.tables import table
-from pipeline.report.statistics.dead_letters import (
-    DeadLetters,
-    Example,
-    Reason,
-)
+from pipeline.report.statistics.dead_letters import DeadLetters, Example, Reason
 from pipeline.report.statistics.run import RunStatistics
 
 

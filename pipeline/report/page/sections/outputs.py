@@ -7,30 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pipeline.report import quantities
 from pipeline.report.page.facts import RunFacts
 from pipeline.report.page.heat_map import heat_map
-from pipeline.report.page.histogram import (
-    has_width,
-    histogram,
-)
-from pipeline.report.page.label_bars import (
-    Row,
-    integer_rows,
-    label_bars,
-    text_rows,
-)
-from pipeline.report.page.markup import (
-    Child,
-    Markup,
-    element,
-    joined,
-)
-from pipeline.report.statistics.agreement import (
-    Agreement,
-    Pair,
-)
-from pipeline.report.statistics.columns import (
-    MOST_VALUES,
-    ColumnStatistics,
-)
+from pipeline.report.page.histogram import has_width, histogram
+from pipeline.report.page.label_bars import Row, integer_rows, label_bars, text_rows
+from pipeline.report.page.markup import Child, Markup, element, joined
+from pipeline.report.statistics.agreement import Agreement, Pair
+from pipeline.report.statistics.columns import MOST_VALUES, ColumnStatistics
 from pipeline.report.statistics.run import RunStatistics
 from pipeline.report.statistics.value_sketch import ValueSketch
 from pipeline.report.statistics.watched_columns import WatchedColumns

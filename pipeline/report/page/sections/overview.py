@@ -8,16 +8,8 @@ from datetime import datetime
 from pipeline.report import quantities
 from pipeline.report.page import moments
 from pipeline.report.page.facts import RunFacts
-from pipeline.report.page.markup import (
-    Child,
-    Markup,
-    element,
-    joined,
-)
-from pipeline.report.page.timeline_chart import (
-    Mark,
-    timeline_chart,
-)
+from pipeline.report.page.markup import Child, Markup, element, joined
+from pipeline.report.page.timeline_chart import Mark, timeline_chart
 from pipeline.report.statistics import value_sketch
 from pipeline.report.statistics.run import RunStatistics
 from pipeline.report.statistics.value_sketch import ValueSketch

@@ -5,24 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from pipeline.batch.release import (
-    ModelVersion,
-    Release,
-)
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.report import quantities
 from pipeline.report.page import moments
 from pipeline.report.page.facts import RunFacts
-from pipeline.report.page.markup import (
-    Child,
-    Markup,
-    element,
-    joined,
-)
+from pipeline.report.page.markup import Child, Markup, element, joined
 from pipeline.report.page.tables import table
-from pipeline.report.statistics.run import (
-    LoadedModel,
-    RunStatistics,
-)
+from pipeline.report.statistics.run import LoadedModel, RunStatistics
 
 
 def releases(statistics: RunStatistics, facts: RunFacts) -> Markup:

@@ -9,12 +9,7 @@ from pipeline.backends.tensorflow.hub.response import Patience
 from pipeline.errors import ArtifactError, ArtifactNotFoundError, LoadError
 from pipeline.serving.files.artifacts import digest_of
 from tests.support import models
-from tests.support.hub_server import (
-    PAGE,
-    Answer,
-    Hub,
-    archive,
-)
+from tests.support.hub_server import PAGE, Answer, Hub, archive
 
 PATH = "/google/affine/1"
 KAGGLE = "/models/google/affine/tensorFlow2/small/1"

@@ -11,18 +11,11 @@ from apache_beam.testing.util import assert_that
 
 from pipeline.batch.block import Origin
 from pipeline.connectors.files.blocks import image as image_blocks
-from pipeline.connectors.files.blocks.image import (
-    ReadImageBlocks,
-    match_groups,
-    read_group,
-)
+from pipeline.connectors.files.blocks.image import ReadImageBlocks, match_groups, read_group
 from pipeline.errors import PathError
 from pipeline.formats import images
 from pipeline.formats.images import ImageFiles
-from pipeline.spec.record import (
-    FieldSpec,
-    RecordSpec,
-)
+from pipeline.spec.record import FieldSpec, RecordSpec
 
 RECORD = RecordSpec(source="image", fields={"file": FieldSpec(dtype="bytes")})
 

@@ -20,14 +20,8 @@ from apache_beam.transforms import window
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.connectors.files.rolling.sink import (
-    WriteRollingFiles,
-    close_all,
-)
-from pipeline.connectors.files.rolling.writer import (
-    RollingWriter,
-    recover,
-)
+from pipeline.connectors.files.rolling.sink import WriteRollingFiles, close_all
+from pipeline.connectors.files.rolling.writer import RollingWriter, recover
 from pipeline.testing import FakeClock
 from tests.support.waiting import wait_until
 

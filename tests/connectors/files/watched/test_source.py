@@ -21,15 +21,8 @@ from hypothesis import strategies as st
 
 from pipeline.connectors.files.read import Reading
 from pipeline.connectors.files.watched import reader as folder_reader
-from pipeline.connectors.files.watched.listing import (
-    FileVersion,
-    Settling,
-    list_files,
-)
-from pipeline.connectors.files.watched.reader import (
-    FolderReader,
-    Progress,
-)
+from pipeline.connectors.files.watched.listing import FileVersion, Settling, list_files
+from pipeline.connectors.files.watched.reader import FolderReader, Progress
 from pipeline.connectors.files.watched.source import ReadNewFiles
 from pipeline.errors import PathError
 from tests.support.waiting import wait_until
