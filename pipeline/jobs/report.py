@@ -24,6 +24,7 @@ from pipeline.report.page.page import render
 from pipeline.report.statistics import run as run_statistics
 from pipeline.report.statistics.run import RunStatistics
 from pipeline.report.statistics.watched_columns import watched_columns
+from pipeline.runner.beam_types import DoFn
 from pipeline.transforms.gather import GatherStatistics, KeepStatistics, MergeStatistics
 
 REFRESH_SECS = 60
@@ -150,7 +151,7 @@ def of_events(events: Mapping[str, Any]) -> list[Any]:
     ]
 
 
-class _WritePage(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
+class _WritePage(DoFn):
     """A page that cannot be written is an error in the log: it must not cost the run."""
 
     def __init__(self, page: Page) -> None:

@@ -15,9 +15,10 @@ from pipeline.batch.batch import Batch
 from pipeline.batch.block import Block
 from pipeline.batch.payloads import about_nbytes
 from pipeline.batch.release import Release
+from pipeline.runner.beam_types import Coder
 
 
-class FormCoder(beam.coders.Coder):  # type: ignore[misc]  # Beam is untyped
+class FormCoder(Coder):
     """Encodes values of one class that has a form.
 
     Args:

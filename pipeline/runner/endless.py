@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import apache_beam as beam
-from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
+from apache_beam.io.restriction_trackers import OffsetRange
 from apache_beam.io.watermark_estimators import WalltimeWatermarkEstimator
-from apache_beam.transforms.core import RestrictionProvider
+
+from pipeline.runner.beam_types import DoFn, OffsetRestrictionTracker, RestrictionProvider
 
 
-class _Endless(RestrictionProvider):  # type: ignore[misc]  # Beam's classes are untyped
+class _Endless(RestrictionProvider):
     def initial_restriction(self, element: bytes) -> OffsetRange:
         return OffsetRange(0, 1)
 
@@ -19,7 +19,7 @@ class _Endless(RestrictionProvider):  # type: ignore[misc]  # Beam's classes are
         return 1
 
 
-RESTRICTION = beam.DoFn.RestrictionParam(_Endless())
+RESTRICTION = DoFn.RestrictionParam(_Endless())
 """Default of the parameter that gets the tracker."""
-WATERMARK = beam.DoFn.WatermarkEstimatorParam(WalltimeWatermarkEstimator.default_provider())
+WATERMARK = DoFn.WatermarkEstimatorParam(WalltimeWatermarkEstimator.default_provider())
 """Default of the parameter that gets the watermark estimator: what is emitted is new."""

@@ -10,10 +10,11 @@ import apache_beam as beam
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Duration, Timestamp
 
+from pipeline.runner.beam_types import DoFn, PTransform
 from pipeline.runner.endless import RESTRICTION, WATERMARK
 
 
-class Ticks(beam.PTransform):  # type: ignore[misc]  # Beam's classes are untyped
+class Ticks(PTransform):
     """Begin of the pipeline -> PCollection of int, one now and then, and a last one at the end.
 
     Beam's PeriodicImpulse would do, but cannot be stopped. A poll never waits: where the runner
@@ -34,7 +35,7 @@ class Ticks(beam.PTransform):  # type: ignore[misc]  # Beam's classes are untype
 
 
 @beam.typehints.with_output_types(int)
-class _Poll(beam.DoFn):  # type: ignore[misc]
+class _Poll(DoFn):
     def __init__(self, interval_secs: float, stopped: Callable[[], bool]) -> None:
         self._interval_secs = interval_secs
         self._stopped = stopped
@@ -43,7 +44,7 @@ class _Poll(beam.DoFn):  # type: ignore[misc]
         self._due = float("-inf")
         self._count = 0
 
-    @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
+    @DoFn.unbounded_per_element()
     def process(
         self, element: bytes, tracker: Any = RESTRICTION, _watermark: Any = WATERMARK
     ) -> Iterator[TimestampedValue]:

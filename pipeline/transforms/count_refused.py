@@ -14,6 +14,7 @@ from pipeline.batch.batch import Reject
 from pipeline.batch.metrics import DEAD_LETTERS, NAMESPACE, PREDICTIONS
 from pipeline.report.statistics import run as run_statistics
 from pipeline.report.statistics.run import RunStatistics
+from pipeline.runner.beam_types import DoFn
 from pipeline.transforms.tally import process_tally
 
 LETTERS = "letters"
@@ -21,7 +22,7 @@ STATISTICS = "statistics"
 
 
 @beam.typehints.with_input_types(bytes)
-class CountRefused(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untyped
+class CountRefused(DoFn):
     """Dead letters (lines) of rows that Encode counted as predictions -> the same.
 
     Corrects what Encode counted of them: metrics, this process's tally and, as the output

@@ -12,12 +12,13 @@ from pipeline.batch.block import Block
 from pipeline.formats import images
 from pipeline.formats.images import ImageFiles
 from pipeline.formats.registry import decoders
+from pipeline.runner.beam_types import DoFn
 from pipeline.spec.record import RecordSpec
 
 
 @beam.typehints.with_input_types(Block)
 @beam.typehints.with_output_types(Batch)
-class Decode(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untyped
+class Decode(DoFn):
     """One block of payloads in, one batch out; a block that could not be read whole adds a reject.
 
     Args:

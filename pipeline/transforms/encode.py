@@ -16,6 +16,7 @@ from pipeline.batch.metrics import DEAD_LETTERS, LATENCY_MS, NAMESPACE, PREDICTI
 from pipeline.batch.tensors import Shape
 from pipeline.formats import line_encoder
 from pipeline.formats.table_encoder import prediction_table
+from pipeline.runner.beam_types import DoFn
 from pipeline.transforms.tally import process_tally
 
 PREDICTION_LINES = "prediction_lines"
@@ -39,7 +40,7 @@ def _utc_now() -> datetime:
 
 
 @beam.typehints.with_input_types(Batch)
-class Encode(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untyped
+class Encode(DoFn):
     """Each output in the form that its sinks take: OUTPUTS names them, `wanted` chooses.
 
     Lines come as chunks of whole lines (bytes), messages as tuples of Message, tables as Arrow

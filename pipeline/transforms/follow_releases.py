@@ -12,6 +12,7 @@ from pipeline.batch.batch import Batch
 from pipeline.batch.metrics import NAMESPACE, RELEASE_LAG_MS
 from pipeline.batch.release import Release
 from pipeline.releases.candidate import ReleaseEvent
+from pipeline.runner.beam_types import DoFn
 from pipeline.serving.release_manager import ManagerHandle
 from pipeline.transforms.gate import activation_events
 
@@ -19,7 +20,7 @@ EVENTS = "release_events"
 
 
 @beam.typehints.with_input_types(Batch)
-class AssignActiveRelease(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
+class AssignActiveRelease(DoFn):
     """Stamps a batch with the release that is active in this process when the batch comes.
 
     Releases that arrive as a side input are aspired to, without waiting for them. What this process

@@ -19,6 +19,7 @@ from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.releases.gate import RETRY_SECS, GateHandle
 from pipeline.releases.judge import Judge, Verdict, utc_now
 from pipeline.releases.state import GateState
+from pipeline.runner.beam_types import DoFn
 from pipeline.serving.activation import Activation
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
 
@@ -26,7 +27,7 @@ EVENTS = "release_events"
 
 
 @beam.typehints.with_output_types(ReleaseEvent)
-class LocalGate(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
+class LocalGate(DoFn):
     """Hands candidates to the gate of this process, and picks up events of gate and models.
 
     For runners whose steps all run in this process. Never waits: what became of a candidate comes
@@ -57,7 +58,7 @@ class LocalGate(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
 
 @beam.typehints.with_input_types(tuple[str, Candidate])
 @beam.typehints.with_output_types(Release)
-class StatefulGate(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
+class StatefulGate(DoFn):
     """Judges candidates of one key, in keyed state, inside the bundle.
 
     Accepted releases on the main output, ReleaseEvents on EVENTS. The models are loaded apart from
@@ -91,7 +92,7 @@ class StatefulGate(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
     def process(
         self,
         element: tuple[str, Candidate],
-        kept: Any = beam.DoFn.StateParam(STATE),  # noqa: B008  # how Beam asks for it
+        kept: Any = DoFn.StateParam(STATE),  # noqa: B008  # how Beam asks for it
     ) -> Iterator[Any]:
         """Judges one candidate."""
         pickled = kept.read()

@@ -17,6 +17,7 @@ from pipeline.formats import line_encoder
 from pipeline.report.statistics import run as run_statistics
 from pipeline.report.statistics.run import LoadedModel, RunStatistics
 from pipeline.report.statistics.watched_columns import WatchedColumns
+from pipeline.runner.beam_types import CombineFn, DoFn
 from pipeline.runner.coders import FormCoder
 from pipeline.serving.release_manager import ManagerHandle
 from pipeline.transforms.gathered import process_statistics
@@ -31,7 +32,7 @@ def _now_us() -> int:
 
 @beam.typehints.with_input_types(Batch)
 @beam.typehints.with_output_types(RunStatistics)
-class GatherStatistics(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untyped
+class GatherStatistics(DoFn):
     """The statistics of each bundle of finished batches, in the global window.
 
     Beside Encode, of the same batches: rows that Encode rejects are rejected here, too.
@@ -101,7 +102,7 @@ class GatherStatistics(beam.DoFn):  # type: ignore[misc]  # Beam's base classes 
         return found
 
 
-class MergeStatistics(beam.CombineFn):  # type: ignore[misc]
+class MergeStatistics(CombineFn):
     """Any number of statistics into one; without any, those of no records."""
 
     def get_accumulator_coder(self) -> Any:
@@ -139,7 +140,7 @@ class MergeStatistics(beam.CombineFn):  # type: ignore[misc]
         return run_statistics.merged(accumulator)
 
 
-class KeepStatistics(beam.DoFn):  # type: ignore[misc]
+class KeepStatistics(DoFn):
     """Adds statistics to those of this process, for runners whose steps all run in it.
 
     Args:

@@ -9,12 +9,13 @@ import apache_beam as beam
 from pipeline.batch.batch import Batch
 from pipeline.ops.prepare.functions import check_ready
 from pipeline.ops.prepare.over_batch import prepare_batch
+from pipeline.runner.beam_types import DoFn
 from pipeline.spec.prepare import PrepareStep
 
 
 @beam.typehints.with_input_types(Batch)
 @beam.typehints.with_output_types(Batch)
-class Prepare(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untyped
+class Prepare(DoFn):
     """Runs the prepare steps over each batch; a batch that becomes large leaves in parts.
 
     Args:

@@ -18,6 +18,7 @@ from pipeline.releases.candidate import Candidate, Outcome, ReleaseEvent
 from pipeline.releases.message import Ignored, LookNow, Refused, interpret
 from pipeline.releases.versions import Look, WatchTarget, next_look
 from pipeline.releases.watcher import WatcherHandle
+from pipeline.runner.beam_types import DoFn
 from pipeline.spec.plain_data import shown
 
 RELEASE_EVENTS = "release_events"
@@ -34,7 +35,7 @@ def _utc_now() -> datetime:
 
 
 @beam.typehints.with_input_types(Block)
-class CandidatesFromMessages(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untyped
+class CandidatesFromMessages(DoFn):
     """Blocks of messages -> candidates; what is wrong with messages goes to RELEASE_EVENTS.
 
     Messages that name models or releases become candidates at once. A notification of Cloud Storage

@@ -12,13 +12,14 @@ from apache_beam.utils.timestamp import Duration, Timestamp
 
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.watcher import WatcherHandle
+from pipeline.runner.beam_types import DoFn, PTransform
 from pipeline.runner.endless import RESTRICTION, WATERMARK
 
 # A runner that heeds the pause between two polls (Dataflow does) pays for each with a checkpoint.
 _PAUSE_SECS = 1.0
 
 
-class WatchModels(beam.PTransform):  # type: ignore[misc]  # Beam's classes are untyped
+class WatchModels(PTransform):
     """Begin of the pipeline -> PCollection of :class:`Candidate`, for as long as the job runs.
 
     A candidate is emitted at least once: again when its bundle is retried, when the runner does
@@ -45,7 +46,7 @@ class WatchModels(beam.PTransform):  # type: ignore[misc]  # Beam's classes are 
 
 
 @beam.typehints.with_output_types(Candidate)
-class _Poll(beam.DoFn):  # type: ignore[misc]
+class _Poll(DoFn):
     """Emits what the process's watcher offers, and confirms it once the bundle is committed."""
 
     def __init__(
@@ -55,11 +56,11 @@ class _Poll(beam.DoFn):  # type: ignore[misc]
         self._stopped = stopped
         self._wait_secs = wait_secs
 
-    @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
+    @DoFn.unbounded_per_element()
     def process(
         self,
         element: bytes,
-        finalizer: Any = beam.DoFn.BundleFinalizerParam,
+        finalizer: Any = DoFn.BundleFinalizerParam,
         tracker: Any = RESTRICTION,
         _watermark: Any = WATERMARK,
     ) -> Iterator[TimestampedValue]:

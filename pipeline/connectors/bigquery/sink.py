@@ -22,6 +22,7 @@ from pipeline.connectors.bigquery.names import TableName, new_client
 from pipeline.connectors.bigquery.output_rows import Row, release_of
 from pipeline.errors import ServiceError
 from pipeline.formats.line_encoder import dead_letter
+from pipeline.runner.beam_types import DoFn, PTransform
 
 ToRows = Callable[[bytes], list[Row]]
 """From a chunk of JSON lines to rows; pickled."""
@@ -31,7 +32,7 @@ _MOST_ROWS = 500
 _MOST_BYTES = 9_000_000
 
 
-class LoadRows(beam.PTransform):  # type: ignore[misc]  # Beam's classes are untyped
+class LoadRows(PTransform):
     """PCollection of chunks of JSON lines (bytes) -> rows appended by load jobs, at the end.
 
     What comes out are the jobs, complete when all rows are in the table.
@@ -67,7 +68,7 @@ class LoadRows(beam.PTransform):  # type: ignore[misc]  # Beam's classes are unt
         return jobs | "Jobs" >> beam.Flatten()
 
 
-class InsertRows(beam.PTransform):  # type: ignore[misc]
+class InsertRows(PTransform):
     """PCollection of chunks of JSON lines (bytes) -> rows inserted as they come -> refused rows.
 
     At least once. What comes out are dead letters, a line each, of the rows that the table refused;
@@ -111,7 +112,7 @@ class InsertRows(beam.PTransform):  # type: ignore[misc]
 
 @beam.typehints.with_input_types(bytes)
 @beam.typehints.with_output_types(bytes)
-class _Insert(beam.DoFn):  # type: ignore[misc]
+class _Insert(DoFn):
     def __init__(self, table: TableName, to_rows: ToRows) -> None:
         self._table = table
         self._to_rows = to_rows

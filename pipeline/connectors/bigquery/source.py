@@ -18,10 +18,11 @@ from apache_beam.transforms.window import GlobalWindows
 from pipeline.batch.block import Block
 from pipeline.connectors.bigquery.input_rows import RowEncoder
 from pipeline.connectors.bigquery.names import TableName
+from pipeline.runner.beam_types import DoFn, PTransform
 from pipeline.spec.record import RecordSpec
 
 
-class ReadTable(beam.PTransform):  # type: ignore[misc]  # Beam's classes are untyped
+class ReadTable(PTransform):
     """Begin of the pipeline -> PCollection of :class:`Block`, a record for each row.
 
     The table, or the result of the query, is exported to Avro files under ``--temp_location`` (a
@@ -56,7 +57,7 @@ class ReadTable(beam.PTransform):  # type: ignore[misc]  # Beam's classes are un
 
 
 @beam.typehints.with_output_types(Block)
-class _ToBlocks(beam.DoFn):  # type: ignore[misc]
+class _ToBlocks(DoFn):
     """Rows of a bundle, gathered: from here on no row is an element of its own."""
 
     def __init__(

@@ -21,6 +21,7 @@ from pipeline.connectors.files.blocks.parquet import parquet_blocks
 from pipeline.connectors.files.blocks.ranges import FileRange, split_file
 from pipeline.connectors.files.blocks.tfrecord import tfrecord_blocks
 from pipeline.connectors.storage import paths
+from pipeline.runner.beam_types import PTransform
 
 DEFAULT_BLOCK_ROWS = 1024
 
@@ -45,7 +46,7 @@ class Reading:
     keys: tuple[str, ...] = ()
 
 
-class ReadBlocks(beam.PTransform):  # type: ignore[misc]  # Beam's classes are untyped
+class ReadBlocks(PTransform):
     """Begin of the pipeline -> PCollection of :class:`Block`.
 
     What cannot be read of a file ends in a block whose error says where and why; all records before

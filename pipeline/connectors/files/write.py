@@ -26,6 +26,7 @@ from pipeline.connectors.files.earlier_files import NO_EARLIER_FILES, EarlierFil
 from pipeline.connectors.storage.paths import shard_path
 from pipeline.errors import OutputError
 from pipeline.runner import coders
+from pipeline.runner.beam_types import DoFn, PTransform
 from pipeline.serving.files.artifacts import is_local
 
 _LOGGER = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ class Sink:
     create: Callable[[str], ChunkFile] = lines_file
 
 
-class WriteBlocks(beam.PTransform):  # type: ignore[misc]  # Beam's classes are untyped
+class WriteBlocks(PTransform):
     """Tuple of PCollections of chunks, one for each sink -> files -> PCollection of their paths.
 
     One sink takes a PCollection as well.
@@ -135,7 +136,7 @@ class WriteBlocks(beam.PTransform):  # type: ignore[misc]  # Beam's classes are 
         )
 
 
-class _WriteTemporary(beam.DoFn):  # type: ignore[misc]
+class _WriteTemporary(DoFn):
     def __init__(self, folder: str, suffix: str, create: Callable[[str], ChunkFile]) -> None:
         self._folder = folder
         self._suffix = suffix

@@ -13,15 +13,15 @@ from functools import partial
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
+from apache_beam.io.restriction_trackers import OffsetRange
 from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
-from apache_beam.transforms.core import RestrictionProvider
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Duration, Timestamp
 
 from pipeline.batch.block import Block
 from pipeline.connectors.pubsub.reader import Pulled, Reader, SharedReaders
 from pipeline.runner.activity import activity
+from pipeline.runner.beam_types import DoFn, OffsetRestrictionTracker, RestrictionProvider
 from pipeline.runner.stopping import stop_signal
 
 _MAX_BLOCK_BYTES = 8 << 20
@@ -35,7 +35,7 @@ _END = 2**63 - 1
 _readers = SharedReaders()
 
 
-class _Tracker(OffsetRestrictionTracker):  # type: ignore[misc]  # Beam's classes are untyped
+class _Tracker(OffsetRestrictionTracker):
     """Positions number the blocks. The range can be cut off where it is, but not shared out."""
 
     def try_split(self, fraction_of_remainder: float) -> Any:
@@ -45,7 +45,7 @@ class _Tracker(OffsetRestrictionTracker):  # type: ignore[misc]  # Beam's classe
         return False
 
 
-class _Endless(RestrictionProvider):  # type: ignore[misc]  # Beam's classes are untyped
+class _Endless(RestrictionProvider):
     def initial_restriction(self, element: str) -> OffsetRange:
         return OffsetRange(0, _END)
 
@@ -58,7 +58,7 @@ class _Endless(RestrictionProvider):  # type: ignore[misc]  # Beam's classes are
 
 @beam.typehints.with_input_types(str)
 @beam.typehints.with_output_types(Block)
-class Poll(beam.DoFn):  # type: ignore[misc]  # Beam's classes are untyped
+class Poll(DoFn):
     """Subscription -> blocks of its messages, until ``stop_signal`` is set in its process.
 
     * Messages are acknowledged after the bundle that emitted them is committed, and given back when
@@ -90,14 +90,14 @@ class Poll(beam.DoFn):  # type: ignore[misc]  # Beam's classes are untyped
         self._uncommitted: set[str] = set()
         self._seen = 0
 
-    @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
+    @DoFn.unbounded_per_element()
     def process(
         self,
         subscription: str,
         # Beam finds the three in this order only.
-        finalizer: Any = beam.DoFn.BundleFinalizerParam,
-        tracker: Any = beam.DoFn.RestrictionParam(_Endless()),  # noqa: B008  # Beam's way
-        watermark: Any = beam.DoFn.WatermarkEstimatorParam(  # noqa: B008
+        finalizer: Any = DoFn.BundleFinalizerParam,
+        tracker: Any = DoFn.RestrictionParam(_Endless()),  # noqa: B008  # Beam's way
+        watermark: Any = DoFn.WatermarkEstimatorParam(  # noqa: B008
             ManualWatermarkEstimator.default_provider()  # noqa: B008
         ),
     ) -> Iterator[TimestampedValue]:

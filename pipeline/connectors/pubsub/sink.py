@@ -10,13 +10,14 @@ from apache_beam.io.gcp.pubsub import PubsubMessage
 
 from pipeline.batch.message import Message
 from pipeline.connectors.pubsub.publisher import publisher
+from pipeline.runner.beam_types import DoFn, PTransform
 
 _BUFFERED = 10_000
 
 Messages = tuple[Message, ...]
 
 
-class PublishMessages(beam.PTransform):  # type: ignore[misc]  # Beam's classes are untyped
+class PublishMessages(PTransform):
     """PCollection of tuples of :class:`Message` -> published, at least once.
 
     Not native, a bundle is not committed before Pub/Sub has its messages: a service that cannot be
@@ -53,7 +54,7 @@ class PublishMessages(beam.PTransform):  # type: ignore[misc]  # Beam's classes 
         )
 
 
-class _Publish(beam.DoFn):  # type: ignore[misc]  # Beam's classes are untyped
+class _Publish(DoFn):
     def __init__(self, topic: str, give_up_secs: float) -> None:
         self._topic = topic
         self._give_up_secs = give_up_secs

@@ -17,9 +17,10 @@ from apache_beam.utils.windowed_value import WindowedValue
 from pipeline.batch.block import Block, Origin
 from pipeline.connectors.pubsub import own_subscription
 from pipeline.connectors.pubsub.poll import Poll
+from pipeline.runner.beam_types import DoFn, PTransform
 
 
-class ReadMessages(beam.PTransform):  # type: ignore[misc]  # Beam's classes are untyped
+class ReadMessages(PTransform):
     """Begin of the pipeline -> PCollection of :class:`Block`, in the global window.
 
     A block holds what has arrived and never waits for more: under load, blocks fill up to
@@ -79,7 +80,7 @@ class ReadMessages(beam.PTransform):  # type: ignore[misc]  # Beam's classes are
 
 
 @beam.typehints.with_output_types(Block)
-class BlockBundle(beam.DoFn):  # type: ignore[misc]  # Beam's classes are untyped
+class BlockBundle(DoFn):
     """Beam's Pub/Sub messages -> blocks, none across bundles: no state, no shuffle, no waiting.
 
     ``beam.BatchElements`` would do as much, but it moves every batch to the end of time and logs a

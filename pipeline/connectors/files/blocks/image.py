@@ -20,6 +20,7 @@ from pipeline.batch.block import Block
 from pipeline.connectors.storage import paths
 from pipeline.connectors.storage.errors import status_of
 from pipeline.formats.images import ImageFiles
+from pipeline.runner.beam_types import PTransform
 
 MAX_FILE_BYTES = 64 << 20
 """A larger file is no image that somebody wants to have classified, but a slip in the pattern."""
@@ -36,7 +37,7 @@ class ImageGroup:
     files: tuple[tuple[str, int], ...]
 
 
-class ReadImageBlocks(beam.PTransform):  # type: ignore[misc]  # Beam's classes are untyped
+class ReadImageBlocks(PTransform):
     """Begin of the pipeline -> PCollection of :class:`Block`, a record for each file that matches.
 
     Whatever matches is a record, also when it is empty or no image: that is for the decoder to say.

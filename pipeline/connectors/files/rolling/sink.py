@@ -14,6 +14,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from pipeline.connectors.files.rolling.writer import RollingWriter, unique_prefix
 from pipeline.connectors.files.write import TemporaryFile, finalise
+from pipeline.runner.beam_types import DoFn, PTransform
 from pipeline.serving.files.artifacts import is_local
 
 DEFAULT_ROLL_SECS = 10.0
@@ -26,7 +27,7 @@ _writers: dict[tuple[str, str], RollingWriter] = {}
 _writers_lock = threading.Lock()
 
 
-class WriteRollingFiles(beam.PTransform):  # type: ignore[misc]  # Beam's classes are untyped
+class WriteRollingFiles(PTransform):
     """PCollection of bytes, bounded or not -> files of whole lines.
 
     Every element is a chunk of whole lines, each with its line end. Names begin with
@@ -119,7 +120,7 @@ def close_all() -> None:
         raise failures[0]
 
 
-class _Append(beam.DoFn):  # type: ignore[misc]
+class _Append(DoFn):
     def __init__(self, prefix: str, suffix: str, roll_secs: float, roll_rows: int) -> None:
         self._arguments = (prefix, suffix, roll_secs, roll_rows)
 
@@ -139,7 +140,7 @@ class _Append(beam.DoFn):  # type: ignore[misc]
         writer.append(self._chunks)
 
 
-class _WriteObject(beam.DoFn):  # type: ignore[misc]
+class _WriteObject(DoFn):
     def __init__(self, prefix: str, suffix: str) -> None:
         self._prefix = prefix
         self._suffix = suffix

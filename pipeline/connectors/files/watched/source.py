@@ -13,9 +13,8 @@ from functools import partial
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.io.iobase import RestrictionProgress, RestrictionTracker
+from apache_beam.io.iobase import RestrictionProgress
 from apache_beam.io.watermark_estimators import WalltimeWatermarkEstimator
-from apache_beam.transforms.core import RestrictionProvider
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Duration, Timestamp
 
@@ -25,6 +24,7 @@ from pipeline.connectors.files.watched import journal as folder_journal
 from pipeline.connectors.files.watched.journal import Journal
 from pipeline.connectors.files.watched.reader import FolderReader, Progress
 from pipeline.runner.activity import activity
+from pipeline.runner.beam_types import DoFn, PTransform, RestrictionProvider, RestrictionTracker
 from pipeline.runner.coders import FormCoder
 from pipeline.serving.files.artifacts import is_local
 
@@ -38,15 +38,15 @@ _IDLE_SECS = 0.05
 # Shorter than it takes to begin another bundle and end it.
 _LULL_SECS = 0.005
 
-_RESTRICTION = beam.DoFn.RestrictionParam()
-_WATERMARK = beam.DoFn.WatermarkEstimatorParam(WalltimeWatermarkEstimator.default_provider())
+_RESTRICTION = DoFn.RestrictionParam()
+_WATERMARK = DoFn.WatermarkEstimatorParam(WalltimeWatermarkEstimator.default_provider())
 
 
 def _never() -> bool:
     return False
 
 
-class ReadNewFiles(beam.PTransform):  # type: ignore[misc]  # Beam's classes are untyped
+class ReadNewFiles(PTransform):
     """Begin of the pipeline -> PCollection of :class:`Block`, of a folder's files as they come.
 
     Every file is read once, those present at the start included, in order of modification time and
@@ -98,7 +98,7 @@ class ReadNewFiles(beam.PTransform):  # type: ignore[misc]  # Beam's classes are
 
 
 @beam.typehints.with_output_types(Block)
-class _ReadFolder(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
+class _ReadFolder(DoFn, RestrictionProvider):
     """The only element is the impulse; the restriction is a :class:`Progress`."""
 
     def __init__(
@@ -136,11 +136,11 @@ class _ReadFolder(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
             least_secs = 0.0 if is_local(self._journal_path) else REMOTE_INTERVAL_SECS
             self._journal = Journal(self._journal_path, max(self._interval_secs, least_secs))
 
-    @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
+    @DoFn.unbounded_per_element()
     def process(
         self,
         impulse: bytes,
-        finalizer: Any = beam.DoFn.BundleFinalizerParam,
+        finalizer: Any = DoFn.BundleFinalizerParam,
         tracker: Any = _RESTRICTION,
         watermark: Any = _WATERMARK,
     ) -> Iterator[Any]:
@@ -193,7 +193,7 @@ class _ReadFolder(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
         return self._reader
 
 
-class _Tracker(RestrictionTracker):  # type: ignore[misc]
+class _Tracker(RestrictionTracker):
     """Follows the reader; can be checkpointed, not split, since one worker reads."""
 
     def __init__(self, progress: Progress) -> None:
