@@ -62,9 +62,9 @@ class Stages:
             model.name: EnsembleModelHandler(
                 handle,
                 model,
-                max_batch_size=call_rows(parsed.settings.max_batch_size),
+                max_batch_size=call_rows(parsed.settings.models.max_batch_size),
                 quick_batch_size=build.rows_together(self._job),
-                max_model_faults=parsed.settings.max_model_faults,
+                max_model_faults=parsed.settings.models.max_model_faults,
             )
             for model in graph.models
         }

@@ -22,6 +22,7 @@ from pipeline.connectors.files.write import Sink, WriteBlocks, lines_file
 from pipeline.jobs import report
 from pipeline.launch.job import Job
 from pipeline.launch.outputs import LINES_SUFFIX
+from pipeline.launch.settings import Content, Medium
 from pipeline.launch.table_names import Tables, tables_of
 from pipeline.serving.step.samples import MAX_DIFFERENCES
 from pipeline.spec.batch_rows import block_rows, call_rows
@@ -49,11 +50,11 @@ def build_batch(pipeline: beam.Pipeline, job: Job, *, on_service: bool = False) 
     memory does not grow with the number of records.
     """
     settings = job.settings
-    tables = tables_of(settings, pipeline.options)
+    tables = tables_of(settings.inputs, settings.outputs, pipeline.options)
     decoded = pipeline | "Read" >> _source(job, tables) | "Decode" >> decode(job)
     assign = AssignPinnedRelease(job.handle, job.release)
     batches = prepare(decoded, job) | "AssignRelease" >> beam.ParDo(assign)
-    parquet = settings.output_format == "parquet"
+    parquet = settings.outputs.output_format == "parquet"
     wanted = [PREDICTION_TABLES] * parquet
     if tables.predictions or not parquet:
         wanted.append(PREDICTION_LINES)
@@ -62,12 +63,12 @@ def build_batch(pipeline: beam.Pipeline, job: Job, *, on_service: bool = False) 
     # One after the other: what fails leaves what comes behind it as it was.
     done = _load(outputs, tables, job)
     done += _write_files(outputs, wanted[0], job, all_complete(done, "Loaded"))
-    if settings.report_path:
+    if settings.outputs.report_path:
         page = report.page_of(job, pipeline.options, on_service=on_service)
         statistics = report.gather(finished, job)
         done += report.report_at_end(statistics, page, all_complete(done, "Written"))
     if on_service:  # a local run counts by itself, and has its summary to print
-        check = CheckShare(settings.max_dead_letter_percent, all_complete(done, "Done"))
+        check = CheckShare(settings.run.max_dead_letter_percent, all_complete(done, "Done"))
         _ = outputs[OUTCOMES] | "CheckDeadLetters" >> check
 
 
@@ -99,12 +100,12 @@ def _write_files(outputs: Any, predictions: str, job: Job, after: Sequence[Any])
     Returns:
       what is complete when the files have their names, as PCollections.
     """
-    settings = job.settings
-    create = ParquetFile if settings.output_format == "parquet" else lines_file
+    wanted = job.settings.outputs
+    create = ParquetFile if wanted.output_format == "parquet" else lines_file
     sinks: dict[str, Sink] = {}
-    if prefix := settings.output_path:
-        sinks[predictions] = Sink("Predictions", prefix, settings.prediction_suffix, create)
-    if prefix := settings.dead_letter_path:
+    if prefix := wanted.place(Content.PREDICTIONS, Medium.FILES):
+        sinks[predictions] = Sink("Predictions", prefix, wanted.prediction_suffix, create)
+    if prefix := wanted.place(Content.DEAD_LETTERS, Medium.FILES):
         sinks[DEAD_LETTER_LINES] = Sink("DeadLetters", prefix, LINES_SUFFIX)
     if not sinks:
         return []
@@ -113,35 +114,35 @@ def _write_files(outputs: Any, predictions: str, job: Job, after: Sequence[Any])
 
 
 def _source(job: Job, tables: Tables) -> beam.PTransform:
-    settings, spec = job.settings, job.graph.spec
+    inputs, spec = job.settings.inputs, job.graph.spec
     if tables.source is not None:
         return ReadTable(tables.source, spec.record, spec.pass_through, rows_together(job))
     if spec.record.source == "image":
-        return ReadImageBlocks(settings.input_file_pattern, rows_together(job))
-    return ReadBlocks(settings.input_file_pattern, reading(job))
+        return ReadImageBlocks(inputs.input_file_pattern, rows_together(job))
+    return ReadBlocks(inputs.input_file_pattern, reading(job))
 
 
 def rows_together(job: Job) -> int:
     """Most records of a block: in a stream, they wait for each other."""
-    most, spec = job.settings.max_batch_size, job.graph.spec
-    if job.settings.streaming:
+    most, spec = job.settings.models.max_batch_size, job.graph.spec
+    if job.settings.inputs.streaming:
         return call_rows(most)
     return block_rows(most, spec.record, spec.pass_through)
 
 
 def reading(job: Job) -> Reading:
     """How the job reads its files."""
-    settings, spec = job.settings, job.graph.spec
+    spec = job.graph.spec
     keys = [*spec.record.fields, *spec.pass_through, *([spec.record.id] if spec.record.id else [])]
     image = spec.record.source == "image"
-    form = "image" if image else settings.input_format
+    form = "image" if image else job.settings.inputs.input_format
     return Reading(rows_together(job), form, tuple(keys))
 
 
 def to_prediction_rows(job: Job) -> ToRows:
     """What turns prediction lines into rows of the job's output table."""
     columns = prediction_columns(
-        job.graph.spec, job.rehearsal.types, event_times=job.settings.streaming
+        job.graph.spec, job.rehearsal.types, event_times=job.settings.inputs.streaming
     )
     return partial(prediction_rows, columns=columns)
 
@@ -161,7 +162,7 @@ def prepare(decoded: Any, job: Job) -> Any:
 
 def serve(batches: Any, job: Job) -> Any:
     """From batches that carry their release to finished ones: PCollection[Batch]."""
-    settings = job.settings
+    settings = job.settings.models
     for model in job.graph.models:
         handler = EnsembleModelHandler(
             job.handle,
@@ -169,7 +170,7 @@ def serve(batches: Any, job: Job) -> Any:
             max_batch_size=call_rows(settings.max_batch_size),
             quick_batch_size=rows_together(job),
             max_model_faults=settings.max_model_faults,
-            max_differences=0 if settings.streaming else MAX_DIFFERENCES,
+            max_differences=0 if job.settings.inputs.streaming else MAX_DIFFERENCES,
         )
         batches = batches | f"RunInference[{model.name}]" >> run_inference(handler)
     return batches | "Combine" >> beam.ParDo(Combine(job.graph.combine))

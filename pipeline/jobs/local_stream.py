@@ -18,7 +18,7 @@ from pipeline.jobs.progress import Progress, StreamStatus
 from pipeline.jobs.report import REFRESH_SECS, Page, page_of
 from pipeline.jobs.stream import RELEASE_LOGGER, build_stream
 from pipeline.launch.job import Job
-from pipeline.launch.settings import Settings
+from pipeline.launch.settings import RunSettings
 from pipeline.runner import stopping
 from pipeline.runner.local_runner import local_runner
 from pipeline.transforms.gathered import Gathered, process_statistics
@@ -51,14 +51,14 @@ def run_stream(job: Job, options: PipelineOptions, progress: Progress) -> None:
     tally = process_tally(job.handle.job_key)
     pipeline = beam.Pipeline(runner=local_runner(), options=options)
     build_stream(pipeline, job, native=False)
-    page = page_of(job, options, on_service=False) if job.settings.report_path else None
+    page = page_of(job, options, on_service=False) if job.settings.outputs.report_path else None
     progress.say(
         f"streaming through ensemble '{job.graph.spec.name}', release {job.release.release_id}"
     )
     with (
         _releases_said(progress),
         _stop_on_signals(progress),
-        _stop_at_limits(job.settings, tally, progress),
+        _stop_at_limits(job.settings.run, tally, progress),
         progress.showing(StreamStatus(tally, job.handle.get())),
         _page_kept_up(page, process_statistics(job.handle.job_key), progress),
     ):
@@ -150,7 +150,7 @@ def _stop_on_signals(progress: Progress) -> Iterator[None]:
 
 
 @contextmanager
-def _stop_at_limits(settings: Settings, tally: Tally, progress: Progress) -> Iterator[None]:
+def _stop_at_limits(settings: RunSettings, tally: Tally, progress: Progress) -> Iterator[None]:
     """Stops the sources after `stop_after_secs` or `stop_after_records`, if set."""
     done = threading.Event()
 

@@ -67,7 +67,7 @@ def page_of(job: Job, options: PipelineOptions, *, on_service: bool) -> Page:
     defaults: list[tuple[str, str]] = []
     for parameter in PARAMETERS:
         if not parameter.to_beam:
-            value = _text(getattr(settings, parameter.name))
+            value = _text(settings.values[parameter.name])
             at_default = value == (parameter.default or "")
             (defaults if at_default else given).append((parameter.name, value))
     beam_options = options.get_all_options(drop_default=True)
@@ -77,12 +77,12 @@ def page_of(job: Job, options: PipelineOptions, *, on_service: bool) -> Page:
         job.drawing(),
         job.release,
         datetime.now(UTC),
-        settings.streaming,
+        settings.inputs.streaming,
         on_service,
         tuple(given),
         tuple(defaults),
     )
-    return Page(settings.report_path, facts)
+    return Page(settings.outputs.report_path, facts)
 
 
 def gather(batches: Any, job: Job) -> Any:

@@ -55,24 +55,24 @@ def run(parsed: Parsed, progress: Progress) -> None:
         progress.say(f"warning: {warning}")
     settings = parsed.settings
     standard, direct = options.view_as(StandardOptions), options.view_as(DirectOptions)
-    standard.streaming = settings.streaming
+    standard.streaming = settings.inputs.streaming
     local = standard.runner in _LOCAL
-    if local and settings.streaming:
+    if local and settings.inputs.streaming:
         check_local_stream(options)
-    if local and settings.accelerator and not settings.dry_run:
+    if local and settings.workers.accelerator and not settings.run.dry_run:
         progress.say("warning: --accelerator has no effect on a local run")
-    dataflow_workers.configure(settings, options)
+    dataflow_workers.configure(settings.workers, options)
     placement = _locally(direct) if local else _on_service(options)
     job = launch.prepare(settings, options, placement, progress.say)
     try:
         _draw(job, progress)
-        if settings.dry_run:
+        if settings.run.dry_run:
             print(summary.dry_run(job))
-            if not local or settings.accelerator:
+            if not local or settings.workers.accelerator:
                 print(f"\nWorkers\n{dataflow_workers.describe(options)}")
         elif not local:
             _submit(job, options, progress)
-        elif settings.streaming:
+        elif settings.inputs.streaming:
             run_stream(job, options, progress)
         else:
             if direct.direct_running_mode == "multi_processing":
@@ -83,7 +83,7 @@ def run(parsed: Parsed, progress: Progress) -> None:
 
 
 def _draw(job: launch.Job, progress: Progress) -> None:
-    if path := job.settings.graph_path:
+    if path := job.settings.run.graph_path:
         try:
             paths.write_text(path, as_svg(job.drawing()), "image/svg+xml")
         except PathError as error:
@@ -140,14 +140,14 @@ def _run_batch(job: launch.Job, options: PipelineOptions, progress: Progress) ->
         counters[name] = counters.get(name, 0) + counter.result
     print(summary.summary(counters, job, progress.elapsed_secs - started))
     predictions, dead_letters = counters.get(PREDICTIONS, 0), counters.get(DEAD_LETTERS, 0)
-    most = job.settings.max_dead_letter_percent
+    most = job.settings.run.max_dead_letter_percent
     if problem := share_problem(predictions, dead_letters, most):
         raise OutputError(problem)
 
 
 def _submit(job: launch.Job, options: PipelineOptions, progress: Progress) -> None:
     pipeline = beam.Pipeline(options=options)
-    if job.settings.streaming:
+    if job.settings.inputs.streaming:
         build_stream(pipeline, job, native=True)
     else:
         build_batch(pipeline, job, on_service=True)

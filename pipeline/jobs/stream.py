@@ -40,7 +40,7 @@ from pipeline.jobs.batch import (
 )
 from pipeline.launch.job import Job
 from pipeline.launch.outputs import LINES_SUFFIX
-from pipeline.launch.settings import Settings
+from pipeline.launch.settings import Content, Medium, Outputs
 from pipeline.launch.table_names import Tables, tables_of
 from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.runner.stopping import stopped
@@ -62,6 +62,15 @@ RELEASE_LOGGER = logging.getLogger("pipeline.releases")
 """What became of each proposed release, a line each."""
 
 _TICK_SECS = 0.2
+_ENCODED = {
+    (Content.PREDICTIONS, Medium.FILES): PREDICTION_LINES,
+    (Content.PREDICTIONS, Medium.TABLE): PREDICTION_LINES,
+    (Content.PREDICTIONS, Medium.TOPIC): PREDICTION_MESSAGES,
+    (Content.DEAD_LETTERS, Medium.FILES): DEAD_LETTER_LINES,
+    (Content.DEAD_LETTERS, Medium.TABLE): DEAD_LETTER_LINES,
+    (Content.DEAD_LETTERS, Medium.TOPIC): DEAD_LETTER_MESSAGES,
+}
+"""Which output of Encode goes into a sink."""
 
 Events = dict[str, Any]
 """Where release events come from -> the PCollection of them."""
@@ -79,13 +88,14 @@ def build_stream(pipeline: beam.Pipeline, job: Job, *, native: bool) -> None:
     assigned = prepare(decoded, job) | "AssignRelease" >> assign
     events["Assign"] = assigned[EVENTS]
     finished = serve(assigned["batches"], job)
-    outputs = encode(finished, job, _wanted(settings))
-    _write(outputs, settings, native)
-    statistics = _insert(outputs, job, tables_of(settings, pipeline.options), native)
-    if settings.report_path:
+    outputs = encode(finished, job, _wanted(settings.outputs))
+    _write(outputs, settings.outputs, native)
+    tables = tables_of(settings.inputs, settings.outputs, pipeline.options)
+    statistics = _insert(outputs, job, tables, native)
+    if settings.outputs.report_path:
         statistics = [report.gather(finished, job), *statistics]
         _report(pipeline, statistics, events, job, native)
-    _write_events(events, settings, native)
+    _write_events(events, settings.outputs, native)
 
 
 def _report(
@@ -101,24 +111,25 @@ def _report(
 
 
 def _read(pipeline: beam.Pipeline, job: Job, native: bool) -> Any:
-    settings = job.settings
-    if settings.input_file_pattern:
+    inputs = job.settings.inputs
+    if inputs.input_file_pattern:
         journal = None
-        if settings.output_path and not native:
-            journal = f"{settings.output_path}.read-journal"
+        prefix = job.settings.outputs.place(Content.PREDICTIONS, Medium.FILES)
+        if prefix and not native:
+            journal = f"{prefix}.read-journal"
         blocks = pipeline | "Read" >> ReadNewFiles(
-            settings.input_file_pattern,
+            inputs.input_file_pattern,
             reading(job),
             stopped=stopped,
             journal=journal,
         )
         return blocks | "Spread" >> beam.Reshuffle() if native else blocks
     return pipeline | "Read" >> ReadMessages(
-        subscription=settings.input_subscription or None,
-        topic=settings.input_topic or None,
+        subscription=inputs.input_subscription or None,
+        topic=inputs.input_topic or None,
         block_rows=rows_together(job),
         native=native,
-        patience_secs=settings.max_batch_latency_ms / 1000,
+        patience_secs=job.settings.models.max_batch_latency_ms / 1000,
     )
 
 
@@ -132,7 +143,7 @@ def _refresh(pipeline: beam.Pipeline, job: Job, native: bool, events: Events) ->
     """The refresh branch; adds to `events`, and returns the releases for a side input, if any."""
     if job.refresh is None:
         return None
-    refresh, settings = job.refresh, job.settings
+    refresh, settings = job.refresh, job.settings.refresh
     sources = {"Watch": pipeline | "Watch" >> WatchModels(refresh.watcher, stopped)}
     if settings.listens:
         asked = (
@@ -187,29 +198,18 @@ def _refresh(pipeline: beam.Pipeline, job: Job, native: bool, events: Events) ->
     )
 
 
-def _wanted(settings: Settings) -> tuple[str, ...]:
-    sinks = {
-        PREDICTION_LINES: settings.output_path or settings.output_table,
-        PREDICTION_MESSAGES: settings.output_topic,
-        DEAD_LETTER_LINES: settings.dead_letter_path or settings.dead_letter_table,
-        DEAD_LETTER_MESSAGES: settings.dead_letter_topic,
-    }
-    return tuple(tag for tag, place in sinks.items() if place)
+def _wanted(outputs: Outputs) -> tuple[str, ...]:
+    tags = [_ENCODED.get((sink.content, sink.medium)) for sink in outputs.sinks]
+    return tuple(dict.fromkeys(tag for tag in tags if tag))
 
 
-def _write(outputs: Any, settings: Settings, native: bool) -> None:
-    for tag, prefix in (
-        (PREDICTION_LINES, settings.output_path),
-        (DEAD_LETTER_LINES, settings.dead_letter_path),
-    ):
-        if prefix:
-            _ = outputs[tag] | f"Write {tag}" >> _files(prefix, settings, native)
-    for tag, topic in (
-        (PREDICTION_MESSAGES, settings.output_topic),
-        (DEAD_LETTER_MESSAGES, settings.dead_letter_topic),
-    ):
-        if topic:
-            _ = outputs[tag] | f"Publish {tag}" >> PublishMessages(topic, native=native)
+def _write(encoded: Any, outputs: Outputs, native: bool) -> None:
+    for sink in outputs.sinks:
+        tag = _ENCODED.get((sink.content, sink.medium))
+        if tag and sink.medium is Medium.FILES:
+            _ = encoded[tag] | f"Write {tag}" >> _files(sink.place, outputs, native)
+        elif tag and sink.medium is Medium.TOPIC:
+            _ = encoded[tag] | f"Publish {tag}" >> PublishMessages(sink.place, native=native)
 
 
 def _insert(outputs: Any, job: Job, tables: Tables, native: bool) -> list[Any]:
@@ -218,10 +218,10 @@ def _insert(outputs: Any, job: Job, tables: Tables, native: bool) -> list[Any]:
     Returns:
       the statistics of what was refused, as PCollections.
     """
-    settings, refused, statistics = job.settings, [], []
+    sinks, refused, statistics = job.settings.outputs, [], []
     if tables.predictions:
         insert = InsertRows(tables.predictions, to_prediction_rows(job), native=native)
-        count = CountRefused(job.handle.job_key, reported=bool(settings.report_path))
+        count = CountRefused(job.handle.job_key, reported=bool(sinks.report_path))
         counted = (
             outputs[PREDICTION_LINES]
             | "InsertPredictions" >> insert
@@ -229,14 +229,13 @@ def _insert(outputs: Any, job: Job, tables: Tables, native: bool) -> list[Any]:
         )
         refused.append(counted[LETTERS])
         statistics.append(counted[STATISTICS])
-        if settings.dead_letter_path:
-            files = _files(settings.dead_letter_path, settings, native)
-            _ = refused[0] | "WriteRefused" >> files
-        if settings.dead_letter_topic:
+        if prefix := sinks.place(Content.DEAD_LETTERS, Medium.FILES):
+            _ = refused[0] | "WriteRefused" >> _files(prefix, sinks, native)
+        if topic := sinks.place(Content.DEAD_LETTERS, Medium.TOPIC):
             _ = (
                 refused[0]
                 | "RefusedMessage" >> beam.Map(_refused_message)
-                | "PublishRefused" >> PublishMessages(settings.dead_letter_topic, native=native)
+                | "PublishRefused" >> PublishMessages(topic, native=native)
             )
     if tables.dead_letters:
         letters = [outputs[DEAD_LETTER_LINES], *refused]
@@ -247,21 +246,20 @@ def _insert(outputs: Any, job: Job, tables: Tables, native: bool) -> list[Any]:
     return statistics
 
 
-def _write_events(events: Events, settings: Settings, native: bool) -> None:
+def _write_events(events: Events, outputs: Outputs, native: bool) -> None:
     for source, some in events.items():
         logged = some | f"LogEvents[{source}]" >> beam.Map(_log_event)
-        if settings.release_events_path:
+        if prefix := outputs.place(Content.RELEASE_EVENTS, Medium.FILES):
             _ = (
                 logged
                 | f"EventLine[{source}]" >> beam.Map(ReleaseEvent.line)
-                | f"WriteEvents[{source}]" >> _files(settings.release_events_path, settings, native)
+                | f"WriteEvents[{source}]" >> _files(prefix, outputs, native)
             )
-        if settings.release_events_topic:
+        if topic := outputs.place(Content.RELEASE_EVENTS, Medium.TOPIC):
             _ = (
                 logged
                 | f"EventMessage[{source}]" >> beam.Map(_event_message)
-                | f"PublishEvents[{source}]"
-                >> PublishMessages(settings.release_events_topic, native=native)
+                | f"PublishEvents[{source}]" >> PublishMessages(topic, native=native)
             )
 
 
@@ -284,7 +282,7 @@ def _event_message(event: ReleaseEvent) -> tuple[Message, ...]:
     return (Message(event.line().rstrip(b"\n"), {"event": event.outcome}),)
 
 
-def _files(prefix: str, settings: Settings, native: bool) -> WriteRollingFiles:
+def _files(prefix: str, outputs: Outputs, native: bool) -> WriteRollingFiles:
     return WriteRollingFiles(
-        prefix, LINES_SUFFIX, local=not native, roll_secs=settings.output_file_secs
+        prefix, LINES_SUFFIX, local=not native, roll_secs=outputs.output_file_secs
     )

@@ -8,6 +8,8 @@ from pipeline.batch.metrics import REPORT_PAGES, ROW_DIFFERENCES, ROW_SAMPLES
 from pipeline.batch.tensors import Signature
 from pipeline.drawing.text import as_text
 from pipeline.launch.job import Job
+from pipeline.launch.outputs import LINES_SUFFIX
+from pipeline.launch.settings import Content, Medium, Outputs
 from pipeline.report import quantities
 from pipeline.report.dead_letter_share import share
 
@@ -42,21 +44,20 @@ def summary(counters: Mapping[str, int], job: Job, elapsed_secs: float) -> str:
     """
     predictions, dead = counters.get("predictions", 0), counters.get("dead_letters", 0)
     page = ""
-    if job.settings.report_path:
+    inputs, outputs = job.settings.inputs, job.settings.outputs
+    if outputs.report_path:
         written = counters.get(REPORT_PAGES)
-        page = f"\nReport: {job.settings.report_path if written else 'not written'}"
+        page = f"\nReport: {outputs.report_path if written else 'not written'}"
     if not predictions + dead:
-        source = "table is" if job.settings.input_table else "query's result is"
-        source = "files are" if job.settings.input_file_pattern else source
+        source = "table is" if inputs.input_table else "query's result is"
+        source = "files are" if inputs.input_file_pattern else source
         return f"No records: the input {source} empty. Nothing was predicted.{page}"
     lines = [f"{predictions + dead:,} records in {elapsed_secs:.1f} s"]
     if predictions:
-        to = _places(
-            job.settings.output_path, job.settings.output_table, job.settings.prediction_suffix
-        )
+        to = _places(outputs, Content.PREDICTIONS, outputs.prediction_suffix)
         lines.append(f"{predictions:>9,} predictions   {to}")
     if dead:
-        to = _places(job.settings.dead_letter_path, job.settings.dead_letter_table)
+        to = _places(outputs, Content.DEAD_LETTERS)
         lines.append(f"{dead:>9,} dead letters  {to}, {share(dead, predictions + dead)}")
         kinds = {n: c for n, c in counters.items() if n.startswith("dead_letters/")}
         for name, count in sorted(kinds.items(), key=lambda item: (-item[1], item[0])):
@@ -69,7 +70,9 @@ def summary(counters: Mapping[str, int], job: Job, elapsed_secs: float) -> str:
     return "\n".join(lines) + page
 
 
-def _places(prefix: str, table: str, suffix: str = ".jsonl") -> str:
+def _places(outputs: Outputs, content: Content, suffix: str = LINES_SUFFIX) -> str:
+    prefix = outputs.place(content, Medium.FILES)
+    table = outputs.place(content, Medium.TABLE)
     return ", ".join([f"{prefix}-*{suffix}"] * bool(prefix) + [table] * bool(table))
 
 

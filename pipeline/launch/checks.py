@@ -17,7 +17,7 @@ from pipeline.connectors.pubsub import checks as pubsub_checks
 from pipeline.connectors.storage import paths
 from pipeline.errors import PathError
 from pipeline.launch import outputs as launch_outputs
-from pipeline.launch.settings import Settings
+from pipeline.launch.settings import Content, Inputs, Medium, Outputs, Settings
 from pipeline.serving.files.artifacts import is_local
 
 Check = Callable[[], object]
@@ -43,16 +43,16 @@ def path_problems(settings: Settings) -> list[str]:
     return problems
 
 
-def service_problems(settings: Settings, options: PipelineOptions) -> list[str]:
+def service_problems(report_path: str, options: PipelineOptions) -> list[str]:
     """What the runner of a service will refuse of its own options, and cannot write.
 
     Found after the models were loaded, it would come as a traceback, or after minutes of retries.
     """
     cloud = options.view_as(GoogleCloudOptions)
     problems: list[str] = []
-    if settings.report_path and is_local(settings.report_path):
+    if report_path and is_local(report_path):
         problems.append(
-            f"--report_path: found '{settings.report_path}', expected a gs:// path: a worker "
+            f"--report_path: found '{report_path}', expected a gs:// path: a worker "
             "writes the page, whose disk nobody sees"
         )
     for parameter in ("temp_location", "staging_location", "template_location"):
@@ -69,34 +69,44 @@ def service_problems(settings: Settings, options: PipelineOptions) -> list[str]:
 
 
 def _checks(settings: Settings) -> Iterator[tuple[str, Check]]:
-    if settings.graph_path:
-        yield "graph_path", partial(paths.check_writable, settings.graph_path)
-    if settings.dry_run:
+    if path := settings.run.graph_path:
+        yield "graph_path", partial(paths.check_writable, path)
+    if settings.run.dry_run:
         return
-    if settings.input_file_pattern and not settings.streaming:
-        yield "input_file_pattern", partial(paths.match_input, settings.input_file_pattern)
-    for parameter in ("input_subscription", "refresh_subscription"):
-        if name := getattr(settings, parameter):
-            yield parameter, partial(pubsub_checks.check_subscription, name)
-    if settings.input_topic:
-        yield "input_topic", partial(pubsub_checks.check_input_topic, settings.input_topic)
-    for parameter in ("output_topic", "dead_letter_topic", "release_events_topic"):
-        if name := getattr(settings, parameter):
-            yield parameter, partial(pubsub_checks.check_topic, name)
-    for parameter in launch_outputs.PREFIXES:
-        if prefix := getattr(settings, parameter):
-            yield parameter, partial(paths.check_writable, prefix)
-            yield parameter, partial(launch_outputs.check_prefix, parameter, settings)
-            if parameter != "release_events_path" and not settings.streaming:
-                yield parameter, partial(launch_outputs.check_earlier, parameter, settings)
-    if settings.report_path:
-        yield "report_path", partial(paths.check_writable, settings.report_path)
-        if not settings.streaming:
-            check = partial(launch_outputs.check_earlier_report, settings.report_path)
-            yield "report_path", partial(check, settings.overwrite)
-    if settings.release_dir:
-        manifests = f"{settings.release_dir.rstrip('/')}/release"
+    refresh, models = settings.refresh, settings.models
+    yield from _input_checks(settings.inputs)
+    if name := refresh.refresh_subscription:
+        yield "refresh_subscription", partial(pubsub_checks.check_subscription, name)
+    yield from _output_checks(settings.outputs, settings.inputs)
+    if refresh.release_dir:
+        manifests = f"{refresh.release_dir.rstrip('/')}/release"
         yield "release_dir", partial(paths.check_writable, manifests)
-    if settings.model_cache_dir:
-        modules = f"{settings.model_cache_dir.rstrip('/')}/module"
+    if models.model_cache_dir:
+        modules = f"{models.model_cache_dir.rstrip('/')}/module"
         yield "model_cache_dir", partial(paths.check_writable, modules)
+
+
+def _input_checks(inputs: Inputs) -> Iterator[tuple[str, Check]]:
+    if inputs.input_file_pattern and not inputs.streaming:
+        yield "input_file_pattern", partial(paths.match_input, inputs.input_file_pattern)
+    if name := inputs.input_subscription:
+        yield "input_subscription", partial(pubsub_checks.check_subscription, name)
+    if inputs.input_topic:
+        yield "input_topic", partial(pubsub_checks.check_input_topic, inputs.input_topic)
+
+
+def _output_checks(outputs: Outputs, inputs: Inputs) -> Iterator[tuple[str, Check]]:
+    """Tables are looked at in `launch.tables`."""
+    for sink in outputs.of(Medium.TOPIC):
+        yield sink.parameter, partial(pubsub_checks.check_topic, sink.place)
+    for sink in outputs.of(Medium.FILES):
+        yield sink.parameter, partial(paths.check_writable, sink.place)
+        yield sink.parameter, partial(launch_outputs.check_prefix, sink, outputs)
+        if sink.content is not Content.RELEASE_EVENTS and not inputs.streaming:
+            check = partial(launch_outputs.check_earlier, sink, outputs)
+            yield sink.parameter, partial(check, inputs.input_file_pattern)
+    if path := outputs.report_path:
+        yield "report_path", partial(paths.check_writable, path)
+        if not inputs.streaming:
+            check_report = launch_outputs.check_earlier_report
+            yield "report_path", partial(check_report, path, outputs.overwrite)

@@ -18,7 +18,7 @@ from apache_beam.options.pipeline_options import (
     WorkerOptions,
 )
 
-from pipeline.launch.settings import Settings
+from pipeline.launch.settings import ModelSettings, RunSettings, WorkerSettings
 
 IMAGE = "ENSEMBLE_IMAGE"
 """Environment variable of the image: its own full name, set when it was built."""
@@ -64,12 +64,12 @@ class _Accelerator:
 
 
 def configure(
-    settings: Settings, options: PipelineOptions, environ: Mapping[str, str] = os.environ
+    settings: WorkerSettings, options: PipelineOptions, environ: Mapping[str, str] = os.environ
 ) -> None:
     """Sets Beam's options for the workers, where the user has not.
 
     Args:
-      settings: the template's parameters, without `problems`.
+      settings: what the user asks for, without `problems`.
       options: Beam's options; changed.
       environ: of this process: the image says here what it is.
     """
@@ -89,7 +89,7 @@ def configure(
         debug.add_experiment(_ONE_PROCESS)
 
 
-def one_process(settings: Settings) -> bool:
+def one_process(settings: WorkerSettings) -> bool:
     """Whether a worker has one SDK process, in place of one for each vCPU."""
     return settings.sdk_processes == "one" or bool(
         settings.accelerator and not settings.sdk_processes
@@ -118,37 +118,47 @@ def describe(options: PipelineOptions) -> str:
 
 
 def problems(
-    settings: Settings, options: PipelineOptions, environ: Mapping[str, str] = os.environ
+    settings: WorkerSettings,
+    models: ModelSettings,
+    run: RunSettings,
+    options: PipelineOptions,
+    environ: Mapping[str, str] = os.environ,
 ) -> Iterator[str]:
     """Parameters that do not go together, or that Dataflow does not know."""
     worker = options.view_as(WorkerOptions)
     runner = options.view_as(StandardOptions).runner
-    if runner == "DataflowRunner" and not settings.dry_run:
+    if runner == "DataflowRunner" and not run.dry_run:
         if not (worker.sdk_container_image or environ.get(IMAGE)):
             yield (
                 "--sdk_container_image is missing: the workers need this template's image, with "
                 "the frameworks in it; an image built with --build-arg IMAGE=NAME knows its name"
             )
-        for name in ("stop_after_secs", "stop_after_records"):
-            if getattr(settings, name):
+        for name, limit in (
+            ("stop_after_secs", run.stop_after_secs),
+            ("stop_after_records", run.stop_after_records),
+        ):
+            if limit:
                 yield f"--{name} is for local streams; drain or cancel a job on Dataflow"
     if settings.accelerator:
-        yield from _accelerator_problems(settings, options, environ)
+        yield from _accelerator_problems(settings, models, options, environ)
         return
     if settings.gpu_driver != "default":
         yield "--gpu_driver needs --accelerator"
     on_dataflow = runner == "DataflowRunner"
-    if on_dataflow and settings.device == "gpu" and not any(_own_accelerators(options)):
+    if on_dataflow and models.device == "gpu" and not any(_own_accelerators(options)):
         yield "--device=gpu needs --accelerator on Dataflow, such as nvidia-l4:1"
 
 
 def _accelerator_problems(
-    settings: Settings, options: PipelineOptions, environ: Mapping[str, str]
+    settings: WorkerSettings,
+    models: ModelSettings,
+    options: PipelineOptions,
+    environ: Mapping[str, str],
 ) -> Iterator[str]:
     worker = options.view_as(WorkerOptions)
     for given in _own_accelerators(options):
         yield f"--accelerator and {given} exclude each other: give one"
-    if settings.device == "cpu":
+    if models.device == "cpu":
         yield "--accelerator and --device=cpu exclude each other: no model would use the GPU"
     if worker.disk_size_gb and worker.disk_size_gb < _LEAST_GPU_DISK_GB:
         yield (

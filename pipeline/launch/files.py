@@ -20,7 +20,7 @@ from pipeline.errors import PathError
 from pipeline.formats.raw_decoder import RAW_FORMATS, no_payload
 from pipeline.formats.table_encoder import RESERVED
 from pipeline.launch.first_records import first_batch
-from pipeline.launch.settings import Settings
+from pipeline.launch.settings import Inputs
 from pipeline.ops.prepare.over_batch import prepare_batch
 from pipeline.serving.rehearsal.made_up import ROWS
 from pipeline.spec.ensemble import EnsembleSpec
@@ -34,9 +34,9 @@ _SAMPLE_BYTES = 2**20
 """Most that the sample takes, pickled: each step of a job carries it to the workers."""
 
 
-def problems(settings: Settings, spec: EnsembleSpec) -> Iterator[str]:
+def problems(inputs: Inputs, output_format: str, spec: EnsembleSpec) -> Iterator[str]:
     """What is wrong with the formats of files, by parameter."""
-    if settings.output_format == "parquet":
+    if output_format == "parquet":
         for name in spec.output_columns():
             if name in RESERVED:
                 yield (
@@ -44,43 +44,46 @@ def problems(settings: Settings, spec: EnsembleSpec) -> Iterator[str]:
                     f"'{name}' needs another name"
                 )
     if spec.record.source == "image":
-        if settings.input_format != "auto":
-            yield f"--input_format={settings.input_format} does not go with `source: image`"
-        for name in ("input_subscription", "input_topic", "input_table", "input_query"):
-            if getattr(settings, name):
+        if inputs.input_format != "auto":
+            yield f"--input_format={inputs.input_format} does not go with `source: image`"
+        for name, source in (
+            ("input_subscription", inputs.input_subscription),
+            ("input_topic", inputs.input_topic),
+            ("input_table", inputs.input_table),
+            ("input_query", inputs.input_query),
+        ):
+            if source:
                 yield (
                     f"--{name} does not go with `source: image`, whose records are files; expected "
                     "--input_file_pattern, or images as base64 in a field of dtype bytes"
                 )
         return
-    if spec.record.source == "raw" and settings.input_format not in ("auto", *RAW_FORMATS):
-        chosen = format_of("", settings.input_format)
-        yield f"--input_format={settings.input_format}: {no_payload(chosen)}"
+    if spec.record.source == "raw" and inputs.input_format not in ("auto", *RAW_FORMATS):
+        chosen = format_of("", inputs.input_format)
+        yield f"--input_format={inputs.input_format}: {no_payload(chosen)}"
         return
-    if settings.input_file_pattern and not settings.streaming:
+    if inputs.input_file_pattern and not inputs.streaming:
         try:
             for problem in input_checks.problems(
-                settings.input_file_pattern, settings.input_format, spec.record
+                inputs.input_file_pattern, inputs.input_format, spec.record
             ):
                 yield f"--input_file_pattern: {problem}"
         except PathError:
             return  # told by the checks of the paths themselves
 
 
-def sample(settings: Settings, graph: Graph) -> Mapping[str, Column]:
+def sample(inputs: Inputs, graph: Graph) -> Mapping[str, Column]:
     """The columns of the first records that differ, behind the prepare steps.
 
     Two at least, since one alone has no company. Empty where the job reads no files, none of them
     has two such records now, or two are too large: what is wrong with them is told elsewhere, or
     costs these records alone.
     """
-    if not settings.input_file_pattern:
+    if not inputs.input_file_pattern:
         return {}
     spec = graph.spec
     try:
-        batch = first_batch(
-            settings.input_file_pattern, settings.input_format, spec.record, _SAMPLE
-        )
+        batch = first_batch(inputs.input_file_pattern, inputs.input_format, spec.record, _SAMPLE)
         if batch is None:
             return {}
         batch = next(prepare_batch(batch, graph.prepare, graph.read_after_prepare))

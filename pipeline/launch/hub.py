@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pipeline.launch.settings import Settings
 from pipeline.serving.files.artifacts import is_local
 from pipeline.spec.graph import Graph
 from pipeline.spec.uris import is_hub_url
 
 
 def cache_problems(
-    settings: Settings, graph: Graph, on_service: bool, say: Callable[[str], None]
+    folder: str, graph: Graph, on_service: bool, say: Callable[[str], None]
 ) -> list[str]:
     """What is wrong with ``--model_cache_dir`` for a job that runs elsewhere.
 
     Args:
-      settings: the parameters.
+      folder: `--model_cache_dir`; empty where none was given.
       graph: the ensemble.
       on_service: the job will run on other machines.
       say: told what is not wrong, but costs.
     """
     if not on_service:
         return []
-    folder = settings.model_cache_dir
     if folder and is_local(folder):
         return [
             f"--model_cache_dir: found the local folder '{folder}', expected one that the "

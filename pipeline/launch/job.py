@@ -127,40 +127,47 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
         the models.
     """
     problems = path_problems(settings)
-    if placement.on_service and not settings.dry_run:
-        problems += service_problems(settings, beam)
-    tables = tables_of(settings, beam)
+    inputs, outputs, models = settings.inputs, settings.outputs, settings.models
+    told, dry_run = settings.refresh, settings.run.dry_run
+    if placement.on_service and not dry_run:
+        problems += service_problems(outputs.report_path, beam)
+    tables = tables_of(inputs, outputs, beam)
     try:
-        graph = read_graph(settings.ensemble_spec)
+        graph = read_graph(models.ensemble_spec)
     except SpecError as error:
         problems += error.problems
     else:
-        problems += launch_hub.cache_problems(settings, graph, placement.on_service, say)
-        if not settings.dry_run:
-            problems += launch_tables.problems(tables, settings, graph.spec)
-            problems += launch_files.problems(settings, graph.spec)
+        folder = models.model_cache_dir
+        problems += launch_hub.cache_problems(folder, graph, placement.on_service, say)
+        if not dry_run:
+            problems += launch_tables.problems(tables, inputs, graph.spec)
+            problems += launch_files.problems(inputs, outputs.output_format, graph.spec)
     if problems:
         raise LaunchError(problems)
-    earlier = launch_outputs.earlier_of(settings)
+    replaces = not dry_run and not inputs.streaming
+    earlier = launch_outputs.earlier_of(outputs) if replaces else NO_EARLIER_FILES
     job_key, store = uuid.uuid4().hex, BeamArtifactStore()
     loader = _loader(settings, graph, placement, job_key, store, say)
-    records = launch_files.sample(settings, graph)
-    managers = ManagerFactory(graph, loader, settings.memory_policy, records=records)
+    records = launch_files.sample(inputs, graph)
+    managers = ManagerFactory(graph, loader, told.memory_policy, records=records)
     handle = ManagerHandle(job_key, managers)
     checks = handle
     if placement.on_service or loader.sharing is not None:
         checks = _for_checks(handle, managers, cpu_only=placement.on_service)
-    history, lister = accepted_before(settings.release_dir, graph, store), StorageLister(beam)
-    targets = watch_targets(graph.models, settings.release_pattern or None)
-    allowed = allowed_uris(graph, settings.allowed_model_uris)
+    lister = StorageLister(beam)
+    history = accepted_before(told.release_dir, graph, store)
+    targets = watch_targets(graph.models, told.release_pattern or None)
+    allowed = allowed_uris(graph, told.allowed_model_uris)
     verifier = Verifier(graph, loader.cache, store, allowed, loader.max_batch_size, records)
     try:
         patterns = look(targets, lister, history[-1].rules if history else {}, say)
         found = Beginner(verifier, checks.get(), patterns, say).begin(history)
         watched = tuple(pattern.target for pattern in patterns)
-        refresh = refresh_of(settings, verifier, found.state, watched, lister, handle, managers)
-        if not settings.dry_run:  # last: what is refused makes no table
-            launch_tables.prepare_outputs(tables, settings, graph.spec, found.rehearsal.types, say)
+        refresh = refresh_of(told, verifier, found.state, watched, lister, handle, managers)
+        if not dry_run:  # last: what is refused makes no table
+            launch_tables.prepare_outputs(
+                tables, graph.spec, found.rehearsal.types, say, streaming=inputs.streaming
+            )
     except LaunchError:
         checks.close()
         raise
@@ -181,14 +188,14 @@ def _loader(
     """What loads the models of the job's processes, where they run."""
     shared = [model.name for model in graph.models if model.model_sharing == "vm"]
     shares = placement.several_processes and bool(shared)
-    if shared and not shares and not settings.dry_run:
+    if shared and not shares and not settings.run.dry_run:
         say(f"one process serves, so `model_sharing: vm` has no effect on {', '.join(shared)}")
     return FrameworkLoader(
         models=graph.spec.models,
         cache=_cache(settings, graph, store),
-        device=settings.device,
+        device=settings.models.device,
         intra_op_threads=placement.intra_op_threads,
-        max_batch_size=call_rows(settings.max_batch_size),
+        max_batch_size=call_rows(settings.models.max_batch_size),
         shared=placement.threads_share_models,
         sharing=VmSharing(job_key) if shares else None,
     )
@@ -197,10 +204,11 @@ def _loader(
 def _cache(settings: Settings, graph: Graph, store: BeamArtifactStore) -> ArtifactCache:
     """Where the job's models are on each machine; what no process uses any more is removed here."""
     watched = tuple(model.watch for model in graph.spec.models if model.watch is not None)
-    copies = LocalCopies(watched, refreshed=settings.refresh_mode != "off")
-    hub = HubCache(store, settings.model_cache_dir)
-    # A dry run is over before anybody overwrites what it loaded.
-    cache = ArtifactCache(MODEL_CACHE, store, hub, LocalCopies() if settings.dry_run else copies)
+    copies = LocalCopies(watched, refreshed=settings.refresh.refresh_mode != "off")
+    hub = HubCache(store, settings.models.model_cache_dir)
+    if settings.run.dry_run:
+        copies = LocalCopies()  # it is over before anybody overwrites what it loaded
+    cache = ArtifactCache(MODEL_CACHE, store, hub, copies)
     cache.evict()
     return cache
 

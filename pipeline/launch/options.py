@@ -18,15 +18,26 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.errors import ParameterError
 from pipeline.launch import dataflow_workers, table_names
-from pipeline.launch.settings import Settings, default_dead_letter_path
+from pipeline.launch.settings import (
+    SINKS,
+    Content,
+    Inputs,
+    Medium,
+    Outputs,
+    RunSettings,
+    Settings,
+    Value,
+    default_dead_letter_path,
+    settings_of,
+)
 from pipeline.parameters import BY_NAME, PARAMETERS, Parameter
 
 _INPUTS = (
     *("input_file_pattern", "input_subscription", "input_topic"),
     *("input_table", "input_query"),
 )
-_OUTPUTS = ("output_path", "output_topic", "output_table")
-_DEAD_LETTERS = ("dead_letter_path", "dead_letter_topic", "dead_letter_table")
+_OUTPUTS = tuple(p for p, (content, _) in SINKS.items() if content is Content.PREDICTIONS)
+_DEAD_LETTERS = tuple(p for p, (content, _) in SINKS.items() if content is Content.DEAD_LETTERS)
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 
@@ -54,7 +65,7 @@ def parse(argv: Sequence[str]) -> Parsed:
     """
     texts, rest = _split(argv)
     problems: list[str] = []
-    values: dict[str, str | float | bool] = {}
+    values: dict[str, Value] = {}
     for parameter in PARAMETERS:
         text = texts.get(parameter.name) or parameter.default or ""
         try:
@@ -77,17 +88,18 @@ def parse(argv: Sequence[str]) -> Parsed:
         values["dead_letter_path"] = default_dead_letter_path(str(values["output_path"]))
     # What could not be read counts as not given in the checks below, and is reported already.
     ours = {p.name: values.get(p.name, "") for p in PARAMETERS if not p.to_beam}
-    settings = Settings(**ours | {"streaming": streaming})  # type: ignore[arg-type]
+    settings = settings_of(ours | {"streaming": streaming})
     try:
         beam.parse_known_args(beam_args)  # Beam itself would print a long usage and exit
     except ParameterError as error:
         problems += error.problems
     else:
         options = PipelineOptions(beam_args)
-        problems += dataflow_workers.problems(settings, options)
-        problems += table_names.problems(settings, options)
-        problems += _check_formats(settings)
-        problems += _check_share(settings)
+        inputs, outputs, run = settings.inputs, settings.outputs, settings.run
+        problems += dataflow_workers.problems(settings.workers, settings.models, run, options)
+        problems += table_names.problems(inputs, outputs, options, dry_run=run.dry_run)
+        problems += _check_formats(inputs, outputs, run)
+        problems += _check_share(run.max_dead_letter_percent, streaming)
     if problems:
         raise ParameterError(problems)
     return Parsed(settings, tuple(beam_args), tuple(warnings))
@@ -116,7 +128,7 @@ def _split(argv: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     return {name: text.strip() for name, text in vars(known).items() if text is not None}, rest
 
 
-def _convert(parameter: Parameter, text: str) -> str | float | bool:
+def _convert(parameter: Parameter, text: str) -> Value:
     if parameter.kind == "boolean":
         if text.lower() not in _TRUE + _FALSE:
             raise ValueError(f"found '{text}', expected true or false")
@@ -178,30 +190,28 @@ def _check_together(given: set[str], refresh_mode: str, streaming: bool) -> Iter
         yield "--release_pattern needs --refresh_mode=watch or both"
 
 
-def _check_share(settings: Settings) -> Iterator[str]:
+def _check_share(percent: float, streaming: bool) -> Iterator[str]:
     """What is wrong with the share of dead letters."""
-    percent = settings.max_dead_letter_percent
-    if settings.streaming and percent not in ("", 100):
+    if streaming and percent not in ("", 100):
         yield (
             f"--max_dead_letter_percent={percent:g} needs a batch job: a stream has no end at "
             "which to count; watch its metric dead_letters"
         )
 
 
-def _check_formats(settings: Settings) -> Iterator[str]:
+def _check_formats(inputs: Inputs, outputs: Outputs, run: RunSettings) -> Iterator[str]:
     """What is wrong with the formats of files."""
-    if settings.report_path and not settings.report_path.endswith((".html", ".htm")):
-        yield f"--report_path: found '{settings.report_path}', expected a file name ending in .html"
-    if settings.output_format == "parquet" and settings.streaming:
+    if (page := outputs.report_path) and not page.endswith((".html", ".htm")):
+        yield f"--report_path: found '{page}', expected a file name ending in .html"
+    written = outputs.place(Content.PREDICTIONS, Medium.FILES)
+    if outputs.output_format == "parquet" and inputs.streaming:
         yield "--output_format=parquet needs a batch job: a stream writes JSON lines"
-    elif settings.output_format == "parquet" and not (settings.output_path or settings.dry_run):
+    elif outputs.output_format == "parquet" and not (written or run.dry_run):
         yield "--output_format=parquet needs --output_path"
-    if settings.input_format not in ("", "auto") and not (
-        settings.input_file_pattern or settings.dry_run
-    ):
-        yield f"--input_format={settings.input_format} needs --input_file_pattern"
-    if settings.graph_path and not settings.graph_path.endswith(".svg"):
-        yield f"--graph_path: found '{settings.graph_path}', expected a name that ends in .svg"
+    if inputs.input_format not in ("", "auto") and not (inputs.input_file_pattern or run.dry_run):
+        yield f"--input_format={inputs.input_format} needs --input_file_pattern"
+    if run.graph_path and not run.graph_path.endswith(".svg"):
+        yield f"--graph_path: found '{run.graph_path}', expected a name that ends in .svg"
 
 
 def _check_rest(

@@ -13,15 +13,20 @@ from pipeline.connectors.files import earlier_files
 from pipeline.connectors.files.earlier_files import EarlierFiles, Names
 from pipeline.connectors.storage import paths
 from pipeline.errors import PathError
-from pipeline.launch.settings import Settings, default_dead_letter_path
+from pipeline.launch.settings import (
+    Content,
+    Medium,
+    Outputs,
+    Sink,
+    default_dead_letter_path,
+)
 from pipeline.serving.files.artifacts import is_local
 
-PREFIXES = ("output_path", "dead_letter_path", "release_events_path")
 LINES_SUFFIX = ".jsonl"
 _PREDICTION_SUFFIXES = tuple(f".{form}" for form in OUTPUT_FORMATS)
 
 
-def names_of(settings: Settings) -> dict[str, tuple[Names, ...]]:
+def names_of(outputs: Outputs) -> dict[str, tuple[Names, ...]]:
     """What the files of a batch job, and of earlier ones with its prefixes, are called.
 
     Returns:
@@ -29,57 +34,61 @@ def names_of(settings: Settings) -> dict[str, tuple[Names, ...]]:
       by default, also where those of this job go elsewhere; and predictions of another format.
     """
     names: dict[str, tuple[Names, ...]] = {}
-    if prefix := settings.output_path:
-        names["output_path"] = (Names(prefix, _PREDICTION_SUFFIXES),)
-        beside = default_dead_letter_path(prefix)
-        if beside != settings.dead_letter_path:
-            names["output_path"] += (Names(beside, (LINES_SUFFIX,)),)
-    if settings.dead_letter_path:
-        names["dead_letter_path"] = (Names(settings.dead_letter_path, (LINES_SUFFIX,)),)
+    for sink in outputs.of(Medium.FILES):
+        if sink.content is Content.PREDICTIONS:
+            names[sink.parameter] = (Names(sink.place, _PREDICTION_SUFFIXES),)
+            beside = default_dead_letter_path(sink.place)
+            if beside != outputs.place(Content.DEAD_LETTERS, Medium.FILES):
+                names[sink.parameter] += (Names(beside, (LINES_SUFFIX,)),)
+        elif sink.content is Content.DEAD_LETTERS:
+            names[sink.parameter] = (Names(sink.place, (LINES_SUFFIX,)),)
     return names
 
 
-def earlier_of(settings: Settings) -> EarlierFiles:
+def earlier_of(outputs: Outputs) -> EarlierFiles:
     """What a checked batch job replaces.
 
     Raises:
       PathError: the storage refuses to list it.
     """
-    if settings.dry_run or settings.streaming:
-        return EarlierFiles()
-    names = [some for several in names_of(settings).values() for some in several]
-    if settings.overwrite:
+    names = [some for several in names_of(outputs).values() for some in several]
+    if outputs.overwrite:
         return earlier_files.found_at_launch(names)
     return EarlierFiles(tuple(names))  # of files that come from now on, none is deleted
 
 
-def check_prefix(parameter: str, settings: Settings) -> None:
+def check_prefix(sink: Sink, outputs: Outputs) -> None:
     """Makes sure that no other output has the prefix of this one: files would mix, or be lost.
 
     Raises:
-      PathError: one of PREFIXES before it has.
+      PathError: one of the sinks before it has.
     """
-    prefix = getattr(settings, parameter)
-    for other in PREFIXES[: PREFIXES.index(parameter)]:
-        if _absolute(getattr(settings, other)) == _absolute(prefix):
+    sinks = outputs.of(Medium.FILES)
+    for other in sinks[: sinks.index(sink)]:
+        if _absolute(other.place) == _absolute(sink.place):
             raise PathError(
-                f"found '{prefix}', the --{other} as well, expected a prefix of its own"
+                f"found '{sink.place}', the --{other.parameter} as well, expected a prefix of its "
+                "own"
             )
 
 
-def check_earlier(parameter: str, settings: Settings) -> None:
+def check_earlier(sink: Sink, outputs: Outputs, input_file_pattern: str) -> None:
     """Makes sure that no files of an earlier run are there, unless they may be deleted.
 
     Raises:
       PathError: there are some; or, of those that may be deleted, some are the job's input.
     """
-    earlier = [file.path for names in names_of(settings)[parameter] for file in names.existing()]
-    if earlier and not settings.overwrite:
+    earlier = [
+        file.path for names in names_of(outputs)[sink.parameter] for file in names.existing()
+    ]
+    if earlier and not outputs.overwrite:
         raise PathError(
             f"found {len(earlier)} files of an earlier run, {earlier[0]} the first; give another "
             "prefix, or --overwrite=true to delete them"
         )
-    if read := {_absolute(path) for path in _inputs(settings)} & set(map(_absolute, earlier)):
+    if read := {_absolute(path) for path in _files_of(input_file_pattern)} & set(
+        map(_absolute, earlier)
+    ):
         raise PathError(
             f"--overwrite=true would delete {len(read)} files that --input_file_pattern reads, "
             f"{min(read)} the first; give another prefix, or a narrower pattern"
@@ -99,10 +108,10 @@ def check_earlier_report(path: str, overwrite: bool) -> None:
         )
 
 
-def _inputs(settings: Settings) -> Iterator[str]:
-    if settings.input_file_pattern:
+def _files_of(input_file_pattern: str) -> Iterator[str]:
+    if input_file_pattern:
         try:
-            found = paths.match_input(settings.input_file_pattern)
+            found = paths.match_input(input_file_pattern)
         except PathError:
             return  # reported of the input itself
         yield from (file.path for file in found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.errors import ArtifactError, ModelError
-from pipeline.launch.settings import Settings
+from pipeline.launch.settings import RefreshSettings
 from pipeline.releases.allowed_uris import AllowedUris
 from pipeline.releases.gate import GateFactory, GateHandle
 from pipeline.releases.judge import Judge
@@ -55,7 +55,7 @@ def accepted_before(release_dir: str, graph: Graph, store: ArtifactStore) -> lis
 
 
 def refresh_of(
-    settings: Settings,
+    settings: RefreshSettings,
     verifier: Verifier,
     state: GateState,
     targets: tuple[WatchTarget, ...],

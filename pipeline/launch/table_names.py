@@ -10,9 +10,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from pipeline.connectors.bigquery import names as bigquery_names
 from pipeline.connectors.bigquery.names import TableName
 from pipeline.errors import ParameterError
-from pipeline.launch.settings import Settings
-
-_PARAMETERS = ("input_table", "input_query", "output_table", "dead_letter_table")
+from pipeline.launch.settings import Content, Inputs, Medium, Outputs
 
 
 @dataclass(frozen=True)
@@ -36,38 +34,46 @@ class Tables:
         return any((self.source, self.predictions, self.dead_letters))
 
 
-def tables_of(settings: Settings, options: PipelineOptions) -> Tables:
+def tables_of(inputs: Inputs, outputs: Outputs, options: PipelineOptions) -> Tables:
     """The tables that the parameters name, without `problems`.
 
     Jobs run in ``--project``, without it in that of the first table named.
     """
     source, predictions, dead_letters = (
         bigquery_names.parse(name) if name else None
-        for name in (settings.input_table, settings.output_table, settings.dead_letter_table)
+        for name in (
+            inputs.input_table,
+            outputs.place(Content.PREDICTIONS, Medium.TABLE),
+            outputs.place(Content.DEAD_LETTERS, Medium.TABLE),
+        )
     )
     named = [table.project for table in (source, predictions, dead_letters) if table]
     project = options.view_as(GoogleCloudOptions).project or next(iter(named), "")
-    return Tables(source or settings.input_query or None, predictions, dead_letters, project)
+    return Tables(source or inputs.input_query or None, predictions, dead_letters, project)
 
 
-def problems(settings: Settings, options: PipelineOptions) -> Iterator[str]:
+def problems(
+    inputs: Inputs, outputs: Outputs, options: PipelineOptions, *, dry_run: bool
+) -> Iterator[str]:
     """What is wrong with the parameters that name tables, and what they lack."""
-    given = [name for name in _PARAMETERS if getattr(settings, name)]
-    for name in given:
-        if name != "input_query":
+    sources = {"input_table": inputs.input_table, "input_query": inputs.input_query}
+    given = {parameter: source for parameter, source in sources.items() if source}
+    given |= {sink.parameter: sink.place for sink in outputs.of(Medium.TABLE)}
+    for parameter, name in given.items():
+        if parameter != "input_query":
             try:
-                bigquery_names.parse(getattr(settings, name))
+                bigquery_names.parse(name)
             except ParameterError as error:
-                yield f"--{name}: {error}"
+                yield f"--{parameter}: {error}"
     cloud = options.view_as(GoogleCloudOptions)
-    if settings.dry_run or not given:
+    if dry_run or not given:
         return
-    if settings.input_query and not cloud.project:
+    if inputs.input_query and not cloud.project:
         yield "--project is missing: --input_query runs in that project"
     temp = cloud.temp_location or ""
-    if not settings.streaming and not temp.startswith("gs://"):
+    if not inputs.streaming and not temp.startswith("gs://"):
         found = f"'{temp}'" if temp else "nothing"
         yield (
             f"--temp_location: found {found}, expected a gs:// folder: "
-            f"the rows of --{given[0]} pass through files there"
+            f"the rows of --{next(iter(given))} pass through files there"
         )

@@ -13,7 +13,7 @@ from pipeline.connectors.bigquery import schema as table_schema
 from pipeline.connectors.bigquery.names import TableName
 from pipeline.connectors.bigquery.schema import DEAD_LETTER_COLUMNS, TableColumn
 from pipeline.errors import LaunchError, PathError
-from pipeline.launch.settings import Settings
+from pipeline.launch.settings import Inputs
 from pipeline.launch.table_names import Tables
 from pipeline.spec.ensemble import EnsembleSpec
 
@@ -21,13 +21,13 @@ Types = Mapping[str, tuple[str, Shape]]
 _Columns = Callable[[], Sequence[TableColumn]]
 
 
-def problems(tables: Tables, settings: Settings, spec: EnsembleSpec) -> Iterator[str]:
+def problems(tables: Tables, inputs: Inputs, spec: EnsembleSpec) -> Iterator[str]:
     """What is wrong with the tables, as far as it can be seen without the models, by parameter."""
     if not tables.any:
         return
     bigquery_names.tell_beam(tables.project)
     if tables.source is not None:
-        parameter = "input_query" if settings.input_query else "input_table"
+        parameter = "input_query" if inputs.input_query else "input_table"
         if spec.record.source is not None:
             yield (
                 f"--{parameter}: `source: {spec.record.source}` in the ensemble file goes with no "
@@ -37,32 +37,31 @@ def problems(tables: Tables, settings: Settings, spec: EnsembleSpec) -> Iterator
             yield from _named(parameter, partial(_check_source, tables, spec))
     for parameter, table in _outputs(tables):
         yield from _named(parameter, partial(bigquery_checks.existing_columns, table))
-        if not settings.streaming:
+        if not inputs.streaming:
             yield from _named(parameter, partial(bigquery_checks.check_jobs, tables.project))
 
 
 def prepare_outputs(
     tables: Tables,
-    settings: Settings,
     spec: EnsembleSpec,
     types: Types,
     say: Callable[[str], None],
+    *,
+    streaming: bool,
 ) -> None:
     """Makes the tables to write, or makes sure that those that exist can take the rows.
 
     Args:
       tables: of the job.
-      settings: of the job.
       spec: the ensemble.
       types: column -> (dtype, shape of a row), as far as known.
       say: told of each table that is made.
+      streaming: whether the job is a streaming one, whose rows have an event time.
 
     Raises:
       LaunchError: a table cannot be made or does not fit; names column, found, expected.
     """
-    predictions = partial(
-        table_schema.prediction_columns, spec, types, event_times=settings.streaming
-    )
+    predictions = partial(table_schema.prediction_columns, spec, types, event_times=streaming)
     columns: dict[str, _Columns] = {
         "output_table": predictions,
         "dead_letter_table": lambda: DEAD_LETTER_COLUMNS,

@@ -26,7 +26,10 @@ def test_records_travel_in_thousands_where_they_are_small_and_none_waits_for_oth
     max_batch_size, streaming, record, pass_through, rows
 ):
     job = SimpleNamespace(
-        settings=SimpleNamespace(max_batch_size=max_batch_size, streaming=streaming),
+        settings=SimpleNamespace(
+            models=SimpleNamespace(max_batch_size=max_batch_size),
+            inputs=SimpleNamespace(streaming=streaming),
+        ),
         graph=SimpleNamespace(spec=SimpleNamespace(record=record, pass_through=pass_through)),
     )
     assert rows_together(job) == rows

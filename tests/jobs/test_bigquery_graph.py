@@ -42,15 +42,15 @@ def arguments(tmp_path, bucket):
 def graph_of(arguments):
     """Transform name -> URN."""
     parsed = parse(arguments)
-    ensemble = launch.read_graph(parsed.settings.ensemble_spec)
+    ensemble = launch.read_graph(parsed.settings.models.ensemble_spec)
     managers = ManagerFactory(ensemble, FrameworkLoader(ensemble.models, None, "cpu", 1))
     rehearsal = Rehearsal(types={"p": ("float32", (3,))})
     handle = ManagerHandle("job", managers)
     job = launch.Job(parsed.settings, ensemble, Release(1, ()), handle, rehearsal)
     options = PipelineOptions(list(parsed.beam_args))
-    options.view_as(StandardOptions).streaming = parsed.settings.streaming
+    options.view_as(StandardOptions).streaming = parsed.settings.inputs.streaming
     pipeline = beam.Pipeline(options=options)
-    if parsed.settings.streaming:
+    if parsed.settings.inputs.streaming:
         build_stream(pipeline, job, native=True)
     else:
         build_batch(pipeline, job)

@@ -79,7 +79,7 @@ def made_graph(tmp_path_factory, gcs, passed_over):
     verifier = Verifier(ensemble, None, None, launch_release.allowed_uris(ensemble))
     targets = watch_targets(ensemble.models)
     refresh = launch_release.refresh_of(
-        parsed.settings,
+        parsed.settings.refresh,
         verifier,
         start(release, utc_now()),
         targets,

@@ -105,7 +105,9 @@ def sampled(job):
         job.spec["record"]["fields"]["x"]["shape"] = [length]
         job.write_input(*(record(i, [value] * length) for i, value in enumerate(values)))
         settings = options.parse(job.arguments()).settings
-        return launch_files.sample(settings, launch.read_graph(settings.ensemble_spec))
+        return launch_files.sample(
+            settings.inputs, launch.read_graph(settings.models.ensemble_spec)
+        )
 
     return sample
 

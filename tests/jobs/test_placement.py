@@ -48,5 +48,5 @@ def test_local_workers_share_the_cores_of_the_machine(workers, mode, threads, sh
 def test_process_on_dataflow_has_one_core_or_all_of_its_worker(args, threads, several):
     parsed = parse([*GOOD, "--runner=DataflowRunner", "--sdk_container_image=i", *args])
     options = run.beam_options(parsed.beam_args)
-    dataflow_workers.configure(parsed.settings, options, {})
+    dataflow_workers.configure(parsed.settings.workers, options, {})
     assert run._on_service(options) == Placement(True, threads, True, several)

@@ -53,7 +53,7 @@ def make_job(tmp_path, bucket):
         handle = ManagerHandle("job", managers)
         job = launch.Job(parsed.settings, ensemble, Release(1, ()), handle, Rehearsal())
         options = PipelineOptions(list(parsed.beam_args))
-        options.view_as(StandardOptions).streaming = parsed.settings.streaming
+        options.view_as(StandardOptions).streaming = parsed.settings.inputs.streaming
         return job, options
 
     return make
@@ -66,7 +66,7 @@ def components(make_job):
     def build(*arguments):
         job, options = make_job(*arguments)
         pipeline = beam.Pipeline(options=options)
-        if job.settings.streaming:
+        if job.settings.inputs.streaming:
             build_stream(pipeline, job, native=True)
         else:
             build_batch(pipeline, job, on_service=True)

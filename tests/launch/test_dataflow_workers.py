@@ -10,6 +10,7 @@ from apache_beam.options.pipeline_options import (
 
 from pipeline.launch import dataflow_workers
 from pipeline.launch.options import parse
+from pipeline.launch.settings import settings_of
 
 GOOD = ("--ensemble_spec=e.yaml", "--input_file_pattern=in*", "--output_path=out/p")
 DATAFLOW = ("--runner=DataflowRunner", "--sdk_container_image=registry/ensemble:1")
@@ -18,7 +19,7 @@ DATAFLOW = ("--runner=DataflowRunner", "--sdk_container_image=registry/ensemble:
 def configured(*argv, **environ):
     parsed = parse([*GOOD, *argv])
     options = PipelineOptions(list(parsed.beam_args))
-    dataflow_workers.configure(parsed.settings, options, environ)
+    dataflow_workers.configure(parsed.settings.workers, options, environ)
     worker, debug = options.view_as(WorkerOptions), options.view_as(DebugOptions)
     cloud = options.view_as(GoogleCloudOptions)
     return worker, debug.experiments or [], cloud.dataflow_service_options or [], options
@@ -27,12 +28,12 @@ def configured(*argv, **environ):
 def problems(*argv, **environ):
     # What parse() itself finds wrong would raise; this asks for the workers' part, with environ.
     texts = dict(arg[2:].partition("=")[::2] for arg in argv)
-    parsed = parse([*GOOD, *(f"--{n}={v}" for n, v in texts.items() if n in ("device", "dry_run"))])
-    ours = {n: v for n, v in texts.items() if hasattr(parsed.settings, n)}
-    numbers = {n: int(v) for n, v in ours.items() if n.startswith("stop_after")}
-    settings = type(parsed.settings)(**{**vars(parsed.settings), **ours, **numbers})
-    rest = [f"--{n}={v}" for n, v in texts.items() if n not in ours]
-    return list(dataflow_workers.problems(settings, PipelineOptions(rest), environ))
+    values = parse(GOOD).settings.values
+    ours = {n: int(v) if n.startswith("stop_after") else v for n, v in texts.items() if n in values}
+    settings = settings_of({**values, **ours})
+    options = PipelineOptions([f"--{n}={v}" for n, v in texts.items() if n not in ours])
+    workers, models, run = settings.workers, settings.models, settings.run
+    return list(dataflow_workers.problems(workers, models, run, options, environ))
 
 
 def test_a_gpu_brings_machine_driver_disk_and_one_process():

@@ -1,15 +1,11 @@
 """What a launch for a service says of models from a hub."""
 
-from dataclasses import replace
-
 import pytest
 
-from pipeline.launch import options
 from pipeline.launch.hub import cache_problems
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.graph import resolve
 
-SETTINGS = options.parse(["--ensemble_spec=e.yaml", "--dry_run=true"]).settings
 URL = "https://tfhub.dev/google/words/1"
 
 
@@ -31,9 +27,8 @@ def problems():
             "models": [model],
         }
         said = []
-        settings = replace(SETTINGS, model_cache_dir=folder)
         graph = resolve(EnsembleSpec.model_validate(spec))
-        return cache_problems(settings, graph, on_service, said.append), said
+        return cache_problems(folder, graph, on_service, said.append), said
 
     return check
 

@@ -4,6 +4,7 @@ import pytest
 
 from pipeline.errors import ParameterError
 from pipeline.launch.options import _beam_parser, parse
+from pipeline.launch.settings import Content, Medium
 from pipeline.parameters import PARAMETERS
 
 GOOD = ["--ensemble_spec=e.yaml", "--input_file_pattern=in*", "--output_path=out/p"]
@@ -15,31 +16,33 @@ def problems(*argv):
     return error.value.problems
 
 
+def dead_letter_path(settings):
+    return settings.outputs.place(Content.DEAD_LETTERS, Medium.FILES)
+
+
 def test_defaults_are_filled_in():
     settings = parse(GOOD).settings
-    assert settings.dead_letter_path == "out/p-dead-letters"
-    assert (settings.device, settings.max_batch_size, settings.max_model_faults) == (
-        "auto",
-        0,
-        10,
-    )
-    assert settings.dry_run is False
+    assert dead_letter_path(settings) == "out/p-dead-letters"
+    models = settings.models
+    assert (models.device, models.max_batch_size, models.max_model_faults) == ("auto", 0, 10)
+    assert settings.run.dry_run is False
 
 
 def test_empty_value_means_the_default():
     settings = parse([*GOOD, "--max_batch_size=", "--dry_run=", "--device="]).settings
-    assert (settings.max_batch_size, settings.dry_run, settings.device) == (0, False, "auto")
+    assert (settings.models.max_batch_size, settings.run.dry_run) == (0, False)
+    assert settings.models.device == "auto"
 
 
 @pytest.mark.parametrize(
     ("text", "value"), [("true", True), ("False", False), ("1", True), ("no", False)]
 )
 def test_booleans_arrive_as_text(text, value):
-    assert parse([*GOOD, f"--overwrite={text}"]).settings.overwrite is value
+    assert parse([*GOOD, f"--overwrite={text}"]).settings.outputs.overwrite is value
 
 
 def test_bare_switch_is_true():
-    assert parse(["--ensemble_spec", "e.yaml", "--dry_run"]).settings.dry_run is True
+    assert parse(["--ensemble_spec", "e.yaml", "--dry_run"]).settings.run.dry_run is True
 
 
 @pytest.mark.parametrize("text", ["-1", "100.1", "5%", "nan", "many"])
@@ -50,10 +53,10 @@ def test_share_is_a_number_from_0_to_100(text):
 
 
 def test_share_may_be_none_and_have_decimals():
-    assert parse(GOOD).settings.max_dead_letter_percent == 100
+    assert parse(GOOD).settings.run.max_dead_letter_percent == 100
     for text in ("0", "0.5", "100"):
-        found = parse([*GOOD, f"--max_dead_letter_percent={text}"]).settings
-        assert found.max_dead_letter_percent == float(text)
+        run = parse([*GOOD, f"--max_dead_letter_percent={text}"]).settings.run
+        assert run.max_dead_letter_percent == float(text)
 
 
 def test_all_problems_are_reported_at_once_and_by_name():
@@ -95,13 +98,13 @@ def test_topic_output_needs_a_place_for_dead_letters():
         "no place for dead letters: give at least one of --dead_letter_path, --dead_letter_topic "
         "and --dead_letter_table",
     )
-    assert parse([*base, "--dead_letter_topic=d"]).settings.dead_letter_path == ""
+    assert dead_letter_path(parse([*base, "--dead_letter_topic=d"]).settings) == ""
 
 
 def test_job_streams_because_of_its_input_or_because_it_is_told():
-    assert not parse(GOOD).settings.streaming
-    assert parse([*GOOD, "--streaming=true"]).settings.streaming
-    assert parse([GOOD[0], GOOD[2], "--input_subscription=s"]).settings.streaming
+    assert not parse(GOOD).settings.inputs.streaming
+    assert parse([*GOOD, "--streaming=true"]).settings.inputs.streaming
+    assert parse([GOOD[0], GOOD[2], "--input_subscription=s"]).settings.inputs.streaming
 
 
 def test_misspelt_parameter_is_refused_with_the_near_one():
