@@ -17,11 +17,11 @@ from pipeline.launch import job as launch
 from pipeline.launch.patterns import look, newest, rules_after
 from pipeline.launch.release import accepted_before, allowed_uris
 from pipeline.releases.candidate import Candidate
-from pipeline.releases.judge import Judge
+from pipeline.releases.checks import GateChecks
+from pipeline.releases.gate import Gate
 from pipeline.releases.manifest import Manifest
-from pipeline.releases.plan import Refusal, plan
-from pipeline.releases.state import GateState, start
-from pipeline.releases.verification import Verifier
+from pipeline.releases.proposal import Refusal, proposal_of
+from pipeline.releases.state import GateState, initial_state
 from pipeline.releases.versions import watch_targets
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.files.artifacts import ArtifactCache
@@ -96,7 +96,7 @@ def current(proposal: Proposal, say: Say) -> GateState | None:
     """
     history = accepted_before(proposal.release_dir, proposal.graph, BeamArtifactStore())
     if history:
-        return start(history[-1].release, datetime.now(UTC), history)
+        return initial_state(history[-1].release, datetime.now(UTC), history)
     if proposal.release_dir:
         nothing = f"--release_dir: no release of these models is recorded in {proposal.release_dir}"
         if proposal.rollback_to is not None:
@@ -113,7 +113,7 @@ def planned(proposal: Proposal, state: GateState | None, say: Say) -> None:
     """
     if proposal.rollback_to is not None and not _target_is_recorded(proposal, state, say):
         return
-    refusal = plan(state or _assumed(proposal.graph, say), _candidate(proposal))
+    refusal = proposal_of(state or _assumed(proposal.graph, say), _candidate(proposal))
     if isinstance(refusal, Refusal):
         raise ModelError(f"the gate would say '{refusal.outcome}': {refusal.reason}")
 
@@ -149,13 +149,13 @@ def verified(proposal: Proposal, state: GateState | None, say: Say) -> Release:
     if state is None:
         assumed = _assumed(graph, say)
         named = _fetched(assumed.current, cache, say)
-        state = start(named, datetime.now(UTC), rules=assumed.rules)
+        state = initial_state(named, datetime.now(UTC), rules=assumed.rules)
     loader = FrameworkLoader(graph.spec.models, cache, "cpu", os.cpu_count() or 1, cpu_only=True)
-    judge = Judge(Verifier(graph, cache, store, allowed_uris(graph, proposal.allowed)))
+    gate = Gate(GateChecks(graph, cache, store, allowed_uris(graph, proposal.allowed)))
     manager = ManagerFactory(graph, loader)()
     say(f"verifying: loading {len(graph.models)} models, running made-up rows and golden examples")
     try:
-        event = judge(state, _candidate(proposal), manager).event
+        event = gate(state, _candidate(proposal), manager).event
     finally:
         manager.close()
     if event.release is None:
@@ -209,7 +209,7 @@ def _assumed(graph: Graph, say: Say) -> GateState:
     patterns = look(watch_targets(graph.models), StorageLister(), {}, say)
     uris = {model.name: model.artifact_uri for model in graph.models} | newest(patterns)
     release = Release(1, tuple(ModelVersion(model, uri, "") for model, uri in uris.items()))
-    return start(release, datetime.now(UTC), rules=rules_after(patterns))
+    return initial_state(release, datetime.now(UTC), rules=rules_after(patterns))
 
 
 def _candidate(proposal: Proposal) -> Candidate:

@@ -170,7 +170,7 @@ def _refresh(pipeline: beam.Pipeline, job: Job, native: bool, events: Events) ->
         # which ends the fused stage, for nothing.
         sources["Ticks"] = pipeline | "Ticks" >> Ticks(_TICK_SECS, stopped)
         for name, source in sources.items():
-            gate = LocalGate(refresh.gate, job.handle)
+            gate = LocalGate(refresh.queue, job.handle)
             events[f"Gate {name}"] = source | f"Gate[{name}]" >> beam.ParDo(gate)
         return None
     gated = (
@@ -178,7 +178,7 @@ def _refresh(pipeline: beam.Pipeline, job: Job, native: bool, events: Events) ->
         | "Candidates" >> beam.Flatten()
         | "OneKey" >> beam.WithKeys("gate").with_output_types(tuple[str, Candidate])
         | "Gate"
-        >> beam.ParDo(StatefulGate(refresh.judge, refresh.managers, refresh.state)).with_outputs(
+        >> beam.ParDo(StatefulGate(refresh.gate, refresh.managers, refresh.state)).with_outputs(
             EVENTS, main="releases"
         )
     )

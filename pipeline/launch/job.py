@@ -37,7 +37,7 @@ from pipeline.launch.steps import prepared_step, with_labels
 from pipeline.launch.table_names import tables_of
 from pipeline.launch.versions import Beginner
 from pipeline.releases.candidate import ReleaseEvent
-from pipeline.releases.verification import Verifier
+from pipeline.releases.checks import GateChecks
 from pipeline.releases.versions import watch_targets
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.files.artifacts import ArtifactCache, LocalCopies
@@ -105,7 +105,7 @@ class Job:
     def close(self) -> None:
         """Frees what the job holds in this process."""
         if self.refresh is not None:
-            self.refresh.gate.close()
+            self.refresh.queue.close()
         self.handle.close()
 
 
@@ -158,12 +158,12 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
     history = accepted_before(told.release_dir, graph, store)
     targets = watch_targets(graph.models, told.release_pattern or None)
     allowed = allowed_uris(graph, told.allowed_model_uris)
-    verifier = Verifier(graph, loader.cache, store, allowed, loader.max_batch_size, records)
+    gate_checks = GateChecks(graph, loader.cache, store, allowed, loader.max_batch_size, records)
     try:
         patterns = look(targets, lister, history[-1].rules if history else {}, say)
-        found = Beginner(verifier, checks.get(), patterns, say).begin(history)
+        found = Beginner(gate_checks, checks.get(), patterns, say).begin(history)
         watched = tuple(pattern.target for pattern in patterns)
-        refresh = refresh_of(told, verifier, found.state, watched, lister, handle, managers)
+        refresh = refresh_of(told, gate_checks, found.state, watched, lister, handle, managers)
         if not dry_run:  # last: what is refused makes no table
             launch_tables.prepare_outputs(
                 tables, graph.spec, found.rehearsal.types, say, streaming=inputs.streaming

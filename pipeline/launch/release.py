@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pipeline.errors import ArtifactError, ModelError
 from pipeline.launch.settings import RefreshSettings
 from pipeline.releases.allowed_uris import AllowedUris
-from pipeline.releases.gate import GateFactory, GateHandle
-from pipeline.releases.judge import Judge
+from pipeline.releases.checks import GateChecks
+from pipeline.releases.gate import Gate
+from pipeline.releases.queue import CandidateQueueFactory, CandidateQueueHandle
 from pipeline.releases.state import Accepted, GateState
 from pipeline.releases.store import ReleaseStore
-from pipeline.releases.verification import Verifier
 from pipeline.releases.versions import WatchTarget, watch_targets
 from pipeline.releases.watcher import Lister, WatcherHandle
 from pipeline.serving.factory import ManagerFactory
@@ -27,13 +27,14 @@ class Refresh:
 
     Attributes:
       watcher: where each process finds new versions.
-      gate: the gate of a local process.
-      judge, managers, state: of the gate of a service.
+      queue: the candidates of a local process.
+      gate: comes to the verdicts of a service.
+      managers, state: what the gate of a service starts with.
     """
 
     watcher: WatcherHandle
-    gate: GateHandle
-    judge: Judge
+    queue: CandidateQueueHandle
+    gate: Gate
     managers: ManagerFactory
     state: GateState
 
@@ -56,7 +57,7 @@ def accepted_before(release_dir: str, graph: Graph, store: ArtifactStore) -> lis
 
 def refresh_of(
     settings: RefreshSettings,
-    verifier: Verifier,
+    checks: GateChecks,
     state: GateState,
     targets: tuple[WatchTarget, ...],
     lister: Lister,
@@ -76,7 +77,7 @@ def refresh_of(
             "`watch` in the ensemble file, or give --release_pattern"
         )
     folder = settings.release_dir
-    judge = Judge(verifier, ReleaseStore(folder, verifier.store) if folder else None)
+    gate = Gate(checks, ReleaseStore(folder, checks.store) if folder else None)
     watcher = WatcherHandle(
         manager.job_key,
         targets,
@@ -84,8 +85,8 @@ def refresh_of(
         interval_secs=settings.watch_interval_secs,
         periodic=settings.watches,
     )
-    gate = GateHandle(manager.job_key, GateFactory(judge, manager, state))
-    return Refresh(watcher, gate, judge, managers, state)
+    queue = CandidateQueueHandle(manager.job_key, CandidateQueueFactory(gate, manager, state))
+    return Refresh(watcher, queue, gate, managers, state)
 
 
 def allowed_uris(graph: Graph, named: str = "") -> AllowedUris:

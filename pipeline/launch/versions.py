@@ -17,9 +17,9 @@ from pipeline.batch.release import ModelVersion, Release
 from pipeline.errors import ArtifactError, EnsembleError, ModelError
 from pipeline.launch.patterns import Pattern, rules_after
 from pipeline.releases.candidate import Candidate, ReleaseEvent
-from pipeline.releases.plan import Proposal, Refusal, plan, resolve
-from pipeline.releases.state import Accepted, GateState, start
-from pipeline.releases.verification import Examples, Found, Verifier
+from pipeline.releases.checks import Examples, FetchedVersion, GateChecks
+from pipeline.releases.proposal import Proposal, Refusal, proposal_of, release_of
+from pipeline.releases.state import Accepted, GateState, initial_state
 from pipeline.releases.versions import candidate_of
 from pipeline.serving.rehearsal.golden import Example
 from pipeline.serving.rehearsal.rehearsal import Rehearsal, attempt
@@ -69,13 +69,13 @@ class Beginner:
     """Finds the versions that a job starts with.
 
     Attributes:
-      verifier: fetches and checks versions.
+      checks: fetches and checks versions.
       manager: loads them, and keeps those that are found.
       patterns: what lies under the patterns.
       say: told what is being done, and what is passed over.
     """
 
-    verifier: Verifier
+    checks: GateChecks
     manager: ReleaseManager
     patterns: Sequence[Pattern]
     say: Say
@@ -83,7 +83,7 @@ class Beginner:
     _refused: list[str] = field(default_factory=list)
     _handled: list[str] = field(default_factory=list)
     _again: set[str] = field(default_factory=set)
-    _found: dict[tuple[str, str], Found] = field(default_factory=dict)
+    _found: dict[tuple[str, str], FetchedVersion] = field(default_factory=dict)
 
     def begin(self, history: Sequence[Accepted]) -> Beginning:
         """The release that a job starts with.
@@ -96,11 +96,11 @@ class Beginner:
         """
         rules = rules_after(self.patterns, history[-1].rules if history else None)
         if not history:
-            uris = {model.name: model.artifact_uri for model in self.verifier.graph.models}
+            uris = {model.name: model.artifact_uri for model in self.checks.graph.models}
             release, rehearsal = self._choose(uris, generation=1)
-            return self._beginning(release, rehearsal, start(release, _now(), rules=rules))
+            return self._beginning(release, rehearsal, initial_state(release, _now(), rules=rules))
         last = history[-1].release
-        state = start(last, _now(), history, rules=rules)
+        state = initial_state(last, _now(), history, rules=rules)
         rehearsal, problems = self._attempt(last, {})
         if problems:
             reason = "; ".join(problems)
@@ -150,8 +150,8 @@ class Beginner:
         )
 
     def _attempt(self, release: Release, examples: Examples) -> tuple[Rehearsal, list[str]]:
-        comparison = self.verifier.comparison(self.manager, examples)
-        return attempt(self.verifier.graph, release, self.manager, self.say, comparison)
+        comparison = self.checks.comparison(self.manager, examples)
+        return attempt(self.checks.graph, release, self.manager, self.say, comparison)
 
     def _beginning(self, release: Release, rehearsal: Rehearsal, state: GateState) -> Beginning:
         state = replace(state, handled=(*state.handled, *self._handled))
@@ -208,14 +208,14 @@ class Beginner:
     ) -> tuple[Release | None, Rehearsal, dict[str | None, list[str]]]:
         """A release of some versions, what was learnt of it, and by model what is wrong."""
         problems: dict[str | None, list[str]] = {}
-        found: dict[str, Found] = {}
+        found: dict[str, FetchedVersion] = {}
         examples: dict[ModelVersion, Sequence[Example]] = {}
         for model, uri in uris.items():
             try:
                 found[model] = self._fetched(model, uri, proposed.get(model))
                 if state is not None and model in proposed:
                     _check_not_undone(state, model, found[model].version)
-                examples[found[model].version] = self.verifier.examples(found[model])
+                examples[found[model].version] = self.checks.examples(found[model])
             except EnsembleError as error:
                 problems[model] = _lines(error, model)
                 if type(error) is ArtifactError:  # its subclasses are for good
@@ -229,21 +229,21 @@ class Beginner:
         if not problems:
             for version, some in examples.items():
                 try:
-                    self.verifier.check_examples({version: some}, release, rehearsal, self.manager)
+                    self.checks.check_examples({version: some}, release, rehearsal, self.manager)
                 except EnsembleError as error:
                     problems[version.model] = _lines(error, version.model)
         return release, rehearsal, problems
 
-    def _fetched(self, model: str, uri: str, proposed: Candidate | None) -> Found:
+    def _fetched(self, model: str, uri: str, proposed: Candidate | None) -> FetchedVersion:
         known = self._found.get((model, uri))
         if known is not None:
             return known
         self.say(f"fetching model '{model}' from {uri}")
         if proposed is None:  # named by the ensemble file or accepted: it may come from there
-            fetched = self.verifier.cache.fetch(uri)
-            found = Found(ModelVersion(model, uri, fetched.digest), fetched)
+            fetched = self.checks.cache.fetch(uri)
+            found = FetchedVersion(ModelVersion(model, uri, fetched.digest), fetched)
         else:
-            found = self.verifier.fetch(Proposal(proposed, wanted={model: uri}))[model]
+            found = self.checks.fetch(Proposal(proposed, wanted={model: uri}))[model]
         self._found[model, uri] = found
         return found
 
@@ -285,7 +285,7 @@ def _options(pattern: Pattern, uris: Mapping[str, str], state: GateState | None)
     for version in pattern.newest_first:
         assert target.rule is not None, "there are versions"
         candidate = candidate_of(target, version, pattern.newest_first[::-1], target.rule)
-        if state is None or not isinstance(plan(state, candidate), Refusal):
+        if state is None or not isinstance(proposal_of(state, candidate), Refusal):
             of = dict.fromkeys(target.models, version.uri)
             options.append(_Option(of, candidate, version.updated_us))
     last = _Option({model: uris[model] for model in target.models})
@@ -301,7 +301,7 @@ def _check_not_undone(state: GateState, model: str, version: ModelVersion) -> No
       ModelError: somebody did.
     """
     proposal = Proposal(Candidate("launch", SOURCE, 0), wanted={model: version.uri})
-    refusal = resolve(state, proposal, {model: version})
+    refusal = release_of(state, proposal, {model: version})
     if isinstance(refusal, Refusal):
         raise ModelError(refusal.reason)
 

@@ -1,4 +1,4 @@
-"""What a refresh source proposes, and what became of it."""
+"""A refresh source's proposal, and the event that says what came of it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from pipeline.releases.version_rule import VersionRule
 
 @dataclass(frozen=True)
 class Candidate:
-    """A proposal to change the release; exactly one of the four ways is set.
+    """A proposal to change the release; exactly one of `models` to `passed_over` is set.
 
     Attributes:
-      candidate_id: names the proposal; the same proposal seen again has the same id.
+      candidate_id: the name of the proposal; the same proposal seen again has the same id.
       source: who proposes, for people: "watch gs://b/clf/*", "event projects/p/subscriptions/s".
-      sequence_us: when it was proposed, UTC microseconds since 1970: publish or modification time.
-      models: model -> URI, for the models that are to change.
-      manifest_uri: a whole release, written as a manifest.
+      sequence_us: the publish or modification time, UTC microseconds since 1970.
+      models: model -> URI, for the models that should change.
+      manifest_uri: the URI of a manifest, which describes a whole release.
       rollback_to: a generation accepted before, or 0 for the one before the current.
-      passed_over: no proposal: why the source passes over something that somebody may wait for. The
-        gate only reports it.
-      rule: how the versions under the source's pattern are ordered, where it has one.
+      passed_over: not a proposal but the reason why the source passes over something that somebody
+        may be waiting for. The gate only reports it.
+      rule: the order of the versions under the source's pattern, if it has a pattern.
       unknown: see :mod:`pipeline.batch.wire`.
     """
 
@@ -44,7 +44,7 @@ class Candidate:
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """The form in which events name it."""
+        """The candidate as events show it."""
         found: dict[str, Any] = {"id": self.candidate_id, "source": self.source}
         if self.models:
             found["models"] = dict(self.models)
@@ -64,13 +64,13 @@ class ReleaseEvent:
 
     Attributes:
       outcome: "accepted", "rejected" and "rolled_back" are the gate's verdicts; "ignored" is a
-        candidate that changes nothing (seen before, older than what serves); "activated" and
-        "failed" are what a process made of an accepted release.
+        candidate that changes nothing (seen before, or older than what serves); "activated" and
+        "failed" say what became of an accepted release in one process.
       time: aware, UTC.
-      candidate: what was judged, for verdicts.
-      release: what came of it, or what a process prepared.
+      candidate: the candidate, for verdicts.
+      release: the release that came of it, or that a process prepared.
       reason: why it was rejected, ignored or failed, in one line.
-      details: timings in seconds, process name, attempt...
+      details: durations in seconds, process name, attempt and so on.
       unknown: see :mod:`pipeline.batch.wire`.
     """
 
@@ -98,7 +98,7 @@ class ReleaseEvent:
         return f"{text}: {self.reason}" if self.reason else text
 
     def line(self) -> bytes:
-        """One JSON line, ended by a newline."""
+        """The event as one JSON line with its newline."""
         found: dict[str, Any] = {
             "event": self.outcome,
             "time": self.time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),

@@ -1,196 +1,205 @@
-"""The gate of one process: candidates are judged in a thread of its own, one at a time.
+"""The gate: a candidate goes in, a verdict comes out, never an exception.
 
-Bundles only hand in candidates and pick up what became of them. A release that passes is aspired to
-by the same process's ReleaseManager, where its models are loaded already.
-
-What is *not* guaranteed: candidates that wait when the process ends are lost. In watch mode the
-next process finds the newest version again; a message of event mode is not delivered once more.
+A streaming job retries an exception for ever, while a verdict is a value that can be reported. So
+an unexpected error is a rejection too, and is logged with its traceback.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
 
+from pipeline.backends.reasons import cut, with_type
+from pipeline.batch.release import Release
+from pipeline.errors import ArtifactError, EnsembleError, LaunchError
 from pipeline.releases.candidate import Candidate, ReleaseEvent
-from pipeline.releases.judge import Judge, Verdict
-from pipeline.releases.plan import next_to_judge
-from pipeline.releases.state import GateState
-from pipeline.serving.process_handle import ProcessHandle
-from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
+from pipeline.releases.checks import FetchedVersion, GateChecks
+from pipeline.releases.proposal import Proposal, Refusal, proposal_of, refused_unread, release_of
+from pipeline.releases.state import Accepted, GateState
+from pipeline.releases.store import ReleaseStore
+from pipeline.serving.release_manager import ReleaseManager
 
 _LOGGER = logging.getLogger(__name__)
-
-RETRY_SECS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-"""Pauses between attempts to judge a candidate while the storage cannot be read."""
+_REASON_CHARACTERS = 2000
 
 
-@dataclass(eq=False)
-class _Waiting:
-    """A candidate in the queue.
-
-    Attributes:
-      candidate: which.
-      spelled_out: the same with what its manifest says; None before that was looked at.
-      attempts: how often it was judged without result.
-      due: not before this time of the gate's clock.
-    """
-
-    candidate: Candidate
-    spelled_out: Candidate | None = None
-    attempts: int = 0
-    due: float = float("-inf")
-
-
-class Gate:
-    """Judges candidates in the background. Every method may be called from any thread.
-
-    Args:
-      judge: comes to the verdicts.
-      manager: the models of this process.
-      state: what is remembered at the start.
-      retry_secs: see RETRY_SECS.
-      clock: seconds, monotonic.
-    """
-
-    def __init__(
-        self,
-        judge: Judge,
-        manager: ReleaseManager,
-        state: GateState,
-        *,
-        retry_secs: tuple[float, ...] = RETRY_SECS,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._judge = judge
-        self._manager = manager
-        self._state = state
-        self._retry_secs = retry_secs
-        self._clock = clock
-        self._changed = threading.Condition()
-        self._waiting: list[_Waiting] = []
-        self._judging = False
-        self._events: list[ReleaseEvent] = []
-        self._thread: threading.Thread | None = None
-        self._closed = False
-
-    @property
-    def state(self) -> GateState:
-        """What is remembered now."""
-        return self._state
-
-    def propose(self, candidate: Candidate) -> None:
-        """Hands in a candidate; returns at once. A closed gate drops it."""
-        with self._changed:
-            if self._closed:
-                return
-            self._waiting.append(_Waiting(candidate))
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="gate", daemon=True)
-                self._thread.start()
-            self._changed.notify_all()
-
-    def drain_events(self) -> list[ReleaseEvent]:
-        """The verdicts since the last call, in order."""
-        with self._changed:
-            drained, self._events = self._events, []
-            return drained
-
-    def wait_idle(self, timeout_secs: float | None = None) -> bool:
-        """Waits until every candidate was judged; False when the time was up before."""
-        with self._changed:
-            return self._changed.wait_for(
-                lambda: self._closed or not (self._waiting or self._judging), timeout_secs
-            )
-
-    def close(self) -> None:
-        """Ends the thread, after the candidate that it judges just now; the others are dropped."""
-        with self._changed:
-            self._closed = True
-            self._waiting.clear()
-            self._changed.notify_all()
-        if self._thread is not None:
-            self._thread.join()
-
-    # --- the thread that judges
-
-    def _run(self) -> None:
-        while (one := self._next()) is not None:
-            verdict = self._judge(
-                self._state, one.candidate, self._manager, activate=self._manager.aspire
-            )
-            with self._changed:
-                self._judging = False
-                if not verdict.again or not self._postponed(one, verdict):
-                    self._state = verdict.state
-                    self._events.append(verdict.event)
-                self._changed.notify_all()
-
-    def _next(self) -> _Waiting | None:
-        """Waits for a candidate that is due; None when closed."""
-        while due := self._wait_until_due():
-            for one in due:
-                if one.spelled_out is None:
-                    one.spelled_out = self._judge.spelled_out(one.candidate)
-            spelled_out = [one.spelled_out or one.candidate for one in due]
-            chosen = due[next_to_judge(spelled_out, self._state.rules)]
-            with self._changed:
-                if not self._closed:
-                    self._waiting.remove(chosen)
-                    self._judging = True
-                    return chosen
-        return None
-
-    def _wait_until_due(self) -> list[_Waiting]:
-        """The candidates that are due, in the order of arrival; none when closed."""
-        with self._changed:
-            while not self._closed:
-                now = self._clock()
-                if due := [one for one in self._waiting if one.due <= now]:
-                    return due
-                pause = min((one.due for one in self._waiting), default=float("inf")) - now
-                self._changed.wait(None if pause == float("inf") else pause)
-            return []
-
-    def _postponed(self, one: _Waiting, verdict: Verdict) -> bool:
-        """Puts a candidate back, if it may be judged once more."""
-        if self._closed or one.attempts == len(self._retry_secs):
-            return False
-        if one.attempts == 0:
-            _LOGGER.warning(
-                "candidate '%s' is tried again for up to %.0f s: %s",
-                one.candidate.candidate_id,
-                sum(self._retry_secs),
-                verdict.event.reason,
-            )
-        one.due = self._clock() + self._retry_secs[one.attempts]
-        one.attempts += 1
-        self._waiting.append(one)
-        return True
+def utc_now() -> datetime:
+    """The time now, aware."""
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
-class GateFactory:
-    """How a process makes its gate: everything it needs, in one value to pickle.
+class Verdict:
+    """What the gate says of a candidate.
 
     Attributes:
-      judge: comes to the verdicts.
-      manager: finds the models of the process.
-      state: what is remembered at the start.
+      event: the outcome, with its reason.
+      state: what the gate remembers from now on.
+      again: whether the storage could not be read. The caller may then drop this verdict and ask
+        again; if it does not, the candidate is not remembered and may be proposed again.
     """
 
-    judge: Judge
-    manager: ManagerHandle
+    event: ReleaseEvent
     state: GateState
-
-    def __call__(self) -> Gate:
-        """A new gate."""
-        return Gate(self.judge, self.manager.get(), self.state)
+    again: bool = False
 
 
 @dataclass(frozen=True)
-class GateHandle(ProcessHandle[Gate]):
-    """The Gate of each process of a job. To be closed before the ManagerHandle."""
+class Gate:
+    """Comes to the verdicts on candidates for one ensemble. Can be pickled.
+
+    Attributes:
+      checks: the checks that a proposal has to pass.
+      releases: the store of accepted releases; None if they are not kept. A release that cannot be
+        written there serves nevertheless: the event says ``not_persisted`` and why.
+      now: the time, aware, UTC.
+    """
+
+    checks: GateChecks
+    releases: ReleaseStore | None = None
+    now: Callable[[], datetime] = utc_now
+
+    def __call__(
+        self,
+        state: GateState,
+        candidate: Candidate,
+        manager: ReleaseManager,
+        activate: Callable[[Release], None] = lambda release: None,
+    ) -> Verdict:
+        """The verdict on one candidate.
+
+        Args:
+          state: what the gate remembers.
+          candidate: what is proposed.
+          manager: loads the proposed release for its rehearsal, and unloads it unless it is
+            activated.
+          activate: called with a release that passed, while it is still loaded.
+        """
+        started = time.monotonic()
+        try:
+            event, state = self._verdict(state, candidate, manager, activate)
+            again = False
+        except Exception as error:
+            event = ReleaseEvent("rejected", self.now(), candidate, reason=_reason(error))
+            again = type(error) is ArtifactError  # its subclasses are final
+            state = state if again else state.refuse(candidate)
+        else:
+            if event.release is not None:
+                event = _with_details(event, self._persist(state.history[-1]))
+        self.checks.cache.evict()
+        secs = round(time.monotonic() - started, 3)
+        return Verdict(_with_details(event, {"verification_secs": secs}), state, again)
+
+    def spelled_out(self, candidate: Candidate) -> Candidate:
+        """The candidate with the content of its manifest, to compare it with others that wait.
+
+        Unchanged if the manifest cannot be read.
+        """
+        try:
+            manifest = self.checks.read_manifest(candidate)
+        except Exception:  # the verdict names it, when the turn of the candidate comes
+            return candidate
+        if manifest is None:
+            return candidate
+        return replace(
+            candidate,
+            rule=None,
+            manifest_uri=None,
+            models=manifest.models,
+            rollback_to=manifest.rollback_to,
+        )
+
+    def _verdict(
+        self,
+        state: GateState,
+        candidate: Candidate,
+        manager: ReleaseManager,
+        activate: Callable[[Release], None],
+    ) -> tuple[ReleaseEvent, GateState]:
+        refusal = refused_unread(state, candidate)
+        proposal = refusal or proposal_of(state, candidate, self.checks.read_manifest(candidate))
+        if isinstance(proposal, Refusal):
+            return self._refused(candidate, proposal), state.refuse(candidate)
+        found = self.checks.fetch(proposal)
+        try:
+            return self._verdict_on_fetched(state, candidate, proposal, found, manager, activate)
+        finally:
+            for one in found.values():
+                one.fetched.let_go()
+
+    def _verdict_on_fetched(
+        self,
+        state: GateState,
+        candidate: Candidate,
+        proposal: Proposal,
+        found: Mapping[str, FetchedVersion],
+        manager: ReleaseManager,
+        activate: Callable[[Release], None],
+    ) -> tuple[ReleaseEvent, GateState]:
+        versions = {model: one.version for model, one in found.items()}
+        release = release_of(state, proposal, versions)
+        if isinstance(release, Refusal):
+            return self._refused(candidate, release), state.refuse(candidate, versions)
+        with manager.trial(release):
+            before = manager.loaded()
+            examples = self.checks.check(release, found, manager)
+            loads = manager.load_secs(release, before).items()
+            load_secs = {model: round(secs, 3) for model, secs in loads}
+            event = ReleaseEvent(
+                "rolled_back" if proposal.target else "accepted",
+                self.now(),
+                candidate,
+                release,
+                details={"examples": examples, "load_secs": load_secs, **_about(proposal, state)},
+            )
+            state = state.accept(
+                candidate, release, event.time, found=versions, target=proposal.target
+            )
+            activate(release)
+        return event, state
+
+    def _refused(self, candidate: Candidate, refusal: Refusal) -> ReleaseEvent:
+        return ReleaseEvent(refusal.outcome, self.now(), candidate, reason=refusal.reason)
+
+    def _persist(self, accepted: Accepted) -> dict[str, Any]:
+        if self.releases is None:
+            return {}
+        try:
+            self.releases.write(accepted)
+        except Exception as error:
+            reason = _reason(error)
+            _LOGGER.warning(
+                "release generation %d serves but could not be kept: %s",
+                accepted.release.generation,
+                reason,
+            )
+            return {"not_persisted": reason}
+        return {}
+
+
+def _about(proposal: Proposal, state: GateState) -> dict[str, Any]:
+    about: dict[str, Any] = {}
+    if proposal.target is not None:
+        about["rolled_back_from"] = state.current.generation
+        about["rolled_back_to"] = proposal.target.release.generation
+    if proposal.left_out:
+        about["left_out"] = list(proposal.left_out)
+    return about
+
+
+def _with_details(event: ReleaseEvent, details: Mapping[str, Any]) -> ReleaseEvent:
+    return replace(event, details={**event.details, **details})
+
+
+def _reason(error: Exception) -> str:
+    """An error in one line."""
+    if isinstance(error, EnsembleError):
+        text = "; ".join(error.problems) if isinstance(error, LaunchError) else str(error)
+    else:
+        _LOGGER.error("a candidate failed with an unexpected error", exc_info=error)
+        text = with_type(error)
+    return cut(" ".join(text.split()), _REASON_CHARACTERS)

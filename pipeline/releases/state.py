@@ -1,18 +1,18 @@
-"""What the gate remembers of releases and candidates, and how that changes: a pure value.
+"""What the gate remembers of releases and candidates: an immutable value and its transitions.
 
-*Marks* make the order of candidates harmless. For each model the mark is the newest version that
-was ever accepted. What is older is ignored, so reordered and repeated candidates end at the same
-release. A rollback leaves the marks where they are: the version that it rolled back from stays
-ignored, a still newer one passes.
+*Marks* make the order of candidates harmless. The mark of a model is the newest version that was
+ever accepted. Older versions are ignored, so reordered and repeated candidates end at the same
+release. A rollback does not move the marks: the version that it rolled back from stays ignored, and
+a newer one passes.
 
-*Rollback undoes.* Each release remembers upon which one it was accepted; a rollback returns to that
-one, and the release so made takes over its memory. So repeated rollbacks go further and further
-back, never to and fro, and what was rolled back from is only reached again by its generation.
+*A rollback undoes.* Each release remembers which one it replaced. A rollback returns to that one,
+and the release that it makes takes over that memory. So repeated rollbacks go further and further
+back, never to and fro, and a release that was rolled back is reached again only by its generation.
 
-*Rules.* How the versions under a pattern are ordered is fixed with the first release: by the
-launch, where there are versions then, else by the first candidate that is accepted.
+*Rules.* The order of the versions under a pattern is fixed with the first release: by the launch if
+there are versions then, otherwise by the first candidate that is accepted.
 
-How a candidate is judged against the state is :mod:`pipeline.releases.plan`.
+:mod:`pipeline.releases.proposal` compares a candidate with the state.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ class Mark:
     """The newest version of a model that was ever accepted.
 
     Attributes:
-      version: which.
-      sequence_us: the newest proposal that named the model; 0 for the release of the launch.
-      candidate_id: whose proposal brought it; None for the release of the launch.
+      version: the version.
+      sequence_us: the time of the newest proposal that named the model; 0 for the release of the
+        launch.
+      candidate_id: the candidate that brought it; None for the release of the launch.
     """
 
     version: ModelVersion
@@ -51,13 +52,13 @@ class Accepted:
     """One accepted release, as it is remembered and persisted.
 
     Attributes:
-      release: which.
-      time: of the acceptance, aware, UTC.
-      candidate: what it came from; None for the release of the launch.
-      returns_to: generation that a rollback from here returns to; None where there is none.
+      release: the release.
+      time: the time of its acceptance, aware, UTC.
+      candidate: the candidate that it came from; None for the release of the launch.
+      returns_to: the generation that a rollback from here returns to; None if there is none.
       marks: model -> mark, as of this release.
-      rules: model -> how the versions under its pattern are ordered, where that is fixed; RELEASES
-        for manifests of whole releases.
+      rules: model -> order of the versions under its pattern, for those whose order is fixed; the
+        key RELEASES stands for manifests of whole releases.
     """
 
     release: Release
@@ -74,7 +75,7 @@ class GateState:
 
     Attributes:
       history: accepted releases, oldest first, the last one current; at least one.
-      handled: ids of candidates that were judged, oldest first.
+      handled: ids of candidates that have their verdict, oldest first.
     """
 
     history: tuple[Accepted, ...]
@@ -82,7 +83,7 @@ class GateState:
 
     @property
     def current(self) -> Release:
-        """The release accepted last."""
+        """The newest accepted release."""
         return self.history[-1].release
 
     @property
@@ -107,11 +108,11 @@ class GateState:
         """The state in which `release` is the current one.
 
         Args:
-          candidate: what it came from.
-          release: of the generation after the current one.
+          candidate: the candidate that it came from.
+          release: the release, of the generation after the current one.
           time: now.
           found: model -> version that the candidate named.
-          target: what a rollback returned to; None for everything else.
+          target: the release that a rollback returned to; None for everything else.
         """
         returns_to = target.returns_to if target else self.current.generation
         marks = self._marks_after(candidate, found or {})
@@ -122,12 +123,12 @@ class GateState:
     def refuse(
         self, candidate: Candidate, found: Mapping[str, ModelVersion] | None = None
     ) -> GateState:
-        """The state in which `candidate` has been judged, and changed no release.
+        """The state in which `candidate` has its verdict and changed no release.
 
         Args:
           candidate: what was proposed.
-          found: model -> version that it named, where those are accepted already: what was proposed
-            earlier is old now, also where this candidate comes first.
+          found: model -> version that it named, if these are accepted already: anything proposed
+            earlier is old now, even if this candidate arrives first.
         """
         last = replace(self.history[-1], marks=self._marks_after(candidate, found or {}))
         return GateState((*self.history[:-1], last), self._handled_with(candidate))
@@ -155,13 +156,13 @@ class GateState:
 
 
 def rules_of(candidate: Candidate) -> dict[str, VersionRule]:
-    """The rules that a candidate brings along, by model."""
+    """The rules that come with a candidate, by model."""
     if candidate.rule is None:
         return {}
     return dict.fromkeys(candidate.models or (RELEASES,), candidate.rule)
 
 
-def start(
+def initial_state(
     release: Release,
     time: datetime,
     history: Iterable[Accepted] = (),
@@ -172,12 +173,12 @@ def start(
     """The state of a job that starts.
 
     Args:
-      release: what it starts with: the last of `history`, or a new one.
+      release: the release that it starts with: the last of `history`, or a new one.
       time: now.
       history: what earlier runs accepted, oldest first; releases of other models, and generations
         after that of `release`, do not count.
       rules: see Accepted; None for those of the history.
-      handled: ids of candidates that the launch judged.
+      handled: ids of candidates that have their verdict from the launch.
     """
     models = _models(release)
     known = [

@@ -12,7 +12,7 @@ from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.releases import manifest
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.message import interpret
-from pipeline.releases.state import start
+from pipeline.releases.state import initial_state
 from pipeline.releases.store import ReleaseStore
 from pipeline.serving.files.artifacts import digest_of
 from tests.support import models
@@ -61,7 +61,7 @@ class Ensemble:
         store = ReleaseStore(str(self.folder / "accepted"), BeamArtifactStore())
         now = datetime.now(UTC)
         versions = {"clf": 1, "emb": 1}
-        state = start(self._release(1, versions), now)
+        state = initial_state(self._release(1, versions), now)
         for generation, changes in enumerate(releases, start=2):
             versions |= changes
             made = self._release(generation, versions)

@@ -12,9 +12,9 @@ from pipeline.launch import job as launch
 from pipeline.launch import release as launch_release
 from pipeline.launch.options import parse
 from pipeline.releases.candidate import ReleaseEvent
-from pipeline.releases.judge import utc_now
-from pipeline.releases.state import start
-from pipeline.releases.verification import Verifier
+from pipeline.releases.checks import GateChecks
+from pipeline.releases.gate import utc_now
+from pipeline.releases.state import initial_state
 from pipeline.releases.versions import watch_targets
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.loader import FrameworkLoader
@@ -76,12 +76,12 @@ def made_graph(tmp_path_factory, gcs, passed_over):
     managers = ManagerFactory(ensemble, FrameworkLoader(ensemble.models, None, "cpu", 1))
     handle = ManagerHandle("job", managers)
     release = Release(1, ())
-    verifier = Verifier(ensemble, None, None, launch_release.allowed_uris(ensemble))
+    checks = GateChecks(ensemble, None, None, launch_release.allowed_uris(ensemble))
     targets = watch_targets(ensemble.models)
     refresh = launch_release.refresh_of(
         parsed.settings.refresh,
-        verifier,
-        start(release, utc_now()),
+        checks,
+        initial_state(release, utc_now()),
         targets,
         StorageLister(options),
         handle,

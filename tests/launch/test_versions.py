@@ -12,8 +12,8 @@ from pipeline.launch import versions as launch_versions
 from pipeline.launch.patterns import look
 from pipeline.launch.versions import Beginner
 from pipeline.releases.candidate import Candidate
-from pipeline.releases.judge import utc_now
-from pipeline.releases.state import start
+from pipeline.releases.gate import utc_now
+from pipeline.releases.state import initial_state
 from pipeline.releases.version_rule import VersionRule
 from pipeline.releases.versions import WatchTarget
 from pipeline.serving.release_manager import ReleaseManager
@@ -33,7 +33,7 @@ class Launch:
         self.said = []
         self.loader = FakeLoader(self._load)
         self.rules = {}
-        self.verifier = self.ensemble.judge.verifier
+        self.checks = self.ensemble.gate.checks
 
     def _load(self, version):
         try:
@@ -55,7 +55,7 @@ class Launch:
         targets = [WatchTarget(f"{folder}/{model}/*", (model,)) for model in models]
         patterns = look(targets, StorageLister(), self.rules, self.said.append)
         self.manager = ReleaseManager(self.loader)
-        return Beginner(self.verifier, self.manager, patterns, self.said.append).begin(history)
+        return Beginner(self.checks, self.manager, patterns, self.said.append).begin(history)
 
     def numbers(self, beginning):
         return {v.model: int(v.label) for v in beginning.release.versions}
@@ -65,7 +65,7 @@ class Launch:
 
     def accepted(self, *steps):
         """The history of an earlier run: numbers of *clf* that were accepted, or "back"."""
-        state = start(self.ensemble.launch, utc_now())
+        state = initial_state(self.ensemble.launch, utc_now())
         for position, step in enumerate(steps):
             name, generation = f"earlier {position}", state.current.generation + 1
             if step == "back":
@@ -125,7 +125,7 @@ def test_what_was_passed_over_is_not_judged_again(launch):
 
 def test_version_that_a_storage_kept_back_may_be_proposed_again(launch, monkeypatch):
     launch.put("clf", 9)
-    cache = launch.verifier.cache
+    cache = launch.checks.cache
     fetch = cache.fetch
 
     def flaky(uri):
@@ -184,7 +184,7 @@ def test_uri_outside_of_the_pattern_is_tried_once_nothing_under_it_passes(launch
     spec = launch.ensemble._spec()
     spec["models"][0]["uri"] = str(elsewhere)
     graph = resolve(EnsembleSpec.model_validate(spec))
-    launch.verifier = replace(launch.verifier, graph=graph)
+    launch.checks = replace(launch.checks, graph=graph)
     beginning = launch.begin()
     assert beginning.release.version_of("clf").uri == str(elsewhere)
     assert launch.heard(f"starting at {elsewhere}; under ")

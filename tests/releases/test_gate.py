@@ -10,9 +10,9 @@ import pytest
 from pipeline.batch.release import Release
 from pipeline.errors import ModelError
 from pipeline.releases.candidate import Candidate
-from pipeline.releases.judge import Judge, utc_now
-from pipeline.releases.plan import Proposal
-from pipeline.releases.state import start
+from pipeline.releases.gate import Gate, utc_now
+from pipeline.releases.proposal import Proposal
+from pipeline.releases.state import initial_state
 from pipeline.serving.files.artifacts import ArtifactCache, LocalCopies
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.testing import FakeLoader, FakeServable
@@ -40,11 +40,11 @@ def real(tmp_path):
 def one(bench):
     """Judges one candidate of the fake ensemble: its event."""
 
-    def judge(candidate):
+    def gate(candidate):
         (event,) = bench.propose(candidate)
         return event
 
-    return judge
+    return gate
 
 
 def test_accepted_candidate_is_served_after_a_single_load(bench):
@@ -59,9 +59,9 @@ def test_accepted_candidate_is_served_after_a_single_load(bench):
 def test_proposing_never_waits_for_a_load_and_the_old_release_serves_meanwhile(bench):
     bench.ensemble.put("clf", 2)
     bench.loader.gate.clear()
-    bench.gate.propose(bench.ensemble.candidate(clf=2))
-    assert not bench.gate.wait_idle(0.01)
-    assert bench.gate.drain_events() == []
+    bench.queue.propose(bench.ensemble.candidate(clf=2))
+    assert not bench.queue.wait_idle(0.01)
+    assert bench.queue.drain_events() == []
     assert bench.manager.active() == bench.ensemble.launch
     bench.loader.gate.set()
     assert outcomes(bench.propose()) == ["accepted"]
@@ -78,7 +78,7 @@ def test_burst_of_shuffled_duplicates_ends_at_the_highest_with_few_loads(bench):
     bench.loader.gate.clear()
     candidates = [bench.ensemble.candidate(clf=n, name=f"clf {n}") for n in numbers]
     for candidate in candidates:
-        bench.gate.propose(candidate)
+        bench.queue.propose(candidate)
     bench.loader.gate.set()
     events = bench.propose()
     assert bench.served() == 51.0
@@ -95,7 +95,7 @@ def test_next_newest_has_its_turn_when_the_newest_of_a_burst_is_rejected(bench):
     bench.loader.fail.add(bench.ensemble.version("clf", 4).digest)
     bench.loader.gate.clear()
     for number in (2, 4, 3):
-        bench.gate.propose(bench.ensemble.candidate(clf=number, name=f"clf {number}"))
+        bench.queue.propose(bench.ensemble.candidate(clf=number, name=f"clf {number}"))
     bench.loader.gate.set()
     became = {event.candidate.candidate_id: event.outcome for event in bench.propose()}
     assert (became["clf 4"], became["clf 3"]) == ("rejected", "accepted")
@@ -200,7 +200,7 @@ def test_burst_of_manifests_loads_few_releases_and_a_rollback_among_them_keeps_i
     candidates.append(manifest(bench, '{"rollback": true}', "back", 20))
     bench.loader.gate.clear()
     for candidate in candidates:
-        bench.gate.propose(candidate)
+        bench.queue.propose(candidate)
     bench.loader.gate.set()
     events = bench.propose()
     assert len(bench.loads()) <= 2
@@ -244,7 +244,7 @@ def test_restarted_job_resumes_at_the_last_accepted_release(tmp_path):
 
     ensemble = Ensemble(tmp_path)
     last = ensemble.releases.load_last()
-    ensemble.state = start(last.release, utc_now(), ensemble.releases.load_history())
+    ensemble.state = initial_state(last.release, utc_now(), ensemble.releases.load_history())
     second = Bench(ensemble)
     assert (second.manager.active().generation, second.served()) == (4, 2.0)
     again, back = second.propose(
@@ -268,9 +268,9 @@ def above_one(inputs):
 def test_gate_tries_versions_on_the_records_of_the_launch(tmp_path, records):
     ensemble = Ensemble(tmp_path)
     ensemble.put("clf", 2)
-    judge = Judge(replace(ensemble.judge.verifier, records=records))
+    gate = Gate(replace(ensemble.gate.checks, records=records))
     manager = ReleaseManager(FakeLoader(lambda version: FakeServable(above_one)))
-    event = judge(ensemble.state, ensemble.candidate(clf=2), manager).event
+    event = gate(ensemble.state, ensemble.candidate(clf=2), manager).event
     assert event.outcome == ("accepted" if records else "rejected"), event.reason
 
 
@@ -285,11 +285,11 @@ def test_examples_that_are_compared_are_those_that_were_fetched(tmp_path):
     lines.write_text("".join(f'{{"inputs": {{"x": [{n}, 2, 3, 4]}}}}\n' for n in (200, 400)))
     copies = LocalCopies((f"{tmp_path}/clf/*",))
     cache = ArtifactCache(tmp_path / "copies", ensemble.store, copies=copies)
-    verifier = replace(ensemble.judge.verifier, cache=cache)
+    checks = replace(ensemble.gate.checks, cache=cache)
     candidate = ensemble.candidate(clf=2)
-    found = verifier.fetch(Proposal(candidate, wanted=candidate.models))
+    found = checks.fetch(Proposal(candidate, wanted=candidate.models))
     release = Release(2, (found["clf"].version, ensemble.version("emb", 1)))
     lines.unlink()
     manager = ReleaseManager(FakeLoader(lambda version: FakeServable(above_a_hundred)))
     with pytest.raises(ModelError, match="in other company"):
-        verifier.check(release, found, manager)
+        checks.check(release, found, manager)

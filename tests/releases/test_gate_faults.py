@@ -9,9 +9,9 @@ import pytest
 
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.errors import ArtifactError
-from pipeline.releases.gate import GateFactory, GateHandle
+from pipeline.releases.checks import GateChecks
+from pipeline.releases.queue import CandidateQueueFactory, CandidateQueueHandle
 from pipeline.releases.store import ReleaseStore
-from pipeline.releases.verification import Verifier
 from pipeline.serving.files.artifacts import ArtifactCache
 from pipeline.serving.release_manager import ManagerHandle
 from tests.support.gating import Bench, Ensemble, manifest, outcomes, until
@@ -28,7 +28,7 @@ def test_release_that_cannot_be_kept_serves_and_the_event_says_why(bench, tmp_pa
     (tmp_path / "file").write_text("")
     releases = ReleaseStore(str(tmp_path / "file"), BeamArtifactStore())
     bench.ensemble.put("clf", 2)
-    bench.gate = bench.new_gate(replace(bench.ensemble.judge, releases=releases))
+    bench.queue = bench.new_queue(replace(bench.ensemble.gate, releases=releases))
     (event,) = bench.propose(bench.ensemble.candidate(clf=2))
     assert event.outcome == "accepted"
     assert "file/release-000002.json cannot be written" in event.details["not_persisted"]
@@ -40,17 +40,17 @@ def test_error_that_nobody_foresaw_is_a_rejection_and_the_gate_goes_on(bench, ca
         bench.ensemble.put("clf", number)
     errors = [ZeroDivisionError("on command")]
 
-    class Broken(Verifier):
+    class Broken(GateChecks):
         def fetch(self, proposal):
             if errors:
                 raise errors.pop()
             return super().fetch(proposal)
 
-    judge = bench.ensemble.judge
-    bench.gate = bench.new_gate(replace(judge, verifier=Broken(**vars(judge.verifier))))
+    gate = bench.ensemble.gate
+    bench.queue = bench.new_queue(replace(gate, checks=Broken(**vars(gate.checks))))
     (event,) = bench.propose(bench.ensemble.candidate(clf=2))
     assert (event.outcome, event.reason) == ("rejected", "ZeroDivisionError: on command")
-    assert "not foreseen" in caplog.text
+    assert "unexpected error" in caplog.text
     assert outcomes(bench.propose(bench.ensemble.candidate(clf=3))) == ["accepted"]
 
 
@@ -73,7 +73,7 @@ def test_unreachable_storage_is_tried_again_and_said_once(tmp_path, caplog, fail
     bench.ensemble.put("clf", 2)
     uris = {"clf": bench.ensemble.uri("clf", 2), "emb": bench.ensemble.uri("emb", 1)}
     with caplog.at_level(logging.WARNING):
-        bench.gate = bench.new_gate(retry_secs=(0.0, 0.0))
+        bench.queue = bench.new_queue(retry_secs=(0.0, 0.0))
         events = bench.propose(manifest(bench, json.dumps({"models": uris})))
     assert outcomes(events) == [outcome]
     assert caplog.text.count("connection refused") == 1
@@ -104,8 +104,8 @@ def test_rollback_to_what_is_no_longer_in_memory_waits_for_the_storage(tmp_path)
         until(bench.manager, number)
     bench.manager.evict()
     cache.failures = 1
-    judge = replace(ensemble.judge, verifier=replace(ensemble.judge.verifier, cache=cache))
-    bench.gate = bench.new_gate(judge, bench.gate.state, retry_secs=(0.0,))
+    gate = replace(ensemble.gate, checks=replace(ensemble.gate.checks, cache=cache))
+    bench.queue = bench.new_queue(gate, bench.queue.state, retry_secs=(0.0,))
     assert outcomes(bench.propose(ensemble.rollback(to=1))) == ["rolled_back"]
     assert bench.served() == 1.0
     bench.close()
@@ -114,11 +114,11 @@ def test_rollback_to_what_is_no_longer_in_memory_waits_for_the_storage(tmp_path)
 def test_candidate_that_waits_for_the_storage_holds_up_no_other(tmp_path):
     bench = Bench(Ensemble(tmp_path, FlakyStore(2)))
     bench.ensemble.put("clf", 2)
-    bench.gate = bench.new_gate(retry_secs=(3600.0,))
-    bench.gate.propose(manifest(bench, "{}"))
-    bench.gate.propose(bench.ensemble.candidate(clf=2))
+    bench.queue = bench.new_queue(retry_secs=(3600.0,))
+    bench.queue.propose(manifest(bench, "{}"))
+    bench.queue.propose(bench.ensemble.candidate(clf=2))
     until(bench.manager, 2)
-    assert not bench.gate.wait_idle(0)
+    assert not bench.queue.wait_idle(0)
     bench.close()
 
 
@@ -145,17 +145,19 @@ def test_resource_policy_holds_one_version_of_each_model_while_one_is_tried(tmp_
 
 def test_closed_gate_drops_what_waits(bench):
     bench.ensemble.put("clf", 2)
-    bench.gate.close()
+    bench.queue.close()
     assert bench.propose(bench.ensemble.candidate(clf=2)) == []
 
 
 def test_handle_finds_the_same_gate_after_pickling_and_none_after_close(tmp_path):
     ensemble = Ensemble(tmp_path)
     managers = ManagerHandle("job", ensemble.managers)
-    handle = GateHandle("job", GateFactory(ensemble.judge, managers, ensemble.state))
-    gate = handle.get()
-    assert pickle.loads(pickle.dumps(handle)).get() is gate
+    handle = CandidateQueueHandle(
+        "job", CandidateQueueFactory(ensemble.gate, managers, ensemble.state)
+    )
+    queue = handle.get()
+    assert pickle.loads(pickle.dumps(handle)).get() is queue
     handle.close()
-    assert handle.get() is not gate
+    assert handle.get() is not queue
     handle.close()
     managers.close()

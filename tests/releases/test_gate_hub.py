@@ -1,4 +1,4 @@
-"""Candidates that name modules of a hub: the gate judges them as it judges files."""
+"""Candidates that name modules of a hub: the gate checks them as it checks files."""
 
 import json
 
@@ -10,10 +10,10 @@ from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.connectors.storage.hub_cache import HubCache
 from pipeline.releases.allowed_uris import AllowedUris
 from pipeline.releases.candidate import Candidate
-from pipeline.releases.gate import Gate
-from pipeline.releases.judge import Judge, utc_now
-from pipeline.releases.state import start
-from pipeline.releases.verification import Verifier
+from pipeline.releases.checks import GateChecks
+from pipeline.releases.gate import Gate, utc_now
+from pipeline.releases.queue import CandidateQueue
+from pipeline.releases.state import initial_state
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.files.artifacts import ArtifactCache
 from pipeline.serving.loader import FrameworkLoader
@@ -61,14 +61,16 @@ class Bench:
         self.launch = Release(1, (ModelVersion("words", url, cache.fetch(url).digest),))
         self.manager = ManagerFactory(graph, loader)()
         self.manager.ensure(self.launch)
-        judge = Judge(Verifier(graph, cache, store, AllowedUris.beside([url])))
-        self.gate = Gate(judge, self.manager, start(self.launch, utc_now()), retry_secs=())
+        gate = Gate(GateChecks(graph, cache, store, AllowedUris.beside([url])))
+        self.queue = CandidateQueue(
+            gate, self.manager, initial_state(self.launch, utc_now()), retry_secs=()
+        )
 
     def propose(self, url):
         """The verdict on a candidate."""
-        self.gate.propose(Candidate(url, "test", 0, models={"words": url}))
-        assert self.gate.wait_idle(30)
-        (event,) = self.gate.drain_events()
+        self.queue.propose(Candidate(url, "test", 0, models={"words": url}))
+        assert self.queue.wait_idle(30)
+        (event,) = self.queue.drain_events()
         return event
 
     def vector(self, release):
@@ -84,7 +86,7 @@ def bench(packed, tmp_path, monkeypatch):
     hub = Hub()
     made = Bench(hub, packed, tmp_path)
     yield made
-    made.gate.close()
+    made.queue.close()
     made.manager.close()
     hub.close()
 

@@ -12,8 +12,8 @@ from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.errors import ArtifactChangedError, ArtifactNotFoundError, ModelError
 from pipeline.releases.allowed_uris import AllowedUris
 from pipeline.releases.candidate import Candidate
-from pipeline.releases.plan import Proposal
-from pipeline.releases.verification import Verifier
+from pipeline.releases.checks import GateChecks
+from pipeline.releases.proposal import Proposal
 from pipeline.serving.files.artifacts import ArtifactCache, digest_of
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.release_manager import ReleaseManager
@@ -59,8 +59,8 @@ def loader(graph, cache):
 
 
 @pytest.fixture
-def verifier(graph, cache, tmp_path):
-    return Verifier(graph, cache, BeamArtifactStore(), AllowedUris((str(tmp_path), "python://")))
+def checks(graph, cache, tmp_path):
+    return GateChecks(graph, cache, BeamArtifactStore(), AllowedUris((str(tmp_path), "python://")))
 
 
 def wanting(**uris):
@@ -98,7 +98,7 @@ def test_release_of_another_class_is_not_loaded(source, loader, tmp_path):
 @pytest.mark.parametrize("prefix", ["python://", ""])
 @pytest.mark.parametrize("name", ["planted:Shout", "planted_package.inner:Shout"])
 def test_proposed_class_is_refused_and_never_imported(
-    model, prefix, name, verifier, source, tmp_path
+    model, prefix, name, checks, source, tmp_path
 ):
     """Even where the operator allowed models from anywhere."""
     marker = tmp_path / "imported"
@@ -108,29 +108,29 @@ def test_proposed_class_is_refused_and_never_imported(
     (tmp_path / "planted_package/__init__.py").write_text(planted)
     (tmp_path / "planted_package/inner.py").write_text(planted)
     with pytest.raises(ModelError, match=re.escape(f"model '{model}': {prefix}{name}")):
-        verifier.fetch(wanting(**{model: prefix + name}))
+        checks.fetch(wanting(**{model: prefix + name}))
     assert not marker.exists()
     assert not {"planted", "planted_package"} & set(sys.modules)
 
 
 def test_files_of_a_class_are_refreshed_and_the_class_stays(
-    verifier, graph, loader, source, tmp_path
+    checks, graph, loader, source, tmp_path
 ):
     models.numpy_weights(tmp_path / "affine/2", scale=2.0)
     wanted = {"shout": OWN, "affine": str(tmp_path / "affine/2")}  # as a manifest names them all
-    found = verifier.fetch(wanting(**wanted))
+    found = checks.fetch(wanting(**wanted))
     release = Release(2, tuple(one.version for one in found.values()))
     manager = ReleaseManager(loader)
-    verifier.check(release, found, manager)
+    checks.check(release, found, manager)
     with manager.use(release, "affine") as servable:
         (bias,) = servable.predict({"x": np.zeros((1, 4), np.float32)})["y"].tolist()
         assert bias == pytest.approx(models.affine_weights(2.0)[1].tolist())
     manager.close()
 
 
-def test_what_lies_elsewhere_is_refused_for_the_files_of_a_class(verifier):
+def test_what_lies_elsewhere_is_refused_for_the_files_of_a_class(checks):
     with pytest.raises(ModelError, match="/elsewhere/3 is outside the folders"):
-        verifier.fetch(wanting(affine="/elsewhere/3"))
+        checks.fetch(wanting(affine="/elsewhere/3"))
 
 
 def test_source_is_found_without_importing_the_module(tmp_path, monkeypatch, cache):

@@ -15,11 +15,11 @@ from pipeline.batch.release import ModelVersion, Release
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.releases.allowed_uris import AllowedUris
 from pipeline.releases.candidate import Candidate
-from pipeline.releases.gate import Gate
-from pipeline.releases.judge import Judge, utc_now
-from pipeline.releases.state import start
+from pipeline.releases.checks import GateChecks
+from pipeline.releases.gate import Gate, utc_now
+from pipeline.releases.queue import CandidateQueue
+from pipeline.releases.state import initial_state
 from pipeline.releases.store import ReleaseStore
-from pipeline.releases.verification import Verifier
 from pipeline.serving.activation import Timing
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.files.artifacts import ArtifactCache, digest_of
@@ -52,13 +52,13 @@ class Ensemble:
         self.launch = Release(1, tuple(self.version(model, 1) for model in NAMES))
         cache = ArtifactCache(folder / "cache", self.store)
         self.releases = ReleaseStore(str(folder / "releases"), self.store)
-        self.judge = Judge(
-            Verifier(self.graph, cache, self.store, AllowedUris.beside(uris)), self.releases
+        self.gate = Gate(
+            GateChecks(self.graph, cache, self.store, AllowedUris.beside(uris)), self.releases
         )
         self.managers = ManagerFactory(
             self.graph, FrameworkLoader(self.graph.models, cache, "cpu", intra_op_threads=1)
         )
-        self.state = start(self.launch, utc_now())
+        self.state = initial_state(self.launch, utc_now())
 
     def path(self, model, number):
         return self.folder / model / str(number)
@@ -140,23 +140,25 @@ class Bench:
         )
         self.manager.ensure(ensemble.state.current)
         self.loader.loads.clear()
-        self.gate = self.new_gate()
+        self.queue = self.new_queue()
 
-    def new_gate(self, judge=None, state=None, **options):
+    def new_queue(self, gate=None, state=None, **options):
         ensemble = self.ensemble
-        return Gate(judge or ensemble.judge, self.manager, state or ensemble.state, **options)
+        return CandidateQueue(
+            gate or ensemble.gate, self.manager, state or ensemble.state, **options
+        )
 
-    def propose(self, *candidates, gate=None):
-        """The events, once all candidates were judged."""
-        gate = gate or self.gate
+    def propose(self, *candidates, queue=None):
+        """The events, once all candidates have their verdicts."""
+        queue = queue or self.queue
         for candidate in candidates:
-            gate.propose(candidate)
-        assert gate.wait_idle(10)
-        return gate.drain_events()
+            queue.propose(candidate)
+        assert queue.wait_idle(10)
+        return queue.drain_events()
 
     def served(self, model="clf"):
         """What the active release answers, once the gate's last word is in force."""
-        until(self.manager, self.gate.state.current.generation)
+        until(self.manager, self.queue.state.current.generation)
         active = self.manager.active()
         with self.manager.use(active, model) as servable:
             return float(servable.predict(X)["y"][0, 0])
@@ -166,7 +168,7 @@ class Bench:
 
     def close(self):
         self.loader.gate.set()
-        self.gate.close()
+        self.queue.close()
         self.manager.close()
 
 

@@ -1,8 +1,8 @@
-"""Whether a proposed release may serve: the cheap checks first, the expensive ones last.
+"""The gate's checks of a proposed release: the cheap ones first, the expensive ones last.
 
-Anybody's message may say where models are, so the URIs are looked at first. Then the files are
-fetched and told apart by their digests, the release goes through the whole graph on a few rows
-(loads, signatures, shapes, rows that depend on their company), and the examples that come with a
+Anybody may send a message that says where models are, so the URIs are checked first. Then the files
+are fetched and their digests compared, a rehearsal runs a few rows through the whole graph
+(loading, signatures, shapes, rows that depend on their company), and the examples that come with a
 new version are checked.
 """
 
@@ -17,7 +17,7 @@ from pipeline.errors import ArtifactChangedError, ArtifactError, ModelError
 from pipeline.releases.allowed_uris import AllowedUris
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.manifest import Manifest, parse
-from pipeline.releases.plan import Proposal
+from pipeline.releases.proposal import Proposal
 from pipeline.serving.files.artifacts import ArtifactCache, ArtifactStore, Fetched
 from pipeline.serving.rehearsal import golden
 from pipeline.serving.rehearsal.example_files import examples_of
@@ -31,12 +31,12 @@ Examples = Mapping[ModelVersion, Sequence[golden.Example]]
 
 
 @dataclass(frozen=True)
-class Found:
-    """A version that was fetched.
+class FetchedVersion:
+    """A model version and its files.
 
     Attributes:
-      version: which.
-      fetched: its files; a copy of them stays on this machine as long as this object.
+      version: the version.
+      fetched: its files; a copy of them stays on this machine as long as this object exists.
     """
 
     version: ModelVersion
@@ -44,16 +44,16 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Verifier:
-    """Checks proposals for one ensemble. Can be pickled.
+class GateChecks:
+    """The checks of proposals for one ensemble. Can be pickled.
 
     Attributes:
       graph: the ensemble.
       cache: brings the models' files to this machine.
-      store: reads what lies beside them.
+      store: reads the files beside them.
       allowed: where models may come from. Manifests may lie anywhere: they only name models.
-      max_rows: most rows of a call, where a model sets none itself.
-      records: see Comparison. A few rows, for they are pickled with the job.
+      max_rows: the most rows of a call, for models that set none themselves.
+      records: see Comparison. A few rows only, because they are pickled with the job.
     """
 
     graph: Graph
@@ -64,11 +64,11 @@ class Verifier:
     records: Mapping[str, Column] = field(default_factory=dict, compare=False, repr=False)
 
     def read_manifest(self, candidate: Candidate) -> Manifest | None:
-        """The manifest that a candidate names, if it does.
+        """The manifest that a candidate names; None if it names none.
 
         Raises:
           ArtifactError: it cannot be read.
-          ModelError: it is none.
+          ModelError: it is not a manifest.
         """
         if candidate.manifest_uri is None:
             return None
@@ -77,12 +77,12 @@ class Verifier:
         except ValueError as error:
             raise ModelError(f"manifest {candidate.manifest_uri}: {error}") from error
 
-    def fetch(self, proposal: Proposal) -> dict[str, Found]:
-        """What a proposal wants, by model.
+    def fetch(self, proposal: Proposal) -> dict[str, FetchedVersion]:
+        """Fetches the versions that a proposal wants, by model.
 
         Raises:
-          ModelError: URIs that models may not come from.
-          ArtifactError: nothing is there, it cannot be read, or it is not what the proposal says.
+          ModelError: models may not come from some of the URIs; names all of them.
+          ArtifactError: the files are missing, unreadable or not those that the proposal names.
         """
         asked = {model: self._problem(model, uri) for model, uri in proposal.wanted.items()}
         if problems := [f"model '{model}': {text}" for model, text in asked.items() if text]:
@@ -99,30 +99,32 @@ class Verifier:
                     f"model '{model}': {uri} holds other files than the manifest says: expected "
                     f"digest {expected}, found {fetched.digest}"
                 )
-            found[model] = Found(ModelVersion(model, uri, fetched.digest), fetched)
+            found[model] = FetchedVersion(ModelVersion(model, uri, fetched.digest), fetched)
         return found
 
     def _problem(self, model: str, uri: str) -> str | None:
-        """Why a model may not come from `uri`. First what nobody can allow: to import a class."""
+        """Why a model may not come from `uri`; importing a class is never allowed."""
         if problem := self.graph.spec.model(model).version_problem(uri):
             return problem
         return None if is_class_uri(uri) else self.allowed.problem(uri)
 
-    def check(self, release: Release, found: Mapping[str, Found], manager: ReleaseManager) -> int:
+    def check(
+        self, release: Release, found: Mapping[str, FetchedVersion], manager: ReleaseManager
+    ) -> int:
         """Loads a release, rehearses it and checks the examples of its new versions.
 
         Args:
-          release: what is to be checked.
-          found: what was fetched for it.
-          manager: loads the models, and keeps those that are loaded.
+          release: the release to check.
+          found: the versions that were fetched for it.
+          manager: loads the models, and keeps those that are loaded already.
 
         Returns:
-          how many examples were checked.
+          the number of examples that were checked.
 
         Raises:
-          ArtifactError: files of a version that was not fetched are gone, or not to be read.
-          ModelError: it does not pass: all problems with loading and signatures at once, else the
-            first with an example.
+          ArtifactError: files of a version that was not fetched are missing or unreadable.
+          ModelError: the release does not pass: all problems with loading and signatures at once,
+            otherwise the first with an example.
         """
         here = {*manager.loaded(), *(one.version for one in found.values())}
         for version in release.versions:
@@ -139,25 +141,25 @@ class Verifier:
             raise ModelError("; ".join(error.problems) + proposed) from error
         return self.check_examples(examples, release, rehearsal, manager)
 
-    def examples(self, found: Found) -> list[golden.Example]:
+    def examples(self, found: FetchedVersion) -> list[golden.Example]:
         """The examples that come with a version.
 
         Raises:
-          ArtifactError: they cannot be read, or the version's files were changed.
-          ModelError: they are no examples of the model.
+          ArtifactError: they cannot be read, or the version's files have changed.
+          ModelError: they are not examples of the model.
         """
         return self._examples(found.version, found.fetched)
 
     def check_examples(
         self, examples: Examples, release: Release, rehearsal: Rehearsal, manager: ReleaseManager
     ) -> int:
-        """Checks the examples of some versions of a release that was rehearsed.
+        """Checks the examples of some versions of a rehearsed release.
 
         Returns:
-          how many there were.
+          the number of examples.
 
         Raises:
-          ModelError: the first that does not hold.
+          ModelError: the first example that fails.
         """
         for version, some in examples.items():
             spec = self.graph.spec.model(version.model)
@@ -169,14 +171,14 @@ class Verifier:
         return sum(map(len, examples.values()))
 
     def comparison(self, manager: ReleaseManager, examples: Examples) -> Comparison:
-        """How releases are tried: with the records of the job and the examples of their versions.
+        """What a rehearsal compares rows with: the job's records and the versions' examples.
 
         Args:
           manager: keeps the files of versions that were checked earlier.
-          examples: of those that are new.
+          examples: the examples of the new versions.
         """
 
-        def of_version(version: ModelVersion) -> Sequence[golden.Example]:
+        def examples_for(version: ModelVersion) -> Sequence[golden.Example]:
             if version in examples:
                 return examples[version]
             files = manager.files_of(version)
@@ -185,7 +187,7 @@ class Verifier:
             except (ArtifactError, ModelError):
                 return ()  # they were checked when the version was new
 
-        return Comparison(self.max_rows, self.records, of_version)
+        return Comparison(self.max_rows, self.records, examples_for)
 
     def _examples(self, version: ModelVersion, fetched: Fetched) -> list[golden.Example]:
         spec = self.graph.spec.model(version.model)

@@ -1,8 +1,9 @@
-"""How a candidate is judged against what the gate remembers: pure functions.
+"""What a candidate changes, given what the gate remembers: pure functions.
 
-`plan` says what it would change, without any look at its files. Whoever can read them fetches them
-and says which versions they are: a file that was overwritten is a new version under the old URI.
-`resolve` then makes the release that they lead to. Whether that may serve is checked elsewhere.
+`proposal_of` says what the candidate would change, without reading its files. The caller fetches
+them and says which versions they are: an overwritten file is a new version under the old URI.
+`release_of` then makes the release that they lead to. :mod:`pipeline.releases.checks` says whether
+that may serve.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ class Proposal:
     """What a candidate would change.
 
     Attributes:
-      candidate: whose.
-      wanted: model -> URI to be fetched; empty for a rollback.
-      digests: model -> digest that its files must have, where the candidate says.
-      target: what a rollback returns to; None for everything else.
-      left_out: why parts of the candidate are not followed, one line each.
+      candidate: the candidate.
+      wanted: model -> URI to fetch; empty for a rollback.
+      digests: model -> digest that its files must have, for models whose candidate names one.
+      target: the release that a rollback returns to; None for everything else.
+      left_out: the reasons why parts of the candidate are not followed, one line each.
     """
 
     candidate: Candidate
@@ -43,7 +44,7 @@ class Refusal:
     """A candidate that leads to no release.
 
     Attributes:
-      outcome: "ignored" where it changes nothing, "rejected" where it is at fault.
+      outcome: "ignored" if it changes nothing, "rejected" if it is at fault.
       reason: one line.
     """
 
@@ -52,13 +53,13 @@ class Refusal:
 
 
 def refused_unread(state: GateState, candidate: Candidate) -> Refusal | None:
-    """The refusal of a candidate of which no file need be read; None where one is.
+    """The refusal of a candidate before any file is read; None if files have to be read.
 
-    That is one that was judged before, or that its source passes over, or that comes by a pattern
-    whose rule its name does not fit.
+    Refused are a candidate that has its verdict, one that its source passes over, and one that
+    comes by a pattern whose rule its name does not fit.
     """
     if candidate.candidate_id in state.handled:
-        known = f"candidate '{candidate.candidate_id}' was judged before"
+        known = f"candidate '{candidate.candidate_id}' has its verdict already"
         return Refusal("ignored", f"duplicate: {known}")
     if candidate.passed_over is not None:
         return Refusal("ignored", candidate.passed_over)
@@ -70,19 +71,19 @@ def refused_unread(state: GateState, candidate: Candidate) -> Refusal | None:
     return None
 
 
-def plan(
+def proposal_of(
     state: GateState, candidate: Candidate, manifest: Manifest | None = None
 ) -> Proposal | Refusal:
-    """What a candidate would change, as far as that can be told without its files.
+    """What a candidate would change, as far as this is known without its files.
 
-    The models of a partial candidate are looked at one by one: those that are older than their mark
-    are left out, and only when none is left the candidate is ignored. A manifest is a whole: it is
-    ignored when any of its models is older.
+    A partial candidate is compared model by model: models that are older than their mark are left
+    out, and the candidate is ignored only if no model is left. A manifest is a whole: it is ignored
+    if any of its models is older.
 
     Args:
-      state: what is remembered.
+      state: what the gate remembers.
       candidate: what is proposed.
-      manifest: what its `manifest_uri` holds, where it has one.
+      manifest: the content of its `manifest_uri`, if it has one.
     """
     if (refusal := refused_unread(state, candidate)) is not None:
         return refusal
@@ -105,15 +106,15 @@ def plan(
     )
 
 
-def resolve(
+def release_of(
     state: GateState, proposal: Proposal, found: Mapping[str, ModelVersion]
 ) -> Release | Refusal:
     """The release that a proposal leads to, with the next generation.
 
     Args:
-      state: the one that the proposal was made from.
-      proposal: made by `plan`.
-      found: model -> version, for all that the proposal wants.
+      state: the state that the proposal was made from.
+      proposal: the result of `proposal_of`.
+      found: model -> version, for every model that the proposal wants.
     """
     generation = state.current.generation + 1
     if proposal.target is not None:
@@ -134,18 +135,19 @@ def resolve(
     return Release(generation, tuple({**versions, **changed}.values()))
 
 
-def next_to_judge(
+def next_candidate(
     waiting: Sequence[Candidate], rules: Mapping[str, VersionRule] | None = None
 ) -> int:
-    """The position of the candidate to judge next, of those that wait.
+    """The position of the waiting candidate that goes to the gate next.
 
-    The newest of its kind, so that of a burst only one is ever loaded: once it is accepted, `plan`
-    ignores the older ones; when it is rejected, the next newest gets its turn. Otherwise in the
-    order of arrival. Nothing overtakes a rollback, which means what serves when its turn comes.
+    It is the newest of its kind, so that only one of a burst is loaded: once it is accepted,
+    `proposal_of` ignores the older ones; if it is rejected, the next newest gets its turn.
+    Candidates of different kinds keep the order of arrival. Nothing overtakes a rollback, since a
+    rollback refers to the release that serves when its turn comes.
 
     Args:
-      waiting: at least one, in the order of arrival, with what their manifests say. What is still
-        behind a manifest's URI overtakes nothing.
+      waiting: at least one, in the order of arrival, with the content of their manifests. One whose
+        manifest is still unread overtakes nothing.
       rules: see Accepted.
     """
     newest = 0
@@ -158,7 +160,7 @@ def next_to_judge(
 
 
 def _supersedes(one: Candidate, other: Candidate, fixed: Mapping[str, VersionRule]) -> bool:
-    """Whether `one`, once accepted, leaves nothing of `other`."""
+    """Whether nothing of `other` is left to change once `one` is accepted."""
     rules = {**rules_of(other), **rules_of(one), **fixed}
     return bool(other.models) and all(
         model in one.models
@@ -207,14 +209,14 @@ def _called(models: Sequence[str]) -> str:
 
 
 def _older(state: GateState, candidate: Candidate, model: str, uri: str) -> str | None:
-    """Why a model's URI is older than what was accepted for it; None where it is not."""
+    """Why a model's URI is older than the accepted version; None if it is not."""
     mark = state.marks[model]
     newest = mark.version.uri
     rule = {**rules_of(candidate), **state.rules}.get(model)
     if not is_older(uri, candidate.sequence_us, newest, mark.sequence_us, rule):
         return None
     if uri == state.current.version_of(model).uri != newest:
-        return None  # serves since a rollback: to keep it is not to go back
+        return None  # a rollback made it serve: keeping it is not going back
     by = f"candidate '{mark.candidate_id}'" if mark.candidate_id else "the launch of the job"
     old = f"{uri} as it was proposed earlier" if uri == newest else uri
     return (
