@@ -14,12 +14,15 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from pipeline.errors import ArtifactError
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.version_rule import VersionRule
 from pipeline.releases.versions import Look, StoredFile, WatchTarget, next_look
+from pipeline.runner.outage import Outage
+from pipeline.serving.process_handle import process_object
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -50,15 +53,15 @@ class _Watch:
     Attributes:
       due_secs: when to look next; None for not before somebody asks for it.
       offers: candidates that nobody has confirmed yet.
-      failing_since_secs: the first of the looks in a row that failed.
+      outage: looks in a row that failed.
       announced: the version of which was said last that it is incomplete.
     """
 
     target: WatchTarget
     due_secs: float | None
+    outage: Outage
     look: Look = field(default_factory=Look)
     offers: list[Candidate] = field(default_factory=list)
-    failing_since_secs: float | None = None
     announced: str | None = None
 
 
@@ -91,7 +94,9 @@ class Watcher:
         self._changed = threading.Condition()
         self._closed = False
         first_secs = clock() if periodic else None
-        self._watches = {target: _Watch(target, first_secs) for target in targets}
+        self._watches = {
+            target: _Watch(target, first_secs, self._outage(target)) for target in targets
+        }
         for watch in self._watches.values():
             name = f"watch {watch.target.pattern}"
             threading.Thread(target=self._run, args=(watch,), name=name, daemon=True).start()
@@ -130,6 +135,16 @@ class Watcher:
             self._closed = True
             self._changed.notify_all()
 
+    def _outage(self, target: WatchTarget) -> Outage:
+        return Outage(
+            _LOGGER,
+            target.pattern,
+            begins="no look for new versions: %(why)s; what serves goes on, and the next look is "
+            f"in {self._interval_secs:g} s",
+            ends="looking for new versions under %(what)s works again, after %(secs).0f s",
+            clock=self._clock,
+        )
+
     def _offered(self) -> Iterable[Candidate]:
         return (offer for watch in self._watches.values() for offer in watch.offers)
 
@@ -164,9 +179,9 @@ class Watcher:
                 watch.target, watch.look, files, now_secs=now_secs, settle_secs=self._interval_secs
             )
         except Exception as error:  # whatever it is, the next look may go well
-            self._note_failure(watch, error, now_secs)
+            watch.outage.begin(error, None if isinstance(error, ArtifactError) else error)
             return False
-        self._note_success(watch)
+        watch.outage.end()
         self._note_incomplete(watch)
         if candidates:
             newer = any(candidate.passed_over is None for candidate in candidates)
@@ -175,28 +190,6 @@ class Watcher:
                 watch.offers = [*waiting, *candidates]
                 self._changed.notify_all()
         return not watch.look.settling
-
-    def _note_failure(self, watch: _Watch, error: Exception, now_secs: float) -> None:
-        if watch.failing_since_secs is not None:
-            return
-        watch.failing_since_secs = now_secs
-        _LOGGER.warning(
-            "no look for new versions: %s; what serves goes on, and the next look is in %g s",
-            error,
-            self._interval_secs,
-            exc_info=not isinstance(error, ArtifactError),
-        )
-
-    def _note_success(self, watch: _Watch) -> None:
-        if watch.failing_since_secs is None:
-            return
-        failed_secs = self._clock() - watch.failing_since_secs
-        watch.failing_since_secs = None
-        _LOGGER.warning(
-            "looking for new versions under %s works again, after %.0f s",
-            watch.target.pattern,
-            failed_secs,
-        )
 
     def _note_incomplete(self, watch: _Watch) -> None:
         waiting = watch.look.waiting
@@ -210,10 +203,6 @@ class Watcher:
             else f"until it has the file {marker}"
         )
         _LOGGER.info("%s is new, and not used %s", waiting.uri, reason)
-
-
-_watchers: dict[str, Watcher] = {}
-_watchers_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -233,12 +222,11 @@ class WatcherHandle:
 
     def get(self) -> Watcher:
         """The watcher of this process: the same one for every step of the job, also once closed."""
-        with _watchers_lock:
-            if self.job_key not in _watchers:
-                _watchers[self.job_key] = Watcher(
-                    self.targets,
-                    self.lister,
-                    interval_secs=self.interval_secs,
-                    periodic=self.periodic,
-                )
-            return _watchers[self.job_key]
+        make = partial(
+            Watcher,
+            self.targets,
+            self.lister,
+            interval_secs=self.interval_secs,
+            periodic=self.periodic,
+        )
+        return process_object(Watcher, self.job_key, make)

@@ -6,6 +6,7 @@ import threading
 
 from pipeline.report.statistics import run as run_statistics
 from pipeline.report.statistics.run import RunStatistics
+from pipeline.serving.process_handle import process_object
 
 _MANY = 32
 
@@ -31,11 +32,6 @@ class Gathered:
             return self._parts[0]
 
 
-_gathered: dict[str, Gathered] = {}
-_gathered_lock = threading.Lock()
-
-
 def process_statistics(job_key: str) -> Gathered:
     """The statistics of one job in this process. Bundles that Beam retries count again."""
-    with _gathered_lock:
-        return _gathered.setdefault(job_key, Gathered())
+    return process_object(Gathered, job_key, Gathered)

@@ -7,6 +7,8 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.serving.process_handle import process_object
+
 _RECENT = 20_000
 
 
@@ -78,11 +80,6 @@ class Tally:
             )
 
 
-_tallies: dict[str, Tally] = {}
-_tallies_lock = threading.Lock()
-
-
 def process_tally(job_key: str) -> Tally:
     """The tally of one job in this process. Bundles that Beam retries count again."""
-    with _tallies_lock:
-        return _tallies.setdefault(job_key, Tally())
+    return process_object(Tally, job_key, Tally)

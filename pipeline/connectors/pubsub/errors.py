@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import threading
-import time
 
 from google.api_core import exceptions
 from google.auth.exceptions import GoogleAuthError
 
 from pipeline.connectors.pubsub import clients as pubsub_clients
+from pipeline.runner.outage import Outage
 
 SUBSCRIBER_ROLE = "roles/pubsub.subscriber"
 PUBLISHER_ROLE = "roles/pubsub.publisher"
@@ -61,45 +60,14 @@ def brief(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0] if lines else 'no details'}"
 
 
-class Outage:
-    """Says once when a service stops answering, and once when it answers again.
-
-    Safe from several threads, which then speak as one.
-
-    Args:
-      what: begins both messages, e.g. ``"topic 'projects/p/topics/t'"``.
-      logger: where they go, as warnings.
-    """
-
-    def __init__(self, what: str, logger: logging.Logger) -> None:
-        self._what = what
-        self._logger = logger
-        self._lock = threading.Lock()
-        self._since: float | None = None
-
-    def begin(self, error: BaseException) -> None:
-        """A call failed; said if it is the first since the last success."""
-        with self._lock:
-            if self._since is None:
-                self._since = time.monotonic()
-                self._logger.warning(
-                    "%s: Pub/Sub does not answer (%s); trying until it does",
-                    self._what,
-                    brief(error),
-                )
-
-    def end(self) -> None:
-        """A call succeeded; said if the one before failed."""
-        if self._since is None:
-            return
-        with self._lock:
-            if self._since is not None:
-                self._logger.warning(
-                    "%s: Pub/Sub answers again, after %.1f s",
-                    self._what,
-                    time.monotonic() - self._since,
-                )
-                self._since = None
+def outage(name: str, logger: logging.Logger) -> Outage:
+    """The outages of Pub/Sub, as those who use a subscription or topic see them."""
+    return Outage(
+        logger,
+        _quoted(name),
+        begins="%(what)s: Pub/Sub does not answer (%(why)s); trying until it does",
+        ends="%(what)s: Pub/Sub answers again, after %(secs).1f s",
+    )
 
 
 def _quoted(name: str) -> str:

@@ -21,7 +21,7 @@ from google.pubsub_v1.types import PublishRequest, PubsubMessage
 
 from pipeline.batch.message import Message
 from pipeline.connectors.pubsub.clients import endpoint, new_publisher
-from pipeline.connectors.pubsub.errors import PUBLISHER_ROLE, Outage, explain, passes
+from pipeline.connectors.pubsub.errors import PUBLISHER_ROLE, brief, explain, outage, passes
 from pipeline.errors import ServiceError
 
 _LOGGER = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Publisher:
     def __init__(self, topic: str, client: Any) -> None:
         self._topic = topic
         self._client = client
-        self._outage = Outage(f"topic '{topic}'", _LOGGER)
+        self._outage = outage(topic, _LOGGER)
 
     def publish(self, messages: Sequence[Message], give_up_secs: float) -> None:
         """Publishes all; returns when Pub/Sub has them.
@@ -111,7 +111,7 @@ class Publisher:
                 pause_secs = _RETRY_SECS[min(failures, len(_RETRY_SECS) - 1)]
                 if not passes(error) or time.monotonic() + pause_secs > give_up_at:
                     raise ServiceError(explain(self._topic, error, PUBLISHER_ROLE)) from error
-                self._outage.begin(error)
+                self._outage.begin(brief(error))
                 time.sleep(pause_secs)
                 failures += 1
             else:

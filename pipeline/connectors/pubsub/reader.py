@@ -20,7 +20,14 @@ from google.pubsub_v1.types import PullResponse
 from pipeline.batch.block import Origin
 from pipeline.connectors.pubsub import own_subscription
 from pipeline.connectors.pubsub.clients import new_subscriber
-from pipeline.connectors.pubsub.errors import EDITOR_ROLE, SUBSCRIBER_ROLE, Outage, explain, passes
+from pipeline.connectors.pubsub.errors import (
+    EDITOR_ROLE,
+    SUBSCRIBER_ROLE,
+    brief,
+    explain,
+    outage,
+    passes,
+)
 from pipeline.connectors.pubsub.leases import Leases
 from pipeline.errors import ServiceError
 from pipeline.runner.activity import activity
@@ -60,7 +67,7 @@ class Reader:
         self._topic = topic
         self._leases = Leases(subscription)
         self._client = new_subscriber()
-        self._outage = Outage(f"subscription '{subscription}'", _LOGGER)
+        self._outage = outage(subscription, _LOGGER)
         self._changed = threading.Condition()
         self._queue: deque[Pulled] = deque()
         self._queued_bytes = 0
@@ -165,7 +172,7 @@ class Reader:
                     patient = False  # nothing to read, or nobody there?
                     continue
                 patient = False
-                self._outage.begin(error)
+                self._outage.begin(brief(error))
                 self._stop.wait(_RETRY_SECS[min(failures, len(_RETRY_SECS) - 1)])
                 failures += 1
             else:

@@ -16,6 +16,7 @@ import random
 import threading
 from collections import deque
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from pipeline.batch.batch import Batch
 from pipeline.batch.columns import Column
 from pipeline.batch.rounding import Difference
 from pipeline.errors import ModelFaultError, OutOfMemoryError, ProcessLostError
+from pipeline.serving.process_handle import process_object
 from pipeline.serving.step import agreement
 from pipeline.serving.step.model_step import ModelStep, rounding_of
 from pipeline.spec.model import ModelSpec
@@ -147,15 +149,7 @@ def _identity(read: Mapping[str, Column]) -> int:
     return hash(repr([value.tolist() for value in agreement.first_row(read).values()]))
 
 
-_samples: dict[tuple[str, str], RowSamples] = {}
-_samples_lock = threading.Lock()
-
-
 def process_samples(job_key: str, spec: ModelSpec, max_differences: int) -> RowSamples:
     """The samples of one model of a job in this process."""
-    key = (job_key, spec.name)
-    found = _samples.get(key)
-    if found is None:
-        with _samples_lock:
-            found = _samples.setdefault(key, RowSamples(spec, max_differences))
-    return found
+    make = partial(RowSamples, spec, max_differences)
+    return process_object(RowSamples, (job_key, spec.name), make)

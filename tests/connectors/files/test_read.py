@@ -434,7 +434,7 @@ def test_storage_that_fails_is_not_taken_for_damage(tmp_path, monkeypatch):
 
     for format in ("parquet", "avro"):
         path = formats.write(tmp_path, format, [row(i) for i in range(40)])
-        monkeypatch.setattr(f"pipeline.connectors.{format}_blocks.open_file", Failing)
+        monkeypatch.setattr(f"pipeline.connectors.files.blocks.{format}.open_file", Failing)
         with pytest.raises(OSError, match="the storage is gone"):
             blocks(path)
 

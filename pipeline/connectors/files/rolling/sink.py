@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import threading
 from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
@@ -16,15 +15,13 @@ from pipeline.connectors.files.rolling.writer import RollingWriter, unique_prefi
 from pipeline.connectors.files.write import TemporaryFile, finalise
 from pipeline.runner.beam_types import DoFn, PTransform
 from pipeline.serving.files.artifacts import is_local
+from pipeline.serving.process_handle import forget_all, process_object
 
 DEFAULT_ROLL_SECS = 10.0
 DEFAULT_ROLL_ROWS = 100_000
 
 # Of a service, which holds the chunks of an unfinished file.
 _CHUNKS_PER_FILE = 256
-
-_writers: dict[tuple[str, str], RollingWriter] = {}
-_writers_lock = threading.Lock()
 
 
 class WriteRollingFiles(PTransform):
@@ -107,11 +104,8 @@ def close_all() -> None:
     Raises:
       OSError: one could not be closed; the others are.
     """
-    with _writers_lock:
-        writers = list(_writers.values())
-        _writers.clear()
     failures: list[OSError] = []
-    for writer in writers:
+    for writer in forget_all(RollingWriter):
         try:
             writer.close()
         except OSError as error:
@@ -132,12 +126,8 @@ class _Append(DoFn):
 
     def finish_bundle(self) -> None:
         # The first bundle makes the writer, also if it is empty: leftovers are completed then.
-        key = self._arguments[:2]
-        with _writers_lock:
-            if key not in _writers:
-                _writers[key] = RollingWriter(*self._arguments)
-            writer = _writers[key]
-        writer.append(self._chunks)
+        make = partial(RollingWriter, *self._arguments)
+        process_object(RollingWriter, self._arguments[:2], make).append(self._chunks)
 
 
 class _WriteObject(DoFn):

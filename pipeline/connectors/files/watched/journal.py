@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
-from pathlib import Path
 
-from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from pipeline.connectors.files.watched.listing import FINGERPRINT_BYTES
 from pipeline.connectors.storage import paths
+from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.connectors.storage.errors import WRITER_ROLE, explain
-from pipeline.errors import PathError
-from pipeline.serving.files.artifacts import is_local
+from pipeline.errors import ArtifactError, PathError
+from pipeline.runner.outage import Outage
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -38,7 +36,9 @@ class Journal:
         self._committed: bytes | None = None
         self._saved: bytes | None = None
         self._saved_at = float("-inf")
-        self._failing = False
+        self._outage = Outage(
+            _LOGGER, path, begins="%(why)s; trying again", ends="%(what)s can be written again"
+        )
 
     def commit(self, seen: bytes) -> None:
         """Takes note of what is to be saved. Does not block."""
@@ -59,17 +59,12 @@ class Journal:
                 return
             self._saved_at = time.monotonic()
             try:
-                _replace(self.path, _to_text(committed))
-            except Exception as error:
-                if not self._failing:
-                    reason = explain(self.path, error, WRITER_ROLE)
-                    _LOGGER.warning("%s cannot be written: %s; trying again", self.path, reason)
-                self._failing = True
+                BeamArtifactStore().write_text(self.path, _to_text(committed))
+            except ArtifactError as error:
+                self._outage.begin(error)
                 return
             self._saved = committed
-            if self._failing:
-                _LOGGER.warning("%s can be written again", self.path)
-            self._failing = False
+            self._outage.end()
 
 
 def read(path: str) -> bytes:
@@ -96,18 +91,5 @@ def read(path: str) -> bytes:
     return b"".join(fingerprints)
 
 
-def _to_text(seen: bytes) -> bytes:
-    return seen.hex("\n", FINGERPRINT_BYTES).encode() + b"\n" if seen else b""
-
-
-def _replace(path: str, content: bytes) -> None:
-    if not is_local(path):
-        with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-            file.write(content)
-            file.close()  # in here: a failed upload must leave by __exit__, which gives it up
-        return
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.tmp")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary.write_bytes(content)
-    os.replace(temporary, target)  # noqa: PTH105  # at once, as nothing else
+def _to_text(seen: bytes) -> str:
+    return seen.hex("\n", FINGERPRINT_BYTES) + "\n" if seen else ""

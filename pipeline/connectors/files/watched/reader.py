@@ -27,6 +27,7 @@ from pipeline.connectors.files.watched.listing import (
 )
 from pipeline.connectors.storage.errors import READER_ROLE, explain
 from pipeline.runner.activity import activity
+from pipeline.runner.outage import Outage
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -107,7 +108,12 @@ class FolderReader:
         self._ahead = start
         self._seen = set(_split(start.seen))
         self._settling = Settling(interval_secs)
-        self._outage = _Outage(pattern)
+        self._outage = Outage(
+            _LOGGER,
+            pattern,
+            begins="'%(what)s' cannot be read: %(why)s; trying again",
+            ends="'%(what)s' can be read again, after %(secs).0f s",
+        )
         self._expect_answer()
         self._failed = (b"", 0)
         self._steps: queue.Queue[Step | Exception] = queue.Queue(_STEPS_AHEAD)
@@ -124,7 +130,7 @@ class FolderReader:
             step = self._steps.get(timeout=wait_secs) if wait_secs else self._steps.get_nowait()
         except queue.Empty:
             if time.monotonic() > self._answer_expected_by:
-                self._outage.begins(f"no answer for {_PATIENCE_SECS:.0f} s")
+                self._outage.begin(f"no answer for {_PATIENCE_SECS:.0f} s")
             return None
         if isinstance(step, Exception):
             self._closed.set()
@@ -167,9 +173,9 @@ class FolderReader:
         try:
             found = list_files(self._pattern)
         except OSError as error:
-            self._outage.begins(explain(self._pattern, error, READER_ROLE))
+            self._outage.begin(explain(self._pattern, error, READER_ROLE))
             return []
-        self._outage.ends()
+        self._outage.end()
         self._expect_answer()
         ours = self._journal.path if self._journal else None
         files = {file.fingerprint: file for file in found if file.path != ours}
@@ -218,7 +224,7 @@ class FolderReader:
 
     def _hand_over(self, progress: Progress, block: Block | None) -> None:
         self._ahead = progress
-        self._outage.ends()
+        self._outage.end()
         self._steps.put(Step(progress, block))
         activity.note()
         self._expect_answer()
@@ -239,25 +245,6 @@ class FolderReader:
         if tries == 1:
             _LOGGER.warning("%s cannot be read: %s; trying again", file.path, reason)
         return tries >= _MOST_TRIES
-
-
-class _Outage:
-    """Says once that a folder cannot be read, and once that it can be again."""
-
-    def __init__(self, pattern: str) -> None:
-        self._pattern = pattern
-        self._since: float | None = None
-
-    def begins(self, reason: str) -> None:
-        if self._since is None:
-            self._since = time.monotonic()
-            _LOGGER.warning("'%s' cannot be read: %s; trying again", self._pattern, reason)
-
-    def ends(self) -> None:
-        if self._since is not None:
-            secs = time.monotonic() - self._since
-            self._since = None
-            _LOGGER.warning("'%s' can be read again, after %.0f s", self._pattern, secs)
 
 
 def _split(seen: bytes) -> Iterator[bytes]:
