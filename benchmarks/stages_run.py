@@ -21,7 +21,6 @@ from pipeline.jobs import batch as build
 from pipeline.jobs.run import beam_options
 from pipeline.launch import job as launch
 from pipeline.launch import options
-from pipeline.spec.batch_rows import call_rows
 from pipeline.transforms.assign_release import AssignPinnedRelease
 from pipeline.transforms.combine import Combine
 from pipeline.transforms.decode import Decode
@@ -62,8 +61,7 @@ class Stages:
             model.name: EnsembleModelHandler(
                 handle,
                 model,
-                max_batch_size=call_rows(parsed.settings.models.max_batch_size),
-                quick_batch_size=build.rows_together(self._job),
+                limits=self._job.row_limits,
                 max_model_faults=parsed.settings.models.max_model_faults,
             )
             for model in graph.models

@@ -23,9 +23,7 @@ from pipeline.jobs import report
 from pipeline.launch.job import Job
 from pipeline.launch.outputs import LINES_SUFFIX
 from pipeline.launch.settings import Content, Medium
-from pipeline.launch.table_names import Tables, tables_of
 from pipeline.serving.step.samples import MAX_DIFFERENCES
-from pipeline.spec.batch_rows import block_rows, call_rows
 from pipeline.transforms.assign_release import AssignPinnedRelease
 from pipeline.transforms.check_share import CheckShare
 from pipeline.transforms.combine import Combine
@@ -50,18 +48,17 @@ def build_batch(pipeline: beam.Pipeline, job: Job, *, on_service: bool = False) 
     memory does not grow with the number of records.
     """
     settings = job.settings
-    tables = tables_of(settings.inputs, settings.outputs, pipeline.options)
-    decoded = pipeline | "Read" >> _source(job, tables) | "Decode" >> decode(job)
+    decoded = pipeline | "Read" >> _source(job) | "Decode" >> decode(job)
     assign = AssignPinnedRelease(job.handle, job.release)
     batches = prepare(decoded, job) | "AssignRelease" >> beam.ParDo(assign)
     parquet = settings.outputs.output_format == "parquet"
     wanted = [PREDICTION_TABLES] * parquet
-    if tables.predictions or not parquet:
+    if job.tables.predictions or not parquet:
         wanted.append(PREDICTION_LINES)
     finished = serve(batches, job)
     outputs = encode(finished, job, (*wanted, DEAD_LETTER_LINES, *([OUTCOMES] * on_service)))
     # One after the other: what fails leaves what comes behind it as it was.
-    done = _load(outputs, tables, job)
+    done = _load(outputs, job)
     done += _write_files(outputs, wanted[0], job, all_complete(done, "Loaded"))
     if settings.outputs.report_path:
         page = report.page_of(job, pipeline.options, on_service=on_service)
@@ -72,13 +69,14 @@ def build_batch(pipeline: beam.Pipeline, job: Job, *, on_service: bool = False) 
         _ = outputs[OUTCOMES] | "CheckDeadLetters" >> check
 
 
-def _load(outputs: Any, tables: Tables, job: Job) -> list[Any]:
+def _load(outputs: Any, job: Job) -> list[Any]:
     """Loads predictions and dead letters where tables are wanted.
 
     Returns:
       what is complete when the rows are there, as PCollections.
     """
     loaded: list[Any] = []
+    tables = job.tables
     if tables.predictions:
         load = LoadRows(tables.predictions, to_prediction_rows(job), tables.project)
         loaded.append(outputs[PREDICTION_LINES] | "LoadPredictions" >> load)
@@ -113,21 +111,13 @@ def _write_files(outputs: Any, predictions: str, job: Job, after: Sequence[Any])
     return [tuple(outputs[tag] for tag in sinks) | "WriteFiles" >> write]
 
 
-def _source(job: Job, tables: Tables) -> beam.PTransform:
-    inputs, spec = job.settings.inputs, job.graph.spec
-    if tables.source is not None:
-        return ReadTable(tables.source, spec.record, spec.pass_through, rows_together(job))
+def _source(job: Job) -> beam.PTransform:
+    inputs, spec, block_rows = job.settings.inputs, job.graph.spec, job.row_limits.block_rows
+    if job.tables.source is not None:
+        return ReadTable(job.tables.source, spec.record, spec.pass_through, block_rows)
     if spec.record.source == "image":
-        return ReadImageBlocks(inputs.input_file_pattern, rows_together(job))
+        return ReadImageBlocks(inputs.input_file_pattern, block_rows)
     return ReadBlocks(inputs.input_file_pattern, reading(job))
-
-
-def rows_together(job: Job) -> int:
-    """Most records of a block: in a stream, they wait for each other."""
-    most, spec = job.settings.models.max_batch_size, job.graph.spec
-    if job.settings.inputs.streaming:
-        return call_rows(most)
-    return block_rows(most, spec.record, spec.pass_through)
 
 
 def reading(job: Job) -> Reading:
@@ -136,7 +126,7 @@ def reading(job: Job) -> Reading:
     keys = [*spec.record.fields, *spec.pass_through, *([spec.record.id] if spec.record.id else [])]
     image = spec.record.source == "image"
     form = "image" if image else job.settings.inputs.input_format
-    return Reading(rows_together(job), form, tuple(keys))
+    return Reading(job.row_limits.block_rows, form, tuple(keys))
 
 
 def to_prediction_rows(job: Job) -> ToRows:
@@ -162,14 +152,12 @@ def prepare(decoded: Any, job: Job) -> Any:
 
 def serve(batches: Any, job: Job) -> Any:
     """From batches that carry their release to finished ones: PCollection[Batch]."""
-    settings = job.settings.models
     for model in job.graph.models:
         handler = EnsembleModelHandler(
             job.handle,
             model,
-            max_batch_size=call_rows(settings.max_batch_size),
-            quick_batch_size=rows_together(job),
-            max_model_faults=settings.max_model_faults,
+            limits=job.row_limits,
+            max_model_faults=job.settings.models.max_model_faults,
             max_differences=0 if job.settings.inputs.streaming else MAX_DIFFERENCES,
         )
         batches = batches | f"RunInference[{model.name}]" >> run_inference(handler)

@@ -34,14 +34,12 @@ from pipeline.jobs.batch import (
     encode,
     prepare,
     reading,
-    rows_together,
     serve,
     to_prediction_rows,
 )
 from pipeline.launch.job import Job
 from pipeline.launch.outputs import LINES_SUFFIX
 from pipeline.launch.settings import Content, Medium, Outputs
-from pipeline.launch.table_names import Tables, tables_of
 from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.runner.stopping import stopped
 from pipeline.runner.ticks import Ticks
@@ -90,8 +88,7 @@ def build_stream(pipeline: beam.Pipeline, job: Job, *, native: bool) -> None:
     finished = serve(assigned["batches"], job)
     outputs = encode(finished, job, _wanted(settings.outputs))
     _write(outputs, settings.outputs, native)
-    tables = tables_of(settings.inputs, settings.outputs, pipeline.options)
-    statistics = _insert(outputs, job, tables, native)
+    statistics = _insert(outputs, job, native)
     if settings.outputs.report_path:
         statistics = [report.gather(finished, job), *statistics]
         _report(pipeline, statistics, events, job, native)
@@ -127,7 +124,7 @@ def _read(pipeline: beam.Pipeline, job: Job, native: bool) -> Any:
     return pipeline | "Read" >> ReadMessages(
         subscription=inputs.input_subscription or None,
         topic=inputs.input_topic or None,
-        block_rows=rows_together(job),
+        block_rows=job.row_limits.block_rows,
         native=native,
         patience_secs=job.settings.models.max_batch_latency_ms / 1000,
     )
@@ -212,13 +209,14 @@ def _write(encoded: Any, outputs: Outputs, native: bool) -> None:
             _ = encoded[tag] | f"Publish {tag}" >> PublishMessages(sink.place, native=native)
 
 
-def _insert(outputs: Any, job: Job, tables: Tables, native: bool) -> list[Any]:
+def _insert(outputs: Any, job: Job, native: bool) -> list[Any]:
     """Predictions and dead letters go to tables; a prediction that is refused is a dead letter.
 
     Returns:
       the statistics of what was refused, as PCollections.
     """
-    sinks, refused, statistics = job.settings.outputs, [], []
+    tables, sinks = job.tables, job.settings.outputs
+    refused, statistics = [], []
     if tables.predictions:
         insert = InsertRows(tables.predictions, to_prediction_rows(job), native=native)
         count = CountRefused(job.handle.job_key, reported=bool(sinks.report_path))

@@ -34,7 +34,7 @@ from pipeline.launch.patterns import look
 from pipeline.launch.release import Refresh, accepted_before, allowed_uris, refresh_of
 from pipeline.launch.settings import Settings
 from pipeline.launch.steps import prepared_step, with_labels
-from pipeline.launch.table_names import tables_of
+from pipeline.launch.table_names import Tables, tables_of
 from pipeline.launch.versions import Beginner
 from pipeline.releases.candidate import ReleaseEvent
 from pipeline.releases.checks import GateChecks
@@ -46,9 +46,9 @@ from pipeline.serving.rehearsal.rehearsal import Rehearsal
 from pipeline.serving.release_manager import ManagerHandle
 from pipeline.spec import graph as graphs
 from pipeline.spec import text as spec_text
-from pipeline.spec.batch_rows import call_rows
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.graph import Graph
+from pipeline.spec.row_limits import RowLimits
 
 MODEL_CACHE = Path(tempfile.gettempdir()) / f"ensemble-models-{os.getuid()}"
 """Where models are downloaded or copied to, for all processes of this user on this machine."""
@@ -80,6 +80,8 @@ class Job:
     Attributes:
       settings: its parameters.
       graph: the resolved ensemble.
+      tables: what it reads from BigQuery and writes to it.
+      row_limits: how many records it handles at once.
       release: what serves it at first.
       handle: where each process of the job finds its models.
       rehearsal: what the checks learnt of models and columns.
@@ -90,6 +92,8 @@ class Job:
 
     settings: Settings
     graph: Graph
+    tables: Tables
+    row_limits: RowLimits
     release: Release
     handle: ManagerHandle
     rehearsal: Rehearsal
@@ -126,28 +130,15 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
       LaunchError: something is wrong; all problems of paths and ensemble file at once, else all of
         the models.
     """
-    problems = path_problems(settings)
-    inputs, outputs, models = settings.inputs, settings.outputs, settings.models
-    told, dry_run = settings.refresh, settings.run.dry_run
-    if placement.on_service and not dry_run:
-        problems += service_problems(outputs.report_path, beam)
+    inputs, outputs, told = settings.inputs, settings.outputs, settings.refresh
+    dry_run = settings.run.dry_run
     tables = tables_of(inputs, outputs, beam)
-    try:
-        graph = read_graph(models.ensemble_spec)
-    except SpecError as error:
-        problems += error.problems
-    else:
-        folder = models.model_cache_dir
-        problems += launch_hub.cache_problems(folder, graph, placement.on_service, say)
-        if not dry_run:
-            problems += launch_tables.problems(tables, inputs, graph.spec)
-            problems += launch_files.problems(inputs, outputs.output_format, graph.spec)
-    if problems:
-        raise LaunchError(problems)
+    graph = _checked_graph(settings, tables, beam, placement, say)
     replaces = not dry_run and not inputs.streaming
     earlier = launch_outputs.earlier_of(outputs) if replaces else NO_EARLIER_FILES
     job_key, store = uuid.uuid4().hex, BeamArtifactStore()
-    loader = _loader(settings, graph, placement, job_key, store, say)
+    limits = settings.row_limits(graph.spec)
+    loader = _loader(settings, graph, limits.call_rows, placement, job_key, store, say)
     records = launch_files.sample(inputs, graph)
     managers = ManagerFactory(graph, loader, told.memory_policy, records=records)
     handle = ManagerHandle(job_key, managers)
@@ -158,7 +149,7 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
     history = accepted_before(told.release_dir, graph, store)
     targets = watch_targets(graph.models, told.release_pattern or None)
     allowed = allowed_uris(graph, told.allowed_model_uris)
-    gate_checks = GateChecks(graph, loader.cache, store, allowed, loader.max_batch_size, records)
+    gate_checks = GateChecks(graph, loader.cache, store, allowed, limits.call_rows, records)
     try:
         patterns = look(targets, lister, history[-1].rules if history else {}, say)
         found = Beginner(gate_checks, checks.get(), patterns, say).begin(history)
@@ -173,13 +164,51 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
         raise
     if checks is not handle:
         checks.close()
-    release, rehearsal = found.release, found.rehearsal
-    return Job(settings, graph, release, handle, rehearsal, refresh, earlier, found.events)
+    return Job(
+        settings=settings,
+        graph=graph,
+        tables=tables,
+        row_limits=limits,
+        release=found.release,
+        handle=handle,
+        rehearsal=found.rehearsal,
+        refresh=refresh,
+        earlier=earlier,
+        events=found.events,
+    )
+
+
+def _checked_graph(
+    settings: Settings, tables: Tables, beam: PipelineOptions, placement: Placement, say: Say
+) -> Graph:
+    """The graph of the ensemble file.
+
+    Raises:
+      LaunchError: something is wrong with it, or with where the job reads and writes.
+    """
+    inputs, outputs, models = settings.inputs, settings.outputs, settings.models
+    dry_run = settings.run.dry_run
+    problems = path_problems(settings)
+    if placement.on_service and not dry_run:
+        problems += service_problems(outputs.report_path, beam)
+    try:
+        graph = read_graph(models.ensemble_spec)
+    except SpecError as error:
+        raise LaunchError([*problems, *error.problems]) from None
+    folder = models.model_cache_dir
+    problems += launch_hub.cache_problems(folder, graph, placement.on_service, say)
+    if not dry_run:
+        problems += launch_tables.problems(tables, inputs, graph.spec)
+        problems += launch_files.problems(inputs, outputs.output_format, graph.spec)
+    if problems:
+        raise LaunchError(problems)
+    return graph
 
 
 def _loader(
     settings: Settings,
     graph: Graph,
+    call_rows: int,
     placement: Placement,
     job_key: str,
     store: BeamArtifactStore,
@@ -195,7 +224,7 @@ def _loader(
         cache=_cache(settings, graph, store),
         device=settings.models.device,
         intra_op_threads=placement.intra_op_threads,
-        max_batch_size=call_rows(settings.models.max_batch_size),
+        call_rows=call_rows,
         shared=placement.threads_share_models,
         sharing=VmSharing(job_key) if shares else None,
     )

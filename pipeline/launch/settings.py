@@ -12,6 +12,8 @@ from enum import Enum, auto
 from typing import Any, TypeVar
 
 from pipeline.serving.release_manager import MemoryPolicy
+from pipeline.spec.ensemble import EnsembleSpec
+from pipeline.spec.row_limits import RowLimits, row_limits
 
 Value = str | float | bool
 Group = TypeVar("Group")
@@ -181,6 +183,11 @@ class Settings:
     workers: WorkerSettings
     run: RunSettings
     values: Mapping[str, Value]
+
+    def row_limits(self, spec: EnsembleSpec) -> RowLimits:
+        """How many records the job handles at once, with this ensemble."""
+        most, streaming = self.models.max_batch_size, self.inputs.streaming
+        return row_limits(most, spec.record, spec.pass_through, streaming=streaming)
 
 
 def settings_of(values: Mapping[str, Value]) -> Settings:

@@ -23,9 +23,9 @@ from pipeline.serving.rehearsal import golden
 from pipeline.serving.rehearsal.example_files import examples_of
 from pipeline.serving.rehearsal.rehearsal import Comparison, Rehearsal, fed, rehearse
 from pipeline.serving.release_manager import ReleaseManager
-from pipeline.spec.batch_rows import CALL_ROWS
 from pipeline.spec.graph import Graph
 from pipeline.spec.model import is_class_uri
+from pipeline.spec.row_limits import DEFAULT_ROWS
 
 Examples = Mapping[ModelVersion, Sequence[golden.Example]]
 
@@ -52,7 +52,7 @@ class GateChecks:
       cache: brings the models' files to this machine.
       store: reads the files beside them.
       allowed: where models may come from. Manifests may lie anywhere: they only name models.
-      max_rows: the most rows of a call, for models that set none themselves.
+      call_rows: the most rows of a call, for models that set none themselves.
       records: see Comparison. A few rows only, because they are pickled with the job.
     """
 
@@ -60,7 +60,7 @@ class GateChecks:
     cache: ArtifactCache
     store: ArtifactStore
     allowed: AllowedUris
-    max_rows: int = CALL_ROWS
+    call_rows: int = DEFAULT_ROWS
     records: Mapping[str, Column] = field(default_factory=dict, compare=False, repr=False)
 
     def read_manifest(self, candidate: Candidate) -> Manifest | None:
@@ -187,7 +187,7 @@ class GateChecks:
             except (ArtifactError, ModelError):
                 return ()  # they were checked when the version was new
 
-        return Comparison(self.max_rows, self.records, examples_for)
+        return Comparison(self.call_rows, self.records, examples_for)
 
     def _examples(self, version: ModelVersion, fetched: Fetched) -> list[golden.Example]:
         spec = self.graph.spec.model(version.model)

@@ -47,5 +47,5 @@ class ManagerFactory:
 
     def _rehearse(self, release: Release, manager: ReleaseManager) -> None:
         # Whoever accepted the release compared its rows in other company.
-        trial = Comparison(self.loader.max_batch_size, self.records, in_company=False)
+        trial = Comparison(self.loader.call_rows, self.records, in_company=False)
         rehearse(self.graph, release, manager, comparison=trial)

@@ -24,7 +24,7 @@ from pipeline.batch.columns import Column, Ragged, part
 from pipeline.errors import ModelFaultError, OutOfMemoryError, ProcessLostError
 from pipeline.serving.step import agreement, bisection
 from pipeline.serving.step.bisection import Experience
-from pipeline.serving.step.row_limit import RowLimit
+from pipeline.serving.step.memory_limit import MemoryLimit
 
 Inputs = Mapping[str, Array]
 Outputs = Mapping[str, Column]
@@ -67,9 +67,9 @@ class MergingServable(ServableAround):
     Args:
       servable: computes. Its outputs must not depend on which rows are computed together.
       batched: the inputs that have rows; the others are constants, the same for every caller.
-      max_rows: most rows of a merged call; a caller with more is computed alone.
+      call_rows: most rows of a merged call; a caller with more is computed alone.
       concurrency: calls that run at the same time.
-      only_full: another call runs beside the first only when `max_rows` wait: where it travels
+      only_full: another call runs beside the first only when `call_rows` wait: where it travels
         meanwhile, but computes no earlier. Fewer rows gain more by waiting for others.
       independent: a row must get the same in any company; see `independent_rows` of the file.
     """
@@ -78,7 +78,7 @@ class MergingServable(ServableAround):
         self,
         servable: Servable,
         batched: Collection[str],
-        max_rows: int,
+        call_rows: int,
         concurrency: int = 1,
         only_full: bool = False,
         independent: bool = True,
@@ -88,7 +88,7 @@ class MergingServable(ServableAround):
         self._lock = threading.Lock()
         self._arrival = threading.Condition(self._lock)
         self._waiting: list[_Call] = []  # guarded by the lock, as are:
-        self._limit = RowLimit(max_rows)
+        self._limit = MemoryLimit(call_rows)
         self._free = concurrency
         self._gathering = 0  # leaders that have not taken their group yet
         self._concurrency = concurrency

@@ -153,7 +153,7 @@ def test_layers_of_a_keras_model_run_in_python_only_while_it_is_loaded(tmp_path)
 @pytest.fixture
 def recorded(tmp_path, monkeypatch):
     """A compiled model for up to 100 rows, and the numbers of rows that XLA sees."""
-    context = LoadContext("cpu", max_rows=100)
+    context = LoadContext("cpu", call_rows=100)
     servable = registry.backend("tensorflow").load(compiled(tmp_path), X, context)
     program, seen = servable._servable._program, []
     call = program.call

@@ -67,7 +67,7 @@ def test_gpu_computes_what_the_cpu_computes(case, device, built):
 
 @on_gpu
 def test_threads_get_their_own_rows_whatever_else_is_on_its_way(case, built):
-    context = LoadContext("gpu", shared=True, max_rows=16)
+    context = LoadContext("gpu", shared=True, call_rows=16)
     servable = Opening(built[case.name], case.spec(), context)()
     assert isinstance(servable, MergingServable)
     inputs = [case.rows(3 + i, seed=i) for i in range(8)]

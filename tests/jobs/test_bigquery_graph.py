@@ -2,18 +2,13 @@
 
 import apache_beam as beam
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from pipeline.batch.release import Release
 from pipeline.errors import ParameterError
 from pipeline.jobs.batch import build_batch
 from pipeline.jobs.stream import build_stream
-from pipeline.launch import job as launch
 from pipeline.launch.options import parse
-from pipeline.serving.factory import ManagerFactory
-from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.rehearsal.rehearsal import Rehearsal
-from pipeline.serving.release_manager import ManagerHandle
+from tests.support.unchecked_job import unchecked_job
 
 SPEC = """
 name: e
@@ -41,16 +36,9 @@ def arguments(tmp_path, bucket):
 
 def graph_of(arguments):
     """Transform name -> URN."""
-    parsed = parse(arguments)
-    ensemble = launch.read_graph(parsed.settings.models.ensemble_spec)
-    managers = ManagerFactory(ensemble, FrameworkLoader(ensemble.models, None, "cpu", 1))
-    rehearsal = Rehearsal(types={"p": ("float32", (3,))})
-    handle = ManagerHandle("job", managers)
-    job = launch.Job(parsed.settings, ensemble, Release(1, ()), handle, rehearsal)
-    options = PipelineOptions(list(parsed.beam_args))
-    options.view_as(StandardOptions).streaming = parsed.settings.inputs.streaming
+    job, options = unchecked_job(arguments, Rehearsal(types={"p": ("float32", (3,))}))
     pipeline = beam.Pipeline(options=options)
-    if parsed.settings.inputs.streaming:
+    if job.settings.inputs.streaming:
         build_stream(pipeline, job, native=True)
     else:
         build_batch(pipeline, job)

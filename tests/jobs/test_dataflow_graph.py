@@ -1,16 +1,14 @@
 """The graph of a streaming job as Dataflow gets it, from the same options, without a cloud."""
 
+from dataclasses import replace
+
 import apache_beam as beam
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability.api import beam_runner_api_pb2
 
-from pipeline.batch.release import Release
 from pipeline.connectors.storage.listing import StorageLister
 from pipeline.jobs.stream import build_stream
-from pipeline.launch import job as launch
 from pipeline.launch import release as launch_release
-from pipeline.launch.options import parse
 from pipeline.releases.candidate import ReleaseEvent
 from pipeline.releases.checks import GateChecks
 from pipeline.releases.gate import utc_now
@@ -18,8 +16,7 @@ from pipeline.releases.state import initial_state
 from pipeline.releases.versions import watch_targets
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.loader import FrameworkLoader
-from pipeline.serving.rehearsal.rehearsal import Rehearsal
-from pipeline.serving.release_manager import ManagerHandle
+from tests.support.unchecked_job import unchecked_job
 
 SPEC = """
 name: e
@@ -51,7 +48,7 @@ def made_graph(tmp_path_factory, gcs, passed_over):
     spec = tmp_path_factory.mktemp("graph") / "e.yaml"
     spec.write_text(SPEC)
     bucket = gcs.new_bucket()
-    parsed = parse(
+    job, options = unchecked_job(
         [
             f"--ensemble_spec={spec}",
             "--input_subscription=projects/project/subscriptions/input",
@@ -71,32 +68,19 @@ def made_graph(tmp_path_factory, gcs, passed_over):
             "--streaming=true",
         ]
     )
-    options = PipelineOptions(list(parsed.beam_args))
-    ensemble = launch.read_graph(str(spec))
-    managers = ManagerFactory(ensemble, FrameworkLoader(ensemble.models, None, "cpu", 1))
-    handle = ManagerHandle("job", managers)
-    release = Release(1, ())
-    checks = GateChecks(ensemble, None, None, launch_release.allowed_uris(ensemble))
-    targets = watch_targets(ensemble.models)
+    graph, release = job.graph, job.release
+    managers = ManagerFactory(graph, FrameworkLoader(graph.models, None, "cpu", 1))
     refresh = launch_release.refresh_of(
-        parsed.settings.refresh,
-        checks,
+        job.settings.refresh,
+        GateChecks(graph, None, None, launch_release.allowed_uris(graph)),
         initial_state(release, utc_now()),
-        targets,
+        watch_targets(graph.models),
         StorageLister(options),
-        handle,
+        job.handle,
         managers,
     )
     told = ReleaseEvent("rejected", utc_now(), reason="was passed over at the launch")
-    job = launch.Job(
-        parsed.settings,
-        ensemble,
-        release,
-        handle,
-        Rehearsal(),
-        refresh,
-        events=(told,) * passed_over,
-    )
+    job = replace(job, refresh=refresh, events=(told,) * passed_over)
     pipeline = beam.Pipeline(options=options)
     build_stream(pipeline, job, native=True)
     proto = pipeline.to_runner_api()

@@ -2,23 +2,17 @@
 
 import apache_beam as beam
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.testing.test_stream import TestStream as Stream  # else pytest takes it for tests
 
-from pipeline.batch.release import Release
 from pipeline.jobs import report
 from pipeline.jobs.batch import build_batch
 from pipeline.jobs.report import Page, page_of
 from pipeline.jobs.stream import build_stream
-from pipeline.launch import job as launch
-from pipeline.launch.options import parse
 from pipeline.report.statistics.run import RunStatistics
-from pipeline.serving.factory import ManagerFactory
-from pipeline.serving.loader import FrameworkLoader
-from pipeline.serving.rehearsal.rehearsal import Rehearsal
-from pipeline.serving.release_manager import ManagerHandle
 from tests.support.pages import read_page
+from tests.support.unchecked_job import unchecked_job
 
 SPEC = """
 name: e
@@ -45,16 +39,9 @@ def make_job(tmp_path, bucket):
     def make(*arguments):
         service = ["--runner=DataflowRunner", "--project=project", "--region=europe-west1"]
         service.append("--sdk_container_image=registry/ensemble:1")
-        parsed = parse(
+        return unchecked_job(
             [f"--ensemble_spec={spec}", *arguments, *service, f"--temp_location={bucket}/temp"]
         )
-        ensemble = launch.read_graph(str(spec))
-        managers = ManagerFactory(ensemble, FrameworkLoader(ensemble.models, None, "cpu", 1))
-        handle = ManagerHandle("job", managers)
-        job = launch.Job(parsed.settings, ensemble, Release(1, ()), handle, Rehearsal())
-        options = PipelineOptions(list(parsed.beam_args))
-        options.view_as(StandardOptions).streaming = parsed.settings.inputs.streaming
-        return job, options
 
     return make
 

@@ -58,7 +58,7 @@ def rows(*values):
 
 def test_calls_that_wait_are_computed_in_one_and_split_again():
     held = Held()
-    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    merging = MergingServable(held.fake, ["x"], call_rows=100)
     results = run_together(merging, held, [rows(1), rows(2, 3), rows(4)])
     assert held.fake.calls == [1, 4]
     assert [r["y"].tolist() for r in results] == [[[2, -2]], [[4, -4], [6, -6]], [[8, -8]]]
@@ -66,14 +66,14 @@ def test_calls_that_wait_are_computed_in_one_and_split_again():
 
 def test_merged_call_stays_below_the_largest_batch():
     held = Held()
-    merging = MergingServable(held.fake, ["x"], max_rows=3)
+    merging = MergingServable(held.fake, ["x"], call_rows=3)
     run_together(merging, held, [rows(1, 2), rows(3, 4), rows(5), rows(6, 7, 8, 9)])
     assert held.fake.calls == [1, 3, 2, 4]
 
 
 def test_first_caller_that_comes_back_waits_for_the_others_of_its_group():
     held = Held()
-    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    merging = MergingServable(held.fake, ["x"], call_rows=100)
     run_together(merging, held, [rows(1), rows(2), rows(3)])
     merging._call_secs = 100  # as if the last call had taken so long
     with ThreadPoolExecutor(3) as threads:
@@ -83,7 +83,7 @@ def test_first_caller_that_comes_back_waits_for_the_others_of_its_group():
 
 def test_lone_caller_waits_once_for_those_who_left_and_never_again():
     held = Held()
-    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    merging = MergingServable(held.fake, ["x"], call_rows=100)
     run_together(merging, held, [rows(1), rows(2)])
     merging.predict(rows(3))
     merging._call_secs = 100  # the test would run out of time
@@ -93,7 +93,7 @@ def test_lone_caller_waits_once_for_those_who_left_and_never_again():
 
 def test_nobody_waits_where_several_calls_may_run():
     held = Held()
-    merging = MergingServable(held.fake, ["x"], max_rows=100, concurrency=2)
+    merging = MergingServable(held.fake, ["x"], call_rows=100, concurrency=2)
     merging._free = 1  # the other one is busy elsewhere
     run_together(merging, held, [rows(1), rows(2)])
     merging._call_secs = 100  # the test would run out of time
@@ -103,7 +103,7 @@ def test_nobody_waits_where_several_calls_may_run():
 
 def test_long_call_does_not_make_the_next_ones_wait_long():
     held = Held()
-    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    merging = MergingServable(held.fake, ["x"], call_rows=100)
     merging._call_secs = 1e-6
     run_together(merging, held, [rows(1)])
     assert merging._call_secs <= 4e-6
@@ -111,7 +111,7 @@ def test_long_call_does_not_make_the_next_ones_wait_long():
 
 def test_only_arrays_of_one_form_are_merged():
     held = Held(lambda inputs: {"y": inputs["x"].sum(axis=-1)})
-    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    merging = MergingServable(held.fake, ["x"], call_rows=100)
     calls = [{"x": np.ones((1, 2))}, {"x": np.ones((1, 3))}, {"x": np.ones((1, 2), dtype="f4")}]
     results = run_together(merging, held, calls)
     assert [r["y"].tolist() for r in results] == [[2], [3], [2]]
@@ -125,7 +125,7 @@ def test_error_reaches_only_the_caller_that_causes_it():
         return {"y": inputs["x"]}
 
     held = Held(picky)
-    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    merging = MergingServable(held.fake, ["x"], call_rows=100)
     good, bad, also_good = run_together(merging, held, [rows(1), rows(13), rows(2)])
     assert isinstance(bad, ValueError)
     assert good["y"].tolist() == [[1, -1]]
@@ -134,7 +134,7 @@ def test_error_reaches_only_the_caller_that_causes_it():
 
 def test_out_of_memory_of_a_merged_call_is_no_callers_fault():
     held = Held(fits_rows=2)
-    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    merging = MergingServable(held.fake, ["x"], call_rows=100)
     results = run_together(merging, held, [rows(1, 2), rows(3)])
     assert [r["y"].shape for r in results] == [(2, 2), (1, 2)]
     with pytest.raises(OutOfMemoryError):
@@ -144,7 +144,7 @@ def test_out_of_memory_of_a_merged_call_is_no_callers_fault():
 def test_output_that_lost_its_rows_is_not_split():
     """The caller alone gets it as it is, and says what is wrong with it."""
     held = Held(lambda inputs: {"y": inputs["x"].sum()})
-    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    merging = MergingServable(held.fake, ["x"], call_rows=100)
     results = run_together(merging, held, [rows(1), rows(2)])
     assert [r["y"].ndim for r in results] == [0, 0]
     assert held.fake.calls == [1, 2, 1, 1, 2]  # the last: whether the first failed by chance
@@ -152,7 +152,7 @@ def test_output_that_lost_its_rows_is_not_split():
 
 def test_constants_have_no_rows():
     held = Held(lambda inputs: {"y": inputs["x"] * inputs["gain"]})
-    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    merging = MergingServable(held.fake, ["x"], call_rows=100)
     held.entered.set()  # nothing to hold: one call only
     result = merging.predict({**rows(1, 2), "gain": np.array(3.0)})
     assert result["y"].tolist() == [[3, -3], [6, -6]]
@@ -165,7 +165,7 @@ def test_several_calls_may_run_at_once():
         both.wait()
         return {"y": inputs["x"]}
 
-    merging = MergingServable(FakeServable(meet), ["x"], max_rows=100, concurrency=2)
+    merging = MergingServable(FakeServable(meet), ["x"], call_rows=100, concurrency=2)
     with ThreadPoolExecutor(2) as threads:
         assert len(list(threads.map(merging.predict, [rows(1), rows(2)]))) == 2
 
@@ -192,7 +192,7 @@ def test_groups_that_begin_at_once_do_not_take_the_same_experience():
             both.wait(1)  # nothing is given back before both have taken something
         return {"y": inputs["x"]}
 
-    merging = MergingServable(FakeServable(meet), ["x"], max_rows=100, concurrency=2)
+    merging = MergingServable(FakeServable(meet), ["x"], call_rows=100, concurrency=2)
     merging._experience, merging._expected = _Meeting(Experience()), 2
     of_two_forms = [{"x": np.ones((1, 2))}, {"x": np.ones((1, 3))}]
     with ThreadPoolExecutor(2) as threads:
@@ -201,7 +201,7 @@ def test_groups_that_begin_at_once_do_not_take_the_same_experience():
 
 def test_beside_a_call_another_begins_only_when_a_full_one_waits_and_the_oldest_goes_first():
     held = Held()
-    merging = MergingServable(held.fake, ["x"], max_rows=4, concurrency=2, only_full=True)
+    merging = MergingServable(held.fake, ["x"], call_rows=4, concurrency=2, only_full=True)
     with ThreadPoolExecutor(4) as threads:
         first = threads.submit(merging.predict, rows(1))
         assert held.entered.wait(30)
@@ -232,7 +232,7 @@ def test_process_that_is_lost_is_told_to_all_callers_of_a_merged_call():
         return {"y": inputs["x"]}
 
     held = Held(lose)
-    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    merging = MergingServable(held.fake, ["x"], call_rows=100)
     results = run_together(merging, held, [rows(1), rows(2)])
     assert [type(result) for result in results] == [ProcessLostError] * 2
     assert held.fake.calls == [1, 2]  # and none is tried again
@@ -248,7 +248,7 @@ def test_interrupted_leader_does_not_leave_the_others_waiting():
         return {"y": inputs["x"]}
 
     held = Held(stop_once)
-    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    merging = MergingServable(held.fake, ["x"], call_rows=100)
     results = run_together(merging, held, [rows(1), rows(2)])
     assert isinstance(results[0], Stop)
     assert results[1]["y"].tolist() == [[2, -2]]
@@ -260,7 +260,7 @@ def test_interrupted_waiter_leaves_the_queue_to_the_others(monkeypatch):
         pass
 
     held = Held()
-    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    merging = MergingServable(held.fake, ["x"], call_rows=100)
 
     class Sleep:
         def acquire(self):
@@ -286,7 +286,7 @@ def test_interrupted_waiter_leaves_the_queue_to_the_others(monkeypatch):
 
 def test_merged_calls_shrink_when_memory_runs_out_and_grow_again():
     held = Held(fits_rows=4)
-    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    merging = MergingServable(held.fake, ["x"], call_rows=100)
     run_together(merging, held, [rows(i) for i in range(6)])
     assert held.fake.calls == [1, 6, 3, 3]
     assert merging._limit.rows == 3
@@ -299,7 +299,7 @@ def test_merged_calls_shrink_when_memory_runs_out_and_grow_again():
 
 def test_arrays_that_cannot_even_be_joined_are_computed_one_by_one(monkeypatch):
     held = Held()
-    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    merging = MergingServable(held.fake, ["x"], call_rows=100)
 
     def concatenate(arrays, *rest, **more):
         raise MemoryError
@@ -312,14 +312,14 @@ def test_arrays_that_cannot_even_be_joined_are_computed_one_by_one(monkeypatch):
 def test_batches_of_many_threads_lose_nothing_where_memory_is_short():
     """Through the model's whole step: merged calls are split, batches halved, no row rejected."""
     fake = FakeServable(lambda inputs: {"y": inputs["x"] * 2}, fits_rows=10)
-    merging = MergingServable(fake, ["x"], max_rows=64)
+    merging = MergingServable(fake, ["x"], call_rows=64)
     spec = OnnxModel.model_validate(
         {"name": "m", "framework": "onnx", "uri": "m", "inputs": {"x": "x"}, "outputs": {"y": "y"}}
     )
     start = threading.Barrier(8)
 
     def caller(thread):
-        step = ModelStep(spec, max_batch_size=64)
+        step = ModelStep(spec, call_rows=64)
         start.wait(30)
         for count in (1, 40, 7, 64, 10, 11):
             x = np.arange(count) + 1000 * thread
@@ -354,7 +354,7 @@ def columns_of(thread, share, batches=60):
 
 def calls_of(servable, columns):
     """Runs batches through a step; checks that exactly the bad rows are rejected."""
-    step = ModelStep(SPEC, max_batch_size=64)
+    step = ModelStep(SPEC, call_rows=64)
     for column in columns:
         batch = Batch(tuple(range(len(column))), (b"",) * len(column), {"x": column})
         done = step.run(batch, servable)
@@ -371,7 +371,7 @@ def test_bad_rows_of_one_thread_cost_the_others_no_row_and_few_calls(shares):
     for of_thread in columns:
         calls_of(apart, of_thread)
     fake = FakeServable(picky)
-    merging = MergingServable(fake, ["x"], max_rows=64)
+    merging = MergingServable(fake, ["x"], call_rows=64)
     with ThreadPoolExecutor(len(shares)) as threads:
         list(threads.map(calls_of, [merging] * len(shares), columns))
     assert len(fake.calls) <= (1 + bad_share.SURPLUS) * len(apart.calls) + bad_share.CREDIT
@@ -384,7 +384,7 @@ def test_model_that_takes_one_row_at_a_time_is_soon_given_no_merged_calls():
         return {"y": inputs["x"] * 10}
 
     fake = FakeServable(lone)
-    merging = MergingServable(fake, ["x"], max_rows=64)
+    merging = MergingServable(fake, ["x"], call_rows=64)
     with ThreadPoolExecutor(4) as threads:
         columns = [columns_of(thread, 0) for thread in range(4)]
         list(threads.map(calls_of, [merging] * 4, columns))
@@ -398,7 +398,7 @@ def test_merged_call_that_fits_by_accident_of_its_size_is_not_believed():
         return {"y": inputs["x"][:, :3] * inputs["x"][:, 3]}
 
     held = Held(lambda inputs: {"y": inputs["x"]} if inputs["x"].shape[1] < 4 else scaled(inputs))
-    merging = MergingServable(held.fake, ["x"], max_rows=64)
+    merging = MergingServable(held.fake, ["x"], call_rows=64)
     x = np.arange(24.0).reshape(6, 4)
     results = run_together(merging, held, [{"x": row[None]} for row in x])
     np.testing.assert_allclose(
@@ -452,13 +452,13 @@ def repeated(value):
 @settings(max_examples=60)
 @given(
     threads=st.lists(st.lists(ASKS, min_size=1, max_size=6), min_size=2, max_size=6),
-    max_rows=st.integers(1, 16),
+    call_rows=st.integers(1, 16),
     concurrency=st.integers(1, 3),
     only_full=st.booleans(),
     fits_rows=st.none() | st.integers(1, 12),
 )
 def test_whatever_the_interleaving_each_caller_gets_its_rows_or_its_error(
-    threads, max_rows, concurrency, only_full, fits_rows
+    threads, call_rows, concurrency, only_full, fits_rows
 ):
     gathered = threading.Event()
 
@@ -472,7 +472,7 @@ def test_whatever_the_interleaving_each_caller_gets_its_rows_or_its_error(
         return answer(inputs)
 
     fake = FakeServable(once_gathered, fits_rows=fits_rows)
-    merging = MergingServable(fake, ["x"], max_rows, concurrency, only_full)
+    merging = MergingServable(fake, ["x"], call_rows, concurrency, only_full)
     start = threading.Barrier(len(threads))
 
     def caller(thread):

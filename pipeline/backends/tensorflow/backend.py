@@ -92,7 +92,7 @@ class TensorflowBackend:
                 program = open_keras(path)
         servable = TensorflowServable(program, path, spec, device)
         if program.compiled and servable.signature.fixed_batch_rows is None:
-            return FilledServable(servable, spec.column_inputs, context.max_rows)
+            return FilledServable(servable, spec.column_inputs, context.call_rows)
         return servable
 
 

@@ -22,8 +22,7 @@ from pipeline.connectors.files.blocks.ranges import FileRange, split_file
 from pipeline.connectors.files.blocks.tfrecord import tfrecord_blocks
 from pipeline.connectors.storage import paths
 from pipeline.runner.beam_types import PTransform
-
-DEFAULT_BLOCK_ROWS = 1024
+from pipeline.spec.row_limits import DEFAULT_ROWS
 
 # Beam's GCS reader fetches 16 MiB at a time. The end of a range's last line lies behind the range:
 # without this margin it would cost a whole fetch more.
@@ -41,7 +40,7 @@ class Reading:
       keys: what is read of each record, where a format allows to leave out the rest.
     """
 
-    block_rows: int = DEFAULT_BLOCK_ROWS
+    block_rows: int = DEFAULT_ROWS
     format: str = "auto"
     keys: tuple[str, ...] = ()
 

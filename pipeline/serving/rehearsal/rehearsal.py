@@ -35,9 +35,9 @@ from pipeline.serving.rehearsal.feature_order import FeatureOrder
 from pipeline.serving.rehearsal.made_up import ROWS
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.serving.step.model_step import ModelStep, rounding_of
-from pipeline.spec.batch_rows import CALL_ROWS
 from pipeline.spec.graph import Graph
 from pipeline.spec.model import ColumnInput, ConstantInput, ModelSpec
+from pipeline.spec.row_limits import DEFAULT_ROWS
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -51,14 +51,14 @@ class Comparison:
     """How a release is tried: on the same rows wherever a job does it.
 
     Attributes:
-      max_rows: most rows of a call, where a model sets none itself.
+      call_rows: most rows of a call, where a model sets none itself.
       records: the columns of some records behind the prepare steps; empty where none are known.
       examples: finds those that come with a version.
       in_company: launch and gate compare rows in other company; a process that loads a release
         which was accepted does not do it once more.
     """
 
-    max_rows: int = CALL_ROWS
+    call_rows: int = DEFAULT_ROWS
     records: Mapping[str, Column] = field(default_factory=dict)
     examples: Callable[[ModelVersion], Sequence[golden.Example]] = _no_examples
     in_company: bool = True
@@ -257,7 +257,7 @@ def _run_model(
     """Runs the rows; returns what went wrong."""
     if not all(column in rehearsal.columns for column in model.columns_read()):
         return []  # what it reads could not be made; the reason has been given there
-    most = model.max_batch_size or comparison.max_rows
+    most = model.max_batch_size or comparison.call_rows
     step = ModelStep(model)
     errors: list[Exception] = []
     company = None

@@ -88,7 +88,7 @@ def run(
     call: Callable[[Rows], _T],
     rows: Rows,
     *,
-    max_rows: int | None = None,
+    call_rows: int | None = None,
     experience: Experience | None = None,
     give_up: Callable[[int], bool] = lambda tries: False,
     confirm: Callable[[Rows, _T], bool | None] = lambda rows, result: True,
@@ -99,7 +99,7 @@ def run(
       call: computes the given rows (ascending indices); may raise anything. A ProcessLostError,
         which no row causes, is passed on.
       rows: the indices to compute, ascending.
-      max_rows: most rows in one call.
+      call_rows: most rows in one call.
       experience: of earlier runs; it grows by this one.
       give_up: whether the model is broken, so that no further row needs to be tried; told how many
         rows failed by themselves. Asked while none has worked, from `FEWEST_TRIES` on.
@@ -113,7 +113,7 @@ def run(
       ProcessLostError: see `call`.
     """
     known = Experience() if experience is None else experience
-    return _Search(call, rows, max_rows, known, give_up, confirm).run()
+    return _Search(call, rows, call_rows, known, give_up, confirm).run()
 
 
 class _LimitFell(Exception):  # noqa: N818  # no error: what is left is begun anew, in smaller calls
@@ -127,14 +127,14 @@ class _Search(Generic[_T]):
         self,
         call: Callable[[Rows], _T],
         rows: Rows,
-        max_rows: int | None,
+        call_rows: int | None,
         experience: Experience,
         give_up: Callable[[int], bool],
         confirm: Callable[[Rows, _T], bool | None],
     ) -> None:
         self._call = call
         self._left = rows
-        self._limit = min(max_rows or max(len(rows), 1), experience.most or len(rows) or 1)
+        self._limit = min(call_rows or max(len(rows), 1), experience.most or len(rows) or 1)
         self._experience = experience
         self._give_up = give_up
         self._confirm = confirm

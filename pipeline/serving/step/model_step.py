@@ -32,7 +32,7 @@ from pipeline.serving.step import agreement, bisection
 from pipeline.serving.step.agreement import Answer, first_row
 from pipeline.serving.step.bisection import Experience
 from pipeline.serving.step.faults import ModelFaults
-from pipeline.serving.step.row_limit import RowLimit
+from pipeline.serving.step.memory_limit import MemoryLimit
 from pipeline.spec.model import ConstantInput, ModelSpec
 
 _LOGGER = logging.getLogger(__name__)
@@ -78,9 +78,9 @@ class ModelStep:
 
     Args:
       spec: the model's entry in the ensemble file.
-      max_batch_size: most rows in one call, when the entry sets none itself.
-      quick_batch_size: most rows in one call of a model that takes no more than 10 ms for a full
-        one, when the entry sets none itself: it has shown that it needs little for a row.
+      call_rows: most rows in one call, when the entry sets none itself.
+      quick_rows: most rows in one call of a model that takes no more than 10 ms for a full one,
+        when the entry sets none itself: it has shown that it needs little for a row.
       max_model_faults: raise after so many batches in a row of which no row could be computed;
         0 never raises.
     """
@@ -89,13 +89,13 @@ class ModelStep:
         self,
         spec: ModelSpec,
         *,
-        max_batch_size: int | None = None,
-        quick_batch_size: int | None = None,
+        call_rows: int | None = None,
+        quick_rows: int | None = None,
         max_model_faults: int = 0,
     ) -> None:
         self._spec = spec
-        self._quick_rows = 0 if spec.max_batch_size else quick_batch_size or 0
-        self._limit = RowLimit(spec.max_batch_size or max_batch_size)
+        self._quick_rows = 0 if spec.max_batch_size else quick_rows or 0
+        self._limit = MemoryLimit(spec.max_batch_size or call_rows)
         self._faults = ModelFaults(spec.name, max_model_faults)
         self._versions: WeakKeyDictionary[Servable, _Version] | None = None  # cannot be pickled
         self._constants = {
@@ -124,7 +124,7 @@ class ModelStep:
         outcome = bisection.run(
             lambda rows: self._call(batch.columns, rows, servable),
             np.arange(len(batch)),
-            max_rows=most,
+            call_rows=most,
             experience=version.experience,
             give_up=faults.give_up,
             confirm=lambda rows, result: self._confirm(batch, rows, result, servable),

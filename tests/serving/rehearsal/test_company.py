@@ -137,7 +137,7 @@ def test_what_is_meant_is_allowed_and_not_compared(model):
 
 def test_each_row_alone_is_the_same_where_that_is_all_that_is_asked_for():
     assert passes(over_the_batch, max_batch_size=1) == [1] * 9
-    assert passes(along_the_rows, Comparison(max_rows=1)) == [1] * 9
+    assert passes(along_the_rows, Comparison(call_rows=1)) == [1] * 9
 
 
 def test_state_shows_also_where_each_row_is_alone():

@@ -76,7 +76,7 @@ def test_what_the_model_is_prepared_for_is_known_to_those_who_call(link, monkeyp
 
     monkeypatch.setattr(opening.registry, "backend", lambda framework: OnGpu())
     path = ONNX.build(tmp_path)
-    ask = Opening(path, ONNX.spec(), LoadContext(shared=True, max_rows=8))
+    ask = Opening(path, ONNX.spec(), LoadContext(shared=True, call_rows=8))
     monkeypatch.setattr("pipeline.serving.shared.host.start", lambda frameworks: None)
     shared = SharedServable(link, version_of(ONNX.spec(), path), ask)
     assert shared.prepared_rows == 8

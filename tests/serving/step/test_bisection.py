@@ -60,10 +60,10 @@ def test_one_bad_row_in_256_is_found_with_a_dozen_calls():
 @given(
     n=st.integers(0, 60),
     bad=st.sets(st.integers(0, 59)),
-    max_rows=st.none() | st.integers(1, 20),
+    call_rows=st.none() | st.integers(1, 20),
 )
-def test_exactly_the_bad_rows_fail_and_results_keep_order(n, bad, max_rows):
-    outcome = bisection.run(failing_on(bad), np.arange(n), max_rows=max_rows)
+def test_exactly_the_bad_rows_fail_and_results_keep_order(n, bad, call_rows):
+    outcome = bisection.run(failing_on(bad), np.arange(n), call_rows=call_rows)
     check_complete(outcome, n)
     assert set(outcome.failed) == {row for row in bad if row < n}
     assert outcome.given_up == {}
@@ -142,13 +142,13 @@ def test_search_ends_when_it_is_given_up():
     n=st.integers(1, 60),
     bad=st.sets(st.integers(0, 59), max_size=12),
     most=st.integers(1, 40),
-    max_rows=st.none() | st.integers(1, 50),
+    call_rows=st.none() | st.integers(1, 50),
 )
-def test_number_of_rows_that_fails_costs_no_row_and_is_not_called_again(n, bad, most, max_rows):
+def test_number_of_rows_that_fails_costs_no_row_and_is_not_called_again(n, bad, most, call_rows):
     experience = Experience()
     for _ in range(2):
         call = failing_beyond(most, bad)
-        outcome = bisection.run(call, np.arange(n), max_rows=max_rows, experience=experience)
+        outcome = bisection.run(call, np.arange(n), call_rows=call_rows, experience=experience)
         check_complete(outcome, n)
         assert set(outcome.failed) == {row for row in bad if row < n}
     if experience.most is not None:
@@ -206,7 +206,7 @@ def test_piece_that_works_where_the_whole_failed_counts_only_if_a_row_alone_agre
 
 def test_rows_computed_before_the_first_failure_are_computed_again_where_a_row_alone_differs():
     outcome = bisection.run(
-        broadcast_over_three, np.arange(5), max_rows=3, confirm=lambda rows, result: False
+        broadcast_over_three, np.arange(5), call_rows=3, confirm=lambda rows, result: False
     )
     check_complete(outcome, 5)
     assert isinstance(outcome.limited, ModelFaultError)
@@ -274,8 +274,8 @@ def test_bad_rows_are_found_where_memory_is_short(bad, fits):
     assert set(outcome.failed) == bad
 
 
-def test_no_call_exceeds_max_rows():
-    outcome = bisection.run(failing_on({3}), np.arange(10), max_rows=4)
+def test_no_call_has_more_rows_than_the_limit():
+    outcome = bisection.run(failing_on({3}), np.arange(10), call_rows=4)
     assert max(len(rows) for rows, _ in outcome.results) <= 4
 
 

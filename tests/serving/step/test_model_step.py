@@ -165,7 +165,7 @@ def test_broken_model_is_not_tried_with_every_row_of_every_batch():
     worked, never = Breaking(), Breaking()
     never.broken = True
     for model in (worked, never):
-        step, servable = ModelStep(spec(), max_batch_size=1024), FakeServable(model)
+        step, servable = ModelStep(spec(), call_rows=1024), FakeServable(model)
         step.run(batch(np.arange(1024)), servable)
         model.broken = True
         for _ in range(9):
@@ -177,7 +177,7 @@ def test_broken_model_is_not_tried_with_every_row_of_every_batch():
 @pytest.mark.parametrize("rows", [1, 8, 64, 1024, 4096])
 def test_at_any_share_exactly_the_bad_rows_are_rejected_also_in_the_first_batch(share, rows):
     rng = np.random.default_rng(int(share * 1000) + rows)
-    step, servable = ModelStep(spec(), max_batch_size=rows), FakeServable(failing_on_negative)
+    step, servable = ModelStep(spec(), call_rows=rows), FakeServable(failing_on_negative)
     column = np.where(rng.random(8192) < share, -1, np.arange(8192))
     rejected, kept = [], []
     for start in range(0, 8192, max(64, rows)):
@@ -223,7 +223,7 @@ def test_model_that_takes_some_rows_only_is_called_with_so_many():
             raise ValueError("the profile ends at 20")
         return twice(inputs)
 
-    step, servable = ModelStep(spec(), max_batch_size=256), FakeServable(few)
+    step, servable = ModelStep(spec(), call_rows=256), FakeServable(few)
     for _ in range(2):
         servable.calls.clear()
         done = step.run(batch(np.arange(256)), servable)
@@ -284,7 +284,7 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing():
 
 
 def test_later_batches_begin_with_what_fitted_and_grow_again():
-    servable, step = FakeServable(twice, fits_rows=10), ModelStep(spec(), max_batch_size=64)
+    servable, step = FakeServable(twice, fits_rows=10), ModelStep(spec(), call_rows=64)
     step.run(batch(np.arange(64)), servable)
     servable.calls.clear()
     for _ in range(3):
@@ -322,7 +322,7 @@ def timed(monkeypatch):
 
 
 def test_model_that_is_quick_gets_larger_calls(timed):
-    servable, step = timed(0.1), ModelStep(spec(), max_batch_size=4, quick_batch_size=15)
+    servable, step = timed(0.1), ModelStep(spec(), call_rows=4, quick_rows=15)
     for _ in range(4):
         done = step.run(batch(np.arange(20)), servable)
         assert done.columns["twice"].tolist() == [2 * i for i in range(20)]
@@ -330,7 +330,7 @@ def test_model_that_is_quick_gets_larger_calls(timed):
 
 
 def test_model_that_takes_its_time_keeps_its_calls_whatever_the_last_one_has(timed):
-    servable, step = timed(3), ModelStep(spec(), max_batch_size=4, quick_batch_size=16)
+    servable, step = timed(3), ModelStep(spec(), call_rows=4, quick_rows=16)
     for _ in range(3):
         step.run(batch(np.arange(9)), servable)
     assert servable.calls == [4, 4, 1] * 3
@@ -338,7 +338,7 @@ def test_model_that_takes_its_time_keeps_its_calls_whatever_the_last_one_has(tim
 
 def test_calls_that_fail_do_not_make_a_model_quick(timed):
     servable = timed(0.1, failing_on_negative)
-    step = ModelStep(spec(), max_batch_size=4, quick_batch_size=16)
+    step = ModelStep(spec(), call_rows=4, quick_rows=16)
     for _ in range(2):
         step.run(batch(np.array([1, 2, 3, 4, -1, 6, 7, 8])), servable)
     assert max(servable.calls) == 4
@@ -347,8 +347,8 @@ def test_calls_that_fail_do_not_make_a_model_quick(timed):
 def test_larger_calls_end_where_the_entry_or_what_is_prepared_ends(timed):
     own, prepared = timed(0.1), timed(0.1)
     prepared.prepared_rows = 4
-    step = ModelStep(spec(max_batch_size=4), max_batch_size=4, quick_batch_size=16)
-    other = ModelStep(spec(), max_batch_size=4, quick_batch_size=16)
+    step = ModelStep(spec(max_batch_size=4), call_rows=4, quick_rows=16)
+    other = ModelStep(spec(), call_rows=4, quick_rows=16)
     for _ in range(2):
         step.run(batch(np.arange(8)), own)
         other.run(batch(np.arange(8)), prepared)
@@ -357,7 +357,7 @@ def test_larger_calls_end_where_the_entry_or_what_is_prepared_ends(timed):
 
 def test_larger_call_that_does_not_fit_is_halved_like_any_other(timed):
     servable = timed(0.1, fits_rows=6)
-    step = ModelStep(spec(), max_batch_size=4, quick_batch_size=16)
+    step = ModelStep(spec(), call_rows=4, quick_rows=16)
     for _ in range(2):
         done = step.run(batch(np.arange(16)), servable)
         assert done.columns["twice"].tolist() == [2 * i for i in range(16)]
@@ -368,7 +368,7 @@ def test_larger_call_that_does_not_fit_is_halved_like_any_other(timed):
 def test_few_bad_rows_of_a_large_batch_cost_no_other(rows):
     column = np.arange(4096)
     column[[7, 1500, 2800, 4000]] = -1
-    step = ModelStep(spec(), max_batch_size=rows)
+    step = ModelStep(spec(), call_rows=rows)
     done = step.run(batch(column), FakeServable(failing_on_negative))
     assert [reject.record_id for reject in done.rejects] == [7, 1500, 2800, 4000]
     assert {reject.error_type for reject in done.rejects} == {"model_error"}
@@ -376,7 +376,7 @@ def test_few_bad_rows_of_a_large_batch_cost_no_other(rows):
 
 def test_own_max_batch_size_goes_before_the_parameter():
     servable = FakeServable(twice)
-    ModelStep(spec(max_batch_size=4), max_batch_size=8).run(batch(np.arange(10)), servable)
+    ModelStep(spec(max_batch_size=4), call_rows=8).run(batch(np.arange(10)), servable)
     assert servable.calls == [4, 4, 2]
 
 
@@ -427,9 +427,7 @@ def pieces(inputs):
 
 
 def test_outputs_of_different_length_become_a_ragged_column():
-    done = ModelStep(spec(), max_batch_size=3).run(
-        batch(np.array([2, 0, 1, 1])), FakeServable(pieces)
-    )
+    done = ModelStep(spec(), call_rows=3).run(batch(np.array([2, 0, 1, 1])), FakeServable(pieces))
     assert isinstance(done.columns["twice"], Ragged)
     assert [len(row) for row in done.columns["twice"].rows] == [2, 0, 1, 1]
 

@@ -184,7 +184,7 @@ def test_row_is_computed_past_the_merging_while_another_call_waits_there():
         return same(inputs)
 
     fake = FakeServable(slow)
-    merging = MergingServable(fake, ["x"], max_rows=64)
+    merging = MergingServable(fake, ["x"], call_rows=64)
     done = batch(FakeServable(same))
     other = threading.Thread(target=merging.predict, args=({"x": np.ones(5, np.float32)},))
     other.start()

@@ -1,10 +1,10 @@
 """A limit that falls at once and comes back slowly."""
 
-from pipeline.serving.step.row_limit import RowLimit
+from pipeline.serving.step.memory_limit import MemoryLimit
 
 
 def test_falls_to_what_fitted_and_grows_up_to_the_most():
-    limit = RowLimit(10)
+    limit = MemoryLimit(10)
     limit.grow()
     assert limit.rows == 10
     limit.fall(8)
@@ -14,7 +14,7 @@ def test_falls_to_what_fitted_and_grows_up_to_the_most():
 
 
 def test_without_a_most_there_is_a_limit_only_after_memory_ran_out():
-    limit = RowLimit(None)
+    limit = MemoryLimit(None)
     limit.grow()
     assert limit.rows is None
     limit.fall(0)
@@ -24,7 +24,7 @@ def test_without_a_most_there_is_a_limit_only_after_memory_ran_out():
 
 
 def test_more_is_allowed_only_where_memory_does_not_set_the_limit():
-    limit = RowLimit(10)
+    limit = MemoryLimit(10)
     limit.allow(20)
     assert limit.rows == 20
     limit.fall(5)

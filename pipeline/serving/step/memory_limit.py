@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class RowLimit:
+class MemoryLimit:
     """Falls to what fitted when memory runs out, and then grows again, a row at a time.
 
     Memory may be short for a moment only, while the next version is loaded beside this one. So the

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.spec.batch_rows import block_rows, call_rows
 from pipeline.spec.record import RecordSpec
+from pipeline.spec.row_limits import RowLimits, row_limits
 
 
 def record(**fields):
@@ -24,15 +24,23 @@ def record(**fields):
     ],
 )
 def test_small_records_travel_in_thousands(fields, rows):
-    assert block_rows(0, record(**fields)) == rows
+    assert row_limits(0, record(**fields)) == RowLimits(block_rows=rows, call_rows=1024)
 
 
 def test_what_is_passed_through_undeclared_may_be_of_any_size():
     small = record(n={"dtype": "int8"}, m={"dtype": "int8"})
-    assert block_rows(0, small, ["n"]) == 4096
-    assert block_rows(0, small, ["n", "other"]) == 1024
+    assert row_limits(0, small, ["n"]).block_rows == 4096
+    assert row_limits(0, small, ["n", "other"]).block_rows == 1024
 
 
 def test_what_the_user_says_counts():
-    assert block_rows(7, record(n={"dtype": "int8"})) == 7
-    assert (call_rows(7), call_rows(0)) == (7, 1024)
+    small = record(n={"dtype": "int8"})
+    assert row_limits(7, small) == row_limits(7, small, streaming=True) == RowLimits(7, 7)
+
+
+def test_in_a_stream_no_record_waits_for_thousands():
+    assert row_limits(0, record(n={"dtype": "int8"}), streaming=True) == RowLimits(1024, 1024)
+
+
+def test_quick_model_gets_a_whole_batch_in_one_call():
+    assert row_limits(0, record(n={"dtype": "int8"})).quick_rows == 4096
