@@ -132,7 +132,7 @@ def features_of(column: str, graph: Graph, types: Mapping[str, Type]) -> tuple[F
     shape = types[column][1] if column in types else (None,)
     if len(shape) > 1 or None in shape:
         return ()
-    step = step_of(column, graph)
+    step = prepare_step_of(column, graph)
     if isinstance(step, Concat):
         parts = [features_of(part, graph, types) for part in step.of]
         joined = [feature for part in parts for feature in part] if all(parts) else []
@@ -168,7 +168,7 @@ def _hot(step: OneHot, read: Sequence[Feature]) -> Iterator[Feature]:
         yield Feature(names, is_named=False)
 
 
-def step_of(column: str, graph: Graph) -> PrepareStep | None:
+def prepare_step_of(column: str, graph: Graph) -> PrepareStep | None:
     """The prepare step that makes a column."""
     return next((step for step in graph.prepare if column in step.columns_written()), None)
 

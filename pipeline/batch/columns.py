@@ -48,16 +48,18 @@ def from_rows(rows: Sequence[Array]) -> Column:
     return Ragged(rows)
 
 
-def of_rows(rows: Sequence[Array]) -> Column:
+def ragged_from_rows(rows: Sequence[Array]) -> Column:
     """A column of rows that may differ in length: ragged, unless each is a single value."""
     return from_rows(rows) if all(row.ndim == 0 for row in rows) else Ragged(rows)
 
 
-def of_flat(flat: Array, shapes: Sequence[tuple[int, ...]]) -> Column:
-    """As `of_rows`, of the values of all rows one after the other."""
+def ragged_from_flat(flat: Array, shapes: Sequence[tuple[int, ...]]) -> Column:
+    """As `ragged_from_rows`, of the values of all rows one after the other."""
     ends = np.cumsum([prod(shape) for shape in shapes])
     parts = np.split(flat, ends[:-1]) if len(shapes) else []
-    return of_rows([part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)])
+    return ragged_from_rows(
+        [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+    )
 
 
 def as_ragged(column: Column) -> Ragged:
@@ -89,7 +91,7 @@ def concatenate(parts: Sequence[Column]) -> Column:
     return from_rows([row for part in parts for row in iterate(part)])
 
 
-def joined(parts: Sequence[Column]) -> Column:
+def concatenate_ragged(parts: Sequence[Column]) -> Column:
     """As `concatenate`, but ragged where a part is, also where all rows agree in shape."""
     made = concatenate(parts)
     return as_ragged(made) if any(isinstance(part, Ragged) for part in parts) else made

@@ -95,7 +95,7 @@ def take(payloads: Payloads, rows: Sequence[int]) -> Payloads:
     return tuple(payloads[row] for row in rows)
 
 
-def about_nbytes(payloads: Payloads) -> int:
+def estimated_bytes(payloads: Payloads) -> int:
     """About how many bytes payloads take, without making those that exist on demand only."""
     if isinstance(payloads, ArrowRows):
         return int(payloads.table.nbytes)

@@ -50,19 +50,19 @@ _ALIGNMENT = 16
 _UNKNOWN = "unknown"
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 
-Part = bytes | memoryview
+_Part = bytes | memoryview
 
 
-def encode(value: Any) -> bytes:
+def dumps(value: Any) -> bytes:
     """The bytes of a value that has a form."""
-    parts: list[Part] = [b""]
+    parts: list[_Part] = [b""]
     kind: Any = type(value)
     parts[0] = _dumped({"form": _form(kind), **_as_json(kind).write(value, parts)})
     return bytes(parts[0]) if len(parts) == 1 else _joined(parts)
 
 
-def decode(data: bytes, kind: type[_T]) -> _T:
-    """The value of class `kind` in bytes made by `encode`; arrays are read-only views of `data`.
+def loads(data: bytes, kind: type[_T]) -> _T:
+    """The value of class `kind` in bytes made by `dumps`; arrays are read-only views of `data`.
 
     Raises:
       WireError: they are cut off, or hold another form, or a version of it that is not known here.
@@ -104,14 +104,14 @@ def _loaded(data: memoryview) -> Any:
 
 
 def _form(kind: type) -> str:
-    form: str = kind.wire_form  # type: ignore[attr-defined]  # the contract of `encode`
+    form: str = kind.wire_form  # type: ignore[attr-defined]  # the contract of `dumps`
     return form
 
 
-def _joined(parts: list[Part]) -> bytes:
+def _joined(parts: list[_Part]) -> bytes:
     sizes = [len(part) for part in parts]
     index = _HEAD.pack(len(parts)) + struct.pack(f"<{len(parts)}Q", *sizes)
-    chunks: list[Part] = [index, bytes(-len(index) % _ALIGNMENT)]
+    chunks: list[_Part] = [index, bytes(-len(index) % _ALIGNMENT)]
     for part, size in zip(parts, sizes, strict=True):
         chunks += [part, bytes(-size % _ALIGNMENT)]
     return b"".join(chunks)
@@ -144,7 +144,7 @@ def _aligned(position: int) -> int:
 class _Json:
     """How values of one type become JSON and parts, and are read again."""
 
-    write: Callable[[Any, list[Part]], Any]
+    write: Callable[[Any, list[_Part]], Any]
     read: Callable[[Any, list[memoryview]], Any]
 
 
@@ -239,7 +239,7 @@ def _record(kind: Any) -> _Json:
     fields = {name: _as_json(hints[name]) for name in names if name != _UNKNOWN}
     keeps_unknown = _UNKNOWN in names
 
-    def write(value: Any, parts: list[Part]) -> dict[str, Any]:
+    def write(value: Any, parts: list[_Part]) -> dict[str, Any]:
         plain = {name: field.write(getattr(value, name), parts) for name, field in fields.items()}
         return {**value.unknown, **plain} if keeps_unknown else plain
 
@@ -255,7 +255,7 @@ def _record(kind: Any) -> _Json:
 # --- arrays and payloads, which are outside of the JSON
 
 
-def _write_column(column: Column, parts: list[Part]) -> dict[str, Any]:
+def _write_column(column: Column, parts: list[_Part]) -> dict[str, Any]:
     if isinstance(column, Ragged):
         return _write_ragged(column, parts)
     if column.dtype.kind == "O":  # text, and bytes, whose text is in a list to tell them
@@ -274,7 +274,7 @@ def _read_column(plain: Mapping[str, Any], parts: list[memoryview]) -> Column:
     return _read_array(plain, parts)
 
 
-def _write_ragged(column: Ragged, parts: list[Part]) -> dict[str, Any]:
+def _write_ragged(column: Ragged, parts: list[_Part]) -> dict[str, Any]:
     """The values of all rows as one array, and the shapes of the rows as another."""
     if len({(row.dtype, row.ndim) for row in column.rows}) != 1:
         return {"rows": [_write_column(row, parts) for row in column.rows]}
@@ -300,7 +300,7 @@ def _read_array(plain: Mapping[str, Any], parts: list[memoryview]) -> Array:
     return flat.reshape(plain["shape"])
 
 
-def _write_payloads(payloads: Payloads, parts: list[Part]) -> dict[str, Any]:
+def _write_payloads(payloads: Payloads, parts: list[_Part]) -> dict[str, Any]:
     if isinstance(payloads, ArrowRows):
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, payloads.table.schema) as writer:

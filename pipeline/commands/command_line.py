@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from pipeline.commands import check, init, parsers, release, status
-from pipeline.commands.exit_status import status_of
+from pipeline.commands.exit_status import exit_status_of
 from pipeline.errors import ParameterError
 from pipeline.launch.options import RaisingParser
 from pipeline.spec.plain_data import did_you_mean
@@ -23,7 +23,7 @@ def main(argv: Sequence[str]) -> int:
     name = next((word for word in argv if not word.startswith("-")), "")
     command = _COMMANDS.get(name)
     refused = command.REFUSED if command else "No such command"
-    return status_of(lambda: _run(argv), refused=refused, failed=refused)
+    return exit_status_of(lambda: _run(argv), refused=refused, failed=refused)
 
 
 def _run(argv: Sequence[str]) -> None:

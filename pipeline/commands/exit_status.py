@@ -1,4 +1,4 @@
-"""From what a command raises to what a person reads and the exit status that a script sees."""
+"""A command's errors as text for people and as an exit status for scripts."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from collections.abc import Callable
 from pipeline.errors import EnsembleError, LaunchError
 
 
-def status_of(
+def exit_status_of(
     work: Callable[[], object], *, refused: str = "Not started", failed: str = "The run failed"
 ) -> int:
-    """Does some work, and prints in words why it could not be done.
+    """Does some work, and prints the reason if it fails.
 
     Args:
-      work: raises for what is wrong.
-      refused: the heading for mistakes.
-      failed: the heading for failures of what was asked for rightly.
+      work: the work; raises an error of :mod:`pipeline.errors` if it fails.
+      refused: the heading for mistakes of the user.
+      failed: the heading for failures of a correct request.
 
     Returns:
       the exit status: 0 done, 1 failed, 2 refused.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError):  # not every stand-in for a stream has it
+        with contextlib.suppress(AttributeError):  # some replacements of a stream lack it
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
         work()

@@ -61,12 +61,12 @@ def run_command(arguments: argparse.Namespace) -> None:
             f"found no accepted release in '{folder}', expected files release-000002.json and so "
             "on, as a job writes them to its --release_dir"
         )
-    entries = release_history.entries(history)[:count]
+    entries = release_history.history_entries(history)[:count]
     if arguments.json:
         shown = {"release_dir": folder, "releases": [entry.as_json() for entry in entries]}
         print(json.dumps(shown, indent=2))
         return
-    print("\n".join(release_history.table(entries)))
+    print("\n".join(release_history.table_lines(entries)))
     release = history[-1].release
     width = max(len(version.model) for version in release.versions)
     print(f"\nGeneration {release.generation}, which serves:")

@@ -23,7 +23,7 @@ _BY_POSITION = re.compile(r"output_\d+")
 
 
 @dataclass(frozen=True)
-class Description:
+class ModelDescription:
     """What is known of a model.
 
     Attributes:
@@ -40,7 +40,7 @@ class Description:
     takes_examples: bool = False
 
 
-def describe(framework: str, path: Path, *, trusted: bool = False) -> Description:
+def description_of(framework: str, path: Path, *, trusted: bool = False) -> ModelDescription:
     """Loads a model on the CPU, and tells its tensors.
 
     Args:
@@ -66,7 +66,7 @@ def describe(framework: str, path: Path, *, trusted: bool = False) -> Descriptio
         servable = load(path, unbound(framework, str(path), **keys), context)
     signature = servable.signature
     servable.close()
-    return Description(
+    return ModelDescription(
         keys,
         signature.inputs,
         _named(signature.outputs),

@@ -211,7 +211,7 @@ def model_draft(
         watch,
         dict(keys or {}),
         tuple(tensor for tensor in inputs if tensor.name not in optional),
-        {tensor: column_name(name, tensor) for tensor in wanted},
+        {tensor: output_column_name(name, tensor) for tensor in wanted},
         {tensor.name: tensor for tensor in (*inputs, *outputs)},
         others=tuple(name for name in names if name not in wanted),
         optional=tuple(tensor.name for tensor in inputs if tensor.name in optional),
@@ -221,7 +221,7 @@ def model_draft(
     )
 
 
-def column_name(model: str, tensor: str) -> str:
+def output_column_name(model: str, tensor: str) -> str:
     """What the column of an output is called."""
     return _NOT_IN_NAMES.sub("_", f"{model}_{tensor.removeprefix('predict_')}").strip("_")
 

@@ -22,7 +22,7 @@ _NO_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundModel:
     """A model.
 
     Attributes:
@@ -44,7 +44,9 @@ class _Folder:
     folders: dict[str, _Folder] = field(default_factory=dict)
 
 
-def find_models(files: Iterable[str], root_name: str, head: Callable[[str], bytes]) -> list[Found]:
+def find_models(
+    files: Iterable[str], root_name: str, head: Callable[[str], bytes]
+) -> list[FoundModel]:
     """The models among some files, sorted by path.
 
     Args:
@@ -66,7 +68,7 @@ def find_models(files: Iterable[str], root_name: str, head: Callable[[str], byte
 
 
 _Head = Callable[[str], bytes]
-_Named = tuple[Found, Sequence[str]]
+_Named = tuple[FoundModel, Sequence[str]]
 """A model, and the names of the folders that it is in, outermost first."""
 
 
@@ -83,7 +85,7 @@ def _in_folder(
       is_root: it is a folder of models, whose name says nothing of a single one.
     """
     if framework := framework_of_folder(folder.files):
-        yield Found(names[-1], framework, str(path)), names
+        yield FoundModel(names[-1], framework, str(path)), names
         return
     newest = list(_newest_version(folder, path, names, head))
     yield from newest
@@ -102,7 +104,7 @@ def _in_folder(
             watch = str(path / f"{file.prefix}*{file.suffix}")
         elif not is_root:
             called = names[-1] if len(models) == 1 else f"{names[-1]}_{file.stem}"
-        yield Found(called, file.framework, str(path / file.name), watch), names
+        yield FoundModel(called, file.framework, str(path / file.name), watch), names
 
 
 def _newest_version(
@@ -120,7 +122,7 @@ def _newest_version(
             return
 
 
-def _versioned(found: Found, path: PurePosixPath, version: str, folder: _Folder) -> Found:
+def _versioned(found: FoundModel, path: PurePosixPath, version: str, folder: _Folder) -> FoundModel:
     """A model in a version's folder: the folder itself, where it is alone of its kind there."""
     inside = PurePosixPath(found.path).relative_to(path / version)
     suffixes = SUFFIXES.get(found.framework, ())
@@ -174,7 +176,7 @@ def _newest_files(files: Iterable[_ModelFile]) -> list[_ModelFile]:
     return [max(group, key=lambda file: file.number or ()) for group in groups.values()]
 
 
-def _told_apart(models: Sequence[_Named]) -> list[Found]:
+def _told_apart(models: Sequence[_Named]) -> list[FoundModel]:
     """The models with names that an ensemble file can have, each once.
 
     Where two have the same, the name of the folder around comes first, else a number last.

@@ -10,9 +10,9 @@ from pipeline.batch.release import ModelVersion, Release
 from pipeline.batch.tensors import TensorSpec
 from pipeline.connectors.storage import paths
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
-from pipeline.drafting.description import describe
+from pipeline.drafting.description import description_of
 from pipeline.drafting.draft import FILL_IN, GUESS, Draft, ModelDraft, model_draft
-from pipeline.drafting.model_folders import Found, find_models, usable_name
+from pipeline.drafting.model_folders import FoundModel, find_models, usable_name
 from pipeline.drafting.recognition import HEAD_BYTES
 from pipeline.errors import ArtifactError, EnsembleError, PathError, UntrustedArtifactError
 from pipeline.launch import job as launch
@@ -85,7 +85,7 @@ class ModelsFolder:
             return self._folder
         return f"{self._folder.rstrip('/')}/{path}" if self._folder else path
 
-    def read(self, found: Found, uri: str, watch: str | None, *, trusted: bool) -> ModelDraft:
+    def read(self, found: FoundModel, uri: str, watch: str | None, *, trusted: bool) -> ModelDraft:
         """The entry of a model, with its tensors.
 
         Args:
@@ -99,7 +99,7 @@ class ModelsFolder:
         try:
             fetched = self._cache.fetch(location)
             place = str(fetched.path)
-            described = describe(found.framework, fetched.path, trusted=trusted)
+            described = description_of(found.framework, fetched.path, trusted=trusted)
         except EnsembleError as error:
             problem = str(error).replace(place, uri)
             if isinstance(error, UntrustedArtifactError) and found.framework == "sklearn":
@@ -134,7 +134,7 @@ class ModelsFolder:
         graph = graphs.resolve(EnsembleSpec.model_validate(data))
         at = {found.name: self.location(found.path) for found in self.found}
         versions = [ModelVersion(n, at[n], self._cache.fetch(at[n]).digest) for n in sorted(names)]
-        # As many threads as `describe` has: TensorFlow takes no other number later.
+        # As many threads as `description_of` has: TensorFlow takes no other number later.
         loader = FrameworkLoader(graph.spec.models, self._cache, "cpu", 1, cpu_only=True)
         manager = ManagerFactory(graph, loader)()
         try:

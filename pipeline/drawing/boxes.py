@@ -25,7 +25,7 @@ _MOST_ROWS = 14
 
 
 @dataclass(frozen=True)
-class Row:
+class ColumnRow:
     """One column in a box.
 
     Attributes:
@@ -51,7 +51,7 @@ class Measured:
 
     box: Box
     notes: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ColumnRow, ...]
 
     @cached_property
     def width(self) -> float:
@@ -84,13 +84,15 @@ class Measured:
 
 def measured(drawing: Drawing, box: Box) -> Measured:
     """A box with its text."""
-    rows = [Row(name, drawing.typed(name)) for name in box.reads] if box.kind == "output" else []
+    rows = (
+        [ColumnRow(name, drawing.typed(name)) for name in box.reads] if box.kind == "output" else []
+    )
     for number, bundle in enumerate(box.bundles):
         many = len(bundle.columns) > _MOST_ROWS
         shown = bundle.columns[: _MOST_ROWS - 1] if many else bundle.columns
-        rows += [Row(name, drawing.typed(name), number) for name in shown]
+        rows += [ColumnRow(name, drawing.typed(name), number) for name in shown]
         if many:
-            rows.append(Row(f"and {len(bundle.columns) - len(shown)} more", "", number))
+            rows.append(ColumnRow(f"and {len(bundle.columns) - len(shown)} more", "", number))
     return Measured(box, tuple(_in_lines(box.notes)), tuple(rows))
 
 

@@ -16,9 +16,9 @@ from pipeline.spec.model import ColumnInput, ModelSpec
 from pipeline.spec.op_types import Type
 from pipeline.spec.prepare import PrepareStep
 
-Kind = Literal["record", "prepare", "model", "combine", "output"]
+BoxKind = Literal["record", "prepare", "model", "combine", "output"]
 
-HEADINGS: dict[Kind, str] = {
+HEADINGS: dict[BoxKind, str] = {
     "record": "record",
     "prepare": "prepare",
     "model": "models",
@@ -57,7 +57,7 @@ class Box:
       details: lines that are more than a box can hold.
     """
 
-    kind: Kind
+    kind: BoxKind
     title: str
     notes: tuple[str, ...]
     layer: int
@@ -114,7 +114,7 @@ def draw(
 
 @dataclass(frozen=True)
 class _Part:
-    kind: Kind
+    kind: BoxKind
     title: str
     notes: tuple[str, ...]
     reads: tuple[str, ...]

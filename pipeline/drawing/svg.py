@@ -21,12 +21,12 @@ from pipeline.drawing.boxes import (
     measured,
     shortened,
 )
-from pipeline.drawing.drawing import HEADINGS, Box, Drawing, Kind
+from pipeline.drawing.drawing import HEADINGS, Box, BoxKind, Drawing
 from pipeline.drawing.layered_layout import Gaps, Size, Way, lay_out
 
 # The palette of Okabe and Ito, which people with any colour vision tell apart
 # (https://jfly.uni-koeln.de/color/), and tints of it.
-_COLOURS: dict[Kind, tuple[str, str]] = {
+_COLOURS: dict[BoxKind, tuple[str, str]] = {
     "record": ("#4d4d4d", "#f2f2f2"),
     "prepare": ("#56b4e9", "#e6f4fc"),
     "model": ("#e69f00", "#fdf3de"),

@@ -18,9 +18,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
-from pipeline.drawing.drawing import HEADINGS, Box, Bundle, Drawing, Kind
+from pipeline.drawing.drawing import HEADINGS, Box, BoxKind, Bundle, Drawing
 
-_GLYPHS: dict[Kind, str] = {
+_GLYPHS: dict[BoxKind, str] = {
     "record": "○",
     "prepare": "□",
     "model": "■",
@@ -61,7 +61,7 @@ class _Row:
       name, notes, columns: what is written beside it.
     """
 
-    kind: Kind
+    kind: BoxKind
     above: list[bool]
     below: list[bool] = field(default_factory=list)
     marks: dict[int, str] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class _Row:
     columns: str = ""
 
 
-def as_text(drawing: Drawing, width: int = 100) -> str:
+def draw_text(drawing: Drawing, width: int = 100) -> str:
     """The drawing, in lines of at most `width` characters where the names allow it."""
     rows = list(_rows(drawing))
     slots = max(len(row.below) for row in rows)

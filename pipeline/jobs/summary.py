@@ -6,19 +6,19 @@ from collections.abc import Mapping
 
 from pipeline.batch.metrics import REPORT_PAGES, ROW_DIFFERENCES, ROW_SAMPLES
 from pipeline.batch.tensors import Signature
-from pipeline.drawing.text import as_text
+from pipeline.drawing.text import draw_text
 from pipeline.launch.job import Job
 from pipeline.launch.outputs import LINES_SUFFIX
 from pipeline.launch.settings import Content, Medium, Outputs
 from pipeline.report import quantities
-from pipeline.report.dead_letter_share import share
+from pipeline.report.dead_letter_share import percentage
 
 
 def dry_run(job: Job) -> str:
     """The resolved graph, the models and their signatures, as text."""
     spec, rehearsal = job.graph.spec, job.rehearsal
     lines = [f"Ensemble '{spec.name}', release {job.release.release_id}", ""]
-    lines += [as_text(job.drawing()), "", "Models"]
+    lines += [draw_text(job.drawing()), "", "Models"]
     for model in job.graph.models:
         facts = rehearsal.models[model.name]
         version = job.release.version_of(model.name)
@@ -58,7 +58,7 @@ def summary(counters: Mapping[str, int], job: Job, elapsed_secs: float) -> str:
         lines.append(f"{predictions:>9,} predictions   {to}")
     if dead:
         to = _places(outputs, Content.DEAD_LETTERS)
-        lines.append(f"{dead:>9,} dead letters  {to}, {share(dead, predictions + dead)}")
+        lines.append(f"{dead:>9,} dead letters  {to}, {percentage(dead, predictions + dead)}")
         kinds = {n: c for n, c in counters.items() if n.startswith("dead_letters/")}
         for name, count in sorted(kinds.items(), key=lambda item: (-item[1], item[0])):
             lines.append(f"{count:>19,} {name.removeprefix('dead_letters/').replace('/', ': ')}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["text", "integer", "number", "boolean", "choice"]
+ParameterKind = Literal["text", "integer", "number", "boolean", "choice"]
 
 # POSIX extended regular expressions, without \\d and look-ahead: the service checks with those.
 BUCKET = "gs://[a-z0-9][a-z0-9._-]*"
@@ -42,7 +42,7 @@ class Parameter:
     name: str
     label: str
     help: str
-    kind: Kind = "text"
+    kind: ParameterKind = "text"
     default: str | None = None
     required: bool = False
     choices: tuple[str, ...] = ()

@@ -88,7 +88,7 @@ class Entry:
         }
 
 
-def entries(history: Sequence[Accepted]) -> list[Entry]:
+def history_entries(history: Sequence[Accepted]) -> list[Entry]:
     """The releases, newest first.
 
     Args:
@@ -125,7 +125,7 @@ def _target(accepted: Accepted, history: Sequence[Accepted]) -> int | None:
     return max(same, default=None)
 
 
-def table(made: Sequence[Entry]) -> list[str]:
+def table_lines(made: Sequence[Entry]) -> list[str]:
     """The entries as lines of text, the current one marked with a star."""
     rows = [("", "generation", "accepted (UTC)", "release", "changes", "proposed by")]
     for entry in made:

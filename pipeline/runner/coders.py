@@ -13,7 +13,7 @@ import apache_beam as beam
 from pipeline.batch import wire
 from pipeline.batch.batch import Batch
 from pipeline.batch.block import Block
-from pipeline.batch.payloads import about_nbytes
+from pipeline.batch.payloads import estimated_bytes
 from pipeline.batch.release import Release
 from pipeline.runner.beam_types import Coder
 
@@ -35,19 +35,19 @@ class FormCoder(Coder):
 
     def encode(self, value: Any) -> bytes:
         """The bytes of a value."""
-        return wire.encode(value)
+        return wire.dumps(value)
 
     def decode(self, encoded: bytes) -> Any:
         """The value in the bytes."""
-        return wire.decode(encoded, self._kind)
+        return wire.loads(encoded, self._kind)
 
     def estimate_size(self, value: Any) -> int:
         """About the bytes of a value: Beam asks between steps, where nothing is encoded."""
         if isinstance(value, Block):
-            return about_nbytes(value.payloads)
+            return estimated_bytes(value.payloads)
         if isinstance(value, Batch):
             rejected = sum(len(reject.payload) for reject in value.rejects)
-            return value.nbytes + about_nbytes(value.payloads) + rejected
+            return value.nbytes + estimated_bytes(value.payloads) + rejected
         return len(self.encode(value))
 
     def is_deterministic(self) -> bool:

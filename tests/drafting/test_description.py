@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.drafting.description import describe
+from pipeline.drafting.description import description_of
 from pipeline.errors import LoadError, UntrustedArtifactError
 from pipeline.spec.model import unbound
 from tests.backends.cases import CASES
@@ -17,7 +17,7 @@ DESCRIBED = [
 
 @pytest.mark.parametrize("case", DESCRIBED, ids=str)
 def test_tensors_are_those_that_an_entry_binds_with_what_is_known_of_them(case, tmp_path):
-    described = describe(case.framework, case.build(tmp_path, 1.0), trusted=True)
+    described = description_of(case.framework, case.build(tmp_path, 1.0), trusted=True)
     tensors = {t.name: t for t in (*(described.inputs or ()), *(described.outputs or ()))}
     required = {t.name for t in described.inputs or ()} - described.optional
     assert required == set(case.inputs)
@@ -32,10 +32,10 @@ def test_tensors_are_those_that_an_entry_binds_with_what_is_known_of_them(case, 
 
 def test_key_trusted_is_told_where_it_is_needed_and_only_there(tmp_path):
     skops, pickle = models.sklearn_skops(tmp_path), models.sklearn_pickle(tmp_path)
-    assert "trusted" not in describe("sklearn", skops, trusted=True).keys
-    assert describe("sklearn", pickle, trusted=True).keys == {"trusted": True}
+    assert "trusted" not in description_of("sklearn", skops, trusted=True).keys
+    assert description_of("sklearn", pickle, trusted=True).keys == {"trusted": True}
     with pytest.raises(UntrustedArtifactError, match="would run code"):
-        describe("sklearn", pickle)
+        description_of("sklearn", pickle)
 
 
 def test_other_frameworks_have_nothing_to_trust(tmp_path):
@@ -44,11 +44,11 @@ def test_other_frameworks_have_nothing_to_trust(tmp_path):
     path = tmp_path / "net.pt"
     torch.save(torch.nn.Linear(1, 1), path)  # a pickled module
     with pytest.raises((UntrustedArtifactError, LoadError)):
-        describe("torch", path, trusted=True)
+        description_of("torch", path, trusted=True)
 
 
 def test_optional_inputs_are_told(tmp_path):
-    described = describe("transformers", models.bert_classifier(tmp_path))
+    described = description_of("transformers", models.bert_classifier(tmp_path))
     assert described.optional == {"text_pair"}
     assert [tensor.name for tensor in described.inputs] == ["text", "text_pair"]
 
@@ -57,11 +57,11 @@ def test_task_of_a_model_saved_for_another_one_is_to_make_embeddings(tmp_path):
     path = models.bert_embedder(tmp_path)
     config = path / "config.json"
     config.write_text(config.read_text().replace('"BertModel"', '"BertForMaskedLM"'))
-    assert describe("transformers", path).keys == {"task": "feature-extraction"}
+    assert description_of("transformers", path).keys == {"task": "feature-extraction"}
 
 
 def test_output_with_a_name_is_not_told_by_its_position_as_well(tmp_path):
-    described = describe("tensorflow", models.keras_file(tmp_path))
+    described = description_of("tensorflow", models.keras_file(tmp_path))
     assert [tensor.name for tensor in described.outputs] == ["y"]
 
 

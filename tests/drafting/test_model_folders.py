@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.drafting.model_folders import Found, find_models
+from pipeline.drafting.model_folders import FoundModel, find_models
 
 HEADS = {
     "boost/model.json": b'{"learner":{"attributes":{}',
@@ -34,7 +34,7 @@ def find(*files, root="models"):
     ],
 )
 def test_ending_tells_the_framework(file, framework):
-    assert find(file) == [Found("a", framework, file)]
+    assert find(file) == [FoundModel("a", framework, file)]
 
 
 def test_content_tells_json_and_text_files_apart_from_others():
@@ -57,39 +57,41 @@ def test_folders_that_are_models_as_a_whole_are_not_searched_further():
         "old/tfhub_module.pb",
     )
     assert found == [
-        Found("bert", "transformers", "bert"),
-        Found("dense", "tensorflow", "dense/1", "dense/*"),
-        Found("old", "tensorflow", "old"),
+        FoundModel("bert", "transformers", "bert"),
+        FoundModel("dense", "tensorflow", "dense/1", "dense/*"),
+        FoundModel("old", "tensorflow", "old"),
     ]
 
 
 def test_highest_version_that_holds_a_model_is_taken_as_a_number():
     assert find("clf/9/m.onnx", "clf/10/m.onnx", "clf/11/README.md", "clf/old/m.onnx") == [
-        Found("clf", "onnx", "clf/10", "clf/*")
+        FoundModel("clf", "onnx", "clf/10", "clf/*")
     ]
 
 
 def test_version_folder_with_several_files_of_a_kind_names_the_file():
     assert find("pair/v2/a.onnx", "pair/v2/b.onnx") == [
-        Found("pair_a", "onnx", "pair/v2/a.onnx", "pair/*/a.onnx"),
-        Found("pair_b", "onnx", "pair/v2/b.onnx", "pair/*/b.onnx"),
+        FoundModel("pair_a", "onnx", "pair/v2/a.onnx", "pair/*/a.onnx"),
+        FoundModel("pair_b", "onnx", "pair/v2/b.onnx", "pair/*/b.onnx"),
     ]
     assert find("boost/1/model.ubj", "boost/1/feature_names.json") == [
-        Found("boost", "xgboost", "boost/1/model.ubj", "boost/*/model.ubj")
+        FoundModel("boost", "xgboost", "boost/1/model.ubj", "boost/*/model.ubj")
     ]
 
 
 def test_numbered_files_are_versions_and_other_numbers_are_not():
-    assert find("clf/3.onnx", "clf/12.onnx") == [Found("clf", "onnx", "clf/12.onnx", "clf/*.onnx")]
+    assert find("clf/3.onnx", "clf/12.onnx") == [
+        FoundModel("clf", "onnx", "clf/12.onnx", "clf/*.onnx")
+    ]
     assert find("clf-v3.onnx", "clf-v4.onnx", "resnet50.onnx") == [
-        Found("clf", "onnx", "clf-v4.onnx", "clf-*.onnx"),
-        Found("resnet50", "onnx", "resnet50.onnx"),
+        FoundModel("clf", "onnx", "clf-v4.onnx", "clf-*.onnx"),
+        FoundModel("resnet50", "onnx", "resnet50.onnx"),
     ]
 
 
 def test_folder_that_is_a_model_or_holds_its_versions_gives_it_its_name():
-    assert find("saved_model.pb", root="clf") == [Found("clf", "tensorflow", ".")]
-    assert find("1/m.skops", "2/m.skops", root="clf") == [Found("clf", "sklearn", "2", "*")]
+    assert find("saved_model.pb", root="clf") == [FoundModel("clf", "tensorflow", ".")]
+    assert find("1/m.skops", "2/m.skops", root="clf") == [FoundModel("clf", "sklearn", "2", "*")]
 
 
 def test_names_are_usable_and_different():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.drawing.text import as_text
+from pipeline.drawing.text import draw_text
 from tests.support.drawings import any_drawing, drawing, model
 
 GLYPHS, READ, ENDS = "○□■◇●", "├└┤┘┼┴", "└┘┴"
@@ -20,7 +20,7 @@ def test_two_models_are_drawn_like_this():
         types={"y": ("float64", (3,))},
         versions={"linear": "1", "net": "2"},
     )
-    assert as_text(pair).splitlines() == [
+    assert draw_text(pair).splitlines() == [
         "record   ○                                x float32[4]",
         "         │",
         "models   ├─■  linear  sklearn, version 1  linear_y",
@@ -34,7 +34,7 @@ def test_two_models_are_drawn_like_this():
 
 
 def test_column_that_nobody_reads_says_so_and_starts_no_line():
-    lines = as_text(drawing([model("a", ["x"], ["p", "q"])], output=["q"])).splitlines()
+    lines = draw_text(drawing([model("a", ["x"], ["p", "q"])], output=["q"])).splitlines()
     assert [line[9:].split() for line in lines[2:4]] == [
         ["■", "a", "onnx", "p", "(read", "by", "nobody)"],
         ["■─┐", "q"],
@@ -48,7 +48,7 @@ def follow(drawn, pitch):
     """
     rows = [(i, n) for i, box in enumerate(drawn.boxes) for n in range(len(box.bundles) or 1)]
     lines, found = {}, {i: set() for i in range(len(drawn.boxes))}
-    for text in as_text(drawn).splitlines():
+    for text in draw_text(drawn).splitlines():
         cells = text[9:]
         drawn_part = cells[: next((i for i, c in enumerate(cells) if c.isalnum()), len(cells))]
         at = {i: c for i, c in enumerate(drawn_part[::pitch]) if c != " "}
@@ -102,7 +102,7 @@ def wide():
 
 
 def test_drawing_of_twelve_models_with_long_names_fits_into_100_columns():
-    assert max(map(len, as_text(wide()).splitlines())) <= 100
+    assert max(map(len, draw_text(wide()).splitlines())) <= 100
 
 
 def test_lines_side_by_side_can_be_followed_too():

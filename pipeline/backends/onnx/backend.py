@@ -19,7 +19,7 @@ from pipeline.backends.onnx import file as onnx_file
 from pipeline.backends.reasons import own_words
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.text import as_str, decoded, is_text
-from pipeline.batch.columns import Column, of_rows
+from pipeline.batch.columns import Column, ragged_from_rows
 from pipeline.batch.tensors import TensorSpec, numpy_dtype
 from pipeline.errors import DeviceError, LoadError
 from pipeline.spec.model import ModelSpec
@@ -77,7 +77,7 @@ class OnnxServable(Servable):
         feeds = {name: self._feed(name, array) for name, array in inputs.items()}
         results = self._session.run(self._outputs, feeds)
         return {
-            name: of_rows([decoded(np.asarray(row)) for row in result])
+            name: ragged_from_rows([decoded(np.asarray(row)) for row in result])
             if isinstance(result, list)
             else decoded(result)
             for name, result in zip(self._outputs, results, strict=True)

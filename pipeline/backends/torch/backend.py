@@ -16,8 +16,8 @@ from pipeline.backends.failures import computing, needs_package
 from pipeline.backends.model_files import model_file, size_of
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.text import is_text
-from pipeline.backends.torch.device import Device, choose_device
-from pipeline.backends.torch.formats import EACH_ROW, Program, named_outputs, open_program
+from pipeline.backends.torch.device import TorchDevice, choose_device
+from pipeline.backends.torch.formats import EACH_ROW, Network, named_outputs, open_network
 from pipeline.backends.torch.runtime import limit_forks, limit_threads
 from pipeline.backends.torch.thread_choice import ThreadChoice
 from pipeline.batch import columns
@@ -39,20 +39,20 @@ class TorchServable(Servable):
     """A network in inference mode."""
 
     def __init__(
-        self, program: Program, path: Path, spec: ModelSpec, device: Device, threads: int
+        self, network: Network, path: Path, spec: ModelSpec, device: TorchDevice, threads: int
     ) -> None:
-        self.signature = signature_of(path, spec, program.inputs, program.outputs, program.optional)
+        self.signature = signature_of(path, spec, network.inputs, network.outputs, network.optional)
         self.device = device.name
         self.calls_at_once = device.calls
-        self.size_bytes = program.size_bytes or size_of(path)
-        self.half_inside = program.half
-        self.warm_up_rows = program.warm_up_rows
-        self._program = program
+        self.size_bytes = network.size_bytes or size_of(path)
+        self.half_inside = network.half
+        self.warm_up_rows = network.warm_up_rows
+        self._network = network
         self._device = device
         self._threads = ThreadChoice(threads)
         self._batched = next(iter(spec.column_inputs), "")  # "": it is described, not called
         self._outputs = list(spec.outputs)
-        self._floats = program.floats
+        self._floats = network.floats
         self._dtypes = {t.name: t.dtype for t in self.signature.inputs or () if t.dtype}
 
     @computing
@@ -69,17 +69,17 @@ class TorchServable(Servable):
         with self._threads.for_call(len(inputs[self._batched])) as threads:
             limit_threads(threads)
             arguments = {name: self._argument(name, array) for name, array in inputs.items()}
-            results = named_outputs(self._program.call(arguments))
+            results = named_outputs(self._network.call(arguments))
             shapes: dict[str, list[tuple[int, ...]]] = {}
             found = {name: self._result(name, results, shapes) for name in self._outputs}
             arrays = self._device.arrays(found)
             return {
-                name: columns.of_flat(array, shapes[name]) if name in shapes else array
+                name: columns.ragged_from_flat(array, shapes[name]) if name in shapes else array
                 for name, array in arrays.items()
             }
 
     def _argument(self, name: str, array: Array) -> Any:
-        if name in self._program.plain and array.ndim == 0:
+        if name in self._network.plain and array.ndim == 0:
             return array.item()
         if is_text(array):
             raise TypeError(f"input '{name}' is text, which PyTorch has no tensors for")
@@ -145,9 +145,9 @@ class TorchBackend:
         limit_forks(context.intra_op_threads)
         file = _file(path)
         device = choose_device(context.device)
-        program = open_program(file, spec, device.name)
+        network = open_network(file, spec, device.name)
         device.settle()
-        return TorchServable(program, file, spec, device, context.intra_op_threads)
+        return TorchServable(network, file, spec, device, context.intra_op_threads)
 
 
 def _file(path: Path) -> Path:

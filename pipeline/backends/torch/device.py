@@ -34,7 +34,7 @@ _GPU_CALLS = 2
 """Under way at a time: one computes while the rows of the other travel."""
 
 
-class Device(ABC):
+class TorchDevice(ABC):
     """A device. Its methods may be called from any thread.
 
     Attributes:
@@ -73,34 +73,34 @@ class Device(ABC):
         """
 
 
-class Cpu(Device):
+class Cpu(TorchDevice):
     """The processor of this machine."""
 
     name = "cpu"
     calls = 1
 
     def settle(self) -> None:
-        """See Device. Nothing is under way here after it was called for."""
+        """See TorchDevice. Nothing is under way here after it was called for."""
 
     def run(self, call: Callable[[], _T]) -> _T:
-        """See Device."""
+        """See TorchDevice."""
         import torch
 
         with torch.inference_mode():
             return call()
 
     def put(self, array: Array) -> Any:
-        """See Device."""
+        """See TorchDevice."""
         import torch
 
         return torch.from_numpy(array.copy())
 
     def moved(self, tensor: Any) -> Any:
-        """See Device."""
+        """See TorchDevice."""
         return tensor
 
     def arrays(self, tensors: Mapping[str, Any]) -> dict[str, Array]:
-        """See Device."""
+        """See TorchDevice."""
         return {n: np.array(_with_numpy_dtype(t).numpy(force=True)) for n, t in tensors.items()}
 
 
@@ -112,7 +112,7 @@ class _Lane:
     busy: bool = False
 
 
-class Gpu(Device):
+class Gpu(TorchDevice):
     """The first CUDA device."""
 
     name = "cuda:0"
@@ -127,13 +127,13 @@ class Gpu(Device):
         self._lost: Exception | None = None
 
     def settle(self) -> None:
-        """See Device."""
+        """See TorchDevice."""
         import torch
 
         torch.cuda.synchronize(self.name)
 
     def run(self, call: Callable[[], _T]) -> _T:
-        """See Device. Waits while all threads are busy.
+        """See TorchDevice. Waits while all threads are busy.
 
         A process cannot recover from an error that a GPU stops at, as it does at an index out of
         range. The first call says so; the next one, such as a retry, ends the process, since only
@@ -155,7 +155,7 @@ class Gpu(Device):
                     lane.busy = False
 
     def put(self, array: Array) -> Any:
-        """See Device."""
+        """See TorchDevice."""
         import torch
 
         dtype = torch.from_numpy(np.empty(0, array.dtype)).dtype
@@ -167,11 +167,11 @@ class Gpu(Device):
         return locked.to(self.name, non_blocking=True)
 
     def moved(self, tensor: Any) -> Any:
-        """See Device."""
+        """See TorchDevice."""
         return tensor.pin_memory().to(self.name, non_blocking=True)
 
     def arrays(self, tensors: Mapping[str, Any]) -> dict[str, Array]:
-        """See Device. Waits for the results of the call, and for nothing else."""
+        """See TorchDevice. Waits for the results of the call, and for nothing else."""
         import torch
 
         locked = {}
@@ -217,7 +217,7 @@ class Gpu(Device):
         return True
 
 
-def choose_device(device: str) -> Device:
+def choose_device(device: str) -> TorchDevice:
     """The device to load to, for the one asked for: "auto", "cpu" or "gpu".
 
     Raises:

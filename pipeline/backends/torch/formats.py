@@ -1,4 +1,4 @@
-"""The three ways to store a PyTorch network, each opened as a :class:`Program`.
+"""The three ways to store a PyTorch network, each opened as a :class:`Network`.
 
 The format is told by the content of the file, not by its suffix: `.pt` is used for all of them.
 """
@@ -32,7 +32,7 @@ _PLAIN_TYPE = re.compile(r"(int|float|bool|str)|Optional\[(int|float|bool|str)\]
 
 
 @dataclass(frozen=True)
-class Program:
+class Network:
     """A network as a function of named arguments.
 
     Attributes:
@@ -58,14 +58,14 @@ class Program:
     warm_up_rows: tuple[int, ...] = ()
 
 
-def open_program(path: Path, spec: TorchModel, device: str) -> Program:
+def open_network(path: Path, spec: TorchModel, device: str) -> Network:
     """Opens a file of any of the three formats, in evaluation mode, on a device.
 
     Raises:
       LoadError: it is none of them, is broken, or does not fit the entry's `module`.
       UntrustedArtifactError: it holds pickled objects other than tensors.
     """
-    found = format_of(path)
+    found = weights_format(path)
     if spec.module is None and found == STATE_DICT:
         raise LoadError(
             f"{path} holds {STATE_DICT}, weights without a network; name the network's class with "
@@ -91,7 +91,7 @@ def open_program(path: Path, spec: TorchModel, device: str) -> Program:
         )
 
 
-def format_of(path: Path) -> str:
+def weights_format(path: Path) -> str:
     """Which of the three formats a file has.
 
     Raises:
@@ -151,7 +151,7 @@ def named_outputs(result: Any) -> dict[str, Any]:
     return found
 
 
-def _open_torchscript(path: Path, spec: TorchModel, device: str) -> Program:
+def _open_torchscript(path: Path, spec: TorchModel, device: str) -> Network:
 
     script = _load_script(path, device).eval()
     floats = _halved(script, spec, device)
@@ -170,7 +170,7 @@ def _open_torchscript(path: Path, spec: TorchModel, device: str) -> Program:
         and returned.annotation_str.startswith("Tuple[")
     ):
         outputs = tuple(TensorSpec(f"output_{i}") for i in range(len(returned.elements())))
-    return Program(
+    return Network(
         call=lambda values: script(
             **{n: list(value.unbind()) if n in lists else value for n, value in values.items()}
         ),
@@ -199,7 +199,7 @@ def _load_script(path: Path, device: str) -> Any:
     return torch.jit.load(path, map_location=device)  # type: ignore[no-untyped-call]
 
 
-def _open_exported(path: Path, device: str) -> Program:
+def _open_exported(path: Path, device: str) -> Network:
     """A `.pt2` program. What was in training mode when it was exported stays so (torch's rule)."""
     import torch
     from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind, TensorArgument
@@ -225,7 +225,7 @@ def _open_exported(path: Path, device: str) -> Program:
 
     returned = calling.out_spec.unflatten([spec(result) for result in results])
     taken = [a for a in arguments if not isinstance(a, ConstantArgument)]
-    return Program(
+    return Network(
         call=call,
         inputs=tuple(spec(argument) for argument in taken),
         outputs=tuple(
@@ -246,7 +246,7 @@ def _traced_spec(name: str, value: Any) -> TensorSpec:
     return TensorSpec(name, dtype if dtype in DTYPES else None, dims)
 
 
-def _open_state_dict(path: Path, spec: TorchModel, device: str) -> Program:
+def _open_state_dict(path: Path, spec: TorchModel, device: str) -> Network:
     network = _instantiate(path, spec)
     with loading(path, f"the state dict of {spec.module}"):
         network.load_state_dict(read_weights(path, network.state_dict()), strict=True)
@@ -256,7 +256,7 @@ def _open_state_dict(path: Path, spec: TorchModel, device: str) -> Program:
     plain = {p.name for p in parameters if p.annotation in _PYTHON_TYPES}
     named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     takes_any = any(p.kind == p.VAR_KEYWORD for p in parameters)
-    return Program(
+    return Network(
         call=lambda values: network(**values),
         inputs=None
         if takes_any

@@ -18,7 +18,7 @@ from typing import Any
 from pipeline.backends.base import Array, LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package
 from pipeline.backends.tensor_names import signature_of
-from pipeline.backends.torch.device import Device, choose_device
+from pipeline.backends.torch.device import TorchDevice, choose_device
 from pipeline.backends.torch.runtime import half_precision, limit_forks, limit_threads
 from pipeline.backends.torch.thread_choice import ThreadChoice
 from pipeline.backends.transformers.files import check_folder
@@ -43,7 +43,7 @@ class TransformersServable(Servable):
         model: Any,
         path: Path,
         spec: TransformersModel,
-        device: Device,
+        device: TorchDevice,
         threads: int,
     ) -> None:
         self.signature = signature_of(path, spec, task.inputs, task.outputs, task.optional)

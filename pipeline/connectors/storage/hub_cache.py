@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.backends.tensorflow.hub.resolver import resolve
+from pipeline.backends.tensorflow.hub.resolver import module_folder
 from pipeline.backends.tensorflow.hub.response import Patience
 from pipeline.errors import ArtifactError, ArtifactNotFoundError
 from pipeline.serving.files.artifacts import ArtifactStore, is_local
@@ -53,7 +53,7 @@ class HubCache:
           ArtifactError: the folder cannot be read, or the hub does not answer.
         """
         if not self.folder:
-            return resolve(url, self.patience)
+            return module_folder(url, self.patience)
         home = f"{self.folder.rstrip('/')}/{hashlib.sha256(url.encode()).hexdigest()[:16]}"
         return self._kept(home) or self._keep(url, home)
 
@@ -72,7 +72,7 @@ class HubCache:
 
     def _keep(self, url: str, home: str) -> str:
         """Fetches a module from the hub and keeps it. Where that is not possible, it is used."""
-        fetched = resolve(url, self.patience)
+        fetched = module_folder(url, self.patience)
         if not is_local(fetched):  # TFHUB_CACHE_DIR is a shared one already
             return fetched
         folder = Path(fetched)

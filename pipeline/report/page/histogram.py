@@ -9,7 +9,7 @@ from pipeline.batch.columns import Array
 from pipeline.report import quantities
 from pipeline.report.page import scales
 from pipeline.report.page.colours import BLUE
-from pipeline.report.page.markup import Markup, element, joined
+from pipeline.report.page.markup import Markup, element, fragment
 from pipeline.report.statistics.value_sketch import ValueSketch
 
 _WIDTH, _HEIGHT = 250.0, 176.0
@@ -50,7 +50,7 @@ def histogram(values: ValueSketch, title: str) -> Markup:
         class_="chart small",
         role="img",
     )
-    return joined([picture, note])
+    return fragment([picture, note])
 
 
 def has_width(values: ValueSketch) -> bool:

@@ -12,10 +12,10 @@ from pipeline.report.statistics.value_sketch import ValueSketch
 
 MOST_ROWS = 20
 _WIDE = 12
-Row = tuple[str, int]
+LabelCount = tuple[str, int]
 
 
-def integer_rows(values: ValueSketch, *, booleans: bool = False) -> list[Row] | None:
+def integer_rows(values: ValueSketch, *, booleans: bool = False) -> list[LabelCount] | None:
     """Each integer and its count, in order; None where they are too many or not known exactly."""
     if not values.exact or len(values.keys) > MOST_ROWS:
         return None
@@ -26,12 +26,12 @@ def integer_rows(values: ValueSketch, *, booleans: bool = False) -> list[Row] | 
     ]
 
 
-def text_rows(labels: LabelCounts) -> list[Row]:
+def text_rows(labels: LabelCounts) -> list[LabelCount]:
     """The most frequent texts and their counts."""
     return labels.most_common()[:MOST_ROWS]
 
 
-def label_bars(rows: Sequence[Row], total: int, heading: str, caption: str) -> Markup:
+def label_bars(rows: Sequence[LabelCount], total: int, heading: str, caption: str) -> Markup:
     """The table.
 
     Args:

@@ -42,11 +42,11 @@ def element(name: str, /, *children: Child, **attributes: str | float | None) ->
         for key, value in attributes.items()
         if value is not None
     )
-    content = joined(children)
+    content = fragment(children)
     return Markup(f"<{opening}>" if name in _EMPTY else f"<{opening}>{content}</{name}>")
 
 
-def joined(children: Iterable[Child]) -> Markup:
+def fragment(children: Iterable[Child]) -> Markup:
     """The children one after the other."""
     return Markup("".join(_flat(children)))
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from pipeline.drawing.svg import as_svg
 from pipeline.report.page.facts import RunFacts
-from pipeline.report.page.markup import Markup, element, joined
+from pipeline.report.page.markup import Markup, element, fragment
 from pipeline.report.page.sections.dead_letters import dead_letters
 from pipeline.report.page.sections.outputs import agreements, outputs
 from pipeline.report.page.sections.overview import over_time, overview
@@ -66,7 +66,7 @@ def _graph(facts: RunFacts) -> Markup:
 
 
 def _parameters(facts: RunFacts) -> Markup:
-    return joined(
+    return fragment(
         [
             _values(facts.given, "Parameters that were given"),
             element("h3", "Defaults"),

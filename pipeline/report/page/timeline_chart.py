@@ -24,7 +24,7 @@ _LATENCIES = ((0.5, "p50", BLUE, None, "circle"), (0.99, "p99", VERMILION, "6 3"
 
 
 @dataclass(frozen=True)
-class Mark:
+class ReleaseMark:
     """Something that happened to the releases.
 
     Attributes:
@@ -52,7 +52,7 @@ class _Axis:
         return self.x(min(max((at_us - self.start_us) / 1e6, 0.0), self.secs))
 
 
-def timeline_chart(timeline: Timeline, marks: Sequence[Mark], title: str) -> Markup:
+def timeline_chart(timeline: Timeline, marks: Sequence[ReleaseMark], title: str) -> Markup:
     """The chart and its legend.
 
     Args:
@@ -206,7 +206,7 @@ def _point(shape: str, x: float, y: float, colour: str, title: str) -> Markup:
     )
 
 
-def _marks(marks: Sequence[Mark], axis: _Axis, bottom: float) -> Iterator[Markup]:
+def _marks(marks: Sequence[ReleaseMark], axis: _Axis, bottom: float) -> Iterator[Markup]:
     """A line for each; a label above it where there is room, in one of two rows."""
     free = [0.0, 0.0]
     for mark in marks:

@@ -16,9 +16,9 @@ from pipeline.report.statistics.value_sketch import ValueSketch
 MOST_VALUES = 64
 """Values of a row that are counted; of longer rows every second, third... one."""
 
-Kind = Literal["boolean", "integer", "float", "text"]
-_KINDS: tuple[Kind, ...] = ("boolean", "integer", "float", "text")
-_OF_DTYPE: dict[str, Kind] = {"b": "boolean", "i": "integer", "u": "integer", "f": "float"}
+ColumnKind = Literal["boolean", "integer", "float", "text"]
+_KINDS: tuple[ColumnKind, ...] = ("boolean", "integer", "float", "text")
+_OF_DTYPE: dict[str, ColumnKind] = {"b": "boolean", "i": "integer", "u": "integer", "f": "float"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ColumnStatistics:
       highest: of rows that are vectors, the position of the highest value; where it is asked for.
     """
 
-    kind: Kind
+    kind: ColumnKind
     rows: int = 0
     row_values: int = 0
     values: ValueSketch = field(default_factory=ValueSketch)

@@ -36,7 +36,7 @@ class Reason:
 
 
 @dataclass(frozen=True, order=True)
-class Example:
+class DeadLetterExample:
     """One dead letter, cut to size.
 
     Attributes:
@@ -64,10 +64,10 @@ class DeadLetters:
     """
 
     count: int = 0
-    examples: tuple[Example, ...] = field(default=())
+    examples: tuple[DeadLetterExample, ...] = field(default=())
 
 
-def sample(rejects: Iterable[Reject]) -> dict[Reason, DeadLetters]:
+def by_reason(rejects: Iterable[Reject]) -> dict[Reason, DeadLetters]:
     """The rejects by reason."""
     by_reason: dict[Reason, list[Reject]] = defaultdict(list)
     for reject in rejects:
@@ -91,7 +91,7 @@ def merged(parts: Iterable[Mapping[Reason, DeadLetters]]) -> dict[Reason, DeadLe
     }
 
 
-def _chosen(rejects: Sequence[Reject]) -> tuple[Example, ...]:
+def _chosen(rejects: Sequence[Reject]) -> tuple[DeadLetterExample, ...]:
     """The examples with the lowest digests; repetitions of them are made only if they are near."""
     digests = [hashlib.blake2b(reject.payload, digest_size=8).hexdigest() for reject in rejects]
     limit = heapq.nsmallest(MOST_EXAMPLES, set(digests))[-1]
@@ -103,9 +103,9 @@ def _chosen(rejects: Sequence[Reject]) -> tuple[Example, ...]:
     return tuple(sorted(near)[:MOST_EXAMPLES])
 
 
-def _example(reject: Reject, digest: str) -> Example:
+def _example(reject: Reject, digest: str) -> DeadLetterExample:
     payload = reject.payload[: 4 * LONGEST_PAYLOAD].decode(errors="backslashreplace")
-    return Example(
+    return DeadLetterExample(
         digest,
         _cut("" if reject.record_id is None else str(reject.record_id), LONGEST_TEXT),
         _cut(reject.error_message, LONGEST_TEXT),

@@ -168,13 +168,13 @@ def of_batch(
         ended_us=now_us,
         columns=columns,
         agreements=agreements,
-        reasons=dead_letter_sample.sample(batch.rejects),
+        reasons=dead_letter_sample.by_reason(batch.rejects),
         releases=(
             {release: Served(rows, len(served), now_us, now_us)}
             if release and rows + len(served)
             else {}
         ),
-        timeline=timeline.moment(
+        timeline=timeline.timeline_at(
             now_us,
             {generation: rows} if rows else {},
             dead,
@@ -195,8 +195,8 @@ def of_refused(reject: Reject, release_id: str, generation: int, now_us: int) ->
     return RunStatistics(
         predictions=-1,
         dead_letters=1,
-        reasons=dead_letter_sample.sample([reject]),
-        timeline=timeline.moment(now_us, {generation: -1}, 1, []),
+        reasons=dead_letter_sample.by_reason([reject]),
+        timeline=timeline.timeline_at(now_us, {generation: -1}, 1, []),
         refused={release_id: 1},
     )
 

@@ -69,7 +69,7 @@ class Timeline:
         return number << self.shift
 
 
-def moment(
+def timeline_at(
     time_us: int, predictions: Mapping[int, int], dead_letters: int, latencies_ms: Sequence[float]
 ) -> Timeline:
     """The timeline of what was finished at one time; see Slot."""

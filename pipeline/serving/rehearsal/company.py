@@ -144,7 +144,10 @@ class Company:
             part = np.array(order[start : start + self.at_once])
             taken = {name: columns.take(c, part) for name, c in self._available.items()}
             parts.append(self._step.compute(taken, np.arange(len(part)), self._servable))
-        return {tensor: columns.joined([part[tensor] for part in parts]) for tensor in parts[0]}
+        return {
+            tensor: columns.concatenate_ragged([part[tensor] for part in parts])
+            for tensor in parts[0]
+        }
 
     def _answers(self, order: Sequence[int]) -> dict[int, Answer]:
         """Row -> what it was given; see `_outputs`."""

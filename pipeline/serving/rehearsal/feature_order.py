@@ -12,7 +12,7 @@ from pipeline.backends.named_features import (
     are_made_up,
     features_of,
     is_elementwise,
-    step_of,
+    prepare_step_of,
 )
 from pipeline.spec.graph import Graph
 from pipeline.spec.op_types import Type
@@ -125,9 +125,9 @@ class FeatureOrder:
 
     def _parts(self) -> tuple[str, ...]:
         """The columns that are joined to what feeds the model."""
-        step = step_of(self.column, self.graph)
+        step = prepare_step_of(self.column, self.graph)
         while step is not None and is_elementwise(step):
-            step = step_of(step.columns_read()[0], self.graph)
+            step = prepare_step_of(step.columns_read()[0], self.graph)
         return step.of if isinstance(step, Concat) else ()
 
 

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.report.page.markup import Markup, element, joined, text
+from pipeline.report.page.markup import Markup, element, fragment, text
 
 
 class Seen(HTMLParser):
@@ -28,7 +28,7 @@ def test_element_has_children_and_attributes():
     )
     assert made == '<p class="x" stroke-width="1.5">a &lt; b<b>c</b>d</p>'
     assert element("br") == "<br>"
-    assert isinstance(joined(["x"]), Markup)
+    assert isinstance(fragment(["x"]), Markup)
 
 
 @given(st.text(), st.text())

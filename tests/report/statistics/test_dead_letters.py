@@ -9,8 +9,8 @@ from pipeline.report.statistics.dead_letters import (
     LONGEST_TEXT,
     MOST_EXAMPLES,
     Reason,
+    by_reason,
     merged,
-    sample,
 )
 
 
@@ -32,15 +32,15 @@ rejects = st.lists(
 
 @given(st.lists(rejects, min_size=1, max_size=5), st.randoms())
 def test_any_split_in_any_order_is_the_whole(parts, random):
-    whole = sample([one for part in parts for one in part])
+    whole = by_reason([one for part in parts for one in part])
     random.shuffle(parts)
-    assert merged(sample(part) for part in parts) == whole
+    assert merged(by_reason(part) for part in parts) == whole
     assert all(len(some.examples) <= MOST_EXAMPLES for some in whole.values())
     assert sum(some.count for some in whole.values()) == sum(map(len, parts))
 
 
 def test_reasons_are_told_apart_by_stage_type_and_model():
-    found = sample([reject(model="a"), reject(model="b"), reject(model="b"), reject()])
+    found = by_reason([reject(model="a"), reject(model="b"), reject(model="b"), reject()])
     assert {reason: some.count for reason, some in found.items()} == {
         Reason("decode", "wrong_shape", "a"): 1,
         Reason("decode", "wrong_shape", "b"): 2,
@@ -50,7 +50,7 @@ def test_reasons_are_told_apart_by_stage_type_and_model():
 
 def test_examples_are_cut_and_say_how_long_they_were():
     payload = b"\xff" + b"p" * 1_000_000
-    (some,) = sample([reject(payload, "i" * 1000, message="m" * 1000)]).values()
+    (some,) = by_reason([reject(payload, "i" * 1000, message="m" * 1000)]).values()
     (example,) = some.examples
     assert (len(example.payload), example.payload_bytes) == (LONGEST_PAYLOAD, 1_000_001)
     assert example.payload.startswith("\\xffppp")
@@ -58,5 +58,5 @@ def test_examples_are_cut_and_say_how_long_they_were():
 
 
 def test_repeated_record_is_one_example():
-    (some,) = sample([reject(), reject(), reject()]).values()
+    (some,) = by_reason([reject(), reject(), reject()]).values()
     assert (some.count, len(some.examples)) == (3, 1)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.report.statistics.timeline import MOST_SLOTS, Slot, Timeline, merged, moment
+from pipeline.report.statistics.timeline import MOST_SLOTS, Slot, Timeline, merged, timeline_at
 
 NOW = 1_795_000_000_000_000
 moments = st.lists(
@@ -20,7 +20,7 @@ moments = st.lists(
 
 @given(moments, st.randoms())
 def test_any_order_and_grouping_gives_the_same(some, random):
-    parts = [moment(*one) for one in some]
+    parts = [timeline_at(*one) for one in some]
     whole = merged(parts)
     shuffled = list(parts)
     random.shuffle(shuffled)
@@ -38,9 +38,9 @@ def test_any_order_and_grouping_gives_the_same(some, random):
 def test_slot_holds_what_was_finished_in_its_time():
     made = merged(
         [
-            moment(NOW, {1: 10}, 2, [5.0]),
-            moment(NOW + 20_000_000, {1: 1, 2: 4}, 0, []),
-            moment(NOW + 20_001_000, {2: 6}, 1, [7.0, 9.0]),
+            timeline_at(NOW, {1: 10}, 2, [5.0]),
+            timeline_at(NOW + 20_000_000, {1: 1, 2: 4}, 0, []),
+            timeline_at(NOW + 20_001_000, {2: 6}, 1, [7.0, 9.0]),
         ]
     )
     first, second = (made.slots[number] for number in sorted(made.slots))

@@ -27,7 +27,7 @@ from pipeline.errors import ArtifactError, LoadError
 _ABANDONED_SECS = 60  # a lock is not respected any longer when nothing has happened for so long
 
 
-def resolve(url: str, patience: Patience | None = None) -> str:
+def module_folder(url: str, patience: Patience | None = None) -> str:
     """The folder of a module, fetched unless it is in tensorflow_hub's cache.
 
     The cache is the folder in the environment variable ``TFHUB_CACHE_DIR``, else a temporary one of

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.report import quantities
-from pipeline.report.page.markup import Child, Markup, element, joined
+from pipeline.report.page.markup import Child, Markup, element, fragment
 from pipeline.report.page.tables import table
-from pipeline.report.statistics.dead_letters import DeadLetters, Example, Reason
+from pipeline.report.statistics.dead_letters import DeadLetterExample, DeadLetters, Reason
 from pipeline.report.statistics.run import RunStatistics
 
 
@@ -37,7 +37,7 @@ def dead_letters(statistics: RunStatistics) -> Markup:
         element("h3", "Examples"),
     ]
     parts += [_examples(reason, some) for reason, some in reasons]
-    return joined(parts)
+    return fragment(parts)
 
 
 def _examples(reason: Reason, some: DeadLetters) -> Markup:
@@ -52,7 +52,7 @@ def _examples(reason: Reason, some: DeadLetters) -> Markup:
     )
 
 
-def _example(example: Example) -> Iterator[Markup]:
+def _example(example: DeadLetterExample) -> Iterator[Markup]:
     record = f"Record {example.record_id}: " if example.record_id else "Record without id: "
     yield element("p", element("b", record), element("bdi", example.message))
     if not example.payload_bytes:

@@ -8,8 +8,8 @@ from pipeline.report import quantities
 from pipeline.report.page.facts import RunFacts
 from pipeline.report.page.heat_map import heat_map
 from pipeline.report.page.histogram import has_width, histogram
-from pipeline.report.page.label_bars import Row, integer_rows, label_bars, text_rows
-from pipeline.report.page.markup import Child, Markup, element, joined
+from pipeline.report.page.label_bars import LabelCount, integer_rows, label_bars, text_rows
+from pipeline.report.page.markup import Child, Markup, element, fragment
 from pipeline.report.statistics.agreement import Agreement, Pair
 from pipeline.report.statistics.columns import MOST_VALUES, ColumnStatistics
 from pipeline.report.statistics.run import RunStatistics
@@ -29,7 +29,7 @@ def outputs(statistics: RunStatistics, facts: RunFacts, watched: WatchedColumns)
         for model in facts.graph.models
         if (figures := list(_figures(watched.of(model.name), statistics)))
     ]
-    return joined(
+    return fragment(
         [
             [element("h3", "Ensemble"), element("div", of_ensemble, class_="figures")]
             if of_ensemble
@@ -58,7 +58,7 @@ def agreements(statistics: RunStatistics, watched: WatchedColumns) -> Markup:
         pairs = {pair: some for pair, some in found.items() if set(pair) <= set(group)}
         owners = {column: watched.homes[column] or "ensemble" for column in group}
         parts.append(heat_map(owners, pairs, f"Agreement of {', '.join(group)}"))
-    return joined(parts)
+    return fragment(parts)
 
 
 def _groups(found: Mapping[Pair, Agreement], watched: WatchedColumns) -> list[list[str]]:
@@ -157,7 +157,7 @@ def _quantiles(values: ValueSketch) -> Markup:
 
 
 def _labels(
-    rows: Sequence[Row], total: int, heading: str, name: str, missed: int = 0
+    rows: Sequence[LabelCount], total: int, heading: str, name: str, missed: int = 0
 ) -> Iterator[Markup]:
     yield label_bars(rows, total, heading, f"Values of {name}")
     rest = total - sum(count for _, count in rows)

@@ -8,8 +8,8 @@ from datetime import datetime
 from pipeline.report import quantities
 from pipeline.report.page import moments
 from pipeline.report.page.facts import RunFacts
-from pipeline.report.page.markup import Child, Markup, element, joined
-from pipeline.report.page.timeline_chart import Mark, timeline_chart
+from pipeline.report.page.markup import Child, Markup, element, fragment
+from pipeline.report.page.timeline_chart import ReleaseMark, timeline_chart
 from pipeline.report.statistics import value_sketch
 from pipeline.report.statistics.run import RunStatistics
 from pipeline.report.statistics.value_sketch import ValueSketch
@@ -21,7 +21,7 @@ _LEAST_SLOTS = 4
 def overview(statistics: RunStatistics, facts: RunFacts, written: datetime) -> Markup:
     """Headline, the most important numbers, times."""
     kind = "Stream" if facts.streaming else "Batch run"
-    return joined(
+    return fragment(
         [
             element("h1", facts.graph.spec.name),
             element(
@@ -56,7 +56,7 @@ def over_time(statistics: RunStatistics, facts: RunFacts) -> Markup:
             "until its batch is encoded: 50 %, and 99 %, of the records of a bar took no longer. A "
             "vertical line marks the first record that a release served. "
         )
-    return joined(
+    return fragment(
         [
             timeline_chart(timeline, list(_marks(statistics)), f"{title}, over time"),
             element("p", note, class_="note"),
@@ -135,14 +135,14 @@ def _latencies(statistics: RunStatistics) -> ValueSketch | None:
     return found if found.count else None
 
 
-def _marks(statistics: RunStatistics) -> Iterator[Mark]:
+def _marks(statistics: RunStatistics) -> Iterator[ReleaseMark]:
     """Changes of release by their first record, and what was refused."""
     served = sorted(
         (served.first_us, release.generation) for release, served in statistics.releases.items()
     )
-    marks = [Mark(at, f"generation {generation}") for at, generation in served[1:]]
+    marks = [ReleaseMark(at, f"generation {generation}") for at, generation in served[1:]]
     marks += [
-        Mark(event.time_us, _MARKED[event.outcome], bad=True)
+        ReleaseMark(event.time_us, _MARKED[event.outcome], bad=True)
         for event in statistics.events
         if event.outcome in _MARKED
     ]

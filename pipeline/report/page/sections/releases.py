@@ -9,7 +9,7 @@ from pipeline.batch.release import ModelVersion, Release
 from pipeline.report import quantities
 from pipeline.report.page import moments
 from pipeline.report.page.facts import RunFacts
-from pipeline.report.page.markup import Child, Markup, element, joined
+from pipeline.report.page.markup import Child, Markup, element, fragment
 from pipeline.report.page.tables import table
 from pipeline.report.statistics.run import LoadedModel, RunStatistics
 
@@ -19,7 +19,7 @@ def releases(statistics: RunStatistics, facts: RunFacts) -> Markup:
     parts: list[Child] = [_served(statistics)]
     if facts.streaming:
         parts += [element("h3", "Proposals"), _proposals(statistics)]
-    return joined(parts)
+    return fragment(parts)
 
 
 def models(statistics: RunStatistics, facts: RunFacts) -> Markup:
@@ -86,7 +86,7 @@ def _served(statistics: RunStatistics) -> Markup:
         caption="Releases that served",
         numeric=(0, 3, 4),
     )
-    return joined([made, note])
+    return fragment([made, note])
 
 
 def _proposals(statistics: RunStatistics) -> Markup:

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from pipeline.backends.tensorflow.hub.resolver import resolve
+from pipeline.backends.tensorflow.hub.resolver import module_folder
 from pipeline.backends.tensorflow.hub.response import Patience
 from pipeline.errors import ArtifactError, ArtifactNotFoundError, LoadError
 from pipeline.serving.files.artifacts import digest_of
@@ -42,7 +42,7 @@ def packed(module):
 
 def reason_of(error, url, **options):
     with pytest.raises(error) as caught:
-        resolve(url, Patience(**{**vars(HASTY), **options}))
+        module_folder(url, Patience(**{**vars(HASTY), **options}))
     assert type(caught.value) is error
     assert str(caught.value).startswith(url)
     assert "\n" not in str(caught.value)
@@ -51,21 +51,21 @@ def reason_of(error, url, **options):
 
 def test_module_is_fetched_once_for_a_machine(hub, module, packed):
     url = hub.put(PATH, packed)
-    path = resolve(url)
+    path = module_folder(url)
     assert digest_of(module) == digest_of(type(module)(path))
-    assert resolve(url) == path
+    assert module_folder(url) == path
     assert hub.requests == {PATH: 1}
 
 
 def test_kaggle_url_is_followed_to_where_the_archive_lies(hub, module, packed):
     stored = hub.put("/storage/1.tar.gz", packed)
     url = hub.put(KAGGLE, Answer(b"", status=302, headers={"Location": stored}))
-    assert digest_of(type(module)(resolve(url))) == digest_of(module)
+    assert digest_of(type(module)(module_folder(url))) == digest_of(module)
 
 
 def test_url_of_an_archive_is_as_good(hub, module):
     url = hub.put("/mine/affine.tar.gz", archive(module, "w"))
-    assert digest_of(type(module)(resolve(url))) == digest_of(module)
+    assert digest_of(type(module)(module_folder(url))) == digest_of(module)
 
 
 # --- what is no module
@@ -129,7 +129,7 @@ def test_refused_module_is_asked_for_again_at_the_next_launch(hub, packed, kept)
     url = hub.put(PATH, PAGE, packed)
     reason_of(LoadError, url)
     assert not [path for path in kept.rglob("*") if path.is_file()]
-    assert resolve(url)
+    assert module_folder(url)
 
 
 # --- a hub that does not answer well
@@ -137,7 +137,7 @@ def test_refused_module_is_asked_for_again_at_the_next_launch(hub, packed, kept)
 
 def test_hub_that_is_busy_is_asked_again(hub, packed):
     url = hub.put(PATH, Answer(status=503), Answer(status=429), packed)
-    assert resolve(url, HASTY)
+    assert module_folder(url, HASTY)
     assert hub.requests == {PATH: 3}
 
 

@@ -1,4 +1,4 @@
-"""A change of the release, looked at as the gate of the job will look at it."""
+"""A change of the release that a command proposes, checked as the job's gate will check it."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Proposal:
-    """What is to be released.
+class WantedRelease:
+    """What the user wants to release.
 
     Attributes:
       graph: the ensemble.
       changes: model -> URI.
-      rollback_to: in place of changes: a generation, or 0 for the one before the current.
-      release_dir: where the job records accepted releases; empty where that is not known.
-      allowed: what the job has as --allowed_model_uris.
+      rollback_to: a generation, or 0 for the one before the current, instead of changes.
+      release_dir: where the job records accepted releases; empty if that is not known.
+      allowed: the job's --allowed_model_uris.
     """
 
     graph: Graph
@@ -55,20 +55,20 @@ class Proposal:
     allowed: str = ""
 
 
-def problems(proposal: Proposal) -> list[str]:
-    """What is wrong with it, as far as that can be seen without loading a model.
+def problems(wanted: WantedRelease) -> list[str]:
+    """What is wrong with it, as far as this is known without loading a model.
 
-    Looked at are names, whether models may come from where they are, and whether anything is there.
+    Checked are the names, whether models may come from the URIs, and whether anything is there.
     """
     found = []
-    names = [model.name for model in proposal.graph.models]
-    allowed = allowed_uris(proposal.graph, proposal.allowed)
-    for name, uri in proposal.changes.items():
+    names = [model.name for model in wanted.graph.models]
+    allowed = allowed_uris(wanted.graph, wanted.allowed)
+    for name, uri in wanted.changes.items():
         if name not in names:
             hint = did_you_mean(name, names) or f"; the models are {', '.join(names)}"
             found.append(f"--set: unknown model '{name}'{hint}")
             continue
-        problem = proposal.graph.spec.model(name).version_problem(uri)
+        problem = wanted.graph.spec.model(name).version_problem(uri)
         problem = problem or (None if is_class_uri(uri) else allowed.problem(uri))
         problem = problem or _nothing_there(uri)
         found += [f"--set {name}: {problem}"] if problem else []
@@ -77,7 +77,7 @@ def problems(proposal: Proposal) -> list[str]:
 
 def _nothing_there(uri: str) -> str | None:
     if is_class_uri(uri) or is_hub_url(uri):
-        return None  # the class is what serves already; a hub is asked when the model is loaded
+        return None  # the class serves already; a hub is asked when the model is loaded
     try:
         there = BeamArtifactStore().exists(uri)
     except ArtifactError as error:
@@ -85,77 +85,77 @@ def _nothing_there(uri: str) -> str | None:
     return None if there else f"nothing is at {uri}"
 
 
-def current(proposal: Proposal, say: Say) -> GateState | None:
+def gate_state(wanted: WantedRelease, say: Say) -> GateState | None:
     """What the job's gate remembers, as far as it is recorded.
 
     Returns:
-      None where nothing is recorded: no folder was given, or nothing was accepted yet.
+      None if nothing is recorded: no folder was given, or nothing was accepted yet.
 
     Raises:
       ModelError: the folder cannot be read, or there is nothing to roll back.
     """
-    history = accepted_before(proposal.release_dir, proposal.graph, BeamArtifactStore())
+    history = accepted_before(wanted.release_dir, wanted.graph, BeamArtifactStore())
     if history:
         return initial_state(history[-1].release, datetime.now(UTC), history)
-    if proposal.release_dir:
-        nothing = f"--release_dir: no release of these models is recorded in {proposal.release_dir}"
-        if proposal.rollback_to is not None:
+    if wanted.release_dir:
+        nothing = f"--release_dir: no release of these models is recorded in {wanted.release_dir}"
+        if wanted.rollback_to is not None:
             raise ModelError(f"{nothing}, so there is none to roll back")
         say(f"{nothing}: taking for those that serve what a job would start with")
     return None
 
 
-def planned(proposal: Proposal, state: GateState | None, say: Say) -> None:
-    """Makes sure that the gate would not pass over the proposal, without a look at any file.
+def refuse_ignored(wanted: WantedRelease, state: GateState | None, say: Say) -> None:
+    """Refuses what the gate would refuse, without reading any file.
 
     Raises:
-      ModelError: it would.
+      ModelError: the gate would ignore or reject it.
     """
-    if proposal.rollback_to is not None and not _target_is_recorded(proposal, state, say):
+    if wanted.rollback_to is not None and not _target_is_recorded(wanted, state, say):
         return
-    refusal = proposal_of(state or _assumed(proposal.graph, say), _candidate(proposal))
+    refusal = proposal_of(state or _assumed(wanted.graph, say), _candidate(wanted))
     if isinstance(refusal, Refusal):
         raise ModelError(f"the gate would say '{refusal.outcome}': {refusal.reason}")
 
 
-def _target_is_recorded(proposal: Proposal, state: GateState | None, say: Say) -> bool:
-    """Whether it is recorded what a rollback leads to.
+def _target_is_recorded(wanted: WantedRelease, state: GateState | None, say: Say) -> bool:
+    """Whether the release that a rollback leads to is recorded.
 
-    The release that a job was launched with is known to the job, but not recorded.
+    The job knows the release that it was launched with, but does not record it.
     """
     if state is None:
         return False
     last = state.history[-1]
-    wanted = proposal.rollback_to or last.returns_to
+    target = wanted.rollback_to or last.returns_to
     recorded = [accepted.release.generation for accepted in state.history]
-    if wanted is not None and recorded[0] > wanted:
-        say(f"generation {wanted} is not recorded in {proposal.release_dir}; the job may know it")
+    if target is not None and recorded[0] > target:
+        say(f"generation {target} is not recorded in {wanted.release_dir}; the job may know it")
         return False
     return True
 
 
-def verified(proposal: Proposal, state: GateState | None, say: Say) -> Release:
-    """The release that comes of a proposal, once it has passed all that the gate checks.
+def pass_gate(wanted: WantedRelease, state: GateState | None, say: Say) -> Release:
+    """The resulting release, after it has passed all checks of the gate.
 
-    Everything is loaded here, on the CPU.
+    Loads everything here, on the CPU.
 
     Raises:
       ModelError: it does not pass; says why.
     """
-    if proposal.rollback_to is not None and not _target_is_recorded(proposal, state, say):
+    if wanted.rollback_to is not None and not _target_is_recorded(wanted, state, say):
         raise ModelError("--verify: it is not recorded which versions the rollback leads to")
-    graph, store = proposal.graph, BeamArtifactStore()
+    graph, store = wanted.graph, BeamArtifactStore()
     cache = ArtifactCache(launch.MODEL_CACHE, store, HubCache(store))
     if state is None:
         assumed = _assumed(graph, say)
         named = _fetched(assumed.current, cache, say)
         state = initial_state(named, datetime.now(UTC), rules=assumed.rules)
     loader = FrameworkLoader(graph.spec.models, cache, "cpu", os.cpu_count() or 1, cpu_only=True)
-    gate = Gate(GateChecks(graph, cache, store, allowed_uris(graph, proposal.allowed)))
+    gate = Gate(GateChecks(graph, cache, store, allowed_uris(graph, wanted.allowed)))
     manager = ManagerFactory(graph, loader)()
     say(f"verifying: loading {len(graph.models)} models, running made-up rows and golden examples")
     try:
-        event = gate(state, _candidate(proposal), manager).event
+        event = gate(state, _candidate(wanted), manager).event
     finally:
         manager.close()
     if event.release is None:
@@ -168,7 +168,7 @@ def _fetched(release: Release, cache: ArtifactCache, say: Say) -> Release:
     """A release with the digests of its files.
 
     Raises:
-      ModelError: models that cannot be fetched: all of them.
+      ModelError: names all models that cannot be fetched.
     """
     found: list[ModelVersion] = []
     problems: list[str] = []
@@ -183,43 +183,43 @@ def _fetched(release: Release, cache: ArtifactCache, say: Say) -> Release:
     return Release(release.generation, tuple(found))
 
 
-def manifest(
-    proposal: Proposal, state: GateState | None, release: Release | None, say: Say
+def manifest_of(
+    wanted: WantedRelease, state: GateState | None, release: Release | None, say: Say
 ) -> Manifest:
-    """The proposal as a manifest, which names every model.
+    """The manifest of what is wanted; it names every model.
 
     Args:
-      proposal: what is proposed.
-      state: of the gate, where it is known. Models that are not to change stay as they are there,
-        else as a job would start with.
-      release: what was verified; its digests then go into the manifest, so that nothing else can
-        come to serve.
-      say: told what is passed over.
+      wanted: what is proposed.
+      state: the state of the gate, if known. Models that do not change keep their versions from
+        there, otherwise those that a job would start with.
+      release: the release that passed the checks. Its digests go into the manifest, so that no
+        other files can serve.
+      say: gets what is passed over.
     """
-    if proposal.rollback_to is not None:
-        return Manifest({}, rollback_to=proposal.rollback_to)
-    versions = (release or (state or _assumed(proposal.graph, say)).current).versions
-    uris = {version.model: version.uri for version in versions} | dict(proposal.changes)
+    if wanted.rollback_to is not None:
+        return Manifest({}, rollback_to=wanted.rollback_to)
+    versions = (release or (state or _assumed(wanted.graph, say)).current).versions
+    uris = {version.model: version.uri for version in versions} | dict(wanted.changes)
     digests = {version.model: version.digest for version in versions} if release else {}
     return Manifest(uris, digests)
 
 
 def _assumed(graph: Graph, say: Say) -> GateState:
-    """The state of a job that starts now, if what is newest passes; no files are looked at."""
+    """The state of a job that starts now, provided that the newest versions pass. Reads no file."""
     patterns = look(watch_targets(graph.models), StorageLister(), {}, say)
     uris = {model.name: model.artifact_uri for model in graph.models} | newest(patterns)
     release = Release(1, tuple(ModelVersion(model, uri, "") for model, uri in uris.items()))
     return initial_state(release, datetime.now(UTC), rules=rules_after(patterns))
 
 
-def _candidate(proposal: Proposal) -> Candidate:
+def _candidate(wanted: WantedRelease) -> Candidate:
     now_us = time.time_ns() // 1000
     return Candidate(
         f"{SOURCE} {now_us}",
         SOURCE,
         now_us,
-        models=proposal.changes,
-        rollback_to=proposal.rollback_to,
+        models=wanted.changes,
+        rollback_to=wanted.rollback_to,
     )
 
 
@@ -232,7 +232,7 @@ def parse_changes(texts: Sequence[str]) -> dict[str, str]:
     """Model -> URI, of texts ``MODEL=URI``.
 
     Raises:
-      LaunchError: texts that are none, or name a model twice: all of them.
+      LaunchError: names all texts of another form, and those that name a model twice.
     """
     changes: dict[str, str] = {}
     wrong = []
