@@ -31,6 +31,7 @@ from pipeline.launch import outputs as launch_outputs
 from pipeline.launch import tables as launch_tables
 from pipeline.launch.checks import path_problems, service_problems
 from pipeline.launch.patterns import look
+from pipeline.launch.places import place_problems
 from pipeline.launch.release import Refresh, accepted_before, allowed_uris, refresh_of
 from pipeline.launch.settings import Settings
 from pipeline.launch.steps import prepared_step, with_labels
@@ -198,6 +199,7 @@ def _checked_graph(
     folder = models.model_cache_dir
     problems += launch_hub.cache_problems(folder, graph, placement.on_service, say)
     if not dry_run:
+        problems += place_problems(inputs, outputs, settings.refresh, graph.spec)
         problems += launch_tables.problems(tables, inputs, graph.spec)
         problems += launch_files.problems(inputs, outputs.output_format, graph.spec)
     if problems:
