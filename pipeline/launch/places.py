@@ -69,7 +69,9 @@ def place_problems(
     """What a job would write among what is read, by parameter.
 
     Args:
-      inputs, outputs, refresh: the parameters.
+      inputs: what it reads.
+      outputs: what it writes.
+      refresh: where versions and releases are looked for.
       spec: the ensemble, its URIs absolute.
     """
     read = list(_read(inputs, refresh, spec))
