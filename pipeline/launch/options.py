@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -72,8 +72,8 @@ def parse(argv: Sequence[str]) -> Parsed:
             values[parameter.name] = _convert(parameter, text) if text else ""
         except ValueError as error:
             problems.append(f"--{parameter.name}: {error}")
-    beam = _beam_parser()
-    beam_args, warnings, meant = _check_rest(rest, beam, problems)
+    beam = BeamParser()
+    beam_args, warnings, meant = _check_rest(rest, beam.flags, problems)
     for parameter in PARAMETERS:
         if parameter.to_beam and (value := values.pop(parameter.name, "")):
             beam_args.append(f"--{parameter.name}={value}")
@@ -215,15 +215,9 @@ def _check_formats(inputs: Inputs, outputs: Outputs, run: RunSettings) -> Iterat
 
 
 def _check_rest(
-    rest: Sequence[str], beam: argparse.ArgumentParser, problems: list[str]
+    rest: Sequence[str], known: Mapping[str, bool], problems: list[str]
 ) -> tuple[list[str], list[str], set[str]]:
     """What to hand to Beam, warnings about what nobody reads, and which parameters were meant."""
-    known = {  # name -> whether it is a switch without value
-        flag[2:]: action.nargs == 0
-        for action in beam._actions
-        for flag in action.option_strings
-        if flag.startswith("--")
-    }
     meant: set[str] = set()
     beam_args: list[str] = []
     warnings: list[str] = []
@@ -256,20 +250,31 @@ def _check_rest(
     return beam_args, warnings, meant
 
 
-def _beam_parser() -> argparse.ArgumentParser:
-    """Knows all of Beam's options."""
-    parser = RaisingParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
-    for options in PipelineOptions.__subclasses__():
-        options._add_argparse_args(parser)
-    return parser
-
-
 class RaisingParser(argparse.ArgumentParser):
     """Raises in place of printing its usage and exiting."""
 
     def error(self, message: str) -> NoReturn:
         """See ArgumentParser."""
         raise ParameterError(message.removeprefix("argument "))
+
+
+class BeamParser(RaisingParser):
+    """Knows all of Beam's options."""
+
+    def __init__(self) -> None:
+        super().__init__(add_help=False, allow_abbrev=False, conflict_handler="resolve")
+        for options in PipelineOptions.__subclasses__():
+            options._add_argparse_args(self)
+
+    @property
+    def flags(self) -> Mapping[str, bool]:
+        """Their names, each with whether it is a switch, which takes no value."""
+        return {
+            flag[2:]: action.nargs == 0
+            for action in self._actions
+            for flag in action.option_strings
+            if flag.startswith("--")
+        }
 
 
 def _listed(names: Sequence[str]) -> str:

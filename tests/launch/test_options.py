@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.errors import ParameterError
-from pipeline.launch.options import _beam_parser, parse
+from pipeline.launch.options import BeamParser, parse
 from pipeline.launch.settings import Content, Medium
 from pipeline.parameters import PARAMETERS
 
@@ -145,7 +145,7 @@ def test_help_names_every_parameter(capsys):
 
 
 def test_parameters_hide_no_option_of_beam_by_accident():
-    flags = {flag[2:] for action in _beam_parser()._actions for flag in action.option_strings}
+    flags = set(BeamParser().flags)
     # Our dry_run checks more than Beam's, which prints the job for Dataflow and stops; streaming
     # is set again from ours, since a Pub/Sub input implies it.
     hidden = {"dry_run", "streaming"}
