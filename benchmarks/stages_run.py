@@ -12,8 +12,8 @@ import repository  # noqa: F401  # before pipeline
 from workload import Format
 
 from pipeline.batch.block import Block
-from pipeline.connectors.files.blocks.ranges import FileRange
 from pipeline.connectors.files.parquet_file import ParquetFile
+from pipeline.connectors.files.ranges import FileRange
 from pipeline.connectors.files.read import read_range
 from pipeline.connectors.files.write import lines_file
 from pipeline.formats.registry import decoders

@@ -17,9 +17,9 @@ FOLDERS = sorted({path.parent for path in MODULES})
 FLOORS = (
     {"errors"},
     {"batch"},
-    {"spec", "parameters", "runner"},
+    {"spec", "runner"},
     {"ops", "formats", "drawing", "backends"},
-    {"serving"},
+    {"serving", "parameters"},
     {"releases", "testing"},
     {"report", "connectors"},
     {"transforms", "launch"},
@@ -38,7 +38,15 @@ PURE = {
     "spec": {"numpy", "pydantic", "pydantic_core", "yaml"},
     "parameters": set(),
     "ops": {"numpy", "PIL", "tokenizers"},
-    "formats": {*_NUMBERS, "orjson", "simdjson", "fastavro", "google"},
+    "formats": {
+        *_NUMBERS,
+        "orjson",
+        "simdjson",
+        "fastavro",
+        "google",
+        "google_crc32c",
+        "zstandard",
+    },
     "drawing": set(),
     "report": {"numpy"},
 }

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.batch.formats import FORMATS
+from pipeline.formats.registry import FORMATS
 
 DOCUMENT = (Path(__file__).parents[1] / "docs" / "records.md").read_text()
 FILES = DOCUMENT.partition("\n## Files\n")[2].partition("\n## ")[0]

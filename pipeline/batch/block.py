@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pipeline.batch.formats import Format
 from pipeline.batch.payloads import Payloads
 
 
@@ -35,7 +34,7 @@ class Block:
       error: why the rest of the source, or a part of it behind these records, cannot be read,
         naming it and the place; else None.
       origins: one for each payload, where the source has them.
-      format: what the payloads are.
+      format: name of the format of the payloads.
       first: number of the first record in its file, for messages: of CSV its line, from 1; of
         Parquet its row, from 0.
       header: of CSV, the names of the columns.
@@ -47,6 +46,6 @@ class Block:
     source: str
     error: str | None = None
     origins: tuple[Origin, ...] | None = None
-    format: Format = "jsonl"
+    format: str = "jsonl"
     first: int = 0
     header: tuple[str, ...] = ()

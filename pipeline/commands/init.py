@@ -23,6 +23,7 @@ from pipeline.drafting.read_models import ModelsFolder
 from pipeline.drafting.yaml import as_yaml
 from pipeline.errors import ArtifactError, ParameterError, PathError
 from pipeline.formats import record_sample
+from pipeline.formats.tfrecord.format import TFRECORD
 from pipeline.jobs.progress import Progress
 from pipeline.launch.first_records import FirstRecords, first_records
 from pipeline.launch.options import RaisingParser
@@ -158,7 +159,7 @@ def _drafted(name: str, models: list[ModelDraft], records: FirstRecords | None) 
     if records.are_pictures:
         draft_pictures.bind(draft)
         return draft
-    if records.format == "tfrecord" and any(model.takes_examples for model in models):
+    if records.format == TFRECORD.name and any(model.takes_examples for model in models):
         draft_raw.bind(draft)
         return draft
     seen = record_sample.look(records.records)

@@ -5,7 +5,7 @@ records stand alone; those are read one by one and either decoded or rejected wi
 bad record therefore costs a block about twice the time, and no other record anything.
 
 What differs from format to format is how a stretch of a block becomes columns at once, and how one
-record becomes a mapping: a subclass of :class:`Decoder` for each, found by `decoder_for`.
+record becomes a mapping: a subclass of :class:`Decoder` for each.
 """
 
 from __future__ import annotations
@@ -78,6 +78,14 @@ class Decoder(abc.ABC):
         Raises:
           RecordError: it cannot be read.
         """
+
+    def undeclared(self, block: Block, row: int) -> dict[str, Any]:
+        """One record as plain data, of all its keys; of a decoder whose fields the record lacks.
+
+        Raises:
+          RecordError: it cannot be read.
+        """
+        return self.record(block, row)
 
     def id_of(self, block: Block, row: int) -> RecordId:
         """The id of a record when the ensemble file declares no id field."""

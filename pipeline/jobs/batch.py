@@ -15,10 +15,11 @@ from pipeline.connectors.bigquery.output_rows import dead_letter_rows, predictio
 from pipeline.connectors.bigquery.schema import prediction_columns
 from pipeline.connectors.bigquery.sink import LoadRows, ToRows
 from pipeline.connectors.bigquery.source import ReadTable
-from pipeline.connectors.files.blocks.image import ReadImageBlocks
 from pipeline.connectors.files.parquet_file import ParquetFile
-from pipeline.connectors.files.read import ReadBlocks, Reading
+from pipeline.connectors.files.read import ReadBlocks
 from pipeline.connectors.files.write import Sink, WriteBlocks, lines_file
+from pipeline.formats.format import Reading
+from pipeline.formats.image import IMAGE
 from pipeline.jobs import report
 from pipeline.launch.job import Job
 from pipeline.launch.outputs import LINES_SUFFIX
@@ -112,20 +113,18 @@ def _write_files(outputs: Any, predictions: str, job: Job, after: Sequence[Any])
 
 
 def _source(job: Job) -> beam.PTransform:
-    inputs, spec, block_rows = job.settings.inputs, job.graph.spec, job.row_limits.block_rows
+    spec, block_rows = job.graph.spec, job.row_limits.block_rows
     if job.tables.source is not None:
         return ReadTable(job.tables.source, spec.record, spec.pass_through, block_rows)
-    if spec.record.source == "image":
-        return ReadImageBlocks(inputs.input_file_pattern, block_rows)
-    return ReadBlocks(inputs.input_file_pattern, reading(job))
+    return ReadBlocks(job.settings.inputs.input_file_pattern, reading(job))
 
 
 def reading(job: Job) -> Reading:
     """How the job reads its files."""
     spec = job.graph.spec
     keys = [*spec.record.fields, *spec.pass_through, *([spec.record.id] if spec.record.id else [])]
-    image = spec.record.source == "image"
-    form = "image" if image else job.settings.inputs.input_format
+    chosen = job.settings.inputs.input_format
+    form = IMAGE.name if spec.record.source == "image" else chosen
     return Reading(job.row_limits.block_rows, form, tuple(keys))
 
 

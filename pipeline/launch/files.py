@@ -14,10 +14,9 @@ import numpy as np
 from pipeline.batch import columns
 from pipeline.batch.batch import Batch
 from pipeline.batch.columns import Array, Column
-from pipeline.batch.formats import format_of
 from pipeline.connectors.files import input_checks
 from pipeline.errors import PathError
-from pipeline.formats.raw_decoder import RAW_FORMATS, no_payload
+from pipeline.formats.registry import format_of
 from pipeline.formats.table_encoder import RESERVED
 from pipeline.launch.first_records import first_batch
 from pipeline.launch.settings import Inputs
@@ -58,9 +57,9 @@ def problems(inputs: Inputs, output_format: str, spec: EnsembleSpec) -> Iterator
                     "--input_file_pattern, or images as base64 in a field of dtype bytes"
                 )
         return
-    if spec.record.source == "raw" and inputs.input_format not in ("auto", *RAW_FORMATS):
-        chosen = format_of("", inputs.input_format)
-        yield f"--input_format={inputs.input_format}: {no_payload(chosen)}"
+    raw_problem = format_of("", inputs.input_format).raw_problem
+    if spec.record.source == "raw" and raw_problem:
+        yield f"--input_format={inputs.input_format}: {raw_problem}"
         return
     if inputs.input_file_pattern and not inputs.streaming:
         try:

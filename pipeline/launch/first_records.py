@@ -14,21 +14,18 @@ import numpy as np
 
 from pipeline.batch.batch import Batch
 from pipeline.batch.block import Block
-from pipeline.batch.formats import Format, format_of
-from pipeline.connectors.files.blocks.image import ImageGroup, read_group
-from pipeline.connectors.files.blocks.parquet import read_index
-from pipeline.connectors.files.blocks.ranges import FileRange, WatchedFile, open_file
-from pipeline.connectors.files.read import Reading, read_range
+from pipeline.connectors.files.ranges import FileRange
+from pipeline.connectors.files.read import read_range
+from pipeline.connectors.files.whole_files import FileGroup, read_group
 from pipeline.connectors.storage import paths
 from pipeline.connectors.storage.errors import READER_ROLE, explain
 from pipeline.errors import PathError, RecordError
-from pipeline.formats import images, record_sample
-from pipeline.formats.images import ImageFiles
-from pipeline.formats.registry import decoders
+from pipeline.formats.format import Reading
+from pipeline.formats.image import IMAGE
+from pipeline.formats.registry import decoders, format_named, format_of
 from pipeline.spec.record import FieldSpec, RecordSpec
 
 _FILES = 8
-_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 
 # A decoder asked for a field that is not there gives all that the record has.
 _NO_SUCH_FIELD = RecordSpec(fields={"_": FieldSpec(dtype="int64")})
@@ -43,14 +40,14 @@ class FirstRecords:
       records: as plain data; none where the input is pictures.
       are_pictures: whether each file is a record, a picture.
       flat: whether tensors of several axes may be one list.
-      format: of the file.
+      format: name of the file's format.
     """
 
     path: str
     records: tuple[dict[str, Any], ...]
     are_pictures: bool = False
     flat: bool = False
-    format: Format = "jsonl"
+    format: str = "jsonl"
 
 
 def first_records(location: str, count: int) -> FirstRecords:
@@ -65,9 +62,9 @@ def first_records(location: str, count: int) -> FirstRecords:
     """
     problem = ""
     for file in _files(location):
-        if file.path.lower().endswith(_PICTURES):
+        if file.path.lower().endswith(IMAGE.extensions):
             return FirstRecords(file.path, (), are_pictures=True)
-        part = FileRange(file.path, 0, file.size_in_bytes, format_of(file.path))
+        part = FileRange(file.path, 0, file.size_in_bytes, format_of(file.path).name)
         try:
             records, problem = _read(part, count)
         except Exception as error:
@@ -75,7 +72,7 @@ def first_records(location: str, count: int) -> FirstRecords:
                 f"{part.path} cannot be read: {explain(part.path, error, READER_ROLE)}"
             ) from error
         if records:
-            flat = part.format in ("parquet", "avro", "tfrecord")
+            flat = format_named(part.format).decoder.flat_lists
             return FirstRecords(part.path, tuple(records), flat=flat, format=part.format)
     raise PathError(problem or f"'{location}' holds no record")
 
@@ -107,17 +104,16 @@ def first_batch(pattern: str, chosen: str, record: RecordSpec, count: int) -> Ba
 
 
 def _pictures(files: Sequence[Any], record: RecordSpec) -> Iterator[Batch]:
-    group = ImageGroup(tuple((file.path, file.size_in_bytes) for file in files))
+    group = FileGroup(tuple((file.path, file.size_in_bytes) for file in files))
     for block in read_group(group):
-        if isinstance(block.payloads, ImageFiles):
-            yield images.decode(record, block.payloads)
+        yield decoders(record)[block.format].decode(block)
 
 
 def _decoded(files: Sequence[Any], chosen: str, record: RecordSpec, count: int) -> Iterator[Batch]:
     """The first records of each file."""
     keys = (*record.fields, *([record.id] if record.id else []))
     for file in files:
-        part = FileRange(file.path, 0, file.size_in_bytes, format_of(file.path, chosen))
+        part = FileRange(file.path, 0, file.size_in_bytes, format_of(file.path, chosen).name)
         if part.end:
             for block in islice(read_range(part, Reading(count, keys=keys)), 1):
                 yield decoders(record)[block.format].decode(block)
@@ -138,7 +134,7 @@ def _read(part: FileRange, count: int) -> tuple[list[dict[str, Any]], str]:
     records: list[dict[str, Any]] = []
     if part.end == 0:
         return records, problem
-    for block in read_range(part, Reading(count, keys=_keys(part))):
+    for block in read_range(part, Reading(count)):
         for record in _records(block):
             if isinstance(record, str):
                 problem = problem or f"{part.path}: {record}"
@@ -150,23 +146,10 @@ def _read(part: FileRange, count: int) -> tuple[list[dict[str, Any]], str]:
     return records, problem
 
 
-def _keys(part: FileRange) -> tuple[str, ...]:
-    """The columns of a file that is read by columns."""
-    if part.format != "parquet":
-        return ()
-    with open_file(part.path) as file:
-        try:
-            return tuple(read_index(WatchedFile(file)).schema_arrow.names)
-        except ValueError:
-            return ()  # what is wrong with it is told when it is read
-
-
 def _records(block: Block) -> Iterator[dict[str, Any] | str]:
     decoder = decoders(_NO_SUCH_FIELD)[block.format]
     for row in range(len(block.payloads)):
         try:
-            record = decoder.record(block, row)
+            yield decoder.undeclared(block, row)
         except RecordError as error:
             yield str(error)
-        else:
-            yield record_sample.of_cells(record) if block.format == "csv" else record

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from pipeline.batch.formats import OUTPUT_FORMATS
 from pipeline.connectors.files import earlier_files
 from pipeline.connectors.files.earlier_files import EarlierFiles, Names
 from pipeline.connectors.storage import paths
 from pipeline.errors import PathError
+from pipeline.formats.registry import OUTPUT_FORMATS
 from pipeline.launch.settings import (
     Content,
     Medium,

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from pipeline.batch.formats import FORMATS, OUTPUT_FORMATS
+from pipeline.formats.registry import FORMATS, OUTPUT_FORMATS
 from pipeline.parameters.parameter import BUCKET, FILE, SUBSCRIPTION, TABLE, TOPIC, Parameter
+
+_FORMATS = [
+    f"{each.name} ({each.records_are})" if each.records_are else each.name
+    for each in FORMATS.values()
+]
 
 RECORDS_IN: tuple[Parameter, ...] = (
     Parameter(
@@ -18,9 +23,8 @@ RECORDS_IN: tuple[Parameter, ...] = (
     Parameter(
         "input_format",
         "Format of input files",
-        "What the input files hold: jsonl (one JSON object a line), csv (the first line names the "
-        "columns), parquet, avro, or tfrecord (tf.Example). auto goes by each file's extension and "
-        "takes unknown ones for jsonl.",
+        f"What the input files hold: {', '.join(_FORMATS[:-1])}, or {_FORMATS[-1]}. auto goes by "
+        "each file's extension and takes unknown ones for jsonl.",
         kind="choice",
         choices=("auto", *FORMATS),
         default="auto",

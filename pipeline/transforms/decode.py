@@ -9,8 +9,6 @@ import apache_beam as beam
 
 from pipeline.batch.batch import Batch, Reject
 from pipeline.batch.block import Block
-from pipeline.formats import images
-from pipeline.formats.images import ImageFiles
 from pipeline.formats.registry import decoders
 from pipeline.runner.beam_types import DoFn
 from pipeline.spec.record import RecordSpec
@@ -36,10 +34,7 @@ class Decode(DoFn):
 
     def process(self, block: Block) -> Iterator[Batch]:
         """Decodes one block."""
-        if isinstance(block.payloads, ImageFiles):
-            batch = images.decode(self._record, block.payloads, block.origins)
-        else:
-            batch = self._decoders[block.format].decode(block)
+        batch = self._decoders[block.format].decode(block)
         if block.error is not None:
             unreadable = Reject(
                 payload=b"",

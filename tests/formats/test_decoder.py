@@ -16,7 +16,7 @@ from pipeline.batch.tensors import DTYPES, FLOATS, INTEGERS
 from pipeline.errors import RecordError
 from pipeline.formats.decoder import payload_hash
 from pipeline.formats.fields import FieldDecoder, IrregularError
-from pipeline.formats.json_decoder import JsonDecoder
+from pipeline.formats.json.decoder import JsonDecoder
 from pipeline.spec.record import FieldSpec, RecordSpec
 
 RECORD = RecordSpec.model_validate(

@@ -4,8 +4,8 @@ import base64
 
 import pytest
 
-from pipeline.connectors.files.blocks.tfrecord import framed
 from pipeline.formats.decoder import payload_hash
+from pipeline.formats.tfrecord.format import framed
 from tests.support.jobs import record
 
 RECORDS = (b"{not json", b"\xff\x00\x01", b"plain", b"plain")

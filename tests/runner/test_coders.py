@@ -17,7 +17,7 @@ from pipeline.batch.block import Block
 from pipeline.batch.columns import Ragged
 from pipeline.batch.payloads import ArrowRows, JsonRows
 from pipeline.batch.release import Release
-from pipeline.connectors.files.blocks.ranges import FileRange
+from pipeline.connectors.files.ranges import FileRange
 from pipeline.connectors.files.watched.reader import Progress
 from pipeline.connectors.files.watched.source import ReadNewFiles
 from pipeline.connectors.files.write import TemporaryFile

@@ -112,7 +112,7 @@ make()
 assert gc.get_freeze_count() <= frozen, "what came later, models among it, must stay in sight"
 
 from pipeline.batch.block import Block
-from pipeline.formats.json_decoder import JsonDecoder
+from pipeline.formats.json.decoder import JsonDecoder
 from pipeline.spec.record import RecordSpec
 
 record = RecordSpec.model_validate({"fields": {"x": {"dtype": "float32", "shape": [2]}}})

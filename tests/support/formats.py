@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.batch.tensors import FLOATS, INTEGERS
-from pipeline.connectors.files.blocks.tfrecord import framed
-from pipeline.formats.tfrecord_decoder import _example_class
+from pipeline.formats.tfrecord.example import _example_class
+from pipeline.formats.tfrecord.format import framed
 
 EXTENSIONS = {
     "jsonl": "jsonl",

@@ -2,51 +2,31 @@
 
 Large files are cut into byte ranges, and only these small range elements are reshuffled; every
 worker then reads its ranges itself. A compressed file (.gz, .bz2, .zst, .xz, .deflate, told by its
-name), a CSV and a TFRecord file cannot be cut, and are streamed by one worker each.
+name), and one of a format without places to cut, are streamed by one worker each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
 
 from pipeline.batch.block import Block
-from pipeline.connectors.files.blocks.avro import avro_blocks
-from pipeline.connectors.files.blocks.csv import csv_blocks
-from pipeline.connectors.files.blocks.json import json_blocks
-from pipeline.connectors.files.blocks.parquet import parquet_blocks
-from pipeline.connectors.files.blocks.ranges import FileRange, split_file
-from pipeline.connectors.files.blocks.tfrecord import tfrecord_blocks
+from pipeline.connectors.files.ranges import FileRange, opened, split_file
+from pipeline.connectors.files.whole_files import match_groups, read_group
 from pipeline.connectors.storage import paths
+from pipeline.formats.format import Reading
+from pipeline.formats.registry import format_named, format_of
 from pipeline.runner.beam_types import PTransform
-from pipeline.spec.row_limits import DEFAULT_ROWS
 
 # Beam's GCS reader fetches 16 MiB at a time. The end of a range's last line lies behind the range:
 # without this margin it would cost a whole fetch more.
 DEFAULT_SPLIT_BYTES = (32 << 20) - (64 << 10)
 
 
-@dataclass(frozen=True)
-class Reading:
-    """How files are read.
-
-    Attributes:
-      block_rows: most records in a block; blocks of long records have fewer.
-      format: of all files, or "auto": each has the format that its name tells. In a folder that
-        is watched also "image": each is a record.
-      keys: what is read of each record, where a format allows to leave out the rest.
-    """
-
-    block_rows: int = DEFAULT_ROWS
-    format: str = "auto"
-    keys: tuple[str, ...] = ()
-
-
 class ReadBlocks(PTransform):
-    """Begin of the pipeline -> PCollection of :class:`Block`.
+    """Begin of the pipeline -> PCollection of :class:`Block`, of records in files or of images.
 
     What cannot be read of a file ends in a block whose error says where and why; all records before
     the damage, and where the format allows it those behind, come in other blocks. The order of
@@ -74,9 +54,16 @@ class ReadBlocks(PTransform):
 
     def expand(self, begin: Any) -> Any:
         """Builds the steps match, split, reshuffle, read."""
+        pattern = begin | "Pattern" >> beam.Create([self._pattern])
+        if format_of(self._pattern, self._reading.format).blocks is None:
+            return (
+                pattern
+                | "Match" >> beam.FlatMap(match_groups, self._reading.block_rows)
+                | "Reshuffle" >> beam.Reshuffle()
+                | "Read" >> beam.FlatMap(read_group)
+            )
         return (
-            begin
-            | "Pattern" >> beam.Create([self._pattern])
+            pattern
             | "Match" >> beam.FlatMap(paths.match_input)
             | "Split" >> beam.FlatMap(split_file, self._split_bytes, self._reading.format)
             | "Reshuffle" >> beam.Reshuffle()
@@ -85,26 +72,19 @@ class ReadBlocks(PTransform):
 
 
 def read_range(part: FileRange, reading: Reading) -> Iterator[Block]:
-    """The records of one range.
+    """The records of one range, of a format whose files hold several.
 
     Raises:
       FileNotFoundError: the file is gone.
     """
-    if part.format in ("parquet", "avro") and part.compressed:
+    form = format_named(part.format)
+    assert form.blocks is not None
+    if form.compresses_itself and part.compression:
         message = (
-            f"{part.path}: {part.format.capitalize()} files compress their data themselves; one "
+            f"{part.path}: {form.name.capitalize()} files compress their data themselves; one "
             "that is compressed once more cannot be read"
         )
-        yield Block((), part.path, message, format=part.format)
+        yield Block((), part.path, message, format=form.name)
         return
-    match part.format:
-        case "jsonl":
-            yield from json_blocks(part, reading.block_rows)
-        case "csv":
-            yield from csv_blocks(part, reading.block_rows)
-        case "parquet":
-            yield from parquet_blocks(part, reading.block_rows, reading.keys)
-        case "avro":
-            yield from avro_blocks(part, reading.block_rows)
-        case "tfrecord":
-            yield from tfrecord_blocks(part, reading.block_rows)
+    with opened(part) as file:
+        yield from form.blocks(file, reading)

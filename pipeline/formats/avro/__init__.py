@@ -1,1 +1,1 @@
-"""Avro: its schemas and its records."""
+"""Avro: its containers, schemas and records."""

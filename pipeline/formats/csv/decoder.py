@@ -14,6 +14,7 @@ from pyarrow import csv as arrow_csv
 from pipeline.batch.block import Block
 from pipeline.batch.tensors import FLOATS
 from pipeline.errors import RecordError
+from pipeline.formats import record_sample
 from pipeline.formats.csv import cells as csv_cells
 from pipeline.formats.csv.rows import is_proper
 from pipeline.formats.decoder import Decoder, Part, payload_hash
@@ -86,6 +87,10 @@ class CsvDecoder(Decoder):
         for name, places in self._layout(header).places.items():
             record[name] = csv_cells.value([cells[place] for place in places], self._spec(name))
         return record
+
+    def undeclared(self, block: Block, row: int) -> dict[str, Any]:
+        """See Decoder; cells as they would be in JSON."""
+        return record_sample.of_cells(self.record(block, row))
 
     def where(self, block: Block, row: int) -> str:
         """See Decoder."""

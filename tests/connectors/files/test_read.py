@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from pipeline.batch.batch import Batch
 from pipeline.batch.columns import Ragged, iterate
-from pipeline.batch.formats import FORMATS, format_of
-from pipeline.connectors.files.blocks import ranges as file_ranges
-from pipeline.connectors.files.read import Reading, read_range
+from pipeline.connectors.files import ranges as file_ranges
+from pipeline.connectors.files.read import read_range
 from pipeline.connectors.storage.paths import match_input
-from pipeline.formats.registry import decoders
+from pipeline.formats.format import Reading
+from pipeline.formats.opened_file import OpenedFile
+from pipeline.formats.registry import FORMATS, decoders, format_of
 from pipeline.spec.record import RecordSpec
 from tests.support import formats
 
@@ -201,7 +202,7 @@ def test_file_of_another_format_is_one_unreadable_block(tmp_path, format):
 
 def test_names_tell_the_format():
     assert [
-        format_of(name)
+        format_of(name).name
         for name in (
             "a.csv.gz",
             "b.d/a.PARQUET",
@@ -211,7 +212,7 @@ def test_names_tell_the_format():
             "b.txt",
         )
     ] == ["csv", "parquet", "tfrecord", "avro", "jsonl", "jsonl"]
-    assert format_of("a.csv", "tfrecord") == "tfrecord"
+    assert format_of("a.csv", "tfrecord").name == "tfrecord"
 
 
 def ids(batches):
@@ -409,34 +410,23 @@ def test_parquet_row_ids_count_through_the_row_groups(tmp_path):
     assert [i for batch in batches for i in batch.ids] == [f"{path}:{i}" for i in range(30)]
 
 
-def test_storage_that_fails_is_not_taken_for_damage(tmp_path, monkeypatch):
-    class Failing:
+@pytest.mark.parametrize("format", ["parquet", "avro"])
+def test_storage_that_fails_is_not_taken_for_damage(tmp_path, format):
+    class Failing(io.BytesIO):
         """A file whose storage fails after a while."""
 
-        def __init__(self, path):
-            self._file = io.BytesIO(Path(path).read_bytes())
-            self.reads = 0
+        reads = 0
 
         def read(self, *arguments):
             self.reads += 1
             if self.reads > 3:
                 raise OSError("the storage is gone")
-            return self._file.read(*arguments)
+            return super().read(*arguments)
 
-        def __getattr__(self, name):
-            return getattr(self._file, name)
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *error):
-            self._file.close()
-
-    for format in ("parquet", "avro"):
-        path = formats.write(tmp_path, format, [row(i) for i in range(40)])
-        monkeypatch.setattr(f"pipeline.connectors.files.blocks.{format}.open_file", Failing)
-        with pytest.raises(OSError, match="the storage is gone"):
-            blocks(path)
+    data = formats.as_bytes(format, [row(i) for i in range(40)])
+    opened = OpenedFile("a", Failing(data), 0, len(data))
+    with pytest.raises(OSError, match="the storage is gone"):
+        list(FORMATS[format].blocks(opened, Reading()))
 
 
 def test_batch_holds_payloads_of_kept_rows_only_after_a_reject(tmp_path):

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from pipeline.batch.block import Block
 from pipeline.batch.columns import iterate
-from pipeline.connectors.files.blocks.csv import parse_header
-from pipeline.connectors.files.blocks.lines import split_lines
 from pipeline.formats.csv import rows as csv_rows
 from pipeline.formats.csv.decoder import CsvDecoder
+from pipeline.formats.csv.format import parse_header
 from pipeline.formats.fields import IrregularError
+from pipeline.formats.lines import split_lines
 from pipeline.spec.record import RecordSpec
 
 RECORD = RecordSpec.model_validate(

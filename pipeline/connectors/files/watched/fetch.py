@@ -13,11 +13,12 @@ from dataclasses import replace
 from multiprocessing.pool import AsyncResult, ThreadPool
 
 from pipeline.batch.block import Block, Origin
-from pipeline.batch.formats import format_of
-from pipeline.connectors.files.blocks.image import ImageGroup, read_group
-from pipeline.connectors.files.blocks.ranges import FileRange
-from pipeline.connectors.files.read import Reading, read_range
+from pipeline.connectors.files.ranges import FileRange
+from pipeline.connectors.files.read import read_range
 from pipeline.connectors.files.watched.listing import FileVersion
+from pipeline.connectors.files.whole_files import FileGroup, read_group
+from pipeline.formats.format import Reading
+from pipeline.formats.registry import format_of
 from pipeline.serving.files.artifacts import is_local
 
 _AT_ONCE = 8
@@ -34,13 +35,14 @@ def blocks_of_file(file: FileVersion, reading: Reading) -> Iterator[Block]:
       Exception: as the storage has it, when it cannot be read.
     """
     origin = Origin(file.modified_ns // 1000, {"file": file.path})
-    if reading.format == "image":  # a record, even when it is empty
-        for block in read_group(ImageGroup(((file.path, file.size_bytes),))):
+    form = format_of(file.path, reading.format)
+    if form.blocks is None:  # a record, even when it is empty
+        for block in read_group(FileGroup(((file.path, file.size_bytes),))):
             yield replace(block, origins=(origin,) * len(block.payloads))
         return
     if file.size_bytes == 0:
         return
-    whole = FileRange(file.path, 0, file.size_bytes, format_of(file.path, reading.format))
+    whole = FileRange(file.path, 0, file.size_bytes, form.name)
     for block in read_range(whole, reading):
         yield replace(block, origins=(origin,) * len(block.payloads))
 

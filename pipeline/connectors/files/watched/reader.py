@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from pipeline.batch.block import Block
-from pipeline.connectors.files.read import Reading
 from pipeline.connectors.files.watched.fetch import blocks_of_files
 from pipeline.connectors.files.watched.journal import Journal
 from pipeline.connectors.files.watched.listing import (
@@ -26,6 +25,7 @@ from pipeline.connectors.files.watched.listing import (
     list_files,
 )
 from pipeline.connectors.storage.errors import READER_ROLE, explain
+from pipeline.formats.format import Reading
 from pipeline.runner.activity import activity
 from pipeline.runner.outage import Outage
 

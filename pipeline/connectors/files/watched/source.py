@@ -19,10 +19,10 @@ from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Duration, Timestamp
 
 from pipeline.batch.block import Block
-from pipeline.connectors.files.read import Reading
 from pipeline.connectors.files.watched import journal as folder_journal
 from pipeline.connectors.files.watched.journal import Journal
 from pipeline.connectors.files.watched.reader import FolderReader, Progress
+from pipeline.formats.format import Reading
 from pipeline.runner.activity import activity
 from pipeline.runner.beam_types import DoFn, PTransform, RestrictionProvider, RestrictionTracker
 from pipeline.runner.coders import FormCoder

@@ -283,7 +283,7 @@ import sys
 from pathlib import Path
 import apache_beam as beam
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-from pipeline.connectors.files.read import Reading
+from pipeline.formats.format import Reading
 from pipeline.connectors.files.watched.source import ReadNewFiles
 from pipeline.connectors.files.rolling.sink import WriteRollingFiles, close_all
 

@@ -19,12 +19,12 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.connectors.files.read import Reading
 from pipeline.connectors.files.watched import reader as folder_reader
 from pipeline.connectors.files.watched.listing import FileVersion, Settling, list_files
 from pipeline.connectors.files.watched.reader import FolderReader, Progress
 from pipeline.connectors.files.watched.source import ReadNewFiles
 from pipeline.errors import PathError
+from pipeline.formats.format import Reading
 from tests.support.waiting import wait_until
 
 INTERVAL_SECS = 0.02

@@ -13,8 +13,8 @@ from pipeline.batch.columns import Ragged, iterate
 from pipeline.batch.tensors import FLOATS, INTEGERS
 from pipeline.formats.decoder import RowDecoder
 from pipeline.formats.fields import IrregularError
-from pipeline.formats.json_decoder import JsonDecoder
-from pipeline.formats.number_lists import NumberListReader
+from pipeline.formats.json.decoder import JsonDecoder
+from pipeline.formats.json.number_lists import NumberListReader
 from pipeline.spec.record import RecordSpec
 
 

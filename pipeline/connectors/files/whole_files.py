@@ -1,4 +1,4 @@
-"""Reading image files, a record each, as blocks of several files.
+"""Reading files that are a record each, images, as blocks of several files.
 
 The files are put into groups when the pipeline starts; only these lists are reshuffled, and each
 worker reads the files of its groups itself, several at once: a bucket answers after tens of
@@ -10,17 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
-import apache_beam as beam
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from pipeline.batch.block import Block
 from pipeline.connectors.storage import paths
 from pipeline.connectors.storage.errors import status_of
-from pipeline.formats.images import ImageFiles
-from pipeline.runner.beam_types import PTransform
+from pipeline.formats.image import IMAGE, ImageFiles
 
 MAX_FILE_BYTES = 64 << 20
 """A larger file is no image that somebody wants to have classified, but a slip in the pattern."""
@@ -31,41 +28,13 @@ _AT_ONCE = 8
 
 
 @dataclass(frozen=True)
-class ImageGroup:
+class FileGroup:
     """Files that are read together: (path, size in bytes) of each."""
 
     files: tuple[tuple[str, int], ...]
 
 
-class ReadImageBlocks(PTransform):
-    """Begin of the pipeline -> PCollection of :class:`Block`, a record for each file that matches.
-
-    Whatever matches is a record, also when it is empty or no image: that is for the decoder to say.
-    A file that is gone when a worker comes to read it, or is larger than MAX_FILE_BYTES, is a block
-    without payloads that says so.
-
-    Args:
-      pattern: path with ``*``, ``**``, ``?`` and ``[...]``, in any storage Beam reaches.
-      block_rows: most files in a block; blocks of large files have fewer.
-    """
-
-    def __init__(self, pattern: str, block_rows: int) -> None:
-        super().__init__()
-        self._pattern = pattern
-        self._block_rows = block_rows
-
-    def expand(self, begin: Any) -> Any:
-        """Builds the steps match, reshuffle, read."""
-        return (
-            begin
-            | "Pattern" >> beam.Create([self._pattern])
-            | "Match" >> beam.FlatMap(match_groups, self._block_rows)
-            | "Reshuffle" >> beam.Reshuffle()
-            | "Read" >> beam.FlatMap(read_group)
-        )
-
-
-def match_groups(pattern: str, block_rows: int) -> Iterator[ImageGroup]:
+def match_groups(pattern: str, block_rows: int) -> Iterator[FileGroup]:
     """The files that match now, in groups of one block each.
 
     Raises:
@@ -76,14 +45,17 @@ def match_groups(pattern: str, block_rows: int) -> Iterator[ImageGroup]:
     for file in paths.match_input(pattern):
         held_bytes += file.size_in_bytes
         if held and (len(held) == block_rows or held_bytes > _MAX_BLOCK_BYTES):
-            yield ImageGroup(tuple(held))
+            yield FileGroup(tuple(held))
             held, held_bytes = [], file.size_in_bytes
         held.append((file.path, file.size_in_bytes))
-    yield ImageGroup(tuple(held))
+    yield FileGroup(tuple(held))
 
 
-def read_group(group: ImageGroup) -> Iterator[Block]:
+def read_group(group: FileGroup) -> Iterator[Block]:
     """The files of a group as one block, and a block with the reason for each that is none.
+
+    Whatever matches is a record, also when it is empty or no image: that is for the decoder to say.
+    A file that is gone, or is larger than MAX_FILE_BYTES, is a block without payloads.
 
     Raises:
       Exception: the storage cannot be read now; Beam tries again.
@@ -115,7 +87,8 @@ def _blocks(files: Sequence[tuple[str, int]], found: Sequence[bytes | str]) -> I
     read = {path: data for (path, _), data in zip(files, found, strict=True)}
     contents = {path: data for path, data in read.items() if isinstance(data, bytes)}
     if contents:
-        yield Block(ImageFiles(tuple(contents), tuple(contents.values())), next(iter(contents)))
+        payloads = ImageFiles(tuple(contents), tuple(contents.values()))
+        yield Block(payloads, payloads.paths[0], format=IMAGE.name)
     for path, reason in read.items():
         if isinstance(reason, str):
-            yield Block((), path, f"{path}: {reason}")
+            yield Block((), path, f"{path}: {reason}", format=IMAGE.name)

@@ -8,11 +8,12 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 
-from pipeline.connectors.files.blocks.ranges import FileRange, split_file
-from pipeline.connectors.files.read import ReadBlocks, Reading, read_range
+from pipeline.connectors.files.ranges import FileRange, split_file
+from pipeline.connectors.files.read import ReadBlocks, read_range
 from pipeline.connectors.files.write import Sink, WriteBlocks
 from pipeline.connectors.storage.paths import match_input
 from pipeline.errors import PathError
+from pipeline.formats.format import Reading
 
 
 def numbered(n):

@@ -1,4 +1,4 @@
-"""Reading TFRecord files as blocks of records.
+"""TFRecord files as blocks of records.
 
 A record is its length, a checksum of the length, its bytes and a checksum of them; checksums are
 CRC-32C, masked. A record with a wrong checksum is left out. Where the length itself cannot be
@@ -15,47 +15,44 @@ from collections.abc import Iterator
 import google_crc32c
 
 from pipeline.batch.block import Block
-from pipeline.connectors.files.blocks.json import MAX_BLOCK_BYTES, damaged
-from pipeline.connectors.files.blocks.lines import DamagedFileError
-from pipeline.connectors.files.blocks.ranges import FileRange, content, open_file
+from pipeline.formats.format import Format, Reading
+from pipeline.formats.lines import MAX_BLOCK_BYTES, DamagedFileError
+from pipeline.formats.opened_file import OpenedFile
+from pipeline.formats.tfrecord.example import TfRecordDecoder
 
 _LENGTH = struct.Struct("<Q")
 _CHECKSUM = struct.Struct("<I")
 _HEAD = struct.Struct("<QI")
 
 
-def tfrecord_blocks(part: FileRange, block_rows: int) -> Iterator[Block]:
-    """The records of a file.
-
-    Raises:
-      FileNotFoundError: the file is gone.
-    """
+def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
+    """The records of a file."""
+    path = opened.path
     held: list[bytes] = []
     held_bytes = count = 0
 
     def block(error: str | None = None) -> Block:
         nonlocal held_bytes
-        made = Block(tuple(held), part.path, error, format="tfrecord")
+        made = Block(tuple(held), path, error, format="tfrecord")
         held.clear()
         held_bytes = 0
         return made
 
-    with open_file(part.path) as file:
-        stream = _Stream(content(file, part))
-        try:
-            while (record := _next(stream, f"{part.path}, record {count}")) is not None:
-                count += 1
-                if isinstance(record, str):
-                    yield block(record)
-                    continue
-                held.append(record)
-                held_bytes += len(record)
-                if len(held) == block_rows or held_bytes >= MAX_BLOCK_BYTES:
-                    yield block()
-        except _LostError as lost:
-            yield block(f"{lost}; the rest of the file cannot be read")
-        except DamagedFileError as damage:
-            yield block(damaged(part.path, damage, f"{count} whole records"))
+    stream = _Stream(opened.content())
+    try:
+        while (record := _next(stream, f"{path}, record {count}")) is not None:
+            count += 1
+            if isinstance(record, str):
+                yield block(record)
+                continue
+            held.append(record)
+            held_bytes += len(record)
+            if len(held) == reading.block_rows or held_bytes >= MAX_BLOCK_BYTES:
+                yield block()
+    except _LostError as lost:
+        yield block(f"{lost}; the rest of the file cannot be read")
+    except DamagedFileError as damage:
+        yield block(damage.told(path, f"{count} whole records"))
     if held:
         yield block()
 
@@ -122,3 +119,12 @@ def _next(stream: _Stream, where: str) -> bytes | str | None:
 def _masked(data: bytes) -> int:
     checksum = int(google_crc32c.value(data))
     return (((checksum >> 15) | (checksum << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+TFRECORD = Format(
+    "tfrecord",
+    TfRecordDecoder,
+    _blocks,
+    extensions=(".tfrecord", ".tfrecords"),
+    records_are="tf.Example",
+)

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from pipeline.batch.block import Block
-from pipeline.batch.formats import Format
 from pipeline.errors import RecordError
 from pipeline.formats.decoder import Decoder, Part, payload_hash
 from pipeline.formats.fields import IrregularError
 from pipeline.spec.record import RecordSpec
 
-RAW_FORMATS: tuple[Format, ...] = ("jsonl", "tfrecord")
-"""Those whose records are bytes by themselves: a line, a message."""
 
-
-def no_payload(found: Format) -> str:
-    """Why the records of a format cannot be handed over whole, and what to do instead."""
-    if found == "csv":
-        return (
-            "with `source: raw`, found CSV, whose rows mean something with their header only; "
-            "expected lines (--input_format=jsonl takes every line as it is) or TFRecord"
-        )
+def no_bytes(title: str) -> str:
+    """Why the records of a format of columns cannot be handed over whole, and what to do."""
     return (
-        f"with `source: raw`, found {found.capitalize()}, whose records have no bytes of their "
+        f"with `source: raw`, found {title}, whose records have no bytes of their "
         "own; expected lines or TFRecord, or without `source` a field of dtype bytes: a column"
     )
 
@@ -35,15 +25,20 @@ class RawDecoder(Decoder):
     """Hands each payload over as the one field of the record; its hash is the id.
 
     Payloads are lines, TFRecord's and Pub/Sub's messages. Records of other formats are rejects.
+
+    Args:
+      record: its source is "raw".
+      problem: why the format's records cannot be handed over; empty where they can.
     """
 
-    def __init__(self, record: RecordSpec, pass_through: Sequence[str] = ()) -> None:
-        super().__init__(record, pass_through)
+    def __init__(self, record: RecordSpec, problem: str = "") -> None:
+        super().__init__(record)
+        self._problem = problem
         (self._name,) = record.fields
 
     def part(self, block: Block, rows: range) -> Part:
         """See Decoder."""
-        if block.format not in RAW_FORMATS:
+        if self._problem:
             raise IrregularError
         payloads = [block.payloads[row] for row in rows]
         column = np.empty(len(payloads), dtype=object)
@@ -52,6 +47,6 @@ class RawDecoder(Decoder):
 
     def record(self, block: Block, row: int) -> dict[str, Any]:
         """See Decoder."""
-        if block.format not in RAW_FORMATS:
-            raise RecordError("no_payload", no_payload(block.format))
+        if self._problem:
+            raise RecordError("no_payload", self._problem)
         return {self._name: block.payloads[row]}

@@ -1,4 +1,4 @@
-"""Reading Avro object container files as blocks of records.
+"""Avro object container files as blocks of records.
 
 A container is a header and then blocks of records, each followed by the 16 bytes of a marker that
 the header names. Markers make it possible to begin in the middle of a file, and to go on behind a
@@ -19,7 +19,8 @@ import fastavro
 
 from pipeline.batch.block import Block
 from pipeline.batch.payloads import JsonRows
-from pipeline.connectors.files.blocks.ranges import FileRange, WatchedFile, open_file
+from pipeline.formats.format import Reading
+from pipeline.formats.opened_file import OpenedFile, WatchedFile
 
 _MAGIC = b"Obj\x01"
 _MARKER_BYTES = 16
@@ -48,38 +49,34 @@ class AvroHeader:
         return self.data[-_MARKER_BYTES:]
 
 
-def avro_blocks(part: FileRange, block_rows: int) -> Iterator[Block]:
-    """The records of the container's blocks that start in a range.
-
-    Raises:
-      FileNotFoundError: the file is gone.
-    """
-    with open_file(part.path) as opened:
-        file = WatchedFile(opened)
+def blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
+    """The records of the container's blocks that start in a range."""
+    path, rows = opened.path, reading.block_rows
+    file = WatchedFile(opened.file)
+    try:
+        header = read_header(file)
+    except ValueError as error:
+        if opened.start == 0:
+            yield Block((), path, f"{path}: {error}", format="avro")
+        return
+    held: list[dict[str, Any]] = []
+    position = _next_block(file, header, opened.start)
+    while position is not None and position < opened.end:
+        begin = position
         try:
-            header = read_header(file)
-        except ValueError as error:
-            if part.start == 0:
-                yield Block((), part.path, f"{part.path}: {error}", format="avro")
-            return
-        held: list[dict[str, Any]] = []
-        position = _next_block(file, header, part.start)
-        while position is not None and position < part.end:
-            begin = position
-            try:
-                held += _records(file, header, begin)
-                position = file.tell()
-            except _DamagedError as damage:
-                position = _next_block(file, header, begin + 1)
-                end = header.file_bytes if position is None else position
-                message = f"{part.path}, bytes {begin} to {end}: {damage}"
-                yield Block(JsonRows(held), part.path, message, format="avro")
-                held = []
-            while len(held) >= block_rows:
-                yield Block(JsonRows(held[:block_rows]), part.path, format="avro")
-                held = held[block_rows:]
-        if held:
-            yield Block(JsonRows(held), part.path, format="avro")
+            held += _records(file, header, begin)
+            position = file.tell()
+        except _DamagedError as damage:
+            position = _next_block(file, header, begin + 1)
+            end = header.file_bytes if position is None else position
+            message = f"{path}, bytes {begin} to {end}: {damage}"
+            yield Block(JsonRows(held), path, message, format="avro")
+            held = []
+        while len(held) >= rows:
+            yield Block(JsonRows(held[:rows]), path, format="avro")
+            held = held[rows:]
+    if held:
+        yield Block(JsonRows(held), path, format="avro")
 
 
 def read_header(file: WatchedFile) -> AvroHeader:

@@ -17,6 +17,9 @@ import zstandard
 
 CHUNK_BYTES = 1 << 20
 
+MAX_BLOCK_BYTES = 8 << 20
+"""Blocks of long records hold fewer of them: memory is bounded by bytes, too."""
+
 _BOM = b"\xef\xbb\xbf"
 
 # Compressed bytes decoded in one step. Few, because a damaged spot takes the whole step with it,
@@ -45,6 +48,18 @@ class DamagedFileError(Exception):
     def __init__(self, reason: str, text_bytes: int) -> None:
         self.text_bytes = text_bytes
         super().__init__(reason)
+
+    def told(self, path: str, before: str) -> str:
+        """Says that a compressed file could not be read to its end.
+
+        Args:
+          path: the file's.
+          before: what was read until then, in words.
+        """
+        return (
+            f"{path} cannot be read to its end: {self}; reading stopped at byte "
+            f"{self.text_bytes} of its text, after {before}"
+        )
 
 
 def text_of_range(
@@ -168,7 +183,7 @@ def split_lines(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 
 def in_blocks(
-    lists: Iterable[list[bytes]], rows: int, max_bytes: int
+    lists: Iterable[list[bytes]], rows: int, max_bytes: int = MAX_BLOCK_BYTES
 ) -> Iterator[tuple[bytes, ...]]:
     """The lines of all lists, `rows` to a block; fewer in the last, and where lines are long.
 

@@ -11,7 +11,7 @@ from pipeline.batch.block import Block
 from pipeline.errors import RecordError
 from pipeline.formats.decoder import Part, RowDecoder, regular_ids
 from pipeline.formats.fields import IrregularError
-from pipeline.formats.number_lists import NumberListReader
+from pipeline.formats.json.number_lists import NumberListReader
 from pipeline.spec.record import RecordSpec
 
 # Below these, orjson is as fast.

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.batch.formats import FORMATS
+from pipeline.formats.registry import FORMATS
 from tests.support import formats
 from tests.support.jobs import expected, record
 

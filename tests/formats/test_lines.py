@@ -11,7 +11,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.connectors.files.blocks import lines
+from pipeline.formats import lines
 
 COMPRESS = {
     "gzip": gzip.compress,

@@ -5,10 +5,9 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.batch.block import Block
-from pipeline.batch.formats import FORMATS
 from pipeline.batch.payloads import ArrowRows, JsonRows
 from pipeline.formats.decoder import payload_hash
-from pipeline.formats.registry import decoders
+from pipeline.formats.registry import FORMATS, decoders
 from pipeline.spec.record import RecordSpec
 from tests.support import formats
 

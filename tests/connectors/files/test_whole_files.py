@@ -9,12 +9,14 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 
-from pipeline.batch.block import Origin
-from pipeline.connectors.files.blocks import image as image_blocks
-from pipeline.connectors.files.blocks.image import ReadImageBlocks, match_groups, read_group
+from pipeline.batch.block import Block, Origin
+from pipeline.connectors.files import whole_files
+from pipeline.connectors.files.read import ReadBlocks
+from pipeline.connectors.files.whole_files import FileGroup, match_groups, read_group
 from pipeline.errors import PathError
-from pipeline.formats import images
-from pipeline.formats.images import ImageFiles
+from pipeline.formats.format import Reading
+from pipeline.formats.image import ImageFiles
+from pipeline.formats.registry import decoders
 from pipeline.spec.record import FieldSpec, RecordSpec
 
 RECORD = RecordSpec(source="image", fields={"file": FieldSpec(dtype="bytes")})
@@ -37,7 +39,7 @@ def check_pipeline_reads(pattern, expected):
         assert files == Counter(expected.items())
 
     with beam.Pipeline(FnApiRunner()) as pipeline:
-        assert_that(pipeline | ReadImageBlocks(str(pattern), 2), same)
+        assert_that(pipeline | ReadBlocks(str(pattern), Reading(2, "image")), same)
 
 
 def test_every_file_is_a_record_also_an_empty_one(tmp_path):
@@ -55,7 +57,7 @@ def test_files_arrive_from_cloud_storage(bucket, gcs):
 
 
 def test_groups_are_bounded_by_rows_and_by_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(image_blocks, "_MAX_BLOCK_BYTES", 10)
+    monkeypatch.setattr(whole_files, "_MAX_BLOCK_BYTES", 10)
     write(tmp_path, a=b"xxxx", b=b"xxxx", c=b"xxxx", d=b"x" * 30, e=b"", f=b"", g=b"", h=b"")
     groups = match_groups(f"{tmp_path}/*", 3)
     names = [[Path(path).stem for path, _ in group.files] for group in groups]
@@ -63,7 +65,7 @@ def test_groups_are_bounded_by_rows_and_by_bytes(tmp_path, monkeypatch):
 
 
 def test_file_that_is_gone_and_file_that_is_too_large_cost_no_other(tmp_path, monkeypatch):
-    monkeypatch.setattr(image_blocks, "MAX_FILE_BYTES", 100)
+    monkeypatch.setattr(whole_files, "MAX_FILE_BYTES", 100)
     write(tmp_path, a=b"1", b=b"2", c=b"x" * 101)
     (group,) = match_groups(f"{tmp_path}/*", 10)
     (tmp_path / "b.jpg").unlink()
@@ -75,7 +77,7 @@ def test_file_that_is_gone_and_file_that_is_too_large_cost_no_other(tmp_path, mo
 
 
 def test_storage_that_refuses_is_left_to_the_runner(tmp_path, forbidden_gcs):
-    group = image_blocks.ImageGroup((("gs://b/a.jpg", 1), ("gs://b/b.jpg", 1)))
+    group = FileGroup((("gs://b/a.jpg", 1), ("gs://b/b.jpg", 1)))
     with pytest.raises(Exception, match="403"):
         list(read_group(group))
 
@@ -87,7 +89,8 @@ def test_pattern_without_a_file_is_refused(tmp_path):
 
 def test_records_have_path_as_id_and_their_payload_is_not_the_file():
     files = ImageFiles(("gs://b/é.jpg", "/b.jpg"), (b"\xff\xd8", b""))
-    batch = images.decode(RECORD, files, (Origin(1, {}), Origin(2, {})))
+    block = Block(files, files.paths[0], origins=(Origin(1, {}), Origin(2, {})), format="image")
+    batch = decoders(RECORD)["image"].decode(block)
     assert batch.ids == ("gs://b/é.jpg", "/b.jpg")
     assert [json.loads(payload) for payload in batch.payloads] == [
         {"path": "gs://b/é.jpg"},

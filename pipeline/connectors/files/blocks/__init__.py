@@ -1,1 +1,0 @@
-"""Files as blocks of records, one module for each format."""
