@@ -27,8 +27,8 @@ from pipeline.formats.tfrecord.format import TFRECORD
 from pipeline.jobs.progress import Progress
 from pipeline.launch.first_records import FirstRecords, first_records
 from pipeline.launch.options import RaisingParser
-from pipeline.serving.files.artifacts import is_local
 from pipeline.spec import text as spec_text
+from pipeline.spec.uris import is_local
 
 REFUSED = "Nothing written"
 

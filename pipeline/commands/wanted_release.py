@@ -27,9 +27,8 @@ from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.files.artifacts import ArtifactCache
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.spec.graph import Graph
-from pipeline.spec.model import is_class_uri
 from pipeline.spec.plain_data import did_you_mean
-from pipeline.spec.uris import is_hub_url
+from pipeline.spec.uris import is_class_uri, is_hub_url
 
 SOURCE = "release command"
 

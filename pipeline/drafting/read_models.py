@@ -17,12 +17,13 @@ from pipeline.drafting.recognition import HEAD_BYTES
 from pipeline.errors import ArtifactError, EnsembleError, PathError, UntrustedArtifactError
 from pipeline.launch import job as launch
 from pipeline.serving.factory import ManagerFactory
-from pipeline.serving.files.artifacts import ArtifactCache, is_local
+from pipeline.serving.files.artifacts import ArtifactCache
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.rehearsal.rehearsal import attempt
 from pipeline.spec import graph as graphs
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.op_types import Type
+from pipeline.spec.uris import is_local
 
 Say = Callable[[str], None]
 

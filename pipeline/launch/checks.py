@@ -18,7 +18,7 @@ from pipeline.connectors.storage import paths
 from pipeline.errors import PathError
 from pipeline.launch import outputs as launch_outputs
 from pipeline.launch.settings import Content, Inputs, Medium, Outputs, Settings
-from pipeline.serving.files.artifacts import is_local
+from pipeline.spec.uris import is_local
 
 Check = Callable[[], object]
 

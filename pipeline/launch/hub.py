@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pipeline.serving.files.artifacts import is_local
 from pipeline.spec.graph import Graph
-from pipeline.spec.uris import is_hub_url
+from pipeline.spec.uris import is_hub_url, is_local
 
 
 def cache_problems(

@@ -20,7 +20,7 @@ from pipeline.launch.settings import (
     Sink,
     default_dead_letter_path,
 )
-from pipeline.serving.files.artifacts import is_local
+from pipeline.spec.uris import is_local
 
 LINES_SUFFIX = ".jsonl"
 _PREDICTION_SUFFIXES = tuple(f".{form}" for form in OUTPUT_FORMATS)

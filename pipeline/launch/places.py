@@ -23,8 +23,8 @@ from pipeline.launch.settings import (
     RefreshSettings,
     default_dead_letter_path,
 )
-from pipeline.serving.files.artifacts import is_local
 from pipeline.spec.ensemble import EnsembleSpec
+from pipeline.spec.uris import is_local
 
 _WILDCARD = re.compile(r"[*?\[]")
 

@@ -18,7 +18,7 @@ from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.files.artifacts import ArtifactStore
 from pipeline.serving.release_manager import ManagerHandle
 from pipeline.spec.graph import Graph
-from pipeline.spec.model import is_class_uri
+from pipeline.spec.uris import is_class_uri
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pipeline.connectors.bigquery import names as bigquery_names
 from pipeline.connectors.bigquery.names import TableName
 from pipeline.errors import ParameterError
 from pipeline.launch.settings import Content, Inputs, Medium, Outputs
+from pipeline.spec.uris import bucket_of
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def problems(
     if inputs.input_query and not cloud.project:
         yield "--project is missing: --input_query runs in that project"
     temp = cloud.temp_location or ""
-    if not inputs.streaming and not temp.startswith("gs://"):
+    if not inputs.streaming and bucket_of(temp) is None:
         found = f"'{temp}'" if temp else "nothing"
         yield (
             f"--temp_location: found {found}, expected a gs:// folder: "

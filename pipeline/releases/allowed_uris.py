@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipeline.batch.version_number import part_of_version
-from pipeline.spec.uris import climbs
+from pipeline.spec.uris import climbs, split_scheme
 from pipeline.spec.version_pattern import literal_prefix
 
-_ROOT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*/?|/?")
 _SHOWN = 5
 
 
@@ -63,13 +61,15 @@ def _folder_of_versions(uri: str) -> str:
 
 def _root_and_path(uri: str) -> tuple[str, str]:
     """Scheme and bucket, which never name a version, and the path behind them."""
-    found = _ROOT.match(uri)
-    root = found[0] if found else ""
-    return root, uri[len(root) :]
+    scheme, path = split_scheme(uri)
+    bucket, slash, below = path.partition("/")
+    if scheme:
+        return scheme + bucket + slash, below
+    return ("/", below) if slash and not bucket else ("", uri)
 
 
 def _parent(uri: str) -> str:
     """The folder of a URI; of a bucket, or of the beginning of a name in it, the bucket."""
-    scheme, separator, path = uri.rpartition("://")
+    scheme, path = split_scheme(uri)
     folder, slash, _ = path.rpartition("/")
-    return scheme + separator + (folder if slash else path) or "/"
+    return scheme + (folder if slash else path) or "/"

@@ -24,8 +24,8 @@ from pipeline.serving.rehearsal.example_files import examples_of
 from pipeline.serving.rehearsal.rehearsal import Comparison, Rehearsal, fed, rehearse
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.spec.graph import Graph
-from pipeline.spec.model import is_class_uri
 from pipeline.spec.row_limits import DEFAULT_ROWS
+from pipeline.spec.uris import is_class_uri
 
 Examples = Mapping[ModelVersion, Sequence[golden.Example]]
 

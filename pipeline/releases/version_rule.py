@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.batch.version_number import Numbers, numbered
+from pipeline.spec.uris import split_scheme
 from pipeline.spec.version_pattern import match
 
 RELEASES = ""
@@ -143,6 +144,6 @@ def _in_same_place(uri: str, other: str) -> tuple[Numbers | None, Numbers | None
 
 def _path(uri: str) -> list[str]:
     """The parts of a URI; the first is what lies outside of any path: scheme and bucket."""
-    scheme, separator, path = uri.rpartition("://")
+    scheme, path = split_scheme(uri)
     parts = path.rstrip("/").split("/")
-    return [f"{scheme}{separator}{parts[0]}", *parts[1:]] if separator else ["", *parts]
+    return [scheme + parts[0], *parts[1:]] if scheme else ["", *parts]

@@ -29,6 +29,7 @@ from pipeline.batch.version_number import Numbers
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.version_rule import VersionRule, rule_of
 from pipeline.spec.model import ModelSpec
+from pipeline.spec.uris import bucket_of
 from pipeline.spec.version_pattern import match
 
 _SHOWN = 5
@@ -97,7 +98,7 @@ class Version:
     @property
     def appears_whole(self) -> bool:
         """Whether a reader never sees a part of it."""
-        return not (self.is_folder or self.in_parts) and self.uri.startswith("gs://")
+        return not (self.is_folder or self.in_parts) and bucket_of(self.uri) is not None
 
 
 def rank(version: Version | StoredFile, rule: VersionRule) -> tuple[Numbers, int, str]:

@@ -10,14 +10,11 @@ from pipeline.spec import version_pattern
 from pipeline.spec.combine import Name, StrictModel
 from pipeline.spec.inputs import ColumnInput as ColumnInput
 from pipeline.spec.inputs import ConstantInput as ConstantInput
-from pipeline.spec.uris import is_hub_url
+from pipeline.spec.uris import CLASS_SCHEME, is_class_uri, is_hub_url
 
 Device = Literal["auto", "cpu", "gpu"]
 Precision = Literal["full", "half"]
 Sharing = Literal["process", "vm"]
-
-CLASS_SCHEME = "python://"
-"""Stands before the name of a Python class that is a model version by itself, without files."""
 
 _HALF_ELSEWHERE = {
     "OnnxModel": "an ONNX graph has its precision in the file: export it in float16",
@@ -27,11 +24,6 @@ _HALF_ELSEWHERE = {
         ("SklearnModel", "XgboostModel", "LightgbmModel"), "this framework computes in full only"
     ),
 }
-
-
-def is_class_uri(uri: str) -> bool:
-    """Whether a URI names a Python class, not files."""
-    return uri.startswith(CLASS_SCHEME)
 
 
 class _ModelBase(StrictModel):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from typing import TypeVar
 
 from pipeline.errors import SpecError
@@ -14,10 +13,9 @@ from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.located_yaml import Document, Problem
 from pipeline.spec.model import ModelSpec, PythonModel
 from pipeline.spec.prepare import OneHot, Tokenize
+from pipeline.spec.uris import split_scheme
 
 _S = TypeVar("_S", bound=StrictModel)
-
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def parse(text: str, *, source: str) -> EnsembleSpec:
@@ -73,13 +71,13 @@ def resolved(uri: str, base: str) -> str:
       uri: local path or URI.
       base: folder of the ensemble file.
     """
-    if uri.startswith("/") or _SCHEME.match(uri):
+    if uri.startswith("/") or split_scheme(uri)[0]:
         return uri
-    scheme = _SCHEME.match(base)
-    if scheme is None:
+    scheme, rest = split_scheme(base)
+    if not scheme:
         return posixpath.normpath(posixpath.join(base, uri))
-    bucket, _, folder = base[scheme.end() :].partition("/")
-    return scheme[0] + bucket + posixpath.normpath(posixpath.join("/", folder, uri))
+    bucket, _, folder = rest.partition("/")
+    return scheme + bucket + posixpath.normpath(posixpath.join("/", folder, uri))
 
 
 def _with_places_below(model: ModelSpec, base: str) -> ModelSpec:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
+from pipeline.spec.uris import split_scheme
+
 _WILDCARD = re.compile(r"\*|\?|\[!?\]?[^\]]*\]")
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,10 @@ def check(pattern: str) -> str:
     Raises:
       ValueError: it cannot match anything, or nothing that can be told apart.
     """
-    scheme = _SCHEME.match(pattern)
-    if scheme and scheme[1] != "gs":
+    scheme, rest = split_scheme(pattern)
+    if scheme not in ("", "gs://"):
         raise ValueError(f"found '{pattern}', expected a local path or gs://bucket/path")
-    bucket, _, path = pattern[scheme.end() :].partition("/") if scheme else ("local", "", pattern)
+    bucket, _, path = rest.partition("/") if scheme else ("local", "", pattern)
     if not bucket or not path or _WILDCARD.search(bucket):
         raise ValueError(f"found '{pattern}', expected a pattern inside one bucket: gs://bucket/*")
     if pattern.endswith("/"):

@@ -1,9 +1,9 @@
-"""Which URIs are those of hubs, and which of them a job may be refreshed from."""
+"""What a URI is: of a hub, in a bucket, local; and which a job may be refreshed from."""
 
 import pytest
 
 from pipeline.releases.allowed_uris import AllowedUris
-from pipeline.spec.uris import is_hub_url
+from pipeline.spec.uris import bucket_of, is_hub_url, is_local, split_scheme
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,20 @@ def test_beginning_of_a_url_allows_what_a_server_would_find_below_it(uri, allowe
 
 def test_escapes_mean_nothing_in_names_of_objects():
     assert AllowedUris(("gs://b/clf",)).problem("gs://b/clf/%2e%2e/7") is None
+
+
+@pytest.mark.parametrize(
+    ("uri", "scheme", "bucket", "local"),
+    [
+        ("gs://b/clf/7", "gs://", "b", False),
+        ("gs://b", "gs://", "b", False),
+        ("https://tfhub.dev/google/x/2", "https://", None, False),
+        ("python://package.module:Class", "python://", None, False),
+        ("models/clf", "", None, True),
+        ("/models/clf", "", None, True),
+    ],
+)
+def test_scheme_bucket_and_place_of_a_uri(uri, scheme, bucket, local):
+    assert split_scheme(uri) == (scheme, uri.removeprefix(scheme))
+    assert bucket_of(uri) == bucket
+    assert is_local(uri) is local

@@ -27,7 +27,7 @@ from pipeline.connectors.storage.paths import shard_path
 from pipeline.errors import OutputError
 from pipeline.runner import coders
 from pipeline.runner.beam_types import DoFn, PTransform
-from pipeline.serving.files.artifacts import is_local
+from pipeline.spec.uris import is_local
 
 _LOGGER = logging.getLogger(__name__)
 

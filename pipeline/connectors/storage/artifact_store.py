@@ -13,9 +13,10 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from pipeline.connectors.storage.errors import READER_ROLE, WRITER_ROLE, explain, status_of
+from pipeline.connectors.storage.listing import match_files
 from pipeline.errors import ArtifactError, ArtifactNotFoundError
-from pipeline.serving.files.artifacts import is_local
 from pipeline.serving.files.local_files import ArtifactFile, digest_of, local_files
+from pipeline.spec.uris import is_local
 
 _COPY_BYTES = 1 << 20
 _TEXT_BYTES = 16 << 20
@@ -113,11 +114,9 @@ class BeamArtifactStore:
 
 def _match(pattern: str, uri: str) -> list[Any]:
     try:
-        found = FileSystems.match([pattern])[0].metadata_list
+        return match_files(pattern)
     except Exception as error:
         raise _artifact_error(uri, error) from error
-    # Object stores keep empty "folder/" objects, as their consoles create them.
-    return [file for file in found if not file.path.endswith("/")]
 
 
 def _read(path: str) -> Iterator[bytes]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from apache_beam.io.filesystem import BeamIOError
 
+from pipeline.spec.uris import bucket_of
+
 READER_ROLE = "roles/storage.objectViewer"
 WRITER_ROLE = "roles/storage.objectUser"
 
@@ -51,13 +53,6 @@ def explain(uri: str, error: BaseException, role: str) -> str:
     return (
         f"{type(cause).__name__}: {cause}" if isinstance(cause, BaseException) else f"HTTP {cause}"
     )
-
-
-def bucket_of(uri: str) -> str | None:
-    """The bucket of a ``gs://`` URI; None for every other."""
-    if not uri.startswith("gs://"):
-        return None
-    return uri.removeprefix("gs://").partition("/")[0]
 
 
 def _innermost(error: BaseException | int) -> BaseException | int:

@@ -22,8 +22,9 @@ from typing import Any
 from pipeline.backends.tensorflow.hub.resolver import module_folder
 from pipeline.backends.tensorflow.hub.response import Patience
 from pipeline.errors import ArtifactError, ArtifactNotFoundError
-from pipeline.serving.files.artifacts import ArtifactStore, is_local
+from pipeline.serving.files.artifacts import ArtifactStore
 from pipeline.serving.files.local_files import digest_of, local_files
+from pipeline.spec.uris import is_local
 
 _LOGGER = logging.getLogger(__name__)
 _MANIFEST = "module.json"

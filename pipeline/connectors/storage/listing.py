@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.io.gcp.gcsio import create_storage_client
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 from google.api_core.exceptions import RetryError
@@ -28,6 +29,7 @@ from pipeline.errors import ArtifactError, ArtifactNotFoundError, LoadError
 from pipeline.releases.version_rule import VersionRule, rule_of
 from pipeline.releases.versions import StoredFile, rank
 from pipeline.serving.files.local_files import files_below
+from pipeline.spec.uris import bucket_of
 from pipeline.spec.version_pattern import literal_prefix, match
 
 _ANSWER_SECS = 20.0
@@ -36,6 +38,17 @@ _MOST_NAMED = 10_000
 _NEWEST = 3
 """So many versions are asked what they need beside them: newer than what serves are few."""
 _FIELDS = "items(name,bucket,size,generation,timeCreated),nextPageToken"
+
+
+def match_files(pattern: str) -> list[Any]:
+    """The files that match in any storage Beam reaches, as its FileMetadata.
+
+    Raises:
+      Exception: whatever the storage raises; see `errors.explain`.
+    """
+    found = FileSystems.match([pattern])[0].metadata_list
+    # Object stores keep empty "folder/" objects, as their consoles create them.
+    return [file for file in found if not file.path.endswith("/")]
 
 
 @dataclass(frozen=True)
@@ -57,7 +70,7 @@ class StorageLister:
         Where that may match the pattern itself, it comes with every file: it is no version.
         """
         try:
-            if pattern.startswith("gs://"):
+            if bucket_of(pattern) is not None:
                 return list(self._objects(pattern, rule))
             return list(_local_files(pattern, rule))
         except Exception as error:

@@ -14,8 +14,9 @@ from apache_beam.io.filesystems import FileSystems
 
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.connectors.storage.errors import READER_ROLE, WRITER_ROLE, explain, status_of
+from pipeline.connectors.storage.listing import match_files
 from pipeline.errors import ArtifactError, PathError
-from pipeline.serving.files.artifacts import is_local
+from pipeline.spec.uris import is_local
 
 _WILDCARD = re.compile(r"[*?\[]")
 
@@ -201,13 +202,11 @@ def delete(files: Sequence[str]) -> None:
 
 def _match(pattern: str) -> list[Any]:
     try:
-        if "://" not in pattern and "**" not in pattern:
+        if is_local(pattern) and "**" not in pattern:
             return _match_local(pattern)
-        files = FileSystems.match([pattern])[0].metadata_list
+        return sorted(match_files(pattern), key=lambda file: file.path)
     except Exception as error:
         raise PathError(f"'{pattern}': {explain(pattern, error, READER_ROLE)}") from error
-    # Object stores keep empty "folder/" objects, as their consoles create them.
-    return sorted((file for file in files if not file.path.endswith("/")), key=lambda f: f.path)
 
 
 def _match_local(pattern: str) -> list[Any]:

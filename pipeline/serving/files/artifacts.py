@@ -26,8 +26,7 @@ from pipeline.serving.files.local_files import (
     filesystem_of,
     snapshot,
 )
-from pipeline.spec.model import CLASS_SCHEME, is_class_uri
-from pipeline.spec.uris import is_hub_url
+from pipeline.spec.uris import CLASS_SCHEME, is_class_uri, is_hub_url, is_local
 from pipeline.spec.version_pattern import match
 
 
@@ -318,11 +317,6 @@ def _in_place(path: Path) -> Fetched:
     if snapshot(path) != seen:
         raise ArtifactError(f"{path} was changed while it was read")
     return fetched
-
-
-def is_local(uri: str) -> bool:
-    """Whether `uri` is a path of this machine."""
-    return "://" not in uri
 
 
 def _digest_or_none(path: Path) -> str | None:

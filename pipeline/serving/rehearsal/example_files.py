@@ -7,7 +7,8 @@ from pathlib import Path
 from pipeline.errors import ArtifactNotFoundError, ModelError
 from pipeline.serving.files.artifacts import ArtifactStore, Fetched
 from pipeline.serving.rehearsal import golden
-from pipeline.spec.model import ModelSpec, is_class_uri
+from pipeline.spec.model import ModelSpec
+from pipeline.spec.uris import is_class_uri
 
 
 def text_beside(store: ArtifactStore, uri: str, folder: Path | None, name: str) -> str | None:

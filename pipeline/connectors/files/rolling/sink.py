@@ -14,8 +14,8 @@ from apache_beam.io.filesystems import FileSystems
 from pipeline.connectors.files.rolling.writer import RollingWriter, unique_prefix
 from pipeline.connectors.files.write import TemporaryFile, finalise
 from pipeline.runner.beam_types import DoFn, PTransform
-from pipeline.serving.files.artifacts import is_local
 from pipeline.serving.process_handle import forget_all, process_object
+from pipeline.spec.uris import is_local
 
 DEFAULT_ROLL_SECS = 10.0
 DEFAULT_ROLL_ROWS = 100_000

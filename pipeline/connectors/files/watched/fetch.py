@@ -19,7 +19,7 @@ from pipeline.connectors.files.watched.listing import FileVersion
 from pipeline.connectors.files.whole_files import FileGroup, read_group
 from pipeline.formats.format import Reading
 from pipeline.formats.registry import format_of
-from pipeline.serving.files.artifacts import is_local
+from pipeline.spec.uris import is_local
 
 _AT_ONCE = 8
 

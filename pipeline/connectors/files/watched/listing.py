@@ -10,9 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from apache_beam.io.filesystems import FileSystems
-
-from pipeline.serving.files.artifacts import is_local
+from pipeline.connectors.storage.listing import match_files
+from pipeline.spec.uris import is_local
 
 FINGERPRINT_BYTES = 16
 
@@ -72,9 +71,7 @@ def _list_remote(pattern: str) -> list[FileVersion]:
             modified_ns=round(file.last_updated_in_seconds * 1e6) * 1000,
             whole=True,  # objects appear whole
         )
-        for file in FileSystems.match([pattern])[0].metadata_list
-        # Object stores keep empty "folder/" objects, as their consoles create them.
-        if not file.path.endswith("/")
+        for file in match_files(pattern)
     ]
 
 

@@ -26,7 +26,7 @@ from pipeline.formats.format import Reading
 from pipeline.runner.activity import activity
 from pipeline.runner.beam_types import DoFn, PTransform, RestrictionProvider, RestrictionTracker
 from pipeline.runner.coders import FormCoder
-from pipeline.serving.files.artifacts import is_local
+from pipeline.spec.uris import is_local
 
 LOCAL_INTERVAL_SECS = 0.5
 REMOTE_INTERVAL_SECS = 5.0
