@@ -19,6 +19,10 @@ class Timing:
     retry_secs: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
     grace_secs: float = 10.0
 
+    def pause_secs(self, attempt: int) -> float | None:
+        """How long to wait after a failed attempt, 1 for the first; None after the last one."""
+        return self.retry_secs[attempt - 1] if attempt <= len(self.retry_secs) else None
+
 
 @dataclass(frozen=True)
 class Activation:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -64,9 +65,10 @@ def main(folder: Path, policy: str) -> None:
     placement = launch.Placement(
         on_service=False, intra_op_threads=1, threads_share_models=False, several_processes=False
     )
+    impatient = Timing(retry_secs=(), grace_secs=0.0)
+    launch.ManagerFactory = partial(launch.ManagerFactory, timing=impatient)
     job = launch.prepare(parse(given).settings, run.beam_options([]), placement, lambda text: None)
     manager = job.handle.get()
-    manager._timing = Timing(retry_secs=(), grace_secs=0.0)
     manager.ensure(job.release)
     before, size = resident_bytes(), model.stat().st_size
     for generation in range(2, 6):

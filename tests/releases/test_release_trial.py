@@ -82,8 +82,8 @@ def test_release_that_stands_aside_is_not_prepared_again(manager):
     manager.aspire(TWO)
     until(manager, 2)
     manager.drain_activations()
-    with manager.trial(THREE), manager._changed:
-        manager._changed.wait(timeout=0.1)  # for the thread, which looks every 10 ms
+    with manager.trial(THREE), pytest.raises(TimeoutError):
+        manager.wait_for(2, 0.1)  # for the thread, which looks every 10 ms
     manager.close()
     assert manager.drain_activations() == []
 
@@ -92,8 +92,7 @@ def test_release_that_stands_aside_is_not_prepared_again(manager):
 def test_batch_waits_out_a_trial_although_an_earlier_release_was_given_up(manager, loader):
     loader.fail.add("a2")
     manager.aspire(TWO)
-    with manager._changed:
-        assert manager._changed.wait_for(lambda: manager._given_up, timeout=10)
+    assert not manager.wait_for(2, 10)
     served = []
     batch = threading.Thread(target=lambda: served.append(manager.wait_active(ONE)))
     with manager.trial(THREE):

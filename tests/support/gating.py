@@ -118,12 +118,9 @@ class OnnxEnsemble(Ensemble):
 
 
 def until(manager, generation):
-    """Waits on the manager's own condition until that generation is active."""
-    with manager._changed:
-        done = manager._changed.wait_for(
-            lambda: manager.active() and manager.active().generation == generation, timeout=10
-        )
-    assert done, f"active is {manager.active()}"
+    """Waits until that generation is active."""
+    assert manager.wait_for(generation, 10)
+    assert manager.active().generation == generation
 
 
 class Bench:

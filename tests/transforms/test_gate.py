@@ -50,7 +50,7 @@ def test_local_gate_never_waits_and_a_later_tick_brings_verdict_and_activation(e
     manager.ensure(ensemble.launch)
     manager.drain_activations()
     ensemble.put("clf", 2)
-    with manager._preparing:  # no verdict is possible as long as this is held
+    with manager.trial(ensemble.launch):  # no verdict is possible as long as another is tried
         run_local(handles, [ensemble.candidate(clf=2)], [])
     assert queue.wait_idle(10)
     until(manager, 2)
