@@ -19,13 +19,11 @@ from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.releases.gate import Gate, Verdict
 from pipeline.releases.proposal import next_candidate
 from pipeline.releases.state import GateState
+from pipeline.serving.activation import RETRY_SECS
 from pipeline.serving.process_handle import ProcessHandle
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
 
 _LOGGER = logging.getLogger(__name__)
-
-RETRY_SECS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-"""Pauses before a candidate goes to the gate again, while the storage cannot be read."""
 
 
 @dataclass(eq=False)

@@ -17,10 +17,10 @@ from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 from pipeline.batch.release import Release
 from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.releases.gate import Gate, Verdict, utc_now
-from pipeline.releases.queue import RETRY_SECS, CandidateQueueHandle
+from pipeline.releases.queue import CandidateQueueHandle
 from pipeline.releases.state import GateState
 from pipeline.runner.beam_types import DoFn
-from pipeline.serving.activation import Activation
+from pipeline.serving.activation import RETRY_SECS, Activation
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
 
 EVENTS = "release_events"

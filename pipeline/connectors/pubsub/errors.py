@@ -14,6 +14,8 @@ SUBSCRIBER_ROLE = "roles/pubsub.subscriber"
 PUBLISHER_ROLE = "roles/pubsub.publisher"
 EDITOR_ROLE = "roles/pubsub.editor"
 
+_PAUSES_SECS = (0.1, 0.2, 0.5, 1.0)
+
 
 def passes(error: BaseException) -> bool:
     """Whether the same call may work later: the service is not reached, busy or failing."""
@@ -26,6 +28,11 @@ def passes(error: BaseException) -> bool:
         | exceptions.Cancelled
         | exceptions.TooManyRequests,
     )
+
+
+def pause_secs(failures: int) -> float:
+    """How long to wait before the next attempt, after so many in a row failed before this one."""
+    return _PAUSES_SECS[min(failures, len(_PAUSES_SECS) - 1)]
 
 
 def explain(name: str, error: BaseException, role: str) -> str:

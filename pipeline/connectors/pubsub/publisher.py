@@ -21,7 +21,14 @@ from google.pubsub_v1.types import PublishRequest, PubsubMessage
 
 from pipeline.batch.message import Message
 from pipeline.connectors.pubsub.clients import endpoint, new_publisher
-from pipeline.connectors.pubsub.errors import PUBLISHER_ROLE, brief, explain, outage, passes
+from pipeline.connectors.pubsub.errors import (
+    PUBLISHER_ROLE,
+    brief,
+    explain,
+    outage,
+    passes,
+    pause_secs,
+)
 from pipeline.errors import ServiceError
 
 _LOGGER = logging.getLogger(__name__)
@@ -30,7 +37,6 @@ _REQUEST_MESSAGES = 1000
 _REQUEST_BYTES = 4 << 20  # the service takes 10 MB; this much passes a slow line in time
 _MESSAGE_BYTES = 10_000_000  # the service's limit; the emulator never answers to more
 _CALL_SECS = 30.0
-_RETRY_SECS = (0.1, 0.2, 0.5, 1.0)
 _PARALLEL = 8
 
 _Request = Sequence[Message]
@@ -108,11 +114,11 @@ class Publisher:
                     self._client, PublishRequest(request), timeout=_CALL_SECS, retry=None
                 )
             except GoogleAPICallError as error:
-                pause_secs = _RETRY_SECS[min(failures, len(_RETRY_SECS) - 1)]
-                if not passes(error) or time.monotonic() + pause_secs > give_up_at:
+                pause = pause_secs(failures)
+                if not passes(error) or time.monotonic() + pause > give_up_at:
                     raise ServiceError(explain(self._topic, error, PUBLISHER_ROLE)) from error
                 self._outage.begin(brief(error))
-                time.sleep(pause_secs)
+                time.sleep(pause)
                 failures += 1
             else:
                 self._outage.end()

@@ -27,6 +27,7 @@ from pipeline.connectors.pubsub.errors import (
     explain,
     outage,
     passes,
+    pause_secs,
 )
 from pipeline.connectors.pubsub.leases import Leases
 from pipeline.errors import ServiceError
@@ -42,7 +43,6 @@ _IMPATIENT_SECS = 5.0
 # A request that is ended while its answer is under way loses these messages until their leases run
 # out: time for the answer, if there is one.
 _HANG_UP_SECS = 0.3
-_RETRY_SECS = (0.1, 0.2, 0.5, 1.0)
 
 
 class Pulled(NamedTuple):
@@ -173,7 +173,7 @@ class Reader:
                     continue
                 patient = False
                 self._outage.begin(brief(error))
-                self._stop.wait(_RETRY_SECS[min(failures, len(_RETRY_SECS) - 1)])
+                self._stop.wait(pause_secs(failures))
                 failures += 1
             else:
                 self._outage.end()
