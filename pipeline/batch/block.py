@@ -1,4 +1,4 @@
-"""The block: payloads as a source delivers them, before anything is decoded."""
+"""The block: payloads as a source delivers them, before decoding."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.batch.payloads import Payloads
 
 @dataclass(frozen=True)
 class Origin:
-    """What a message brought along besides its payload.
+    """The part of a message besides its payload.
 
     Attributes:
       event_time_us: its publish time, UTC microseconds since 1970.
@@ -29,15 +29,15 @@ class Block:
     """Consecutive records of one source.
 
     Attributes:
-      payloads: one for each record; of text formats without line end.
+      payloads: one for each record; those of text formats without line end.
       source: where they come from: a file's path, a subscription.
-      error: why the rest of the source, or a part of it behind these records, cannot be read,
-        naming it and the place; else None.
-      origins: one for each payload, where the source has them.
-      format: name of the format of the payloads.
-      first: number of the first record in its file, for messages: of CSV its line, from 1; of
-        Parquet its row, from 0.
-      header: of CSV, the names of the columns.
+      error: why the rest of the source, or a part of it after these records, cannot be read, with
+        the source and the place; None if there is no error.
+      origins: one for each payload, if the source has them.
+      format: the name of the format of the payloads.
+      first: the number of the first record in its file, for error messages: the line of a CSV file,
+        from 1; the row of a Parquet file, from 0.
+      header: the names of the columns of a CSV file.
     """
 
     wire_form: ClassVar[str] = "block/1"

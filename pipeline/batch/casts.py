@@ -1,11 +1,12 @@
-"""Which numbers a dtype cannot hold, so that a cast would change what they say.
+"""The numbers that a dtype cannot hold, so that a cast would change their value.
 
-An integer must be the same afterwards: 16777217 is 16777216 as float32, another number. A float
-that becomes another float may be rounded, as every computation rounds, but a finite one must not
-become infinite. A float that becomes an integer must be whole, and what becomes a boolean 0 or 1.
+An integer must stay the same: 16777217 becomes 16777216 as float32, another number. A float that
+becomes another float may be rounded, as in every computation, but a finite one must not become
+infinite. A float that becomes an integer must be whole; a number that becomes a boolean must be 0
+or 1.
 
-Columns without such numbers, which is nearly all of them, cost a look at their least and their
-greatest value.
+Nearly all columns hold no such number; for those, comparing their least and greatest value is
+enough.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from pipeline.errors import RowsError
 
 
 def lost(values: Array, dtype: str) -> Array | None:
-    """Which numbers or booleans a dtype cannot hold.
+    """The numbers or booleans that a dtype cannot hold.
 
     Args:
-      values: of any shape.
+      values: an array of any shape.
       dtype: a dtype name that is neither "string" nor "bytes".
 
     Returns:
-      booleans of the shape of `values`; None where it holds them all.
+      booleans of the shape of `values`; None if it holds them all.
     """
     wanted, kind = numpy_dtype(dtype), values.dtype.kind
     if not values.size or _holds_all(wanted, values.dtype):
@@ -56,7 +57,7 @@ def lost_rows(column: Column, dtype: str) -> dict[int, Any]:
     """Row -> the first of its numbers that a dtype cannot hold, for the rows that have one.
 
     Args:
-      column: of numbers or booleans.
+      column: numbers or booleans.
       dtype: see `lost`.
     """
     wanted = numpy_dtype(dtype)
@@ -80,10 +81,10 @@ def lost_rows(column: Column, dtype: str) -> dict[int, Any]:
 
 
 def check_join(parts: Mapping[str, Array]) -> None:
-    """Makes sure that columns can be joined in the dtype that numpy takes for all of them.
+    """Makes sure that columns can be joined in the dtype that numpy chooses for them.
 
     Args:
-      parts: name -> column; all of numbers and booleans, or all of text.
+      parts: name -> column; either all numbers and booleans, or all text.
 
     Raises:
       RowsError: rows with an integer that this dtype, a float, cannot hold.
@@ -101,21 +102,21 @@ def check_join(parts: Mapping[str, Array]) -> None:
 
 def _holds_all(wanted: np.dtype[Any], have: np.dtype[Any]) -> bool:
     if wanted.kind == "f" and have.kind in "iu" and have.itemsize == 8:
-        return False  # for numpy, float64 holds these integers, too
+        return False  # numpy says that float64 holds these integers, too
     return bool(np.can_cast(have, wanted, "safe"))
 
 
 def _float_limit(kind: str, wanted: np.dtype[Any]) -> float:
-    """Up to here, positive and negative, a float dtype holds every integer, or every float.
+    """The bound, positive and negative, up to which a float dtype holds every integer or float.
 
-    For integers it is one itself: numpy would compare others as floats.
+    For integers it is an int: numpy would compare a float with them as floats.
     """
     info = np.finfo(wanted)
     return 2 ** (info.nmant + 1) if kind in "iu" else float(info.max)
 
 
 def _within(values: Array, low: float, high: float) -> bool:
-    """Whether all are between two bounds. NaN, which every float holds, is not looked at."""
+    """Whether all are between two bounds. Ignores NaN, which every float dtype holds."""
     least, greatest = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
     return not (least < low or greatest > high)
 
@@ -126,10 +127,10 @@ def _overflowing(values: Array, wanted: np.dtype[Any]) -> Array:
 
 
 def _changed(values: Array, wanted: np.dtype[Any]) -> Array:
-    """Which integers are others after the cast."""
+    """The integers that the cast changes."""
     with np.errstate(over="ignore", invalid="ignore"):
         wide = values.astype(wanted).astype(np.float64)
-        # 2**63 and 2**64 are floats, but no int64 and uint64: the way back would be undefined.
+        # 2**63 and 2**64 are floats but not int64 or uint64: casting them back is undefined.
         unsigned = values.dtype.kind == "u"
         inside = np.isfinite(wide) & (wide < 2.0 ** (64 if unsigned else 63))
         back = np.where(inside, wide, 0).astype(np.uint64 if unsigned else np.int64)
@@ -138,6 +139,6 @@ def _changed(values: Array, wanted: np.dtype[Any]) -> Array:
 
 def _no_integer(values: Array, low: int, high: int) -> Array:
     wide = values.astype(np.float64)
-    # The next power of two is exact as a float; the highest itself need not be.
+    # The power of two after the highest integer is exact as a float; the highest may not be.
     inside = (wide >= float(low)) & (wide < float(high + 1))
     return np.asarray(~inside | (wide != np.trunc(wide)))

@@ -42,7 +42,7 @@ Column = Array | Ragged
 
 
 def from_rows(rows: Sequence[Array]) -> Column:
-    """A column of `rows`: dense when all have one shape, else ragged."""
+    """A column of `rows`: dense if all have one shape, otherwise ragged."""
     if rows and all(row.shape == rows[0].shape for row in rows):
         return np.stack(rows)
     return Ragged(rows)
@@ -54,7 +54,7 @@ def ragged_from_rows(rows: Sequence[Array]) -> Column:
 
 
 def ragged_from_flat(flat: Array, shapes: Sequence[tuple[int, ...]]) -> Column:
-    """As `ragged_from_rows`, of the values of all rows one after the other."""
+    """The same as `ragged_from_rows`, from the concatenated values of all rows."""
     ends = np.cumsum([prod(shape) for shape in shapes])
     parts = np.split(flat, ends[:-1]) if len(shapes) else []
     return ragged_from_rows(
@@ -63,19 +63,19 @@ def ragged_from_flat(flat: Array, shapes: Sequence[tuple[int, ...]]) -> Column:
 
 
 def as_ragged(column: Column) -> Ragged:
-    """The column as one whose rows may differ, also where they do not."""
+    """The column as a ragged one, even if its rows agree in shape."""
     return column if isinstance(column, Ragged) else Ragged(iterate(column))
 
 
 def part(column: Column, start: int, stop: int) -> Column:
-    """The rows from `start` to `stop`, ragged where `column` is."""
+    """The rows from `start` to `stop`; ragged if `column` is."""
     if isinstance(column, Ragged):
         return Ragged(column.rows[start:stop])
     return column[start:stop]
 
 
 def take(column: Column, rows: Array) -> Column:
-    """The given rows (integer indices), in that order; dense again where they agree in shape."""
+    """The given rows (integer indices), in that order; dense if they agree in shape."""
     if isinstance(column, Ragged):
         return from_rows([column.rows[i] for i in rows])
     return column[rows]
@@ -92,7 +92,7 @@ def concatenate(parts: Sequence[Column]) -> Column:
 
 
 def concatenate_ragged(parts: Sequence[Column]) -> Column:
-    """As `concatenate`, but ragged where a part is, also where all rows agree in shape."""
+    """The same as `concatenate`, but ragged if a part is, even if all rows agree in shape."""
     made = concatenate(parts)
     return as_ragged(made) if any(isinstance(part, Ragged) for part in parts) else made
 
@@ -105,7 +105,7 @@ def iterate(column: Column) -> Iterable[Array]:
 
 
 def read_only(array: Array) -> Array:
-    """The same array, for those who must not write to it."""
+    """A view of the array that cannot be written to."""
     view = array.view()
     view.flags.writeable = False
     return view
@@ -126,7 +126,7 @@ def pad(column: Ragged, value: Any) -> Array:
 
 
 def repeat_last(array: Array, rows: int) -> Array:
-    """The array brought to at least `rows` rows: its last one stands in for those that lack."""
+    """The array with at least `rows` rows: its last row fills the missing ones."""
     lacking = rows - len(array)
     return array if lacking <= 0 else np.concatenate([array, array[-1:].repeat(lacking, axis=0)])
 
@@ -151,16 +151,16 @@ def apply_by_shape(
 
     Args:
       function: columns -> columns; its results have the rows of its arguments, in order.
-      columns: at least one, all with the same number of rows; at least one row where any is
-        ragged, because without rows there is no shape to call `function` with.
-      join: makes one column of the results for several groups.
+      columns: at least one, all with the same number of rows; at least one row if any is ragged,
+        because without rows there is no shape to call `function` with.
+      join: joins the results of several groups into one column.
 
     Returns:
-      the results with the rows in their old order.
+      the results, with the rows in their original order.
 
     Raises:
-      RowsError: `function` raised it for some groups; the failed rows of all of them, as rows of
-        `columns`.
+      RowsError: `function` raised it for some groups; names the failed rows of all groups by their
+        positions in `columns`.
     """
     if not any(isinstance(column, Ragged) for column in columns.values()):
         return dict(function(columns))  # type: ignore[arg-type]  # all dense, just checked

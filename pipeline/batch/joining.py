@@ -1,8 +1,8 @@
-"""Results of several calls, or of several rows, made one column in which all stay what they are.
+"""Joins the results of several calls, or of several rows, without changing a value.
 
-What a model returns may depend on the rows of a call: integers here and floats there, an empty list
-that does not say of what. numpy would join int64 with float64, or with uint64, as float64, which
-rounds; here values are the same afterwards, or their rows are told.
+What a model returns may depend on the rows of a call: integers here and floats there, or an empty
+list, which has no element type. numpy would join int64 with float64, or with uint64, as float64,
+which rounds; here values stay the same, or their rows are reported.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pipeline.batch.columns import Array, Column, Ragged
 
 
 def common_dtype(arrays: Sequence[Array]) -> np.dtype[Any] | None:
-    """The dtype in which all values stay what they are; None where there is none.
+    """The dtype in which all values stay the same; None if there is none.
 
-    Arrays without elements have no say where others have some. Text goes with everything: what is
-    none among it is told later (`batch.texts`).
+    Arrays without elements do not count if others have some. Text goes with everything:
+    `batch.texts` later reports elements that are not text.
     """
     filled = [array for array in arrays if array.size] or arrays
     dtypes: set[np.dtype[Any]] = {array.dtype for array in filled}
@@ -33,21 +33,21 @@ def common_dtype(arrays: Sequence[Array]) -> np.dtype[Any] | None:
         return None
     common = np.result_type(*dtypes)
     if common.kind == "f" and kinds <= set("iu"):
-        common = np.dtype(np.uint64)  # of int64 and uint64; right where none is negative
+        common = np.dtype(np.uint64)  # of int64 and uint64; correct if none is negative
     if any(casts.lost(array, common.name) is not None for array in filled):
         return None
     return common
 
 
 def join(parts: Sequence[Column]) -> tuple[Column, dict[int, str]]:
-    """The rows of all parts, one after the other, in one rank and one dtype.
+    """The rows of all parts, one after the other, with one rank and one dtype.
 
     Args:
-      parts: at least one, none without rows. The rows of one agree in rank and dtype.
+      parts: at least one, none without rows. The rows of a part agree in rank and dtype.
 
     Returns:
-      the column, and row -> what is found there and what is expected, for the rows of parts that
-      do not go with the first; such a row holds another one's values.
+      the column, and row -> what was found and expected, for the rows of parts that do not fit the
+      first; such a row holds the values of another row.
     """
     if len({(_rank(part), _dtype(part)) for part in parts}) == 1:
         return columns.concatenate(parts), {}
@@ -56,7 +56,7 @@ def join(parts: Sequence[Column]) -> tuple[Column, dict[int, str]]:
     good = [part is not None and _dtype_of([like, part]) is not None for part in same]
     kept = [part for part, is_good in zip(same, good, strict=True) if is_good and part is not None]
     dtype = _dtype_of(kept)
-    if dtype is None:  # each goes with the first, but not all with each other
+    if dtype is None:  # each fits the first, but they do not all fit each other
         dtype = _dtype(like)
         good = [
             is_good and _dtype(part) == dtype for part, is_good in zip(parts, good, strict=True)
@@ -97,7 +97,7 @@ def _dtype_of(parts: Sequence[Column]) -> np.dtype[Any] | None:
 
 
 def _of_rank(part: Column, like: Column) -> Column | None:
-    """The part in the rank of another; None where it has another one, and elements."""
+    """The part with the rank of `like`; None if its rank differs and it has elements."""
     if _rank(part) == _rank(like):
         return part
     if _size(part) or not _rank(like):

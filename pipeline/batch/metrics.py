@@ -1,7 +1,7 @@
-"""The metrics of a job: every name that it counts under, with meaning and unit.
+"""The metrics of a job: every name, with its meaning and unit.
 
-The names are fixed, whatever the ensemble: dashboards and alerts hold on to them. Besides these,
-each model's step has the metrics of Beam's RunInference.
+The names are the same for every ensemble, because dashboards and alerts depend on them. In
+addition, each model's step has the metrics of Beam's RunInference.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class Metric:
     """One metric.
 
     Attributes:
-      name: as Beam and Cloud Monitoring have it; parts in capitals stand for what differs.
+      name: its name in Beam and Cloud Monitoring; parts in capitals are placeholders.
       kind: a Dataflow distribution arrives in Cloud Monitoring as four metrics, whose names end in
         ``_MIN``, ``_MAX``, ``_MEAN`` and ``_COUNT``.
-      unit: of its value.
-      meaning: for people.
+      unit: the unit of its value.
+      meaning: the meaning, for people.
     """
 
     name: str
@@ -44,7 +44,7 @@ METRICS = (
         PREDICTIONS,
         "counter",
         "records",
-        "Records with a prediction; falls by one where a table refuses its row.",
+        "Records with a prediction; falls by one if a table refuses its row.",
     ),
     Metric(DEAD_LETTERS, "counter", "records", "Records without a prediction."),
     Metric(
@@ -64,34 +64,34 @@ METRICS = (
         "distribution",
         "ms",
         "Streams, for each batch: how long its process has known of a newer release than the one "
-        "that serves the batch; 0 where there is none.",
+        "that serves the batch; 0 if there is none.",
     ),
     Metric(
         "releases/OUTCOME",
         "counter",
         "events",
         "Release events: `accepted`, `rejected`, `rolled_back` and `ignored` are verdicts of the "
-        "gate, `activated` and `failed` what a process made of an accepted release.",
+        "gate, `activated` and `failed` say what became of an accepted release in one process.",
     ),
     Metric(REFRESH_MESSAGES, "counter", "messages", "Refresh messages read."),
     Metric(
         f"{REFRESH_MESSAGES}_refused",
         "counter",
         "messages",
-        "Of these: not understood, or naming an unknown model.",
+        "Of these: refused, because they were not understood or name an unknown model.",
     ),
     Metric(
         f"{REFRESH_MESSAGES}_ignored",
         "counter",
         "messages",
-        "Of these: notifications of objects that no `watch` pattern covers.",
+        "Of these: ignored, as notifications of objects that no `watch` pattern covers.",
     ),
-    Metric(ROW_SAMPLES, "counter", "rows", "Rows that a model computed once more by themselves."),
+    Metric(ROW_SAMPLES, "counter", "rows", "Rows that a model computed again, each alone."),
     Metric(
         ROW_DIFFERENCES,
         "counter",
         "rows",
-        "Of these: given something else than in their batch. The log says by which model.",
+        "Of these: rows with another result alone than in their batch. The log names the model.",
     ),
     Metric(REPORT_PAGES, "counter", "pages", "With `--report_path`: pages written."),
 )

@@ -1,7 +1,7 @@
 """Records as they arrived, for dead letters.
 
 A record of a Parquet or Avro file has no bytes of its own. Its payload is the JSON of the row,
-which is made only when somebody asks for it: for the few rows that fail.
+made on demand for the few rows that fail.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Payloads(Protocol):
 
 
 class JsonRows:
-    """Rows that are Python objects, such as Avro's.
+    """Rows that are Python objects, such as those of Avro files.
 
     Attributes:
       rows: one mapping for each record.
@@ -81,7 +81,7 @@ class ArrowRows:
         return ArrowRows(self.table.take(pa.array(rows, pa.int64())))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Arrow's own pickle of a slice holds all that it was cut from.
+        # Arrow's own pickle of a slice holds the whole table that it was cut from.
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, self.table.schema) as writer:
             writer.write_batch(self.table)
@@ -96,7 +96,7 @@ def take(payloads: Payloads, rows: Sequence[int]) -> Payloads:
 
 
 def estimated_bytes(payloads: Payloads) -> int:
-    """About how many bytes payloads take, without making those that exist on demand only."""
+    """An estimate of the bytes of payloads; does not make those that exist on demand only."""
     if isinstance(payloads, ArrowRows):
         return int(payloads.table.nbytes)
     if isinstance(payloads, JsonRows):

@@ -1,4 +1,4 @@
-"""Model versions and releases: what is served, named so that it can be told apart.
+"""Model versions and releases: the names of what is served.
 
 Both are immutable values. A release is always complete: one version for each model.
 """
@@ -18,7 +18,7 @@ class ModelVersion:
 
     Attributes:
       model: name of the model in the ensemble.
-      uri: where its files are.
+      uri: the place of its files.
       digest: hash of the files' names and contents; two versions with one digest are the same.
     """
 
@@ -28,7 +28,7 @@ class ModelVersion:
 
     @property
     def label(self) -> str:
-        """What people call it: the part of the URI that tells its version, else the last one.
+        """Its name for people: the part of the URI that holds the version, else the last part.
 
         ``models/mlp/12/model.onnx`` is "12"; ``models/clf-v3.joblib`` is "clf-v3.joblib".
         """
@@ -41,7 +41,7 @@ class Release:
     """The complete map model -> version that serves a batch.
 
     Attributes:
-      generation: order given by whoever accepted it; higher is newer.
+      generation: its order, given when it is accepted; higher is newer.
       versions: one for each model, sorted by model name.
     """
 
@@ -71,7 +71,7 @@ class Release:
         raise KeyError(model)
 
     def as_json(self) -> dict[str, object]:
-        """The form in which predictions and dead letters name it."""
+        """The release as predictions and dead letters show it."""
         return {
             "id": self.release_id,
             "generation": self.generation,

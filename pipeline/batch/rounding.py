@@ -32,7 +32,7 @@ class Difference:
     Attributes:
       output: the tensor.
       one, other: the values where they are furthest apart, as text.
-      label: the model returns no floats, so a tie of its scores may be all there is to it.
+      label: whether the model returns no floats, so that a mere tie of its scores may explain it.
     """
 
     output: str
@@ -42,11 +42,11 @@ class Difference:
 
 
 def worst(found: Array, expected: Array, tolerance: float) -> tuple[int, ...] | None:
-    """Where two arrays of numbers are furthest apart; None where they agree within a tolerance.
+    """Where two arrays of numbers are furthest apart; None if they agree within a tolerance.
 
     Args:
-      found: of the shape of `expected`.
-      expected: what it is compared with.
+      found: an array of the shape of `expected`.
+      expected: the array to compare it with.
       tolerance: see the module.
     """
     one, other = found.astype(np.float64), expected.astype(np.float64)
@@ -55,7 +55,7 @@ def worst(found: Array, expected: Array, tolerance: float) -> tuple[int, ...] | 
         apart = np.where(same, 0.0, np.abs(one - other))
         apart = np.where(np.isnan(apart), np.inf, apart)
         over = apart > tolerance * np.maximum(1.0, np.abs(other))
-        # Infinity lies beyond any tolerance, also one that is relative to it.
+        # Infinity exceeds any tolerance, even one that is relative to it.
         over |= ~same & ~(np.isfinite(one) & np.isfinite(other))
     if not over.any():
         return None
@@ -65,12 +65,12 @@ def worst(found: Array, expected: Array, tolerance: float) -> tuple[int, ...] | 
 def difference(
     one: Mapping[str, Array], other: Mapping[str, Array], tolerance: float
 ) -> Difference | None:
-    """How two results of a row differ; None where they do not.
+    """How two results of a row differ; None if they agree.
 
     Args:
       one: output -> value of the row, without batch axis.
       other: the same outputs.
-      tolerance: for those of float32 and float64; float16 has HALF at least.
+      tolerance: the tolerance of float32 and float64; float16 has at least HALF.
     """
     floats = [name for name, array in one.items() if array.dtype.kind == "f"]
     for name in floats or one:

@@ -1,4 +1,4 @@
-"""Dtype names, tensor specs and signatures, and the rule of what fits into what.
+"""Dtype names, tensor specs and signatures, and which values fit which tensor.
 
 A *dtype name* is one of numpy's integer, unsigned and float names, ``bool``, ``string`` or
 ``bytes``. In memory ``string`` is an object array of ``str`` and ``bytes`` an object array of
@@ -27,7 +27,7 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
 
 
 def dtype_name(array: np.ndarray[Any, Any]) -> str:
-    """The dtype name of an array; an object array is judged by its first element.
+    """The dtype name of an array; that of an object array by its first element.
 
     Raises:
       TypeError: the array holds something that is not a tensor type (dates, complex numbers...).
@@ -50,13 +50,13 @@ def dtype_name(array: np.ndarray[Any, Any]) -> str:
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """What a model says of one of its tensors; ``None`` where its format says nothing.
+    """What a model says of one of its tensors; ``None`` for what its format does not say.
 
     Attributes:
-      name: the tensor's name as the model knows it.
+      name: the tensor's name in the model.
       dtype: a dtype name.
       dims: axis lengths *with* the batch axis first.
-      features: what the file calls the values of a row, where it has names for them.
+      features: the file's names of the values of a row, if it has any.
     """
 
     name: str
@@ -78,10 +78,10 @@ class Signature:
     """A model's named inputs and outputs.
 
     Attributes:
-      inputs, outputs: ``None`` where the format does not even list their names.
-      fixed_batch_rows: set when the model takes exactly that many rows at a time.
-      optional: names of inputs that need not be bound.
-      takes_examples: whether it parses serialized tf.Example messages itself.
+      inputs, outputs: ``None`` if the format does not even list their names.
+      fixed_batch_rows: the number of rows of every call, if the model takes only that number.
+      optional: the names of inputs that need not be bound.
+      takes_examples: whether the model parses serialized tf.Example messages itself.
     """
 
     inputs: tuple[TensorSpec, ...] | None = None
@@ -92,7 +92,7 @@ class Signature:
 
 
 def describe(dtype: str | None, shape: Sequence[int | None] | None) -> str:
-    """``float32[64]``, ``int64[any, 3]``, ``string``, or ``unknown`` parts where not known."""
+    """``float32[64]``, ``int64[any, 3]``, ``string``, and so on; "any" for what is not known."""
     text = dtype or "any dtype"
     if shape is None:
         return f"{text}, any shape"
@@ -102,8 +102,8 @@ def describe(dtype: str | None, shape: Sequence[int | None] | None) -> str:
 def dtype_fits(have: str, want: str | None) -> bool:
     """Whether values of dtype `have` may be handed to a tensor of dtype `want`.
 
-    Widening is allowed, and so is float64 to float32: models that feed each other mix the two all
-    the time. Refused is what changes values without a word: narrower integers, float to integer,
+    Widening is allowed, and so is float64 to float32: models that feed each other often mix
+    the two. Casts that change values silently are refused: narrower integers, float to integer,
     numbers to text. ``string`` and ``bytes`` stand in for each other (UTF-8).
     """
     if want is None or have == want:

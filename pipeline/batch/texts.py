@@ -1,7 +1,7 @@
 """Columns of text and of bytes: each is one of the two, in all of its rows.
 
-Frameworks tell them apart or not: a string of TensorFlow is bytes, of which most happen to be text.
-So the ensemble file says which it is, and a row that is not what its column is cannot be used.
+Not every framework tells them apart: a TensorFlow string is bytes, which mostly happen to be text.
+So the ensemble file says which it is, and a row that does not fit its column cannot be used.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.batch.columns import Array, Column, Ragged
 
 _NOT_TEXT = (
-    "holds bytes that are not UTF-8 ({}), expected text; if they are no text, name the output in "
+    "holds bytes that are not UTF-8 ({}), expected text; if they are not text, name the output in "
     "`bytes_outputs` of the model"
 )
 _HALF_PAIR = "holds text with half of a surrogate pair at position {}, which no UTF-8 has"
@@ -22,12 +22,12 @@ def typed(column: Column, dtype: str) -> tuple[Column, dict[int, str]]:
     """A column of ``str``, or one of ``bytes``, from one that may hold both.
 
     Args:
-      column: an object array of both, or ragged rows of such arrays; what is neither, as None,
-        costs its row.
+      column: an object array of both, or ragged rows of such arrays; an element that is neither,
+        such as None, costs its row.
       dtype: "string" or "bytes".
 
     Returns:
-      the column, and row -> why it cannot be that; such a row holds an empty one instead.
+      the column, and row -> why it does not fit; such a row holds empty values instead.
     """
     bad: dict[int, str] = {}
     if not isinstance(column, Ragged):

@@ -1,23 +1,23 @@
 """Values as bytes, for places where they outlive the program that wrote them.
 
 A runner keeps elements, restrictions and state while a job is updated, and hands them to the next
-build. So nothing there is a pickle, which only the build that made it is sure to read (but for what
-the gate of a service remembers: what is to last of that is in the `release_dir`). A value is a JSON
+build. So nothing there is a pickle, which only the build that made it can surely read. (The state
+of a service's gate still is one; what has to last is in the `release_dir`.) A value is a JSON
 object with the names of its fields, behind the name and version of its form::
 
     {"form": "candidate/1", "candidate_id": "...", "source": "watch gs://b/clf/*", ...}
 
 A dataclass has a form when it names one in `wire_form`; the values inside need none.
-It is UTF-8, where text can be; half of a surrogate pair, which a model may leave in its text, is
-three bytes as if it were a character.
+It is UTF-8. Half of a surrogate pair, which a model may leave in its text and UTF-8 cannot hold, is
+written as three bytes, as if it were a character.
 
-What is read need not be what was written: a field that is missing has its default; one that is
-unknown is kept in the field `unknown`, where the class has that, and written again. A change that
+Reader and writer may differ: a missing field has its default; an unknown one is kept in the field
+`unknown`, if the class has it, and written again. A change that
 older builds would misunderstand takes the next version number, which they refuse.
 
-Arrays and payloads are not JSON but follow it as they are, each a part: one copy on the way out,
-none on the way in. Layout of a value with parts, little endian: a zero byte; three bytes of
-nothing; the number of parts (uint32); the length of each (uint64); the parts, each from a multiple
+Arrays and payloads are not JSON but follow it unchanged, each as a part: one copy when writing,
+none when reading. Layout of a value with parts, little endian: a zero byte; three unused
+bytes; the number of parts (uint32); the length of each (uint64); the parts, each from a multiple
 of 16 bytes on, the first of them the JSON.
 """
 
@@ -65,7 +65,7 @@ def loads(data: bytes, kind: type[_T]) -> _T:
     """The value of class `kind` in bytes made by `dumps`; arrays are read-only views of `data`.
 
     Raises:
-      WireError: they are cut off, or hold another form, or a version of it that is not known here.
+      WireError: they are truncated, hold another form, or an unknown version of the form.
     """
     parts = [memoryview(data)] if data[:1] == b"{" else _parts(data)
     try:
@@ -190,7 +190,7 @@ def _as_json(hint: Any) -> _Json:
 
 
 def _union(kinds: list[_Json], hint: Any) -> _Json:
-    """Of plain types, or of one type and None."""
+    """A union of plain types, or of one type and None."""
     if all(kind is _AS_IS for kind in kinds):
         return _AS_IS
     if len(kinds) > 1:
@@ -226,7 +226,7 @@ def _object(item: _Json) -> _Json:
 
 
 def _pairs(pair: _Json) -> _Json:
-    """A mapping whose keys are no text."""
+    """A mapping whose keys are not text."""
     return _Json(
         lambda v, parts: [pair.write(one, parts) for one in v.items()],
         lambda p, parts: dict(pair.read(one, parts) for one in p),
@@ -252,7 +252,7 @@ def _record(kind: Any) -> _Json:
     return _Json(write, read)
 
 
-# --- arrays and payloads, which are outside of the JSON
+# --- arrays and payloads, which are outside the JSON
 
 
 def _write_column(column: Column, parts: list[_Part]) -> dict[str, Any]:

@@ -34,10 +34,10 @@ def add_parser(commands: parsers.Commands) -> RaisingParser:
 
 
 def run_command(arguments: argparse.Namespace) -> None:
-    """Checks, and prints what main.py prints in a dry run.
+    """Checks the ensemble, and prints what main.py prints in a dry run.
 
     Raises:
-      LaunchError: a job would be refused.
+      LaunchError: the launch of a job would be refused.
     """
     argv = [f"--ensemble_spec={arguments.spec}", "--dry_run=true", *arguments.parameters]
     run.run(options.parse(argv), Progress())

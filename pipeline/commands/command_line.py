@@ -49,10 +49,10 @@ def _run(argv: Sequence[str]) -> None:
 def _with_rest(
     arguments: argparse.Namespace, rest: Sequence[str], parser: RaisingParser
 ) -> argparse.Namespace:
-    """The arguments, with those that are not the command's own, where it takes such.
+    """The arguments, including those of other programs if the command takes them.
 
     Raises:
-      ParameterError: it takes none: names each, with the near one.
+      ParameterError: it takes none; names each unknown one, with a similar known one.
     """
     if "parameters" in arguments:
         arguments.parameters = list(rest)

@@ -102,7 +102,7 @@ def run_command(arguments: argparse.Namespace) -> None:
 
 
 def _look(arguments: argparse.Namespace) -> tuple[ModelsFolder, FirstRecords | None]:
-    """The models, and the records where some are given.
+    """The models, and the records if they are given.
 
     Raises:
       LaunchError: what is wrong with any of the arguments.
@@ -173,7 +173,7 @@ def _drafted(name: str, models: list[ModelDraft], records: FirstRecords | None) 
 
 
 def _as_written(location: str, base: str) -> str:
-    """A location as the ensemble file names it: relative to its folder where it lies below that."""
+    """A location as the ensemble file names it: relative to its folder if it is below that."""
     if is_local(location) != is_local(base):
         return location if not is_local(location) else os.path.abspath(location)  # noqa: PTH100
     if not is_local(location):
@@ -194,7 +194,7 @@ def _heading(arguments: argparse.Namespace) -> list[str]:
 
 
 def _summary(draft: Draft, arguments: argparse.Namespace) -> Sequence[str]:
-    """What was written, and what is to be done next."""
+    """The lines that say what was written and what to do next."""
     notes = list(draft.notes())
     unknown = [model.name for model in draft.models if model.problem]
     guesses = sum(note.startswith(GUESS) for note in notes)

@@ -89,7 +89,7 @@ def run_command(arguments: argparse.Namespace) -> None:
     """Checks what is proposed, then publishes it.
 
     Raises:
-      LaunchError: something is wrong: as much as can be told at once.
+      LaunchError: something is wrong; names as many problems as possible at once.
       ServiceError: Pub/Sub refuses the message.
     """
     say = Progress().say

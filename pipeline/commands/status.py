@@ -52,7 +52,7 @@ def run_command(arguments: argparse.Namespace) -> None:
         raise ParameterError(f"--last: found '{arguments.last}', expected an integer of at least 1")
     count = int(arguments.last)
     try:
-        # More than are shown: for what the last of them changed, and what a rollback went back to.
+        # More than are shown, to know what the last one changed and what a rollback returned to.
         history = ReleaseStore(folder, BeamArtifactStore()).load_history(count + HISTORY)
     except ArtifactError as error:
         raise PathError(str(error)) from error

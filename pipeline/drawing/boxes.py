@@ -1,4 +1,4 @@
-"""What is written in the boxes of a picture, how large they are, and where lines touch them.
+"""The text in the boxes of a picture, their sizes, and where lines touch them.
 
 Lengths are in pixels.
 """
@@ -14,9 +14,9 @@ from pipeline.drawing.drawing import Box, Drawing
 PADDING = 10.0
 TITLE_SIZE, TEXT_SIZE = 13, 11
 LINE = 16.0
-"""From one line of text to the next."""
+"""The distance from one line of text to the next."""
 
-# All text is monospaced, and 0.6 of its size the width of a character; a little more in some fonts.
+# All text is monospaced. A character is 0.6 of the text size wide, a little more in some fonts.
 _CHARACTER = 0.62
 _BAR = 5.0
 _LONGEST_NOTES = 28
@@ -68,16 +68,16 @@ class Measured:
 
     @property
     def rule(self) -> float:
-        """How far below its top the rows begin."""
+        """The distance from its top to the first row."""
         return PADDING + LINE * (1 + len(self.notes)) + PADDING / 2
 
     def leaves(self, bundle: int) -> float:
-        """How far below its top the lines of a bundle leave it."""
+        """The distance from its top to where the lines of a bundle leave it."""
         rows = [i for i, row in enumerate(self.rows) if row.bundle == bundle]
         return self.rule + LINE * ((rows[0] + rows[-1]) / 2 + 0.5)
 
     def arrives(self, column: str) -> float:
-        """How far below the top of the output a column arrives."""
+        """The distance from the top of the output to where a column arrives."""
         row = next(i for i, row in enumerate(self.rows) if row.name == column)
         return self.rule + LINE * (row + 0.5)
 
@@ -97,13 +97,13 @@ def measured(drawing: Drawing, box: Box) -> Measured:
 
 
 def shortened(text: str) -> str:
-    """A text without its middle, where it is long."""
+    """The text; a long one without its middle."""
     half = _LONGEST // 2
     return text if len(text) <= _LONGEST else f"{text[: half - 1]}…{text[-half:]}"
 
 
 def _in_lines(notes: tuple[str, ...]) -> Iterator[str]:
-    """The notes, as many to a line as fit."""
+    """The notes, as many on a line as fit."""
     line = ""
     for note in map(shortened, notes):
         if line and len(line) + 2 + len(note) > _LONGEST_NOTES:

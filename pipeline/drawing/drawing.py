@@ -1,6 +1,6 @@
-"""An ensemble as boxes, the columns that each makes, and who reads them: what pictures show.
+"""The content of a picture: an ensemble as boxes, the columns that each makes, and their readers.
 
-How it looks is :mod:`pipeline.drawing.text` and :mod:`pipeline.drawing.svg`.
+:mod:`pipeline.drawing.text` and :mod:`pipeline.drawing.svg` draw it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HEADINGS: dict[BoxKind, str] = {
 }
 
 _SHOWN_ELSEWHERE = {"column", "op", "of", "scores", "mask", "labels", "file", "tokenizer"}
-"""Keys of a step that are columns, or too long for a box."""
+"""Keys of a step that name columns or are too long for a box."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Bundle:
     """Columns of one box that have the same readers.
 
     Attributes:
-      columns: their names; none where a box makes nothing.
+      columns: their names; none if the box makes nothing.
       readers: positions of the boxes that read them, in the drawing.
     """
 
@@ -48,13 +48,13 @@ class Box:
     """The record, a step, a model, or the output.
 
     Attributes:
-      kind: which of them.
+      kind: which of these it is.
       title: a model's name, a step's operation.
       notes: framework and version of a model, settings of a step.
       layer: how many boxes stand before it at least; those of one kind come before the next kind's.
       reads: the columns that it reads.
       bundles: the columns that it makes.
-      details: lines that are more than a box can hold.
+      details: lines for which a box has no room.
     """
 
     kind: BoxKind
@@ -68,10 +68,10 @@ class Box:
 
 @dataclass(frozen=True)
 class Drawing:
-    """What a picture of an ensemble shows.
+    """The content of a picture of an ensemble.
 
     Attributes:
-      name: of the ensemble.
+      name: the ensemble's name.
       boxes: the record first, then in the order in which they run, the output last.
       types: column -> dtype and row shape, as far as known.
     """
@@ -81,19 +81,20 @@ class Drawing:
     types: Mapping[str, Type]
 
     def typed(self, column: str) -> str:
-        """A column's dtype and shape in words; empty where not known."""
+        """A column's dtype and shape in words; empty if not known."""
         return describe(*self.types[column]) if column in self.types else ""
 
 
 def draw(
     graph: Graph, types: Mapping[str, Type] | None = None, versions: Mapping[str, str] | None = None
 ) -> Drawing:
-    """What a picture of a graph shows.
+    """The content of a picture of a graph.
 
     Args:
       graph: the ensemble.
-      types: column -> dtype and row shape, beyond those that the graph knows without its models.
-      versions: model -> what people call its version.
+      types: column -> dtype and row shape, in addition to those that the graph knows without its
+        models.
+      versions: model -> label of its version.
     """
     types, versions = {**graph.types, **(types or {})}, versions or {}
     sections: list[list[_Part]] = [

@@ -1,4 +1,4 @@
-"""Places for the boxes of a layered drawing, and ways between them that keep clear of boxes.
+"""Places for the boxes of a layered drawing, and ways between them that avoid boxes.
 
 The method of Sugiyama, Tagawa and Toda (1981, doi:10.1109/TSMC.1981.4308636): layers are given; a
 way that passes a layer has a point of its own there; the order within layers is improved by
@@ -36,7 +36,7 @@ class Way:
     Attributes:
       source: ways of one source share their points; any number.
       begin, end: boxes; the layer of `end` is the higher one.
-      leaves, arrives: where it touches them: 0 and 1 are the two edges of a box, across.
+      leaves, arrives: the places where it touches them: 0 and 1 are the two edges of a box, across.
     """
 
     source: int
@@ -51,10 +51,10 @@ class Gaps:
     """Distances.
 
     Attributes:
-      layers: least one between layers.
-      crowd: is added to it for each link of the layer.
-      boxes: least one between boxes of a layer.
-      ways: least one from a passing way to anything else.
+      layers: the least distance between layers.
+      crowd: added to that for each link of the layer.
+      boxes: the least distance between boxes of a layer.
+      ways: the least distance from a passing way to anything else.
     """
 
     layers: float
@@ -65,14 +65,14 @@ class Gaps:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where everything is.
+    """The place of everything.
 
     Attributes:
-      begins: for each layer where it begins, along.
-      ends: for each layer where it ends.
-      across: for each box its middle.
-      points: for each way the points at which it passes layers, across, by layer.
-      across_size: of the whole.
+      begins: the start of each layer, along.
+      ends: the end of each layer, along.
+      across: the middle of each box, across.
+      points: for each way, the points at which it passes layers, across, by layer.
+      across_size: the size of the whole.
     """
 
     begins: tuple[float, ...]
@@ -88,10 +88,10 @@ def lay_out(
     """Finds a place for every box.
 
     Args:
-      layers: of each box, from 0 and without a gap.
-      sizes: of each box.
-      ways: between boxes.
-      gaps: least distances.
+      layers: the layer of each box, from 0 and without a gap.
+      sizes: the size of each box.
+      ways: the connections between boxes.
+      gaps: the least distances.
     """
     rows, links = _with_points(layers, ways)
     rows = _uncrossed(rows, links)
@@ -138,7 +138,7 @@ def _with_points(layers: Sequence[int], ways: Iterable[Way]) -> tuple[_Rows, _Li
 
 
 def _uncrossed(rows: _Rows, links: _Links) -> _Rows:
-    """The rows in the order with the fewest crossings that was found."""
+    """The rows, in the order with the fewest crossings that were found."""
     best, fewest = rows, _crossings(rows, links)
     for sweep in range(_SWEEPS):
         rows = [list(row) for row in rows]
@@ -158,7 +158,7 @@ def _uncrossed(rows: _Rows, links: _Links) -> _Rows:
 
 
 def _swap_neighbours(rows: _Rows, links: _Links) -> None:
-    """Swaps nodes that are side by side, as long as that makes fewer crossings."""
+    """Swaps neighbouring nodes as long as that reduces the crossings."""
     better = True
     while better:
         better = False
@@ -189,7 +189,7 @@ def _crossings(rows: _Rows, links: _Links) -> int:
 
 
 def _gap(row: Sequence[Node], links: _Links, gaps: Gaps) -> float:
-    """The distance from a layer to the next: more where more ways cross each other."""
+    """The distance from a layer to the next: larger if more ways cross each other."""
     return gaps.layers + gaps.crowd * sum(len(links[node]) for node in row)
 
 
@@ -224,7 +224,7 @@ def _placed(rows: _Rows, links: _Links, sizes: Sequence[Size], gaps: Gaps) -> di
 def _pulled(
     node: Node, links: _Links, middles: Mapping[Node, float], sizes: Sequence[Size]
 ) -> tuple[float, float]:
-    """Where the neighbours of a node want it, and how much: long ways should be straight."""
+    """Where a node's neighbours pull it, and how strongly: long ways should be straight."""
     total = weights = 0.0
     for other, touched in links[node].items():
         points = isinstance(node, tuple) + isinstance(other, tuple)

@@ -1,7 +1,7 @@
-"""A drawing as SVG: boxes in layers, and a line from each column to whoever reads it.
+"""A drawing as SVG: boxes in layers, and a line from each column to its readers.
 
-One file without script, fonts or anything else from elsewhere. Whoever points at a box or a line is
-told more. Data flows to the right; or down, where that makes a wide picture smaller.
+One file without scripts, fonts or anything else from elsewhere. Pointing at a box or a line shows
+more. Data flows to the right, or down if that makes a wide picture smaller.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ def as_svg(drawing: Drawing) -> str:
 
 
 class _Picture:
-    """A drawing whose places are known.
+    """A drawing with its layout.
 
     Attributes:
-      width, height: of the whole, in pixels.
+      width, height: the size of the whole, in pixels.
     """
 
     def __init__(self, drawing: Drawing, *, down: bool) -> None:
@@ -173,12 +173,12 @@ class _Picture:
         return self._touched(way.begin, way.leaves, far=True)
 
     def _clear(self, number: int, point: _Point) -> _Point:
-        """Straight ahead from a point to where no box of the layer is in the way."""
+        """The way straight ahead from a point to where no box of the layer is in the way."""
         end = self._point(self._layout.ends[self._boxes[number].box.layer], 0.0)
         return (point[0], end[1]) if self._down else (end[0], point[1])
 
     def _arrives(self, number: int) -> _Point:
-        """Where a line arrives: beside its column in the output, else beside the other lines."""
+        """The place where a line arrives: its column in the output, elsewhere beside others."""
         way = self._ways[number][0]
         share = way.arrives
         if self._down or self._boxes[way.end].box.kind != "output":
@@ -223,7 +223,7 @@ def _ways(boxes: list[Measured], down: bool) -> Iterator[tuple[Way, tuple[str, .
 
 
 def _told(drawing: Drawing, box: Box) -> Iterator[str]:
-    """What somebody is told who points at a box."""
+    """The text that pointing at a box shows."""
     yield ", ".join([f"{HEADINGS[box.kind]}: {box.title}", *box.notes])
     yield from box.details
     if box.reads and not box.details:

@@ -56,9 +56,9 @@ class _Row:
 
     Attributes:
       kind: of its box.
-      above, below: in which slots lines run before and behind the row.
-      marks: slot -> what stands there in place of a line that passes.
-      name, notes, columns: what is written beside it.
+      above, below: the slots in which lines run before and after the row.
+      marks: slot -> the mark there instead of a passing line.
+      name, notes, columns: the text beside it.
     """
 
     kind: BoxKind
@@ -71,7 +71,7 @@ class _Row:
 
 
 def draw_text(drawing: Drawing, width: int = 100) -> str:
-    """The drawing, in lines of at most `width` characters where the names allow it."""
+    """The drawing, in lines of at most `width` characters if the names allow it."""
     rows = list(_rows(drawing))
     slots = max(len(row.below) for row in rows)
     names = max(len(row.name) for row in rows)

@@ -1,4 +1,4 @@
-"""Where models may be refreshed from."""
+"""The folders from which models may be refreshed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class AllowedUris:
-    """Folders; what lies in one of them, at any depth, is allowed.
+    """Folders; everything in one of them, at any depth, is allowed.
 
     ``gs://b/clf`` allows ``gs://b/clf`` and ``gs://b/clf/7``, not ``gs://b/clf-of-others/7``.
 
     Attributes:
-      folders: local, ``gs://`` or the beginning of a hub's URLs; a ``/`` at the end makes no
+      folders: local, ``gs://`` or the start of a hub's URLs; a ``/`` at the end makes no
         difference.
     """
 
@@ -30,16 +30,16 @@ class AllowedUris:
         """The folders that an ensemble file names.
 
         Args:
-          model_uris: of the models. The folder is the one that holds the numbered versions where
-            the URI has a version number, else the one that holds the file.
-          patterns: watched; the folder is what stands before the first wildcard.
+          model_uris: the URIs of the models. If a URI has a version number, the folder is the one
+            with the numbered versions, otherwise the one with the file.
+          patterns: watched patterns; the folder is the part before the first wildcard.
         """
         folders = [_folder_of_versions(uri) for uri in model_uris]
         folders += [_parent(literal_prefix(pattern)) for pattern in patterns]
         return cls(tuple(dict.fromkeys(folders)))
 
     def problem(self, uri: str) -> str | None:
-        """Why a model may not come from `uri`, in words; None where it may."""
+        """Why a model may not come from `uri`, in words; None if it may."""
         if climbs(uri):
             return f"{uri} has '..' in it, expected the direct way to a model"
         if any(f"{uri}/".startswith(f"{f.rstrip('/')}/") for f in self.folders if f):

@@ -1,4 +1,4 @@
-"""Accepted releases as a person or a script reads them: what changed from one to the next."""
+"""Accepted releases for people and scripts: what changed from one to the next."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Change:
     """One model that a release changed.
 
     Attributes:
-      before: its version until then; None where that is not known.
-      after: its version since.
+      before: its previous version; None if that is not known.
+      after: its version since then.
     """
 
     before: ModelVersion | None
@@ -39,11 +39,11 @@ class Entry:
     """One accepted release among the others.
 
     Attributes:
-      accepted: the release, when and why.
-      changes: by model; all of them where the release before is not known.
-      current: whether it is the one accepted last.
+      accepted: the accepted release.
+      changes: the changed models; all models if the release before is not known.
+      current: whether it is the newest one.
       is_rollback: whether it went back to the versions of an earlier one.
-      returned_to: that generation, where it is known.
+      returned_to: the generation of that one, if it is known.
     """
 
     accepted: Accepted
@@ -54,7 +54,7 @@ class Entry:
 
     @property
     def reason(self) -> str:
-        """Where it came from, in words."""
+        """Its origin, in words."""
         candidate = self.accepted.candidate
         if candidate is None:
             return "the launch of a job"

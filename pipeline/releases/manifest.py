@@ -1,8 +1,8 @@
-"""Releases as JSON files: what people write to propose one, and what is kept of accepted ones.
+"""Releases as JSON files: those that people write to propose one, and those of accepted releases.
 
 People write ``{"models": {"clf": "gs://bucket/clf/7", ...}}``, with every model of the ensemble; or
-``{"rollback": true}`` or ``{"rollback_to": 3}``, so that watch mode has a way back, too. An
-accepted release adds the digests and the gate's memory, and can be proposed again as it is.
+``{"rollback": true}`` or ``{"rollback_to": 3}``, so that watch mode can roll back, too. The file
+of an accepted release adds the digests and what the gate remembers, and can be proposed again.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from pipeline.spec.plain_data import shown
 
 @dataclass(frozen=True)
 class Manifest:
-    """A release as somebody wrote it down.
+    """A proposed release as it is written.
 
     Attributes:
       models: model -> URI.
-      digests: model -> digest that its files must have, for the models where it is given.
-      rollback_to: in place of models, as in a Candidate.
+      digests: model -> digest that its files must have, for models that have one here.
+      rollback_to: instead of models, as in a Candidate.
     """
 
     models: Mapping[str, str]
@@ -37,10 +37,10 @@ class Manifest:
 
 
 def parse(text: str) -> Manifest:
-    """The manifest in a text; keys besides models, rollback and rollback_to are not looked at.
+    """The manifest in a text; keys other than models, rollback and rollback_to are ignored.
 
     Raises:
-      ValueError: it is none; says what was found and what was expected.
+      ValueError: it is not a manifest; says what was found and what was expected.
     """
     data = _json(text)
     models = data.get("models") if isinstance(data, dict) else None
@@ -120,7 +120,7 @@ def load(text: str) -> Accepted:
     """The accepted release in a text made by `dump`.
 
     Raises:
-      ValueError: it is damaged, or was made by something else.
+      ValueError: it is damaged, or something else made it.
     """
     data = _json(text)
     try:
@@ -137,7 +137,7 @@ def load(text: str) -> Accepted:
             _candidate(data["candidate"]),
             data["rollback_returns_to"],
             {model: _mark(model, entry) for model, entry in data["newest"].items()},
-            # not there in files of earlier builds
+            # missing in files of earlier builds
             {key: VersionRule.from_json(rule) for key, rule in data.get("rules", {}).items()},
         )
     except (KeyError, TypeError, AttributeError) as error:

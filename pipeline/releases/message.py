@@ -1,4 +1,4 @@
-"""What a message of the refresh subscription asks for.
+"""Reads the messages of the refresh subscription.
 
 A message is either a JSON object with exactly one of these keys::
 
@@ -9,8 +9,8 @@ A message is either a JSON object with exactly one of these keys::
 
 or a notification of Cloud Storage, known by its attributes
 (https://docs.cloud.google.com/storage/docs/pubsub-notifications). A notification says that an
-object is there, not that it is the newest or that its folder is complete. So it proposes nothing by
-itself but asks for a look under the patterns that cover the object, and the rules of
+object exists, not that it is the newest or that its folder is complete. So it proposes nothing by
+itself but asks for a look under the patterns that cover the object: the rules of
 :mod:`pipeline.releases.versions` hold however a version was discovered.
 """
 
@@ -38,7 +38,7 @@ _FORMS = (
 
 @dataclass(frozen=True)
 class LookNow:
-    """Something may have appeared under these targets."""
+    """A request to look under these targets: something may have appeared there."""
 
     targets: tuple[WatchTarget, ...]
 
@@ -59,7 +59,7 @@ class Ignored:
     """The message asks for nothing.
 
     Attributes:
-      reason: why; None where nobody would ask: deleted objects, changed metadata.
+      reason: why; None for what nobody would ask about: deleted objects, changed metadata.
     """
 
     reason: str | None = None
@@ -83,12 +83,12 @@ def interpret(
     """What one message asks for.
 
     Args:
-      payload: its data; of a notification it does not count.
+      payload: its data; that of a notification does not count.
       origin: its attributes and publish time. The id of a candidate is made from payload and
         publish time, which a message keeps when it is delivered again.
       source: its subscription.
       models: the names of all models.
-      targets: what notifications are matched against.
+      targets: the targets that notifications are matched against.
     """
     if "eventType" in origin.attributes and "bucketId" in origin.attributes:
         return _notification(origin, targets)
@@ -186,4 +186,4 @@ _READERS: dict[str, Callable[[Any, Collection[str]], dict[str, Any]]] = {
     "rollback": _rollback,
     "rollback_to": _rollback_to,
 }
-"""Key -> from its value, and the names of the models, to fields of the candidate."""
+"""Key -> function from its value and the names of the models to fields of the candidate."""

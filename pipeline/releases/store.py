@@ -1,4 +1,4 @@
-"""Accepted releases as files, so that a job that is started again resumes at the last one."""
+"""Accepted releases as files, so that a restarted job resumes with the last one."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class ReleaseStore:
     """Manifests ``release-000012.json`` in one folder, for one job at a time. Can be pickled.
 
     Attributes:
-      folder: local or ``gs://``; created when needed.
-      store: reads and writes there.
+      folder: local or ``gs://``; created if needed.
+      store: reads and writes its files.
     """
 
     folder: str
     store: ArtifactStore
 
     def uri_of(self, generation: int) -> str:
-        """Where a generation is kept."""
+        """The URI of a generation."""
         return f"{self.folder.rstrip('/')}/release-{generation:06d}.json"
 
     def write(self, accepted: Accepted) -> None:
@@ -40,7 +40,7 @@ class ReleaseStore:
         self.store.write_text(self.uri_of(accepted.release.generation), manifest.dump(accepted))
 
     def load_last(self) -> Accepted | None:
-        """The release of the highest generation, None where there is none.
+        """The release of the highest generation; None if there is none.
 
         Raises:
           ArtifactError: the storage refuses.
@@ -52,7 +52,7 @@ class ReleaseStore:
         """The last releases, oldest first. Damaged files are passed over, with a warning.
 
         Args:
-          count: how many at most.
+          count: the most releases.
 
         Raises:
           ArtifactError: the storage refuses.

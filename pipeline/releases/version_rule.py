@@ -1,12 +1,12 @@
-"""Which of two versions of a model is the newer one: one rule for a whole pattern.
+"""Which of two versions of a model is newer: one rule for a whole pattern.
 
 *Numbers* decide if all names under the pattern have them in the same place
-(:mod:`pipeline.batch.version_number`), else the *time* does. The rule is fixed with the first
-release that is accepted, and holds for watch mode, the gate and the commands alike: a name that
-does not fit it is passed over from then on, and never turns it over.
+(:mod:`pipeline.batch.version_number`), otherwise the *time* does. The first accepted release fixes
+the rule for watch mode, the gate and the commands alike: from then on a name that does not fit is
+passed over and never changes the rule.
 
-What somebody names in a message need not lie under a pattern. There the time of the proposals
-decides, unless both names have their numbers in the same place.
+A version that a message names need not lie under a pattern. Then the time of the proposals decides,
+unless both names have their numbers in the same place.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from pipeline.spec.uris import split_scheme
 from pipeline.spec.version_pattern import match
 
 RELEASES = ""
-"""Key of the rule for manifests of whole releases, where others have the name of their model."""
+"""Key of the rule for manifests of whole releases; other keys are names of models."""
 
 
 @dataclass(frozen=True)
 class VersionRule:
-    """How the versions under one pattern are ordered.
+    """The order of the versions under one pattern.
 
     Attributes:
       pattern: see :mod:`pipeline.spec.version_pattern`.
-      around: the text around the numbers of every name; None: the time decides.
+      around: the text around the numbers of every name; None if the time decides.
     """
 
     pattern: str
@@ -37,15 +37,15 @@ class VersionRule:
 
     @property
     def form(self) -> str:
-        """The names that fit, for people: "vN"; empty where any name does."""
+        """The form of names that fit, for people: "vN"; empty if every name fits."""
         return "N".join(self.around or ())
 
     def covers(self, uri: str) -> bool:
-        """Whether something lies under the pattern: a version, or a file of one."""
+        """Whether a URI lies under the pattern: a version, or a file of one."""
         return match(self.pattern, uri) is not None
 
     def numbers(self, uri: str) -> Numbers | None:
-        """The numbers of a version; None where the time decides, or its name does not fit."""
+        """The numbers of a version; None if the time decides or its name does not fit."""
         found = match(self.pattern, uri)
         name = numbered(found.name) if found and self.around is not None else None
         return name.numbers if name and name.around == self.around else None
@@ -62,18 +62,18 @@ class VersionRule:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """The form in which it is kept with a release."""
+        """The rule as it is kept with a release."""
         return {"pattern": self.pattern, "around": self.around and list(self.around)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> VersionRule:
-        """The rule that `as_json` made this of."""
+        """The rule from the result of `as_json`."""
         around = data["around"]
         return cls(data["pattern"], None if around is None else tuple(map(str, around)))
 
 
 def rule_of(pattern: str, uris: Iterable[str]) -> VersionRule | None:
-    """The rule that some versions make: all that are under the pattern. None without any."""
+    """The rule of the versions that lie under the pattern; None if there are none."""
     names = _names(pattern, uris)
     if not names:
         return None
@@ -83,7 +83,7 @@ def rule_of(pattern: str, uris: Iterable[str]) -> VersionRule | None:
 
 
 def why_time(pattern: str, uris: Iterable[str]) -> str | None:
-    """Why the time decides although there are numbers, in words; None where there is no reason."""
+    """Why the time decides although there are numbers, in words; None if there is no reason."""
     examples: dict[tuple[str, ...] | None, str] = {}
     for name in _names(pattern, uris):
         found = numbered(name)
@@ -104,17 +104,17 @@ def is_older(
     than_sequence_us: int,
     rule: VersionRule | None = None,
 ) -> bool:
-    """Whether what was proposed as `uri` comes before what was proposed as `than_uri`.
+    """Whether the version proposed as `uri` comes before the one proposed as `than_uri`.
 
-    Where numbers do not decide, or are equal, the time of the proposals does.
+    If numbers do not decide or are equal, the time of the proposals does.
 
     Args:
-      uri: of a model.
-      sequence_us: when it was proposed; see Candidate.
-      than_uri: of the same model.
-      than_sequence_us: when that was proposed.
-      rule: of the pattern under which the model's versions appear, if there is one. It is asked for
-        what lies under the pattern; elsewhere the two names are compared with each other.
+      uri: a version of a model.
+      sequence_us: the time at which it was proposed; see Candidate.
+      than_uri: a version of the same model.
+      than_sequence_us: the time at which that was proposed.
+      rule: the rule of the pattern under which the model's versions appear, if there is one. It
+        decides for what lies under the pattern; elsewhere the two names are compared directly.
     """
     if rule is not None and (rule.covers(uri) or rule.covers(than_uri)):
         mine, other = rule.numbers(uri), rule.numbers(than_uri)

@@ -11,7 +11,7 @@ def count(number: int) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """``1.8 %``; what is not all and not nothing is never shown as such."""
+    """``1.8 %``; 0 % only of nothing, 100 % only of all."""
     if not whole:
         return "none"
     ratio = part / whole
@@ -25,7 +25,7 @@ def share(part: float, whole: float) -> str:
 
 
 def number(value: float, digits: int = 4) -> str:
-    """So many significant digits: ``0.9995``, ``12,346``; two of the very large and small."""
+    """So many significant digits: ``0.9995``, ``12,346``; two of very large or small ones."""
     if value == 0 or not math.isfinite(value):
         return f"{value + 0.0:g}"
     if 1e-4 <= abs(value) < 1e7:

@@ -44,7 +44,7 @@ class _ModelBase(StrictModel):
     )
     bytes_outputs: tuple[str, ...] = Field(
         default=(),
-        description="Those of `outputs` that hold bytes, such as an image: base64 in JSON, always, "
+        description="Those of `outputs` that hold bytes, such as an image: always base64 in JSON, "
         "binary in Parquet, BYTES in BigQuery. All others are numbers or text, and a row whose "
         "text is not UTF-8 is a dead letter. TensorFlow itself calls both `string`.",
     )
@@ -57,17 +57,17 @@ class _ModelBase(StrictModel):
     model_sharing: Sharing = Field(
         default="process",
         description="`vm`: one copy for all processes of a worker machine, in a process of its "
-        "own, for a model too large for each to hold one. Without effect where one process serves.",
+        "own, for a model too large for each to hold one. No effect if only one process serves.",
     )
     precision: Precision = Field(
         default="full",
         description="`half`, for `torch` and `transformers`: float16 on a GPU, bfloat16 on a CPU, "
-        "half the memory. Golden examples that name no tolerance then have 0.02.",
+        "half the memory. The tolerance of golden examples is then 0.02 unless they name one.",
     )
     warm_up: bool = Field(
         default=True,
-        description="Run the model when it is loaded, on made-up rows where there are no others. "
-        "Switch it off for a model that rejects such rows: then no row is made up.",
+        description="Run the model when it is loaded, on made-up rows if there are no others. "
+        "Switch it off for a model that rejects made-up rows.",
     )
     independent_rows: bool = Field(
         default=True,
@@ -78,13 +78,13 @@ class _ModelBase(StrictModel):
         default=None,
         description="Pattern under which new versions of the model appear, `gs://` or local, such "
         "as `gs://bucket/clf/*`; relative to the ensemble file. A version is a file or a folder. "
-        "The highest number is the newest if all names have one in the same place, else the last "
-        "modified is. A job starts at the newest that passes, and at `uri` where none does.",
+        "The highest number is the newest if all names have one in the same place, otherwise the "
+        "last modified is. A job starts at the newest that passes, or at `uri` if none passes.",
     )
     complete_marker: str | None = Field(
         default=None,
         description="Name of a file, such as `_SUCCESS`, that is written last into a version's "
-        "folder: under `watch`, only folders that hold it count. Without it, a folder counts once "
+        "folder: under `watch`, only folders that hold it count. Without it, a folder counts after "
         "two looks found it unchanged.",
     )
 
@@ -104,7 +104,7 @@ class _ModelBase(StrictModel):
         advice = _HALF_ELSEWHERE.get(cls.__name__)
         if precision == "half" and advice is not None:
             raise ValueError(
-                f"found 'half', which `framework: torch` and `transformers` know; {advice}"
+                f"found 'half', which only `framework: torch` and `transformers` support; {advice}"
             )
         return precision
 
@@ -145,11 +145,11 @@ class _ModelBase(StrictModel):
 
     @property
     def artifact_uri(self) -> str:
-        """Where its files are."""
+        """The URI of its files."""
         return self.uri
 
     def version_problem(self, uri: str) -> str | None:
-        """Why no version of this model can be at `uri`, wherever models may come from; else None.
+        """Why no version of this model can be at `uri`, whatever URIs are allowed; else None.
 
         Only the ensemble file names Python classes: nothing that arrives later may import code.
         """
@@ -165,7 +165,7 @@ class _ModelBase(StrictModel):
 
     @property
     def is_unbound(self) -> bool:
-        """Whether it binds no tensor: see `unbound`."""
+        """Whether it binds no tensor; see `unbound`."""
         return not self.inputs
 
     @property
@@ -263,7 +263,7 @@ class TensorflowModel(_ModelBase):
     signature: str = Field(
         default="serving_default",
         description="Signature of the SavedModel to call. `__call__` is the model itself, which is "
-        "also called where it has no signature `serving_default`.",
+        "also called if it has no signature `serving_default`.",
     )
 
 
@@ -357,7 +357,7 @@ class PythonModel(_ModelBase):
 
     @property
     def artifact_uri(self) -> str:
-        """The files, or the class itself where it needs none."""
+        """The URI of the files, or of the class itself if it needs none."""
         return self.path or CLASS_SCHEME + self.uri
 
 
@@ -374,14 +374,14 @@ ModelSpec = (
 
 
 def unbound(framework: str, uri: str, **keys: Any) -> ModelSpec:
-    """An entry that binds no tensor, so that a model can be loaded to learn which it has.
+    """An entry that binds no tensor, so that a model can be loaded to learn its tensors.
 
-    No ensemble file can hold one. Backends check no names then: see `drafting.description`.
+    No ensemble file can hold one, and backends check no names for it: see `drafting.description`.
 
     Args:
-      framework: one of those above.
-      uri: of the model.
-      keys: of this framework's entries, such as `trusted`.
+      framework: the key `framework` of the entry.
+      uri: the model.
+      keys: further keys of this framework's entries, such as `trusted`.
     """
     for model in get_args(ModelSpec):
         if get_args(model.model_fields["framework"].annotation) == (framework,):

@@ -144,11 +144,12 @@ A_LENGTH = "expected a length of at least 0, or null for the axis that varies"
          "bytes_outputs, max_batch_size, device, model_sharing, precision, warm_up, "
          "independent_rows, watch, complete_marker, framework, trusted"),
         ("trusted: true", "precision: half",
-         ":13: models[0] 'forest'.precision: found 'half', which `framework: torch` and "
-         "`transformers` know; this framework computes in full only"),
+         ":13: models[0] 'forest'.precision: found 'half', which only `framework: torch` and "
+         "`transformers` support; this framework computes in full only"),
         ("max_batch_size: 1024", "precision: half",
-         ":21: models[1] 'mlp'.precision: found 'half', which `framework: torch` and "
-         "`transformers` know; an ONNX graph has its precision in the file: export it in float16"),
+         ":21: models[1] 'mlp'.precision: found 'half', which only `framework: torch` and "
+         "`transformers` support; an ONNX graph has its precision in the file: export it in "
+         "float16"),
         ("    uri: models/forest/1\n", "",
          ":8: models[0] 'forest': key 'uri' is missing (File or folder of the model, `gs://` or "
          "local; relative to the ensemble file)"),

@@ -8,16 +8,16 @@ from __future__ import annotations
 BLACK = "#1a1a1a"
 BLUE, VERMILION = "#0072b2", "#d55e00"
 GENERATIONS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#0072b2")
-"""Of releases, in their order; then from the first again."""
+"""The colours of releases in their order; then the first again."""
 
 
 def generation_colour(number: int) -> str:
-    """The colour of the release that came as `number`, from 0."""
+    """The colour of the release with the position `number`, from 0."""
     return GENERATIONS[number % len(GENERATIONS)]
 
 
 def shade(strength: float) -> tuple[str, str]:
-    """White to blue: colours of a cell and of the text on it.
+    """The colours of a cell, from white to blue, and of the text on it.
 
     Args:
       strength: 0 to 1.

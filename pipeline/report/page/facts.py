@@ -1,4 +1,4 @@
-"""What a page tells of a run besides its statistics."""
+"""The facts about a run that a page shows besides its statistics."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pipeline.spec.graph import Graph
 
 @dataclass(frozen=True)
 class RunFacts:
-    """Known when a job is built; travels to where the page is written.
+    """Facts that are known when a job is built; they travel to where the page is written.
 
     Attributes:
       graph: the ensemble.
       drawing: the picture of it.
-      release: what served at first.
+      release: the release that served first.
       started: when the job was built, aware, UTC.
       streaming: whether it is a stream.
       on_service: whether it runs elsewhere, not in the process that launched it.
-      given: parameters with another value than their default: name and value.
-      defaults: all others.
+      given: the parameters with another value than their default: name and value.
+      defaults: all other parameters.
     """
 
     graph: Graph

@@ -1,4 +1,4 @@
-"""The agreement of columns, each with each: a table with shaded cells."""
+"""The agreement of each pair of columns: a table with shaded cells."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def heat_map(owners: Mapping[str, str], pairs: Mapping[Pair, Agreement], caption
     """The table, and what its shades mean.
 
     Args:
-      owners: column, at least two, each comparable with each -> whose it is.
-      pairs: agreement of them, named in alphabetical order.
-      caption: what is shown, for who cannot see it.
+      owners: column -> its model or the ensemble; at least two columns, all comparable.
+      pairs: the agreement of each pair, named in alphabetical order.
+      caption: a description for people who cannot see the table.
     """
     between = {pair: found.equal / found.rows for pair, found in pairs.items() if found.rows}
-    # White is a round share below all; else shades of 95 % and 99 % would look alike.
+    # White is a round share below all of them; otherwise 95 % and 99 % would look alike.
     floor = math.floor(min(between.values()) * 10 - 1e-9) / 10
     floor = max(0.0, min(floor, 0.9))
     rows = [

@@ -27,7 +27,7 @@ def histogram(values: ValueSketch, title: str) -> Markup:
 
     Args:
       values: not all the same, as `has_width` says.
-      title: what is shown, for who cannot see it.
+      title: a description for people who cannot see it.
     """
     low, high = _shown(values)
     edges = scales.binary_edges(low, high, _MOST_BARS)
@@ -60,7 +60,7 @@ def has_width(values: ValueSketch) -> bool:
 
 
 def _shown(values: ValueSketch) -> tuple[float, float]:
-    """All values, or where a few lie far off, the others."""
+    """The range of all values, or without a few that lie far off."""
     least, greatest = max(values.least, -_FARTHEST), min(values.greatest, _FARTHEST)
     low, high = values.quantile(_TAILS), values.quantile(1 - _TAILS)
     if low < high and greatest - least > _OUTLYING * (high - low):
@@ -69,7 +69,7 @@ def _shown(values: ValueSketch) -> tuple[float, float]:
 
 
 class _Drawing:
-    """Axes and bars. Where one bar would dwarf all others, heights are logarithms of shares."""
+    """Axes and bars. If one bar would dwarf all others, heights are logarithms of shares."""
 
     def __init__(self, edges: Array, counts: Array, values: ValueSketch) -> None:
         self._edges = edges

@@ -16,7 +16,7 @@ LabelCount = tuple[str, int]
 
 
 def integer_rows(values: ValueSketch, *, booleans: bool = False) -> list[LabelCount] | None:
-    """Each integer and its count, in order; None where they are too many or not known exactly."""
+    """Each integer and its count, in order; None if there are too many or counts are not exact."""
     if not values.exact or len(values.keys) > MOST_ROWS:
         return None
     numbers, _ = values.borders()
@@ -36,9 +36,9 @@ def label_bars(rows: Sequence[LabelCount], total: int, heading: str, caption: st
 
     Args:
       rows: labels and counts, at least one.
-      total: of all labels, those that are not in `rows` too.
+      total: the count of all labels, including those that are not in `rows`.
       heading: what a label is.
-      caption: what is shown, for who cannot see it.
+      caption: a description for people who cannot see the table.
     """
     most = max(count for _, count in rows)
     width = f"min-width:{min(max(len(label) for label, _ in rows), _WIDE)}ch"

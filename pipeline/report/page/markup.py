@@ -1,4 +1,4 @@
-"""HTML and SVG made of elements. Text becomes markup in one place, here, and is escaped there."""
+"""HTML and SVG as elements. Text becomes markup only here, and is escaped here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from html import escape
 
-# Controls, what turns the direction of text, and what UTF-8 cannot hold.
+# Control characters, those that change the direction of text, and what UTF-8 cannot hold.
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
@@ -23,7 +23,7 @@ Child = str | Iterable["Child"] | None
 
 
 def text(content: str) -> Markup:
-    """Text as markup; characters that nobody would see are shown as escapes."""
+    """Text as markup; invisible characters are shown as escapes."""
     if isinstance(content, Markup):
         return content
     return Markup(escape(_UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", content)))
@@ -33,7 +33,7 @@ def element(name: str, /, *children: Child, **attributes: str | float | None) ->
     """One element.
 
     Args:
-      name: of the element.
+      name: the element's name.
       children: texts, which are escaped, elements, or iterables of them; None is left out.
       attributes: `class_` is class, `stroke_width` is stroke-width; None is left out.
     """
@@ -47,7 +47,7 @@ def element(name: str, /, *children: Child, **attributes: str | float | None) ->
 
 
 def fragment(children: Iterable[Child]) -> Markup:
-    """The children one after the other."""
+    """The children, one after the other."""
     return Markup("".join(_flat(children)))
 
 

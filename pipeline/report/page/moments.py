@@ -13,7 +13,7 @@ def of_us(time_us: int) -> datetime:
 
 
 def moment(time: datetime) -> Markup:
-    """``2026-11-22 09:13:44``; machines find the milliseconds, too."""
+    """``2026-11-22 09:13:44``; the `datetime` attribute has the milliseconds."""
     return element(
         "time",
         f"{time:%Y-%m-%d %H:%M:%S}",

@@ -25,8 +25,8 @@ def render(statistics: RunStatistics, facts: RunFacts, written: datetime) -> str
     """The page: one HTML document that needs nothing else.
 
     Args:
-      statistics: of the run so far.
-      facts: what else is known of it.
+      statistics: the statistics of the run so far.
+      facts: further facts about it.
       written: now, aware, UTC.
     """
     watched = watched_columns(facts.graph)

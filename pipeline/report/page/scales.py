@@ -43,7 +43,7 @@ def log_ticks(low: float, high: float, most: int = 5) -> list[float]:
     Args:
       low: positive.
       high: more than `low`.
-      most: how many at most.
+      most: the greatest number of them.
     """
     first, last = math.floor(math.log10(low)), math.floor(math.log10(high))
     decades = range(first, last + 1)

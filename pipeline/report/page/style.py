@@ -1,4 +1,4 @@
-"""The look of the page. No class is called as those of the graph's drawing, which has its own."""
+"""The look of the page. No class has the name of one in the graph's drawing, which has its own."""
 
 STYLE = """
 :root { color-scheme: light }

@@ -14,13 +14,13 @@ def table(
     caption: str,
     numeric: Collection[int] = (),
 ) -> Markup:
-    """A table whose rows are headed by their first cell; it scrolls where it is too wide.
+    """A table whose rows are headed by their first cell; it scrolls if it is too wide.
 
     Args:
-      headings: of the columns.
-      rows: cells, as many as headings.
-      caption: what it shows; read aloud, not seen, since a heading says it, too.
-      numeric: places of columns that are aligned to the right.
+      headings: the headings of the columns.
+      rows: the cells, as many in a row as headings.
+      caption: a description for screen readers only, since a visible heading says it, too.
+      numeric: the positions of columns that are aligned to the right.
     """
     kinds = ["number" if place in numeric else None for place in range(len(headings))]
     head = [
@@ -47,7 +47,7 @@ def table(
 
 
 def scrolling(content: Markup, label: str) -> Markup:
-    """Something wide that scrolls by itself, so that the page need not."""
+    """A wide element that scrolls by itself, so that the page does not have to."""
     return element(
         "div", content, class_="scrolling", tabindex="0", role="region", aria_label=label
     )

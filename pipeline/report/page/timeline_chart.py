@@ -18,19 +18,19 @@ _LEFT, _RIGHT = 74.0, 16.0
 _MARKS, _PANEL, _GAP, _BOTTOM = 44.0, 170.0, 34.0, 46.0
 _MARK_WIDTH = 92.0
 _SPREAD = 10.0
-"""From here on, latencies are drawn by their logarithms: one slow moment hides all others else."""
+"""The ratio from which latencies are drawn as logarithms: one slow moment would hide the rest."""
 
 _LATENCIES = ((0.5, "p50", BLUE, None, "circle"), (0.99, "p99", VERMILION, "6 3", "square"))
 
 
 @dataclass(frozen=True)
 class ReleaseMark:
-    """Something that happened to the releases.
+    """A mark on the chart: a change of release, or a rejected proposal.
 
     Attributes:
-      at_us: when, microseconds since 1970.
+      at_us: its time, microseconds since 1970.
       label: a word or two.
-      bad: a rejection, not a change.
+      bad: whether it is a rejection, not a change.
     """
 
     at_us: int
@@ -56,9 +56,9 @@ def timeline_chart(timeline: Timeline, marks: Sequence[ReleaseMark], title: str)
     """The chart and its legend.
 
     Args:
-      timeline: with at least two slots' time between its ends.
-      marks: in order of time.
-      title: what is shown, for who cannot see it.
+      timeline: the timeline; at least two slots' time between its ends.
+      marks: the marks in order of time.
+      title: a description for people who cannot see the chart.
     """
     first, last = min(timeline.slots), max(timeline.slots)
     axis = _Axis(timeline.start_us(first), (last - first + 1) * timeline.slot_secs)
@@ -88,9 +88,9 @@ class _Heights:
     """The vertical axis of a panel.
 
     Attributes:
-      top: of the panel.
+      top: the top of the panel.
       most: the value at its top.
-      least: the value at its bottom; other than 0, heights are logarithms.
+      least: the value at its bottom; if it is not 0, heights are logarithms.
     """
 
     top: float
@@ -207,7 +207,7 @@ def _point(shape: str, x: float, y: float, colour: str, title: str) -> Markup:
 
 
 def _marks(marks: Sequence[ReleaseMark], axis: _Axis, bottom: float) -> Iterator[Markup]:
-    """A line for each; a label above it where there is room, in one of two rows."""
+    """A line for each mark; a label above it if there is room, in one of two rows."""
     free = [0.0, 0.0]
     for mark in marks:
         x = axis.x_at(mark.at_us)

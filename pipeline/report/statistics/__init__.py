@@ -1,1 +1,1 @@
-"""What is counted while a job runs, in parts that add up."""
+"""The statistics of a running job, in parts that add up."""

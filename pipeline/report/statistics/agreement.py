@@ -1,7 +1,7 @@
-"""How often models say the same: counts of rows for each pair of comparable columns.
+"""How often models agree: counts of rows for each pair of comparable columns.
 
-Two columns are comparable where both hold one label a row of the same kind (integer, boolean,
-text), or both one vector of scores a row of the same length: of these, the positions of the highest
+Two columns are comparable if both hold one label per row of the same kind (integer, boolean, text),
+or both one vector of scores per row of the same length; for vectors, the positions of the highest
 value are compared.
 """
 
@@ -22,11 +22,11 @@ _SUM_ERROR = 0.01
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of two columns.
+    """The agreement of two columns.
 
     Attributes:
-      rows: how many were compared.
-      equal: how many of them say the same.
+      rows: the number of compared rows.
+      equal: the number of those in which the columns agree.
     """
 
     rows: int
@@ -35,12 +35,12 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Opinions:
-    """What one column says of each row, so that it can be compared.
+    """The label that a column gives each row, for comparison.
 
     Attributes:
       group: only columns of one group are comparable.
       said: the label of each row, or the position of its highest score.
-      positions: whether it is the latter.
+      positions: whether `said` holds positions.
     """
 
     group: str
@@ -49,12 +49,12 @@ class Opinions:
 
 
 def opinions(column: Column, *, scores: bool) -> Opinions | None:
-    """What a column says of each row; None where it says nothing comparable.
+    """The label that a column gives each row; None if the column is not comparable.
 
     Args:
-      column: of a batch with rows.
-      scores: whether vectors of floats are known to hold a score for each of several choices; else
-        only those are taken for scores that are probabilities, each row with the sum 1.
+      column: a column of a batch with rows.
+      scores: whether vectors of floats are known to hold a score for each of several choices. If
+        not, only probabilities (each row sums to 1) count as scores.
     """
     if isinstance(column, Ragged):
         return None

@@ -1,4 +1,4 @@
-"""What a column of model outputs holds, as values that merge."""
+"""The statistics of a column of model outputs, as values that merge."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.report.statistics.label_counts import LabelCounts
 from pipeline.report.statistics.value_sketch import ValueSketch
 
 MOST_VALUES = 64
-"""Values of a row that are counted; of longer rows every second, third... one."""
+"""The most values of a row that are counted; of longer rows, every second, third and so on."""
 
 ColumnKind = Literal["boolean", "integer", "float", "text"]
 _KINDS: tuple[ColumnKind, ...] = ("boolean", "integer", "float", "text")
@@ -23,16 +23,16 @@ _OF_DTYPE: dict[str, ColumnKind] = {"b": "boolean", "i": "integer", "u": "intege
 
 @dataclass(frozen=True)
 class ColumnStatistics:
-    """Of all rows of one column. Immutable.
+    """The statistics of all rows of one column. Immutable.
 
     Attributes:
-      kind: what its values are; text is str or bytes.
-      rows: how many.
-      row_values: values of the longest row.
+      kind: the kind of its values; text is str or bytes.
+      rows: the number of rows.
+      row_values: the number of values of the longest row.
       values: the numbers, of at most MOST_VALUES places of a row; not those of `not_finite`.
       not_finite: numbers that are NaN or infinite.
       labels: the texts.
-      highest: of rows that are vectors, the position of the highest value; where it is asked for.
+      highest: for rows that are vectors, the position of the highest value, if it was asked for.
     """
 
     kind: ColumnKind
@@ -96,7 +96,7 @@ def merged(parts: Sequence[ColumnStatistics]) -> ColumnStatistics:
 
 
 def _counted(column: Column) -> tuple[Array, int]:
-    """The values of a column that are counted, as a vector, and how many the longest row has."""
+    """The counted values of a column, as a vector, and the number of values of the longest row."""
     if isinstance(column, Ragged):
         rows = [row.reshape(-1) for row in column.rows]
         return np.concatenate([row[:: _step(len(row))] for row in rows]), max(map(len, rows))

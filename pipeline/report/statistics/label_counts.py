@@ -1,7 +1,7 @@
 """How often each text occurs, in little memory: the frequent ones by name.
 
-Up to MOST_LABELS different texts are counted exactly. Where there are more, the rarest are dropped
-and the others count too little by the same number at most (Misra and Gries 1982, doi:
+Up to MOST_LABELS different texts are counted exactly. If there are more, the rarest are dropped,
+and the other counts are too low by at most the same number (Misra and Gries 1982, doi:
 10.1016/0167-6423(82)90012-0; merged as in Agarwal et al. 2012, doi:10.1145/2213556.2213562), which
 is at most one 1,025th of all texts. Then, and only then, the result depends on the order.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 MOST_LABELS = 1024
 LONGEST = 80
-"""Characters of a text that are looked at; longer ones with the same beginning count as one."""
+"""Characters of a text that count; longer texts with the same start count as one."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class LabelCounts:
     """Counts of texts. Immutable.
 
     Attributes:
-      counts: text -> how often, at least; at most MOST_LABELS of them.
-      total: how many texts there were.
-      missed: by how much each count may be too small; of a text without count, how often it may
+      counts: text -> how often it occurred at least; at most MOST_LABELS texts.
+      total: the number of all texts.
+      missed: by how much each count may be too low; for a text without a count, how often it may
         have occurred.
     """
 

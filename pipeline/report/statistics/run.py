@@ -1,7 +1,7 @@
-"""What a run did, as values that merge: of one batch, of a bundle, of the whole run.
+"""The statistics of a run as values that merge: of one batch, of a bundle, of the whole run.
 
 Merging is associative and commutative, and the whole does not depend on how it was cut into parts
-(but for texts of more than `label_counts.MOST_LABELS` different values). The size is bounded: some
+(except for more than `label_counts.MOST_LABELS` different texts). The size is bounded: some
 tens of kB for each column at most.
 """
 
@@ -52,8 +52,8 @@ class LoadedModel:
     """A model version as a process has it in memory.
 
     Attributes:
-      version: which.
-      device: where it runs.
+      version: the version.
+      device: the device that it runs on.
       size_bytes: see `backends.base.Servable`.
     """
 
@@ -64,15 +64,15 @@ class LoadedModel:
 
 @dataclass(frozen=True, order=True)
 class Event:
-    """What became of a proposed release.
+    """The outcome of a proposed release.
 
     Attributes:
-      time_us: when, microseconds since 1970.
+      time_us: its time, microseconds since 1970.
       outcome: see `candidate.Outcome`.
-      generation: of the release, 0 where there is none.
+      generation: the release's generation, 0 if there is no release.
       models: model -> version, of the release or as proposed, as text.
       source: who proposed it.
-      reason: why, where it came to nothing.
+      reason: why it came to nothing, if it did.
     """
 
     time_us: int
@@ -85,22 +85,22 @@ class Event:
 
 @dataclass(frozen=True)
 class RunStatistics:
-    """What became of some records. Immutable.
+    """The statistics of some records. Immutable.
 
     Attributes:
       predictions, dead_letters: records of each kind.
-      batches: how many were finished.
-      began_us, ended_us: when the first bundle was begun and the last batch finished, microseconds
-        since 1970.
-      columns: name -> what it holds.
-      agreements: pair of comparable columns -> how often they say the same.
+      batches: the number of finished batches.
+      began_us, ended_us: the times at which the first bundle started and the last batch was
+        finished, microseconds since 1970.
+      columns: name -> statistics of its values.
+      agreements: pair of comparable columns -> their agreement.
       reasons: the dead letters by reason.
       releases: what each of them did.
       models: versions that processes had in memory.
-      timeline: what was finished when.
-      events: of releases, the last MOST_EVENTS of them, in order of time.
-      refused: id of a release -> how many predictions a sink refused. The totals count them as
-        dead letters, `releases` still as predictions: see `served`.
+      timeline: records by the time at which they were finished.
+      events: the last MOST_EVENTS events of releases, in order of time.
+      refused: id of a release -> the number of predictions that a sink refused. The totals count
+        them as dead letters, `releases` still as predictions: see `served`.
     """
 
     wire_form: ClassVar[str] = "run-statistics/1"
@@ -121,7 +121,7 @@ class RunStatistics:
 
     @property
     def served(self) -> dict[Release, Served]:
-        """What each release did, with what sinks refused among its dead letters."""
+        """What each release did; predictions that sinks refused count as its dead letters."""
         return {
             release: replace(
                 did,
@@ -138,7 +138,7 @@ class RunStatistics:
 
     @property
     def secs(self) -> float:
-        """From the begin of the first bundle to the end of the last batch; 0 without any."""
+        """From the start of the first bundle to the end of the last batch; 0 without any."""
         return max(0.0, (self.ended_us - self.began_us) / 1e6)
 
 
@@ -151,8 +151,8 @@ def of_batch(
     """The statistics of one finished batch, whose rows are its predictions.
 
     Args:
-      batch: with the columns of the whole graph.
-      watched: which of them to look at.
+      batch: the batch, with the columns of the whole graph.
+      watched: the columns of which to make statistics.
       now_us: when it was finished, microseconds since 1970.
       least_shifts: column -> shift of a sketch that the result will be merged with.
     """
@@ -184,12 +184,12 @@ def of_batch(
 
 
 def of_refused(reject: Reject, release_id: str, generation: int, now_us: int) -> RunStatistics:
-    """What corrects those of a batch, one row of which a sink refused.
+    """The correction of a batch's statistics after a sink refused one of its rows.
 
     Args:
       reject: the row.
-      release_id: of what served it.
-      generation: of the same.
+      release_id: the id of the release that served it.
+      generation: the generation of that release.
       now_us: when it was refused, microseconds since 1970.
     """
     return RunStatistics(
@@ -202,7 +202,7 @@ def of_refused(reject: Reject, release_id: str, generation: int, now_us: int) ->
 
 
 def of_event(event: ReleaseEvent) -> RunStatistics:
-    """The statistics that say that something became of a proposed release."""
+    """The statistics that hold the outcome of a proposed release."""
     candidate, release = event.candidate, event.release
     if release is not None:
         models = {version.model: version.label for version in release.versions}
@@ -287,7 +287,7 @@ def _served(several: Sequence[Served]) -> Served:
 
 
 def _together(parts: Sequence[Mapping[_K, _T]]) -> dict[_K, list[_T]]:
-    """What the parts have under each key; the keys in the order in which they are met."""
+    """The values of the parts under each key, with the keys in order of their first appearance."""
     found: dict[_K, list[_T]] = defaultdict(list)
     for part in parts:
         for key, value in part.items():

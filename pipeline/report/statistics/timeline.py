@@ -1,8 +1,8 @@
-"""What was finished when, in little memory: slots of time, all of one length.
+"""Records by the time at which they were finished, in little memory: equal slots of time.
 
-A slot is a power of two of microseconds, at least 0.13 s. When the run outgrows MOST_SLOTS of them,
-pairs of neighbours join; so a run of more than 17 s is cut into 64 to 128 slots. Slots nest; so the
-result does not depend on the order in which parts are merged.
+The length of a slot is a power of two of microseconds, at least 0.13 s. When the run needs more
+than MOST_SLOTS, pairs of neighbours join; so a run of more than 17 s has 64 to 128 slots. Slots
+nest, so the result does not depend on the order in which parts are merged.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from pipeline.report.statistics.value_sketch import ValueSketch
 MOST_SLOTS = 128
 _LEAST_SHIFT = 17  # slots of 0.131 s
 LATENCY_BINS = 128
-"""Of a slot's latencies, which spread over few octaves: known to some per cent."""
+"""The most bins of a slot's latencies. They spread over few octaves, so they are known to some per
+cent."""
 
 
 def _no_latencies() -> ValueSketch:
@@ -31,10 +32,10 @@ class Slot:
     """What was finished in a slot of time.
 
     Attributes:
-      predictions: generation of the release -> how many it made, less those that a sink refused in
-        this time, which may be more.
-      dead_letters: how many.
-      latencies_ms: of the records that have an event time: from then until they were finished.
+      predictions: generation of the release -> number of its predictions, less those that a sink
+        refused in this time, so it may be negative.
+      dead_letters: the number of dead letters.
+      latencies_ms: the time from a record's event time until it was finished, for records with one.
     """
 
     predictions: Mapping[int, int] = field(default_factory=dict)
@@ -65,14 +66,14 @@ class Timeline:
         return float((1 << self.shift) / 1e6)
 
     def start_us(self, number: int) -> int:
-        """When a slot begins, in microseconds since 1970."""
+        """The start of a slot, in microseconds since 1970."""
         return number << self.shift
 
 
 def timeline_at(
     time_us: int, predictions: Mapping[int, int], dead_letters: int, latencies_ms: Sequence[float]
 ) -> Timeline:
-    """The timeline of what was finished at one time; see Slot."""
+    """The timeline of records that were finished at one time; see Slot."""
     sketch = value_sketch.sketch(np.array(latencies_ms, dtype=np.float64), LATENCY_BINS)
     return Timeline({time_us >> _LEAST_SHIFT: Slot(predictions, dead_letters, sketch)})
 

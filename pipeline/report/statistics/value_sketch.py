@@ -1,4 +1,4 @@
-"""How numbers are distributed, in little memory: counts in bins, which merge without loss of order.
+"""The distribution of numbers in little memory: counts in bins, which merge in any order.
 
 A float64 read as an integer, in an order-preserving way, is a *key*: exponent, then mantissa. A
 *bin* is all numbers whose keys agree but for their last `shift` bits, so within an octave all bins
@@ -37,11 +37,11 @@ class ValueSketch:
     """Counts of finite numbers. Immutable.
 
     Attributes:
-      keys: of the bins in use, int64, ascending: the leading bits of the numbers' keys.
-      counts: numbers in each of them, int64.
-      shift: how many of a key's last bits do not count.
-      least, greatest: of all numbers, exactly; infinite while there are none.
-      most_bins: in use at one time; the same for all sketches that are merged.
+      keys: the keys of the bins in use, int64, ascending: the leading bits of the numbers' keys.
+      counts: the count of numbers in each bin, int64.
+      shift: the number of last bits of a key that do not count.
+      least, greatest: the exact extremes of all numbers; infinite while there are none.
+      most_bins: the most bins in use at one time; the same for all sketches that are merged.
     """
 
     keys: Array = field(default_factory=_no_integers)
@@ -64,7 +64,7 @@ class ValueSketch:
 
     @property
     def count(self) -> int:
-        """How many numbers."""
+        """The number of numbers."""
         return int(self.counts.sum())
 
     @property
@@ -74,7 +74,7 @@ class ValueSketch:
 
     @property
     def relative_width(self) -> float:
-        """The width of the widest bin as a share of the numbers in it; 0 where all is exact."""
+        """The width of the widest bin as a share of the numbers in it; 0 if all are exact."""
         return 0.0 if self.exact else min(1.0, 2.0 ** (self.shift - 52))
 
     def borders(self) -> tuple[Array, Array]:
@@ -106,9 +106,9 @@ class ValueSketch:
         return float(lower[place] + (upper[place] - lower[place]) / 2)
 
     def counts_between(self, edges: Array) -> Array:
-        """How many numbers lie between consecutive edges; the last edge belongs to its interval.
+        """The number of numbers between consecutive edges; the last edge belongs to its interval.
 
-        Where an edge cuts a bin, its numbers are taken to be spread evenly over it.
+        If an edge cuts a bin, the bin's numbers are assumed to be spread evenly over it.
 
         Args:
           edges: ascending, float64.
@@ -133,15 +133,15 @@ def sketch(values: Array, most_bins: int = MOST_BINS, least_shift: int = 0) -> V
     Args:
       values: integers, booleans or floats of any shape, all finite.
       most_bins: see ValueSketch.
-      least_shift: the shift of a sketch that the result will be merged with. Known beforehand it
-        makes no difference to what they give together, and saves most of the time.
+      least_shift: the shift of a sketch that the result will be merged with. It does not change the
+        merged result, and saves most of the time.
     """
     flat = np.asarray(values).reshape(-1)
     if not flat.size:
         return ValueSketch(most_bins=most_bins)
     counts = None
     if flat.dtype.kind in "biu":
-        # Few integers are many repetitions, so they are counted before they become numbers.
+        # Integers of a small range repeat often, so they are counted before they become floats.
         flat, counts = _counted(flat.astype(np.int64))
     numbers = flat.astype(np.float64)
     least, greatest = float(numbers.min()), float(numbers.max())

@@ -1,4 +1,4 @@
-"""Which columns of an ensemble statistics are made of, and what is to be learnt from each."""
+"""The columns of an ensemble of which statistics are made, and the kind of each."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ class WatchedColumns:
     """The outputs of the models, and the columns of a prediction that combine steps make.
 
     Attributes:
-      homes: column -> the model that it belongs to, or "" where it is the ensemble's; in the order
-        in which people read them. A combine step's column that comes from one of several models
-        belongs to that model.
+      homes: column -> the model that it belongs to, or "" for the ensemble; in reading order. A
+        combine step's column that comes from one of several models belongs to that model.
       scores: columns whose vectors are known to hold a score for each of several choices, because
         a combine step chooses by them.
       ordered: columns whose rows are in the order of their values, so that the position of the
         highest one says nothing.
       labelled: those of `scores` whose highest position is a watched column of its own.
-      compared: columns whose agreement says something: not such a column, which says what the
-        scores say.
+      compared: columns whose agreement says something; not the `labelled` ones, whose labels say
+        the same.
       positions: columns of `compared` that are the highest position of another column -> of which.
     """
 
@@ -82,9 +81,9 @@ def _home(sources: Iterable[str], graph: Graph) -> str:
 
 
 def _chosen_by(steps: Iterable[CombineStep]) -> frozenset[str]:
-    """What steps choose by, and all that it is computed from."""
+    """The columns by which steps choose, and all those from which these are computed."""
     found: set[str] = set()
-    for step in reversed(list(steps)):  # whoever reads a column comes after who makes it
+    for step in reversed(list(steps)):  # the reader of a column comes after its maker
         if step.op in _CHOOSE or found & set(step.columns_written()):
             found.update(step.columns_read())
     return frozenset(found)

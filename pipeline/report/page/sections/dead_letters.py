@@ -1,4 +1,4 @@
-"""The records without a prediction: how many for each reason, and a few of each."""
+"""The records without a prediction: their number by reason, and a few examples of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What models and ensemble said: a figure for each column, and how often they agree."""
+"""The outputs of the models and the ensemble: a figure for each column, and their agreement."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def agreements(statistics: RunStatistics, watched: WatchedColumns) -> Markup:
 
 
 def _groups(found: Mapping[Pair, Agreement], watched: WatchedColumns) -> list[list[str]]:
-    """The columns that are comparable with each other, those of models before the ensemble's."""
+    """Groups of comparable columns, those of models before the ensemble's."""
     groups: list[set[str]] = []
     for pair in sorted(found):
         mine = [group for group in groups if group & set(pair)]

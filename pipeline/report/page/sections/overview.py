@@ -1,4 +1,4 @@
-"""The top of the page: what became of the records, and over time."""
+"""The top of the page: the fate of the records, in total and over time."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def overview(statistics: RunStatistics, facts: RunFacts, written: datetime) -> M
 
 
 def over_time(statistics: RunStatistics, facts: RunFacts) -> Markup:
-    """Throughput, and latency where the records say when they came."""
+    """Throughput, and latency if the records have event times."""
     timeline = statistics.timeline
     slots = max(timeline.slots) - min(timeline.slots) + 1 if timeline.slots else 0
     if slots < _LEAST_SLOTS:
@@ -136,7 +136,7 @@ def _latencies(statistics: RunStatistics) -> ValueSketch | None:
 
 
 def _marks(statistics: RunStatistics) -> Iterator[ReleaseMark]:
-    """Changes of release by their first record, and what was refused."""
+    """Changes of release at their first record, and rejected proposals."""
     served = sorted(
         (served.first_us, release.generation) for release, served in statistics.releases.items()
     )

@@ -1,4 +1,4 @@
-"""Which releases served, what was proposed, and the model versions in memory."""
+"""The releases that served, the proposals, and the model versions in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.report.statistics.run import LoadedModel, RunStatistics
 
 
 def releases(statistics: RunStatistics, facts: RunFacts) -> Markup:
-    """What each release did; in a stream, what became of proposals."""
+    """What each release did; in a stream, the outcomes of proposals."""
     parts: list[Child] = [_served(statistics)]
     if facts.streaming:
         parts += [element("h3", "Proposals"), _proposals(statistics)]
@@ -23,7 +23,7 @@ def releases(statistics: RunStatistics, facts: RunFacts) -> Markup:
 
 
 def models(statistics: RunStatistics, facts: RunFacts) -> Markup:
-    """The versions that served, with what the processes said of them."""
+    """The versions that served, with device and size as reported by the processes."""
     served = {version for release in statistics.releases for version in release.versions}
     versions = served | set(facts.release.versions)
     frameworks = {model.name: model.framework for model in facts.graph.models}
@@ -115,7 +115,7 @@ def _models(release: Release) -> Markup:
 
 
 def _long(text: str) -> Markup:
-    """A cell that may be broken anywhere, and yet is not made too narrow."""
+    """A cell whose text may be broken anywhere but which keeps a least width."""
     return element("span", text or "\N{EM DASH}", class_="long")
 
 
