@@ -23,8 +23,8 @@ RECORDS_IN: tuple[Parameter, ...] = (
     Parameter(
         "input_format",
         "Format of input files",
-        f"What the input files hold: {', '.join(_FORMATS[:-1])}, or {_FORMATS[-1]}. auto decides by "
-        "each file's extension; files with an unknown one are read as jsonl.",
+        f"What the input files hold: {', '.join(_FORMATS[:-1])}, or {_FORMATS[-1]}. auto decides "
+        "by each file's extension; files with an unknown one are read as jsonl.",
         kind="choice",
         choices=("auto", *FORMATS),
         default="auto",
