@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -34,6 +35,21 @@ _PAUSE = 1 / 4
 _PATIENCE = 1 / 2
 """Longest wait for all of them."""
 _FIRST_GUESS_SECS = 0.001
+
+
+@dataclass(frozen=True)
+class Occupancy:
+    """The calls of a servable that merges them.
+
+    Attributes:
+      waiting: callers that queue.
+      gathering: callers that lead a group and wait for others to join it.
+      running: calls under way.
+    """
+
+    waiting: int
+    gathering: int
+    running: int
 
 
 class _Call:
@@ -72,6 +88,7 @@ class MergingServable(ServableAround):
       only_full: another call runs beside the first only when `call_rows` wait: where it travels
         meanwhile, but computes no earlier. Fewer rows gain more by waiting for others.
       independent: a row must get the same in any company; see `independent_rows` of the file.
+      clock: seconds, monotonic.
     """
 
     def __init__(
@@ -82,8 +99,10 @@ class MergingServable(ServableAround):
         concurrency: int = 1,
         only_full: bool = False,
         independent: bool = True,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         super().__init__(servable)
+        self._clock = clock
         self._batched = tuple(batched)
         self._lock = threading.Lock()
         self._arrival = threading.Condition(self._lock)
@@ -123,6 +142,12 @@ class MergingServable(ServableAround):
             return self._servable.predict(inputs)
         return call.outputs
 
+    def occupancy(self) -> Occupancy:
+        """Who is here now."""
+        with self._lock:
+            running = self._concurrency - self._free - self._gathering
+            return Occupancy(len(self._waiting), self._gathering, running)
+
     def unmerged(self) -> Servable:
         """See Servable. Its calls run beside the merged ones."""
         return self._servable.unmerged()
@@ -147,7 +172,7 @@ class MergingServable(ServableAround):
 
     def _predict_alone(self, inputs: Inputs) -> Outputs:
         """Computes a call that has nobody to wait for; what a group needs would only delay it."""
-        began = time.perf_counter()
+        began = self._clock()
         try:
             outputs = self._servable.predict(inputs)
             self._note_secs(began)
@@ -157,7 +182,7 @@ class MergingServable(ServableAround):
 
     def _note_secs(self, began: float) -> None:
         # Doubled at most: some calls compile something, which tells nothing of the next ones.
-        self._call_secs = min(time.perf_counter() - began, 2 * self._call_secs)
+        self._call_secs = min(self._clock() - began, 2 * self._call_secs)
 
     def _wait(self, call: _Call) -> None:
         """Waits until the call leads or is computed; a caller that is interrupted leaves."""
@@ -185,7 +210,7 @@ class MergingServable(ServableAround):
                 finally:
                     self._gathering -= 1
                 self._let_oldest_lead()
-            began = time.perf_counter()
+            began = self._clock()
             self._compute(group)
             self._note_secs(began)
         finally:
@@ -195,8 +220,8 @@ class MergingServable(ServableAround):
 
     def _await_others(self) -> None:
         """Lets as many callers come as the last group had. The lock is free meanwhile."""
-        end = time.perf_counter() + _PATIENCE * self._call_secs
-        while len(self._waiting) + 1 < self._expected and time.perf_counter() < end:
+        end = self._clock() + _PATIENCE * self._call_secs
+        while len(self._waiting) + 1 < self._expected and self._clock() < end:
             if not self._arrival.wait(_PAUSE * self._call_secs):
                 break
 

@@ -1,8 +1,8 @@
 """Calls that meet at a model are computed together, and nobody notices but the clock."""
 
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,17 +13,16 @@ from hypothesis import strategies as st
 from pipeline.batch.batch import Batch
 from pipeline.batch.columns import Ragged
 from pipeline.errors import OutOfMemoryError, ProcessLostError
-from pipeline.serving.merging import MergingServable, _Call
-from pipeline.serving.step import bad_share
-from pipeline.serving.step.bisection import Experience
+from pipeline.serving.merging import MergingServable, Occupancy
+from pipeline.serving.step import bad_share, bisection
 from pipeline.serving.step.model_step import ModelStep
 from pipeline.spec.model import OnnxModel
-from pipeline.testing import FakeServable
+from pipeline.testing import FakeClock, FakeServable
 from tests.support.waiting import wait_until
 
 
 class Held:
-    """A servable whose first call waits until it is let go, so that others queue behind it."""
+    """A servable whose next call waits until it is let go, so that others queue behind it."""
 
     def __init__(self, function=lambda inputs: {"y": inputs["x"] * 2}, **settings):
         self.entered, self.let_go = threading.Event(), threading.Event()
@@ -36,6 +35,30 @@ class Held:
 
         self.fake = FakeServable(held, **settings)
 
+    def hold_again(self):
+        """Holds the next call, too, and counts from there."""
+        self.let_go.clear()
+        self.entered.clear()
+        self.fake.calls.clear()
+
+
+class SlowCalls:
+    """A servable whose calls take so many seconds of a clock, which are changed on the way."""
+
+    def __init__(self, secs):
+        self.secs, self.clock = secs, FakeClock()
+
+    def __call__(self, inputs):
+        self.clock.advance(self.secs)
+        return {"y": inputs["x"] * 2}
+
+
+def grow_slow(merging, slow):
+    """Calls, of which each may count as twice as long as the last, until they count as 100 s."""
+    slow.secs = 100
+    for _ in range(20):
+        merging.predict(rows(0))
+
 
 def run_together(merging, held, calls):
     """Results or errors of `calls`, made while another call held the model; and that one's rows."""
@@ -45,8 +68,8 @@ def run_together(merging, held, calls):
         futures = []
         for i, inputs in enumerate(calls):
             futures.append(threads.submit(merging.predict, inputs))
-            while len(merging._waiting) <= i:  # they queue in this order
-                threading.Event().wait(0.001)
+            # They queue in this order.
+            wait_until(lambda: merging.occupancy().waiting > i)  # noqa: B023
         held.let_go.set()
         first.result()
         return [f.exception() or f.result() for f in futures]
@@ -72,41 +95,62 @@ def test_merged_call_stays_below_the_largest_batch():
 
 
 def test_first_caller_that_comes_back_waits_for_the_others_of_its_group():
-    held = Held()
-    merging = MergingServable(held.fake, ["x"], call_rows=100)
+    slow = SlowCalls(0)
+    held = Held(slow)
+    merging = MergingServable(held.fake, ["x"], call_rows=100, clock=slow.clock)
+    held.let_go.set()
+    grow_slow(merging, slow)
+    held.hold_again()
     run_together(merging, held, [rows(1), rows(2), rows(3)])
-    merging._call_secs = 100  # as if the last call had taken so long
     with ThreadPoolExecutor(3) as threads:
         assert len(list(threads.map(merging.predict, [rows(1), rows(2, 3), rows(4)]))) == 3
     assert held.fake.calls == [1, 3, 4]
 
 
 def test_lone_caller_waits_once_for_those_who_left_and_never_again():
-    held = Held()
-    merging = MergingServable(held.fake, ["x"], call_rows=100)
+    slow = SlowCalls(0)
+    held = Held(slow)
+    merging = MergingServable(held.fake, ["x"], call_rows=100, clock=slow.clock)
     run_together(merging, held, [rows(1), rows(2)])
     merging.predict(rows(3))
-    merging._call_secs = 100  # the test would run out of time
-    merging.predict(rows(4))
-    assert held.fake.calls == [1, 2, 1, 1]
+    grow_slow(merging, slow)
+    merging.predict(rows(4))  # the test would run out of time
+    assert held.fake.calls == [1, 2, 1, *[1] * 20, 1]
 
 
 def test_nobody_waits_where_several_calls_may_run():
-    held = Held()
-    merging = MergingServable(held.fake, ["x"], call_rows=100, concurrency=2)
-    merging._free = 1  # the other one is busy elsewhere
-    run_together(merging, held, [rows(1), rows(2)])
-    merging._call_secs = 100  # the test would run out of time
-    merging.predict(rows(3))
-    assert held.fake.calls == [1, 2, 1]
+    slow, busy = SlowCalls(100), threading.Event()
+    held = Held(slow)
+
+    def function(inputs):
+        if len(inputs["x"]) == 9:
+            assert busy.wait(30)
+        return held.fake.predict(inputs)
+
+    merging = MergingServable(
+        FakeServable(function), ["x"], call_rows=100, concurrency=2, clock=slow.clock
+    )
+    with ThreadPoolExecutor(1) as threads:
+        elsewhere = threads.submit(merging.predict, rows(*range(9)))
+        wait_until(lambda: merging.occupancy().running == 1)
+        run_together(merging, held, [rows(1), rows(2)])
+        busy.set()
+        elsewhere.result(30)
+    grow_slow(merging, slow)
+    merging.predict(rows(3))  # the test would run out of time
+    assert held.fake.calls == [1, 2, 9, *[1] * 20, 1]
 
 
 def test_long_call_does_not_make_the_next_ones_wait_long():
-    held = Held()
-    merging = MergingServable(held.fake, ["x"], call_rows=100)
-    merging._call_secs = 1e-6
-    run_together(merging, held, [rows(1)])
-    assert merging._call_secs <= 4e-6
+    slow = SlowCalls(0.001)
+    held = Held(slow)
+    merging = MergingServable(held.fake, ["x"], call_rows=100, clock=slow.clock)
+    run_together(merging, held, [rows(1), rows(2)])
+    slow.secs = 200
+    held.hold_again()
+    run_together(merging, held, [rows(3), rows(4)])
+    with ThreadPoolExecutor(1) as threads:  # those two may come back
+        threads.submit(merging.predict, rows(5)).result(20)
 
 
 def test_only_arrays_of_one_form_are_merged():
@@ -170,33 +214,32 @@ def test_several_calls_may_run_at_once():
         assert len(list(threads.map(merging.predict, [rows(1), rows(2)]))) == 2
 
 
-class _Meeting(list):
-    """A list that lets a second thread look into it before the first one takes something."""
+def test_groups_that_run_at_once_learn_apart(monkeypatch):
+    busy, both, learning = threading.Event(), threading.Barrier(2, timeout=30), []
 
-    def __init__(self, *items):
-        super().__init__(items)
-        self.both = threading.Barrier(2)
-
-    def __bool__(self):
-        there = len(self) > 0
-        with suppress(threading.BrokenBarrierError):
-            self.both.wait(0.2)
-        return there
-
-
-def test_groups_that_begin_at_once_do_not_take_the_same_experience():
-    both = threading.Barrier(2)
-
-    def meet(inputs):
-        with suppress(threading.BrokenBarrierError):
-            both.wait(1)  # nothing is given back before both have taken something
+    def function(inputs):
+        assert inputs["x"].any() or busy.wait(30)
         return {"y": inputs["x"]}
 
-    merging = MergingServable(FakeServable(meet), ["x"], call_rows=100, concurrency=2)
-    merging._experience, merging._expected = _Meeting(Experience()), 2
-    of_two_forms = [{"x": np.ones((1, 2))}, {"x": np.ones((1, 3))}]
-    with ThreadPoolExecutor(2) as threads:
-        assert len(list(threads.map(merging.predict, of_two_forms))) == 2
+    def meet(compute, places, *, experience, confirm):
+        learning.append(experience)
+        both.wait()  # nothing is given back before both have taken something
+        return run(compute, places, experience=experience, confirm=confirm)
+
+    run = bisection.run
+    monkeypatch.setattr("pipeline.serving.merging.bisection.run", meet)
+    merging = MergingServable(FakeServable(function), ["x"], call_rows=100, concurrency=2)
+    for _ in range(2):  # the second time there is experience to take
+        busy.clear()
+        with ThreadPoolExecutor(4) as threads:
+            calls = [threads.submit(merging.predict, rows(0)) for _ in range(2)]
+            wait_until(lambda: merging.occupancy().running == 2)
+            for form in ((1, 2), (1, 3)):
+                calls.append(threads.submit(merging.predict, {"x": np.ones(form)}))
+            wait_until(lambda: merging.occupancy().waiting == 2)
+            busy.set()
+            assert [call.exception(30) for call in calls] == [None] * 4
+    assert len(set(map(id, learning[:2]))) == len(set(map(id, learning[2:]))) == 2
 
 
 def test_beside_a_call_another_begins_only_when_a_full_one_waits_and_the_oldest_goes_first():
@@ -206,23 +249,23 @@ def test_beside_a_call_another_begins_only_when_a_full_one_waits_and_the_oldest_
         first = threads.submit(merging.predict, rows(1))
         assert held.entered.wait(30)
         small = threads.submit(merging.predict, rows(2, 3, 4))
-        wait_until(lambda: len(merging._waiting) == 1)
+        wait_until(lambda: merging.occupancy().waiting == 1)
         assert held.fake.calls == [1]
         filling = threads.submit(merging.predict, rows(5))
         assert small.result(30)["y"].shape == (3, 2)  # all this while the first is held
         assert filling.result(30)["y"].tolist() == [[10, -10]]
         assert held.fake.calls == [1, 4]
         small = threads.submit(merging.predict, rows(6))
-        wait_until(lambda: len(merging._waiting) == 1)
+        wait_until(lambda: merging.occupancy().waiting == 1)
         assert merging.predict(rows(7, 8, 9, 10))["y"].shape == (4, 2)
         assert small.result(30)["y"].tolist() == [[12, -12]]
         assert held.fake.calls == [1, 4, 1, 4]
         last = threads.submit(merging.predict, rows(11))
-        wait_until(lambda: len(merging._waiting) == 1)
+        wait_until(lambda: merging.occupancy().waiting == 1)
         held.let_go.set()
         assert first.result(30)["y"].tolist() == [[2, -2]]
         assert last.result(30)["y"].tolist() == [[22, -22]]
-    assert merging._free == 2
+    assert merging.occupancy() == Occupancy(0, 0, 0)
 
 
 def test_process_that_is_lost_is_told_to_all_callers_of_a_merged_call():
@@ -255,29 +298,28 @@ def test_interrupted_leader_does_not_leave_the_others_waiting():
     assert merging.predict(rows(5))["y"].tolist() == [[5, -5]]
 
 
-def test_interrupted_waiter_leaves_the_queue_to_the_others(monkeypatch):
+def test_interrupted_waiter_leaves_the_queue_to_the_others():
     class Stop(BaseException):
         pass
 
+    def stop(number, frame):
+        raise Stop
+
+    def interrupt():
+        wait_until(lambda: merging.occupancy().waiting == 1)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+
     held = Held()
     merging = MergingServable(held.fake, ["x"], call_rows=100)
-
-    class Sleep:
-        def acquire(self):
-            raise Stop
-
-    class Interrupted(_Call):
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
-            self.sleep = Sleep()
-
-    with ThreadPoolExecutor(3) as threads:
+    before = signal.signal(signal.SIGUSR1, stop)
+    with ThreadPoolExecutor(2) as threads:
         first = threads.submit(merging.predict, rows(1))
         assert held.entered.wait(30)
-        monkeypatch.setattr("pipeline.serving.merging._Call", Interrupted)
-        assert isinstance(threads.submit(merging.predict, rows(1, 2, 3)).exception(30), Stop)
-        assert merging._waiting == []
-        monkeypatch.undo()
+        threads.submit(interrupt)
+        with pytest.raises(Stop):
+            merging.predict(rows(1, 2, 3))
+        signal.signal(signal.SIGUSR1, before)
+        assert merging.occupancy().waiting == 0
         held.let_go.set()
         first.result(30)
     assert merging.predict(rows(5))["y"].tolist() == [[10, -10]]
@@ -289,12 +331,11 @@ def test_merged_calls_shrink_when_memory_runs_out_and_grow_again():
     merging = MergingServable(held.fake, ["x"], call_rows=100)
     run_together(merging, held, [rows(i) for i in range(6)])
     assert held.fake.calls == [1, 6, 3, 3]
-    assert merging._limit.rows == 3
-    again = Held()
-    again.fake, merging._servable = merging._servable, again.fake
-    run_together(merging, again, [rows(i) for i in range(6)])
-    assert merging._servable.calls == [1, 3, 3]
-    assert merging._limit.rows == 5
+    for expected in ([1, 3, 3], [1, 5, 1]):  # one row more after each call that did fit
+        held.fake.fits_rows = None
+        held.hold_again()
+        run_together(merging, held, [rows(i) for i in range(6)])
+        assert held.fake.calls == expected
 
 
 def test_arrays_that_cannot_even_be_joined_are_computed_one_by_one(monkeypatch):
@@ -465,7 +506,7 @@ def test_whatever_the_interleaving_each_caller_gets_its_rows_or_its_error(
     def once_gathered(inputs):
         """The first calls wait until the others queue, so that there is something to merge."""
         for _ in range(100):
-            if len(merging._waiting) >= len(threads) - concurrency:
+            if merging.occupancy().waiting >= len(threads) - concurrency:
                 gathered.set()
             if gathered.wait(0.001):
                 break
@@ -496,6 +537,4 @@ def test_whatever_the_interleaving_each_caller_gets_its_rows_or_its_error(
 
     with ThreadPoolExecutor(len(threads)) as pool:
         assert all(pool.map(caller, range(len(threads))))
-    assert merging._free == concurrency
-    assert merging._waiting == []
-    assert merging._gathering == 0
+    assert merging.occupancy() == Occupancy(0, 0, 0)
