@@ -1,4 +1,4 @@
-"""How the outputs of several models could become one prediction: a suggestion."""
+"""Suggests how the outputs of several models could become one prediction."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _MOST_CLASSES = 1000
 def suggest(draft: Draft, types: Mapping[str, Type]) -> None:
     """Adds the mean of columns that look like scores of the same classes, told from the same input.
 
-    Where nothing says that they are probabilities, the steps are comments.
+    If nothing says that they are probabilities, the steps are comments.
 
     Args:
-      draft: is changed.
+      draft: the draft, which is changed.
       types: column -> dtype and row shape, for the outputs that are known.
     """
     alike: defaultdict[tuple[Shape, frozenset[str]], list[str]] = defaultdict(list)

@@ -1,7 +1,7 @@
-"""What a model says of its tensors, without an entry of an ensemble file: one way for all backends.
+"""What a model says of its tensors, without an entry of an ensemble file, for all backends.
 
 The model is loaded with an entry that binds nothing (:func:`pipeline.spec.model.unbound`), so
-its servable's signature lists everything, and is let go again.
+its servable's signature lists everything, and then released.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _BY_POSITION = re.compile(r"output_\d+")
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """What is known of a model.
+    """The known facts about a model.
 
     Attributes:
-      keys: what its entry must say besides names, such as `task`.
-      inputs, outputs: its tensors; None where the format does not list them.
+      keys: the keys that its entry must have besides names, such as `task`.
+      inputs, outputs: its tensors; None if the format does not list them.
       optional: inputs that need not be bound.
       takes_examples: whether it parses serialized tf.Example messages itself.
     """
@@ -41,12 +41,12 @@ class ModelDescription:
 
 
 def description_of(framework: str, path: Path, *, trusted: bool = False) -> ModelDescription:
-    """Loads a model on the CPU, and tells its tensors.
+    """Loads a model on the CPU, and returns its description.
 
     Args:
-      framework: one of registry.FRAMEWORKS, but python.
+      framework: one of registry.FRAMEWORKS, except python.
       path: its file or folder.
-      trusted: load also what needs ``trusted: true``, which runs code that the file carries.
+      trusted: whether to load files that need ``trusted: true`` and may run code.
 
     Raises:
       UntrustedArtifactError: it would run code, and is not trusted.
@@ -76,6 +76,6 @@ def description_of(framework: str, path: Path, *, trusted: bool = False) -> Mode
 
 
 def _named(outputs: tuple[TensorSpec, ...] | None) -> tuple[TensorSpec, ...] | None:
-    """The outputs without names by position, where they have names of their own as well."""
+    """The outputs without their names by position, if they have names of their own as well."""
     named = tuple(o for o in outputs or () if not _BY_POSITION.fullmatch(o.name))
     return named or outputs

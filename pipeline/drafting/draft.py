@@ -19,14 +19,14 @@ GUESS, FILL_IN = "guess: ", "fill in: "
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
 _ID_NAME = re.compile(r"(.*_)?(id|key|uuid|guid)", re.IGNORECASE)
-# What is mostly wanted of a model that can give more; the first that it has, all of it.
+# The usual outputs of a model that has more; all those of the first group that it has.
 _PREFERRED: dict[str, tuple[tuple[str, ...], ...]] = {
     "sklearn": (("predict_proba",), ("predict",), ("transform",)),
     "xgboost": (("predict",),),
     "lightgbm": (("predict",),),
     "transformers": (("probs", "label"), ("embedding",)),
 }
-# What a model's tensors are called where that cannot be found out.
+# Names of a model's tensors if they cannot be found out.
 _USUAL: dict[str, tuple[str, str]] = {
     "sklearn": ("X", "predict"),
     "xgboost": ("X", "predict"),
@@ -47,7 +47,7 @@ class FieldDraft:
 
 @dataclass
 class Bound:
-    """What feeds a tensor: the name of a column, or a constant as the file has it."""
+    """The source of a tensor: the name of a column, or a constant as the file has it."""
 
     by: str | dict[str, Any]
     note: str = ""
@@ -58,16 +58,16 @@ class ModelDraft:
     """A model.
 
     Attributes:
-      name, framework, uri, watch: of the entry; `watch` is only suggested.
-      keys: further ones, such as `task`.
-      inputs: its tensors, but those that need not be bound.
-      outputs: tensor -> column, for those that are written.
-      types: tensor -> what is known of it.
-      bound: tensor -> what feeds it.
+      name, framework, uri, watch: the keys of the entry; `watch` is only suggested.
+      keys: further keys, such as `task`.
+      inputs: its tensors, except those that need not be bound.
+      outputs: tensor -> column, for the outputs that are written.
+      types: tensor -> its known type.
+      bound: tensor -> its source.
       others: outputs that could be written as well.
       optional: inputs that could be bound as well.
-      problem: why its tensors are not known; empty where they are.
-      notes: what there is to say of the whole entry.
+      problem: why its tensors are not known; empty if they are.
+      notes: the notes on the whole entry.
       takes_examples: whether it parses serialized tf.Example messages itself.
     """
 
@@ -103,9 +103,9 @@ class Draft:
     Attributes:
       name: of the ensemble.
       models: its models.
-      records_from: the file that fields were read from; empty where there is none.
-      are_pictures: each record is an image file.
-      is_raw: records are not decoded.
+      records_from: the file that fields were read from; empty if there is none.
+      are_pictures: whether each record is an image file.
+      is_raw: whether records are not decoded.
       id: the id field, and a note on it.
       fields: name -> field.
       prepare, combine: steps.
@@ -186,8 +186,8 @@ def model_draft(
       uri: see ModelDraft.
       watch: see ModelDraft.
       keys: see ModelDraft.
-      inputs: None where they are not known.
-      outputs: None where they are not known.
+      inputs: None if they are not known.
+      outputs: None if they are not known.
       optional: inputs that need not be bound.
       problem: see ModelDraft.
       takes_examples: see ModelDraft.
@@ -222,7 +222,7 @@ def model_draft(
 
 
 def output_column_name(model: str, tensor: str) -> str:
-    """What the column of an output is called."""
+    """The name of an output's column."""
     return _NOT_IN_NAMES.sub("_", f"{model}_{tensor.removeprefix('predict_')}").strip("_")
 
 
@@ -232,7 +232,7 @@ def is_name(text: str) -> bool:
 
 
 def id_field(seen: Mapping[str, Seen]) -> tuple[str, str] | None:
-    """The key that identifies a record, and a note; None where none looks like it."""
+    """The key that identifies a record, and a note; None if no key looks like it."""
     for key, values in seen.items():
         alike = values.kind in ("text", "integer") and not values.shape and values.distinct
         if alike and _ID_NAME.fullmatch(key):

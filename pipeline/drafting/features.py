@@ -29,8 +29,8 @@ def bind(draft: Draft, seen: Mapping[str, Seen] | None = None) -> None:
     there are records, the tensor is left for :mod:`pipeline.drafting.inputs`.
 
     Args:
-      draft: is changed.
-      seen: keys of the records; None where no records are known.
+      draft: the draft, which is changed.
+      seen: keys of the records; None if no records are known.
     """
     keys = {key: values for key, values in (seen or {}).items() if is_name(key)}
     strange = [key for key in seen or {} if not is_name(key)]
@@ -56,7 +56,7 @@ def bind(draft: Draft, seen: Mapping[str, Seen] | None = None) -> None:
 
 
 def _columns(names: tuple[str, ...], keys: Mapping[str, Seen]) -> tuple[str, ...]:
-    """The keys that, joined, are the features; names made of those that no key has."""
+    """The keys that form the features when joined; made-up names for features without a key."""
     there = ((key, features_by_itself(key, values.shape)) for key, values in keys.items())
     return Places(names).joined(there)
 
@@ -83,7 +83,7 @@ def _lacking(
 
 
 def _declare(draft: Draft, column: str, tensor: TensorSpec, values: Seen | None, note: str) -> None:
-    """A field for one of the columns; wide enough for all models that read it."""
+    """A field for one of the columns, wide enough for all models that read it."""
     dtype: DTypeName = "float32" if tensor.dtype == "float32" else "float64"
     before = draft.fields.get(column)
     shape = values.shape if values else ()

@@ -1,4 +1,4 @@
-"""Which column feeds which tensor, told by names, types and shapes; what is a guess says so."""
+"""Finds the column for each tensor by names, types and shapes; a note marks each guess."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pipeline.drafting.draft import FILL_IN, GUESS, Bound, Draft, FieldDraft, Mo
 from pipeline.formats.record_sample import NATURAL, Seen
 from pipeline.spec.record import DTypeName
 
-# Names that say nothing of what goes in.
+# Names that say nothing about the input.
 _GENERIC = re.compile(
     r"(x|inputs?|data|args?|feats?|features?|float_input|input_layer|keras_tensor)[_.]?\d*(:\d+)?",
     re.IGNORECASE,
@@ -44,15 +44,15 @@ def bind(draft: Draft, seen: Mapping[str, Seen] | None = None, *, flat: bool = F
     """Finds fields for all tensors of a draft's models that are not bound yet, and declares them.
 
     Args:
-      draft: is changed.
-      seen: keys of the records; None where no records are known.
+      draft: the draft, which is changed.
+      seen: keys of the records; None if no records are known.
       flat: whether records have a tensor of several axes as one list.
     """
     makers = {column: model for model in draft.models for column in model.outputs.values()}
     taken = {*draft.fields, *(step.keys["column"] for step in draft.prepare)}
     binder = _ByRecords(seen, flat, taken) if seen is not None else _ByModels(taken)
     tensors = [(m, t) for m in draft.models for t in m.inputs if t.name not in m.bound]
-    # What is known of some helps with those of which nothing is.
+    # Known tensors help with those of which nothing is known.
     tensors.sort(key=lambda pair: (_is_vague(pair[1]), pair[1].dtype is None))
     bound: dict[tuple[str, str], Bound] = {}
     for model, tensor in tensors:
@@ -163,7 +163,7 @@ class _ByRecords:
 
 
 class _ByModels:
-    """Binds tensors to fields made up after them.
+    """Binds tensors to fields that are made up to fit them.
 
     Attributes:
       fields: those that are read so far.
@@ -234,12 +234,12 @@ def _field_name(tensor: TensorSpec) -> str:
 
 
 def _plain(name: str) -> str:
-    """A tensor's name as that of a column."""
+    """A tensor's name in the form of a column name."""
     return column_name(name.removesuffix(":0"))
 
 
 def _free(name: str, model: ModelDraft, taken: Container[str]) -> str:
-    """The name, or one with the model's in front where it is taken."""
+    """The name, with the model's name in front if it is taken."""
     number, free = 2, name
     if free in taken:
         free = f"{model.name}_{name}"

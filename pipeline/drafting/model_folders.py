@@ -1,4 +1,4 @@
-"""The models that a folder holds, told by the paths of its files.
+"""Finds the models of a folder by the paths of its files.
 
 Models lie as ``NAME/VERSION/...``, ``NAME/...`` or as single files; numbered files are versions,
 too (``NAME/3.onnx``, ``NAME-v3.onnx``). Of several versions the highest number that holds a model
@@ -26,10 +26,10 @@ class FoundModel:
     """A model.
 
     Attributes:
-      name: for the ensemble file; no other model that was found has it.
-      framework: what reads it.
+      name: its name for the ensemble file, unique among the found models.
+      framework: the framework that reads it.
       path: its file or folder, relative to the folder that was looked through; "." is that folder.
-      watch: pattern under which its versions lie, relative as well; None where it has no version.
+      watch: pattern under which its versions lie, relative as well; None if it has no version.
     """
 
     name: str
@@ -51,7 +51,7 @@ def find_models(
 
     Args:
       files: their paths, relative to the folder that they are in.
-      root_name: what that folder is called: a model that fills the folder has no other name.
+      root_name: the name of that folder, and of a model that fills it.
       head: path -> the first recognition.HEAD_BYTES bytes of a file.
     """
     root = _Folder()
@@ -78,11 +78,11 @@ def _in_folder(
     """The models in a folder.
 
     Args:
-      folder: where to look.
-      path: of it.
-      names: what models in it may be called after, innermost last.
-      head: reads the beginning of a file.
-      is_root: it is a folder of models, whose name says nothing of a single one.
+      folder: the folder.
+      path: its path.
+      names: the names after which its models may be called, innermost last.
+      head: reads the start of a file.
+      is_root: whether it is a folder of models, whose name says nothing about a single one.
     """
     if framework := framework_of_folder(folder.files):
         yield FoundModel(names[-1], framework, str(path)), names
@@ -179,7 +179,7 @@ def _newest_files(files: Iterable[_ModelFile]) -> list[_ModelFile]:
 def _told_apart(models: Sequence[_Named]) -> list[FoundModel]:
     """The models with names that an ensemble file can have, each once.
 
-    Where two have the same, the name of the folder around comes first, else a number last.
+    If two have the same name, the folder's name is put in front, otherwise a number at the end.
     """
     taken: set[str] = set()
     found = []

@@ -24,7 +24,7 @@ def bind(draft: Draft) -> None:
     """Declares records that are image files, and the steps to every input of the models.
 
     Args:
-      draft: is changed.
+      draft: the draft, which is changed.
     """
     draft.are_pictures = True
     draft.fields[_FIELD] = FieldDraft("bytes", ())
@@ -46,7 +46,7 @@ class _Steps:
         self.made: list[StepDraft] = []
 
     def to(self, tensor: TensorSpec) -> Bound:
-        """What feeds a tensor."""
+        """The source of a tensor."""
         row = tensor.row_shape
         layout, channels, sizes = _picture(row)
         decoded = self._decoded(channels)
@@ -83,10 +83,10 @@ class _Steps:
         """The column of a step; made now, if there is none like it.
 
         Args:
-          column: what it is called.
-          otherwise: what is added to that, if another step has the name.
-          note: what is to be said of it.
-          keys: of the step.
+          column: its name.
+          otherwise: the text added to the name if another step has it.
+          note: the note on the step.
+          keys: the keys of the step.
         """
         for step in self.made:
             if {**step.keys, "column": ""} == {"column": "", **keys}:
@@ -98,7 +98,7 @@ class _Steps:
 
 
 def _picture(row: Shape | None) -> tuple[str | None, int, tuple[int | None, int | None]]:
-    """Layout, channels, and height and width of a picture; no layout where it is none."""
+    """Layout, channels, height and width of a picture; no layout if it is not a picture."""
     if row is None:
         return "chw", 3, (None, None)
     if len(row) == 3:

@@ -1,4 +1,4 @@
-"""Records that are handed whole to models which parse them: serialized tf.Example messages."""
+"""Records that models parse themselves: serialized tf.Example messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def bind(draft: Draft) -> None:
     """Declares records that are serialized examples, and feeds them to the models.
 
     Args:
-      draft: is changed.
+      draft: the draft, which is changed.
     """
     draft.is_raw = True
     draft.fields[_FIELD] = FieldDraft("bytes", ())

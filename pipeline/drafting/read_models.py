@@ -1,4 +1,4 @@
-"""Models in a folder, read for an ensemble file: found, described, and tried out."""
+"""Reads the models of a folder for an ensemble file: finds, describes and rehearses them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ModelsFolder:
     Attributes:
       name: of the folder.
       found: its models.
-      unreadable: files in it that hold models which no framework reads.
+      unreadable: files of models that no framework here reads.
 
     Args:
       location: of the folder, or of a single model's file.
@@ -77,11 +77,11 @@ class ModelsFolder:
 
     @property
     def ensemble_name(self) -> str:
-        """What an ensemble of these models may be called: the folder, unless that says nothing."""
+        """A name for an ensemble of these models: the folder's, unless that says nothing."""
         return usable_name(self._above if self.name == "models" and self._above else self.name)
 
     def location(self, path: str) -> str:
-        """Where a path in the folder is."""
+        """The location of a path in the folder."""
         if path == ".":
             return self._folder
         return f"{self._folder.rstrip('/')}/{path}" if self._folder else path
@@ -90,10 +90,10 @@ class ModelsFolder:
         """The entry of a model, with its tensors.
 
         Args:
-          found: which.
-          uri: of the entry.
-          watch: of the entry.
-          trusted: load also what runs code.
+          found: the model.
+          uri: the key `uri` of the entry.
+          watch: the key `watch` of the entry.
+          trusted: whether to load files that may run code.
         """
         location = self.location(found.path)
         place = location
@@ -121,7 +121,7 @@ class ModelsFolder:
     def try_out(self, draft: Draft, say: Say) -> dict[str, Type]:
         """Loads the drafted models as a job would, and runs made-up rows through them.
 
-        What does not work becomes a note; what is learnt of the outputs is added to the models.
+        Problems become notes; facts about the outputs are added to the models.
 
         Returns:
           column -> dtype and row shape, of the outputs that are known then.
@@ -135,7 +135,7 @@ class ModelsFolder:
         graph = graphs.resolve(EnsembleSpec.model_validate(data))
         at = {found.name: self.location(found.path) for found in self.found}
         versions = [ModelVersion(n, at[n], self._cache.fetch(at[n]).digest) for n in sorted(names)]
-        # As many threads as `description_of` has: TensorFlow takes no other number later.
+        # The number of threads of `description_of`: TensorFlow cannot change it later.
         loader = FrameworkLoader(graph.spec.models, self._cache, "cpu", 1, cpu_only=True)
         manager = ManagerFactory(graph, loader)()
         try:

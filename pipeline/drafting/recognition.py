@@ -1,4 +1,4 @@
-"""Which framework reads a file or folder, told by names and, where these do not say, by content."""
+"""Finds the framework that reads a file or folder, by names and, if needed, by content."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.backends.tensorflow import backend as tensorflow
 from pipeline.backends.torch import backend as torch
 
 HEAD_BYTES = 256
-"""How much of a file's beginning is enough to tell what it is."""
+"""The number of first bytes of a file that are enough to recognise it."""
 
 Head = Callable[[], bytes]
 
@@ -31,11 +31,11 @@ _TRANSFORMERS_WEIGHTS = (".safetensors", ".safetensors.index.json", "pytorch_mod
 
 
 def framework_of_file(name: str, head: Head) -> str | None:
-    """The framework that reads a file; None where none does.
+    """The framework that reads a file; None if none does.
 
     Args:
       name: its name or path.
-      head: reads its first HEAD_BYTES bytes; called only where the name is not enough.
+      head: reads its first HEAD_BYTES bytes; called only if the name is not enough.
     """
     suffix = PurePosixPath(name).suffix.lower()
     if suffix in _ALSO_OTHER_FILES:
@@ -51,10 +51,10 @@ def framework_of_file(name: str, head: Head) -> str | None:
 
 
 def framework_of_folder(names: Collection[str]) -> str | None:
-    """The framework that reads a folder as a whole; None where none does.
+    """The framework that reads a folder as a whole; None if none does.
 
     Args:
-      names: of the files directly in it.
+      names: the names of the files directly in it.
     """
     if "saved_model.pb" in names or "tfhub_module.pb" in names:
         return "tensorflow"

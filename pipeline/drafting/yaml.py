@@ -1,4 +1,4 @@
-"""A drafted ensemble file as text, with comments for whoever goes on with it."""
+"""A drafted ensemble file as text, with comments for the person who completes it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.drafting.draft import Bound, Draft, ModelDraft, StepDraft
 
 _WIDTH = 100
 _PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./*-]*|gs://[A-Za-z0-9_./*-]+")
-# What YAML 1.1 takes for something else than text.
+# Words that YAML 1.1 does not read as text.
 _WORDS = {"yes", "no", "on", "off", "true", "false", "null", "none", "."}
 
 
@@ -21,8 +21,8 @@ def as_yaml(draft: Draft, heading: Sequence[str]) -> str:
     """The text of the file.
 
     Args:
-      draft: what it says.
-      heading: lines of a comment at its begin.
+      draft: the drafted file.
+      heading: the lines of a comment at its start.
     """
     lines = [
         *(f"# {line}" for line in heading),
@@ -141,7 +141,7 @@ def _section(name: str, steps: Sequence[StepDraft]) -> Iterator[str]:
 
 
 def _in_block(keys: Mapping[str, Any]) -> Iterator[str]:
-    """An entry of a list, a line for each key, or more where it is long."""
+    """An entry of a list, one line for each key, or more if it is long."""
     for i, (key, value) in enumerate(keys.items()):
         yield from textwrap.wrap(
             f"{key}: {_flow(value)}",
@@ -154,7 +154,7 @@ def _in_block(keys: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _noted(line: str, note: str) -> Iterator[str]:
-    """A line with a comment: behind it where there is room, else in lines of its own above."""
+    """A line with a comment: behind it if there is room, otherwise in lines above it."""
     if not note:
         yield line
     elif len(line) + 3 + len(note) <= _WIDTH:
@@ -184,7 +184,7 @@ def _flow(value: Any) -> str:
 
 
 def _scalar(text: str) -> str:
-    """A text as YAML has it, in quotes where it would be something else without."""
+    """A text as YAML, in quotes if YAML would otherwise read it as something else."""
     if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
         return text
     return json.dumps(text, ensure_ascii=False)

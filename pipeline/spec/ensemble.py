@@ -1,7 +1,7 @@
-"""The ensemble file as typed, immutable values. Only its own shape is checked here.
+"""The ensemble file as typed, immutable values. This module checks only the form of the file.
 
-How columns connect is checked in :mod:`pipeline.spec.graph`; whether the models agree is checked by
-loading them. Reading the text, with line numbers in the errors, is :mod:`pipeline.spec.text`.
+:mod:`pipeline.spec.graph` checks how columns connect; loading the models checks whether they agree.
+:mod:`pipeline.spec.text` reads the text, with line numbers in the errors.
 """
 
 from __future__ import annotations

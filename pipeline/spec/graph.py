@@ -1,9 +1,9 @@
-"""The ensemble as a graph: who makes which column, and in which order the steps run.
+"""The ensemble as a graph: the maker of each column, and the order in which the steps run.
 
 Prepare steps run first, then the models, then the combine steps, each of the three in topological
 order whatever the order in the file.
-Nothing is loaded here: what the models themselves say of their tensors is checked in
-:mod:`pipeline.serving.rehearsal.rehearsal`.
+Nothing is loaded here: :mod:`pipeline.serving.rehearsal.rehearsal` checks what the models
+themselves say of their tensors.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Graph:
     """A resolved ensemble.
 
     Attributes:
-      spec: what it was resolved from.
-      prepare: in the order in which they run.
-      models: in the order in which they run.
-      combine: in the order in which they run.
+      spec: the ensemble.
+      prepare: the prepare steps in the order in which they run.
+      models: the models in the order in which they run.
+      combine: the combine steps in the order in which they run.
       producers: column -> what makes it, in words: "the record", "model 'forest'"...
       types: dtype and row shape of the columns that are known without the models: the record's and
         those of the prepare steps.
@@ -69,7 +69,7 @@ def resolve(spec: EnsembleSpec) -> Graph:
 
     Raises:
       SpecError: a column is missing or made twice, steps wait for each other, or a prepare step
-        cannot read what it is given; all such problems at once, with the names of both ends.
+        cannot read its input; lists all such problems, with the names of both ends.
     """
     problems: list[str] = []
     producers = dict.fromkeys(spec.record.fields, "the record")
@@ -179,7 +179,7 @@ def _require(column: str, reader: str, producers: Mapping[str, str], problems: l
 
 
 def _in_order(steps: Sequence[_S], kind: str, names: Sequence[str]) -> tuple[_S, ...]:
-    """Topological order, otherwise that of the file (Kahn 1962, doi:10.1145/368996.369025)."""
+    """Topological order, then the order of the file (Kahn 1962, doi:10.1145/368996.369025)."""
     maker = {column: i for i, step in enumerate(steps) for column in step.columns_written()}
     waits = [{maker[c] for c in step.columns_read() if c in maker} for step in steps]
     done: list[int] = []

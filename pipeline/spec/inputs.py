@@ -1,4 +1,4 @@
-"""What a model's input is bound to: a column, or a constant."""
+"""The binding of a model's input: a column, or a constant."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ConstantInput(StrictModel):
         """The value as an array of its dtype.
 
         Raises:
-          ValueError: the value cannot be held by the dtype without change.
+          ValueError: the dtype cannot hold the value unchanged.
         """
         wrong = ValueError(f"{self.value!r} is not a {self.dtype}")
         try:

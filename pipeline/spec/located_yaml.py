@@ -1,9 +1,9 @@
-"""YAML or JSON text as plain data that remembers where each value stands.
+"""YAML or JSON text as plain data that knows the place of each value.
 
-Only what JSON can say comes out: mappings with text keys, lists, text, numbers, booleans and null.
-Tags beyond that are refused, so that reading a file never runs code. Differences from PyYAML's
-SafeLoader: dates stay text, ``1e-3`` is a number (as in YAML 1.2 and JSON), a repeated key is
-found, and JSON may be indented with tabs.
+The result is what JSON can express: mappings with text keys, lists, text, numbers, booleans and
+null. Tags beyond that are refused, so that reading a file never runs code. Differences from
+PyYAML's SafeLoader: dates stay text, ``1e-3`` is a number (as in YAML 1.2 and JSON), a repeated key
+is found, and JSON may be indented with tabs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _UNREADABLE = {
 }
 _MOST_VALUES = 1_000_000
 _MOST_CHARACTERS = 1 << 20
-"""PyYAML takes about 10 s for so many."""
+"""The most characters of a file; PyYAML takes about 10 s for so many."""
 _DEEPEST = 64
 
 
@@ -37,8 +37,8 @@ class Problem:
     """Something wrong in a document.
 
     Attributes:
-      at: the value or key whose line is named.
-      about: what the message speaks of.
+      at: the value or key whose line the message names.
+      about: the subject of the message.
       message: what was found and what was expected.
     """
 
@@ -49,11 +49,11 @@ class Problem:
 
 @dataclass
 class Document:
-    """What a text holds.
+    """The content of a text.
 
     Attributes:
       data: the plain data; None for an empty text.
-      problems: repeated keys, tags and the like; the data has stand-ins where they are.
+      problems: repeated keys, tags and the like; the data has stand-ins in their places.
     """
 
     root: yaml.Node | None
@@ -61,7 +61,7 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
 
     def place(self, path: Path) -> tuple[int, int]:
-        """Line and column, from 1, of the key or list entry at `path`, or of what it would be in.
+        """Line and column, from 1, of the key or entry at `path`; if missing, of its parent.
 
         An entry that comes from an alias has the place of its anchor.
         """
@@ -75,7 +75,7 @@ class Document:
         return (mark.line + 1, mark.column + 1) if mark else (1, 1)
 
     def plain_text(self, path: Path) -> str | None:
-        """How an unquoted single value is written in the file; None for anything else."""
+        """The text of an unquoted single value in the file; None for anything else."""
         node = self.root
         for part in path:
             entry = _entry(node, part)
@@ -145,7 +145,7 @@ class _Loader(yaml.SafeLoader):
     }
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Puts what merge keys name into the mapping, each key once, the last one of a name.
+        """Merges what merge keys name into the mapping; of keys with one name the last one counts.
 
         PyYAML keeps every copy: merges of merges of merges would fill the memory.
         """
@@ -262,7 +262,7 @@ def _children(node: yaml.Node) -> list[yaml.Node]:
 
 
 def _entry(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node, yaml.Node] | None:
-    """The node that marks the place of an entry, and its value; None where there is none."""
+    """The node that marks the place of an entry, and its value; None if there is no entry."""
     if isinstance(node, yaml.MappingNode):
         # The last one counts: entries merged from elsewhere come first.
         found = (pair for pair in reversed(node.value) if pair[0].value == part)

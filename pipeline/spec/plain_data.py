@@ -1,7 +1,7 @@
-"""Walking through plain data (what JSON can say), and naming it in messages.
+"""Finds values in plain data (what JSON can express), and names them in messages.
 
-None of these functions minds data of an unexpected form: where something is not there, they say
-None, nothing or an empty list.
+All functions accept data of an unexpected form: for what is missing they return None, nothing or an
+empty list.
 """
 
 from __future__ import annotations
@@ -78,6 +78,6 @@ def nearest(word: Any, choices: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: Any, choices: Iterable[str]) -> str:
-    """``; did you mean 'x'?``, or nothing where no choice is near."""
+    """``; did you mean 'x'?``, or nothing if no choice is similar."""
     match = nearest(word, choices)
     return f"; did you mean '{match}'?" if match else ""

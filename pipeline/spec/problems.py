@@ -1,4 +1,4 @@
-"""What is wrong with an ensemble file, in sentences for the person who wrote it.
+"""The problems of an ensemble file, in sentences for its author.
 
 pydantic decides what is valid; its errors are turned into one message for each mistake.
 """
@@ -52,7 +52,7 @@ def validate(document: Document) -> tuple[EnsembleSpec | None, list[Problem]]:
 
 
 def label(path: Path, data: Any) -> str:
-    """How a place is called in messages: ``models[1] 'mlp'.inputs.x``; "" for the whole file."""
+    """The name of a place in messages: ``models[1] 'mlp'.inputs.x``; "" for the whole file."""
     text = ""
     for part in path:
         data = plain_data.child(data, part)
@@ -87,7 +87,7 @@ class _Explanation:
             else:
                 found.append(self._problem(path, detail))
         for path, kinds in mismatches.items():
-            # Another form of the same value got further: what it says is nearer to the mistake.
+            # Another form of the same value got further, so its message is nearer to the mistake.
             if not any(other.at[: len(path)] == path for other in found) and not any(
                 other[: len(path)] == path for other in mismatches if other != path
             ):
@@ -95,7 +95,7 @@ class _Explanation:
         return found
 
     def _path(self, loc: Sequence[int | str]) -> Path:
-        """Pydantic's location without the names of union members that it has in between."""
+        """Pydantic's location without the names of union members that it contains."""
         parts = list(loc)
         if len(parts) > 2 and parts[0] in TAGGED:
             del parts[2]

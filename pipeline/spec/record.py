@@ -1,4 +1,4 @@
-"""The `record` of the ensemble file: what comes in, as typed, immutable values."""
+"""The `record` of the ensemble file, the form of the input, as typed, immutable values."""
 
 from __future__ import annotations
 

@@ -42,13 +42,13 @@ _INPUT_FORMS = "a column name, {column, pad_value} or {value, dtype}"
 
 
 class StandIns:
-    """The data of a document, made checkable.
+    """The data of a document, in a form that pydantic can check.
 
     Attributes:
       data: a copy with the stand-ins in place.
       problems: what was replaced.
-      foreign: path of an entry of unknown kind -> keys that only some kinds have, and of which
-        nothing can be said therefore.
+      foreign: path of an entry of unknown kind -> keys that only some kinds have, so that nothing
+        can be said of them.
     """
 
     def __init__(self, document: Document) -> None:
@@ -103,7 +103,7 @@ class StandIns:
 
 
 def input_class(binding: Any) -> type[ColumnInput] | type[ConstantInput] | None:
-    """Which form of a model input is meant, judged by its keys; None where they do not tell."""
+    """The form of a model input, by its keys; None if they do not decide."""
     if isinstance(binding, str):
         return ColumnInput
     column, constant = (_likeness(binding, form) for form in (ColumnInput, ConstantInput))
@@ -123,7 +123,7 @@ def _is_known(tag: Any, classes: Classes) -> bool:
 
 
 def _is_word(value: Any) -> bool:
-    """Whether YAML made something else of a word that could have been a name: on, no, yes..."""
+    """Whether YAML turned a word that could be a name into another value: on, no, yes..."""
     return isinstance(value, bool)
 
 
@@ -141,7 +141,7 @@ def _all_keys(classes: Classes) -> list[str]:
 
 
 def _foreign_keys(classes: Classes) -> set[str]:
-    """Keys that some of the classes lack, or that do not mean the same in all of them."""
+    """Keys that some of the classes lack, or that differ in meaning between them."""
     fields = [kind.model_fields for kind in classes.values()]
     return {
         key

@@ -93,7 +93,7 @@ def _with_file_below(step: _S, base: str) -> _S:
 
 
 def _news(problems: list[Problem], known: list[Problem]) -> list[Problem]:
-    """The problems that are no consequence of a known one."""
+    """The problems that are not consequences of a known one."""
     stand_ins = [problem.at for problem in known if problem.at == problem.about]
     keys = {(problem.at, problem.about) for problem in known}
     return [

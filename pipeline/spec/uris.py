@@ -9,7 +9,7 @@ import re
 from urllib.parse import unquote
 
 CLASS_SCHEME = "python://"
-"""Stands before the name of a Python class that is a model version by itself, without files."""
+"""The scheme of a Python class that is a model version by itself, without files."""
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
@@ -44,7 +44,7 @@ def is_class_uri(uri: str) -> bool:
 
 
 def climbs(uri: str) -> bool:
-    """Whether a URI leads upwards somewhere (``..``), so that its beginning says nothing.
+    """Whether a URI leads upwards somewhere (``..``), so that its start says nothing.
 
     Servers decode what is escaped in a URL, and some take a backslash for a slash; object stores do
     neither.

@@ -19,11 +19,11 @@ _WILDCARD = re.compile(r"\*|\?|\[!?\]?[^\]]*\]")
 
 @dataclass(frozen=True)
 class Match:
-    """Where a file belongs.
+    """The version to which a file belongs.
 
     Attributes:
       uri: its version.
-      relative: its path below the version; empty when the file itself is the version.
+      relative: its path below the version; empty if the file itself is the version.
       name: what the wildcards stand for in the version's path: from the first to the last one of
         each part, the parts with ``/`` between them. Tells versions under one pattern apart.
     """
@@ -63,7 +63,7 @@ class _Part:
 
 
 def match(pattern: str, uri: str) -> Match | None:
-    """Which version the file at `uri` belongs to; None when the pattern does not cover it."""
+    """The version to which the file at `uri` belongs; None if the pattern does not cover it."""
     parts, names = _parts(pattern), uri.split("/")
     if len(names) < len(parts) or not names[-1]:
         return None
@@ -79,7 +79,7 @@ def match(pattern: str, uri: str) -> Match | None:
 
 
 def literal_prefix(pattern: str) -> str:
-    """The beginning that everything under the pattern shares: up to its first wildcard."""
+    """The start that everything under the pattern shares: up to its first wildcard."""
     first = _WILDCARD.search(pattern)
     return pattern if first is None else pattern[: first.start()]
 
@@ -88,7 +88,7 @@ def check(pattern: str) -> str:
     """The pattern, if versions can be looked for under it.
 
     Raises:
-      ValueError: it cannot match anything, or nothing that can be told apart.
+      ValueError: it matches nothing, or nothing that can be told apart.
     """
     scheme, rest = split_scheme(pattern)
     if scheme not in ("", "gs://"):
