@@ -1,15 +1,15 @@
-"""Which version under a pattern is the newest, and whether it is there as a whole yet.
+"""Which version under a pattern is the newest, and whether it is complete.
 
-Pure: the files of one look and what is remembered of the looks before -> a candidate or nothing.
+Pure functions: from the files of one look and the memory of earlier looks to candidates.
 
 *Order.* One rule for the whole pattern, by number or by time of modification
-(:mod:`pipeline.releases.version_rule`). Where none is fixed yet, all versions that are there make
+(:mod:`pipeline.releases.version_rule`). If none is fixed yet, the existing versions make
 it, and it is kept as soon as one of them is proposed. Only something newer than the last proposal
-is proposed, or the last one again when its files changed: that deletions uncover an older version
-changes nothing.
+is proposed, or the last one again if its files changed; deletions that uncover an older version
+change nothing.
 
-*Passed over.* A version whose name does not fit the rule, and one that comes later and is older by
-its number, are told once, as a candidate that says why it is none.
+*Passed over.* A version whose name does not fit the rule, and one that appears later but is older
+by its number, are reported once, as a candidate that only holds the reason.
 
 *Complete.* A single file in Cloud Storage appears as a whole. A folder with its marker file is
 complete when no other file of it is newer. Everything else (folders without marker, files that need
@@ -33,7 +33,7 @@ from pipeline.spec.uris import bucket_of
 from pipeline.spec.version_pattern import match
 
 _SHOWN = 5
-"""Most names in one event."""
+"""The most names in one event."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class StoredFile:
     """One file, as a storage lists it.
 
     Attributes:
-      uri: where it is.
+      uri: its place.
       size_bytes: its size.
-      updated_us: when its content was written, UTC microseconds since 1970.
+      updated_us: the time at which its content was written, UTC microseconds since 1970.
       fingerprint: changes with the content: an object's generation, a local file's time and size.
       part_of: the file that needs it beside it, and whose version it belongs to; else empty.
       unread: whether it may need others beside it, for which nobody has looked.
@@ -108,7 +108,7 @@ def rank(version: Version | StoredFile, rule: VersionRule) -> tuple[Numbers, int
 
 @dataclass(frozen=True)
 class Sighting:
-    """Since when a version looks as it does."""
+    """The time since which a version is unchanged."""
 
     fingerprint: str
     since_secs: float
@@ -116,7 +116,7 @@ class Sighting:
 
 @dataclass(frozen=True)
 class Look:
-    """What is remembered of a target from one look to the next.
+    """The memory of a target from one look to the next.
 
     Attributes:
       seen: URI -> sighting, for all versions of the last look.
@@ -308,7 +308,7 @@ def _is_complete(target: WatchTarget, version: Version, settled: Container[str])
 def candidate_of(
     target: WatchTarget, version: Version, fitting: Sequence[Version], rule: VersionRule
 ) -> Candidate:
-    """How a version is proposed, under the same id in every look at the same files.
+    """The candidate of a version, with the same id in every look at the same files.
 
     Args:
       target: the pattern that it is under.

@@ -1,7 +1,7 @@
-"""Looks for new versions in the background, because a storage may take its time to answer.
+"""Looks for new versions in the background, because a storage may answer slowly.
 
-A local runner has one thread for the bundles of all steps: whatever waits there stops the stream.
-So every pattern is looked at by a thread of its own, and bundles only pick up what was found.
+A local runner has one thread for the bundles of all steps: anything that waits there stops the
+stream. So each pattern has a thread of its own, and bundles only collect what it found.
 
 What was seen is remembered by the process. After a restart the newest version is proposed
 once more, under the same candidate id, and the gate drops what it knows.
@@ -124,7 +124,7 @@ class Watcher:
             return list(self._offered())
 
     def confirm(self, candidates: Collection[Candidate]) -> None:
-        """Stops offering `candidates`: they are in good hands."""
+        """Stops offering `candidates`: somebody else is responsible for them now."""
         with self._changed:
             for watch in self._watches.values():
                 watch.offers = [offer for offer in watch.offers if offer not in candidates]
