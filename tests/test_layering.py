@@ -65,7 +65,7 @@ FRAMEWORKS = {
     "lightgbm",
     "transformers",
 }
-ONLY_IN = {"PIL": "ops/prepare/image.py", "tokenizers": "ops/prepare/text.py"}
+ONLY_IN = {"PIL": "ops/images.py", "tokenizers": "ops/text.py"}
 
 
 def name_of(path):

@@ -18,9 +18,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.batch.tensors import Shape
+from pipeline.spec.column_types import Type
 from pipeline.spec.graph import Graph
-from pipeline.spec.op_types import Type
-from pipeline.spec.prepare import Cast, Concat, Lower, Normalize, OneHot, PrepareStep, Scale
+from pipeline.spec.prepare import Concat, OneHot, PrepareStep
 
 _NOT_IN_COLUMNS = re.compile(r"[^A-Za-z0-9_.-]+")
 _SEPARATORS = re.compile(r"[\W_]+")
@@ -137,7 +137,7 @@ def features_of(column: str, graph: Graph, types: Mapping[str, Type]) -> tuple[F
         parts = [features_of(part, graph, types) for part in step.of]
         joined = [feature for part in parts for feature in part] if all(parts) else []
         return _called(column, joined) if len(joined) == 1 else tuple(joined)
-    if step is not None and is_elementwise(step):
+    if step is not None and step.is_elementwise:
         return _called(column, features_of(step.columns_read()[0], graph, types))
     if isinstance(step, OneHot):
         return tuple(_hot(step, features_of(step.of, graph, types)))
@@ -171,13 +171,6 @@ def _hot(step: OneHot, read: Sequence[Feature]) -> Iterator[Feature]:
 def prepare_step_of(column: str, graph: Graph) -> PrepareStep | None:
     """The prepare step that makes a column."""
     return next((step for step in graph.prepare if column in step.columns_written()), None)
-
-
-def is_elementwise(step: PrepareStep) -> bool:
-    """Whether a step computes each value by itself, and leaves it in its place."""
-    return isinstance(step, Scale | Cast | Lower) or (
-        isinstance(step, Normalize) and step.layout == "hwc"
-    )
 
 
 def _alike(name: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from pipeline.batch.tensors import FLOATS, Shape
 from pipeline.drafting.draft import GUESS, Draft, StepDraft
-from pipeline.spec.op_types import Type
+from pipeline.spec.column_types import Type
 
 _MOST_CLASSES = 1000
 

@@ -21,8 +21,8 @@ from pipeline.serving.files.artifacts import ArtifactCache
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.rehearsal.rehearsal import attempt
 from pipeline.spec import graph as graphs
+from pipeline.spec.column_types import Type
 from pipeline.spec.ensemble import EnsembleSpec
-from pipeline.spec.op_types import Type
 from pipeline.spec.uris import is_local
 
 Say = Callable[[str], None]

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.batch.tensors import describe
+from pipeline.spec.column_types import Type
 from pipeline.spec.combine import CombineStep
 from pipeline.spec.graph import Graph
 from pipeline.spec.model import ColumnInput, ModelSpec
-from pipeline.spec.op_types import Type
 from pipeline.spec.prepare import PrepareStep
 
 BoxKind = Literal["record", "prepare", "model", "combine", "output"]

@@ -20,7 +20,7 @@ from pipeline.formats.registry import format_of
 from pipeline.formats.table_encoder import RESERVED
 from pipeline.launch.first_records import first_batch
 from pipeline.launch.settings import Inputs
-from pipeline.ops.prepare.over_batch import prepare_batch
+from pipeline.ops.batches import prepare_batch
 from pipeline.serving.rehearsal.made_up import ROWS
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.graph import Graph

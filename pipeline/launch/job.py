@@ -34,7 +34,7 @@ from pipeline.launch.patterns import look
 from pipeline.launch.places import place_problems
 from pipeline.launch.release import Refresh, accepted_before, allowed_uris, refresh_of
 from pipeline.launch.settings import Settings
-from pipeline.launch.steps import prepared_step, with_labels
+from pipeline.launch.steps import ready_step
 from pipeline.launch.table_names import Tables, tables_of
 from pipeline.launch.versions import Beginner
 from pipeline.releases.candidate import ReleaseEvent
@@ -272,6 +272,6 @@ def _read_spec(location: str) -> EnsembleSpec:
         raise SpecError(f"--ensemble_spec: {error}") from error
     spec = spec_text.parse(text, source=location)
     spec = spec_text.resolve_uris(spec, spec_text.folder_of(location))
-    prepare = tuple(prepared_step(step, location) for step in spec.prepare)
-    combine = tuple(with_labels(step, location) for step in spec.combine)
+    prepare = tuple(ready_step(step, location) for step in spec.prepare)
+    combine = tuple(ready_step(step, location) for step in spec.combine)
     return spec.model_copy(update={"prepare": prepare, "combine": combine})

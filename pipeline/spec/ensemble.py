@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from pipeline.spec.combine import AnyCombine, CombineStep, Name, StrictModel
+from pipeline.spec.combine import AnyCombine, CombineStep
 from pipeline.spec.model import AnyModel, ModelSpec
 from pipeline.spec.prepare import AnyPrepare
 from pipeline.spec.record import RecordSpec
+from pipeline.spec.strict_model import Name, StrictModel
 
 
 class EnsembleSpec(StrictModel):

@@ -15,10 +15,10 @@ from typing import Protocol, TypeVar
 
 from pipeline.batch.tensors import describe
 from pipeline.errors import SpecError
+from pipeline.spec.column_types import Type, TypesError
 from pipeline.spec.combine import CombineStep
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.model import ModelSpec
-from pipeline.spec.op_types import Type, types_made
 from pipeline.spec.prepare import PrepareStep
 
 
@@ -75,7 +75,7 @@ def resolve(spec: EnsembleSpec) -> Graph:
     producers = dict.fromkeys(spec.record.fields, "the record")
     _claim(
         producers,
-        ((s.columns_written(), f"prepare step '{s.column}'") for s in spec.prepare),
+        ((s.columns_written(), s.title) for s in spec.prepare),
         problems,
     )
     before_models = dict(producers)
@@ -83,19 +83,18 @@ def resolve(spec: EnsembleSpec) -> Graph:
     before_combine = dict(producers)
     _claim(
         producers,
-        ((s.columns_written(), f"combine step '{s.column}'") for s in spec.combine),
+        ((s.columns_written(), s.title) for s in spec.combine),
         problems,
     )
     for prepare in spec.prepare:
-        reader = f"prepare step '{prepare.column}'"
         for column in prepare.columns_read():
             if column in producers and column not in before_models:
                 problems.append(
-                    f"{reader} reads column '{column}', which {producers[column]} makes; prepare "
-                    "steps run before all models"
+                    f"{prepare.title} reads column '{column}', which {producers[column]} makes; "
+                    "prepare steps run before all models"
                 )
             else:
-                _require(column, reader, before_models, problems)
+                _require(column, prepare.title, before_models, problems)
     for model in spec.models:
         reader = f"model '{model.name}'"
         for tensor, column in _bindings(model):
@@ -108,7 +107,7 @@ def resolve(spec: EnsembleSpec) -> Graph:
                 _require(column, f"{reader} input '{tensor}'", before_combine, problems)
     for step in spec.combine:
         for column in step.columns_read():
-            _require(column, f"combine step '{step.column}'", producers, problems)
+            _require(column, step.title, producers, problems)
     for column in spec.output:
         _require(column, "output", producers, problems)
     if spec.record.source is not None and spec.pass_through:
@@ -140,13 +139,13 @@ def _types(
         if not types.keys() >= set(read):
             continue  # made by a step that has a problem itself
         try:
-            types |= types_made(step, *(types[column] for column in read))
-        except ValueError as needs:
+            types |= step.types(*(types[column] for column in read))
+        except TypesError as needs:
             found = " and ".join(
                 f"column '{column}' of {producers[column]} is {describe(*types[column])}"
                 for column in read
             )
-            problems.append(f"prepare step '{step.column}' ({step.op}) {needs}, but {found}")
+            problems.append(f"{step.title} ({step.op}) {needs}, but {found}")
     if problems:
         raise SpecError(problems)
     return types

@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 
 from pipeline.batch import casts
 from pipeline.batch.tensors import numpy_dtype
-from pipeline.spec.combine import Name, StrictModel
 from pipeline.spec.record import DTypeName
+from pipeline.spec.strict_model import Name, StrictModel
 
 
 class ColumnInput(StrictModel):

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.spec import version_pattern
-from pipeline.spec.combine import Name, StrictModel
 from pipeline.spec.inputs import ColumnInput as ColumnInput
 from pipeline.spec.inputs import ConstantInput as ConstantInput
+from pipeline.spec.strict_model import Name, StrictModel
 from pipeline.spec.uris import CLASS_SCHEME, is_class_uri, is_hub_url
 
 Device = Literal["auto", "cpu", "gpu"]

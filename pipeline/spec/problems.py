@@ -13,13 +13,13 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.spec import plain_data
-from pipeline.spec.combine import Name, StrictModel
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.located_yaml import Document, Problem
 from pipeline.spec.model import ColumnInput
 from pipeline.spec.plain_data import Path, did_you_mean, nearest
 from pipeline.spec.record import FieldSpec, RecordSpec
 from pipeline.spec.stand_ins import TAGGED, StandIns, input_class
+from pipeline.spec.strict_model import Name, StrictModel
 
 _NAME_PATTERN = TypeAdapter(Name).json_schema()["pattern"]
 _A_NAME = "a name of letters, digits, '_', '.' and '-' that starts with a letter or '_'"

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.batch.tensors import Shape
-from pipeline.spec.combine import Name, StrictModel
+from pipeline.spec.strict_model import Name, StrictModel
 
 DTypeName = Literal[
     "int8",

@@ -13,12 +13,13 @@ import numpy as np
 
 from pipeline.batch.tensors import DTYPES
 from pipeline.spec import plain_data
-from pipeline.spec.combine import CombineStep, StrictModel
+from pipeline.spec.combine import CombineStep
 from pipeline.spec.located_yaml import Document, Problem
 from pipeline.spec.model import ColumnInput, ConstantInput, ModelSpec
 from pipeline.spec.plain_data import Path, did_you_mean, nearest
 from pipeline.spec.prepare import PrepareStep
 from pipeline.spec.remote_frameworks import remote_hint
+from pipeline.spec.strict_model import StrictModel
 
 Classes = dict[str, type[StrictModel]]
 

@@ -8,14 +8,13 @@ from typing import TypeVar
 from pipeline.errors import SpecError
 from pipeline.spec import located_yaml
 from pipeline.spec import problems as spec_problems
-from pipeline.spec.combine import Lookup, StrictModel
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.located_yaml import Document, Problem
 from pipeline.spec.model import ModelSpec, PythonModel
-from pipeline.spec.prepare import OneHot, Tokenize
+from pipeline.spec.op import Op
 from pipeline.spec.uris import split_scheme
 
-_S = TypeVar("_S", bound=StrictModel)
+_Step = TypeVar("_Step", bound=Op)
 
 
 def parse(text: str, *, source: str) -> EnsembleSpec:
@@ -87,8 +86,8 @@ def _with_places_below(model: ModelSpec, base: str) -> ModelSpec:
     return model.model_copy(update=update)
 
 
-def _with_file_below(step: _S, base: str) -> _S:
-    file = step.file if isinstance(step, Lookup | OneHot | Tokenize) else None
+def _with_file_below(step: _Step, base: str) -> _Step:
+    file = step.named_file
     return step if file is None else step.model_copy(update={"file": resolved(file, base)})
 
 

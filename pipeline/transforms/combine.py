@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import apache_beam as beam
 
 from pipeline.batch.batch import Batch
-from pipeline.ops.combine.over_batch import combine_batch
+from pipeline.ops.batches import combine_batch
 from pipeline.runner.beam_types import DoFn
 from pipeline.spec.combine import CombineStep
 

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator, Sequence
 import apache_beam as beam
 
 from pipeline.batch.batch import Batch
-from pipeline.ops.prepare.functions import check_ready
-from pipeline.ops.prepare.over_batch import prepare_batch
+from pipeline.ops.batches import prepare_batch
+from pipeline.ops.step import check_ready
 from pipeline.runner.beam_types import DoFn
 from pipeline.spec.prepare import PrepareStep
 

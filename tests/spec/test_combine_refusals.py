@@ -6,7 +6,7 @@ from pydantic import TypeAdapter
 
 from pipeline.batch.columns import Ragged
 from pipeline.errors import RowsError
-from pipeline.ops.combine.functions import apply
+from pipeline.ops.step import apply
 from pipeline.spec.combine import AnyCombine
 
 

@@ -11,11 +11,10 @@ from pipeline.backends.named_features import (
     Places,
     are_made_up,
     features_of,
-    is_elementwise,
     prepare_step_of,
 )
+from pipeline.spec.column_types import Type
 from pipeline.spec.graph import Graph
-from pipeline.spec.op_types import Type
 from pipeline.spec.prepare import Concat
 
 _SHOWN = 6
@@ -126,7 +125,7 @@ class FeatureOrder:
     def _parts(self) -> tuple[str, ...]:
         """The columns that are joined to what feeds the model."""
         step = prepare_step_of(self.column, self.graph)
-        while step is not None and is_elementwise(step):
+        while step is not None and step.is_elementwise:
             step = prepare_step_of(step.columns_read()[0], self.graph)
         return step.of if isinstance(step, Concat) else ()
 

@@ -27,8 +27,7 @@ from pipeline.batch.columns import Array, Column, Ragged
 from pipeline.batch.release import ModelVersion, Release
 from pipeline.batch.tensors import Shape, Signature, describe, dtype_fits, dtype_name, shape_fits
 from pipeline.errors import EnsembleError, ModelError, ProcessLostError, RowsError
-from pipeline.ops.combine import functions as combine
-from pipeline.ops.prepare import functions as prepare
+from pipeline.ops.step import apply, check_ready
 from pipeline.serving.rehearsal import golden, made_up
 from pipeline.serving.rehearsal.company import Company, LoneRowError
 from pipeline.serving.rehearsal.feature_order import FeatureOrder
@@ -171,7 +170,7 @@ def attempt(
     for step in graph.combine:
         if all(column in rehearsal.columns for column in step.columns_read()):
             try:
-                for name, column in combine.apply(step, rehearsal.columns).items():
+                for name, column in apply(step, rehearsal.columns).items():
                     rehearsal.add(name, column)
             except ValueError as error:
                 problems.append(str(error))
@@ -188,9 +187,9 @@ def _prepare(graph: Graph, rehearsal: Rehearsal, records: Mapping[str, Column]) 
     for name, spec in graph.spec.record.fields.items():
         rehearsal.add(name, made_up.different(name, spec.dtype, spec.shape), spec.shape)
     for step in graph.prepare:
-        prepare.check_ready(step)
+        check_ready(step)
         try:
-            made = prepare.apply(step, rehearsal.columns)
+            made = apply(step, rehearsal.columns)
         except RowsError:
             made = {}  # made-up bytes are no image, and made-up text need not be a number
         for name in step.columns_written():

@@ -13,7 +13,7 @@ from pipeline.backends.base import LoadContext
 from pipeline.batch.release import ModelVersion, Release
 from pipeline.batch.tensors import Signature, TensorSpec
 from pipeline.errors import ModelError
-from pipeline.ops.prepare import functions as prepare
+from pipeline.ops.step import apply
 from pipeline.serving.rehearsal.rehearsal import rehearse
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.spec.ensemble import EnsembleSpec
@@ -68,7 +68,7 @@ def advised(problem):
 
 def predicted(graph, servable, columns=ROWS):
     for step in graph.prepare:
-        columns = columns | prepare.apply(step, columns)
+        columns = columns | apply(step, columns)
     return servable.predict({"X": columns["features"]})["predict"]
 
 

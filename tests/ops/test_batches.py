@@ -8,7 +8,7 @@ from pipeline.batch import columns
 from pipeline.batch.batch import Batch, Reject
 from pipeline.batch.block import Origin
 from pipeline.batch.columns import Ragged
-from pipeline.ops.prepare.over_batch import prepare_batch
+from pipeline.ops.batches import prepare_batch
 from pipeline.spec.prepare import Cast, DecodeImage, OneHot, Resize
 from tests.support.images import column, encoded, gradient
 

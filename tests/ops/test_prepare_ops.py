@@ -10,8 +10,7 @@ from pydantic import TypeAdapter
 from pipeline.batch.columns import Ragged, iterate
 from pipeline.batch.tensors import FLOATS, INTEGERS, dtype_name
 from pipeline.errors import RowsError
-from pipeline.ops.prepare import functions as prepare
-from pipeline.spec.op_types import types_made
+from pipeline.ops.step import apply
 from pipeline.spec.prepare import AnyPrepare
 
 STEP = TypeAdapter(AnyPrepare)
@@ -28,13 +27,14 @@ def text(*values):
 
 
 def run(column, op, **options):
-    return prepare.apply(step(op, **options), {"x": column})["y"]
+    return apply(step(op, **options), {"x": column})["y"]
 
 
 def reasons(column, op, **options):
     with pytest.raises(RowsError) as error:
         run(column, op, **options)
-    return error.value.messages
+    prefix = f"prepare step 'y' ({op} of 'x'): "
+    return {row: message.removeprefix(prefix) for row, message in error.value.messages.items()}
 
 
 def test_scale_by_factor_and_by_range():
@@ -178,7 +178,7 @@ def test_columns_have_the_types_that_were_announced(op, options, dtypes, shape):
     if op == "pad" and shape != (None,):
         shape = (None,)
     for dtype in dtypes:
-        (expected, expected_shape) = types_made(step(op, **options), (dtype, shape))["y"]
+        (expected, expected_shape) = step(op, **options).types((dtype, shape))["y"]
         column = run(made_up(dtype, shape), op, **options)
         assert dtype_name(np.asarray(next(iter(iterate(column))))) == expected, dtype
         for row in iterate(column):
@@ -210,15 +210,15 @@ REFUSED = [
 @pytest.mark.parametrize(("op", "options", "read", "needs"), REFUSED)
 def test_column_of_a_wrong_type_is_refused_in_words(op, options, read, needs):
     with pytest.raises(ValueError) as error:
-        types_made(step(op, **options), read)
+        step(op, **options).types(read)
     assert needs in str(error.value)
 
 
 def concat(types, columns):
     """The joined column; what was promised of its type holds."""
     joined = STEP.validate_python({"column": "y", "op": "concat", "of": [*columns]})
-    made = prepare.apply(joined, columns)["y"]
-    (promised,) = types_made(joined, *types).values()
+    made = apply(joined, columns)["y"]
+    (promised,) = joined.types(*types).values()
     assert (dtype_name(made), made.shape[1:]) == promised
     return made
 
@@ -249,4 +249,4 @@ def test_texts_are_joined_too():
 def test_columns_that_cannot_be_joined_are_refused(types, needs):
     joined = STEP.validate_python({"column": "y", "op": "concat", "of": ["a", "b"]})
     with pytest.raises(ValueError, match=needs):
-        types_made(joined, *types)
+        joined.types(*types)

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from pydantic import TypeAdapter
 
 from pipeline.batch.columns import Ragged
-from pipeline.ops.combine.functions import apply
+from pipeline.ops.step import apply
 from pipeline.spec.combine import AnyCombine
 
 NUMBERS = ("int8", "int64", "uint8", "bool", "float16", "float32", "float64")

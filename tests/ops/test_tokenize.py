@@ -9,8 +9,7 @@ from tokenizers.processors import TemplateProcessing
 
 from pipeline.batch.columns import Ragged
 from pipeline.errors import SpecError
-from pipeline.ops.prepare import functions as prepare
-from pipeline.spec.op_types import types_made
+from pipeline.ops.step import apply, check_ready
 from pipeline.spec.prepare import Tokenize
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "morning"]
@@ -33,9 +32,9 @@ def run(tokenizer, *texts, **options):
     column = np.empty(len(texts), dtype=object)
     column[:] = texts
     step = Tokenize(column="ids", op="tokenize", of="x", tokenizer=tokenizer, **options)
-    prepare.check_ready(step)
-    made = prepare.apply(step, {"x": column})
-    for name, (dtype, _) in types_made(step, ("string", ())).items():
+    check_ready(step)
+    made = apply(step, {"x": column})
+    for name, (dtype, _) in step.types(("string", ())).items():
         rows = made[name].rows if isinstance(made[name], Ragged) else made[name]
         assert all(row.dtype == dtype for row in rows)
     return made

@@ -1,4 +1,4 @@
-"""Functions over all values, or all rows, of a column, be it dense or ragged."""
+"""What operations share: values that cannot be used, calls over ragged columns, wider dtypes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.batch import columns
 from pipeline.batch.columns import Array, Column, Ragged
 from pipeline.errors import RowsError
+from pipeline.spec.column_types import floating, widened
 
 Bad = Mapping[int, str]
 """Position of a value that cannot be used -> what was found and what was expected."""
@@ -63,3 +64,29 @@ def each_row(column: Column, compute: Callable[[Array], Array]) -> Column:
     if not isinstance(column, Ragged):
         return compute(column)
     return columns.from_rows([compute(row[np.newaxis])[0] for row in column.rows])
+
+
+def bad_values(bad: Array, values: Array, expected: str) -> Bad:
+    """The values, of shape ``(n,)``, at which `bad` is true, and what was expected."""
+    positions = np.flatnonzero(bad)
+    found = values[positions].tolist()  # as Python's own: numpy shows np.int64(3)
+    return {
+        int(i): f"found {value!r}, {expected}" for i, value in zip(positions, found, strict=True)
+    }
+
+
+def reject_rows(bad: Array, message: Callable[[int], str]) -> None:
+    """Raises RowsError for the rows in which any element of `bad` is true."""
+    rows = np.flatnonzero(bad.any(axis=tuple(range(1, bad.ndim))))
+    if rows.size:
+        raise RowsError({int(row): message(int(row)) for row in rows})
+
+
+def as_floating(values: Array) -> Array:
+    """float64 stays, float32 and float16 become float32, all else float64."""
+    return values.astype(floating(values.dtype.name), copy=False)
+
+
+def as_widened(values: Array) -> Array:
+    """The dtype in which values add up: 64 bits for integers, at least 32 for floats."""
+    return values.astype(widened(values.dtype.name), copy=False)

@@ -9,31 +9,32 @@ from PIL import Image
 from pipeline.batch import columns
 from pipeline.batch.columns import Ragged
 from pipeline.errors import RowsError
-from pipeline.ops.prepare import functions as prepare
+from pipeline.ops.step import apply
 from pipeline.spec.prepare import DecodeImage, Normalize, Resize
 from tests.support.images import claims, column, encoded, gradient, turned
 
 
 def decode(*files, **options):
     step = DecodeImage(column="y", op="decode_image", of="x", **options)
-    images = prepare.apply(step, {"x": column(*files)})["y"]
+    images = apply(step, {"x": column(*files)})["y"]
     return columns.take(images, np.arange(len(images)))
 
 
 def resize(pixels, height, width, **options):
     step = Resize(column="y", op="resize", of="x", height=height, width=width, **options)
-    return prepare.apply(step, {"x": pixels})["y"]
+    return apply(step, {"x": pixels})["y"]
 
 
 def normalize(pixels, **options):
     step = Normalize(column="y", op="normalize", of="x", **options)
-    return prepare.apply(step, {"x": pixels})["y"]
+    return apply(step, {"x": pixels})["y"]
 
 
 def reason(*files, **options):
     with pytest.raises(RowsError) as error:
         decode(*files, **options)
-    return error.value.messages
+    prefix = "prepare step 'y' (decode_image of 'x'): "
+    return {row: message.removeprefix(prefix) for row, message in error.value.messages.items()}
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP"])
@@ -157,7 +158,8 @@ def test_crop_keeps_the_middle_in_its_proportions():
 def test_image_without_pixels_cannot_be_resized():
     with pytest.raises(RowsError) as error:
         resize(Ragged([np.zeros((2, 2, 3), np.uint8), np.zeros((0, 4, 3), np.uint8)]), 2, 2)
-    assert error.value.messages == {1: "found no pixels (shape [0, 4, 3])"}
+    message = "prepare step 'y' (resize of 'x'): found no pixels (shape [0, 4, 3])"
+    assert error.value.messages == {1: message}
 
 
 def test_normalizing_is_the_formula_of_torchvision():

@@ -1,8 +1,8 @@
-"""The prepare steps over a batch: a few rows at a time where they decode images.
+"""Steps over a batch, with the rows that they cannot compute set aside.
 
-A decoded photograph is ten times its file, and needed only until it is resized. So whole chains of
-steps run over few rows, what nobody reads later is dropped, and a batch that grows large all the
-same goes on in parts.
+Prepare steps run over a few rows at a time where they decode images: a decoded photograph is large,
+and needed only until it is resized. So whole chains of steps run over few rows, what nobody reads
+later is dropped, and a batch that grows large all the same goes on in parts.
 """
 
 from __future__ import annotations
@@ -16,18 +16,12 @@ from pipeline.batch import columns
 from pipeline.batch.batch import Batch
 from pipeline.batch.columns import Column
 from pipeline.errors import RowsError
-from pipeline.ops.prepare import functions as prepare
-from pipeline.spec.prepare import DecodeImage, PrepareStep
+from pipeline.ops.registry import OPERATIONS
+from pipeline.ops.step import Step, apply
+from pipeline.spec.combine import CombineStep
+from pipeline.spec.prepare import PrepareStep
 
-_IMAGES_AT_ONCE = 4
 _MAX_PART_BYTES = 64 << 20
-
-_ERROR_TYPES = {
-    "decode_image": "bad_image",
-    "resize": "bad_image",
-    "one_hot": "unknown_label",
-    "pad": "too_long",
-}
 
 Reasons = dict[int, tuple[str, str]]
 """Row -> (error_type, error_message), as `Batch.reject` has them."""
@@ -55,7 +49,8 @@ def prepare_batch(
     if not len(batch):
         yield batch
         return
-    at_once = _IMAGES_AT_ONCE if any(isinstance(s, DecodeImage) for s in steps) else len(batch)
+    limits = [OPERATIONS[type(step)].rows_at_once or len(batch) for step in steps]
+    at_once = min(limits, default=len(batch))
     part = _Part(batch, keep, first=0)
     for start in range(0, len(batch), at_once):
         part.add(steps, min(start + at_once, len(batch)))
@@ -63,6 +58,19 @@ def prepare_batch(
             yield part.batch()
             part = _Part(batch, keep, first=part.end)
     yield part.batch()
+
+
+def combine_batch(batch: Batch, steps: Sequence[CombineStep]) -> Batch:
+    """The batch with the columns of all `steps`, which run in the given order.
+
+    Rows that a step cannot compute (a position without label, rows whose lengths disagree) become
+    rejects with stage "combine".
+    """
+    if not len(batch):
+        return batch
+    made, reasons = _computed(batch.columns, steps)
+    rest = replace(batch, columns={}).reject(reasons, stage="combine")
+    return replace(rest, columns=made or {})
 
 
 class _Part:
@@ -81,7 +89,7 @@ class _Part:
         """Prepares the rows from `self.end` to `end`."""
         rows = np.arange(self.end, end)
         read = {name: columns.take(c, rows) for name, c in self._batch.columns.items()}
-        made, reasons = _prepared(read, steps)
+        made, reasons = _computed(read, steps)
         self._reasons |= {self.end - self._first + row: why for row, why in reasons.items()}
         self.end = end
         if made is not None:
@@ -100,8 +108,8 @@ class _Part:
         return replace(part.reject(self._reasons, stage="prepare"), columns=made)
 
 
-def _prepared(
-    read: Mapping[str, Column], steps: Sequence[PrepareStep]
+def _computed(
+    read: Mapping[str, Column], steps: Sequence[Step]
 ) -> tuple[dict[str, Column] | None, Reasons]:
     """The columns of the rows that every step can compute, and the reasons of the others.
 
@@ -113,18 +121,17 @@ def _prepared(
     for step in steps:
         while True:
             try:
-                done |= prepare.apply(step, done)
+                done |= apply(step, done)
                 break
             except RowsError as error:
-                reasons |= {int(rows[i]): _why(step, m) for i, m in error.messages.items()}
-                good = np.array([i for i in range(len(rows)) if i not in error.messages], np.intp)
+                bad: Mapping[int, str] = error.messages
+            except ValueError as error:
+                # What nothing could foresee: lengths that vary and here do not go together.
+                bad = dict.fromkeys(range(len(rows)), str(error))
+            reasons |= {int(rows[i]): (step.error_type, message) for i, message in bad.items()}
+            good = np.array([i for i in range(len(rows)) if i not in bad], np.intp)
             if not len(good):
                 return None, reasons
             rows = rows[good]
             done = {name: columns.take(column, good) for name, column in done.items()}
     return done, reasons
-
-
-def _why(step: PrepareStep, message: str) -> tuple[str, str]:
-    error_type, of = _ERROR_TYPES.get(step.op, "bad_value"), ", ".join(step.columns_read())
-    return error_type, f"prepare step '{step.column}' ({step.op} of '{of}'): {message}"

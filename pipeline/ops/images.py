@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.batch import columns
 from pipeline.batch.columns import Array, Column, Ragged
 from pipeline.errors import RowsError
-from pipeline.ops.prepare.values import each_row
+from pipeline.ops.values import each_row
 from pipeline.spec.prepare import DecodeImage, Normalize, Resize
 
 # The first of them covers the files of cameras with several pictures (MPO), too.
@@ -21,8 +21,8 @@ class _BadImageError(Exception):
     """Why a file cannot be decoded."""
 
 
-def check_installed() -> None:
-    """Makes sure that Pillow can be imported.
+def check_installed(step: DecodeImage | Resize) -> None:
+    """Makes sure that Pillow, which both steps need, can be imported.
 
     Raises:
       ValueError: it cannot; says what to install.

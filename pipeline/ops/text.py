@@ -12,15 +12,15 @@ import numpy as np
 from pipeline.batch import columns
 from pipeline.batch.columns import Array, Column
 from pipeline.batch.tensors import FLOATS, numpy_dtype
-from pipeline.ops.prepare.values import Bad
-from pipeline.spec.prepare import Tokenize
+from pipeline.ops.values import Bad, each_value
+from pipeline.spec.prepare import Lower, Tokenize
 
 _SHOWN_CHARS = 60
 
 
-def lower(values: Array) -> tuple[Array, Bad]:
-    """Text in lower case (``str.lower``); none is bad."""
-    return _objects([value.lower() for value in values]), {}
+def lower(step: Lower, column: Column) -> Column:
+    """Text in lower case (``str.lower``); any shape, which stays."""
+    return each_value(column, lambda texts: (_objects([text.lower() for text in texts]), {}))
 
 
 def as_text(dtype: str, values: Array) -> tuple[Array, Bad]:
@@ -59,8 +59,8 @@ def parse_numbers(dtype: str, values: Array) -> tuple[Array, Bad]:
     return objects.astype(target), bad
 
 
-def tokenize(step: Tokenize, column: Column) -> dict[str, Column]:
-    """Text -> numbers of tokens, and which of them are not padding.
+def tokenize(step: Tokenize, column: Column) -> Column | tuple[Column, Column]:
+    """Text -> numbers of tokens, and which of them are not padding where it is asked for.
 
     Args:
       step: the tokenizer, the most tokens and how to pad.
@@ -78,10 +78,8 @@ def tokenize(step: Tokenize, column: Column) -> dict[str, Column]:
         assert step.max_length is not None
         rows = [_filled(row, step.max_length, step.pad_id) for row in rows]
         masks = [_filled(row, step.max_length, 0) for row in masks]
-    made = {step.column: columns.from_rows(rows)}
-    if step.mask is not None:
-        made[step.mask] = columns.from_rows(masks)
-    return made
+    tokens = columns.from_rows(rows)
+    return tokens if step.mask is None else (tokens, columns.from_rows(masks))
 
 
 def check_tokenizer(step: Tokenize) -> None:

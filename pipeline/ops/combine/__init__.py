@@ -1,1 +1,0 @@
-"""The steps under `combine:`: what they compute, and over a batch."""

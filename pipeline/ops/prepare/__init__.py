@@ -1,1 +1,0 @@
-"""The steps under `prepare:`: what they compute, value by value and over a batch."""
