@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from types import TracebackType
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TextIO
 
 from pipeline.batch.release import Release
@@ -55,9 +55,23 @@ class Progress:
         with self._lock:
             self._end_line()
 
-    def showing(self, status: Callable[[], str]) -> Showing:
+    @contextmanager
+    def showing(self, status: Callable[[], str]) -> Iterator[None]:
         """Shows a status now and then while the ``with`` block runs."""
-        return Showing(self, status)
+        stop = threading.Event()
+
+        def run() -> None:
+            while not stop.wait(self.interval_secs):
+                self.status(status())
+
+        thread = threading.Thread(target=run, name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+            self.end_status()
 
     def _stamped(self, message: str) -> str:
         return f"[{self.elapsed_secs:6.1f} s] {message}"
@@ -66,33 +80,6 @@ class Progress:
         if self._rewriting:
             print(file=self._stream)
             self._rewriting = False
-
-
-class Showing:
-    """The thread behind `Progress.showing`."""
-
-    def __init__(self, progress: Progress, status: Callable[[], str]) -> None:
-        self._progress = progress
-        self._status = status
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-        self._progress.end_status()
-
-    def _run(self) -> None:
-        while not self._stop.wait(self._progress.interval_secs):
-            self._progress.status(self._status())
 
 
 class BatchStatus:
