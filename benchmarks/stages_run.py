@@ -21,6 +21,7 @@ from pipeline.jobs import batch as build
 from pipeline.jobs.run import beam_options
 from pipeline.launch import job as launch
 from pipeline.launch import options
+from pipeline.launch.placement import Placement
 from pipeline.transforms.assign_release import AssignPinnedRelease
 from pipeline.transforms.combine import Combine
 from pipeline.transforms.decode import Decode
@@ -44,8 +45,7 @@ class Stages:
 
     def __init__(self, command: Sequence[str], form: Format, threads: int) -> None:
         parsed = options.parse(command)
-        placement = launch.Placement(
-            on_service=False,
+        placement = Placement(
             intra_op_threads=threads,
             threads_share_models=False,
             several_processes=False,

@@ -21,17 +21,16 @@ from pipeline.connectors.files.write import Sink, WriteBlocks, lines_file
 from pipeline.formats.format import Reading
 from pipeline.formats.image import IMAGE
 from pipeline.jobs import report
+from pipeline.jobs.engines.contract import JobEngine
 from pipeline.launch.job import Job
 from pipeline.launch.outputs import LINES_SUFFIX
 from pipeline.launch.settings import Content, Medium
 from pipeline.serving.step.samples import MAX_DIFFERENCES
 from pipeline.transforms.assign_release import AssignPinnedRelease
-from pipeline.transforms.check_share import CheckShare
 from pipeline.transforms.combine import Combine
 from pipeline.transforms.decode import Decode
 from pipeline.transforms.encode import (
     DEAD_LETTER_LINES,
-    OUTCOMES,
     OUTPUTS,
     PREDICTION_LINES,
     PREDICTION_TABLES,
@@ -42,7 +41,7 @@ from pipeline.transforms.prepare import Prepare
 from pipeline.transforms.waiting import all_complete
 
 
-def build_batch(pipeline: beam.Pipeline, job: Job, *, on_service: bool = False) -> None:
+def build_batch(pipeline: beam.Pipeline, job: Job, engine: JobEngine) -> None:
     """Adds the steps of a batch job to an empty pipeline.
 
     Everything between reading a file's range and writing a shard is one fused stage: no shuffle, so
@@ -57,17 +56,15 @@ def build_batch(pipeline: beam.Pipeline, job: Job, *, on_service: bool = False) 
     if job.tables.predictions or not parquet:
         wanted.append(PREDICTION_LINES)
     finished = serve(batches, job)
-    outputs = encode(finished, job, (*wanted, DEAD_LETTER_LINES, *([OUTCOMES] * on_service)))
+    outputs = encode(finished, job, (*wanted, DEAD_LETTER_LINES, *engine.outcome_outputs))
     # One after the other: what fails leaves what comes behind it as it was.
     done = _load(outputs, job)
     done += _write_files(outputs, wanted[0], job, all_complete(done, "Loaded"))
     if settings.outputs.report_path:
-        page = report.page_of(job, pipeline.options, on_service=on_service)
+        page = report.page_of(job, pipeline.options, engine.notes)
         statistics = report.gather(finished, job)
         done += report.report_at_end(statistics, page, all_complete(done, "Written"))
-    if on_service:  # a local run counts by itself, and has its summary to print
-        check = CheckShare(settings.run.max_dead_letter_percent, all_complete(done, "Done"))
-        _ = outputs[OUTCOMES] | "CheckDeadLetters" >> check
+    engine.check_outcomes(outputs, settings.run.max_dead_letter_percent, done)
 
 
 def _load(outputs: Any, job: Job) -> list[Any]:

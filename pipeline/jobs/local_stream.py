@@ -14,6 +14,7 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 
 from pipeline.connectors.files.rolling import sink as rolling_files
 from pipeline.errors import ArtifactError, ParameterError
+from pipeline.jobs.engines.contract import JobEngine
 from pipeline.jobs.progress import Progress, StreamStatus
 from pipeline.jobs.report import REFRESH_SECS, Page, page_of
 from pipeline.jobs.stream import RELEASE_LOGGER, build_stream
@@ -45,13 +46,13 @@ def check_local_stream(options: PipelineOptions) -> None:
         )
 
 
-def run_stream(job: Job, options: PipelineOptions, progress: Progress) -> None:
+def run_stream(engine: JobEngine, job: Job, options: PipelineOptions, progress: Progress) -> None:
     """Reads until SIGINT, SIGTERM or a limit; then finishes what is in flight, and returns."""
     stopping.stop_signal.clear()  # an earlier stream of this process may have set it
     tally = process_tally(job.handle.job_key)
     pipeline = beam.Pipeline(runner=local_runner(), options=options)
-    build_stream(pipeline, job, native=False)
-    page = page_of(job, options, on_service=False) if job.settings.outputs.report_path else None
+    build_stream(pipeline, job, engine)
+    page = page_of(job, options, engine.notes) if job.settings.outputs.report_path else None
     progress.say(
         f"streaming through ensemble '{job.graph.spec.name}', release {job.release.release_id}"
     )

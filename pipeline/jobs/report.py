@@ -19,7 +19,7 @@ from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.errors import ArtifactError
 from pipeline.launch.job import Job
 from pipeline.parameters import PARAMETERS
-from pipeline.report.page.facts import RunFacts
+from pipeline.report.page.facts import EngineNotes, RunFacts
 from pipeline.report.page.page import render
 from pipeline.report.statistics import run as run_statistics
 from pipeline.report.statistics.run import RunStatistics
@@ -60,8 +60,14 @@ class Page:
         BeamArtifactStore().write_text(self.path, text, "text/html")
 
 
-def page_of(job: Job, options: PipelineOptions, *, on_service: bool) -> Page:
-    """The page of a job that has a `report_path`."""
+def page_of(job: Job, options: PipelineOptions, notes: EngineNotes) -> Page:
+    """The page of a job that has a `report_path`.
+
+    Args:
+      job: the job.
+      options: Beam's, of the job.
+      notes: of the engine that it runs on.
+    """
     settings = job.settings
     given: list[tuple[str, str]] = []
     defaults: list[tuple[str, str]] = []
@@ -78,7 +84,7 @@ def page_of(job: Job, options: PipelineOptions, *, on_service: bool) -> Page:
         job.release,
         datetime.now(UTC),
         settings.inputs.streaming,
-        on_service,
+        notes,
         tuple(given),
         tuple(defaults),
     )

@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
-import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.metrics import MetricsFilter
-from apache_beam.options.pipeline_options import (
-    DirectOptions,
-    GoogleCloudOptions,
-    PipelineOptions,
-    SetupOptions,
-    StandardOptions,
-)
-from google.api_core.exceptions import GoogleAPICallError
+from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
 
-import pipeline as package
-from pipeline.batch.metrics import DEAD_LETTERS, NAMESPACE, PREDICTIONS
 from pipeline.connectors.storage import paths
 from pipeline.drawing.svg import as_svg
-from pipeline.errors import OutputError, PathError, ServiceError
+from pipeline.errors import PathError
 from pipeline.jobs import summary
-from pipeline.jobs.batch import build_batch
-from pipeline.jobs.local_stream import check_local_stream, run_stream
-from pipeline.jobs.progress import BatchStatus, Progress
-from pipeline.jobs.stream import build_stream
+from pipeline.jobs.engines.contract import JobEngine
+from pipeline.jobs.engines.local import Local
+from pipeline.jobs.engines.service import Service
+from pipeline.jobs.progress import Progress
 from pipeline.launch import dataflow_workers
 from pipeline.launch import job as launch
 from pipeline.launch.options import Parsed
-from pipeline.report.dead_letter_share import share_problem
-from pipeline.runner.local_runner import local_runner
-from pipeline.serving.cores import usable_cores
-from pipeline.transforms.tally import process_tally
 
 _LOCAL = ("DirectRunner", "FnApiRunner")
 
@@ -54,30 +37,20 @@ def run(parsed: Parsed, progress: Progress) -> None:
     for warning in parsed.warnings:
         progress.say(f"warning: {warning}")
     settings = parsed.settings
-    standard, direct = options.view_as(StandardOptions), options.view_as(DirectOptions)
+    standard = options.view_as(StandardOptions)
     standard.streaming = settings.inputs.streaming
-    local = standard.runner in _LOCAL
-    if local and settings.inputs.streaming:
-        check_local_stream(options)
-    if local and settings.workers.accelerator and not settings.run.dry_run:
-        progress.say("warning: --accelerator has no effect on a local run")
+    engine: JobEngine = Local() if standard.runner in _LOCAL else Service()
+    engine.check(settings, options, progress)
     dataflow_workers.configure(settings.workers, options)
-    placement = _locally(direct) if local else _on_service(options)
-    job = launch.prepare(settings, options, placement, progress.say)
+    job = launch.prepare(settings, options, engine.placement(options), progress.say)
     try:
         _draw(job, progress)
         if settings.run.dry_run:
             print(summary.dry_run(job))
-            if not local or settings.workers.accelerator:
-                print(f"\nWorkers\n{dataflow_workers.describe(options)}")
-        elif not local:
-            _submit(job, options, progress)
-        elif settings.inputs.streaming:
-            run_stream(job, options, progress)
+            if workers := engine.describe_workers(settings.workers, options):
+                print(f"\nWorkers\n{workers}")
         else:
-            if direct.direct_running_mode == "multi_processing":
-                job.handle.close()  # the workers load their own
-            _run_batch(job, options, progress)
+            engine.run(job, options, progress)
     finally:
         job.close()
 
@@ -99,76 +72,3 @@ def beam_options(beam_args: Sequence[str]) -> PipelineOptions:
     standard = options.view_as(StandardOptions)
     standard.runner = standard.runner or "DirectRunner"
     return options
-
-
-def _locally(direct: DirectOptions) -> launch.Placement:
-    """All processes share the cores of this machine; workers that are threads, the models too."""
-    workers = direct.direct_num_workers or os.cpu_count() or 1  # 0: as many as Beam counts
-    processes = workers if direct.direct_running_mode == "multi_processing" else 1
-    return launch.Placement(
-        on_service=False,
-        intra_op_threads=max(1, usable_cores() // processes),
-        threads_share_models=workers > processes,
-        several_processes=processes > 1,
-    )
-
-
-def _on_service(options: PipelineOptions) -> launch.Placement:
-    """One process for each core, or one with all of them; each has a dozen threads."""
-    alone = dataflow_workers.has_one_process(options)
-    return launch.Placement(
-        on_service=True,
-        intra_op_threads=0 if alone else 1,
-        threads_share_models=True,
-        several_processes=not alone,
-    )
-
-
-def _run_batch(job: launch.Job, options: PipelineOptions, progress: Progress) -> None:
-    _let_children_import_us()
-    pipeline = beam.Pipeline(runner=local_runner(), options=options)
-    build_batch(pipeline, job)
-    progress.say(f"running ensemble '{job.graph.spec.name}', release {job.release.release_id}")
-    started = progress.elapsed_secs
-    with progress.showing(BatchStatus(process_tally(job.handle.job_key))):
-        result = pipeline.run()
-        result.wait_until_finish()
-    counters: dict[str, int] = {}
-    found = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))
-    for counter in found["counters"]:
-        name = counter.key.metric.name
-        counters[name] = counters.get(name, 0) + counter.result
-    print(summary.summary(counters, job, progress.elapsed_secs - started))
-    predictions, dead_letters = counters.get(PREDICTIONS, 0), counters.get(DEAD_LETTERS, 0)
-    most = job.settings.run.max_dead_letter_percent
-    if problem := share_problem(predictions, dead_letters, most):
-        raise OutputError(problem)
-
-
-def _submit(job: launch.Job, options: PipelineOptions, progress: Progress) -> None:
-    pipeline = beam.Pipeline(options=options)
-    if job.settings.inputs.streaming:
-        build_stream(pipeline, job, native=True)
-    else:
-        build_batch(pipeline, job, on_service=True)
-    try:
-        result = pipeline.run()
-    except GoogleAPICallError as error:
-        raise ServiceError(
-            f"Dataflow refuses the job: {error.message}; whoever launches needs "
-            "roles/dataflow.developer, and roles/iam.serviceAccountUser on the workers' account"
-        ) from error
-    template = options.view_as(GoogleCloudOptions).template_location
-    if template:
-        progress.say(f"wrote the job to {template}")
-    else:
-        progress.say(f"submitted job {result.job_id()}")
-
-
-def _let_children_import_us() -> None:
-    """Worker processes started by the local runner find this package as we do."""
-    assert package.__file__ is not None
-    root = str(Path(package.__file__).parents[1])
-    known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    if root not in known:
-        os.environ["PYTHONPATH"] = os.pathsep.join([root, *filter(None, known)])

@@ -1,8 +1,6 @@
 """Wires a streaming job: its sources and sinks, and the branch that refreshes the models.
 
-``native`` is a job for a service that has sources, sinks and triggered side inputs of its own; else
-everything runs in this process, and the refresh branch ends in a step that tells the process's
-ReleaseManager directly, because local runners block a side input until its window ends: for ever.
+The engine (`jobs.engines`) chooses the transforms that suit the runner.
 
 A service that is given a new build of a running job finds the state of a step by the step's name.
 So names and steps depend on the options alone: release events have steps named for where they come
@@ -16,18 +14,10 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
-from apache_beam.transforms.trigger import AccumulationMode, AfterCount, Repeatedly
-from apache_beam.transforms.window import GlobalWindows
 
 from pipeline.batch.message import Message
 from pipeline.batch.metrics import NAMESPACE
-from pipeline.batch.release import Release
 from pipeline.connectors.bigquery.output_rows import dead_letter_rows
-from pipeline.connectors.bigquery.sink import InsertRows
-from pipeline.connectors.files.rolling.sink import WriteRollingFiles
-from pipeline.connectors.files.watched.source import ReadNewFiles
-from pipeline.connectors.pubsub.sink import PublishMessages
-from pipeline.connectors.pubsub.source import ReadMessages
 from pipeline.jobs import report
 from pipeline.jobs.batch import (
     decode,
@@ -37,12 +27,11 @@ from pipeline.jobs.batch import (
     serve,
     to_prediction_rows,
 )
+from pipeline.jobs.engines.contract import Events, JobEngine
 from pipeline.launch.job import Job
-from pipeline.launch.outputs import LINES_SUFFIX
 from pipeline.launch.settings import Content, Medium, Outputs
-from pipeline.releases.candidate import Candidate, ReleaseEvent
+from pipeline.releases.candidate import ReleaseEvent
 from pipeline.runner.stopping import stopped
-from pipeline.runner.ticks import Ticks
 from pipeline.transforms.count_refused import LETTERS, STATISTICS, CountRefused
 from pipeline.transforms.encode import (
     DEAD_LETTER_LINES,
@@ -51,7 +40,6 @@ from pipeline.transforms.encode import (
     PREDICTION_MESSAGES,
 )
 from pipeline.transforms.follow_releases import EVENTS, AssignActiveRelease
-from pipeline.transforms.gate import LocalGate, StatefulGate
 from pipeline.transforms.refresh_messages import RELEASE_EVENTS, CandidatesFromMessages
 from pipeline.transforms.watch import WatchModels
 
@@ -59,7 +47,6 @@ _LOGGER = logging.getLogger(__name__)
 RELEASE_LOGGER = logging.getLogger("pipeline.releases")
 """What became of each proposed release, a line each."""
 
-_TICK_SECS = 0.2
 _ENCODED = {
     (Content.PREDICTIONS, Medium.FILES): PREDICTION_LINES,
     (Content.PREDICTIONS, Medium.TABLE): PREDICTION_LINES,
@@ -70,62 +57,37 @@ _ENCODED = {
 }
 """Which output of Encode goes into a sink."""
 
-Events = dict[str, Any]
-"""Where release events come from -> the PCollection of them."""
 
-
-def build_stream(pipeline: beam.Pipeline, job: Job, *, native: bool) -> None:
+def build_stream(pipeline: beam.Pipeline, job: Job, engine: JobEngine) -> None:
     """Adds the steps of a streaming job to an empty pipeline."""
     settings = job.settings
     events = {"Launch": _launch_events(pipeline, job)}
-    releases = _refresh(pipeline, job, native, events)
+    releases = _refresh(pipeline, job, engine, events)
     side_inputs = [] if releases is None else [beam.pvalue.AsIter(releases)]
     assign = beam.ParDo(AssignActiveRelease(job.handle, job.release), *side_inputs)
-    decoded = _read(pipeline, job, native) | "Decode" >> decode(job)
+    decoded = _read(pipeline, job, engine) | "Decode" >> decode(job)
     assign = assign.with_outputs(EVENTS, main="batches")
     assigned = prepare(decoded, job) | "AssignRelease" >> assign
     events["Assign"] = assigned[EVENTS]
     finished = serve(assigned["batches"], job)
     outputs = encode(finished, job, _wanted(settings.outputs))
-    _write(outputs, settings.outputs, native)
-    statistics = _insert(outputs, job, native)
+    _write(outputs, settings.outputs, engine)
+    statistics = _insert(outputs, job, engine)
     if settings.outputs.report_path:
-        statistics = [report.gather(finished, job), *statistics]
-        _report(pipeline, statistics, events, job, native)
-    _write_events(events, settings.outputs, native)
+        statistics = [report.gather(finished, job), *statistics, *report.of_events(events)]
+        engine.write_page(statistics, job, pipeline.options)
+    _write_events(events, settings.outputs, engine)
 
 
-def _report(
-    pipeline: beam.Pipeline, statistics: list[Any], events: Events, job: Job, native: bool
-) -> None:
-    """A service writes the page itself; a local stream's statistics stay in this process."""
-    parts = [*statistics, *report.of_events(events)]
-    if not native:
-        report.keep(parts, job.handle.job_key)
-        return
-    page = report.page_of(job, pipeline.options, on_service=True)
-    report.report_every_minute(parts | "Statistics" >> beam.Flatten(), page)
-
-
-def _read(pipeline: beam.Pipeline, job: Job, native: bool) -> Any:
+def _read(pipeline: beam.Pipeline, job: Job, engine: JobEngine) -> Any:
     inputs = job.settings.inputs
-    if inputs.input_file_pattern:
-        journal = None
-        prefix = job.settings.outputs.place(Content.PREDICTIONS, Medium.FILES)
-        if prefix and not native:
-            journal = f"{prefix}.read-journal"
-        blocks = pipeline | "Read" >> ReadNewFiles(
-            inputs.input_file_pattern,
-            reading(job),
-            stopped=stopped,
-            journal=journal,
-        )
-        return blocks | "Spread" >> beam.Reshuffle() if native else blocks
-    return pipeline | "Read" >> ReadMessages(
+    if pattern := inputs.input_file_pattern:
+        output_path = job.settings.outputs.place(Content.PREDICTIONS, Medium.FILES)
+        return engine.read_files(pipeline, pattern, reading(job), output_path)
+    return pipeline | "Read" >> engine.read_messages(
         subscription=inputs.input_subscription or None,
         topic=inputs.input_topic or None,
         block_rows=job.row_limits.block_rows,
-        native=native,
         patience_secs=job.settings.models.max_batch_latency_ms / 1000,
     )
 
@@ -136,63 +98,26 @@ def _launch_events(pipeline: beam.Pipeline, job: Job) -> Any:
     return pipeline | "PassedOver" >> told
 
 
-def _refresh(pipeline: beam.Pipeline, job: Job, native: bool, events: Events) -> Any | None:
+def _refresh(pipeline: beam.Pipeline, job: Job, engine: JobEngine, events: Events) -> Any | None:
     """The refresh branch; adds to `events`, and returns the releases for a side input, if any."""
     if job.refresh is None:
         return None
-    refresh, settings = job.refresh, job.settings.refresh
-    sources = {"Watch": pipeline | "Watch" >> WatchModels(refresh.watcher, stopped)}
+    watcher, settings = job.refresh.watcher, job.settings.refresh
+    sources = {"Watch": pipeline | "Watch" >> WatchModels(watcher, stopped)}
     if settings.listens:
+        read = engine.read_messages(subscription=settings.refresh_subscription, block_rows=100)
+        names = [model.name for model in job.graph.models]
+        interpret = CandidatesFromMessages(names, engine.lookout(watcher))
         asked = (
             pipeline
-            | "ReadRefresh"
-            >> ReadMessages(
-                subscription=settings.refresh_subscription,
-                block_rows=100,
-                native=native,
-            )
-            | "Interpret"
-            >> beam.ParDo(
-                CandidatesFromMessages(
-                    [model.name for model in job.graph.models],
-                    refresh.watcher,
-                    looks_itself=native,
-                )
-            ).with_outputs(RELEASE_EVENTS, main="candidates")
+            | "ReadRefresh" >> read
+            | "Interpret" >> beam.ParDo(interpret).with_outputs(RELEASE_EVENTS, main="candidates")
         )
         sources["Messages"] = asked["candidates"]
         events["Messages"] = asked[RELEASE_EVENTS]
-    if not native:
-        # Candidates and ticks go through steps of their own: together they would pass a Flatten,
-        # which ends the fused stage, for nothing.
-        sources["Ticks"] = pipeline | "Ticks" >> Ticks(_TICK_SECS, stopped)
-        for name, source in sources.items():
-            gate = LocalGate(refresh.queue, job.handle)
-            events[f"Gate {name}"] = source | f"Gate[{name}]" >> beam.ParDo(gate)
-        return None
-    gated = (
-        tuple(sources.values())
-        | "Candidates" >> beam.Flatten()
-        | "OneKey" >> beam.WithKeys("gate").with_output_types(tuple[str, Candidate])
-        | "Gate"
-        >> beam.ParDo(StatefulGate(refresh.gate, refresh.managers, refresh.state)).with_outputs(
-            EVENTS, main="releases"
-        )
-    )
-    events["Gate"] = gated[EVENTS]
-    # A service holds records back until the side input has fired once: the first release does that.
-    # Every firing holds all releases so far, so a worker that starts late is told of the newest.
-    first = pipeline | "FirstRelease" >> beam.Create([job.release])
-    return (
-        (first, gated["releases"])
-        | "Releases" >> beam.Flatten()
-        | "EachRelease"
-        >> beam.WindowInto(
-            GlobalWindows(),
-            trigger=Repeatedly(AfterCount(1)),
-            accumulation_mode=AccumulationMode.ACCUMULATING,
-        ).with_output_types(Release)
-    )
+    verdicts, releases = engine.gate(pipeline, sources, job)
+    events.update(verdicts)
+    return releases
 
 
 def _wanted(outputs: Outputs) -> tuple[str, ...]:
@@ -200,16 +125,17 @@ def _wanted(outputs: Outputs) -> tuple[str, ...]:
     return tuple(dict.fromkeys(tag for tag in tags if tag))
 
 
-def _write(encoded: Any, outputs: Outputs, native: bool) -> None:
+def _write(encoded: Any, outputs: Outputs, engine: JobEngine) -> None:
     for sink in outputs.sinks:
         tag = _ENCODED.get((sink.content, sink.medium))
         if tag and sink.medium is Medium.FILES:
-            _ = encoded[tag] | f"Write {tag}" >> _files(sink.place, outputs, native)
+            write = engine.write_lines(sink.place, outputs.output_file_secs)
+            _ = encoded[tag] | f"Write {tag}" >> write
         elif tag and sink.medium is Medium.TOPIC:
-            _ = encoded[tag] | f"Publish {tag}" >> PublishMessages(sink.place, native=native)
+            _ = encoded[tag] | f"Publish {tag}" >> engine.publish(sink.place)
 
 
-def _insert(outputs: Any, job: Job, native: bool) -> list[Any]:
+def _insert(outputs: Any, job: Job, engine: JobEngine) -> list[Any]:
     """Predictions and dead letters go to tables; a prediction that is refused is a dead letter.
 
     Returns:
@@ -218,7 +144,7 @@ def _insert(outputs: Any, job: Job, native: bool) -> list[Any]:
     tables, sinks = job.tables, job.settings.outputs
     refused, statistics = [], []
     if tables.predictions:
-        insert = InsertRows(tables.predictions, to_prediction_rows(job), native=native)
+        insert = engine.insert(tables.predictions, to_prediction_rows(job))
         count = CountRefused(job.handle.job_key, reported=bool(sinks.report_path))
         counted = (
             outputs[PREDICTION_LINES]
@@ -228,36 +154,37 @@ def _insert(outputs: Any, job: Job, native: bool) -> list[Any]:
         refused.append(counted[LETTERS])
         statistics.append(counted[STATISTICS])
         if prefix := sinks.place(Content.DEAD_LETTERS, Medium.FILES):
-            _ = refused[0] | "WriteRefused" >> _files(prefix, sinks, native)
+            write = engine.write_lines(prefix, sinks.output_file_secs)
+            _ = refused[0] | "WriteRefused" >> write
         if topic := sinks.place(Content.DEAD_LETTERS, Medium.TOPIC):
             _ = (
                 refused[0]
                 | "RefusedMessage" >> beam.Map(_refused_message)
-                | "PublishRefused" >> PublishMessages(topic, native=native)
+                | "PublishRefused" >> engine.publish(topic)
             )
     if tables.dead_letters:
         letters = [outputs[DEAD_LETTER_LINES], *refused]
         for number, lines in enumerate(letters):
-            insert = InsertRows(tables.dead_letters, dead_letter_rows, native=native)
+            insert = engine.insert(tables.dead_letters, dead_letter_rows)
             lost = lines | f"InsertDeadLetters{number}" >> insert
             _ = lost | f"LogLost{number}" >> beam.Map(_log_lost)
     return statistics
 
 
-def _write_events(events: Events, outputs: Outputs, native: bool) -> None:
+def _write_events(events: Events, outputs: Outputs, engine: JobEngine) -> None:
     for source, some in events.items():
         logged = some | f"LogEvents[{source}]" >> beam.Map(_log_event)
         if prefix := outputs.place(Content.RELEASE_EVENTS, Medium.FILES):
             _ = (
                 logged
                 | f"EventLine[{source}]" >> beam.Map(ReleaseEvent.line)
-                | f"WriteEvents[{source}]" >> _files(prefix, outputs, native)
+                | f"WriteEvents[{source}]" >> engine.write_lines(prefix, outputs.output_file_secs)
             )
         if topic := outputs.place(Content.RELEASE_EVENTS, Medium.TOPIC):
             _ = (
                 logged
                 | f"EventMessage[{source}]" >> beam.Map(_event_message)
-                | f"PublishEvents[{source}]" >> PublishMessages(topic, native=native)
+                | f"PublishEvents[{source}]" >> engine.publish(topic)
             )
 
 
@@ -278,9 +205,3 @@ def _refused_message(line: bytes) -> tuple[Message, ...]:
 
 def _event_message(event: ReleaseEvent) -> tuple[Message, ...]:
     return (Message(event.line().rstrip(b"\n"), {"event": event.outcome}),)
-
-
-def _files(prefix: str, outputs: Outputs, native: bool) -> WriteRollingFiles:
-    return WriteRollingFiles(
-        prefix, LINES_SUFFIX, local=not native, roll_secs=outputs.output_file_secs
-    )

@@ -8,19 +8,14 @@ from pipeline.spec.graph import Graph
 from pipeline.spec.uris import is_hub_url, is_local
 
 
-def cache_problems(
-    folder: str, graph: Graph, on_service: bool, say: Callable[[str], None]
-) -> list[str]:
-    """What is wrong with ``--model_cache_dir`` for a job that runs elsewhere.
+def cache_problems(folder: str, graph: Graph, say: Callable[[str], None]) -> list[str]:
+    """What is wrong with ``--model_cache_dir`` for a job on other machines.
 
     Args:
       folder: `--model_cache_dir`; empty where none was given.
       graph: the ensemble.
-      on_service: the job will run on other machines.
       say: told what is not wrong, but costs.
     """
-    if not on_service:
-        return []
     if folder and is_local(folder):
         return [
             f"--model_cache_dir: found the local folder '{folder}', expected one that the "

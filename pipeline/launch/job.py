@@ -6,7 +6,6 @@ message of the launcher's log.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import tempfile
 import uuid
@@ -26,11 +25,11 @@ from pipeline.connectors.vm_sharing import VmSharing
 from pipeline.drawing.drawing import Drawing, draw
 from pipeline.errors import LaunchError, PathError, SpecError
 from pipeline.launch import files as launch_files
-from pipeline.launch import hub as launch_hub
 from pipeline.launch import outputs as launch_outputs
 from pipeline.launch import tables as launch_tables
-from pipeline.launch.checks import path_problems, service_problems
+from pipeline.launch.checks import path_problems
 from pipeline.launch.patterns import look
+from pipeline.launch.placement import Placement
 from pipeline.launch.places import place_problems
 from pipeline.launch.release import Refresh, accepted_before, allowed_uris, refresh_of
 from pipeline.launch.settings import Settings
@@ -55,23 +54,6 @@ MODEL_CACHE = Path(tempfile.gettempdir()) / f"ensemble-models-{os.getuid()}"
 """Where models are downloaded or copied to, for all processes of this user on this machine."""
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Where a job's processes run.
-
-    Attributes:
-      on_service: elsewhere, not in this process or its children.
-      intra_op_threads: see FrameworkLoader.
-      threads_share_models: several threads of a process call the same models.
-      several_processes: a machine has more than one process that serves.
-    """
-
-    on_service: bool
-    intra_op_threads: int
-    threads_share_models: bool
-    several_processes: bool
 
 
 @dataclass(frozen=True)
@@ -143,9 +125,7 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
     records = launch_files.sample(inputs, graph)
     managers = ManagerFactory(graph, loader, told.memory_policy, records=records)
     handle = ManagerHandle(job_key, managers)
-    checks = handle
-    if placement.on_service or loader.sharing is not None:
-        checks = _for_checks(handle, managers, cpu_only=placement.on_service)
+    checks = placement.for_checks(handle, managers)
     lister = StorageLister(beam)
     history = accepted_before(told.release_dir, graph, store)
     targets = watch_targets(graph.models, told.release_pattern or None)
@@ -242,14 +222,6 @@ def _cache(settings: Settings, graph: Graph, store: BeamArtifactStore) -> Artifa
     cache = ArtifactCache(MODEL_CACHE, store, hub, copies)
     cache.evict()
     return cache
-
-
-def _for_checks(
-    handle: ManagerHandle, managers: ManagerFactory, *, cpu_only: bool
-) -> ManagerHandle:
-    """Models of this process's own, which are freed before the job starts."""
-    loader = dataclasses.replace(managers.loader, cpu_only=cpu_only, sharing=None)
-    return ManagerHandle(f"{handle.job_key}-checks", dataclasses.replace(managers, loader=loader))
 
 
 def read_graph(location: str) -> Graph:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
@@ -24,7 +24,6 @@ from pipeline.spec.plain_data import shown
 RELEASE_EVENTS = "release_events"
 """Output for the ReleaseEvents of messages that lead to no candidate."""
 
-
 # One to see a new version, one to find it unchanged, and one to spare. What is still being written
 # then will cause another notification.
 _LOOKS = 3
@@ -34,74 +33,57 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-@beam.typehints.with_input_types(Block)
-class CandidatesFromMessages(DoFn):
-    """Blocks of messages -> candidates; what is wrong with messages goes to RELEASE_EVENTS.
+class Lookout(Protocol):
+    """Looks for new versions when a storage says that something changed. Can be pickled."""
 
-    Messages that name models or releases become candidates at once. A notification of Cloud Storage
-    causes a look under the patterns that cover its object: by this process's watcher, whose source
-    (:class:`~pipeline.transforms.watch.WatchModels`) emits what it finds.
+    @property
+    def targets(self) -> tuple[WatchTarget, ...]:
+        """What may be looked at."""
 
-    Counts ``refresh_messages``, ``refresh_messages_refused`` and ``refresh_messages_ignored`` in
-    the namespace "ensemble".
+    def look(self, target: WatchTarget) -> Iterable[Candidate]:
+        """Look at one of them, for candidates; or have it looked at, for none.
+
+        Raises:
+          ArtifactError: the storage refuses, or does not answer.
+        """
+
+
+class WatcherLookout:
+    """Asks the watcher of this process: its source emits what it finds. Nothing waits.
+
+    For runners that run that source (:class:`~pipeline.transforms.watch.WatchModels`) in this
+    process.
 
     Args:
-      models: the names of all models.
       handle: the watcher of each process.
-      looks_itself: looks on the thread of the bundle, and emits what it finds: for runners that may
-        run the watcher's source in another process. The bundle then waits for a new version to be
-        complete, or for a storage that fails: at most two intervals for each pattern.
-      clock: tells the events' time, UTC.
     """
 
-    def __init__(
-        self,
-        models: Sequence[str],
-        handle: WatcherHandle,
-        *,
-        looks_itself: bool = False,
-        clock: Callable[[], datetime] = _utc_now,
-    ) -> None:
-        self._models = tuple(models)
+    def __init__(self, handle: WatcherHandle) -> None:
+        self.targets = handle.targets
         self._handle = handle
-        self._looks_itself = looks_itself
-        self._clock = clock
 
-    def setup(self) -> None:
-        """Forgets all looks."""
+    def look(self, target: WatchTarget) -> Iterable[Candidate]:
+        """See Lookout."""
+        self._handle.get().look_now(target)
+        return ()
+
+
+class BundleLookout:
+    """Looks on the thread of the bundle: for runners with the watcher's source anywhere.
+
+    The bundle waits for a new version to be complete, or for a storage that fails: at most two
+    intervals for each target.
+
+    Args:
+      handle: tells what to look at, and how often.
+    """
+
+    def __init__(self, handle: WatcherHandle) -> None:
+        self.targets = handle.targets
+        self._handle = handle
         self._looks: dict[WatchTarget, Look] = {}
 
-    def process(self, block: Block) -> Iterator[Any]:
-        """Reads the messages of one block; several notifications of one folder cause one look."""
-        assert block.origins is not None, "messages have origins"
-        Metrics.counter(NAMESPACE, REFRESH_MESSAGES).inc(len(block.payloads))
-        targets: dict[WatchTarget, None] = {}
-        for payload, origin in zip(block.payloads, block.origins, strict=True):
-            match interpret(
-                payload,
-                origin,
-                source=block.source,
-                models=self._models,
-                targets=self._handle.targets,
-            ):
-                case Candidate() as candidate:
-                    yield candidate
-                case LookNow(covering):
-                    targets.update(dict.fromkeys(covering))
-                case Refused(reason):
-                    Metrics.counter(NAMESPACE, f"{REFRESH_MESSAGES}_refused").inc()
-                    yield self._event("rejected", reason, block.source, payload)
-                case Ignored(reason):
-                    Metrics.counter(NAMESPACE, f"{REFRESH_MESSAGES}_ignored").inc()
-                    if reason is not None:
-                        yield self._event("ignored", reason, block.source, payload)
-        for target in targets:
-            if self._looks_itself:
-                yield from self._look(target, block.source)
-            else:
-                self._handle.get().look_now(target)
-
-    def _look(self, target: WatchTarget, source: str) -> Iterator[Any]:
+    def look(self, target: WatchTarget) -> Iterator[Candidate]:
         """Looks until the newest version is complete, or time alone will not make it so."""
         # Proposals are forgotten, since a bundle that was lost took its candidate along.
         look = replace(self._looks.get(target, Look()), proposed=None)
@@ -127,7 +109,66 @@ class CandidatesFromMessages(DoFn):
             if not look.settling:
                 break
         if failure is not None:
-            yield self._event("rejected", f"cannot look under {target.pattern}: {failure}", source)
+            raise failure
+
+
+@beam.typehints.with_input_types(Block)
+class CandidatesFromMessages(DoFn):
+    """Blocks of messages -> candidates; what is wrong with messages goes to RELEASE_EVENTS.
+
+    Messages that name models or releases become candidates at once. A notification of Cloud Storage
+    causes a look under the patterns that cover its object.
+
+    Counts ``refresh_messages``, ``refresh_messages_refused`` and ``refresh_messages_ignored`` in
+    the namespace "ensemble".
+
+    Args:
+      models: the names of all models.
+      lookout: looks for new versions.
+      clock: tells the events' time, UTC.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[str],
+        lookout: Lookout,
+        *,
+        clock: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        self._models = tuple(models)
+        self._lookout = lookout
+        self._clock = clock
+
+    def process(self, block: Block) -> Iterator[Any]:
+        """Reads the messages of one block; several notifications of one folder cause one look."""
+        assert block.origins is not None, "messages have origins"
+        Metrics.counter(NAMESPACE, REFRESH_MESSAGES).inc(len(block.payloads))
+        targets: dict[WatchTarget, None] = {}
+        for payload, origin in zip(block.payloads, block.origins, strict=True):
+            match interpret(
+                payload,
+                origin,
+                source=block.source,
+                models=self._models,
+                targets=self._lookout.targets,
+            ):
+                case Candidate() as candidate:
+                    yield candidate
+                case LookNow(covering):
+                    targets.update(dict.fromkeys(covering))
+                case Refused(reason):
+                    Metrics.counter(NAMESPACE, f"{REFRESH_MESSAGES}_refused").inc()
+                    yield self._event("rejected", reason, block.source, payload)
+                case Ignored(reason):
+                    Metrics.counter(NAMESPACE, f"{REFRESH_MESSAGES}_ignored").inc()
+                    if reason is not None:
+                        yield self._event("ignored", reason, block.source, payload)
+        for target in targets:
+            try:
+                yield from self._lookout.look(target)
+            except ArtifactError as error:
+                reason = f"cannot look under {target.pattern}: {error}"
+                yield self._event("rejected", reason, block.source)
 
     def _event(
         self, outcome: Outcome, reason: str, source: str, payload: bytes | None = None

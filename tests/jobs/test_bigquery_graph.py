@@ -5,6 +5,7 @@ import pytest
 
 from pipeline.errors import ParameterError
 from pipeline.jobs.batch import build_batch
+from pipeline.jobs.engines.service import Service
 from pipeline.jobs.stream import build_stream
 from pipeline.launch.options import parse
 from pipeline.serving.rehearsal.rehearsal import Rehearsal
@@ -38,10 +39,15 @@ def graph_of(arguments):
     """Transform name -> URN."""
     job, options = unchecked_job(arguments, Rehearsal(types={"p": ("float32", (3,))}))
     pipeline = beam.Pipeline(options=options)
+<<<<<<< HEAD
     if job.settings.inputs.streaming:
         build_stream(pipeline, job, native=True)
+=======
+    if parsed.settings.inputs.streaming:
+        build_stream(pipeline, job, Service())
+>>>>>>> 72cf2c0 (Engines: where a job runs is a class, and no flag is passed around)
     else:
-        build_batch(pipeline, job)
+        build_batch(pipeline, job, Service())
     transforms = pipeline.to_runner_api().components.transforms.values()
     return {t.unique_name: t.spec.urn for t in transforms}
 
@@ -56,7 +62,8 @@ def test_batch_exports_the_table_and_loads_files_and_nothing_is_shuffled_between
     for step in ("LoadPredictions", "LoadDeadLetters"):
         assert has(graph, f"{step}/Load/BigQueryBatchFileLoads")
     shuffles = {n for n, urn in graph.items() if urn == "beam:transform:group_by_key:v1"}
-    assert all(name.startswith(("LoadPredictions", "LoadDeadLetters")) for name in shuffles)
+    expected = ("LoadPredictions", "LoadDeadLetters", "CheckDeadLetters")
+    assert all(name.startswith(expected) for name in shuffles)
     assert not has(graph, "WriteFiles")
 
 

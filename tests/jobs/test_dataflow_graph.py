@@ -7,6 +7,7 @@ import pytest
 from apache_beam.portability.api import beam_runner_api_pb2
 
 from pipeline.connectors.storage.listing import StorageLister
+from pipeline.jobs.engines.service import Service
 from pipeline.jobs.stream import build_stream
 from pipeline.launch import release as launch_release
 from pipeline.releases.candidate import ReleaseEvent
@@ -82,7 +83,7 @@ def made_graph(tmp_path_factory, gcs, passed_over):
     told = ReleaseEvent("rejected", utc_now(), reason="was passed over at the launch")
     job = replace(job, refresh=refresh, events=(told,) * passed_over)
     pipeline = beam.Pipeline(options=options)
-    build_stream(pipeline, job, native=True)
+    build_stream(pipeline, job, Service())
     proto = pipeline.to_runner_api()
     return {t.unique_name: t for t in proto.components.transforms.values()}
 

@@ -1,12 +1,14 @@
 """Processes times threads of a call: never more than there are cores, wherever a job runs."""
 
 import pytest
-from apache_beam.options.pipeline_options import DirectOptions
 
-from pipeline.jobs import run
+from pipeline.jobs.engines import local
+from pipeline.jobs.engines.local import Local
+from pipeline.jobs.engines.service import Service
+from pipeline.jobs.run import beam_options
 from pipeline.launch import dataflow_workers
-from pipeline.launch.job import Placement
 from pipeline.launch.options import parse
+from pipeline.launch.placement import Placement, RemotePlacement
 
 USABLE, COUNTED_BY_BEAM = 8, 16
 GOOD = ("--ensemble_spec=e.yaml", "--input_file_pattern=in*", "--output_path=out/p")
@@ -14,8 +16,8 @@ GOOD = ("--ensemble_spec=e.yaml", "--input_file_pattern=in*", "--output_path=out
 
 @pytest.fixture(autouse=True)
 def _machine(monkeypatch):
-    monkeypatch.setattr(run, "usable_cores", lambda: USABLE)
-    monkeypatch.setattr(run.os, "cpu_count", lambda: COUNTED_BY_BEAM)
+    monkeypatch.setattr(local, "usable_cores", lambda: USABLE)
+    monkeypatch.setattr(local.os, "cpu_count", lambda: COUNTED_BY_BEAM)
 
 
 @pytest.mark.parametrize(
@@ -30,9 +32,8 @@ def _machine(monkeypatch):
     ],
 )
 def test_local_workers_share_the_cores_of_the_machine(workers, mode, threads, shared, several):
-    options = run.beam_options([f"--direct_num_workers={workers}", f"--direct_running_mode={mode}"])
-    found = run._locally(options.view_as(DirectOptions))
-    assert found == Placement(False, threads, shared, several)
+    options = beam_options([f"--direct_num_workers={workers}", f"--direct_running_mode={mode}"])
+    assert Local().placement(options) == Placement(threads, shared, several)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,6 @@ def test_local_workers_share_the_cores_of_the_machine(workers, mode, threads, sh
 )
 def test_process_on_dataflow_has_one_core_or_all_of_its_worker(args, threads, several):
     parsed = parse([*GOOD, "--runner=DataflowRunner", "--sdk_container_image=i", *args])
-    options = run.beam_options(parsed.beam_args)
+    options = beam_options(parsed.beam_args)
     dataflow_workers.configure(parsed.settings.workers, options, {})
-    assert run._on_service(options) == Placement(True, threads, True, several)
+    assert Service().placement(options) == RemotePlacement(threads, True, several)

@@ -8,6 +8,7 @@ from apache_beam.testing.test_stream import TestStream as Stream  # else pytest 
 
 from pipeline.jobs import report
 from pipeline.jobs.batch import build_batch
+from pipeline.jobs.engines.service import Service
 from pipeline.jobs.report import Page, page_of
 from pipeline.jobs.stream import build_stream
 from pipeline.report.statistics.run import RunStatistics
@@ -54,9 +55,9 @@ def components(make_job):
         job, options = make_job(*arguments)
         pipeline = beam.Pipeline(options=options)
         if job.settings.inputs.streaming:
-            build_stream(pipeline, job, native=True)
+            build_stream(pipeline, job, Service())
         else:
-            build_batch(pipeline, job, on_service=True)
+            build_batch(pipeline, job, Service())
         return pipeline.to_runner_api().components
 
     return build
@@ -105,7 +106,7 @@ def test_pages_of_a_service_hold_everything_since_the_begin(make_job, tmp_path, 
     original = Page.write
     monkeypatch.setattr(Page, "write", write)
     job, options = make_job(*STREAM, f"--report_path={path}")
-    page = page_of(job, options, on_service=True)
+    page = page_of(job, options, Service.notes)
     minutes = Stream()
     for records in (5, 7, 11):
         parts = [RunStatistics(predictions=1, batches=1, began_us=1, ended_us=2)] * records

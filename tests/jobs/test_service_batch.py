@@ -6,14 +6,14 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipeline.errors import OutputError
 from pipeline.jobs.batch import build_batch
+from pipeline.jobs.engines.service import Service
 from pipeline.jobs.run import beam_options
 from pipeline.launch import job as launch
 from pipeline.launch.options import parse
+from pipeline.launch.placement import Placement
 from tests.support.jobs import record
 
-HERE = launch.Placement(
-    on_service=False, intra_op_threads=1, threads_share_models=False, several_processes=False
-)
+HERE = Placement(intra_op_threads=1, threads_share_models=False, several_processes=False)
 
 
 def run(job, *more):
@@ -22,7 +22,7 @@ def run(job, *more):
     checked = launch.prepare(parsed.settings, options, HERE, print)
     try:
         pipeline = beam.Pipeline(FnApiRunner(), options)
-        build_batch(pipeline, checked, on_service=True)
+        build_batch(pipeline, checked, Service())
         pipeline.run().wait_until_finish()
     finally:
         checked.close()

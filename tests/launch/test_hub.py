@@ -2,10 +2,12 @@
 
 import pytest
 
-from pipeline.launch.hub import cache_problems
+from pipeline.launch.placement import Placement, RemotePlacement
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.graph import resolve
 
+ELSEWHERE = RemotePlacement(1, threads_share_models=True, several_processes=True)
+HERE = Placement(1, threads_share_models=False, several_processes=False)
 URL = "https://tfhub.dev/google/words/1"
 
 
@@ -13,7 +15,7 @@ URL = "https://tfhub.dev/google/words/1"
 def problems():
     """Problems and remarks for a model at a URI."""
 
-    def check(uri, folder, on_service=True):
+    def check(uri, folder, placement=ELSEWHERE):
         model = {
             "name": "words",
             "framework": "tensorflow",
@@ -28,7 +30,7 @@ def problems():
         }
         said = []
         graph = resolve(EnsembleSpec.model_validate(spec))
-        return cache_problems(folder, graph, on_service, said.append), said
+        return placement.cache_problems(folder, graph, said.append), said
 
     return check
 
@@ -36,7 +38,7 @@ def problems():
 def test_local_folder_is_no_place_for_the_modules_of_a_service(problems):
     ((problem,), _) = problems(URL, "/modules")
     assert problem.startswith("--model_cache_dir: found the local folder '/modules', expected one")
-    assert problems(URL, "/modules", on_service=False) == ([], [])
+    assert problems(URL, "/modules", placement=HERE) == ([], [])
 
 
 def test_service_whose_workers_would_all_ask_the_hub_is_remarked_on(problems):

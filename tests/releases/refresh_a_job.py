@@ -17,6 +17,7 @@ from pipeline.batch.release import ModelVersion, Release
 from pipeline.jobs import run
 from pipeline.launch import job as launch
 from pipeline.launch.options import parse
+from pipeline.launch.placement import Placement
 from pipeline.serving.activation import Timing
 from pipeline.serving.files.artifacts import digest_of
 
@@ -62,9 +63,7 @@ def main(folder: Path, policy: str) -> None:
         f"--memory_policy={policy}",
         "--device=cpu",
     ]
-    placement = launch.Placement(
-        on_service=False, intra_op_threads=1, threads_share_models=False, several_processes=False
-    )
+    placement = Placement(intra_op_threads=1, threads_share_models=False, several_processes=False)
     impatient = Timing(retry_secs=(), grace_secs=0.0)
     launch.ManagerFactory = partial(launch.ManagerFactory, timing=impatient)
     job = launch.prepare(parse(given).settings, run.beam_options([]), placement, lambda text: None)

@@ -10,7 +10,7 @@ from pipeline.batch.batch import Batch
 from pipeline.batch.block import Origin
 from pipeline.batch.release import ModelVersion, Release
 from pipeline.drawing.drawing import draw
-from pipeline.report.page.facts import RunFacts
+from pipeline.report.page.facts import EngineNotes, RunFacts
 from pipeline.report.page.page import render
 from pipeline.report.statistics import run as run_statistics
 from pipeline.report.statistics.run import LoadedModel, RunStatistics
@@ -52,7 +52,7 @@ FACTS = RunFacts(
     RELEASES[0],
     STARTED,
     streaming=False,
-    on_service=False,
+    engine=EngineNotes("every minute", ""),
     given=(("ensemble_spec", "e.yaml"), ("input_query", HOSTILE)),
     defaults=(("device", "auto"), ("input_topic", "")),
 )

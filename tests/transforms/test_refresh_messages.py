@@ -12,7 +12,12 @@ from pipeline.connectors.storage.listing import StorageLister
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.versions import WatchTarget
 from pipeline.releases.watcher import WatcherHandle
-from pipeline.transforms.refresh_messages import RELEASE_EVENTS, CandidatesFromMessages
+from pipeline.transforms.refresh_messages import (
+    RELEASE_EVENTS,
+    BundleLookout,
+    CandidatesFromMessages,
+    WatcherLookout,
+)
 from pipeline.transforms.watch import WatchModels
 
 SOURCE = "projects/p/subscriptions/refresh"
@@ -42,10 +47,9 @@ def handle(bucket, job_key):
     return WatcherHandle(job_key, (target,), StorageLister(), interval_secs=0.02, periodic=False)
 
 
-def look_itself(handle, *messages):
+def look_in_bundle(handle, *messages):
     """(candidates, events) that the step makes of one block."""
-    step = CandidatesFromMessages(["clf"], handle, looks_itself=True, clock=clock)
-    step.setup()
+    step = CandidatesFromMessages(["clf"], BundleLookout(handle), clock=clock)
     found = list(step.process(block(*messages)))
     events = [output.value for output in found if isinstance(output, beam.pvalue.TaggedOutput)]
     return [output for output in found if isinstance(output, Candidate)], events
@@ -54,12 +58,11 @@ def look_itself(handle, *messages):
 def test_good_messages_become_candidates_and_bad_ones_release_events(handle):
     messages = (b'{"models": {"clf": "gs://b/7"}}', b'{"model": {}}', "gs://elsewhere/x")
     pipeline = beam.Pipeline(FnApiRunner())
+    step = CandidatesFromMessages(["clf"], WatcherLookout(handle), clock=clock)
     found = (
         pipeline
         | beam.Create([block(*messages)])
-        | beam.ParDo(CandidatesFromMessages(["clf"], handle, clock=clock)).with_outputs(
-            RELEASE_EVENTS, main="candidates"
-        )
+        | beam.ParDo(step).with_outputs(RELEASE_EVENTS, main="candidates")
     )
     assert_that(
         found["candidates"] | beam.Map(lambda candidate: dict(candidate.models)),
@@ -95,11 +98,10 @@ def test_good_messages_become_candidates_and_bad_ones_release_events(handle):
 def test_notification_makes_the_process_watcher_look(gcs, bucket, handle, running, stop):
     gcs.upload(f"{bucket}/clf/10/model.onnx", b"model")
     messages = [block(f"{bucket}/clf/10/model.onnx")]
+    step = CandidatesFromMessages(["clf"], WatcherLookout(handle))
     with running(
         lambda pipeline: pipeline | WatchModels(handle, stop),
-        lambda pipeline: (
-            pipeline | beam.Create(messages) | beam.ParDo(CandidatesFromMessages(["clf"], handle))
-        ),
+        lambda pipeline: pipeline | beam.Create(messages) | beam.ParDo(step),
     ) as take:
         assert take().models == {"clf": f"{bucket}/clf/10"}
 
@@ -107,15 +109,15 @@ def test_notification_makes_the_process_watcher_look(gcs, bucket, handle, runnin
 def test_redropped_old_version_proposes_the_newest(gcs, bucket, handle):
     for number in (10, 9):
         gcs.upload(f"{bucket}/clf/{number}.onnx", b"model")
-    candidates, events = look_itself(handle, f"{bucket}/clf/9.onnx")
+    candidates, events = look_in_bundle(handle, f"{bucket}/clf/9.onnx")
     assert ([c.models["clf"] for c in candidates], events) == ([f"{bucket}/clf/10.onnx"], [])
 
 
-def test_step_that_looks_itself_waits_until_a_folder_is_complete(gcs, bucket, handle):
+def test_look_in_the_bundle_waits_until_a_folder_is_complete(gcs, bucket, handle):
     for name in ("saved_model.pb", "variables/data"):
         gcs.upload(f"{bucket}/clf/8/{name}", b"x")
     names = [f"{bucket}/clf/8/saved_model.pb", f"{bucket}/clf/8/variables/data"]
-    candidates, events = look_itself(handle, *names)
+    candidates, events = look_in_bundle(handle, *names)
     assert ([c.models["clf"] for c in candidates], events) == ([f"{bucket}/clf/8"], [])
 
 
@@ -127,11 +129,10 @@ class CountingLister(StorageLister):
         return super().list_files(pattern, rule)
 
 
-def test_step_that_looks_itself_remembers_what_is_complete(gcs, bucket, handle):
+def test_look_in_the_bundle_remembers_what_is_complete(gcs, bucket, handle):
     gcs.upload(f"{bucket}/clf/8/model.onnx", b"x")
     handle = replace(handle, lister=CountingLister())
-    step = CandidatesFromMessages(["clf"], handle, looks_itself=True)
-    step.setup()
+    step = CandidatesFromMessages(["clf"], BundleLookout(handle))
     message = block(f"{bucket}/clf/8/model.onnx")
     first, second = list(step.process(message)), list(step.process(message))
     assert [c.models["clf"] for c in first] == [f"{bucket}/clf/8"]
@@ -139,9 +140,9 @@ def test_step_that_looks_itself_remembers_what_is_complete(gcs, bucket, handle):
     assert CountingLister.calls == 3
 
 
-def test_step_that_cannot_look_says_why_and_goes_on(handle):
+def test_look_that_fails_says_why_and_goes_on(handle):
     missing = replace(handle, targets=(WatchTarget("gs://no-such/clf/*", ("clf",)),))
-    candidates, events = look_itself(missing, "gs://no-such/clf/8.onnx")
+    candidates, events = look_in_bundle(missing, "gs://no-such/clf/8.onnx")
     assert candidates == []
     (event,) = events
     assert event.outcome == "rejected"

@@ -72,31 +72,42 @@ class InsertRows(PTransform):
     """PCollection of chunks of JSON lines (bytes) -> rows inserted as they come -> refused rows.
 
     At least once. What comes out are dead letters, a line each, of the rows that the table refused;
-    stage "write", error type "not_inserted".
-
-    Not native, a bundle is not committed before BigQuery has its rows. Native, Beam inserts with
-    ids that a retry repeats, behind a shuffle: local runners would hold rows back there until the
-    stream ends.
+    stage "write", error type "not_inserted". A bundle is not committed before BigQuery has its
+    rows.
 
     Args:
       table: exists.
       to_rows: makes rows of a chunk.
-      native: the job runs on a service (Dataflow).
 
     Raises:
-      ServiceError: not native: the table is gone or may not be written any more.
+      ServiceError: in a running job, when the table is gone or may not be written any more.
     """
 
-    def __init__(self, table: TableName, to_rows: ToRows, *, native: bool) -> None:
+    def __init__(self, table: TableName, to_rows: ToRows) -> None:
         super().__init__()
-        self._table = table
-        self._to_rows = to_rows
-        self._native = native
+        self._insert = _Insert(table, to_rows)
 
     def expand(self, chunks: Any) -> Any:
         """Builds the write."""
-        if not self._native:
-            return chunks | "Insert" >> beam.ParDo(_Insert(self._table, self._to_rows))
+        return chunks | "Insert" >> beam.ParDo(self._insert)
+
+
+class InsertByService(PTransform):
+    """As :class:`InsertRows`, by Beam, with ids that a retry repeats, behind a shuffle.
+
+    Local runners would hold rows back there until the stream ends.
+
+    Args:
+      table, to_rows: see :class:`InsertRows`.
+    """
+
+    def __init__(self, table: TableName, to_rows: ToRows) -> None:
+        super().__init__()
+        self._table = table
+        self._to_rows = to_rows
+
+    def expand(self, chunks: Any) -> Any:
+        """Builds the write."""
         rows = chunks | "Rows" >> beam.FlatMap(self._to_rows).with_output_types(dict[str, Any])
         result = rows | "Insert" >> WriteToBigQuery(
             self._table.for_beam,

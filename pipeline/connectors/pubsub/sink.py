@@ -1,4 +1,4 @@
-"""Writing messages to Pub/Sub."""
+"""Writing messages to Pub/Sub: by a client of our own, or by the service."""
 
 from __future__ import annotations
 
@@ -20,33 +20,44 @@ Messages = tuple[Message, ...]
 class PublishMessages(PTransform):
     """PCollection of tuples of :class:`Message` -> published, at least once.
 
-    Not native, a bundle is not committed before Pub/Sub has its messages: a service that cannot be
-    reached holds it up, and then fails it. Messages of one ordering key are published in the order
-    in which they come within a bundle.
-
-    Native, Dataflow publishes. It does not promise to keep ordering keys: Beam 2.77 offers them
-    there through a Java expansion only. The other way works on Dataflow, too, and keeps them.
+    A bundle is not committed before Pub/Sub has its messages: a service that cannot be reached
+    holds it up, and then fails it. Messages of one ordering key are published in the order in which
+    they come within a bundle.
 
     Args:
       topic: ``projects/P/topics/T``.
-      native: written by the service that runs the job (Dataflow).
-      give_up_secs: for how long a service that cannot be reached is tried; only if not native.
+      give_up_secs: for how long a service that cannot be reached is tried.
 
     Raises:
       ServiceError: in a running job, when the topic is gone, may not be written or refuses a
         message.
     """
 
-    def __init__(self, topic: str, *, native: bool, give_up_secs: float = 300.0) -> None:
+    def __init__(self, topic: str, *, give_up_secs: float = 300.0) -> None:
         super().__init__()
-        self._topic = topic
-        self._native = native
-        self._give_up_secs = give_up_secs
+        self._publish = _Publish(topic, give_up_secs)
 
     def expand(self, messages: Any) -> Any:
         """Builds the write."""
-        if not self._native:
-            return messages | "Publish" >> beam.ParDo(_Publish(self._topic, self._give_up_secs))
+        return messages | "Publish" >> beam.ParDo(self._publish)
+
+
+class PublishByService(PTransform):
+    """PCollection of tuples of :class:`Message` -> published by Dataflow, at least once.
+
+    It does not promise to keep ordering keys: Beam 2.77 offers them there through a Java expansion
+    only. :class:`PublishMessages` works on Dataflow, too, and keeps them.
+
+    Args:
+      topic: ``projects/P/topics/T``.
+    """
+
+    def __init__(self, topic: str) -> None:
+        super().__init__()
+        self._topic = topic
+
+    def expand(self, messages: Any) -> Any:
+        """Builds the write."""
         return (
             messages
             | "Message" >> beam.FlatMap(_to_beam).with_output_types(PubsubMessage)

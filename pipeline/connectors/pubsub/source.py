@@ -1,7 +1,10 @@
-"""Reading Pub/Sub as blocks of messages: the transform, and how it reads on Dataflow.
+"""Reading Pub/Sub as blocks of messages: by a source of our own, or by the service.
 
-On Dataflow the service reads and acknowledges, and Beam's own ``ReadFromPubSub`` stands for it in
-the graph. Every other runner uses :mod:`~pipeline.connectors.pubsub.poll`.
+Every runner can use :mod:`~pipeline.connectors.pubsub.poll`. On Dataflow the service itself can
+read and acknowledge; Beam's ``ReadFromPubSub`` stands for it in the graph.
+
+Blocks have as their timestamp the earliest publish time in them; those of all messages are in
+`origins`. Delivery is at least once, as Pub/Sub's is.
 """
 
 from __future__ import annotations
@@ -20,22 +23,17 @@ from pipeline.connectors.pubsub.poll import Poll
 from pipeline.runner.beam_types import DoFn, PTransform
 
 
-class ReadMessages(PTransform):
-    """Begin of the pipeline -> PCollection of :class:`Block`, in the global window.
+class PollMessages(PTransform):
+    """Start of the pipeline -> PCollection of :class:`Block`, in the global window.
 
-    A block holds what has arrived and never waits for more: under load, blocks fill up to
-    `block_rows` by themselves. Its timestamp is the earliest publish time in it; those of all
-    messages are in `origins`. Delivery is at least once, as Pub/Sub's is.
+    A block holds what has arrived: under load, blocks fill up to `block_rows` by themselves.
 
     Args:
       subscription: ``projects/P/subscriptions/S``; or
       topic: ``projects/P/topics/T``, read from the start of the job on, through a subscription of
         the job's own.
       block_rows: most messages in a block.
-      native: read by the service that runs the job (Dataflow), else by
-        :class:`~pipeline.connectors.pubsub.poll.Poll`.
-      patience_secs: how long a message may wait for others to fill its block. Where it is native,
-        a block is what one bundle holds, and nothing waits.
+      patience_secs: how long a message may wait for others to fill its block.
 
     Raises:
       ValueError: not exactly one of subscription and topic is given.
@@ -47,36 +45,59 @@ class ReadMessages(PTransform):
         subscription: str | None = None,
         topic: str | None = None,
         block_rows: int,
-        native: bool,
         patience_secs: float = 0.0,
     ) -> None:
         super().__init__()
-        if (subscription is None) == (topic is None):
-            raise ValueError("exactly one of subscription and topic is needed")
-        self._subscription = subscription
-        self._topic = topic
-        self._block_rows = block_rows
-        self._native = native
-        self._patience_secs = patience_secs
+        _check_one(subscription, topic)
+        self._subscription = subscription or own_subscription.new_name(str(topic))
+        self._poll = Poll(block_rows, topic, patience_secs)
 
     def expand(self, begin: Any) -> Any:
         """Builds the read."""
-        if self._native:
-            source = str(self._subscription or self._topic)
-            return (
-                begin
-                | "ReadFromPubSub"
-                >> beam.io.ReadFromPubSub(
-                    subscription=self._subscription, topic=self._topic, with_attributes=True
-                )
-                | "Block" >> beam.ParDo(BlockBundle(source, self._block_rows))
-            )
-        subscription = self._subscription or own_subscription.new_name(str(self._topic))
         return (
             begin
-            | "Subscription" >> beam.Create([subscription])
-            | "Poll" >> beam.ParDo(Poll(self._block_rows, self._topic, self._patience_secs))
+            | "Subscription" >> beam.Create([self._subscription])
+            | "Poll" >> beam.ParDo(self._poll)
         )
+
+
+class ReadByService(PTransform):
+    """Start of the pipeline -> PCollection of :class:`Block`, in the global window.
+
+    A block is what one bundle holds, and nothing waits.
+
+    Args:
+      subscription, topic, block_rows: see :class:`PollMessages`.
+
+    Raises:
+      ValueError: not exactly one of subscription and topic is given.
+    """
+
+    def __init__(
+        self, *, subscription: str | None = None, topic: str | None = None, block_rows: int
+    ) -> None:
+        super().__init__()
+        _check_one(subscription, topic)
+        self._subscription = subscription
+        self._topic = topic
+        self._block_rows = block_rows
+
+    def expand(self, begin: Any) -> Any:
+        """Builds the read."""
+        source = str(self._subscription or self._topic)
+        return (
+            begin
+            | "ReadFromPubSub"
+            >> beam.io.ReadFromPubSub(
+                subscription=self._subscription, topic=self._topic, with_attributes=True
+            )
+            | "Block" >> beam.ParDo(BlockBundle(source, self._block_rows))
+        )
+
+
+def _check_one(subscription: str | None, topic: str | None) -> None:
+    if (subscription is None) == (topic is None):
+        raise ValueError("exactly one of subscription and topic is needed")
 
 
 @beam.typehints.with_output_types(Block)

@@ -11,6 +11,20 @@ from pipeline.spec.graph import Graph
 
 
 @dataclass(frozen=True)
+class EngineNotes:
+    """What the page of a stream says of the engine that it runs on.
+
+    Attributes:
+      page_interval: how often the page is written anew, as an adverb.
+      release_change: a sentence on how processes change to a release, with a space behind it; empty
+        where there is one process.
+    """
+
+    page_interval: str
+    release_change: str
+
+
+@dataclass(frozen=True)
 class RunFacts:
     """Facts that are known when a job is built; they travel to where the page is written.
 
@@ -20,7 +34,7 @@ class RunFacts:
       release: the release that served first.
       started: when the job was built, aware, UTC.
       streaming: whether it is a stream.
-      on_service: whether it runs elsewhere, not in the process that launched it.
+      engine: what the page says of the engine, if it is a stream.
       given: the parameters with another value than their default: name and value.
       defaults: all other parameters.
     """
@@ -30,6 +44,6 @@ class RunFacts:
     release: Release
     started: datetime
     streaming: bool
-    on_service: bool
+    engine: EngineNotes
     given: tuple[tuple[str, str], ...]
     defaults: tuple[tuple[str, str], ...]

@@ -10,7 +10,7 @@ from apache_beam.testing.util import assert_that
 
 from pipeline.connectors.bigquery import sink as bigquery_sink
 from pipeline.connectors.bigquery.names import parse
-from pipeline.connectors.bigquery.sink import InsertRows, LoadRows
+from pipeline.connectors.bigquery.sink import InsertByService, InsertRows, LoadRows
 from pipeline.errors import ServiceError
 from tests.support.bigquery_service import PROJECT
 
@@ -40,18 +40,15 @@ def load(table, lines, bucket):
         _ = made | LoadRows(parse(table), to_rows, PROJECT)
 
 
-def insert(table, lines, native, expect=()):
+def insert(table, lines, expect=(), by=InsertRows):
     """Inserts, and looks at the dead letters that come out: their ids."""
 
     def check(found):
         assert sorted(json.loads(line)["id"] for line in found) == sorted(expect)
 
     with beam.Pipeline(FnApiRunner()) as pipeline:
-        refused = (
-            pipeline
-            | beam.Create(lines, reshuffle=False)
-            | InsertRows(parse(table), to_rows, native=native)
-        )
+        made = pipeline | beam.Create(lines, reshuffle=False)
+        refused = made | by(parse(table), to_rows)
         assert_that(refused, check)
 
 
@@ -72,9 +69,9 @@ def test_load_that_bigquery_refuses_fails_the_job_and_adds_nothing(bigquery, buc
     assert bigquery.rows(table) == []
 
 
-@pytest.mark.parametrize("native", [False, True], ids=["local", "native"])
-def test_refused_row_is_a_dead_letter_and_the_others_are_inserted(bigquery, table, native):
-    insert(table, [*chunks("a", "b"), *chunks("c", z=1)], native, expect=["c"])
+@pytest.mark.parametrize("by", [InsertRows, InsertByService])
+def test_refused_row_is_a_dead_letter_and_the_others_are_inserted(bigquery, table, by):
+    insert(table, [*chunks("a", "b"), *chunks("c", z=1)], expect=["c"], by=by)
     assert ids(bigquery, table) == ["a", "b"]
 
 
@@ -89,7 +86,7 @@ def test_dead_letter_names_the_table_the_reason_the_row_and_its_release():
 
 
 def test_many_rows_go_in_requests_of_a_size_that_bigquery_takes(bigquery, table):
-    insert(table, [b"".join(chunks(*map(str, range(1200))))], native=False)
+    insert(table, [b"".join(chunks(*map(str, range(1200))))])
     assert len(bigquery.rows(table)) == 1200
     assert bigquery.asked("insertAll") == 3
 
@@ -97,12 +94,12 @@ def test_many_rows_go_in_requests_of_a_size_that_bigquery_takes(bigquery, table)
 def test_row_that_is_too_long_for_a_request_is_refused_alone(bigquery, table, monkeypatch):
     monkeypatch.setattr(bigquery_sink, "_MOST_BYTES", 1500)
     long = "x" * 1500
-    insert(table, [b"".join(chunks("a", long, "b"))], native=False, expect=[long])
+    insert(table, [b"".join(chunks("a", long, "b"))], expect=[long])
     assert ids(bigquery, table) == ["a", "b"]
 
 
 def test_table_that_may_not_be_written_any_more_fails_the_job(bigquery, table):
     bigquery.forbidden.append("POST .*insertAll")
     with pytest.raises(Exception, match=r"takes no rows any more: .*Access Denied") as failure:
-        insert(table, chunks("a"), native=False)
+        insert(table, chunks("a"))
     assert ServiceError.__name__ in repr(failure.getrepr())

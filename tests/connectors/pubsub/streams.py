@@ -9,7 +9,7 @@ from collections import Counter
 import apache_beam as beam
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from pipeline.connectors.pubsub.source import ReadMessages
+from pipeline.connectors.pubsub.source import PollMessages
 from pipeline.runner.stopping import stop_signal
 
 _numbers = itertools.count(1)
@@ -22,7 +22,7 @@ class Stream:
     Leave the ``with`` block to stop it; it fails if the pipeline did, or does not end.
 
     Args:
-      reads: settings of ReadMessages, for each source.
+      reads: settings of PollMessages, for each source.
       step: called with every block, in the bundle; may wait or raise.
       sink: a transform behind the collected blocks.
     """
@@ -36,7 +36,7 @@ class Stream:
         _streams[self._key] = self
         self._pipeline = beam.Pipeline(FnApiRunner())
         for number, settings in enumerate(reads):
-            read = ReadMessages(**{"block_rows": 256, "native": False, **settings})
+            read = PollMessages(**{"block_rows": 256, **settings})
             blocks = (
                 self._pipeline
                 | f"Read{number}" >> read

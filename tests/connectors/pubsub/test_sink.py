@@ -16,11 +16,7 @@ def topic(pubsub):
 
 def publish(batches, topic, **settings):
     with beam.Pipeline(FnApiRunner()) as pipeline:
-        _ = (
-            pipeline
-            | beam.Create(batches, reshuffle=False)
-            | PublishMessages(topic, native=False, **settings)
-        )
+        _ = pipeline | beam.Create(batches, reshuffle=False) | PublishMessages(topic, **settings)
 
 
 def test_messages_arrive_with_their_attributes(pubsub, topic):

@@ -87,9 +87,7 @@ def test_messages_of_a_bundle_that_fails_come_again_at_once(pubsub, topic, subsc
 
 def test_messages_whose_results_cannot_be_published_come_again(pubsub, topic, subscription):
     pubsub.publish_all(topic, numbered(10))
-    missing = beam.Map(lambda block: (Message(b"result"),)) | PublishMessages(
-        topic + "-missing", native=False
-    )
+    missing = beam.Map(lambda block: (Message(b"result"),)) | PublishMessages(topic + "-missing")
     with (
         pytest.raises(ServiceError, match=r"topic-.*-missing' does not exist"),
         Stream({"subscription": subscription}, sink=missing) as failing,

@@ -1,4 +1,11 @@
-"""A stream of lines written to files that appear whole, one every few seconds."""
+"""A stream of lines written to files that appear whole, one every few seconds.
+
+Each transform takes a PCollection of bytes, bounded or not. Every element is a chunk of whole
+lines, each with its line end. Names begin with ``<prefix>-20261122T091500Z-<hex digits>-``, so they
+sort by time and no two are the same; files of earlier runs stay. A file with such a name is
+finished and never changes. A write that fails fails its bundle, so that the input is not
+acknowledged. Guaranteed: at least once.
+"""
 
 from __future__ import annotations
 
@@ -20,69 +27,89 @@ from pipeline.spec.uris import is_local
 DEFAULT_ROLL_SECS = 10.0
 DEFAULT_ROLL_ROWS = 100_000
 
-# Of a service, which holds the chunks of an unfinished file.
+# The runner holds the chunks of an unfinished file.
 _CHUNKS_PER_FILE = 256
 
 
-class WriteRollingFiles(PTransform):
-    """PCollection of bytes, bounded or not -> files of whole lines.
+class AppendLines(PTransform):
+    """Local files: every bundle is appended, as a whole and at its end, to the open one.
 
-    Every element is a chunk of whole lines, each with its line end. Names begin with
-    ``<prefix>-20261122T091500Z-<hex digits>-``, so they sort by time and no two are the same; files
-    of earlier runs stay. A file with such a name is finished and never changes. A write that fails
-    fails its bundle, so that the input is not acknowledged. Guaranteed: at least once.
+    See :class:`~pipeline.connectors.files.rolling.writer.RollingWriter`. Whoever started the
+    pipeline calls :func:`close_all` when it is over. If the process is killed, its open file is
+    completed when the next pipeline with this prefix starts.
 
-    How a file comes about depends on where:
-
-    * ``local``, local path: every bundle is appended, as a whole and at its end, to the open file
-      of the process, see :class:`~pipeline.connectors.files.rolling.writer.RollingWriter`. Whoever
-      started the pipeline calls :func:`close_all` when it is over. If the process is killed, its
-      open file is completed when the next pipeline with this prefix starts.
-    * ``local``, bucket: nothing can be appended to an object, and what is only in memory would be
-      lost with the process. So every bundle writes an object of its own, as a whole and at its end.
-    * not ``local``: chunks are grouped for `roll_secs`, at most 256 of them, by processing time, so
-      that nothing is ever too late. Each group is written to a temporary file, and moved in a step
-      of its own. Retries may leave temporary files, ``<prefix>.tmp-*``; remove them when the job is
-      over.
+    For runners that work in this process, one bundle after the other.
 
     Args:
-      prefix: path up to the time; free of wildcards.
-      suffix: end of the file names. One that means compression compresses the files, except local
-        ones, which must remain readable when they are cut: ValueError.
-      local: whether the runner works in this process, one bundle after the other. Beam 2.77's
-        FnApiRunner needs it: it holds shuffles back until a stream ends, and of two steps with
-        timers behind one step it loses what one of them grouped.
+      prefix: local path up to the time; free of wildcards.
+      suffix: end of the file names.
       roll_secs: greatest age of an unfinished file.
-      roll_rows: most lines of a local file, about.
+      roll_rows: most lines of a file, about.
+
+    Raises:
+      ValueError: the suffix means compression; files must remain readable when they are cut.
     """
 
     def __init__(
         self,
         prefix: str,
         suffix: str,
-        *,
-        local: bool,
         roll_secs: float = DEFAULT_ROLL_SECS,
         roll_rows: int = DEFAULT_ROLL_ROWS,
     ) -> None:
         super().__init__()
+        if CompressionTypes.detect_compression_type(suffix) != CompressionTypes.UNCOMPRESSED:
+            raise ValueError(f"found suffix '{suffix}', expected one without compression")
+        self._append = _Append(prefix, suffix, roll_secs, roll_rows)
+
+    def expand(self, chunks: Any) -> Any:
+        """Builds the step."""
+        return chunks | "Append" >> beam.ParDo(self._append)
+
+
+class WriteObjects(PTransform):
+    """A bucket: every bundle writes an object of its own, as a whole and at its end.
+
+    Nothing can be appended to an object, and what is only in memory would be lost with the process.
+
+    Args:
+      prefix: URI up to the time; free of wildcards.
+      suffix: end of the names. One that means compression compresses the objects.
+    """
+
+    def __init__(self, prefix: str, suffix: str) -> None:
+        super().__init__()
+        self._write = _WriteObject(prefix, suffix)
+
+    def expand(self, chunks: Any) -> Any:
+        """Builds the step."""
+        return chunks | "WriteObject" >> beam.ParDo(self._write)
+
+
+class WriteGroups(PTransform):
+    """Chunks are grouped for `roll_secs`, at most 256 of them, into a file.
+
+    They are grouped by processing time, so nothing is ever too late. Each group is written to a
+    temporary file, and moved in a step of its own. Retries may leave temporary files,
+    ``<prefix>.tmp-*``; remove them when the job is over.
+
+    For services. Beam 2.77's FnApiRunner holds shuffles back until a stream ends, and of two steps
+    with timers behind one step it loses what one of them grouped.
+
+    Args:
+      prefix: path up to the time; free of wildcards.
+      suffix: end of the file names. One that means compression compresses the files.
+      roll_secs: longest time for which a chunk waits for others.
+    """
+
+    def __init__(self, prefix: str, suffix: str, roll_secs: float = DEFAULT_ROLL_SECS) -> None:
+        super().__init__()
         self._prefix = prefix
         self._suffix = suffix
-        self._local = local
         self._roll_secs = roll_secs
-        self._roll_rows = roll_rows
-        plain = CompressionTypes.detect_compression_type(suffix) == CompressionTypes.UNCOMPRESSED
-        if local and is_local(prefix) and not plain:
-            raise ValueError(f"found suffix '{suffix}', expected one without compression")
 
     def expand(self, chunks: Any) -> Any:
         """Builds the steps."""
-        if self._local and is_local(self._prefix):
-            return chunks | "Append" >> beam.ParDo(
-                _Append(self._prefix, self._suffix, self._roll_secs, self._roll_rows)
-            )
-        if self._local:
-            return chunks | "WriteObject" >> beam.ParDo(_WriteObject(self._prefix, self._suffix))
         return (
             chunks
             | "OneKey" >> beam.WithKeys("lines")

@@ -49,9 +49,7 @@ def over_time(statistics: RunStatistics, facts: RunFacts) -> Markup:
     title = "Records finished per second" + (" and latency" if _latencies(statistics) else "")
     note = f"A bar is {quantities.duration(timeline.slot_secs)}; the first and the last are cut. "
     if facts.streaming:
-        if facts.on_service:
-            note += "Workers change to a release at different moments. "
-        note += (
+        note += facts.engine.release_change + (
             "Latency is from a record's event time (when it was published, or its file written) "
             "until its batch is encoded: 50 %, and 99 %, of the records of a bar took no longer. A "
             "vertical line marks the first record that a release served. "
@@ -122,10 +120,10 @@ def _times(statistics: RunStatistics, facts: RunFacts, written: datetime) -> Ite
     yield moments.moment(written)
     yield " UTC."
     if facts.streaming:
-        every = "every minute or two" if facts.on_service else "every minute"
         yield (
-            f" While the stream runs it is written anew {every}. A record that is delivered twice, "
-            "or whose bundle is retried, counts each time, so counts may be a little too high."
+            f" While the stream runs it is written anew {facts.engine.page_interval}. A record "
+            "that is delivered twice, or whose bundle is retried, counts each time, so counts may "
+            "be a little too high."
         )
 
 

@@ -20,7 +20,7 @@ from apache_beam.transforms import window
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.connectors.files.rolling.sink import WriteRollingFiles, close_all
+from pipeline.connectors.files.rolling.sink import AppendLines, WriteGroups, WriteObjects, close_all
 from pipeline.connectors.files.rolling.writer import RollingWriter, recover
 from pipeline.testing import FakeClock
 from tests.support.waiting import wait_until
@@ -50,12 +50,12 @@ def writer(prefix, roll_secs=NEVER, roll_rows=10**9, **kwargs):
         yield opened
 
 
-def write(prefix, chunks, **kwargs):
+def write(sink, chunks):
     """A pipeline of one bundle, as a local runner has it."""
     try:
         with beam.Pipeline(FnApiRunner()) as pipeline:
             made = pipeline | beam.Create(chunks, reshuffle=False)
-            _ = made | WriteRollingFiles(str(prefix), ".jsonl", local=True, **kwargs)
+            _ = made | sink
     finally:
         close_all()
 
@@ -189,7 +189,7 @@ def test_leftovers_are_completed_when_a_pipeline_starts_and_nothing_else_is_touc
     ]
     for name in [".out-20261122T091500Z-0123abcd-00001.jsonl.part", *others]:
         (tmp_path / name).write_bytes(b"1\n" + long_line)
-    write(tmp_path / "out", [])
+    write(AppendLines(str(tmp_path / "out"), ".jsonl"), [])
     assert text_of(tmp_path) == b"1\n"
     assert sorted(file.name for file in hidden_files(tmp_path)) == sorted(others)
 
@@ -243,7 +243,9 @@ def test_append_to_a_full_disk_raises_and_leaves_what_was_there(tmp_path):
 
 def test_full_disk_fails_the_pipeline(tmp_path):
     with files_end_at(1000), pytest.raises(Exception, match=r"cannot write.*out-.*part"):
-        write(tmp_path / "out", [b"x" * 900 + b"\n", b"y" * 900 + b"\n"])
+        write(
+            AppendLines(str(tmp_path / "out"), ".jsonl"), [b"x" * 900 + b"\n", b"y" * 900 + b"\n"]
+        )
     assert final_files(tmp_path) == {}
 
 
@@ -271,7 +273,8 @@ def test_file_that_cannot_be_closed_fails_the_next_append(tmp_path):
 
 def test_pipeline_writes_all_lines_and_several_pipelines_share_a_folder(tmp_path):
     for part in range(2):
-        write(tmp_path / "out", [b"%d\n" % number for number in range(part, 100, 2)])
+        chunks = [b"%d\n" % number for number in range(part, 100, 2)]
+        write(AppendLines(str(tmp_path / "out"), ".jsonl"), chunks)
     assert len(final_files(tmp_path)) == 2
     assert sorted(map(int, text_of(tmp_path).split())) == list(range(100))
     assert hidden_files(tmp_path) == []
@@ -285,7 +288,7 @@ import apache_beam as beam
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from pipeline.formats.format import Reading
 from pipeline.connectors.files.watched.source import ReadNewFiles
-from pipeline.connectors.files.rolling.sink import WriteRollingFiles, close_all
+from pipeline.connectors.files.rolling.sink import AppendLines, close_all
 
 def text(block):
     return b"".join(line + b"\\n" for line in block.payloads)
@@ -298,7 +301,7 @@ source = ReadNewFiles(
     stopped=Path(folder, "stop").exists,
     journal=f"{folder}/journal",
 )
-sink = WriteRollingFiles(f"{folder}/out/part", ".jsonl", local=True, roll_secs=0.2)
+sink = AppendLines(f"{folder}/out/part", ".jsonl", roll_secs=0.2)
 with beam.Pipeline(FnApiRunner()) as pipeline:
     pipeline | source | beam.Map(text) | sink
 close_all()
@@ -337,15 +340,15 @@ def fail_on_bad(chunk):
     return chunk
 
 
-@pytest.mark.parametrize("place", ["local", "gcs"])
-def test_failing_bundle_leaves_nothing(place, tmp_path, gcs, bucket):
-    prefix = f"{tmp_path if place == 'local' else bucket}/out"
+@pytest.mark.parametrize("sink", [AppendLines, WriteObjects])
+def test_failing_bundle_leaves_nothing(sink, tmp_path, gcs, bucket):
+    prefix = f"{tmp_path if sink is AppendLines else bucket}/out"
     with pytest.raises(Exception, match="boom"), beam.Pipeline(FnApiRunner()) as pipeline:
         _ = (
             pipeline
             | beam.Create([b"a\n", b"bad\n"], reshuffle=False)
             | beam.Map(fail_on_bad)
-            | WriteRollingFiles(prefix, ".jsonl", local=True)
+            | sink(prefix, ".jsonl")
         )
     close_all()
     assert final_files(tmp_path) == {}
@@ -353,9 +356,8 @@ def test_failing_bundle_leaves_nothing(place, tmp_path, gcs, bucket):
 
 
 def test_bundle_writes_one_object_to_a_bucket_and_an_empty_one_none(gcs, bucket):
-    write(f"{bucket}/results/out", [b"1\n2\n", b"3\n"])
-    write(f"{bucket}/results/out", [b"4\n"])
-    write(f"{bucket}/results/out", [])
+    for chunks in ([b"1\n2\n", b"3\n"], [b"4\n"], []):
+        write(WriteObjects(f"{bucket}/results/out", ".jsonl"), chunks)
     objects = gcs.list(bucket)
     assert sorted(map(gcs.download, objects)) == [b"1\n2\n3\n", b"4\n"]
     assert all(name.startswith(f"{bucket}/results/out-20") for name in objects)
@@ -363,12 +365,12 @@ def test_bundle_writes_one_object_to_a_bucket_and_an_empty_one_none(gcs, bucket)
 
 def test_object_that_cannot_be_written_fails_the_pipeline(forbidden_gcs):
     with pytest.raises(Exception, match="403"):
-        write("gs://forbidden/out", [b"1\n"])
+        write(WriteObjects("gs://forbidden/out", ".jsonl"), [b"1\n"])
 
 
 def test_compressed_local_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"found suffix '\.jsonl\.gz'"):
-        WriteRollingFiles(str(tmp_path / "out"), ".jsonl.gz", local=True)
+        AppendLines(str(tmp_path / "out"), ".jsonl.gz")
 
 
 @pytest.fixture(params=["local", "gcs"])
@@ -381,7 +383,7 @@ def test_service_writes_every_line_once_and_leaves_no_temporary_file(folder, gcs
         _ = (
             pipeline
             | beam.Create([b"%d\n" % number for number in range(1000)])
-            | WriteRollingFiles(f"{folder}/out", ".jsonl", local=False)
+            | WriteGroups(f"{folder}/out", ".jsonl")
         )
     if folder == str(tmp_path):
         texts = final_files(tmp_path).values()
@@ -403,5 +405,5 @@ def test_service_rolls_by_time_and_takes_late_lines(tmp_path):
         .advance_watermark_to_infinity()
     )
     with beam.Pipeline(BundleBasedDirectRunner(), PipelineOptions(["--streaming"])) as pipeline:
-        _ = pipeline | stream | WriteRollingFiles(f"{tmp_path}/out", ".jsonl", local=False)
+        _ = pipeline | stream | WriteGroups(f"{tmp_path}/out", ".jsonl")
     assert sorted(final_files(tmp_path).values()) == [b"1\n2\n", b"late\n"]

@@ -13,8 +13,8 @@ from apache_beam.utils.timestamp import Timestamp
 
 from pipeline.batch.block import Block, Origin
 from pipeline.batch.message import Message
-from pipeline.connectors.pubsub.sink import PublishMessages
-from pipeline.connectors.pubsub.source import BlockBundle, ReadMessages
+from pipeline.connectors.pubsub.sink import PublishByService
+from pipeline.connectors.pubsub.source import BlockBundle, PollMessages, ReadByService
 
 SUBSCRIPTION = "projects/test-project/subscriptions/in"
 TOPIC = "projects/test-project/topics/out"
@@ -26,9 +26,9 @@ def test_dataflow_reads_and_writes_by_itself_and_without_a_shuffle(source):
     pipeline = beam.Pipeline(FnApiRunner(), options=options)
     _ = (
         pipeline
-        | ReadMessages(**source, block_rows=100, native=True)
+        | ReadByService(**source, block_rows=100)
         | beam.Map(lambda block: (Message(block.payloads[0]),))
-        | PublishMessages(TOPIC, native=True)
+        | PublishByService(TOPIC)
     )
     pipeline.replace_all(get_dataflow_transform_overrides(options))
     transforms = pipeline.to_runner_api().components.transforms.values()
@@ -79,6 +79,7 @@ def _with_time(block, time=beam.DoFn.TimestampParam):
 
 
 @pytest.mark.parametrize("source", [{}, {"subscription": SUBSCRIPTION, "topic": TOPIC}])
-def test_one_of_subscription_and_topic_is_needed(source):
+@pytest.mark.parametrize("read", [ReadByService, PollMessages])
+def test_one_of_subscription_and_topic_is_needed(source, read):
     with pytest.raises(ValueError, match="exactly one"):
-        ReadMessages(**source, block_rows=1, native=True)
+        read(**source, block_rows=1)
