@@ -170,14 +170,13 @@ def _checked_graph(
     inputs, outputs, models = settings.inputs, settings.outputs, settings.models
     dry_run = settings.run.dry_run
     problems = path_problems(settings)
-    if placement.on_service and not dry_run:
-        problems += service_problems(outputs.report_path, beam)
+    if not dry_run:
+        problems += placement.option_problems(outputs, beam)
     try:
         graph = read_graph(models.ensemble_spec)
     except SpecError as error:
         raise LaunchError([*problems, *error.problems]) from None
-    folder = models.model_cache_dir
-    problems += launch_hub.cache_problems(folder, graph, placement.on_service, say)
+    problems += placement.cache_problems(models.model_cache_dir, graph, say)
     if not dry_run:
         problems += place_problems(inputs, outputs, settings.refresh, graph.spec)
         problems += launch_tables.problems(tables, inputs, graph.spec)

@@ -39,13 +39,8 @@ def graph_of(arguments):
     """Transform name -> URN."""
     job, options = unchecked_job(arguments, Rehearsal(types={"p": ("float32", (3,))}))
     pipeline = beam.Pipeline(options=options)
-<<<<<<< HEAD
     if job.settings.inputs.streaming:
-        build_stream(pipeline, job, native=True)
-=======
-    if parsed.settings.inputs.streaming:
         build_stream(pipeline, job, Service())
->>>>>>> 72cf2c0 (Engines: where a job runs is a class, and no flag is passed around)
     else:
         build_batch(pipeline, job, Service())
     transforms = pipeline.to_runner_api().components.transforms.values()
