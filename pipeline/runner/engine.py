@@ -41,7 +41,7 @@ class Engine(Protocol):
         Args:
           pipeline: has no such steps yet.
           pattern: of the files, local or ``gs://``.
-          reading: how to read one, see `connectors.files.read.Reading`.
+          reading: how to read one, see `formats.format.Reading`.
           output_path: where the results go, empty if not to files; a journal may stand beside it.
         """
 

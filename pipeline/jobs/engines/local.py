@@ -19,12 +19,12 @@ import pipeline as package
 from pipeline.batch.metrics import DEAD_LETTERS, NAMESPACE, PREDICTIONS
 from pipeline.connectors.bigquery.names import TableName
 from pipeline.connectors.bigquery.sink import InsertRows, ToRows
-from pipeline.connectors.files.read import Reading
 from pipeline.connectors.files.rolling.sink import AppendLines, WriteObjects
 from pipeline.connectors.files.watched.source import ReadNewFiles
 from pipeline.connectors.pubsub.sink import PublishMessages
 from pipeline.connectors.pubsub.source import PollMessages
 from pipeline.errors import OutputError
+from pipeline.formats.format import Reading
 from pipeline.jobs import report, summary
 from pipeline.jobs.batch import build_batch
 from pipeline.jobs.engines.contract import Events

@@ -14,12 +14,12 @@ from google.api_core.exceptions import GoogleAPICallError
 from pipeline.batch.release import Release
 from pipeline.connectors.bigquery.names import TableName
 from pipeline.connectors.bigquery.sink import InsertByService, ToRows
-from pipeline.connectors.files.read import Reading
 from pipeline.connectors.files.rolling.sink import WriteGroups
 from pipeline.connectors.files.watched.source import ReadNewFiles
 from pipeline.connectors.pubsub.sink import PublishByService
 from pipeline.connectors.pubsub.source import ReadByService
 from pipeline.errors import ServiceError
+from pipeline.formats.format import Reading
 from pipeline.jobs import report
 from pipeline.jobs.batch import build_batch
 from pipeline.jobs.engines.contract import Events

@@ -22,7 +22,6 @@ from pipeline.connectors.files.rolling.writer import RollingWriter, unique_prefi
 from pipeline.connectors.files.write import TemporaryFile, finalise
 from pipeline.runner.beam_types import DoFn, PTransform
 from pipeline.serving.process_handle import forget_all, process_object
-from pipeline.spec.uris import is_local
 
 DEFAULT_ROLL_SECS = 10.0
 DEFAULT_ROLL_ROWS = 100_000
