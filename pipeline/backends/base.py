@@ -15,10 +15,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pipeline.batch.columns import Column
-from pipeline.batch.tensors import Signature
-from pipeline.spec.model import ModelSpec
-from pipeline.spec.row_limits import DEFAULT_ROWS
+from pipeline.core.columns import Column
+from pipeline.core.model_spec import ModelSpec
+from pipeline.core.tensors import Signature
 
 Array = np.ndarray[Any, Any]
 
@@ -33,13 +32,13 @@ class LoadContext:
       intra_op_threads: CPU threads that one call may use.
       shared: several threads of the process call the model at the same time; as many of their
         calls run at once as `Servable.calls_at_once` says.
-      call_rows: most rows of a call.
+      max_rows: most rows of a call.
     """
 
     device: str = "auto"
     intra_op_threads: int = 1
     shared: bool = False
-    call_rows: int = DEFAULT_ROWS
+    max_rows: int = 1024
 
 
 class Servable(ABC):

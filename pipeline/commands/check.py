@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from pipeline import options, run
 from pipeline.commands import parsers
-from pipeline.jobs import run
-from pipeline.jobs.progress import Progress
-from pipeline.launch import options
-from pipeline.launch.options import RaisingParser
+from pipeline.options import RaisingParser
+from pipeline.progress import Progress
 
 REFUSED = "Would not start"
 
@@ -34,10 +33,10 @@ def add_parser(commands: parsers.Commands) -> RaisingParser:
 
 
 def run_command(arguments: argparse.Namespace) -> None:
-    """Checks the ensemble, and prints what main.py prints in a dry run.
+    """Checks, and prints what main.py prints in a dry run.
 
     Raises:
-      LaunchError: the launch of a job would be refused.
+      LaunchError: a job would be refused.
     """
     argv = [f"--ensemble_spec={arguments.spec}", "--dry_run=true", *arguments.parameters]
     run.run(options.parse(argv), Progress())

@@ -1,4 +1,4 @@
-"""Beam's coder for the values of this project that runners keep or move: see `batch.wire`.
+"""Beam's coder for the values of this project that runners keep or move: see `core.wire`.
 
 Without it Beam would pickle them, and a job that is updated could not read what the build before
 it left.
@@ -10,15 +10,16 @@ from typing import Any, Self
 
 import apache_beam as beam
 
-from pipeline.batch import wire
-from pipeline.batch.batch import Batch
-from pipeline.batch.block import Block
-from pipeline.batch.payloads import estimated_bytes
-from pipeline.batch.release import Release
-from pipeline.runner.beam_types import Coder
+from pipeline.core import wire
+from pipeline.core.batch import Batch
+from pipeline.core.block import Block
+from pipeline.core.candidate import Candidate, ReleaseEvent
+from pipeline.core.payloads import about_nbytes
+from pipeline.core.release import Release
+from pipeline.core.run_statistics import RunStatistics
 
 
-class FormCoder(Coder):
+class FormCoder(beam.coders.Coder):  # type: ignore[misc]  # Beam is untyped
     """Encodes values of one class that has a form.
 
     Args:
@@ -35,19 +36,19 @@ class FormCoder(Coder):
 
     def encode(self, value: Any) -> bytes:
         """The bytes of a value."""
-        return wire.dumps(value)
+        return wire.encode(value)
 
     def decode(self, encoded: bytes) -> Any:
         """The value in the bytes."""
-        return wire.loads(encoded, self._kind)
+        return wire.decode(encoded, self._kind)
 
     def estimate_size(self, value: Any) -> int:
         """About the bytes of a value: Beam asks between steps, where nothing is encoded."""
         if isinstance(value, Block):
-            return estimated_bytes(value.payloads)
+            return about_nbytes(value.payloads)
         if isinstance(value, Batch):
             rejected = sum(len(reject.payload) for reject in value.rejects)
-            return value.nbytes + estimated_bytes(value.payloads) + rejected
+            return value.nbytes + about_nbytes(value.payloads) + rejected
         return len(self.encode(value))
 
     def is_deterministic(self) -> bool:
@@ -71,4 +72,4 @@ def register(*kinds: type) -> None:
         beam.coders.registry.register_coder(kind, FormCoder)
 
 
-register(Batch, Block, Release)
+register(Batch, Block, Candidate, Release, ReleaseEvent, RunStatistics)

@@ -6,15 +6,14 @@ from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
 
-from pipeline.batch.batch import Batch
-from pipeline.ops.batches import combine_batch
-from pipeline.runner.beam_types import DoFn
-from pipeline.spec.combine import CombineStep
+from pipeline.core.batch import Batch
+from pipeline.core.combine_batch import combine_batch
+from pipeline.core.combine_spec import CombineStep
 
 
 @beam.typehints.with_input_types(Batch)
 @beam.typehints.with_output_types(Batch)
-class Combine(DoFn):
+class Combine(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untyped
     """Runs the combine steps over each batch.
 
     Args:

@@ -10,9 +10,7 @@ import pytest
 import yaml
 
 import main
-from pipeline.launch import files as launch_files
-from pipeline.launch import job as launch
-from pipeline.launch import options
+from pipeline import launch, launch_files, options
 
 IMAGES = Path(__file__).parents[2] / "examples" / "images"
 BROKEN = {"broken-cut-short", "broken-no-image", "broken-empty"}
@@ -114,7 +112,6 @@ def test_pictures_as_base64_in_json_go_through_the_same_steps(made, tmp_path):
 def test_image_records_come_from_files_only(made, other):
     given = [f"--ensemble_spec={made}/ensemble.yaml", f"--output_path={made}/out", other]
     settings = options.parse([*given, "--temp_location=gs://bucket/temp"]).settings
-    spec = launch.read_graph(f"{made}/ensemble.yaml").spec
-    (problem,) = launch_files.problems(settings.inputs, "jsonl", spec)
+    (problem,) = launch_files.problems(settings, launch.read_graph(f"{made}/ensemble.yaml").spec)
     assert other.partition("=")[0] in problem
     assert "expected --input_file_pattern" in problem

@@ -1,1 +1,0 @@
-"""ONNX models by ONNX Runtime."""

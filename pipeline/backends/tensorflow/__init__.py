@@ -1,1 +1,0 @@
-"""TensorFlow: SavedModels, Keras files, modules of a hub."""

@@ -1,1 +1,0 @@
-"""Modules of a hub, asked for and fetched."""

@@ -1,1 +1,0 @@
-"""PyTorch: TorchScript, exported programs, weights of a module."""

@@ -1,1 +1,0 @@
-"""Records in files, and lines and tables into files."""

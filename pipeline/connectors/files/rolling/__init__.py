@@ -1,1 +1,0 @@
-"""Lines into files that appear whole, one every few seconds."""

@@ -1,1 +1,0 @@
-"""A folder that is read for as long as the job runs."""

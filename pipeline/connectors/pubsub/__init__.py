@@ -1,1 +1,0 @@
-"""Messages from Pub/Sub and to it."""

@@ -1,0 +1,1 @@
+"""Pure values and functions: specs, columns, batches, releases, combination."""

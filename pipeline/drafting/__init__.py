@@ -1,1 +1,0 @@
-"""The ensemble file that `init` writes."""

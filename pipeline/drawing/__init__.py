@@ -1,1 +1,0 @@
-"""The graph of an ensemble as text and as a picture."""

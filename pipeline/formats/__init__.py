@@ -1,1 +1,0 @@
-"""Between bytes and columns: one module or folder for each format."""

@@ -1,1 +1,0 @@
-"""Avro: its containers, schemas and records."""

@@ -1,1 +1,0 @@
-"""CSV: rows, cells, columns."""

@@ -1,1 +1,0 @@
-"""JSON lines: their objects, and long lists of numbers in them."""

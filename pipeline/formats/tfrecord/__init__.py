@@ -1,1 +1,0 @@
-"""TFRecord: its framing, and the tf.Example messages in it."""

@@ -1,1 +1,0 @@
-"""Wires jobs and runs them."""

@@ -1,0 +1,1 @@
+"""Where candidates come from: patterns that are watched, and messages."""

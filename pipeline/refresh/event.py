@@ -1,0 +1,138 @@
+"""Event mode: candidates from the messages of the refresh subscription."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+
+from pipeline.core.block import Block
+from pipeline.core.candidate import Candidate, Outcome, ReleaseEvent
+from pipeline.core.metric_names import NAMESPACE, REFRESH_MESSAGES
+from pipeline.core.plain_data import shown
+from pipeline.core.refresh_message import Ignored, LookNow, Refused, interpret
+from pipeline.core.version_order import Look, WatchTarget, next_look
+from pipeline.errors import ArtifactError
+from pipeline.refresh.watcher import WatcherHandle
+
+RELEASE_EVENTS = "release_events"
+"""Output for the ReleaseEvents of messages that lead to no candidate."""
+
+
+# One to see a new version, one to find it unchanged, and one to spare. What is still being written
+# then will cause another notification.
+_LOOKS = 3
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@beam.typehints.with_input_types(Block)
+class CandidatesFromMessages(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untyped
+    """Blocks of messages -> candidates; what is wrong with messages goes to RELEASE_EVENTS.
+
+    Messages that name models or releases become candidates at once. A notification of Cloud Storage
+    causes a look under the patterns that cover its object: by this process's watcher, whose source
+    (:class:`~pipeline.refresh.watch.WatchModels`) emits what it finds.
+
+    Counts ``refresh_messages``, ``refresh_messages_refused`` and ``refresh_messages_ignored`` in
+    the namespace "ensemble".
+
+    Args:
+      models: the names of all models.
+      handle: the watcher of each process.
+      looks_itself: looks on the thread of the bundle, and emits what it finds: for runners that may
+        run the watcher's source in another process. The bundle then waits for a new version to be
+        complete, or for a storage that fails: at most two intervals for each pattern.
+      clock: tells the events' time, UTC.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[str],
+        handle: WatcherHandle,
+        *,
+        looks_itself: bool = False,
+        clock: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        self._models = tuple(models)
+        self._handle = handle
+        self._looks_itself = looks_itself
+        self._clock = clock
+
+    def setup(self) -> None:
+        """Forgets all looks."""
+        self._looks: dict[WatchTarget, Look] = {}
+
+    def process(self, block: Block) -> Iterator[Any]:
+        """Reads the messages of one block; several notifications of one folder cause one look."""
+        assert block.origins is not None, "messages have origins"
+        Metrics.counter(NAMESPACE, REFRESH_MESSAGES).inc(len(block.payloads))
+        targets: dict[WatchTarget, None] = {}
+        for payload, origin in zip(block.payloads, block.origins, strict=True):
+            match interpret(
+                payload,
+                origin,
+                source=block.source,
+                models=self._models,
+                targets=self._handle.targets,
+            ):
+                case Candidate() as candidate:
+                    yield candidate
+                case LookNow(covering):
+                    targets.update(dict.fromkeys(covering))
+                case Refused(reason):
+                    Metrics.counter(NAMESPACE, f"{REFRESH_MESSAGES}_refused").inc()
+                    yield self._event("rejected", reason, block.source, payload)
+                case Ignored(reason):
+                    Metrics.counter(NAMESPACE, f"{REFRESH_MESSAGES}_ignored").inc()
+                    if reason is not None:
+                        yield self._event("ignored", reason, block.source, payload)
+        for target in targets:
+            if self._looks_itself:
+                yield from self._look(target, block.source)
+            else:
+                self._handle.get().look_now(target)
+
+    def _look(self, target: WatchTarget, source: str) -> Iterator[Any]:
+        """Looks until the newest version is complete, or time alone will not make it so."""
+        # Proposals are forgotten, since a bundle that was lost took its candidate along.
+        look = replace(self._looks.get(target, Look()), proposed=None)
+        failure: ArtifactError | None = None
+        for attempt in range(_LOOKS):
+            if attempt:
+                time.sleep(self._handle.interval_secs)
+            try:
+                files = self._handle.lister.list_files(target.pattern, look.rule or target.rule)
+            except ArtifactError as error:
+                failure = error
+                continue
+            failure = None
+            look, candidates = next_look(
+                target,
+                look,
+                files,
+                now_secs=time.monotonic(),
+                settle_secs=self._handle.interval_secs,
+            )
+            self._looks[target] = look
+            yield from candidates
+            if not look.settling:
+                break
+        if failure is not None:
+            yield self._event("rejected", f"cannot look under {target.pattern}: {failure}", source)
+
+    def _event(
+        self, outcome: Outcome, reason: str, source: str, payload: bytes | None = None
+    ) -> beam.pvalue.TaggedOutput:
+        details: dict[str, Any] = {"source": f"event {source}"}
+        if payload:
+            details["message"] = shown(payload.decode(errors="replace"))
+        event = ReleaseEvent(outcome, self._clock(), reason=reason, details=details)
+        return beam.pvalue.TaggedOutput(RELEASE_EVENTS, event)

@@ -1,1 +1,0 @@
-"""The statistics of a running job, in parts that add up."""

@@ -1,1 +1,0 @@
-"""The files of model versions on this machine: fetched, copied, kept, removed."""

@@ -1,1 +1,0 @@
-"""A release tried on made-up rows and on examples, before it serves."""

@@ -1,1 +1,0 @@
-"""A model in a process of its own, which the other processes of the machine share."""
