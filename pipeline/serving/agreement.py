@@ -45,7 +45,8 @@ def of_rows(
 ) -> Difference | None:
     """How the first of some rows differs; where only its labels do, the next one must, too.
 
-    A tie of scores that are not returned flips the label of one row, hardly that of two.
+    A tie of scores that are not returned flips the label of one row, hardly that of two. So two
+    rows are needed to tell of models that return labels only.
 
     Args:
       rows: see `of_row`; as many are computed as are needed.

@@ -15,6 +15,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 
 import numpy as np
 
@@ -231,7 +232,7 @@ class MergingServable(ServableAround):
                 lambda places: self._compute_together([group[place] for place in places]),
                 np.arange(len(group)),
                 experience=experience,
-                confirm=lambda places, outputs: self._confirm(group[places[0]], outputs),
+                confirm=lambda places, _: self._confirm([group[place] for place in places[:2]]),
             )
         except ProcessLostError as error:  # no rows are at fault: who has no result tries again
             _tell((call for call in group if call.outputs is None), error)
@@ -272,8 +273,8 @@ class MergingServable(ServableAround):
             start = stop
         return calls[0].outputs or {}
 
-    def _confirm(self, call: _Call, together: Outputs) -> bool | None:
-        """Whether a call has the outputs by itself that it had among others.
+    def _confirm(self, calls: list[_Call]) -> bool | None:
+        """Whether calls have the outputs by themselves that they had among others.
 
         None where memory does not suffice to tell.
 
@@ -282,11 +283,14 @@ class MergingServable(ServableAround):
         """
         if not self._independent:
             return True
-        pair = (_dense(together), lambda: _dense(self._servable.predict(call.inputs)))
+        pairs = ((_dense(call.outputs or {}), partial(self._by_itself, call)) for call in calls)
         try:
-            return agreement.of_rows([pair], rounding.HALF) is None
+            return agreement.of_rows(pairs, rounding.HALF) is None
         except OutOfMemoryError:
             return None
+
+    def _by_itself(self, call: _Call) -> dict[str, Array]:
+        return _dense(self._servable.predict(call.inputs))
 
 
 def _dense(outputs: Mapping[str, Column]) -> dict[str, Array]:

@@ -225,6 +225,25 @@ def test_rows_together_are_compared_with_a_row_alone_once():
     assert len(compared) == 1
 
 
+def test_comparison_that_could_not_be_made_costs_no_row_and_is_made_again():
+    experience, compared = Experience(), []
+
+    def run(same):
+        compared.clear()
+        return bisection.run(
+            failing_on({3, 50}),
+            np.arange(64),
+            experience=experience,
+            confirm=lambda rows, result: compared.append(rows) or same,
+        )
+
+    for same, expected in ((None, True), (True, True), (True, False)):
+        outcome = run(same)
+        assert set(outcome.failed) == {3, 50}
+        assert outcome.limited is None
+        assert bool(compared) == expected
+
+
 def test_clean_rows_are_compared_with_nothing():
     bisection.run(failing_on(()), np.arange(64), confirm=lambda *_: pytest.fail("compared"))
 

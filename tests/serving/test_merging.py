@@ -4,12 +4,16 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.backends import registry
+from pipeline.backends.base import LoadContext
 from pipeline.core import bad_share
 from pipeline.core.batch import Batch
 from pipeline.core.bisection import Experience
@@ -18,6 +22,7 @@ from pipeline.core.model_spec import OnnxModel
 from pipeline.errors import OutOfMemoryError, ProcessLostError
 from pipeline.serving.merging import MergingServable, _Call
 from pipeline.serving.model_step import ModelStep
+from pipeline.serving.opening import Opening
 from pipeline.testing import FakeServable
 from tests.waiting import wait_until
 
@@ -404,6 +409,50 @@ def test_merged_call_that_fits_by_accident_of_its_size_is_not_believed():
     np.testing.assert_allclose(
         np.concatenate([result["y"] for result in results]), x[:, :3] * x[:, 3:]
     )
+
+
+def numbered(inputs):
+    """Whole numbers that depend on how many rows there are; 13 is refused."""
+    if (inputs["x"][:, 0] == 13).any():
+        raise RefusedError
+    return {"y": np.full(len(inputs["x"]), len(inputs["x"]))}
+
+
+CALLS = [rows(i) for i in (1, 2, 3, 4, 5, 6, 13)]
+
+
+@pytest.mark.parametrize("independent", [True, False])
+def test_labels_that_calls_have_only_together_are_believed_where_rows_may_depend(
+    independent, monkeypatch
+):
+    held = Held(numbered)
+    backend = SimpleNamespace(load=lambda path, spec, context: held.fake)
+    monkeypatch.setattr(registry, "backend", lambda framework: backend)
+    entry = {"name": "m", "framework": "onnx", "uri": "m", "inputs": {"x": "x"}}
+    spec = OnnxModel(**entry, outputs={"y": "y"}, independent_rows=independent)
+    merging = Opening(Path("m"), spec, LoadContext("cpu", shared=True, max_rows=64))()
+    *good, bad = run_together(merging, held, CALLS)
+    assert isinstance(bad, RefusedError)
+    assert all(len(result["y"]) == 1 for result in good)
+    assert all(result["y"][0] == 1 for result in good) == independent
+
+
+def test_comparison_of_a_merged_call_for_which_memory_is_short_costs_no_call_for_each():
+    def short(inputs):
+        x = inputs["x"][:, 0]
+        if len(x) == 1 and x[0] == 1:
+            raise OutOfMemoryError("the first caller is compared")
+        if (x == 13).any():
+            raise RefusedError
+        return {"y": inputs["x"] * 2}
+
+    held = Held(short)
+    merging = MergingServable(held.fake, ["x"], max_rows=64)
+    calls = [rows(i) for i in (*range(1, 13), *range(14, 32), 13)]
+    *good, bad = run_together(merging, held, calls)
+    assert isinstance(bad, RefusedError)
+    assert [r["y"].tolist() for r in good] == [(c["x"] * 2).tolist() for c in calls[:-1]]
+    assert len(held.fake.calls) < 20
 
 
 class RefusedError(Exception):

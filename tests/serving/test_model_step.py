@@ -11,7 +11,7 @@ from pipeline.core.batch import Batch
 from pipeline.core.columns import Ragged
 from pipeline.core.model_spec import OnnxModel
 from pipeline.core.tensors import Signature, TensorSpec
-from pipeline.errors import ModelFaultError
+from pipeline.errors import ModelFaultError, OutOfMemoryError
 from pipeline.serving import model_step
 from pipeline.serving.model_step import ModelStep
 from pipeline.testing import FakeServable
@@ -269,6 +269,39 @@ def test_rows_that_may_depend_on_each_other_are_compared_with_nothing():
         ModelStep(spec(independent_rows=independent)).run(batch(column), servable)
         calls.append(len(servable.calls))
     assert calls[0] == calls[1] + 1
+
+
+def test_comparison_for_which_memory_is_short_costs_no_call_a_row():
+    column = np.arange(64)
+    column[50] = -1
+
+    def short(inputs):
+        if len(inputs["x"]) == 1 and inputs["x"][0] == 0:
+            raise OutOfMemoryError("the first row is compared")
+        return failing_on_negative(inputs)
+
+    servable = FakeServable(short)
+    done = ModelStep(spec()).run(batch(column), servable)
+    assert done.columns["twice"].tolist() == [2 * v for v in column if v >= 0]
+    assert [reject.record_id for reject in done.rejects] == [50]
+    assert len(servable.calls) < 32
+
+
+@pytest.mark.parametrize(("flipped", "believed"), [(1, True), (2, False)])
+def test_labels_of_rows_together_are_believed_unless_two_differ_alone(flipped, believed):
+    """Of the first rows some have another label alone, as a tie may flip one."""
+    column = np.arange(64)
+    column[50] = -1
+
+    def label(inputs):
+        x = failing_on_negative(inputs)["y"]
+        return {"y": x + (1 if len(x) == 1 and inputs["x"][0] < flipped else 0)}
+
+    servable = FakeServable(label)
+    done = ModelStep(spec()).run(batch(column), servable)
+    alone = [2 * v + (v < flipped) for v in column if v >= 0]
+    together = [2 * v for v in column if v >= 0]
+    assert done.columns["twice"].tolist() == (together if believed else alone)
 
 
 def test_step_of_a_job_can_be_sent_to_a_worker():
@@ -610,3 +643,14 @@ def test_rows_of_another_length_are_not_rounded_by_what_others_return():
     assert done.columns["twice"].tolist() == [0.5, 0.5]
     assert [r.record_id for r in done.rejects] == [1]
     assert "has rows of rank 0 and int64 here" in done.rejects[0].error_message
+
+
+def test_parts_of_a_fixed_number_of_rows_are_not_rounded_by_what_others_return():
+    def sizes(inputs):
+        large = inputs["x"][0] > 1
+        return {"y": np.full(len(inputs["x"]), 2**53 + 1 if large else 0.5)}
+
+    servable = FakeServable(sizes, Signature(fixed_batch_rows=2))
+    done = ModelStep(spec()).run(batch(np.array([0.0, 1.0, 5.0, 6.0])), servable)
+    assert done.columns["twice"].tolist() == [0.5, 0.5]
+    assert [reject.record_id for reject in done.rejects] == [2, 3]
