@@ -7,9 +7,10 @@ import sys
 from collections.abc import Sequence
 
 gc.disable()  # see pipeline.serving.interpreter.importing
-from pipeline import options, run  # noqa: E402
-from pipeline.exit_status import status_of  # noqa: E402
-from pipeline.progress import Progress  # noqa: E402
+from pipeline.commands.exit_status import exit_status_of  # noqa: E402
+from pipeline.jobs import run  # noqa: E402
+from pipeline.jobs.progress import Progress  # noqa: E402
+from pipeline.launch import options  # noqa: E402
 
 gc.enable()
 
@@ -20,7 +21,7 @@ def main(argv: Sequence[str]) -> int:
     Returns:
       the exit status: 0 done (or submitted), 1 the run failed, 2 refused at launch.
     """
-    return status_of(lambda: run.run(options.parse(argv), Progress()))
+    return exit_status_of(lambda: run.run(options.parse(argv), Progress()))
 
 
 if __name__ == "__main__":

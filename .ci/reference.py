@@ -21,9 +21,13 @@ sys.path.insert(0, str(ROOT))
 
 from template_metadata import metadata  # noqa: E402
 
-from pipeline.core import combine_spec, model_spec, prepare_spec, record_spec, spec  # noqa: E402  # needs the path above
-from pipeline.core.metric_names import METRICS  # noqa: E402
+from pipeline.batch.metrics import METRICS  # noqa: E402
 from pipeline.parameters import PARAMETERS  # noqa: E402
+from pipeline.spec import combine as combine_spec  # noqa: E402
+from pipeline.spec import ensemble  # noqa: E402
+from pipeline.spec import model as model_spec  # noqa: E402
+from pipeline.spec import prepare as prepare_spec  # noqa: E402
+from pipeline.spec import record as record_spec  # noqa: E402
 
 
 def parameters() -> str:
@@ -39,7 +43,7 @@ def parameters() -> str:
 def spec_keys() -> str:
     """The keys of the ensemble file, section by section."""
     sections: list[tuple[str, type[BaseModel], type[BaseModel] | None]] = [
-        ("Top level", spec.EnsembleSpec, None),
+        ("Top level", ensemble.EnsembleSpec, None),
         ("`record`", record_spec.RecordSpec, None),
         ("each of `record.fields`", record_spec.FieldSpec, None),
         ("each of `models`", model_spec._ModelBase, None),

@@ -26,10 +26,10 @@ import numpy as np
 import sections
 
 from pipeline.backends.base import Array, Servable
-from pipeline.core.batch import Batch
-from pipeline.core.model_spec import OnnxModel
-from pipeline.core.tensors import Signature
-from pipeline.serving.model_step import ModelStep
+from pipeline.batch.batch import Batch
+from pipeline.batch.tensors import Signature
+from pipeline.serving.step.model_step import ModelStep
+from pipeline.spec.model import OnnxModel
 
 _ROWS = 1024
 _SHARES = (0.0, 0.001, 0.01, 0.05, 0.3)
@@ -116,7 +116,7 @@ def measure(cost: Cost, share: float, records: int, seed: int) -> Measured:
     bad = np.random.default_rng(seed).random(records) < share
     column = np.where(bad, -1.0, np.arange(records))
     spec = OnnxModel(name="m", uri="m", framework="onnx", inputs={"x": "x"}, outputs={"y": "y"})
-    step, servable = ModelStep(spec, max_batch_size=_ROWS), SlowServable(cost)
+    step, servable = ModelStep(spec, call_rows=_ROWS), SlowServable(cost)
     batches = [_batch(column[start : start + _ROWS]) for start in range(0, records, _ROWS)]
     began = time.thread_time()
     done = [step.run(batch, servable) for batch in batches]

@@ -33,8 +33,8 @@ import torch
 from gpu_networks import NETWORKS, SMALL, Network
 
 from pipeline.backends.base import LoadContext, Servable
-from pipeline.core.model_spec import ModelSpec, OnnxModel, TorchModel
 from pipeline.serving.opening import Opening
+from pipeline.spec.model import ModelSpec, OnnxModel, TorchModel
 
 _CALLERS = 4
 _BATCHES = 4
@@ -114,7 +114,7 @@ def _variants() -> Iterator[tuple[str, str]]:
 
 
 def _open(
-    path: Path, framework: str, precision: str, device: str, max_rows: int, shared: bool
+    path: Path, framework: str, precision: str, device: str, call_rows: int, shared: bool
 ) -> Servable:
     """The servable that a pipeline has, for one caller or several."""
     names: Any = {"name": "m", "uri": "m", "inputs": {"x": "x"}, "outputs": {"output_0": "y"}}
@@ -123,7 +123,7 @@ def _open(
         spec = TorchModel(framework="torch", precision=precision, **names)
     else:
         spec = OnnxModel(framework="onnx", **names)
-    context = LoadContext(device, os.cpu_count() or 1, shared, max_rows)
+    context = LoadContext(device, os.cpu_count() or 1, shared, call_rows)
     return Opening(path, spec, context)()
 
 

@@ -29,8 +29,8 @@ import sections
 
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.backends.registry import backend
-from pipeline.core.model_spec import TensorflowModel
 from pipeline.serving.merging import MergingServable, Outputs
+from pipeline.spec.model import TensorflowModel
 
 _MAX_ROWS = 1024
 _CHECKED = 41  # one call in so many; not a multiple of 8, so each number of rows has its turn

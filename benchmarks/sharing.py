@@ -28,11 +28,11 @@ from apache_beam.utils.multi_process_shared import MultiProcessShared
 from small_models import FEATURES, network
 
 from pipeline.backends.base import Array, LoadContext, Servable
+from pipeline.batch.release import ModelVersion
 from pipeline.connectors.vm_sharing import VmSharing
-from pipeline.core.model_spec import OnnxModel
-from pipeline.core.release import ModelVersion
-from pipeline.serving.artifacts import digest_of
+from pipeline.serving.files.artifacts import digest_of
 from pipeline.serving.opening import Opening
+from pipeline.spec.model import OnnxModel
 
 _ROWS = (1, 64, 1024)
 _DIRECT, _SHARED, _BEAM = "in the same process", "`model_sharing: vm`", "arrays through Beam"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import repository  # noqa: F401  # before tests
 
-from tests import models
+from tests.support import models
 
 FEATURES, HIDDEN, CLASSES = 64, 128, 10
 

@@ -11,15 +11,17 @@ from typing import Any, TypeVar
 import repository  # noqa: F401  # before pipeline
 from workload import Format
 
-from pipeline import build, launch, options
-from pipeline.connectors.block_writer import lines_file
-from pipeline.connectors.file_blocks import read_range
-from pipeline.connectors.file_ranges import FileRange
-from pipeline.connectors.parquet_file import ParquetFile
-from pipeline.core.batch_rows import call_rows
-from pipeline.core.block import Block
-from pipeline.core.decoders import decoders
-from pipeline.run import beam_options
+from pipeline.batch.block import Block
+from pipeline.connectors.files.parquet_file import ParquetFile
+from pipeline.connectors.files.ranges import FileRange
+from pipeline.connectors.files.read import read_range
+from pipeline.connectors.files.write import lines_file
+from pipeline.formats.registry import decoders
+from pipeline.jobs import batch as build
+from pipeline.jobs.run import beam_options
+from pipeline.launch import job as launch
+from pipeline.launch import options
+from pipeline.launch.placement import Placement
 from pipeline.transforms.assign_release import AssignPinnedRelease
 from pipeline.transforms.combine import Combine
 from pipeline.transforms.decode import Decode
@@ -43,8 +45,7 @@ class Stages:
 
     def __init__(self, command: Sequence[str], form: Format, threads: int) -> None:
         parsed = options.parse(command)
-        placement = launch.Placement(
-            on_service=False,
+        placement = Placement(
             intra_op_threads=threads,
             threads_share_models=False,
             several_processes=False,
@@ -60,9 +61,8 @@ class Stages:
             model.name: EnsembleModelHandler(
                 handle,
                 model,
-                max_batch_size=call_rows(parsed.settings.max_batch_size),
-                quick_batch_size=build.rows_together(self._job),
-                max_model_faults=parsed.settings.max_model_faults,
+                limits=self._job.row_limits,
+                max_model_faults=parsed.settings.models.max_model_faults,
             )
             for model in graph.models
         }

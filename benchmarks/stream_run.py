@@ -13,7 +13,7 @@ import repository  # noqa: F401  # before pipeline
 from stream_job import Job, JobError
 from stream_load import Order, Publisher, Receiver
 
-from pipeline.progress import percentiles
+from pipeline.jobs.progress import percentiles
 
 _LOOK_SECS = 0.25
 _DRAIN_SECS = 120.0

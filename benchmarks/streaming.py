@@ -27,7 +27,7 @@ from stream_job import Job, JobError
 from stream_load import Publisher, Receiver
 from stream_run import Bench, Step
 
-from tests.emulators import EmulatorError, PubSub, PubSubEmulator
+from tests.support.emulators import EmulatorError, PubSub, PubSubEmulator
 
 _WARM_UP_RATE = 100
 _RATES = (4_000, 8_000, 10_000, 12_500, 15_000, 20_000)

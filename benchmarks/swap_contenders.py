@@ -22,16 +22,16 @@ from small_models import FEATURES
 
 from pipeline.backends import registry
 from pipeline.backends.base import LoadContext, Servable
-from pipeline.connectors.artifact_store import BeamArtifactStore
+from pipeline.batch.batch import Batch
+from pipeline.batch.release import ModelVersion, Release
+from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.connectors.vm_sharing import VmSharing
-from pipeline.core.batch import Batch
-from pipeline.core.graph import Graph, resolve
-from pipeline.core.release import ModelVersion, Release
-from pipeline.core.spec import EnsembleSpec
-from pipeline.serving.artifacts import ArtifactCache, digest_of
 from pipeline.serving.factory import ManagerFactory
+from pipeline.serving.files.artifacts import ArtifactCache, digest_of
 from pipeline.serving.loader import FrameworkLoader
-from pipeline.serving.model_step import ModelStep
+from pipeline.serving.step.model_step import ModelStep
+from pipeline.spec.ensemble import EnsembleSpec
+from pipeline.spec.graph import Graph, resolve
 
 ROWS = 64
 X = np.random.default_rng(1).normal(size=(ROWS, FEATURES)).astype(np.float32)

@@ -15,7 +15,7 @@ import numpy as np
 import repository  # noqa: F401  # before pipeline
 from swap_contenders import ROWS, Answer, Contender, RunBatch, X
 
-from pipeline.progress import percentiles
+from pipeline.jobs.progress import percentiles
 
 THREADS = 4
 _WARM_UP_SECS = 1.0

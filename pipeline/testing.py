@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable, Mapping
 
 from pipeline.backends.base import Array, Servable
-from pipeline.core.columns import Column
-from pipeline.core.release import ModelVersion
-from pipeline.core.tensors import Signature
+from pipeline.batch.columns import Column
+from pipeline.batch.release import ModelVersion
+from pipeline.batch.tensors import Signature
 from pipeline.errors import LoadError, OutOfMemoryError
 
 Predict = Callable[[Mapping[str, Array]], Mapping[str, Column]]
@@ -39,6 +39,7 @@ class FakeServable(Servable):
 
     Attributes:
       calls: number of rows of each call, in order.
+      fits_rows: the argument; may be changed.
       closed: whether `close` was called.
     """
 
@@ -54,14 +55,14 @@ class FakeServable(Servable):
         self.calls: list[int] = []
         self.closed = False
         self._function = function
-        self._fits_rows = fits_rows
+        self.fits_rows = fits_rows
 
     def predict(self, inputs: Mapping[str, Array]) -> Mapping[str, Column]:
         """Calls the function, and counts."""
         rows = max(len(array) for array in inputs.values() if array.ndim)
         self.calls.append(rows)
-        if self._fits_rows is not None and rows > self._fits_rows:
-            raise OutOfMemoryError(f"{rows} rows do not fit, {self._fits_rows} would")
+        if self.fits_rows is not None and rows > self.fits_rows:
+            raise OutOfMemoryError(f"{rows} rows do not fit, {self.fits_rows} would")
         return self._function(inputs)
 
     def close(self) -> None:

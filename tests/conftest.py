@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, settings
 
 import main
 from pipeline.backends import import_order
-from tests import models, traces
-from tests.bigquery_service import PROJECT, BigQueryService
-from tests.emulators import EmulatorError, Proxy, PubSub, PubSubEmulator
-from tests.jobs import Job
+from tests.support import models, traces
+from tests.support.bigquery_service import PROJECT, BigQueryService
+from tests.support.emulators import EmulatorError, Proxy, PubSub, PubSubEmulator
+from tests.support.jobs import Job
 
-import_order.keep()  # tests import frameworks to make models, before any backend does
+import_order.keep_import_order()  # tests import frameworks to make models, before any backend does
 
 # Without a stopwatch: a busy machine must not fail a test.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])

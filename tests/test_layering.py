@@ -1,64 +1,56 @@
-"""Imports go down only, Beam stays in the Beam layers, frameworks in their own backend."""
+"""The house: which package may import which, what is pure, and how large a folder may be."""
 
 import ast
+import subprocess
+import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LAYER = {
-    "errors": 0,
-    "core": 1,
-    "backends": 2,
-    "page": 2,
-    "runner": 2,
-    "serving": 3,
-    "testing": 4,
-    "transforms": 4,
-    "refresh": 4,
-    "connectors": 4,
-    "parameters": 4,
-    "settings": 4,
-    "dataflow_workers": 5,
-    "tables": 5,
-    "options": 6,
-    "launch_outputs": 7,
-    "launch_checks": 8,
-    "launch_release": 7,
-    "launch_patterns": 6,
-    "launch_versions": 7,
-    "launch_files": 7,
-    "launch_tables": 7,
-    "launch_hub": 7,
-    "launch_steps": 7,
-    "launch": 9,
-    "build_report": 10,
-    "build": 11,
-    "build_stream": 12,
-    "local_runner": 11,
-    "progress": 6,
-    "report": 10,
-    "run_stream": 13,
-    "run": 14,
-    "commands": 15,
-    "exit_status": 1,
-    "__main__": 16,
+PACKAGE = ROOT / "pipeline"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+FOLDERS = sorted({path.parent for path in MODULES})
+
+# From the bottom up. Packages of one floor do not import each other.
+FLOORS = (
+    {"errors"},
+    {"batch"},
+    {"spec", "runner"},
+    {"ops", "formats", "drawing", "backends"},
+    {"serving", "parameters"},
+    {"releases", "testing"},
+    {"report", "connectors"},
+    {"transforms", "launch"},
+    {"jobs", "drafting"},
+    {"commands"},
+    {"__main__"},
+)
+FLOOR = {package: floor for floor, packages in enumerate(FLOORS) for package in packages}
+WITH_BEAM = {"runner", "connectors", "transforms", "launch", "jobs"}
+
+_NUMBERS = {"numpy", "pyarrow"}
+# What a pure package may import beside Python's own library. Nothing there starts a thread.
+PURE = {
+    "errors": set(),
+    "batch": {*_NUMBERS, "orjson"},
+    "spec": {"numpy", "pydantic", "pydantic_core", "yaml"},
+    "parameters": set(),
+    "ops": {"numpy", "PIL", "tokenizers"},
+    "formats": {
+        *_NUMBERS,
+        "orjson",
+        "simdjson",
+        "fastavro",
+        "google",
+        "google_crc32c",
+        "zstandard",
+    },
+    "drawing": set(),
+    "report": {"numpy"},
 }
-WITH_BEAM = {
-    *("runner", "transforms", "refresh", "connectors", "options", "dataflow_workers", "tables"),
-    *(
-        "launch",
-        "launch_checks",
-        "launch_release",
-        "build",
-        "build_report",
-        "build_stream",
-        "local_runner",
-        "run",
-        "run_stream",
-        "commands",
-    ),
-}
+CONCURRENT = {"threading", "concurrent", "multiprocessing", "asyncio", "subprocess"}
 FRAMEWORKS = {
     "tensorflow",
     "tensorflow_hub",
@@ -73,53 +65,138 @@ FRAMEWORKS = {
     "lightgbm",
     "transformers",
 }
-ONLY_IN = {"PIL": "core/prepare_image.py", "tokenizers": "core/prepare_text.py"}
-MODULES = sorted((ROOT / "pipeline").rglob("*.py"))
+ONLY_IN = {"PIL": "ops/images.py", "tokenizers": "ops/text.py"}
 
 
-def layer_of(path):
-    parts = path.relative_to(ROOT / "pipeline").parts
-    return parts[0].removesuffix(".py")
+def name_of(path):
+    return str(path.relative_to(PACKAGE))
+
+
+def package_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
 def imports(path, top_only=False):
     tree = ast.parse(path.read_text())
-    nodes = tree.body if top_only else list(ast.walk(tree))
-    for node in nodes:
+    for node in tree.body if top_only else ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
-            if node.module == "pipeline":
-                yield from (f"pipeline.{alias.name}" for alias in node.names)
+            if node.module.startswith("pipeline"):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_module_imports_only_its_own_layer_and_lower_ones(path):
-    mine = layer_of(path)
+def roots(path, top_only=False):
+    return {name.split(".")[0] for name in imports(path, top_only)}
+
+
+every_module = pytest.mark.parametrize("path", MODULES, ids=name_of)
+every_folder = pytest.mark.parametrize("folder", FOLDERS, ids=name_of)
+
+
+@every_module
+def test_module_imports_only_lower_floors_and_its_own_package(path):
+    mine = package_of(path)
+    if mine == "__init__":
+        assert not {name for name in imports(path) if name.startswith("pipeline")}
+        return
     for name in imports(path):
-        if not name.startswith("pipeline.") or mine == "__init__":
+        if not name.startswith("pipeline."):
             continue
         theirs = name.split(".")[1]
-        assert theirs == mine or LAYER[theirs] < LAYER[mine], f"{mine} imports {theirs}"
+        if theirs not in FLOOR:  # an attribute of the package itself, like its version
+            continue
+        assert theirs == mine or FLOOR[theirs] < FLOOR[mine], f"{mine} imports {theirs}"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+@every_module
 def test_beam_and_frameworks_stay_where_they_belong(path):
-    roots = {name.split(".")[0] for name in imports(path)}
-    assert "apache_beam" not in roots or layer_of(path) in WITH_BEAM
-    assert not roots & FRAMEWORKS or layer_of(path) == "backends"
-    assert not {name.split(".")[0] for name in imports(path, top_only=True)} & FRAMEWORKS
+    assert "apache_beam" not in roots(path) or package_of(path) in WITH_BEAM
+    assert not roots(path) & FRAMEWORKS or package_of(path) == "backends"
+    assert not roots(path, top_only=True) & FRAMEWORKS
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+@every_module
+def test_pure_packages_import_what_is_listed_and_start_nothing(path):
+    allowed = PURE.get(package_of(path))
+    if allowed is None:
+        return
+    foreign = roots(path) - set(sys.stdlib_module_names) - {"pipeline"}
+    assert foreign <= allowed
+    assert not roots(path) & CONCURRENT
+
+
+@every_module
 def test_packages_of_prepare_steps_are_imported_where_they_are_used(path):
-    name = str(path.relative_to(ROOT / "pipeline"))
-    roots = {imported.split(".")[0] for imported in imports(path)}
-    assert all(ONLY_IN[root] == name for root in roots & ONLY_IN.keys())
-    at_top = {imported.split(".")[0] for imported in imports(path, top_only=True)}
-    assert not at_top & ONLY_IN.keys()
+    found = roots(path) & ONLY_IN.keys()
+    assert all(ONLY_IN[root] == name_of(path) for root in found)
+    assert not roots(path, top_only=True) & ONLY_IN.keys()
 
 
-def test_every_module_is_in_a_known_layer():
-    assert {layer_of(path) for path in MODULES} - {"__init__"} <= set(LAYER)
+def test_every_module_is_in_a_known_package():
+    assert {package_of(path) for path in MODULES} - {"__init__"} == set(FLOOR)
+
+
+@every_folder
+def test_folder_is_small_and_no_two_of_its_modules_share_a_prefix(folder):
+    stems = [p.stem for p in folder.glob("*.py") if p.stem not in ("__init__", "__main__")]
+    assert len(stems) <= 20
+    by_prefix = defaultdict(list)
+    for stem in stems:
+        by_prefix[stem.split("_")[0]].append(stem)
+    shared = [found for found in by_prefix.values() if len(found) > 1]
+    assert not shared, "a prefix is a folder that nobody built"
+
+
+@pytest.mark.parametrize("connector", ["files", "pubsub", "bigquery"])
+def test_connectors_do_not_know_each_other(connector):
+    others = {"files", "pubsub", "bigquery"} - {connector}
+    modules = (PACKAGE / "connectors" / connector).rglob("*.py")
+    known = {".".join(name.split(".")[:3]) for path in modules for name in imports(path)}
+    assert known
+    assert not known & {f"pipeline.connectors.{other}" for other in others}
+
+
+@every_folder
+def test_folder_says_what_it_is(folder):
+    assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
+
+
+def related(a, b):
+    """Whether one folder is in the other: a package may divide its work either way."""
+    return f"{a}.".startswith(f"{b}.") or f"{b}.".startswith(f"{a}.")
+
+
+def test_sub_packages_import_each_other_in_no_circle():
+    below = defaultdict(set)
+    for path in MODULES:
+        mine = ".".join(path.parent.relative_to(ROOT).parts)
+        for name in imports(path):
+            target = ROOT.joinpath(*name.split(".")).with_suffix(".py")
+            theirs = ".".join(target.parent.relative_to(ROOT).parts)
+            if target.is_file() and not related(mine, theirs):
+                below[mine].add(theirs)
+    done = set()
+
+    def visit(package, way):
+        assert package not in way, " -> ".join([*way, package])
+        if package not in done:
+            for other in sorted(below[package]):
+                visit(other, [*way, package])
+            done.add(package)
+
+    for package in sorted(below):
+        visit(package, [])
+
+
+def test_serving_and_releases_leave_beam_alone():
+    names = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in MODULES
+        if package_of(path) in ("serving", "releases")
+    ]
+    code = f"import importlib, sys; [importlib.import_module(n) for n in {names}]; "
+    code += "print(*sorted(m for m in sys.modules if m.split('.')[0] == 'apache_beam'))"
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (shown.returncode, shown.stdout.strip()) == (0, ""), shown.stderr

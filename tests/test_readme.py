@@ -159,14 +159,16 @@ def without_what_differs(text):
 
 
 def test_every_key_and_parameter_is_documented():
-    from pipeline.core import model_spec, record_spec, spec
     from pipeline.parameters import PARAMETERS
+    from pipeline.spec import ensemble
+    from pipeline.spec import model as model_spec
+    from pipeline.spec import record as record_spec
 
     documented = "".join(path.read_text() for path in (ROOT / "docs").glob("*.md"))
     for parameter in PARAMETERS:
         assert f"`--{parameter.name}`" in documented
     for model in (
-        spec.EnsembleSpec,
+        ensemble.EnsembleSpec,
         record_spec.RecordSpec,
         record_spec.FieldSpec,
         model_spec._ModelBase,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.formats import FORMATS
+from pipeline.formats.registry import FORMATS
 
 DOCUMENT = (Path(__file__).parents[1] / "docs" / "records.md").read_text()
 FILES = DOCUMENT.partition("\n## Files\n")[2].partition("\n## ")[0]
@@ -27,7 +27,7 @@ def write(language, example, folder, monkeypatch):
 def test_record_of_each_format_is_predicted(language, example, job, monkeypatch):
     import sklearn.linear_model
 
-    from tests import models
+    from tests.support import models
 
     weights = [[1.0, 2.0, 3.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     fit = sklearn.linear_model.LinearRegression().fit([*weights, [0.0] * 3], [6.0, 1.0, 1.0, 0.0])

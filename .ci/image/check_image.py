@@ -21,7 +21,14 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported: errors only
 
 # What an ensemble may need besides the frameworks themselves; most of it is imported late.
-MODULES = ("apache_beam", "tensorflow_hub", "tf_keras", "skops.io", "zstandard", "pipeline.run")
+MODULES = (
+    "apache_beam",
+    "tensorflow_hub",
+    "tf_keras",
+    "skops.io",
+    "zstandard",
+    "pipeline.jobs.run",
+)
 
 # The graph y = x + x on a float32[1], IR 10, opset 21. Nothing in the image writes ONNX files.
 ONNX_GRAPH = (

@@ -25,7 +25,9 @@ from torch import nn
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1]))
 
-from pipeline.core import graph, prepare, spec_text  # noqa: E402  # needs the path above
+from pipeline.ops.step import apply  # noqa: E402  # needs the path above
+from pipeline.spec import graph  # noqa: E402
+from pipeline.spec import text as spec_text  # noqa: E402
 
 LABELS = ("circle", "square", "triangle")
 TRAINING, HELD_OUT, SEED = 360, 30, 7
@@ -66,7 +68,7 @@ def prepared(files: list[bytes]) -> Any:
     spec = spec_text.parse((HERE / "ensemble.yaml").read_text(), source="ensemble.yaml")
     columns: dict[str, Any] = {"file": np.array(files, dtype=object)}
     for step in graph.resolve(spec).prepare:
-        columns |= prepare.apply(step, columns)
+        columns |= apply(step, columns)
     return torch.from_numpy(columns["pixels"])
 
 

@@ -21,7 +21,9 @@ import numpy as np
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1]))
 
-from pipeline.core import graph, prepare, spec_text  # noqa: E402  # needs the path above
+from pipeline.ops.step import apply  # noqa: E402  # needs the path above
+from pipeline.spec import graph  # noqa: E402
+from pipeline.spec import text as spec_text  # noqa: E402
 
 Table = dict[str, np.ndarray[Any, Any]]
 REGIONS = ("north", "east", "south", "west")
@@ -57,7 +59,7 @@ def features(table: Table) -> Any:
     spec = spec_text.parse((HERE / "ensemble.yaml").read_text(), source="ensemble.yaml")
     columns: dict[str, Any] = dict(table)
     for step in graph.resolve(spec).prepare:
-        columns |= prepare.apply(step, columns)
+        columns |= apply(step, columns)
     return columns["features"]
 
 

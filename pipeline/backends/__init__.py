@@ -2,4 +2,4 @@
 
 from pipeline.backends import import_order
 
-import_order.keep()
+import_order.keep_import_order()

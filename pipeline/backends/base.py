@@ -15,9 +15,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pipeline.core.columns import Column
-from pipeline.core.model_spec import ModelSpec
-from pipeline.core.tensors import Signature
+from pipeline.batch.columns import Column
+from pipeline.batch.tensors import Signature
+from pipeline.spec.model import ModelSpec
+from pipeline.spec.row_limits import DEFAULT_ROWS
 
 Array = np.ndarray[Any, Any]
 
@@ -32,13 +33,13 @@ class LoadContext:
       intra_op_threads: CPU threads that one call may use.
       shared: several threads of the process call the model at the same time; as many of their
         calls run at once as `Servable.calls_at_once` says.
-      max_rows: most rows of a call.
+      call_rows: most rows of a call.
     """
 
     device: str = "auto"
     intra_op_threads: int = 1
     shared: bool = False
-    max_rows: int = 1024
+    call_rows: int = DEFAULT_ROWS
 
 
 class Servable(ABC):

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from pipeline.backends.base import Array, Servable
 from pipeline.backends.reasons import hides_its_reason, own_words
-from pipeline.core.columns import Column
+from pipeline.batch.columns import Column
 from pipeline.errors import (
     EnsembleError,
     InferenceError,

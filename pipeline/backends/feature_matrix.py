@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.backends.base import Array
-from pipeline.core.model_spec import ColumnInput, ModelSpec
-from pipeline.core.tensors import TensorSpec, dtype_name
+from pipeline.batch.tensors import TensorSpec, dtype_name
 from pipeline.errors import LoadError
+from pipeline.spec.model import ColumnInput, ModelSpec
 
 
 def only_input(path: Path, spec: ModelSpec, kind: str) -> str:

@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Collection, Mapping
 
 from pipeline.backends.base import Array, Servable, ServableAround
-from pipeline.core.columns import Column, Ragged, part, repeat_last
+from pipeline.batch.columns import Column, Ragged, part, repeat_last
 from pipeline.errors import ModelFaultError, OutOfMemoryError, ProcessLostError
 
 
@@ -20,12 +20,12 @@ class FilledServable(ServableAround):
     """A servable that is called with a few numbers of rows only, each warmed up before it serves.
 
     The last row stands in for those that lack, and what comes of them is cut off. The numbers are
-    the powers of two up to `max_rows`, and `max_rows` itself.
+    the powers of two up to `call_rows`, and `call_rows` itself.
 
     Args:
       servable: computes. Its outputs must not depend on which rows are computed together.
       batched: the inputs that have rows.
-      max_rows: most rows of a call; more are filled up to a power of two as well.
+      call_rows: most rows of a call; more are filled up to a power of two as well.
       between: a number half way between two powers of two counts as well, where what is computed
         in vain costs more than what is prepared for a number.
 
@@ -34,12 +34,12 @@ class FilledServable(ServableAround):
     """
 
     def __init__(
-        self, servable: Servable, batched: Collection[str], max_rows: int, between: bool = False
+        self, servable: Servable, batched: Collection[str], call_rows: int, between: bool = False
     ) -> None:
         super().__init__(servable)
         self._batched = tuple(batched)
-        self._sizes = row_sizes(max_rows, between)
-        self.prepared_rows = max_rows
+        self._sizes = row_sizes(call_rows, between)
+        self.prepared_rows = call_rows
         self.warm_up_rows = (*servable.warm_up_rows, *self._sizes)
 
     def predict(self, inputs: Mapping[str, Array]) -> dict[str, Column]:
@@ -128,11 +128,11 @@ class PairedServable(ServableAround):
         return all(_has_axis(outputs[o]) and len(outputs[o]) == rows for o in self._outputs)
 
 
-def row_sizes(max_rows: int, between: bool = False) -> tuple[int, ...]:
+def row_sizes(call_rows: int, between: bool = False) -> tuple[int, ...]:
     """The numbers of rows to fill up to, ascending; see FilledServable."""
-    powers = [2**n for n in range(max_rows.bit_length())]
+    powers = [2**n for n in range(call_rows.bit_length())]
     halves = [3 * power // 2 for power in powers if between and power > 1]
-    return tuple(sorted({size for size in (*powers, *halves, max_rows) if size <= max_rows}))
+    return tuple(sorted({size for size in (*powers, *halves, call_rows) if size <= call_rows}))
 
 
 def _power_of_two(rows: int) -> int:

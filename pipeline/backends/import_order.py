@@ -35,7 +35,7 @@ class _Before(MetaPathFinder):
         return None
 
 
-def keep() -> None:
+def keep_import_order() -> None:
     """Keeps the order from here on: to be called before a framework is imported.
 
     Idempotent. `pipeline.backends` calls it when it is imported. Triton costs 0.3 s, a twentieth of

@@ -26,9 +26,9 @@ from pipeline.backends.failures import computing, loading, needs_package
 from pipeline.backends.feature_matrix import feature_names, only_input, output_specs
 from pipeline.backends.model_files import model_file, size_of
 from pipeline.backends.tensor_names import signature_of
-from pipeline.core.model_spec import ModelSpec
-from pipeline.core.tensors import TensorSpec
+from pipeline.batch.tensors import TensorSpec
 from pipeline.errors import DeviceError, LoadError
+from pipeline.spec.model import ModelSpec
 
 SUFFIXES = (".txt", ".lgb", ".model")
 

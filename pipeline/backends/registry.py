@@ -6,18 +6,18 @@ import importlib
 from functools import cache
 
 from pipeline.backends.base import Backend
-from pipeline.core.remote_frameworks import remote_hint
 from pipeline.errors import SpecError
+from pipeline.spec.remote_frameworks import remote_hint
 
 _BACKENDS = {
-    "sklearn": ("pipeline.backends.sklearn", "SklearnBackend"),
-    "onnx": ("pipeline.backends.onnx", "OnnxBackend"),
-    "torch": ("pipeline.backends.torch", "TorchBackend"),
-    "tensorflow": ("pipeline.backends.tensorflow", "TensorflowBackend"),
+    "sklearn": ("pipeline.backends.sklearn.backend", "SklearnBackend"),
+    "onnx": ("pipeline.backends.onnx.backend", "OnnxBackend"),
+    "torch": ("pipeline.backends.torch.backend", "TorchBackend"),
+    "tensorflow": ("pipeline.backends.tensorflow.backend", "TensorflowBackend"),
     "xgboost": ("pipeline.backends.xgboost", "XgboostBackend"),
     "lightgbm": ("pipeline.backends.lightgbm", "LightgbmBackend"),
-    "transformers": ("pipeline.backends.transformers", "TransformersBackend"),
-    "python": ("pipeline.backends.python", "PythonBackend"),
+    "transformers": ("pipeline.backends.transformers.backend", "TransformersBackend"),
+    "python": ("pipeline.backends.python.backend", "PythonBackend"),
 }
 
 FRAMEWORKS = tuple(_BACKENDS)

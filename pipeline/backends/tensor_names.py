@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from pipeline.core.model_spec import ColumnInput, ModelSpec
-from pipeline.core.tensors import Signature, TensorSpec
+from pipeline.batch.tensors import Signature, TensorSpec
 from pipeline.errors import LoadError
+from pipeline.spec.model import ColumnInput, ModelSpec
 
 
 def signature_of(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline import options, run
 from pipeline.commands import parsers
-from pipeline.options import RaisingParser
-from pipeline.progress import Progress
+from pipeline.jobs import run
+from pipeline.jobs.progress import Progress
+from pipeline.launch import options
+from pipeline.launch.options import RaisingParser
 
 REFUSED = "Would not start"
 
@@ -33,10 +34,10 @@ def add_parser(commands: parsers.Commands) -> RaisingParser:
 
 
 def run_command(arguments: argparse.Namespace) -> None:
-    """Checks, and prints what main.py prints in a dry run.
+    """Checks the ensemble, and prints what main.py prints in a dry run.
 
     Raises:
-      LaunchError: a job would be refused.
+      LaunchError: the launch of a job would be refused.
     """
     argv = [f"--ensemble_spec={arguments.spec}", "--dry_run=true", *arguments.parameters]
     run.run(options.parse(argv), Progress())

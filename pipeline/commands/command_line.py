@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Sequence
 
 from pipeline.commands import check, init, parsers, release, status
-from pipeline.core.plain_data import did_you_mean
+from pipeline.commands.exit_status import exit_status_of
 from pipeline.errors import ParameterError
-from pipeline.exit_status import status_of
-from pipeline.options import RaisingParser
+from pipeline.launch.options import RaisingParser
+from pipeline.spec.plain_data import did_you_mean
 
 _COMMANDS = {"init": init, "check": check, "release": release, "status": status}
 
@@ -23,7 +23,7 @@ def main(argv: Sequence[str]) -> int:
     name = next((word for word in argv if not word.startswith("-")), "")
     command = _COMMANDS.get(name)
     refused = command.REFUSED if command else "No such command"
-    return status_of(lambda: _run(argv), refused=refused, failed=refused)
+    return exit_status_of(lambda: _run(argv), refused=refused, failed=refused)
 
 
 def _run(argv: Sequence[str]) -> None:
@@ -49,10 +49,10 @@ def _run(argv: Sequence[str]) -> None:
 def _with_rest(
     arguments: argparse.Namespace, rest: Sequence[str], parser: RaisingParser
 ) -> argparse.Namespace:
-    """The arguments, with those that are not the command's own, where it takes such.
+    """The arguments, including those of other programs if the command takes them.
 
     Raises:
-      ParameterError: it takes none: names each, with the near one.
+      ParameterError: it takes none; names each unknown one, with a similar known one.
     """
     if "parameters" in arguments:
         arguments.parameters = list(rest)

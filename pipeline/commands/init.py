@@ -11,25 +11,24 @@ from pathlib import Path
 
 from pipeline.backends.foreign_files import way_out
 from pipeline.commands import parsers
-from pipeline.commands.model_reading import ModelsFolder
-from pipeline.connectors import paths
-from pipeline.connectors.artifact_store import BeamArtifactStore
-from pipeline.connectors.first_records import FirstRecords, first_records
-from pipeline.core import (
-    draft_combine,
-    draft_features,
-    draft_inputs,
-    draft_pictures,
-    draft_raw,
-    record_sample,
-    spec_text,
-)
-from pipeline.core.draft import FILL_IN, GUESS, Draft, ModelDraft, id_field
-from pipeline.core.draft_yaml import as_yaml
+from pipeline.connectors.storage import paths
+from pipeline.connectors.storage.artifact_store import BeamArtifactStore
+from pipeline.drafting import combine as draft_combine
+from pipeline.drafting import features as draft_features
+from pipeline.drafting import inputs as draft_inputs
+from pipeline.drafting import pictures as draft_pictures
+from pipeline.drafting import raw as draft_raw
+from pipeline.drafting.draft import FILL_IN, GUESS, Draft, ModelDraft, id_field
+from pipeline.drafting.read_models import ModelsFolder
+from pipeline.drafting.yaml import as_yaml
 from pipeline.errors import ArtifactError, ParameterError, PathError
-from pipeline.options import RaisingParser
-from pipeline.progress import Progress
-from pipeline.serving.artifacts import is_local
+from pipeline.formats import record_sample
+from pipeline.formats.tfrecord.format import TFRECORD
+from pipeline.jobs.progress import Progress
+from pipeline.launch.first_records import FirstRecords, first_records
+from pipeline.launch.options import RaisingParser
+from pipeline.spec import text as spec_text
+from pipeline.spec.uris import is_local
 
 REFUSED = "Nothing written"
 
@@ -103,7 +102,7 @@ def run_command(arguments: argparse.Namespace) -> None:
 
 
 def _look(arguments: argparse.Namespace) -> tuple[ModelsFolder, FirstRecords | None]:
-    """The models, and the records where some are given.
+    """The models, and the records if they are given.
 
     Raises:
       LaunchError: what is wrong with any of the arguments.
@@ -160,7 +159,7 @@ def _drafted(name: str, models: list[ModelDraft], records: FirstRecords | None) 
     if records.are_pictures:
         draft_pictures.bind(draft)
         return draft
-    if records.format == "tfrecord" and any(model.takes_examples for model in models):
+    if records.format == TFRECORD.name and any(model.takes_examples for model in models):
         draft_raw.bind(draft)
         return draft
     seen = record_sample.look(records.records)
@@ -174,7 +173,7 @@ def _drafted(name: str, models: list[ModelDraft], records: FirstRecords | None) 
 
 
 def _as_written(location: str, base: str) -> str:
-    """A location as the ensemble file names it: relative to its folder where it lies below that."""
+    """A location as the ensemble file names it: relative to its folder if it is below that."""
     if is_local(location) != is_local(base):
         return location if not is_local(location) else os.path.abspath(location)  # noqa: PTH100
     if not is_local(location):
@@ -195,7 +194,7 @@ def _heading(arguments: argparse.Namespace) -> list[str]:
 
 
 def _summary(draft: Draft, arguments: argparse.Namespace) -> Sequence[str]:
-    """What was written, and what is to be done next."""
+    """The lines that say what was written and what to do next."""
     notes = list(draft.notes())
     unknown = [model.name for model in draft.models if model.problem]
     guesses = sum(note.startswith(GUESS) for note in notes)

@@ -1,25 +1,25 @@
-"""The file of a manifest: whether watch mode would take it for the newest of its folder."""
+"""The place of a manifest: whether watch mode would take it as the newest of its folder."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.connectors import paths
-from pipeline.connectors.listing import StorageLister
-from pipeline.core.version_order import Version, WatchTarget, ordered, versions
-from pipeline.core.version_rule import VersionRule, rule_of
+from pipeline.connectors.storage import paths
+from pipeline.connectors.storage.listing import StorageLister
 from pipeline.errors import ArtifactError, ArtifactNotFoundError, PathError
+from pipeline.releases.version_rule import VersionRule, rule_of
+from pipeline.releases.versions import Version, WatchTarget, ordered, versions
 
 
-def check(location: str, *, overwrite: bool) -> None:
+def check_location(location: str, *, overwrite: bool) -> None:
     """Makes sure that a manifest can be written there and would be proposed.
 
-    Assumed is that the job watches all files of the folder with the same ending.
+    Assumes that the job watches all files of the folder with the same ending.
 
     Raises:
-      PathError: it is a folder, is there already, cannot be written, or another file of the folder
-        has a higher number; says which name would do.
+      PathError: it is a folder, exists already, cannot be written, or another file of the folder
+        has a higher number; suggests a name.
     """
     if location.endswith("/") or Path(location).is_dir():
         inside = f"{location.rstrip('/')}/x.json"
@@ -46,7 +46,8 @@ def check(location: str, *, overwrite: bool) -> None:
 def _never_proposed(location: str, rule: VersionRule, fitting: Sequence[Version]) -> str | None:
     """Why watch mode would pass over a manifest beside others, oldest first; None if it would not.
 
-    The number decides under the pattern, or the time does: then what is written now is the newest.
+    Under the pattern either the number decides or the time; by time, what is written now is the
+    newest.
     """
     if not rule.fits(location):
         return f"watch mode would pass over it: {rule.misfit(location)}"
@@ -72,14 +73,14 @@ def _beside(location: str) -> list[Version]:
     try:
         files = StorageLister().list_files(pattern)
     except ArtifactNotFoundError:
-        return []  # the folder of a local file is made
+        return []  # writing makes the folder of a local file
     except ArtifactError as error:
         raise PathError(str(error)) from error
     return versions(WatchTarget(pattern), files)
 
 
 def _following(beside: Sequence[Version]) -> str | None:
-    """The name after that of the newest file, oldest first, where that is a plain number."""
+    """The name that follows the newest file's, if that is a plain number; `beside` oldest first."""
     name = beside[-1].uri.rpartition("/")[2] if beside else ""
     digits = name.partition(".")[0]
     if not digits.isdecimal():

@@ -1,4 +1,4 @@
-"""What the command line parsers of all commands have in common."""
+"""The common part of the command line parsers of all commands."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import inspect
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from pipeline.options import RaisingParser
+from pipeline.launch.options import RaisingParser
 
 
 class Commands(Protocol):
-    """Where a command adds itself; argparse's own type is private."""
+    """The object to which a command adds itself; argparse's own type is private."""
 
     def add_parser(self, name: str, **settings: Any) -> RaisingParser:
         """The parser of one command."""
@@ -22,10 +22,10 @@ def add(commands: Commands, name: str, about: str, text: str) -> RaisingParser:
     """The parser of a command.
 
     Args:
-      commands: of the whole program.
-      name: of the command.
-      about: what it does, in a line.
-      text: more, and examples; as it is printed.
+      commands: the commands of the program.
+      name: the command's name.
+      about: what it does, in one line.
+      text: further text and examples, printed as they are.
     """
     return commands.add_parser(
         name,

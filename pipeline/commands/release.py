@@ -6,16 +6,18 @@ import argparse
 import json
 from collections.abc import Callable
 
-from pipeline import launch
-from pipeline.commands import manifest_file, parsers, proposal
-from pipeline.commands.proposal import Proposal
-from pipeline.connectors import paths, pubsub_checks
-from pipeline.connectors.pubsub_publisher import publisher
-from pipeline.core import manifest, spec_text
-from pipeline.core.message import Message
+from pipeline.batch.message import Message
+from pipeline.commands import manifest_file, parsers, wanted_release
+from pipeline.commands.wanted_release import WantedRelease
+from pipeline.connectors.pubsub import checks as pubsub_checks
+from pipeline.connectors.pubsub.publisher import publisher
+from pipeline.connectors.storage import paths
 from pipeline.errors import LaunchError, ParameterError
-from pipeline.options import RaisingParser
-from pipeline.progress import Progress
+from pipeline.jobs.progress import Progress
+from pipeline.launch import job as launch
+from pipeline.launch.options import RaisingParser
+from pipeline.releases import manifest
+from pipeline.spec import text as spec_text
 
 REFUSED = "Not released"
 
@@ -87,25 +89,25 @@ def run_command(arguments: argparse.Namespace) -> None:
     """Checks what is proposed, then publishes it.
 
     Raises:
-      LaunchError: something is wrong: as much as can be told at once.
+      LaunchError: something is wrong; names as many problems as possible at once.
       ServiceError: Pub/Sub refuses the message.
     """
     say = Progress().say
     wanted = _read(arguments)
-    wrong = proposal.problems(wanted)
+    wrong = wanted_release.problems(wanted)
     if arguments.topic:
         wrong += _named("--topic", lambda: pubsub_checks.check_topic(arguments.topic))
     if arguments.manifest:
         file, replace = arguments.manifest, arguments.overwrite
-        wrong += _named("--manifest", lambda: manifest_file.check(file, overwrite=replace))
+        wrong += _named("--manifest", lambda: manifest_file.check_location(file, overwrite=replace))
     if wrong:
         raise LaunchError(wrong)
-    state = proposal.current(wanted, say)
-    proposal.planned(wanted, state, say)
+    state = wanted_release.gate_state(wanted, say)
+    wanted_release.refuse_ignored(wanted, state, say)
     verify = arguments.verify or ("false" if wanted.rollback_to is not None else "true")
-    release = proposal.verified(wanted, state, say) if verify == "true" else None
+    release = wanted_release.pass_gate(wanted, state, say) if verify == "true" else None
     if arguments.manifest:
-        text = manifest.text_of(proposal.manifest(wanted, state, release, say))
+        text = manifest.text_of(wanted_release.manifest_of(wanted, state, release, say))
         paths.write_text(arguments.manifest, text, "application/json")
         print(f"wrote {arguments.manifest}")
     if arguments.topic:
@@ -114,7 +116,7 @@ def run_command(arguments: argparse.Namespace) -> None:
         print(f"published {message} to {arguments.topic}")
 
 
-def _read(arguments: argparse.Namespace) -> Proposal:
+def _read(arguments: argparse.Namespace) -> WantedRelease:
     """What the arguments propose.
 
     Raises:
@@ -145,13 +147,13 @@ def _read(arguments: argparse.Namespace) -> Proposal:
             )
     changes: dict[str, str] = {}
     try:
-        changes = proposal.parse_changes(arguments.set)
+        changes = wanted_release.parse_changes(arguments.set)
     except LaunchError as error:
         wrong += error.problems
     if wrong:
         raise ParameterError(wrong)
     folder = spec_text.folder_of(arguments.spec)
-    return Proposal(
+    return WantedRelease(
         launch.read_graph(arguments.spec),
         {name: spec_text.resolved(uri, folder).rstrip("/") for name, uri in changes.items()},
         back,
@@ -160,8 +162,8 @@ def _read(arguments: argparse.Namespace) -> Proposal:
     )
 
 
-def _message(wanted: Proposal) -> dict[str, object]:
-    """The message as `core.refresh_message` reads it."""
+def _message(wanted: WantedRelease) -> dict[str, object]:
+    """The message as `releases.message` reads it."""
     if wanted.rollback_to is None:
         return {"models": dict(wanted.changes)}
     return {"rollback_to": wanted.rollback_to} if wanted.rollback_to else {"rollback": True}

@@ -6,12 +6,12 @@ import argparse
 import json
 
 from pipeline.commands import parsers
-from pipeline.connectors.artifact_store import BeamArtifactStore
-from pipeline.core import release_history
-from pipeline.core.gate_state import HISTORY
+from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.errors import ArtifactError, ParameterError, PathError
-from pipeline.options import RaisingParser
-from pipeline.serving.release_store import ReleaseStore
+from pipeline.launch.options import RaisingParser
+from pipeline.releases import history as release_history
+from pipeline.releases.state import HISTORY
+from pipeline.releases.store import ReleaseStore
 
 REFUSED = "No status"
 
@@ -52,7 +52,7 @@ def run_command(arguments: argparse.Namespace) -> None:
         raise ParameterError(f"--last: found '{arguments.last}', expected an integer of at least 1")
     count = int(arguments.last)
     try:
-        # More than are shown: for what the last of them changed, and what a rollback went back to.
+        # More than are shown, to know what the last one changed and what a rollback returned to.
         history = ReleaseStore(folder, BeamArtifactStore()).load_history(count + HISTORY)
     except ArtifactError as error:
         raise PathError(str(error)) from error
@@ -61,12 +61,12 @@ def run_command(arguments: argparse.Namespace) -> None:
             f"found no accepted release in '{folder}', expected files release-000002.json and so "
             "on, as a job writes them to its --release_dir"
         )
-    entries = release_history.entries(history)[:count]
+    entries = release_history.history_entries(history)[:count]
     if arguments.json:
         shown = {"release_dir": folder, "releases": [entry.as_json() for entry in entries]}
         print(json.dumps(shown, indent=2))
         return
-    print("\n".join(release_history.table(entries)))
+    print("\n".join(release_history.table_lines(entries)))
     release = history[-1].release
     width = max(len(version.model) for version in release.versions)
     print(f"\nGeneration {release.generation}, which serves:")

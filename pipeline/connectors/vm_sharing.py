@@ -1,7 +1,7 @@
 """Shared models through Beam's MultiProcessShared, which starts one process for all of a machine.
 
 That process is a child of the one that needed it first. It ends with it; whoever needs it next
-starts another. Arrays do not go through Beam's channel (see :mod:`pipeline.serving.arena`).
+starts another. Arrays do not go through Beam's channel (see :mod:`pipeline.serving.shared.arena`).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any, cast
 from apache_beam.utils.multi_process_shared import MultiProcessShared
 
 from pipeline.backends.base import Servable
-from pipeline.core.release import ModelVersion
-from pipeline.serving.arena import ArenaPool
-from pipeline.serving.model_host import ModelHost
+from pipeline.batch.release import ModelVersion
 from pipeline.serving.opening import Opening
 from pipeline.serving.process_handle import ProcessHandle
-from pipeline.serving.shared_servable import SharedServable
+from pipeline.serving.shared.arena import ArenaPool
+from pipeline.serving.shared.host import ModelHost
+from pipeline.serving.shared.servable import SharedServable
 
 _FOLDER = Path(tempfile.gettempdir()) / "ensemble-shared"
 _LOOK_SECS = 5.0

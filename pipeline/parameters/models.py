@@ -21,7 +21,7 @@ MODELS: tuple[Parameter, ...] = (
         "Device",
         "Where models run: auto (a GPU where there is one, else the CPU), cpu, or gpu (refuse to "
         "run without one; scikit-learn always runs on the CPU). A model's own `device` in the "
-        "ensemble file goes first.",
+        "ensemble file takes precedence.",
         kind="choice",
         choices=("auto", "cpu", "gpu"),
         default="auto",
@@ -30,10 +30,10 @@ MODELS: tuple[Parameter, ...] = (
     Parameter(
         "max_batch_size",
         "Largest batch",
-        "Most records that travel, and are handed to a model, together. 0 means 1,024. In a batch "
-        "job of small records (up to 1 KiB of numbers), it means that 4,096 travel together, and "
-        "that a model which answers in milliseconds gets them in one call. A model's own "
-        "`max_batch_size` goes first for its calls.",
+        "Most records that travel together and are handed to a model in one call. 0 means 1,024. "
+        "In a batch job of small records (up to 1 KiB of numbers), it means that 4,096 travel "
+        "together, and that a model that answers in milliseconds gets them in one call. A model's "
+        "own `max_batch_size` takes precedence for its calls.",
         kind="integer",
         minimum=0,
         default="0",
@@ -43,7 +43,7 @@ MODELS: tuple[Parameter, ...] = (
         "max_batch_latency_ms",
         "Longest wait for a batch",
         "In a local stream over Pub/Sub, how long a message may wait for others to fill a batch. 0 "
-        "never waits: a batch is what has arrived meanwhile. On Dataflow a batch is what one "
+        "never waits: a batch is what has arrived in the meantime. On Dataflow a batch is what one "
         "bundle holds, and nothing waits.",
         kind="integer",
         default="0",
@@ -62,9 +62,9 @@ MODELS: tuple[Parameter, ...] = (
     Parameter(
         "model_cache_dir",
         "Folder for hub modules",
-        "Where models whose `uri` is a URL of a hub (TF Hub, Kaggle) are kept. The launch fetches "
-        "each once; workers and later jobs read it from here. Default: each machine fetches by "
-        "itself. Local or gs://.",
+        "Keeps models whose `uri` is the URL of a hub (TF Hub, Kaggle). The launch fetches each "
+        "once; workers and later jobs read it from here. Default: each machine fetches its own "
+        "copy. Local or gs://.",
         group="Models",
         param_type="GCS_WRITE_FOLDER",
         regex=FOLDER,
@@ -86,7 +86,7 @@ REFRESH: tuple[Parameter, ...] = (
     Parameter(
         "watch_interval_secs",
         "Seconds between looks",
-        "In watch mode, how often the patterns are looked at.",
+        "In watch mode, the time between two looks at a pattern.",
         kind="integer",
         minimum=1,
         default="30",
@@ -125,8 +125,8 @@ REFRESH: tuple[Parameter, ...] = (
         "memory_policy",
         "Memory policy",
         "availability: a new version is loaded beside the active and the previous one, so there is "
-        "no pause, and memory for three is needed. resource: the old one is unloaded first: memory "
-        "for one, and records wait.",
+        "no pause, but it needs memory for three. resource: the old one is unloaded first, so "
+        "memory for one is enough, but records wait.",
         kind="choice",
         choices=("availability", "resource"),
         default="availability",
@@ -146,7 +146,7 @@ REFRESH: tuple[Parameter, ...] = (
     Parameter(
         "release_events_path",
         "Release events prefix",
-        "What became of each proposed release (accepted, rejected and why, activated...) is "
+        "The outcome of each proposed release (accepted, rejected and why, activated...) is "
         "written here.",
         group="Refresh",
         param_type="GCS_WRITE_FILE",
@@ -156,7 +156,7 @@ REFRESH: tuple[Parameter, ...] = (
     Parameter(
         "release_events_topic",
         "Release events topic",
-        "Pub/Sub topic for the same.",
+        "Pub/Sub topic for the release events.",
         group="Refresh",
         param_type="PUBSUB_TOPIC",
         regex=TOPIC,

@@ -1,11 +1,11 @@
-"""What a template parameter is, and how the texts of its values look."""
+"""The template parameter, and the patterns of its values."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["text", "integer", "number", "boolean", "choice"]
+ParameterKind = Literal["text", "integer", "number", "boolean", "choice"]
 
 # POSIX extended regular expressions, without \\d and look-ahead: the service checks with those.
 BUCKET = "gs://[a-z0-9][a-z0-9._-]*"
@@ -22,27 +22,27 @@ class Parameter:
     """One template parameter.
 
     Attributes:
-      name: as on the command line, without dashes.
+      name: its name on the command line, without dashes.
       label: two to five words.
       help: what it does, for a user who has not seen the source.
-      kind: how its text is read.
-      default: the text used when it is absent or empty; None when it then has no value.
-      required: launching without it is an error, whatever else is given.
+      kind: the type as which its text is read.
+      default: the text that stands for an absent or empty one; None for no value.
+      required: whether a launch without it is an error, whatever else is given.
       choices: the values a "choice" may have.
       minimum: the least value of an "integer" or a "number".
       maximum: the greatest value of a "number".
       group: the heading under which the console shows it.
       param_type: the template API's type of a "text"; the other kinds have one each.
-      regex: what a "text" looks like on the service, where nothing local exists.
-      parent: the parameter on which it depends, and the values of that with which it is shown.
-      local: it matters to local runs only; the console does not show it.
-      to_beam: it is an option of Beam, checked here and handed on under the same name.
+      regex: the pattern of a "text" on the service, where nothing local exists.
+      parent: the parameter on which it depends, and the values of that one for which it is shown.
+      local: whether it matters to local runs only; the console then does not show it.
+      to_beam: whether it is an option of Beam, checked here and passed on under the same name.
     """
 
     name: str
     label: str
     help: str
-    kind: Kind = "text"
+    kind: ParameterKind = "text"
     default: str | None = None
     required: bool = False
     choices: tuple[str, ...] = ()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from pipeline.core.formats import FORMATS, OUTPUT_FORMATS
+from pipeline.formats.registry import FORMATS, OUTPUT_FORMATS
 from pipeline.parameters.parameter import BUCKET, FILE, SUBSCRIPTION, TABLE, TOPIC, Parameter
+
+_FORMATS = [
+    f"{each.name} ({each.records_are})" if each.records_are else each.name
+    for each in FORMATS.values()
+]
 
 RECORDS_IN: tuple[Parameter, ...] = (
     Parameter(
         "input_file_pattern",
         "Input files",
         "Files to read; * and ? match parts of a name. Compressed text (.gz, .bz2, .zst, .xz) is "
-        "read as it is. With --streaming=true, also files that come later. Local or gs://.",
+        "read, too. With --streaming=true, also files that appear later. Local or gs://.",
         group="Records in",
         param_type="GCS_READ_FILE",
         regex=FILE,
@@ -18,9 +23,8 @@ RECORDS_IN: tuple[Parameter, ...] = (
     Parameter(
         "input_format",
         "Format of input files",
-        "What the input files hold: jsonl (one JSON object a line), csv (the first line names the "
-        "columns), parquet, avro, or tfrecord (tf.Example). auto goes by each file's extension and "
-        "takes unknown ones for jsonl.",
+        f"What the input files hold: {', '.join(_FORMATS[:-1])}, or {_FORMATS[-1]}. auto decides "
+        "by each file's extension; files with an unknown one are read as jsonl.",
         kind="choice",
         choices=("auto", *FORMATS),
         default="auto",
@@ -38,7 +42,7 @@ RECORDS_IN: tuple[Parameter, ...] = (
     Parameter(
         "input_topic",
         "Input topic",
-        "Pub/Sub topic to read in place of a subscription, projects/PROJECT/topics/NAME; only "
+        "Pub/Sub topic to read instead of a subscription, projects/PROJECT/topics/NAME; only "
         "messages published while the job runs are read.",
         group="Records in",
         param_type="PUBSUB_TOPIC",
@@ -56,14 +60,14 @@ RECORDS_IN: tuple[Parameter, ...] = (
     Parameter(
         "input_query",
         "Input query",
-        "Query in standard SQL whose result is read in place of a table. It runs, and is charged, "
+        "Query in standard SQL whose result is read instead of a table. It runs, and is charged, "
         "in --project.",
         group="Records in",
     ),
     Parameter(
         "streaming",
         "Streaming",
-        "Run as a streaming job: files that come later are read as well. A Pub/Sub input implies "
+        "Run as a streaming job: files that appear later are read, too. A Pub/Sub input implies "
         "it.",
         kind="boolean",
         default="false",
@@ -103,9 +107,9 @@ RECORDS_OUT: tuple[Parameter, ...] = (
     Parameter(
         "output_table",
         "Output table",
-        "BigQuery table for predictions, PROJECT.DATASET.TABLE, a row each. Made when it is "
-        "missing, else appended to. A batch job loads all rows at its end; a stream inserts them "
-        "as they come.",
+        "BigQuery table for predictions, PROJECT.DATASET.TABLE, one row each. Created if it is "
+        "missing, otherwise appended to. A batch job loads all rows at its end; a stream inserts "
+        "them as they arrive.",
         group="Records out",
         param_type="BIGQUERY_TABLE",
         regex=TABLE,
@@ -130,8 +134,8 @@ RECORDS_OUT: tuple[Parameter, ...] = (
     Parameter(
         "dead_letter_table",
         "Dead letter table",
-        "BigQuery table for records without a prediction, PROJECT.DATASET.TABLE. Made when it is "
-        "missing, else appended to.",
+        "BigQuery table for records without a prediction, PROJECT.DATASET.TABLE. Created if it is "
+        "missing, otherwise appended to.",
         group="Records out",
         param_type="BIGQUERY_TABLE",
         regex=TABLE,
@@ -139,9 +143,9 @@ RECORDS_OUT: tuple[Parameter, ...] = (
     Parameter(
         "report_path",
         "Report page",
-        "HTML file that tells what became of the run: counts, distributions, agreement of the "
-        "models, dead letters, releases. A batch job writes it at its end, a stream every minute "
-        "as well. Local or gs://.",
+        "HTML file that describes the run: counts, distributions, agreement of the models, dead "
+        "letters, releases. A batch job writes it at its end, a stream also every minute."
+        " Local or gs://.",
         group="Records out",
         param_type="GCS_WRITE_FILE",
         regex=f"^{BUCKET}/.+[.]html?$",
@@ -150,7 +154,7 @@ RECORDS_OUT: tuple[Parameter, ...] = (
         "overwrite",
         "Overwrite earlier output",
         "Replace what an earlier batch run wrote under the same prefixes, in either format, and "
-        "its report: not before the new files are complete. Without it, a launch that finds such "
+        "its report, once the new files are complete. Without it, a launch that finds such "
         "files is refused.",
         kind="boolean",
         default="false",

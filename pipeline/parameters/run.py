@@ -44,7 +44,7 @@ WORKERS: tuple[Parameter, ...] = (
     Parameter(
         "number_of_worker_harness_threads",
         "Threads of each process",
-        "How many bundles of records a process works on at once. Default: Dataflow's choice.",
+        "Bundles of records that a process works on at once. Default: Dataflow's choice.",
         kind="integer",
         minimum=1,
         group="Workers",
@@ -65,8 +65,8 @@ RUN: tuple[Parameter, ...] = (
     Parameter(
         "graph_path",
         "Picture of the graph",
-        "The graph, with the versions of the models, is drawn to this SVG file before the job "
-        "starts, and in a dry run. Local or gs://.",
+        "SVG file to which the graph, with the versions of the models, is drawn before the job "
+        "starts and in a dry run. Local or gs://.",
         group="Run",
         param_type="GCS_WRITE_FILE",
         regex=f"^{BUCKET}/.+[.]svg$",
@@ -74,8 +74,8 @@ RUN: tuple[Parameter, ...] = (
     Parameter(
         "stop_after_secs",
         "Stop after seconds",
-        "A local stream stops by itself after this many seconds: what is in flight is finished. 0 "
-        "does not stop.",
+        "A local stream stops after this many seconds and finishes what is in flight. 0 never "
+        "stops.",
         kind="integer",
         default="0",
         group="Run",
@@ -84,8 +84,8 @@ RUN: tuple[Parameter, ...] = (
     Parameter(
         "stop_after_records",
         "Stop after records",
-        "A local stream stops by itself after at least this many records: what was pulled by then "
-        "is finished as well. 0 does not stop.",
+        "A local stream stops after at least this many records and finishes what it has read by "
+        "then. 0 never stops.",
         kind="integer",
         default="0",
         group="Run",
@@ -95,7 +95,7 @@ RUN: tuple[Parameter, ...] = (
         "max_dead_letter_percent",
         "Most dead letters, percent",
         "A batch job fails, with exit status 1, when more than this share of its records are dead "
-        "letters, or when none got a prediction. All output is written even so.",
+        "letters, or when none got a prediction. All output is written nevertheless.",
         kind="number",
         default="100",
         maximum=100,

@@ -1,4 +1,4 @@
-"""Beam's coder for the values of this project that runners keep or move: see `core.wire`.
+"""Beam's coder for the values of this project that runners keep or move: see `batch.wire`.
 
 Without it Beam would pickle them, and a job that is updated could not read what the build before
 it left.
@@ -10,16 +10,15 @@ from typing import Any, Self
 
 import apache_beam as beam
 
-from pipeline.core import wire
-from pipeline.core.batch import Batch
-from pipeline.core.block import Block
-from pipeline.core.candidate import Candidate, ReleaseEvent
-from pipeline.core.payloads import about_nbytes
-from pipeline.core.release import Release
-from pipeline.core.run_statistics import RunStatistics
+from pipeline.batch import wire
+from pipeline.batch.batch import Batch
+from pipeline.batch.block import Block
+from pipeline.batch.payloads import estimated_bytes
+from pipeline.batch.release import Release
+from pipeline.runner.beam_types import Coder
 
 
-class FormCoder(beam.coders.Coder):  # type: ignore[misc]  # Beam is untyped
+class FormCoder(Coder):
     """Encodes values of one class that has a form.
 
     Args:
@@ -36,19 +35,19 @@ class FormCoder(beam.coders.Coder):  # type: ignore[misc]  # Beam is untyped
 
     def encode(self, value: Any) -> bytes:
         """The bytes of a value."""
-        return wire.encode(value)
+        return wire.dumps(value)
 
     def decode(self, encoded: bytes) -> Any:
         """The value in the bytes."""
-        return wire.decode(encoded, self._kind)
+        return wire.loads(encoded, self._kind)
 
     def estimate_size(self, value: Any) -> int:
         """About the bytes of a value: Beam asks between steps, where nothing is encoded."""
         if isinstance(value, Block):
-            return about_nbytes(value.payloads)
+            return estimated_bytes(value.payloads)
         if isinstance(value, Batch):
             rejected = sum(len(reject.payload) for reject in value.rejects)
-            return value.nbytes + about_nbytes(value.payloads) + rejected
+            return value.nbytes + estimated_bytes(value.payloads) + rejected
         return len(self.encode(value))
 
     def is_deterministic(self) -> bool:
@@ -72,4 +71,4 @@ def register(*kinds: type) -> None:
         beam.coders.registry.register_coder(kind, FormCoder)
 
 
-register(Batch, Block, Candidate, Release, ReleaseEvent, RunStatistics)
+register(Batch, Block, Release)

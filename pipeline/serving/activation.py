@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.core.release import Release
+from pipeline.batch.release import Release
+
+RETRY_SECS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+"""Pauses between attempts at what a storage that cannot be read for a while holds up."""
 
 
 @dataclass(frozen=True)
@@ -16,8 +19,12 @@ class Timing:
       grace_secs: how long a version that no kept release names stays after its last use.
     """
 
-    retry_secs: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+    retry_secs: tuple[float, ...] = RETRY_SECS
     grace_secs: float = 10.0
+
+    def pause_secs(self, attempt: int) -> float | None:
+        """How long to wait after a failed attempt, 1 for the first; None after the last one."""
+        return self.retry_secs[attempt - 1] if attempt <= len(self.retry_secs) else None
 
 
 @dataclass(frozen=True)

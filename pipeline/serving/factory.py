@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pipeline.core.columns import Column
-from pipeline.core.graph import Graph
-from pipeline.core.release import Release
+from pipeline.batch.columns import Column
+from pipeline.batch.release import Release
 from pipeline.serving.activation import Timing
-from pipeline.serving.kept_copies import KeptCopies
+from pipeline.serving.files.kept_copies import KeptCopies
 from pipeline.serving.loader import FrameworkLoader
+from pipeline.serving.rehearsal.rehearsal import Comparison, rehearse
 from pipeline.serving.release_manager import MemoryPolicy, ReleaseManager
-from pipeline.serving.validation import Comparison, rehearse
+from pipeline.spec.graph import Graph
 
 
 @dataclass(frozen=True)
@@ -47,5 +47,5 @@ class ManagerFactory:
 
     def _rehearse(self, release: Release, manager: ReleaseManager) -> None:
         # Whoever accepted the release compared its rows in other company.
-        trial = Comparison(self.loader.max_batch_size, self.records, in_company=False)
+        trial = Comparison(self.loader.call_rows, self.records, in_company=False)
         rehearse(self.graph, release, manager, comparison=trial)

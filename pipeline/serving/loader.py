@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pipeline.backends.base import LoadContext, Servable
-from pipeline.core.model_spec import ModelSpec
-from pipeline.core.release import ModelVersion
+from pipeline.batch.release import ModelVersion
 from pipeline.errors import ArtifactChangedError, ArtifactError, DeviceError
-from pipeline.serving.artifacts import ArtifactCache, Fetched
 from pipeline.serving.cores import usable_cores
+from pipeline.serving.files.artifacts import ArtifactCache, Fetched
 from pipeline.serving.opening import Opening, Sharing, start
+from pipeline.spec.model import ModelSpec
+from pipeline.spec.row_limits import DEFAULT_ROWS
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class FrameworkLoader:
         where the model is loaded, which need not be here.
       cpu_only: run on the CPU whatever device is asked for: checks, on a machine without GPU, of
         models that will have one where they serve.
-      max_batch_size: most rows of a call, where a model has no `max_batch_size` of its own.
+      call_rows: most rows of a call, where a model has no `max_batch_size` of its own.
       shared: several threads of a process call a model at the same time: their calls are merged.
       sharing: where models with ``model_sharing: vm`` are held; without it, they are loaded here.
     """
@@ -41,7 +42,7 @@ class FrameworkLoader:
     device: str
     intra_op_threads: int
     cpu_only: bool = False
-    max_batch_size: int = 1024
+    call_rows: int = DEFAULT_ROWS
     shared: bool = False
     sharing: Sharing | None = None
 
@@ -97,7 +98,7 @@ class FrameworkLoader:
             "cpu" if self.cpu_only else spec.device or self.device,
             (0 if sharing else self.intra_op_threads) or usable_cores(),
             self.shared or sharing is not None,
-            spec.max_batch_size or self.max_batch_size,
+            spec.max_batch_size or self.call_rows,
         )
 
 

@@ -14,18 +14,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from pipeline.backends.base import Array, Servable, ServableAround
-from pipeline.core import bisection, rounding
-from pipeline.core.bisection import Experience
-from pipeline.core.columns import Column, Ragged, part
-from pipeline.core.row_limit import RowLimit
+from pipeline.batch import rounding
+from pipeline.batch.columns import Column, Ragged, part
 from pipeline.errors import ModelFaultError, OutOfMemoryError, ProcessLostError
-from pipeline.serving import agreement
+from pipeline.serving.step import agreement, bisection
+from pipeline.serving.step.bisection import Experience
+from pipeline.serving.step.memory_limit import MemoryLimit
 
 Inputs = Mapping[str, Array]
 Outputs = Mapping[str, Column]
@@ -35,6 +36,21 @@ _PAUSE = 1 / 4
 _PATIENCE = 1 / 2
 """Longest wait for all of them."""
 _FIRST_GUESS_SECS = 0.001
+
+
+@dataclass(frozen=True)
+class Occupancy:
+    """The calls of a servable that merges them.
+
+    Attributes:
+      waiting: callers that queue.
+      gathering: callers that lead a group and wait for others to join it.
+      running: calls under way.
+    """
+
+    waiting: int
+    gathering: int
+    running: int
 
 
 class _Call:
@@ -56,10 +72,10 @@ class MergingServable(ServableAround):
     """A servable whose concurrent calls are merged.
 
     Every caller gets the outputs of its own rows, in their order, as if it were alone. Where a
-    merged call fails, the calls that cause it are found as bad rows are (`core.bisection`), so an
-    error reaches only its caller, the others cost little more than a call each, and fewer are
-    merged while many fail. A model that takes few rows, or one, is found out, too. Where memory
-    does not suffice for a merged call, the next ones are smaller.
+    merged call fails, the calls that cause it are found as bad rows are
+    (`serving.step.bisection`), so an error reaches only its caller, the others cost little more
+    than a call each, and fewer are merged while many fail. A model that takes few rows, or one, is
+    found out, too. Where memory does not suffice for a merged call, the next ones are smaller.
 
     Nobody calls while it closes: the ReleaseManager counts its users.
 
@@ -68,28 +84,31 @@ class MergingServable(ServableAround):
     Args:
       servable: computes. Its outputs must not depend on which rows are computed together.
       batched: the inputs that have rows; the others are constants, the same for every caller.
-      max_rows: most rows of a merged call; a caller with more is computed alone.
+      call_rows: most rows of a merged call; a caller with more is computed alone.
       concurrency: calls that run at the same time.
-      only_full: another call runs beside the first only when `max_rows` wait: where it travels
+      only_full: another call runs beside the first only when `call_rows` wait: where it travels
         meanwhile, but computes no earlier. Fewer rows gain more by waiting for others.
       independent: a row must get the same in any company; see `independent_rows` of the file.
+      clock: seconds, monotonic.
     """
 
     def __init__(
         self,
         servable: Servable,
         batched: Collection[str],
-        max_rows: int,
+        call_rows: int,
         concurrency: int = 1,
         only_full: bool = False,
         independent: bool = True,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         super().__init__(servable)
+        self._clock = clock
         self._batched = tuple(batched)
         self._lock = threading.Lock()
         self._arrival = threading.Condition(self._lock)
         self._waiting: list[_Call] = []  # guarded by the lock, as are:
-        self._limit = RowLimit(max_rows)
+        self._limit = MemoryLimit(call_rows)
         self._free = concurrency
         self._gathering = 0  # leaders that have not taken their group yet
         self._concurrency = concurrency
@@ -124,6 +143,12 @@ class MergingServable(ServableAround):
             return self._servable.predict(inputs)
         return call.outputs
 
+    def occupancy(self) -> Occupancy:
+        """Who is here now."""
+        with self._lock:
+            running = self._concurrency - self._free - self._gathering
+            return Occupancy(len(self._waiting), self._gathering, running)
+
     def unmerged(self) -> Servable:
         """See Servable. Its calls run beside the merged ones."""
         return self._servable.unmerged()
@@ -148,7 +173,7 @@ class MergingServable(ServableAround):
 
     def _predict_alone(self, inputs: Inputs) -> Outputs:
         """Computes a call that has nobody to wait for; what a group needs would only delay it."""
-        began = time.perf_counter()
+        began = self._clock()
         try:
             outputs = self._servable.predict(inputs)
             self._note_secs(began)
@@ -158,7 +183,7 @@ class MergingServable(ServableAround):
 
     def _note_secs(self, began: float) -> None:
         # Doubled at most: some calls compile something, which tells nothing of the next ones.
-        self._call_secs = min(time.perf_counter() - began, 2 * self._call_secs)
+        self._call_secs = min(self._clock() - began, 2 * self._call_secs)
 
     def _wait(self, call: _Call) -> None:
         """Waits until the call leads or is computed; a caller that is interrupted leaves."""
@@ -186,7 +211,7 @@ class MergingServable(ServableAround):
                 finally:
                     self._gathering -= 1
                 self._let_oldest_lead()
-            began = time.perf_counter()
+            began = self._clock()
             self._compute(group)
             self._note_secs(began)
         finally:
@@ -196,8 +221,8 @@ class MergingServable(ServableAround):
 
     def _await_others(self) -> None:
         """Lets as many callers come as the last group had. The lock is free meanwhile."""
-        end = time.perf_counter() + _PATIENCE * self._call_secs
-        while len(self._waiting) + 1 < self._expected and time.perf_counter() < end:
+        end = self._clock() + _PATIENCE * self._call_secs
+        while len(self._waiting) + 1 < self._expected and self._clock() < end:
             if not self._arrival.wait(_PAUSE * self._call_secs):
                 break
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from pipeline.backends import registry
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.backends.filled import FilledServable, PairedServable
-from pipeline.core.model_spec import ModelSpec
-from pipeline.core.release import ModelVersion
+from pipeline.batch.release import ModelVersion
 from pipeline.errors import LoadError
 from pipeline.serving import interpreter
 from pipeline.serving.merging import MergingServable
+from pipeline.spec.model import ModelSpec
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -52,18 +52,18 @@ class Opening:
             )
         if servable.signature.fixed_batch_rows:
             return servable
-        batched, max_rows = self.spec.column_inputs, self.context.max_rows
+        batched, call_rows = self.spec.column_inputs, self.context.call_rows
         on_gpu = servable.device != "cpu"
         if on_gpu and not isinstance(servable, FilledServable):
-            servable = FilledServable(servable, batched, max_rows, between=True)
-        if max_rows > 1:
+            servable = FilledServable(servable, batched, call_rows, between=True)
+        if call_rows > 1:
             servable = PairedServable(servable, batched, self.spec.outputs)
         if not self.context.shared:
             return servable
         return MergingServable(
             servable,
             batched,
-            max_rows,
+            call_rows,
             servable.calls_at_once,
             only_full=on_gpu,
             independent=self.spec.independent_rows,

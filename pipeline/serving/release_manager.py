@@ -1,13 +1,13 @@
 """The models of one process: prepared beside those that serve, switched to by one assignment.
 
-Life of a release here: *aspired* (somebody told us), *prepared* in a thread of its own (load what
-is missing, check, warm up), *active*. Batches never wait for it: each takes the release that is
-active when it comes and finds its servables by version, so releases that share a version share the
-servable. A release that cannot be prepared is tried again after growing pauses, then given up; the
-active one stays.
+Somebody aspires to a release; a thread prepares it (loads what is missing, checks, warms up) and it
+becomes active. Batches never wait for that: each takes the release that is active when it comes and
+finds its servables by version, so releases that share a version share the servable. A release that
+cannot be prepared is tried again after growing pauses, then given up; the active one stays.
 
-Life of a servable: loading, ready, evicted. It is evicted when no kept release names its version
-and nobody has used it for a while; a batch that still names it causes a reload, which is counted.
+What a release can be, and what may become of it: `serving.lifecycle`. What becomes of it:
+`serving.switching`. What is in memory: `serving.version_table`. What goes from there:
+`serving.retention`. Here are the threads and the waiting.
 """
 
 from __future__ import annotations
@@ -15,37 +15,23 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Container, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.backends.base import Servable
-from pipeline.core.release import ModelVersion, Release
-from pipeline.serving import retention
+from pipeline.batch.release import ModelVersion, Release
+from pipeline.serving import retention, switching
 from pipeline.serving.activation import Activation, Timing
-from pipeline.serving.artifacts import Fetched
-from pipeline.serving.kept_copies import KeptCopies
+from pipeline.serving.files.artifacts import Fetched
+from pipeline.serving.files.kept_copies import KeptCopies
+from pipeline.serving.lifecycle import Lives, State
 from pipeline.serving.opening import forget_locals, free
 from pipeline.serving.process_handle import ProcessHandle
+from pipeline.serving.version_table import Loader, VersionTable
 
 MemoryPolicy = Literal["availability", "resource"]
-Loader = Callable[[ModelVersion], Servable]
 Preparation = Callable[[Release, "ReleaseManager"], object]
-
-
-@dataclass
-class _Entry:
-    """One version in memory, or on its way there."""
-
-    servable: Future[Servable] = field(default_factory=Future)
-    users: int = 0
-    last_use: float = 0.0
-    load_secs: float = 0.0
-
-    @property
-    def ready(self) -> bool:
-        return self.servable.done() and self.servable.exception() is None
 
 
 def load_all(release: Release, manager: ReleaseManager) -> None:
@@ -79,41 +65,31 @@ class ReleaseManager:
         timing: Timing | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._load = load
         self._prepare = prepare
         self._copies = copies
-        self._kept: set[ModelVersion] = set()
+        self._on_disk: set[ModelVersion] = set()
         self._memory_policy = memory_policy
         self._timing = timing or Timing()
         self._clock = clock
-        self._changed = threading.Condition()
-        self._entries: dict[ModelVersion, _Entry] = {}
-        self._evicted: set[ModelVersion] = set()
-        self._aspired: Release | None = None
-        self._aspired_at = 0.0
-        self._given_up: Activation | None = None
-        self._active: Release | None = None
-        self._previous: Release | None = None
-        self._aside: Release | None = None
-        self._trial: Release | None = None
-        self._preparing = threading.Lock()
+        self._table = VersionTable(load, clock)
+        # The table's lock guards everything, so that nothing comes between a look and an act.
+        self._changed = threading.Condition(self._table.lock)
+        self._lives = Lives()
+        self._active: Release | None = None  # what `_lives` says, for readers without the lock
         self._activations: list[Activation] = []
+        self._preparing = threading.Lock()  # one release is prepared or tried at a time
         self._thread: threading.Thread | None = None
         self._closed = False
-        self._reloads = 0
 
     # --- releases
 
     def aspire(self, release: Release) -> None:
         """Asks for `release` to become active; returns at once. Older generations are ignored."""
         with self._changed:
-            if self._aspired and release.generation <= self._aspired.generation:
-                return
-            self._aspired, self._aspired_at = release, self._clock()
-            if self._thread is None:
+            self._switch(switching.aspire(self._lives, release, self._clock()))
+            if self._thread is None and self._lives.get(State.ASPIRED):
                 self._thread = threading.Thread(target=self._run, name="releases", daemon=True)
                 self._thread.start()
-            self._changed.notify_all()
 
     def active(self) -> Release | None:
         """The release that serves now, None before the first is ready. Never waits."""
@@ -122,10 +98,7 @@ class ReleaseManager:
     def lag_secs(self) -> float:
         """How long a newer release than the active one has been asked for; 0 if there is none."""
         with self._changed:
-            aspired, active = self._aspired, self._active
-            if aspired is None or active is None or aspired.generation <= active.generation:
-                return 0.0
-            return self._clock() - self._aspired_at
+            return switching.lag_secs(self._lives, self._clock())
 
     def wait_active(self, release: Release) -> Release:
         """The active release; as long as there is none, aspires to `release` and waits.
@@ -140,14 +113,31 @@ class ReleaseManager:
         self.aspire(release)
         with self._changed:
             while self._active is None:
-                failure = None if self._aside else self._given_up
-                if failure is not None and failure.error is not None:
-                    self._given_up = self._aspired = None
-                    raise failure.error
+                failed = None if self._lives.get(State.ASIDE) else self._lives.get(State.GIVEN_UP)
+                if failed is not None and failed.error is not None:
+                    self._switch(switching.forget_failure(self._lives))
+                    raise failed.error
                 if self._closed:
                     raise RuntimeError("the models of this process were closed")
                 self._changed.wait()
             return self._active
+
+    def wait_for(self, generation: int, timeout_secs: float) -> bool:
+        """Waits until it is known whether a generation serves.
+
+        Returns:
+          True once it or a newer one does, False once it was given up.
+
+        Raises:
+          TimeoutError: neither happened in time.
+        """
+        with self._changed:
+            known = self._changed.wait_for(
+                lambda: switching.is_decided(self._lives, generation) is not None, timeout_secs
+            )
+            if not known:
+                raise TimeoutError(f"no word of generation {generation}; active: {self._active}")
+            return bool(switching.is_decided(self._lives, generation))
 
     def ensure(self, release: Release) -> None:
         """Prepares `release` on this thread and makes it active, if nothing as new is.
@@ -155,10 +145,10 @@ class ReleaseManager:
         Raises:
           Exception: why it cannot be prepared; the next call tries again.
         """
-        if self._active is None or self._active.generation < release.generation:
-            activation = self._attempt(release, attempt=1, final=True)
-            if activation.error is not None:
-                raise activation.error
+        if (active := self._active) is None or active.generation < release.generation:
+            error = self._attempt(release, retry=False)
+            if error is not None:
+                raise error
 
     def drain_activations(self) -> list[Activation]:
         """What was attempted since the last call, in order."""
@@ -175,240 +165,177 @@ class ReleaseManager:
         what changes is unloaded first, as for any other preparation.
         """
         with self._preparing:
-            if self._memory_policy == "resource":
-                self._make_room(release)
-            with self._changed:
-                self._trial = release
-                before = set(self._entries)
+            before = self._table.versions()
             try:
+                self._make_room(release)
+                with self._changed:
+                    self._switch(switching.begin_trial(self._lives, release))
                 yield
             finally:
                 with self._changed:
-                    self._trial = None
-                    passed = self._aspired == release
-                    if not passed:
-                        self._step_back()
-                    going = [] if passed else self._remove(self._idle(release, before))
+                    passed = switching.has_passed(self._lives, release)
+                    self._switch(switching.end_trial(self._lives, release))
+                    came = () if passed else set(release.versions) - before
+                    going = self._table.remove(came)
                 free(going)
                 self._clear_disk()
 
     # --- servables
 
-    def files_of(self, version: ModelVersion) -> Fetched | None:
-        """The files that a version in memory was loaded from; None where nobody keeps them."""
-        return self._copies.held(version) if self._copies else None
-
-    @contextmanager
-    def use(self, release: Release, model: str) -> Iterator[Servable]:
+    def use(self, release: Release, model: str) -> AbstractContextManager[Servable]:
         """The servable of one model of a release, for the ``with`` block; loaded if it is missing.
 
         Raises:
           KeyError: the release has no such model.
           EnsembleError: it cannot be loaded; the next call tries again.
         """
-        entry = self._acquire(release.version_of(model))
-        try:
-            yield entry.servable.result()
-        finally:
-            with self._changed:
-                entry.users -= 1
-                entry.last_use = self._clock()
-                self._changed.notify_all()
+        return self._table.use(release.version_of(model))
+
+    def files_of(self, version: ModelVersion) -> Fetched | None:
+        """The files that a version in memory was loaded from; None where nobody keeps them."""
+        return self._copies.held(version) if self._copies else None
 
     def loaded(self) -> list[ModelVersion]:
         """The versions in memory, sorted."""
-        with self._changed:
-            return sorted(version for version, entry in self._entries.items() if entry.ready)
+        return sorted(self._table.ready())
 
     def in_memory(self, release: Release) -> list[tuple[ModelVersion, Servable]]:
         """The versions of a release that are in memory, and their servables, to be looked at."""
-        with self._changed:
-            found = [(v, self._entries[v]) for v in release.versions if v in self._entries]
-            return [(version, entry.servable.result()) for version, entry in found if entry.ready]
+        return list(self._table.ready(release.versions).items())
 
     def load_secs(self, release: Release, before: Container[ModelVersion] = ()) -> dict[str, float]:
         """Model -> how long loading took, for what is in memory of `release` but not `before`."""
-        with self._changed:
-            return {
-                version.model: self._entries[version].load_secs
-                for version in release.versions
-                if version in self._entries and version not in before
-            }
+        secs = self._table.load_secs()
+        return {v.model: secs[v] for v in release.versions if v in secs and v not in before}
 
     @property
     def reloads(self) -> int:
         """How often a version was loaded again after it had been evicted."""
-        return self._reloads
+        return self._table.reloads
 
     def evict(self) -> None:
         """Unloads what the retention policy lets go; the thread does so by itself now and then."""
         with self._changed:
-            now = self._clock()
-            loaded = [
-                retention.Loaded(version, entry.users, now - entry.last_use)
-                for version, entry in self._entries.items()
-                if entry.ready
-            ]
-            keep = self._kept_releases()
-            going = self._remove(retention.evictable(loaded, keep, self._timing.grace_secs))
+            keep, grace_secs = switching.kept(self._lives), self._timing.grace_secs
+            going = self._table.remove(retention.evictable(self._table.loaded(), keep, grace_secs))
         free(going)
         self._clear_disk()
 
     def unload(self, versions: Collection[ModelVersion]) -> None:
         """Unloads versions that no release will need and nobody uses, at once."""
-        with self._changed:
-            there = [v for v in versions if v in self._entries]
-            going = self._remove(
-                [v for v in there if self._entries[v].ready and not self._entries[v].users]
-            )
-        free(going)
+        free(self._table.remove(versions))
         self._clear_disk()
 
     def close(self) -> None:
-        """Ends the thread and frees all servables. A later `use` loads what it needs again."""
+        """Ends the thread and frees all servables, those in use when their last user leaves.
+
+        A later `use` loads what it needs again.
+        """
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join()
-        with self._changed:
-            going = self._remove([v for v, entry in self._entries.items() if entry.ready])
-        free(going)
+        free(self._table.clear())
         if self._copies is not None:
             self._copies.keep_only(())  # other processes of the job may want what is on disk
 
-    def _kept_releases(self) -> tuple[Release | None, ...]:
-        given_up = self._given_up and self._given_up.release
-        aspired = self._aspired if self._aspired != given_up else None
-        return (self._active, self._previous, aspired, self._aside, self._trial)
+    def _switch(self, lives: Lives) -> None:
+        """Takes over what a policy decided. Needs the lock."""
+        if lives is not self._lives:
+            self._lives = lives
+            self._active = lives.release(State.ACTIVE)
+            self._changed.notify_all()
 
     def _clear_disk(self) -> None:
         """Lets the files go of what is neither kept nor in memory, if there is something new."""
         if self._copies is None:
             return
         with self._changed:
-            kept = {v for release in self._kept_releases() if release for v in release.versions}
-            kept |= self._entries.keys()
-            if kept == self._kept:
+            kept = {v for release in switching.kept(self._lives) for v in release.versions}
+            kept |= self._table.versions()
+            if kept == self._on_disk:
                 return
-            self._kept = kept
+            self._on_disk = kept
             # Under the lock: who loads a version is in the table before its files are fetched.
             self._copies.keep_only(kept)
         self._copies.evict()
 
-    def _acquire(self, version: ModelVersion) -> _Entry:
-        with self._changed:
-            entry = self._entries.get(version)
-            missing = entry is None
-            if entry is None:
-                entry = self._entries[version] = _Entry()
-                self._reloads += version in self._evicted
-            entry.users += 1
-        if missing:
-            started = self._clock()
-            try:
-                servable = self._load(version)
-            except BaseException as error:
-                with self._changed:
-                    self._entries.pop(version, None)
-                entry.servable.set_exception(error)
-            else:
-                entry.load_secs = self._clock() - started
-                entry.servable.set_result(servable)
-        return entry
-
-    def _idle(self, release: Release, before: Container[ModelVersion]) -> list[ModelVersion]:
-        """What came into memory of `release` since `before` and nobody uses."""
-        came = [v for v in release.versions if v in self._entries and v not in before]
-        return [v for v in came if self._entries[v].ready and not self._entries[v].users]
-
-    def _remove(self, versions: list[ModelVersion]) -> list[Servable]:
-        self._evicted.update(versions)
-        return [self._entries.pop(version).servable.result() for version in versions]
-
-    # --- the thread that prepares
+    # --- preparing
 
     def _run(self) -> None:
-        while (release := self._next()) is not None:
-            pauses = self._timing.retry_secs
-            for attempt in range(1, len(pauses) + 2):
-                final = attempt > len(pauses)
-                if self._attempt(release, attempt, final).error is None or final:
-                    break
-                if self._superseded(release, within_secs=pauses[attempt - 1]):
-                    break
-
-    def _next(self) -> Release | None:
-        """Waits for a release to prepare, evicting now and then; None when closed."""
+        """What the thread does: prepares what is due, and evicts now and then."""
+        # Often enough that a version goes soon after its grace, not one whole wait later.
+        look_secs = max(self._timing.grace_secs / 8, 0.01)
         while True:
             with self._changed:
                 if self._closed:
-                    return None
-                aspired, given_up = self._aspired, self._given_up
-                serving = self._active or self._aside
-                newer = serving is None or (
-                    aspired is not None and aspired.generation > serving.generation
-                )
-                if aspired and newer and (given_up is None or given_up.release != aspired):
-                    return aspired
-                # Often enough that a version goes soon after its grace, not one whole wait later.
-                self._changed.wait(timeout=max(self._timing.grace_secs / 8, 0.01))
-            self.evict()
+                    return
+                action = switching.next_action(self._lives, self._clock())
+                if not isinstance(action, Release):
+                    self._changed.wait(min(action, look_secs))
+            if isinstance(action, Release):
+                self._attempt(action, retry=True)
+            else:
+                self.evict()
 
-    def _superseded(self, release: Release, within_secs: float) -> bool:
-        """Waits; whether meanwhile something newer was aspired to, or the manager closed."""
-        with self._changed:
-            return self._changed.wait_for(
-                lambda: self._closed or self._aspired != release, timeout=within_secs
-            )
+    def _attempt(self, release: Release, *, retry: bool) -> Exception | None:
+        """Prepares a release and makes it active, unless a newer one came in the meantime.
 
-    def _attempt(self, release: Release, attempt: int, final: bool) -> Activation:
+        Returns:
+          why it cannot be prepared.
+        """
         with self._preparing:
-            started = self._clock()
-            before = set(self.loaded())
-            if self._memory_policy == "resource":
-                self._make_room(release)
+            with self._changed:
+                superseded = retry and self._lives.of(release).state is not State.ASPIRED
+                if superseded or not switching.is_newer(self._lives, release):
+                    return None
+                self._switch(switching.begin(self._lives, release))
+                attempt = self._lives.of(release).attempts
+            started, before = self._clock(), set(self._table.ready())
             error: Exception | None = None
             try:
+                self._make_room(release)
                 self._prepare(release, self)
             except Exception as raised:
                 error = raised
                 forget_locals(error)
+            except BaseException:  # interrupted: that says nothing of the release
+                with self._changed:
+                    self._switch(switching.abandon(self._lives))
+                raise
             with self._changed:
+                now = self._clock()
+                pause_secs = self._timing.pause_secs(attempt) if retry else None
+                if error is None:
+                    self._switch(switching.succeed(self._lives))
+                else:
+                    due_at = None if pause_secs is None else now + pause_secs
+                    self._switch(switching.fail(self._lives, error, due_at))
                 activation = Activation(
                     release,
                     error,
                     attempt,
-                    final=final or error is None,
-                    prepare_secs=self._clock() - started,
+                    final=error is None or pause_secs is None,
+                    prepare_secs=now - started,
                     load_secs=self.load_secs(release, before),
                 )
                 self._activations.append(activation)
-                self._step_back()
-                if error is None:
-                    self._previous, self._active = self._active, release
-                else:
-                    self._given_up = activation if final else None
-                self._changed.notify_all()
-        return activation
+        return error
 
     def _make_room(self, release: Release) -> None:
-        """Takes the active release out of service and unloads what `release` replaces of it."""
+        """Where memory is short, unloads what `release` replaces, once nobody uses it."""
+        if self._memory_policy != "resource":
+            return
         with self._changed:
-            if self._active is None:
+            active = self._lives.release(State.ACTIVE)
+            if active is None:
                 return
-            self._aside, self._active, self._previous = self._active, None, None
-            changing = set(self._aside.versions) - set(release.versions)
-            self._changed.wait_for(
-                lambda: not any(self._entries[v].users for v in changing if v in self._entries)
-            )
-            going = self._remove([v for v in changing if v in self._entries])
+            self._switch(switching.stand_aside(self._lives))
+            changing = set(active.versions) - set(release.versions)
+            self._table.wait_unused(changing)
+            going = self._table.remove(changing)
         free(going)
-
-    def _step_back(self) -> None:
-        """Returns the release that stood aside to service."""
-        self._active, self._aside = self._active or self._aside, None
-        self._changed.notify_all()
 
 
 @dataclass(frozen=True)

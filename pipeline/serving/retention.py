@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pipeline.core.release import ModelVersion, Release
+from pipeline.batch.release import ModelVersion, Release
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Loaded:
 
 
 def evictable(
-    loaded: Iterable[Loaded], keep: Iterable[Release | None], grace_secs: float
+    loaded: Iterable[Loaded], keep: Iterable[Release], grace_secs: float
 ) -> list[ModelVersion]:
     """The versions to unload now.
 
@@ -35,7 +35,7 @@ def evictable(
       grace_secs: others go after so long without use. In-flight batches of an old release find its
         models within that time; later ones cause a reload.
     """
-    kept = {version for release in keep if release for version in release.versions}
+    kept = {version for release in keep for version in release.versions}
     return [
         one.version
         for one in loaded

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 
 import apache_beam as beam
 
-from pipeline.core.batch import Batch
-from pipeline.core.release import Release
+from pipeline.batch.batch import Batch
+from pipeline.batch.release import Release
+from pipeline.runner.beam_types import DoFn
 from pipeline.serving.release_manager import ManagerHandle
 
 
 @beam.typehints.with_input_types(Batch)
 @beam.typehints.with_output_types(Batch)
-class AssignPinnedRelease(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untyped
+class AssignPinnedRelease(DoFn):
     """Stamps every batch with one release, fixed when the job is launched.
 
     The whole release travels with the batch, not its number, so that a worker which never heard of

@@ -7,14 +7,15 @@ from typing import Any
 
 import apache_beam as beam
 
-from pipeline.core.dead_letter_share import share_problem
 from pipeline.errors import OutputError
+from pipeline.report.dead_letter_share import share_problem
+from pipeline.runner.beam_types import PTransform
 
 Outcome = tuple[int, int]
 """How many predictions, how many dead letters."""
 
 
-class CheckShare(beam.PTransform):  # type: ignore[misc]  # Beam's classes are untyped
+class CheckShare(PTransform):
     """PCollection[Outcome] -> raises OutputError in the end, where `share_problem` says so.
 
     Args:

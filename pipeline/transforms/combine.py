@@ -6,14 +6,15 @@ from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
 
-from pipeline.core.batch import Batch
-from pipeline.core.combine_batch import combine_batch
-from pipeline.core.combine_spec import CombineStep
+from pipeline.batch.batch import Batch
+from pipeline.ops.batches import combine_batch
+from pipeline.runner.beam_types import DoFn
+from pipeline.spec.combine import CombineStep
 
 
 @beam.typehints.with_input_types(Batch)
 @beam.typehints.with_output_types(Batch)
-class Combine(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untyped
+class Combine(DoFn):
     """Runs the combine steps over each batch.
 
     Args:

@@ -10,18 +10,19 @@ import apache_beam as beam
 import orjson
 from apache_beam.metrics import Metrics
 
-from pipeline.core import run_statistics
-from pipeline.core.batch import Reject
-from pipeline.core.metric_names import DEAD_LETTERS, NAMESPACE, PREDICTIONS
-from pipeline.core.run_statistics import RunStatistics
-from pipeline.serving.tally import process_tally
+from pipeline.batch.batch import Reject
+from pipeline.batch.metrics import DEAD_LETTERS, NAMESPACE, PREDICTIONS
+from pipeline.report.statistics import run as run_statistics
+from pipeline.report.statistics.run import RunStatistics
+from pipeline.runner.beam_types import DoFn
+from pipeline.transforms.tally import process_tally
 
 LETTERS = "letters"
 STATISTICS = "statistics"
 
 
 @beam.typehints.with_input_types(bytes)
-class CountRefused(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untyped
+class CountRefused(DoFn):
     """Dead letters (lines) of rows that Encode counted as predictions -> the same.
 
     Corrects what Encode counted of them: metrics, this process's tally and, as the output

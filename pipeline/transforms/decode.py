@@ -7,17 +7,16 @@ from dataclasses import replace
 
 import apache_beam as beam
 
-from pipeline.core import image_files
-from pipeline.core.batch import Batch, Reject
-from pipeline.core.block import Block
-from pipeline.core.decoders import decoders
-from pipeline.core.image_files import ImageFiles
-from pipeline.core.record_spec import RecordSpec
+from pipeline.batch.batch import Batch, Reject
+from pipeline.batch.block import Block
+from pipeline.formats.registry import decoders
+from pipeline.runner.beam_types import DoFn
+from pipeline.spec.record import RecordSpec
 
 
 @beam.typehints.with_input_types(Block)
 @beam.typehints.with_output_types(Batch)
-class Decode(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untyped
+class Decode(DoFn):
     """One block of payloads in, one batch out; a block that could not be read whole adds a reject.
 
     Args:
@@ -35,10 +34,7 @@ class Decode(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untype
 
     def process(self, block: Block) -> Iterator[Batch]:
         """Decodes one block."""
-        if isinstance(block.payloads, ImageFiles):
-            batch = image_files.decode(self._record, block.payloads, block.origins)
-        else:
-            batch = self._decoders[block.format].decode(block)
+        batch = self._decoders[block.format].decode(block)
         if block.error is not None:
             unreadable = Reject(
                 payload=b"",

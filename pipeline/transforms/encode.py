@@ -11,12 +11,13 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
-from pipeline.core import encode
-from pipeline.core.batch import Batch
-from pipeline.core.encode_table import prediction_table
-from pipeline.core.metric_names import DEAD_LETTERS, LATENCY_MS, NAMESPACE, PREDICTIONS
-from pipeline.core.tensors import Shape
-from pipeline.serving.tally import process_tally
+from pipeline.batch.batch import Batch
+from pipeline.batch.metrics import DEAD_LETTERS, LATENCY_MS, NAMESPACE, PREDICTIONS
+from pipeline.batch.tensors import Shape
+from pipeline.formats import line_encoder
+from pipeline.formats.table_encoder import prediction_table
+from pipeline.runner.beam_types import DoFn
+from pipeline.transforms.tally import process_tally
 
 PREDICTION_LINES = "prediction_lines"
 PREDICTION_MESSAGES = "prediction_messages"
@@ -39,7 +40,7 @@ def _utc_now() -> datetime:
 
 
 @beam.typehints.with_input_types(Batch)
-class Encode(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untyped
+class Encode(DoFn):
     """Each output in the form that its sinks take: OUTPUTS names them, `wanted` chooses.
 
     Lines come as chunks of whole lines (bytes), messages as tuples of Message, tables as Arrow
@@ -71,24 +72,24 @@ class Encode(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untype
 
     def process(self, batch: Batch) -> Iterator[Any]:
         """Encodes one batch."""
-        batch = encode.reject_unwritable(batch, self._output) if len(batch) else batch
+        batch = line_encoder.reject_unwritable(batch, self._output) if len(batch) else batch
         if len(batch):
             in_text = self._wanted & {PREDICTION_LINES, PREDICTION_MESSAGES}
-            lines = encode.predictions(batch, self._output) if in_text else []
+            lines = line_encoder.predictions(batch, self._output) if in_text else []
             yield from self._outputs(PREDICTION_LINES, lambda: b"".join(lines))
             yield from self._outputs(
                 PREDICTION_TABLES, lambda: prediction_table(batch, self._output, self._types)
             )
             yield from self._outputs(
-                PREDICTION_MESSAGES, lambda: encode.prediction_messages(batch, lines)
+                PREDICTION_MESSAGES, lambda: line_encoder.prediction_messages(batch, lines)
             )
         if batch.rejects:
             now = self._clock()
-            letters = [encode.dead_letter(reject, now) for reject in batch.rejects]
+            letters = [line_encoder.dead_letter(reject, now) for reject in batch.rejects]
             yield from self._outputs(DEAD_LETTER_LINES, lambda: b"".join(letters))
             yield from self._outputs(
                 DEAD_LETTER_MESSAGES,
-                lambda: tuple(map(encode.dead_letter_message, batch.rejects, letters)),
+                lambda: tuple(map(line_encoder.dead_letter_message, batch.rejects, letters)),
             )
         yield from self._outputs(OUTCOMES, lambda: (len(batch), len(batch.rejects)))
         self._count(batch)

@@ -14,19 +14,20 @@ import apache_beam as beam
 from apache_beam.coders import BytesCoder
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 
-from pipeline.core.candidate import Candidate, ReleaseEvent
-from pipeline.core.gate_state import GateState
-from pipeline.core.release import Release
-from pipeline.serving.activation import Activation
-from pipeline.serving.gate import RETRY_SECS, GateHandle
-from pipeline.serving.judge import Judge, Verdict, utc_now
+from pipeline.batch.release import Release
+from pipeline.releases.candidate import Candidate, ReleaseEvent
+from pipeline.releases.gate import Gate, Verdict, utc_now
+from pipeline.releases.queue import CandidateQueueHandle
+from pipeline.releases.state import GateState
+from pipeline.runner.beam_types import DoFn
+from pipeline.serving.activation import RETRY_SECS, Activation
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
 
 EVENTS = "release_events"
 
 
 @beam.typehints.with_output_types(ReleaseEvent)
-class LocalGate(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
+class LocalGate(DoFn):
     """Hands candidates to the gate of this process, and picks up events of gate and models.
 
     For runners whose steps all run in this process. Never waits: what became of a candidate comes
@@ -34,37 +35,37 @@ class LocalGate(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
     Candidate is a tick.
 
     Args:
-      gate: this process's gate.
+      queue: the candidates of this process.
       manager: this process's models.
     """
 
-    def __init__(self, gate: GateHandle, manager: ManagerHandle) -> None:
-        self._gate_handle = gate
+    def __init__(self, queue: CandidateQueueHandle, manager: ManagerHandle) -> None:
+        self._queue_handle = queue
         self._manager_handle = manager
 
     def setup(self) -> None:
-        """Finds gate and models of the process."""
-        self._gate = self._gate_handle.get()
+        """Finds the queue and the models of the process."""
+        self._queue = self._queue_handle.get()
         self._manager = self._manager_handle.get()
 
     def process(self, element: object) -> Iterator[ReleaseEvent]:
         """Takes a candidate or a tick."""
         if isinstance(element, Candidate):
-            self._gate.propose(element)
-        yield from self._gate.drain_events()
+            self._queue.propose(element)
+        yield from self._queue.drain_events()
         yield from activation_events(self._manager)
 
 
 @beam.typehints.with_input_types(tuple[str, Candidate])
 @beam.typehints.with_output_types(Release)
-class StatefulGate(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
+class StatefulGate(DoFn):
     """Judges candidates of one key, in keyed state, inside the bundle.
 
     Accepted releases on the main output, ReleaseEvents on EVENTS. The models are loaded apart from
     those that serve in this process, and freed after each verdict.
 
     Args:
-      judge: comes to the verdicts.
+      gate: comes to the verdicts.
       managers: makes the ReleaseManager in which a release is tried.
       initial: what is remembered at the start of the job.
       retry_secs: pauses between attempts while the storage cannot be read.
@@ -75,14 +76,14 @@ class StatefulGate(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
 
     def __init__(
         self,
-        judge: Judge,
+        gate: Gate,
         managers: Callable[[], ReleaseManager],
         initial: GateState,
         *,
         retry_secs: tuple[float, ...] = RETRY_SECS,
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._judge = judge
+        self._gate = gate
         self._managers = managers
         self._initial = initial
         self._retry_secs = retry_secs
@@ -91,7 +92,7 @@ class StatefulGate(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
     def process(
         self,
         element: tuple[str, Candidate],
-        kept: Any = beam.DoFn.StateParam(STATE),  # noqa: B008  # how Beam asks for it
+        kept: Any = DoFn.StateParam(STATE),  # noqa: B008  # how Beam asks for it
     ) -> Iterator[Any]:
         """Judges one candidate."""
         pickled = kept.read()
@@ -106,11 +107,11 @@ class StatefulGate(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
         manager = self._managers()
         try:
             for pause in self._retry_secs:
-                verdict = self._judge(state, candidate, manager)
+                verdict = self._gate(state, candidate, manager)
                 if not verdict.again:
                     return verdict
                 self._wait(pause)
-            return self._judge(state, candidate, manager)
+            return self._gate(state, candidate, manager)
         finally:
             manager.close()
 

@@ -11,14 +11,16 @@ import apache_beam as beam
 from apache_beam.coders.coders import ListCoder
 from apache_beam.transforms.window import GlobalWindows
 
-from pipeline.core import encode, run_statistics
-from pipeline.core.batch import Batch
-from pipeline.core.release import Release
-from pipeline.core.run_statistics import LoadedModel, RunStatistics
-from pipeline.core.watched_columns import WatchedColumns
+from pipeline.batch.batch import Batch
+from pipeline.batch.release import Release
+from pipeline.formats import line_encoder
+from pipeline.report.statistics import run as run_statistics
+from pipeline.report.statistics.run import LoadedModel, RunStatistics
+from pipeline.report.statistics.watched_columns import WatchedColumns
+from pipeline.runner.beam_types import CombineFn, DoFn
 from pipeline.runner.coders import FormCoder
-from pipeline.serving.gathered import process_statistics
 from pipeline.serving.release_manager import ManagerHandle
+from pipeline.transforms.gathered import process_statistics
 
 _MANY = 32
 """Parts that are kept before they are merged: one merge of many costs little more than of two."""
@@ -30,7 +32,7 @@ def _now_us() -> int:
 
 @beam.typehints.with_input_types(Batch)
 @beam.typehints.with_output_types(RunStatistics)
-class GatherStatistics(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untyped
+class GatherStatistics(DoFn):
     """The statistics of each bundle of finished batches, in the global window.
 
     Beside Encode, of the same batches: rows that Encode rejects are rejected here, too.
@@ -68,7 +70,7 @@ class GatherStatistics(beam.DoFn):  # type: ignore[misc]  # Beam's base classes 
 
     def process(self, batch: Batch) -> None:
         """Adds one batch."""
-        batch = encode.reject_unwritable(batch, self._output) if len(batch) else batch
+        batch = line_encoder.reject_unwritable(batch, self._output) if len(batch) else batch
         now_us = self._clock_us()
         part = run_statistics.of_batch(batch, self._watched, now_us, self._shifts)
         for name, column in part.columns.items():
@@ -100,7 +102,7 @@ class GatherStatistics(beam.DoFn):  # type: ignore[misc]  # Beam's base classes 
         return found
 
 
-class MergeStatistics(beam.CombineFn):  # type: ignore[misc]
+class MergeStatistics(CombineFn):
     """Any number of statistics into one; without any, those of no records."""
 
     def get_accumulator_coder(self) -> Any:
@@ -138,7 +140,7 @@ class MergeStatistics(beam.CombineFn):  # type: ignore[misc]
         return run_statistics.merged(accumulator)
 
 
-class KeepStatistics(beam.DoFn):  # type: ignore[misc]
+class KeepStatistics(DoFn):
     """Adds statistics to those of this process, for runners whose steps all run in it.
 
     Args:

@@ -13,12 +13,13 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from pipeline.backends.base import Servable
-from pipeline.core.batch import Batch
-from pipeline.core.metric_names import NAMESPACE, ROW_DIFFERENCES, ROW_SAMPLES
-from pipeline.core.model_spec import ModelSpec
-from pipeline.serving.model_step import ModelStep
+from pipeline.batch.batch import Batch
+from pipeline.batch.metrics import NAMESPACE, ROW_DIFFERENCES, ROW_SAMPLES
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
-from pipeline.serving.row_samples import process_samples
+from pipeline.serving.step.model_step import ModelStep
+from pipeline.serving.step.samples import process_samples
+from pipeline.spec.model import ModelSpec
+from pipeline.spec.row_limits import RowLimits
 
 
 class EnsembleModelHandler(ModelHandler[Batch, Batch, ReleaseManager]):  # type: ignore[misc]
@@ -30,7 +31,7 @@ class EnsembleModelHandler(ModelHandler[Batch, Batch, ReleaseManager]):  # type:
     Args:
       handle: this process's models.
       spec: the model's entry in the ensemble file.
-      max_batch_size, quick_batch_size: see ModelStep.
+      limits: of the job's calls.
       max_model_faults: see ModelStep.
       max_differences: see RowSamples.
     """
@@ -40,8 +41,7 @@ class EnsembleModelHandler(ModelHandler[Batch, Batch, ReleaseManager]):  # type:
         handle: ManagerHandle,
         spec: ModelSpec,
         *,
-        max_batch_size: int,
-        quick_batch_size: int,
+        limits: RowLimits,
         max_model_faults: int,
         max_differences: int = 0,
     ) -> None:
@@ -51,8 +51,8 @@ class EnsembleModelHandler(ModelHandler[Batch, Batch, ReleaseManager]):  # type:
         self._max_differences = max_differences
         self._step = ModelStep(
             spec,
-            max_batch_size=max_batch_size,
-            quick_batch_size=quick_batch_size,
+            call_rows=limits.call_rows,
+            quick_rows=limits.quick_rows,
             max_model_faults=max_model_faults,
         )
 

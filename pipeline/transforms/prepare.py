@@ -6,15 +6,16 @@ from collections.abc import Collection, Iterator, Sequence
 
 import apache_beam as beam
 
-from pipeline.core.batch import Batch
-from pipeline.core.prepare import check_ready
-from pipeline.core.prepare_batch import prepare_batch
-from pipeline.core.prepare_spec import PrepareStep
+from pipeline.batch.batch import Batch
+from pipeline.ops.batches import prepare_batch
+from pipeline.ops.step import check_ready
+from pipeline.runner.beam_types import DoFn
+from pipeline.spec.prepare import PrepareStep
 
 
 @beam.typehints.with_input_types(Batch)
 @beam.typehints.with_output_types(Batch)
-class Prepare(beam.DoFn):  # type: ignore[misc]  # Beam's base classes are untyped
+class Prepare(DoFn):
     """Runs the prepare steps over each batch; a batch that becomes large leaves in parts.
 
     Args:

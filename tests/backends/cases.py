@@ -15,8 +15,8 @@ from pydantic import TypeAdapter
 
 from pipeline.backends import registry
 from pipeline.backends.base import LoadContext, Servable
-from pipeline.core.model_spec import AnyModel, ModelSpec
-from tests import models
+from pipeline.spec.model import AnyModel, ModelSpec
+from tests.support import models
 
 GAIN = {"value": 3.0, "dtype": "float32"}
 AFFINE_DTYPES = {"x": "float32", "y": "float32"}
@@ -151,7 +151,7 @@ def _linear():
 
 
 def _pair():
-    from tests.networks import PairNetwork
+    from tests.support.networks import PairNetwork
 
     return PairNetwork()
 
@@ -365,7 +365,7 @@ AFFINE = (
         reference=_affine,
         file="",
         listed=(),
-        extra={"uri": "tests.steps:Affine", "path": "weights.npz"},
+        extra={"uri": "tests.support.steps:Affine", "path": "weights.npz"},
     ),
 )
 PAIRS = (
@@ -402,7 +402,7 @@ PAIRS = (
         reference=_state_dict(_pair),
         file="",
         listed=("inputs",),
-        extra={"module": "tests.networks.PairNetwork"},
+        extra={"module": "tests.support.networks.PairNetwork"},
         **_TORCH_PAIR,
     ),
     Case(

@@ -5,15 +5,15 @@ import pytest
 import torch
 
 from pipeline.backends.base import LoadContext
-from pipeline.core.graph import resolve
-from pipeline.core.release import ModelVersion, Release
-from pipeline.core.spec import EnsembleSpec
-from pipeline.serving.model_step import ModelStep
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.serving.opening import Opening
+from pipeline.serving.rehearsal.rehearsal import attempt
 from pipeline.serving.release_manager import ReleaseManager
-from pipeline.serving.validation import attempt
-from tests import models, networks
+from pipeline.serving.step.model_step import ModelStep
+from pipeline.spec.ensemble import EnsembleSpec
+from pipeline.spec.graph import resolve
 from tests.backends.cases import model_spec
+from tests.support import models, networks
 
 
 def scripted(network, folder):

@@ -9,8 +9,8 @@ from threading import Barrier
 import numpy as np
 import pytest
 
-from pipeline.core.model_spec import ConstantInput
 from pipeline.errors import DeviceError, LoadError
+from pipeline.spec.model import ConstantInput
 from tests.backends.cases import AFFINE, CASES, PAIRS, load
 
 every_case = pytest.mark.parametrize("case", CASES, ids=str)

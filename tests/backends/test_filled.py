@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.backends.base import LoadContext
 from pipeline.backends.filled import FilledServable, PairedServable, row_sizes
-from pipeline.core.columns import Ragged
+from pipeline.batch.columns import Ragged
 from pipeline.errors import ModelFaultError, OutOfMemoryError, ProcessLostError
 from pipeline.serving import opening
 from pipeline.testing import FakeServable
@@ -17,7 +17,7 @@ def twice(inputs):
 
 
 @pytest.mark.parametrize(
-    ("max_rows", "between", "sizes"),
+    ("call_rows", "between", "sizes"),
     [
         (1, False, (1,)),
         (64, False, (1, 2, 4, 8, 16, 32, 64)),
@@ -26,8 +26,8 @@ def twice(inputs):
         (2, True, (1, 2)),
     ],
 )
-def test_sizes_are_few_and_end_with_the_largest_call(max_rows, between, sizes):
-    assert row_sizes(max_rows, between) == sizes
+def test_sizes_are_few_and_end_with_the_largest_call(call_rows, between, sizes):
+    assert row_sizes(call_rows, between) == sizes
 
 
 @pytest.mark.parametrize("between", [False, True])
@@ -61,7 +61,7 @@ def test_models_on_a_gpu_are_filled_up(device, filled, shared, monkeypatch, tmp_
 
     monkeypatch.setattr(opening.registry, "backend", lambda framework: Backend())
     spec = model_spec(framework="onnx", inputs={"x": "x"}, outputs={"y": "y"})
-    context = LoadContext("auto", shared=shared, max_rows=16)
+    context = LoadContext("auto", shared=shared, call_rows=16)
     servable = opening.Opening(tmp_path, spec, context)()
     assert len(servable.predict({"x": np.ones((5, 1))})["y"]) == 5
     assert fake.calls == [6 if filled else 5]

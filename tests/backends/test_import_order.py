@@ -48,14 +48,14 @@ def test_what_must_come_before_a_package_is_imported_with_it_and_only_with_it(tm
         f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
         "from pipeline.backends import import_order\n"
         "import_order._BEFORE['big'] = ('missing', 'broken', 'before')\n"
-        "import_order.keep()\n"
+        "import_order.keep_import_order()\n"
         "print('kept'); import json; import big; import big\n"
     )
     assert run(["-c", program]).stdout.split() == ["kept", "before", "big"]
 
 
 def test_keeping_the_order_twice_costs_nothing_more():
-    import_order.keep()
+    import_order.keep_import_order()
     before = list(sys.meta_path)
-    import_order.keep()
+    import_order.keep_import_order()
     assert sys.meta_path == before

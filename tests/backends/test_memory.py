@@ -5,8 +5,8 @@ import pytest
 
 from pipeline.backends.failures import is_out_of_memory
 from pipeline.errors import OutOfMemoryError
-from tests import models
 from tests.backends.cases import load, model_spec
+from tests.support import models
 
 COLUMNS = 2**38  # of float32, times 1,024 rows
 
@@ -37,7 +37,7 @@ def torch_model(folder):
 def _repeating_script():
     import torch
 
-    from tests.networks import Repeat
+    from tests.support.networks import Repeat
 
     return torch.jit.script(Repeat(COLUMNS))
 
@@ -69,7 +69,7 @@ def transformers_model(folder):
 
 
 def python_model(folder):
-    uri = "tests.steps:Hungry"
+    uri = "tests.support.steps:Hungry"
     return folder, model_spec(framework="python", uri=uri, inputs={"x": "c"}, outputs={"y": "d"})
 
 

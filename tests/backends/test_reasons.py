@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.backends.reasons import MAX_CHARS, cut, hides_its_reason, own_words, with_type
-from tests import models
+from tests.support import models
 
 
 def raised(call, *args, **kwargs):

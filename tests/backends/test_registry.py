@@ -7,8 +7,8 @@ import pytest
 
 from pipeline.backends import registry
 from pipeline.errors import LoadError, SpecError
-from tests import models
 from tests.backends.cases import load, model_spec
+from tests.support import models
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

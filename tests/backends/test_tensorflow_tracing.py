@@ -6,12 +6,12 @@ import pytest
 from pipeline.backends import registry
 from pipeline.backends.base import LoadContext
 from pipeline.backends.filled import FilledServable
-from pipeline.core.batch import Batch
-from pipeline.core.columns import Ragged
-from pipeline.serving.model_step import ModelStep
-from tests import models
+from pipeline.batch.batch import Batch
+from pipeline.batch.columns import Ragged
+from pipeline.serving.step.model_step import ModelStep
 from tests.backends.cases import load, model_spec
-from tests.hub_server import save_embedding
+from tests.support import models
+from tests.support.hub_server import save_embedding
 
 ROWS = (1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 31, 64, 100, 101, 128, 255, 256, 257, 1000, 1024, 2, 1)
 
@@ -153,7 +153,7 @@ def test_layers_of_a_keras_model_run_in_python_only_while_it_is_loaded(tmp_path)
 @pytest.fixture
 def recorded(tmp_path, monkeypatch):
     """A compiled model for up to 100 rows, and the numbers of rows that XLA sees."""
-    context = LoadContext("cpu", max_rows=100)
+    context = LoadContext("cpu", call_rows=100)
     servable = registry.backend("tensorflow").load(compiled(tmp_path), X, context)
     program, seen = servable._servable._program, []
     call = program.call

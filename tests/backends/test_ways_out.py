@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from pipeline.backends.foreign_files import UNREADABLE, way_out
-from pipeline.backends.recognition import SUFFIXES
+from pipeline.drafting.recognition import SUFFIXES
 from pipeline.errors import LoadError
-from tests import models
 from tests.backends.cases import load, model_spec
+from tests.support import models
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 Y = (X[:, 0] > 0).astype(int)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from pipeline.errors import LoadError
-from tests import models
 from tests.backends.cases import load, model_spec
+from tests.support import models
 
 
 def spec(*outputs, **changes):

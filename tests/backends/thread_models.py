@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests import models
+from tests.support import models
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(3000, 64)).astype("float32")
@@ -86,7 +86,7 @@ def torch(folder):
 def forking_torch(folder):
     import torch
 
-    from tests.networks import Forks
+    from tests.support.networks import Forks
 
     path = models.save_torchscript(torch.jit.script(Forks(_network())), folder / "model.pt")
     entry = {"framework": "torch", "inputs": {"x": "c"}, "outputs": {"output_0": "p"}}
@@ -152,7 +152,7 @@ def python(folder):
     """numpy, that is BLAS."""
     folder.mkdir(parents=True)
     np.savez(folder / "weights.npz", weights=RNG.normal(size=(64, 2048)), bias=np.zeros(2048))
-    entry = {"framework": "python", "uri": "tests.steps:Affine", "path": "weights.npz"}
+    entry = {"framework": "python", "uri": "tests.support.steps:Affine", "path": "weights.npz"}
     return (
         folder / "weights.npz",
         {**entry, "inputs": {"x": "c"}, "outputs": {"y": "p"}},

@@ -3,8 +3,8 @@
 import yaml
 
 import main
-from tests import models
-from tests.named_models import KINDS, entry, table
+from tests.support import models
+from tests.support.named_models import KINDS, entry, table
 
 
 def test_check_prints_what_a_dry_run_prints_and_runs_nothing(run, job, capsys):

@@ -59,7 +59,10 @@ def test_mistake_is_told_in_words(run, argv, says):
 
 def test_output_that_the_terminal_cannot_show_is_no_failure(tmp_path):
     """Such as the lines of the graph, on a terminal that knows Latin letters only."""
-    code = "from pipeline.exit_status import status_of; status_of(lambda: print('■'))"
+    code = (
+        "from pipeline.commands.exit_status import exit_status_of\n"
+        "exit_status_of(lambda: print('■'))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline.core import spec_text
-from pipeline.core.draft import FILL_IN, GUESS
-from tests import formats, models
+from pipeline.drafting.draft import FILL_IN, GUESS
+from pipeline.spec import text as spec_text
 from tests.backends.cases import AFFINE, CASES
+from tests.support import formats, models
 
 ROWS = [
     {"row_id": f"r{i}", "left": [0.5, 1.0 * i, 2.0, 3.0], "review": "good film", "rank": i % 3}

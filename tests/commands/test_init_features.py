@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 import main
-from tests import models
-from tests.named_models import KINDS, NAMES, matrix, table
+from tests.support import models
+from tests.support.named_models import KINDS, NAMES, matrix, table
 
 ROWS = table(rows=20)
 

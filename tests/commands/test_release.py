@@ -6,16 +6,16 @@ from datetime import UTC, datetime
 import pytest
 import yaml
 
-from pipeline.connectors.artifact_store import BeamArtifactStore
-from pipeline.core import manifest
-from pipeline.core.block import Origin
-from pipeline.core.candidate import Candidate
-from pipeline.core.gate_state import start
-from pipeline.core.refresh_message import interpret
-from pipeline.core.release import ModelVersion, Release
-from pipeline.serving.artifacts import digest_of
-from pipeline.serving.release_store import ReleaseStore
-from tests import models
+from pipeline.batch.block import Origin
+from pipeline.batch.release import ModelVersion, Release
+from pipeline.connectors.storage.artifact_store import BeamArtifactStore
+from pipeline.releases import manifest
+from pipeline.releases.candidate import Candidate
+from pipeline.releases.message import interpret
+from pipeline.releases.state import initial_state
+from pipeline.releases.store import ReleaseStore
+from pipeline.serving.files.artifacts import digest_of
+from tests.support import models
 
 UNCHECKED = "--verify=false"
 
@@ -61,7 +61,7 @@ class Ensemble:
         store = ReleaseStore(str(self.folder / "accepted"), BeamArtifactStore())
         now = datetime.now(UTC)
         versions = {"clf": 1, "emb": 1}
-        state = start(self._release(1, versions), now)
+        state = initial_state(self._release(1, versions), now)
         for generation, changes in enumerate(releases, start=2):
             versions |= changes
             made = self._release(generation, versions)

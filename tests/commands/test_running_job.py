@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.test_streaming import Stream
+from tests.jobs.test_streaming import Stream
 
 
 @pytest.fixture

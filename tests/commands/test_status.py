@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipeline.connectors.artifact_store import BeamArtifactStore
-from pipeline.core.candidate import Candidate
-from pipeline.core.gate_state import start
-from pipeline.core.release import ModelVersion, Release
-from pipeline.serving.release_store import ReleaseStore
+from pipeline.batch.release import ModelVersion, Release
+from pipeline.connectors.storage.artifact_store import BeamArtifactStore
+from pipeline.releases.candidate import Candidate
+from pipeline.releases.state import initial_state
+from pipeline.releases.store import ReleaseStore
 
 BEGIN = datetime(2026, 11, 22, 9, 13, 44, 275_000, tzinfo=UTC)
 
@@ -25,7 +25,7 @@ def release(generation, clf, emb=1):
 def written(folder):
     """A job that was launched with clf 1, accepted 2 and 3, went back, and changed emb."""
     store = ReleaseStore(str(folder), BeamArtifactStore())
-    state = start(release(1, 1), BEGIN)
+    state = initial_state(release(1, 1), BEGIN)
     steps = [
         (
             release(2, 2),
@@ -101,7 +101,7 @@ def test_damaged_file_is_passed_over_and_said_so(run, tmp_path, caplog):
 def test_overwritten_version_is_told_from_another_one(run, tmp_path):
     store = ReleaseStore(str(tmp_path), BeamArtifactStore())
     versions = [ModelVersion("clf", "gs://b/clf/2", digest) for digest in ("one", "other")]
-    state = start(Release(1, (versions[0],)), BEGIN)
+    state = initial_state(Release(1, (versions[0],)), BEGIN)
     for generation, version in enumerate((versions[0], versions[1]), start=2):
         state = state.accept(Candidate("x", "watch", 1), Release(generation, (version,)), BEGIN)
         store.write(state.history[-1])

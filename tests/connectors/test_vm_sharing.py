@@ -9,15 +9,22 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from pipeline.core.batch import Batch
+from pipeline.batch.batch import Batch
 from pipeline.errors import LoadError, OutOfMemoryError
-from pipeline.serving.arena import Address, Arena
-from pipeline.serving.model_host import started
-from pipeline.serving.model_step import ModelStep
-from tests import sharing
+from pipeline.serving.shared.arena import Address, Arena
+from pipeline.serving.shared.host import started
+from pipeline.serving.step.model_step import ModelStep
 from tests.backends.cases import CASES
-from tests.sharing import close_all, close_model, has_imported, open_model, predict, watched_spec
-from tests.waiting import wait_until
+from tests.support import sharing
+from tests.support.sharing import (
+    close_all,
+    close_model,
+    has_imported,
+    open_model,
+    predict,
+    watched_spec,
+)
+from tests.support.waiting import wait_until
 
 ONNX = next(case for case in CASES if case.framework == "onnx")
 ROW = {"x": np.ones((1, 4), "float32")}
@@ -202,7 +209,7 @@ def _run_step(servables, spec, version, batch):
 
 
 def test_halving_works_through_a_lack_of_memory_in_the_host(clients, loader, versions):
-    spec = watched_spec(uri="tests.steps:Cramped")
+    spec = watched_spec(uri="tests.support.steps:Cramped")
     clients[0].ask(open_model, loader(spec), versions[0])
     x = np.arange(100, dtype="float32").reshape(25, 4)
     ids = tuple(range(25))

@@ -44,7 +44,7 @@ def test_everything_that_the_tree_has_of_the_package_is_in_the_image(shell):
 
 def test_start_compiles_no_module(shell):
     # Python says of each module whether its code came from a .py or from a .pyc file.
-    loaded = shell("python -B -v -c 'import pipeline.run' 2>&1 | grep 'code object from'")
+    loaded = shell("python -B -v -c 'import pipeline.jobs.run' 2>&1 | grep 'code object from'")
     assert "/pipeline/__pycache__/run.cpython-311.pyc" in loaded
     assert [line for line in loaded.splitlines() if line.endswith(".py'")] == []
 

@@ -8,7 +8,7 @@ import numpy as np
 import yaml
 from apache_beam.portability.api import beam_runner_api_pb2
 
-from tests.jobs import Job, record
+from tests.support.jobs import Job, record
 
 ROWS = np.random.default_rng(3).normal(size=(40, 4)).round(3)
 

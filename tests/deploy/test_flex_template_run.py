@@ -5,10 +5,10 @@ import shlex
 
 import pytest
 
-from pipeline.options import parse
-from tests.dataflow_service import DataflowService
+from pipeline.launch.options import parse
 from tests.deploy.launching import IMAGE, launcher_arguments
 from tests.deploy.recipes import ROOT, launch_recipes, parameter_problems, run_recipe
+from tests.support.dataflow_service import DataflowService
 
 # https://cloud.google.com/dataflow/docs/reference/rest/v1b3/projects.jobs#Job
 JOB_NAME = "[a-z]([-a-z0-9]*[a-z0-9])?"

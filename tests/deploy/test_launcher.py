@@ -3,9 +3,9 @@
 import pytest
 from apache_beam.portability.api import beam_runner_api_pb2
 
-from tests.dataflow_service import ForbiddenStorage
 from tests.deploy.launching import IMAGE, PROJECT, launch, launcher_arguments
 from tests.deploy.stored_job import StoredJob
+from tests.support.dataflow_service import ForbiddenStorage
 
 WORKERS = {
     "numWorkers": 1,

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 import main
-from tests.dataflow_service import DataflowService
 from tests.deploy.launching import IMAGE, PROJECT, REGION, ROOT, launch, launcher_arguments
 from tests.deploy.stored_job import ROWS, StoredJob
-from tests.jobs import expected
-from tests.pages import Page
+from tests.support.dataflow_service import DataflowService
+from tests.support.jobs import expected
+from tests.support.pages import Page
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import yaml
 
 import main
 from pipeline.commands import command_line
-from pipeline.core.spec import EnsembleSpec
+from pipeline.spec.ensemble import EnsembleSpec
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
 FRAMEWORKS = {"numpy", "sklearn", "skops", "onnx", "onnxruntime", "torch", "tensorflow", "keras"}

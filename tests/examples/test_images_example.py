@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 import main
-from pipeline import launch, launch_files, options
+from pipeline.launch import files as launch_files
+from pipeline.launch import job as launch
+from pipeline.launch import options
 
 IMAGES = Path(__file__).parents[2] / "examples" / "images"
 BROKEN = {"broken-cut-short", "broken-no-image", "broken-empty"}
@@ -112,6 +114,7 @@ def test_pictures_as_base64_in_json_go_through_the_same_steps(made, tmp_path):
 def test_image_records_come_from_files_only(made, other):
     given = [f"--ensemble_spec={made}/ensemble.yaml", f"--output_path={made}/out", other]
     settings = options.parse([*given, "--temp_location=gs://bucket/temp"]).settings
-    (problem,) = launch_files.problems(settings, launch.read_graph(f"{made}/ensemble.yaml").spec)
+    spec = launch.read_graph(f"{made}/ensemble.yaml").spec
+    (problem,) = launch_files.problems(settings.inputs, "jsonl", spec)
     assert other.partition("=")[0] in problem
     assert "expected --input_file_pattern" in problem

@@ -8,8 +8,8 @@ import pytest
 from google.cloud import monitoring_dashboard_v1, monitoring_v3
 from google.protobuf import json_format
 
-from pipeline.core.candidate import Outcome
-from pipeline.core.metric_names import METRICS
+from pipeline.batch.metrics import METRICS
+from pipeline.releases.candidate import Outcome
 
 MONITORING = Path(__file__).parents[2] / "examples" / "monitoring"
 FILES = sorted(MONITORING.glob("*.json"))

@@ -16,12 +16,12 @@ import pytest
 import torch
 
 from pipeline.backends.base import LoadContext
-from pipeline.core.batch import Batch
+from pipeline.batch.batch import Batch
 from pipeline.serving.merging import MergingServable
-from pipeline.serving.model_step import ModelStep
 from pipeline.serving.opening import Opening, free
-from tests import models
+from pipeline.serving.step.model_step import ModelStep
 from tests.backends.cases import CASES, load, model_spec
+from tests.support import models
 
 _NEEDS = {
     "torch": ("torch",),
@@ -67,7 +67,7 @@ def test_gpu_computes_what_the_cpu_computes(case, device, built):
 
 @on_gpu
 def test_threads_get_their_own_rows_whatever_else_is_on_its_way(case, built):
-    context = LoadContext("gpu", shared=True, max_rows=16)
+    context = LoadContext("gpu", shared=True, call_rows=16)
     servable = Opening(built[case.name], case.spec(), context)()
     assert isinstance(servable, MergingServable)
     inputs = [case.rows(3 + i, seed=i) for i in range(8)]
@@ -100,7 +100,7 @@ def test_half_precision_loses_no_more_than_the_gate_forgives(case, built):
 
 def torch_spreading(folder, columns):
     """A network that needs 4 * `columns` bytes for a row, and returns one number."""
-    from tests.networks import Spread
+    from tests.support.networks import Spread
 
     path = models.save_torchscript(torch.jit.script(Spread(columns)), folder / "model.pt")
     return path, model_spec(framework="torch", inputs={"x": "x"}, outputs={"output_0": "y"})
@@ -168,7 +168,7 @@ print("still there")
 
 
 def test_process_whose_gpu_is_lost_blames_no_row_and_gives_way_to_another(tmp_path):
-    from tests.networks import LooksUp
+    from tests.support.networks import LooksUp
 
     path = models.save_torchscript(torch.jit.script(LooksUp(10)), tmp_path / "model.pt")
     command = [sys.executable, "-c", LOOK_UP_TWO, str(path)]

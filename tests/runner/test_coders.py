@@ -11,18 +11,18 @@ import pyarrow as pa
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipeline.connectors.block_writer import TemporaryFile
-from pipeline.connectors.file_ranges import FileRange
-from pipeline.connectors.folder_reader import Progress
-from pipeline.connectors.folder_source import ReadNewFiles
-from pipeline.core import wire
-from pipeline.core.batch import Batch, Reject
-from pipeline.core.block import Block
-from pipeline.core.candidate import Candidate, ReleaseEvent
-from pipeline.core.columns import Ragged
-from pipeline.core.payloads import ArrowRows, JsonRows
-from pipeline.core.release import Release
-from pipeline.core.run_statistics import RunStatistics
+from pipeline.batch import wire
+from pipeline.batch.batch import Batch, Reject
+from pipeline.batch.block import Block
+from pipeline.batch.columns import Ragged
+from pipeline.batch.payloads import ArrowRows, JsonRows
+from pipeline.batch.release import Release
+from pipeline.connectors.files.ranges import FileRange
+from pipeline.connectors.files.watched.reader import Progress
+from pipeline.connectors.files.watched.source import ReadNewFiles
+from pipeline.connectors.files.write import TemporaryFile
+from pipeline.releases.candidate import Candidate, ReleaseEvent
+from pipeline.report.statistics.run import RunStatistics
 from pipeline.runner.coders import FormCoder
 from pipeline.transforms.gather import MergeStatistics
 
@@ -91,9 +91,9 @@ def test_size_of_many_records_is_estimated_without_encoding_them(name, monkeypat
     columns = {"x": np.ones((rows, 30), np.float32), "r": ragged}
     batch = Batch((1,) * rows, payloads, columns, rejects=rejects)
     for value in (batch, Block(payloads, "a source")):
-        real = len(wire.encode(value))
+        real = len(wire.dumps(value))
         with monkeypatch.context() as patch:
-            patch.setattr(wire, "encode", lambda _: pytest.fail("encoded"))
+            patch.setattr(wire, "dumps", lambda _: pytest.fail("encoded"))
             estimate = FormCoder(type(value)).get_impl().estimate_size(value)
         assert abs(estimate - real) < max(0.4 * real, 2000)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.core.release import ModelVersion
-from pipeline.serving.artifacts import ArtifactCache, LocalCopies
+from pipeline.batch.release import ModelVersion
+from pipeline.serving.files.artifacts import ArtifactCache, LocalCopies
 from pipeline.serving.loader import FrameworkLoader
 from tests.backends.cases import CASES
 

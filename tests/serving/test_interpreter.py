@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from pipeline.backends.base import LoadContext
-from pipeline.core.graph import resolve
-from pipeline.core.spec import EnsembleSpec
 from pipeline.errors import LoadError
 from pipeline.serving import interpreter, opening
-from pipeline.serving.artifacts import ArtifactCache
 from pipeline.serving.factory import ManagerFactory
+from pipeline.serving.files.artifacts import ArtifactCache
 from pipeline.serving.loader import FrameworkLoader
-from tests import models
+from pipeline.spec.ensemble import EnsembleSpec
+from pipeline.spec.graph import resolve
+from tests.support import models
 
 ROOT = Path(__file__).parents[2]
 
@@ -111,9 +111,9 @@ assert seen < frozen / 10, (seen, frozen)
 make()
 assert gc.get_freeze_count() <= frozen, "what came later, models among it, must stay in sight"
 
-from pipeline.core.block import Block
-from pipeline.core.decode_json import JsonDecoder
-from pipeline.core.record_spec import RecordSpec
+from pipeline.batch.block import Block
+from pipeline.formats.json.decoder import JsonDecoder
+from pipeline.spec.record import RecordSpec
 
 record = RecordSpec.model_validate({"fields": {"x": {"dtype": "float32", "shape": [2]}}})
 block = Block((b'{"x": [1.5, 2.5]}',) * 4096, "a.jsonl")

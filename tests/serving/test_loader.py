@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from pipeline.backends.base import LoadContext
-from pipeline.core.release import ModelVersion
+from pipeline.batch.release import ModelVersion
 from pipeline.errors import DeviceError
-from pipeline.serving.artifacts import ArtifactCache, digest_of
 from pipeline.serving.cores import usable_cores
+from pipeline.serving.files.artifacts import ArtifactCache, digest_of
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.merging import MergingServable
 from pipeline.testing import FakeServable
-from tests import models
 from tests.backends.cases import CASES, model_spec
+from tests.support import models
 
 CASE = next(case for case in CASES if case.framework == "onnx")
 

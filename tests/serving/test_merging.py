@@ -1,8 +1,8 @@
 """Calls that meet at a model are computed together, and nobody notices but the clock."""
 
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,21 +14,20 @@ from hypothesis import strategies as st
 
 from pipeline.backends import registry
 from pipeline.backends.base import LoadContext
-from pipeline.core import bad_share
-from pipeline.core.batch import Batch
-from pipeline.core.bisection import Experience
-from pipeline.core.columns import Ragged
-from pipeline.core.model_spec import OnnxModel
+from pipeline.batch.batch import Batch
+from pipeline.batch.columns import Ragged
 from pipeline.errors import OutOfMemoryError, ProcessLostError
-from pipeline.serving.merging import MergingServable, _Call
-from pipeline.serving.model_step import ModelStep
+from pipeline.serving.merging import MergingServable, Occupancy
 from pipeline.serving.opening import Opening
-from pipeline.testing import FakeServable
-from tests.waiting import wait_until
+from pipeline.serving.step import bad_share, bisection
+from pipeline.serving.step.model_step import ModelStep
+from pipeline.spec.model import OnnxModel
+from pipeline.testing import FakeClock, FakeServable
+from tests.support.waiting import wait_until
 
 
 class Held:
-    """A servable whose first call waits until it is let go, so that others queue behind it."""
+    """A servable whose next call waits until it is let go, so that others queue behind it."""
 
     def __init__(self, function=lambda inputs: {"y": inputs["x"] * 2}, **settings):
         self.entered, self.let_go = threading.Event(), threading.Event()
@@ -41,6 +40,30 @@ class Held:
 
         self.fake = FakeServable(held, **settings)
 
+    def hold_again(self):
+        """Holds the next call, too, and counts from there."""
+        self.let_go.clear()
+        self.entered.clear()
+        self.fake.calls.clear()
+
+
+class SlowCalls:
+    """A servable whose calls take so many seconds of a clock, which are changed on the way."""
+
+    def __init__(self, secs):
+        self.secs, self.clock = secs, FakeClock()
+
+    def __call__(self, inputs):
+        self.clock.advance(self.secs)
+        return {"y": inputs["x"] * 2}
+
+
+def grow_slow(merging, slow):
+    """Calls, of which each may count as twice as long as the last, until they count as 100 s."""
+    slow.secs = 100
+    for _ in range(20):
+        merging.predict(rows(0))
+
 
 def run_together(merging, held, calls):
     """Results or errors of `calls`, made while another call held the model; and that one's rows."""
@@ -50,8 +73,8 @@ def run_together(merging, held, calls):
         futures = []
         for i, inputs in enumerate(calls):
             futures.append(threads.submit(merging.predict, inputs))
-            while len(merging._waiting) <= i:  # they queue in this order
-                threading.Event().wait(0.001)
+            # They queue in this order.
+            wait_until(lambda: merging.occupancy().waiting > i)  # noqa: B023
         held.let_go.set()
         first.result()
         return [f.exception() or f.result() for f in futures]
@@ -63,7 +86,7 @@ def rows(*values):
 
 def test_calls_that_wait_are_computed_in_one_and_split_again():
     held = Held()
-    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    merging = MergingServable(held.fake, ["x"], call_rows=100)
     results = run_together(merging, held, [rows(1), rows(2, 3), rows(4)])
     assert held.fake.calls == [1, 4]
     assert [r["y"].tolist() for r in results] == [[[2, -2]], [[4, -4], [6, -6]], [[8, -8]]]
@@ -71,52 +94,73 @@ def test_calls_that_wait_are_computed_in_one_and_split_again():
 
 def test_merged_call_stays_below_the_largest_batch():
     held = Held()
-    merging = MergingServable(held.fake, ["x"], max_rows=3)
+    merging = MergingServable(held.fake, ["x"], call_rows=3)
     run_together(merging, held, [rows(1, 2), rows(3, 4), rows(5), rows(6, 7, 8, 9)])
     assert held.fake.calls == [1, 3, 2, 4]
 
 
 def test_first_caller_that_comes_back_waits_for_the_others_of_its_group():
-    held = Held()
-    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    slow = SlowCalls(0)
+    held = Held(slow)
+    merging = MergingServable(held.fake, ["x"], call_rows=100, clock=slow.clock)
+    held.let_go.set()
+    grow_slow(merging, slow)
+    held.hold_again()
     run_together(merging, held, [rows(1), rows(2), rows(3)])
-    merging._call_secs = 100  # as if the last call had taken so long
     with ThreadPoolExecutor(3) as threads:
         assert len(list(threads.map(merging.predict, [rows(1), rows(2, 3), rows(4)]))) == 3
     assert held.fake.calls == [1, 3, 4]
 
 
 def test_lone_caller_waits_once_for_those_who_left_and_never_again():
-    held = Held()
-    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    slow = SlowCalls(0)
+    held = Held(slow)
+    merging = MergingServable(held.fake, ["x"], call_rows=100, clock=slow.clock)
     run_together(merging, held, [rows(1), rows(2)])
     merging.predict(rows(3))
-    merging._call_secs = 100  # the test would run out of time
-    merging.predict(rows(4))
-    assert held.fake.calls == [1, 2, 1, 1]
+    grow_slow(merging, slow)
+    merging.predict(rows(4))  # the test would run out of time
+    assert held.fake.calls == [1, 2, 1, *[1] * 20, 1]
 
 
 def test_nobody_waits_where_several_calls_may_run():
-    held = Held()
-    merging = MergingServable(held.fake, ["x"], max_rows=100, concurrency=2)
-    merging._free = 1  # the other one is busy elsewhere
-    run_together(merging, held, [rows(1), rows(2)])
-    merging._call_secs = 100  # the test would run out of time
-    merging.predict(rows(3))
-    assert held.fake.calls == [1, 2, 1]
+    slow, busy = SlowCalls(100), threading.Event()
+    held = Held(slow)
+
+    def function(inputs):
+        if len(inputs["x"]) == 9:
+            assert busy.wait(30)
+        return held.fake.predict(inputs)
+
+    merging = MergingServable(
+        FakeServable(function), ["x"], call_rows=100, concurrency=2, clock=slow.clock
+    )
+    with ThreadPoolExecutor(1) as threads:
+        elsewhere = threads.submit(merging.predict, rows(*range(9)))
+        wait_until(lambda: merging.occupancy().running == 1)
+        run_together(merging, held, [rows(1), rows(2)])
+        busy.set()
+        elsewhere.result(30)
+    grow_slow(merging, slow)
+    merging.predict(rows(3))  # the test would run out of time
+    assert held.fake.calls == [1, 2, 9, *[1] * 20, 1]
 
 
 def test_long_call_does_not_make_the_next_ones_wait_long():
-    held = Held()
-    merging = MergingServable(held.fake, ["x"], max_rows=100)
-    merging._call_secs = 1e-6
-    run_together(merging, held, [rows(1)])
-    assert merging._call_secs <= 4e-6
+    slow = SlowCalls(0.001)
+    held = Held(slow)
+    merging = MergingServable(held.fake, ["x"], call_rows=100, clock=slow.clock)
+    run_together(merging, held, [rows(1), rows(2)])
+    slow.secs = 200
+    held.hold_again()
+    run_together(merging, held, [rows(3), rows(4)])
+    with ThreadPoolExecutor(1) as threads:  # those two may come back
+        threads.submit(merging.predict, rows(5)).result(20)
 
 
 def test_only_arrays_of_one_form_are_merged():
     held = Held(lambda inputs: {"y": inputs["x"].sum(axis=-1)})
-    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    merging = MergingServable(held.fake, ["x"], call_rows=100)
     calls = [{"x": np.ones((1, 2))}, {"x": np.ones((1, 3))}, {"x": np.ones((1, 2), dtype="f4")}]
     results = run_together(merging, held, calls)
     assert [r["y"].tolist() for r in results] == [[2], [3], [2]]
@@ -130,7 +174,7 @@ def test_error_reaches_only_the_caller_that_causes_it():
         return {"y": inputs["x"]}
 
     held = Held(picky)
-    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    merging = MergingServable(held.fake, ["x"], call_rows=100)
     good, bad, also_good = run_together(merging, held, [rows(1), rows(13), rows(2)])
     assert isinstance(bad, ValueError)
     assert good["y"].tolist() == [[1, -1]]
@@ -139,7 +183,7 @@ def test_error_reaches_only_the_caller_that_causes_it():
 
 def test_out_of_memory_of_a_merged_call_is_no_callers_fault():
     held = Held(fits_rows=2)
-    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    merging = MergingServable(held.fake, ["x"], call_rows=100)
     results = run_together(merging, held, [rows(1, 2), rows(3)])
     assert [r["y"].shape for r in results] == [(2, 2), (1, 2)]
     with pytest.raises(OutOfMemoryError):
@@ -149,7 +193,7 @@ def test_out_of_memory_of_a_merged_call_is_no_callers_fault():
 def test_output_that_lost_its_rows_is_not_split():
     """The caller alone gets it as it is, and says what is wrong with it."""
     held = Held(lambda inputs: {"y": inputs["x"].sum()})
-    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    merging = MergingServable(held.fake, ["x"], call_rows=100)
     results = run_together(merging, held, [rows(1), rows(2)])
     assert [r["y"].ndim for r in results] == [0, 0]
     assert held.fake.calls == [1, 2, 1, 1, 2]  # the last: whether the first failed by chance
@@ -157,7 +201,7 @@ def test_output_that_lost_its_rows_is_not_split():
 
 def test_constants_have_no_rows():
     held = Held(lambda inputs: {"y": inputs["x"] * inputs["gain"]})
-    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    merging = MergingServable(held.fake, ["x"], call_rows=100)
     held.entered.set()  # nothing to hold: one call only
     result = merging.predict({**rows(1, 2), "gain": np.array(3.0)})
     assert result["y"].tolist() == [[3, -3], [6, -6]]
@@ -170,64 +214,63 @@ def test_several_calls_may_run_at_once():
         both.wait()
         return {"y": inputs["x"]}
 
-    merging = MergingServable(FakeServable(meet), ["x"], max_rows=100, concurrency=2)
+    merging = MergingServable(FakeServable(meet), ["x"], call_rows=100, concurrency=2)
     with ThreadPoolExecutor(2) as threads:
         assert len(list(threads.map(merging.predict, [rows(1), rows(2)]))) == 2
 
 
-class _Meeting(list):
-    """A list that lets a second thread look into it before the first one takes something."""
+def test_groups_that_run_at_once_learn_apart(monkeypatch):
+    busy, both, learning = threading.Event(), threading.Barrier(2, timeout=30), []
 
-    def __init__(self, *items):
-        super().__init__(items)
-        self.both = threading.Barrier(2)
-
-    def __bool__(self):
-        there = len(self) > 0
-        with suppress(threading.BrokenBarrierError):
-            self.both.wait(0.2)
-        return there
-
-
-def test_groups_that_begin_at_once_do_not_take_the_same_experience():
-    both = threading.Barrier(2)
-
-    def meet(inputs):
-        with suppress(threading.BrokenBarrierError):
-            both.wait(1)  # nothing is given back before both have taken something
+    def function(inputs):
+        assert inputs["x"].any() or busy.wait(30)
         return {"y": inputs["x"]}
 
-    merging = MergingServable(FakeServable(meet), ["x"], max_rows=100, concurrency=2)
-    merging._experience, merging._expected = _Meeting(Experience()), 2
-    of_two_forms = [{"x": np.ones((1, 2))}, {"x": np.ones((1, 3))}]
-    with ThreadPoolExecutor(2) as threads:
-        assert len(list(threads.map(merging.predict, of_two_forms))) == 2
+    def meet(compute, places, *, experience, confirm):
+        learning.append(experience)
+        both.wait()  # nothing is given back before both have taken something
+        return run(compute, places, experience=experience, confirm=confirm)
+
+    run = bisection.run
+    monkeypatch.setattr("pipeline.serving.merging.bisection.run", meet)
+    merging = MergingServable(FakeServable(function), ["x"], call_rows=100, concurrency=2)
+    for _ in range(2):  # the second time there is experience to take
+        busy.clear()
+        with ThreadPoolExecutor(4) as threads:
+            calls = [threads.submit(merging.predict, rows(0)) for _ in range(2)]
+            wait_until(lambda: merging.occupancy().running == 2)
+            for form in ((1, 2), (1, 3)):
+                calls.append(threads.submit(merging.predict, {"x": np.ones(form)}))
+            wait_until(lambda: merging.occupancy().waiting == 2)
+            busy.set()
+            assert [call.exception(30) for call in calls] == [None] * 4
+    assert len(set(map(id, learning[:2]))) == len(set(map(id, learning[2:]))) == 2
 
 
 def test_beside_a_call_another_begins_only_when_a_full_one_waits_and_the_oldest_goes_first():
     held = Held()
-    merging = MergingServable(held.fake, ["x"], max_rows=4, concurrency=2, only_full=True)
+    merging = MergingServable(held.fake, ["x"], call_rows=4, concurrency=2, only_full=True)
     with ThreadPoolExecutor(4) as threads:
         first = threads.submit(merging.predict, rows(1))
         assert held.entered.wait(30)
         small = threads.submit(merging.predict, rows(2, 3, 4))
-        wait_until(lambda: len(merging._waiting) == 1)
+        wait_until(lambda: merging.occupancy().waiting == 1)
         assert held.fake.calls == [1]
         filling = threads.submit(merging.predict, rows(5))
         assert small.result(30)["y"].shape == (3, 2)  # all this while the first is held
         assert filling.result(30)["y"].tolist() == [[10, -10]]
         assert held.fake.calls == [1, 4]
         small = threads.submit(merging.predict, rows(6))
-        wait_until(lambda: len(merging._waiting) == 1)
+        wait_until(lambda: merging.occupancy().waiting == 1)
         assert merging.predict(rows(7, 8, 9, 10))["y"].shape == (4, 2)
         assert small.result(30)["y"].tolist() == [[12, -12]]
         assert held.fake.calls == [1, 4, 1, 4]
         last = threads.submit(merging.predict, rows(11))
-        wait_until(lambda: len(merging._waiting) == 1)
+        wait_until(lambda: merging.occupancy().waiting == 1)
         held.let_go.set()
         assert first.result(30)["y"].tolist() == [[2, -2]]
         assert last.result(30)["y"].tolist() == [[22, -22]]
-    assert merging._free == 2
+    assert merging.occupancy() == Occupancy(0, 0, 0)
 
 
 def test_process_that_is_lost_is_told_to_all_callers_of_a_merged_call():
@@ -237,7 +280,7 @@ def test_process_that_is_lost_is_told_to_all_callers_of_a_merged_call():
         return {"y": inputs["x"]}
 
     held = Held(lose)
-    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    merging = MergingServable(held.fake, ["x"], call_rows=100)
     results = run_together(merging, held, [rows(1), rows(2)])
     assert [type(result) for result in results] == [ProcessLostError] * 2
     assert held.fake.calls == [1, 2]  # and none is tried again
@@ -253,36 +296,35 @@ def test_interrupted_leader_does_not_leave_the_others_waiting():
         return {"y": inputs["x"]}
 
     held = Held(stop_once)
-    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    merging = MergingServable(held.fake, ["x"], call_rows=100)
     results = run_together(merging, held, [rows(1), rows(2)])
     assert isinstance(results[0], Stop)
     assert results[1]["y"].tolist() == [[2, -2]]
     assert merging.predict(rows(5))["y"].tolist() == [[5, -5]]
 
 
-def test_interrupted_waiter_leaves_the_queue_to_the_others(monkeypatch):
+def test_interrupted_waiter_leaves_the_queue_to_the_others():
     class Stop(BaseException):
         pass
 
+    def stop(number, frame):
+        raise Stop
+
+    def interrupt():
+        wait_until(lambda: merging.occupancy().waiting == 1)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+
     held = Held()
-    merging = MergingServable(held.fake, ["x"], max_rows=100)
-
-    class Sleep:
-        def acquire(self):
-            raise Stop
-
-    class Interrupted(_Call):
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
-            self.sleep = Sleep()
-
-    with ThreadPoolExecutor(3) as threads:
+    merging = MergingServable(held.fake, ["x"], call_rows=100)
+    before = signal.signal(signal.SIGUSR1, stop)
+    with ThreadPoolExecutor(2) as threads:
         first = threads.submit(merging.predict, rows(1))
         assert held.entered.wait(30)
-        monkeypatch.setattr("pipeline.serving.merging._Call", Interrupted)
-        assert isinstance(threads.submit(merging.predict, rows(1, 2, 3)).exception(30), Stop)
-        assert merging._waiting == []
-        monkeypatch.undo()
+        threads.submit(interrupt)
+        with pytest.raises(Stop):
+            merging.predict(rows(1, 2, 3))
+        signal.signal(signal.SIGUSR1, before)
+        assert merging.occupancy().waiting == 0
         held.let_go.set()
         first.result(30)
     assert merging.predict(rows(5))["y"].tolist() == [[10, -10]]
@@ -291,20 +333,19 @@ def test_interrupted_waiter_leaves_the_queue_to_the_others(monkeypatch):
 
 def test_merged_calls_shrink_when_memory_runs_out_and_grow_again():
     held = Held(fits_rows=4)
-    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    merging = MergingServable(held.fake, ["x"], call_rows=100)
     run_together(merging, held, [rows(i) for i in range(6)])
     assert held.fake.calls == [1, 6, 3, 3]
-    assert merging._limit.rows == 3
-    again = Held()
-    again.fake, merging._servable = merging._servable, again.fake
-    run_together(merging, again, [rows(i) for i in range(6)])
-    assert merging._servable.calls == [1, 3, 3]
-    assert merging._limit.rows == 5
+    for expected in ([1, 3, 3], [1, 5, 1]):  # one row more after each call that did fit
+        held.fake.fits_rows = None
+        held.hold_again()
+        run_together(merging, held, [rows(i) for i in range(6)])
+        assert held.fake.calls == expected
 
 
 def test_arrays_that_cannot_even_be_joined_are_computed_one_by_one(monkeypatch):
     held = Held()
-    merging = MergingServable(held.fake, ["x"], max_rows=100)
+    merging = MergingServable(held.fake, ["x"], call_rows=100)
 
     def concatenate(arrays, *rest, **more):
         raise MemoryError
@@ -317,14 +358,14 @@ def test_arrays_that_cannot_even_be_joined_are_computed_one_by_one(monkeypatch):
 def test_batches_of_many_threads_lose_nothing_where_memory_is_short():
     """Through the model's whole step: merged calls are split, batches halved, no row rejected."""
     fake = FakeServable(lambda inputs: {"y": inputs["x"] * 2}, fits_rows=10)
-    merging = MergingServable(fake, ["x"], max_rows=64)
+    merging = MergingServable(fake, ["x"], call_rows=64)
     spec = OnnxModel.model_validate(
         {"name": "m", "framework": "onnx", "uri": "m", "inputs": {"x": "x"}, "outputs": {"y": "y"}}
     )
     start = threading.Barrier(8)
 
     def caller(thread):
-        step = ModelStep(spec, max_batch_size=64)
+        step = ModelStep(spec, call_rows=64)
         start.wait(30)
         for count in (1, 40, 7, 64, 10, 11):
             x = np.arange(count) + 1000 * thread
@@ -359,7 +400,7 @@ def columns_of(thread, share, batches=60):
 
 def calls_of(servable, columns):
     """Runs batches through a step; checks that exactly the bad rows are rejected."""
-    step = ModelStep(SPEC, max_batch_size=64)
+    step = ModelStep(SPEC, call_rows=64)
     for column in columns:
         batch = Batch(tuple(range(len(column))), (b"",) * len(column), {"x": column})
         done = step.run(batch, servable)
@@ -376,7 +417,7 @@ def test_bad_rows_of_one_thread_cost_the_others_no_row_and_few_calls(shares):
     for of_thread in columns:
         calls_of(apart, of_thread)
     fake = FakeServable(picky)
-    merging = MergingServable(fake, ["x"], max_rows=64)
+    merging = MergingServable(fake, ["x"], call_rows=64)
     with ThreadPoolExecutor(len(shares)) as threads:
         list(threads.map(calls_of, [merging] * len(shares), columns))
     assert len(fake.calls) <= (1 + bad_share.SURPLUS) * len(apart.calls) + bad_share.CREDIT
@@ -389,7 +430,7 @@ def test_model_that_takes_one_row_at_a_time_is_soon_given_no_merged_calls():
         return {"y": inputs["x"] * 10}
 
     fake = FakeServable(lone)
-    merging = MergingServable(fake, ["x"], max_rows=64)
+    merging = MergingServable(fake, ["x"], call_rows=64)
     with ThreadPoolExecutor(4) as threads:
         columns = [columns_of(thread, 0) for thread in range(4)]
         list(threads.map(calls_of, [merging] * 4, columns))
@@ -403,7 +444,7 @@ def test_merged_call_that_fits_by_accident_of_its_size_is_not_believed():
         return {"y": inputs["x"][:, :3] * inputs["x"][:, 3]}
 
     held = Held(lambda inputs: {"y": inputs["x"]} if inputs["x"].shape[1] < 4 else scaled(inputs))
-    merging = MergingServable(held.fake, ["x"], max_rows=64)
+    merging = MergingServable(held.fake, ["x"], call_rows=64)
     x = np.arange(24.0).reshape(6, 4)
     results = run_together(merging, held, [{"x": row[None]} for row in x])
     np.testing.assert_allclose(
@@ -430,7 +471,7 @@ def test_labels_that_calls_have_only_together_are_believed_where_rows_may_depend
     monkeypatch.setattr(registry, "backend", lambda framework: backend)
     entry = {"name": "m", "framework": "onnx", "uri": "m", "inputs": {"x": "x"}}
     spec = OnnxModel(**entry, outputs={"y": "y"}, independent_rows=independent)
-    merging = Opening(Path("m"), spec, LoadContext("cpu", shared=True, max_rows=64))()
+    merging = Opening(Path("m"), spec, LoadContext("cpu", shared=True, call_rows=64))()
     *good, bad = run_together(merging, held, CALLS)
     assert isinstance(bad, RefusedError)
     assert all(len(result["y"]) == 1 for result in good)
@@ -447,7 +488,7 @@ def test_comparison_of_a_merged_call_for_which_memory_is_short_costs_no_call_for
         return {"y": inputs["x"] * 2}
 
     held = Held(short)
-    merging = MergingServable(held.fake, ["x"], max_rows=64)
+    merging = MergingServable(held.fake, ["x"], call_rows=64)
     calls = [rows(i) for i in (*range(1, 13), *range(14, 32), 13)]
     *good, bad = run_together(merging, held, calls)
     assert isinstance(bad, RefusedError)
@@ -501,27 +542,27 @@ def repeated(value):
 @settings(max_examples=60)
 @given(
     threads=st.lists(st.lists(ASKS, min_size=1, max_size=6), min_size=2, max_size=6),
-    max_rows=st.integers(1, 16),
+    call_rows=st.integers(1, 16),
     concurrency=st.integers(1, 3),
     only_full=st.booleans(),
     fits_rows=st.none() | st.integers(1, 12),
 )
 def test_whatever_the_interleaving_each_caller_gets_its_rows_or_its_error(
-    threads, max_rows, concurrency, only_full, fits_rows
+    threads, call_rows, concurrency, only_full, fits_rows
 ):
     gathered = threading.Event()
 
     def once_gathered(inputs):
         """The first calls wait until the others queue, so that there is something to merge."""
         for _ in range(100):
-            if len(merging._waiting) >= len(threads) - concurrency:
+            if merging.occupancy().waiting >= len(threads) - concurrency:
                 gathered.set()
             if gathered.wait(0.001):
                 break
         return answer(inputs)
 
     fake = FakeServable(once_gathered, fits_rows=fits_rows)
-    merging = MergingServable(fake, ["x"], max_rows, concurrency, only_full)
+    merging = MergingServable(fake, ["x"], call_rows, concurrency, only_full)
     start = threading.Barrier(len(threads))
 
     def caller(thread):
@@ -545,6 +586,4 @@ def test_whatever_the_interleaving_each_caller_gets_its_rows_or_its_error(
 
     with ThreadPoolExecutor(len(threads)) as pool:
         assert all(pool.map(caller, range(len(threads))))
-    assert merging._free == concurrency
-    assert merging._waiting == []
-    assert merging._gathering == 0
+    assert merging.occupancy() == Occupancy(0, 0, 0)

@@ -2,21 +2,25 @@
 
 import pickle
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 import pytest
 
-from pipeline.core.release import ModelVersion, Release
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.errors import LoadError
 from pipeline.serving.activation import Timing
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
 from pipeline.testing import FakeClock, FakeLoader, FakeServable
+from tests.support.waiting import wait_until
 
 A1, A2, A3, B1 = (
     ModelVersion(model, f"{model}/{n}", f"{model}{n}") for model, n in ("a1", "a2", "a3", "b1")
 )
 ONE, TWO, THREE = Release(1, (A1, B1)), Release(2, (A2, B1)), Release(3, (A3, B1))
 IMPATIENT = Timing(retry_secs=(0.0, 0.0), grace_secs=0.0)
+SECS = 10
 
 
 def make(version):
@@ -36,25 +40,6 @@ def manager(loader):
     made.close()
 
 
-def until(manager, generation):
-    """Waits on the manager's own condition until that generation is active."""
-    with manager._changed:
-        done = manager._changed.wait_for(
-            lambda: manager.active() and manager.active().generation == generation, timeout=10
-        )
-    assert done, f"active is {manager.active()}"
-
-
-def settled(manager, attempts):
-    """Waits until so many attempts were made, and returns them."""
-    seen = []
-    with manager._changed:
-        assert manager._changed.wait_for(
-            lambda: seen.extend(manager.drain_activations()) or len(seen) >= attempts, timeout=10
-        )
-    return seen
-
-
 def test_changing_one_model_of_a_release_loads_only_that_one(manager, loader):
     for release in (ONE, TWO):
         manager.ensure(release)
@@ -70,7 +55,7 @@ def test_batches_are_served_by_the_old_release_while_the_new_one_loads(manager, 
     with manager.use(ONE, "a") as servable:
         assert servable.predict({"x": np.zeros(1)})
     loader.gate.set()
-    until(manager, 2)
+    assert manager.wait_for(2, SECS)
 
 
 def test_failed_load_keeps_previous_release_and_its_label(manager, loader):
@@ -78,7 +63,8 @@ def test_failed_load_keeps_previous_release_and_its_label(manager, loader):
     manager.drain_activations()
     loader.fail.add("a2")
     manager.aspire(TWO)
-    attempts = settled(manager, 3)
+    assert not manager.wait_for(2, SECS)
+    attempts = manager.drain_activations()
     assert [(a.attempt, a.final) for a in attempts] == [(1, False), (2, False), (3, True)]
     assert all("told to fail on a/2" in str(a.error) for a in attempts)
     assert manager.active() == ONE
@@ -90,9 +76,9 @@ def test_newer_release_ends_the_retries_of_an_older_one(loader):
     manager.drain_activations()
     loader.fail.add("a2")
     manager.aspire(TWO)
-    settled(manager, 1)
+    wait_until(manager.drain_activations)
     manager.aspire(THREE)
-    until(manager, 3)
+    assert manager.wait_for(3, SECS)
     manager.close()
 
 
@@ -134,6 +120,65 @@ def test_threads_that_ask_at_once_share_one_load(manager, loader):
         thread.join()
     assert loader.loads == [A1]
     assert len(set(map(id, got))) == 1
+
+
+def test_threads_that_ensure_a_release_at_once_prepare_it_once(manager, loader):
+    loader.gate.clear()
+    with ThreadPoolExecutor(4) as threads:
+        ensured = [threads.submit(manager.ensure, ONE) for _ in range(4)]
+        wait_until(lambda: loader.loads)
+        loader.gate.set()
+    assert [future.exception() for future in ensured] == [None] * 4
+    assert len(manager.drain_activations()) == 1
+
+
+def test_release_that_is_ensured_late_does_not_replace_a_newer_one(manager, loader):
+    loader.gate.clear()
+    with ThreadPoolExecutor(2) as threads:
+        threads.submit(manager.ensure, THREE)
+        wait_until(lambda: loader.loads)
+        late = threads.submit(manager.ensure, TWO)
+        with suppress(TimeoutError):  # it waits for its turn
+            late.result(0.05)
+        loader.gate.set()
+    assert manager.active() == THREE
+    assert A2 not in loader.loads
+
+
+def test_release_whose_preparation_is_interrupted_is_prepared_again(loader):
+    interruptions = [KeyboardInterrupt]
+
+    def prepare(release, manager):
+        if interruptions:
+            raise interruptions.pop()
+
+    manager = ReleaseManager(loader, prepare=prepare)
+    with pytest.raises(KeyboardInterrupt):
+        manager.ensure(ONE)
+    manager.ensure(ONE)
+    assert manager.active() == ONE
+
+
+def test_retry_waits_for_its_pause_by_the_clock(loader):
+    clock = FakeClock()
+    manager = ReleaseManager(loader, timing=Timing(retry_secs=(3600.0,)), clock=clock)
+    loader.fail.add("a1")
+    manager.aspire(ONE)
+    wait_until(manager.drain_activations)
+    loader.fail.clear()
+    with pytest.raises(TimeoutError, match="no word of generation 1"):
+        manager.wait_for(1, 0.05)
+    clock.advance(3600.0)
+    assert manager.wait_for(1, SECS)
+    manager.close()
+
+
+def test_servable_in_use_when_all_is_closed_is_freed_by_its_user(manager):
+    manager.ensure(ONE)
+    with manager.use(ONE, "a") as servable:
+        manager.close()
+        assert not servable.closed
+    assert servable.closed
 
 
 def test_active_and_previous_stay_and_older_versions_are_evicted(manager, loader):
@@ -185,7 +230,7 @@ def test_resource_policy_never_holds_two_versions_of_a_model(loader):
     )
     manager.ensure(ONE)
     manager.aspire(TWO)
-    until(manager, 2)
+    assert manager.wait_for(2, SECS)
     assert all(len({v.model for v in held}) == len(held) for held in peak)
     manager.close()
 
@@ -196,7 +241,7 @@ def test_resource_policy_returns_to_the_old_release_when_the_new_one_fails(loade
     manager.drain_activations()
     loader.fail.add("a2")
     manager.aspire(TWO)
-    settled(manager, 3)
+    assert not manager.wait_for(2, SECS)
     assert manager.wait_active(TWO) == ONE
     with manager.use(ONE, "a"):
         pass
@@ -256,11 +301,11 @@ def test_lag_is_the_time_since_a_newer_release_than_the_active_one_was_asked_for
     manager.aspire(ONE)  # older: no reason to lag
     assert manager.lag_secs() == 7.0
     loader.gate.set()
-    until(manager, 2)
+    assert manager.wait_for(2, SECS)
     assert manager.lag_secs() == 0
     loader.fail.add("a3")
     manager.aspire(THREE)
-    settled(manager, 5)
+    assert not manager.wait_for(3, SECS)
     clock.advance(60.0)
     assert manager.lag_secs() >= 60.0  # given up: somebody should know
     manager.close()

@@ -13,20 +13,20 @@ import numpy as np
 import onnx
 import pytest
 
-from pipeline.core.release import ModelVersion, Release
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.errors import ArtifactChangedError, ArtifactError, LoadError
-from pipeline.serving import artifacts, local_files
+from pipeline.releases.gate import Gate
+from pipeline.releases.queue import CandidateQueue
 from pipeline.serving.activation import Timing
-from pipeline.serving.artifacts import ArtifactCache, LocalCopies
-from pipeline.serving.copy_folder import CopyFolder
 from pipeline.serving.factory import ManagerFactory
-from pipeline.serving.gate import Gate
-from pipeline.serving.judge import Judge
+from pipeline.serving.files import artifacts, local_files
+from pipeline.serving.files.artifacts import ArtifactCache, LocalCopies
+from pipeline.serving.files.copy_folder import CopyFolder
+from pipeline.serving.files.local_files import digest_of, filesystem_in, filesystem_of
 from pipeline.serving.loader import FrameworkLoader
-from pipeline.serving.local_files import digest_of, filesystem_in, filesystem_of
-from tests import models
 from tests.backends.cases import CASES
-from tests.gating import NAMES, OnnxEnsemble, until
+from tests.support import models
+from tests.support.gating import NAMES, OnnxEnsemble, until
 
 Usage = namedtuple("Usage", "total used free")
 ROOT = Path(__file__).parents[2]
@@ -313,22 +313,22 @@ class Refreshed:
         timing = Timing(retry_secs=(), grace_secs=0.0)
         self.manager = ManagerFactory(self.ensemble.graph, loader, policy, timing)()
         self.manager.ensure(self.ensemble.launch)
-        verifier = replace(self.ensemble.judge.verifier, cache=self.cache)
-        self.gate = Gate(Judge(verifier), self.manager, self.ensemble.state)
+        checks = replace(self.ensemble.gate.checks, cache=self.cache)
+        self.queue = CandidateQueue(Gate(checks), self.manager, self.ensemble.state)
 
     def propose(self, **numbers):
-        self.gate.propose(self.ensemble.candidate(**numbers))
-        assert self.gate.wait_idle(60)
-        (event,) = self.gate.drain_events()
+        self.queue.propose(self.ensemble.candidate(**numbers))
+        assert self.queue.wait_idle(60)
+        (event,) = self.queue.drain_events()
         return event
 
     def answer(self):
-        until(self.manager, self.gate.state.current.generation)
+        until(self.manager, self.queue.state.current.generation)
         with self.manager.use(self.manager.active(), "clf") as servable:
             return float(servable.predict(X)["y"][0, 0])
 
     def close(self):
-        self.gate.close()
+        self.queue.close()
         self.manager.close()
 
 

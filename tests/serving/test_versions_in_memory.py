@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.release import ModelVersion, Release
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.errors import LoadError
 from pipeline.serving.activation import Timing
 from pipeline.serving.release_manager import ReleaseManager
-from tests.gating import Bench, Ensemble
+from pipeline.testing import FakeServable
+from tests.support.gating import Bench, Ensemble
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 AT_REST = {"availability": 2, "resource": 1}
@@ -89,7 +91,7 @@ def load_or_fail(version):
     HALVES.add(half)
     if version == B2:
         raise LoadError("b2 is broken")
-    return version
+    return FakeServable(dict)
 
 
 def test_release_that_was_given_up_is_not_kept_nor_what_its_load_left():
@@ -97,15 +99,13 @@ def test_release_that_was_given_up_is_not_kept_nor_what_its_load_left():
     manager.ensure(Release(1, (A1, B1)))
     manager.drain_activations()
     manager.aspire(Release(2, (A2, B2)))
-    with manager._changed:
-        assert manager._changed.wait_for(lambda: manager._given_up, timeout=10)
+    assert not manager.wait_for(2, 10)
     (activation,) = manager.drain_activations()
     assert str(activation.error) == "b2 is broken"
     gc.collect()
     assert not HALVES
     manager.evict()
     assert manager.loaded() == [A1, B1]
-    manager._entries.clear()  # these servables cannot be closed
     manager.close()
 
 
@@ -114,11 +114,9 @@ def test_release_that_is_asked_for_stays_while_it_is_tried_again():
     manager.ensure(Release(1, (A1, B1)))
     manager.drain_activations()
     manager.aspire(Release(2, (A2, B2)))
-    with manager._changed:
-        assert manager._changed.wait_for(lambda: manager._activations, timeout=10)
+    wait_until(manager.drain_activations)
     manager.evict()
     assert manager.loaded() == [A1, A2, B1]
-    manager._entries.clear()
     manager.close()
 
 
@@ -126,7 +124,7 @@ def test_release_that_is_asked_for_stays_while_it_is_tried_again():
 def test_memory_of_a_job_returns_to_that_of_its_versions_at_rest(tmp_path, policy):
     """In a process of its own: what the launch learnt is kept, the models it loaded are not."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.serving.refresh_a_job", tmp_path, policy],
+        [sys.executable, "-m", "tests.releases.refresh_a_job", tmp_path, policy],
         cwd=ROOT,
         capture_output=True,
         text=True,

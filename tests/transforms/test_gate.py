@@ -5,14 +5,14 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
 
-from pipeline.connectors.artifact_store import BeamArtifactStore
-from pipeline.core.candidate import Candidate, ReleaseEvent
-from pipeline.core.release import Release
+from pipeline.batch.release import Release
+from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.errors import ArtifactError
-from pipeline.serving.gate import GateFactory, GateHandle
+from pipeline.releases.candidate import Candidate, ReleaseEvent
+from pipeline.releases.queue import CandidateQueueFactory, CandidateQueueHandle
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
 from pipeline.transforms.gate import EVENTS, LocalGate, StatefulGate, activation_events
-from tests.gating import Ensemble, OnnxEnsemble, until
+from tests.support.gating import Ensemble, OnnxEnsemble, until
 
 
 @pytest.fixture
@@ -24,9 +24,11 @@ def ensemble(tmp_path):
 def handles(ensemble):
     """Gate and models of this process."""
     managers = ManagerHandle(str(ensemble.folder), ensemble.managers)
-    gates = GateHandle(str(ensemble.folder), GateFactory(ensemble.judge, managers, ensemble.state))
-    yield gates, managers
-    gates.close()
+    queues = CandidateQueueHandle(
+        str(ensemble.folder), CandidateQueueFactory(ensemble.gate, managers, ensemble.state)
+    )
+    yield queues, managers
+    queues.close()
     managers.close()
 
 
@@ -43,14 +45,14 @@ def summary(event):
 
 
 def test_local_gate_never_waits_and_a_later_tick_brings_verdict_and_activation(ensemble, handles):
-    gates, managers = handles
-    gate, manager = gates.get(), managers.get()
+    queues, managers = handles
+    queue, manager = queues.get(), managers.get()
     manager.ensure(ensemble.launch)
     manager.drain_activations()
     ensemble.put("clf", 2)
-    with manager._preparing:  # no verdict is possible as long as this is held
+    with manager.trial(ensemble.launch):  # no verdict is possible as long as another is tried
         run_local(handles, [ensemble.candidate(clf=2)], [])
-    assert gate.wait_idle(10)
+    assert queue.wait_idle(10)
     until(manager, 2)
     run_local(handles, [0], [("accepted", 2), ("activated", 2)])
 
@@ -74,7 +76,7 @@ def test_stateful_gate_remembers_from_candidate_to_candidate(ensemble):
     clf = [ensemble.version("clf", n) for n in range(4) if n]
     emb = ensemble.version("emb", 1)
     run_stateful(
-        StatefulGate(ensemble.judge, ensemble.managers, ensemble.state),
+        StatefulGate(ensemble.gate, ensemble.managers, ensemble.state),
         [
             ensemble.candidate(clf=2, name="a"),
             ensemble.candidate(clf=3, name="b"),
@@ -86,7 +88,7 @@ def test_stateful_gate_remembers_from_candidate_to_candidate(ensemble):
         [
             ("accepted", 2),
             ("accepted", 3),
-            ("ignored", "duplicate: candidate 'a' was judged before"),
+            ("ignored", "duplicate: candidate 'a' has its verdict already"),
             ("rejected", _empty(ensemble)),
             ("rolled_back", 4),
         ],
@@ -132,7 +134,7 @@ def test_stateful_gate_frees_what_it_loaded(tmp_path):
     SERVABLES.clear()
     ensemble = Ensemble(tmp_path)
     ensemble.put("clf", 2)
-    step = StatefulGate(ensemble.judge, CountingManagers(ensemble), ensemble.state)
+    step = StatefulGate(ensemble.gate, CountingManagers(ensemble), ensemble.state)
     expected = Release(2, (ensemble.version("clf", 2), ensemble.version("emb", 1)))
     run_stateful(step, [ensemble.candidate(clf=2)], [expected], [("accepted", 2)])
     assert len(SERVABLES) == 2
@@ -146,7 +148,7 @@ def test_stateful_gate_waits_for_an_unreachable_storage(tmp_path, retry_secs, ou
     text = {"models": {m: ensemble.uri(m, 1) for m in ("clf", "emb")}}
     accepted.write_text(str(text).replace("'", '"'))
     step = StatefulGate(
-        ensemble.judge, CountingManagers(ensemble), ensemble.state, retry_secs=retry_secs
+        ensemble.gate, CountingManagers(ensemble), ensemble.state, retry_secs=retry_secs
     )
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         found = (

@@ -6,14 +6,14 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 
-from pipeline.core.batch import Batch, Reject
-from pipeline.core.release import ModelVersion, Release
-from pipeline.core.run_statistics import RunStatistics, merged
-from pipeline.core.watched_columns import WatchedColumns
-from pipeline.serving.gathered import process_statistics
+from pipeline.batch.batch import Batch, Reject
+from pipeline.batch.release import ModelVersion, Release
+from pipeline.report.statistics.run import RunStatistics, merged
+from pipeline.report.statistics.watched_columns import WatchedColumns
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
 from pipeline.testing import FakeLoader, FakeServable
 from pipeline.transforms.gather import GatherStatistics, KeepStatistics, MergeStatistics
+from pipeline.transforms.gathered import process_statistics
 
 RELEASE = Release(1, (ModelVersion("a", "m/a/1", "d"),))
 WATCHED = WatchedColumns({"y": "a"}, frozenset(), frozenset(), frozenset(), frozenset())

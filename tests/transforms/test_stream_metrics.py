@@ -10,17 +10,17 @@ import numpy as np
 from apache_beam.metrics import MetricsFilter
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from pipeline.build_stream import _log_event
-from pipeline.core.batch import Batch, Reject
-from pipeline.core.candidate import Outcome, ReleaseEvent
-from pipeline.core.encode import dead_letter
-from pipeline.core.metric_names import METRICS, NAMESPACE
-from pipeline.core.release import ModelVersion, Release
+from pipeline.batch.batch import Batch, Reject
+from pipeline.batch.metrics import METRICS, NAMESPACE
+from pipeline.batch.release import ModelVersion, Release
+from pipeline.formats.line_encoder import dead_letter
+from pipeline.jobs.stream import _log_event
+from pipeline.releases.candidate import Outcome, ReleaseEvent
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
-from pipeline.serving.tally import process_tally
 from pipeline.testing import FakeClock, FakeLoader, FakeServable
-from pipeline.transforms.assign_active_release import AssignActiveRelease
 from pipeline.transforms.count_refused import CountRefused
+from pipeline.transforms.follow_releases import AssignActiveRelease
+from pipeline.transforms.tally import process_tally
 
 ONE, TWO = (Release(n, (ModelVersion("m", f"m/{n}", f"m{n}"),)) for n in (1, 2))
 CLOCK = FakeClock()
@@ -92,12 +92,12 @@ def test_every_name_that_is_counted_under_is_documented():
             namespace, _, name = call.partition(",")
             assert namespace == "NAMESPACE", call
             named.add(name.strip())
-    from pipeline.core import metric_names
+    from pipeline.batch import metrics
 
     for name in named:
-        text = re.sub(r"\{([A-Z_]+)\}", lambda m: getattr(metric_names, m[1]), name)
+        text = re.sub(r"\{([A-Z_]+)\}", lambda m: getattr(metrics, m[1]), name)
         if name.isupper():
-            text = getattr(metric_names, name)
+            text = getattr(metrics, name)
         text = re.sub(r"/\{.*", "", text.removeprefix("f").strip('"'))
         assert text in documented, name
     assert len(named) >= len(METRICS)

@@ -1,0 +1,182 @@
+"""Python: the user's own class as a model.
+
+The class has a constructor without arguments and two methods::
+
+    class Prices:
+        def load(self, path: Path | None) -> None:
+            self.weights = np.load(path)
+
+        def predict(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {"price": columns["area"] * self.weights}
+
+`load` is called once, with the local file or folder of the entry's `path`, or None. `predict` gets
+arrays by the names in `inputs`, whose first axis is the row and which are read-only, since other
+models read them too; it returns arrays (or what `np.array` makes one of) by the names in `outputs`,
+one row for each row, which are copied. Where rows differ in length, an output is a list with one
+array for each row, or `predict` returns a list with one such mapping for each row; an empty row is
+best an array, such as ``np.empty((0, 4), np.float32)``, since an empty list does not say of what.
+
+It may be called from several threads at once. What it raises is treated as of any model: rows that
+fail become dead letters, the others are predicted. A method `close`, if there is one, is called
+when the version is no longer needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.backends.base import Array, LoadContext, Servable
+from pipeline.backends.failures import computing, loading
+from pipeline.backends.model_files import size_of
+from pipeline.backends.native_threads import bound_blas
+from pipeline.backends.python.user_class import instance_of
+from pipeline.backends.text import decoded
+from pipeline.batch.columns import Column, from_rows, read_only
+from pipeline.batch.joining import common_dtype
+from pipeline.batch.tensors import Signature
+from pipeline.errors import DeviceError, ModelFaultError
+from pipeline.spec.model import ModelSpec, PythonModel
+
+_ROUNDED = 2.0**53
+"""From here on, float64 does not hold every integer."""
+
+
+class PythonServable(Servable):
+    """An object of the user's class. What device it uses is its own affair."""
+
+    device = "cpu"
+    signature = Signature()
+
+    def __init__(self, step: Any, path: Path, spec: PythonModel) -> None:
+        self.size_bytes = size_of(path)
+        self._step = step
+        self._class = spec.uri
+        self._outputs = list(spec.outputs)
+
+    @computing
+    def predict(self, inputs: Mapping[str, Array]) -> dict[str, Column]:
+        """Calls the step.
+
+        Raises:
+          ModelFaultError: it returns neither a mapping nor a list of mappings, or not an output
+            that the spec names.
+        """
+        returned = self._step.predict({name: read_only(array) for name, array in inputs.items()})
+        if isinstance(returned, Mapping):
+            self._check_names(returned)
+            return {name: _column(returned[name]) for name in self._outputs}
+        if not isinstance(returned, list | tuple) or not all(
+            isinstance(row, Mapping) for row in returned
+        ):
+            raise ModelFaultError(
+                f"{self._class}.predict returned a {type(returned).__name__}, expected a mapping "
+                f"with the arrays {', '.join(self._outputs)}, or a list with one for each row"
+            )
+        for row in returned:
+            self._check_names(row)
+        return {name: _of_rows([row[name] for row in returned]) for name in self._outputs}
+
+    def _check_names(self, returned: Mapping[str, Any]) -> None:
+        for name in self._outputs:
+            if name not in returned:
+                there = ", ".join(map(str, returned)) or "nothing"
+                raise ModelFaultError(
+                    f"{self._class}.predict returned no output '{name}'; it returned {there}"
+                )
+
+    def close(self) -> None:
+        """Calls the step's own `close`, if it has one."""
+        close = getattr(self._step, "close", None)
+        if callable(close):
+            close()
+
+
+class PythonBackend:
+    """Makes objects of classes that the ensemble file names."""
+
+    def start(self) -> None:
+        """Nothing: the class is imported when it is loaded."""
+
+    def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> PythonServable:
+        """Makes an object and hands it the path.
+
+        Args:
+          path: the artifact; without the entry's key `path`, the source file of the class.
+          spec: the entry. Its `uri` alone says which class is imported.
+          context: bounds the threads of numpy's BLAS library, for the whole process; what other
+            libraries the class uses is its own affair.
+        """
+        assert isinstance(spec, PythonModel)
+        if spec.device == "gpu":  # with --device=gpu, the other models of the ensemble need one
+            raise DeviceError(
+                "a Python class decides itself whether it uses a GPU: leave out `device: gpu`"
+            )
+        step = instance_of(spec.uri)
+        with loading(path, f"a model of the class {spec.uri}"):
+            step.load(path if spec.path else None)
+        bound_blas(context.intra_op_threads)
+        return PythonServable(step, path, spec)
+
+
+def _column(value: Any) -> Column:
+    """An output as a column: of an array, or of a list of arrays whose rows may differ.
+
+    Copied, since the class may keep the array and write the next rows into it.
+    """
+    try:
+        array = np.array(value)
+    except ValueError:  # rows of different length
+        return _of_rows(value)
+    if array.dtype.kind == "O" and array.ndim == 1 and any(map(_has_axes, array)):
+        return _of_rows(array)
+    return decoded(_exact(value, array))
+
+
+def _has_axes(value: Any) -> bool:
+    return isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
+
+
+def _exact(value: Any, array: Array) -> Array:
+    """What numpy made of a value, or that again where it has rounded integers of a list.
+
+    Raises:
+      ValueError: no dtype holds all of its numbers.
+    """
+    if isinstance(value, np.ndarray) or array.dtype != np.float64:
+        return array
+    if not (np.abs(array) >= _ROUNDED).any():
+        return array
+    numbers = [np.asarray(each) for each in np.array(value, dtype=object).flat]
+    return np.array(value, dtype=_common(numbers))
+
+
+def _common(arrays: Sequence[Array]) -> np.dtype[Any]:
+    dtype = common_dtype(arrays)
+    if dtype is None:
+        found = ", ".join(sorted({str(array.dtype) for array in arrays}))
+        raise ValueError(f"found values of {found}, which cannot be joined without loss")
+    return dtype
+
+
+def _of_rows(values: Collection[Any]) -> Column:
+    """A column of one array for each row, in the dtype that holds all.
+
+    An empty list is taken for what the other rows are.
+    """
+    rows = [decoded(_exact(value, np.array(value))) for value in values]
+    vague = [isinstance(value, list | tuple) and not value for value in values]
+    known = [row for row, is_vague in zip(rows, vague, strict=True) if not is_vague]
+    if not known:
+        return from_rows(rows)
+    dtype = _common(known)
+    empty = np.empty((0, *known[0].shape[1:]), dtype)
+    return from_rows(
+        [
+            empty if is_vague else row.astype(dtype, copy=False)
+            for row, is_vague in zip(rows, vague, strict=True)
+        ]
+    )

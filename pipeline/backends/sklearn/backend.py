@@ -1,0 +1,228 @@
+"""scikit-learn: an estimator in a skops, joblib or pickle file.
+
+An estimator has one input, the feature matrix (or a column of texts), under whatever name the
+ensemble file gives it; X by convention. Its outputs are its methods. skops files are read without
+running code that they carry (https://skops.readthedocs.io/en/stable/persistence.html); joblib and
+pickle files cannot be, and need ``trusted: true``.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.backends.base import Array, LoadContext, Servable
+from pipeline.backends.failures import computing, loading, needs_package
+from pipeline.backends.feature_matrix import only_input
+from pipeline.backends.model_files import model_file, size_of
+from pipeline.backends.native_threads import bound_blas, openmp_bound
+from pipeline.backends.pickled import check_estimator, lacking, unpickle
+from pipeline.backends.sklearn import features as sklearn_features
+from pipeline.backends.tensor_names import signature_of
+from pipeline.backends.text import decoded
+from pipeline.batch.columns import read_only
+from pipeline.batch.tensors import TensorSpec, dtype_name
+from pipeline.errors import DeviceError, ModelFaultError, UntrustedArtifactError
+from pipeline.spec.model import ModelSpec, SklearnModel
+
+METHODS = ("predict", "predict_proba", "decision_function", "transform")
+SUFFIXES = (".skops", ".joblib", ".pkl", ".pickle")
+
+_TORCH_SHIM = "sklearn.externals.array_api_compat.torch"
+_LOGGER = logging.getLogger(__name__)
+_WARNINGS_LOCK = threading.Lock()  # warnings.catch_warnings changes the whole process
+
+
+class SklearnServable(Servable):
+    """A fitted estimator."""
+
+    device = "cpu"
+
+    def __init__(
+        self, estimator: Any, path: Path, spec: ModelSpec, threads: int, calls: int
+    ) -> None:
+        tensor = only_input(path, spec, "a scikit-learn model")
+        methods = [method for method in METHODS if hasattr(estimator, method)]
+        self.signature = signature_of(
+            path,
+            spec,
+            [sklearn_features.input_spec(tensor, estimator)],
+            [_output_spec(estimator, method) for method in methods],
+        )
+        self.size_bytes = size_of(path)
+        self.calls_at_once = calls
+        self._input = tensor
+        sklearn_features.forget_names(_parts(estimator, set()))
+        self._calls = {method: getattr(estimator, method) for method in spec.outputs}
+        self._bound_openmp = openmp_bound(threads)
+
+    @computing
+    def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Calls the methods that the spec names. Class labels may be text; sparse is made dense."""
+        rows = read_only(inputs[self._input])  # with copy=False, transformers would write to them
+        self._bound_openmp()
+        with sklearn_features.selecting():
+            return {method: _dense(method, call(rows)) for method, call in self._calls.items()}
+
+
+class SklearnBackend:
+    """Loads skops, joblib and pickle files."""
+
+    def start(self) -> None:
+        """See Backend."""
+        with needs_package("scikit-learn"):
+            import sklearn  # noqa: F401
+        sklearn_features.ignore_missing_names()
+
+    def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> SklearnServable:
+        """Loads an estimator from a file, or from a folder with one such file.
+
+        Many estimators compute on one thread whatever is granted. So where calls come side by side,
+        each takes one, by `n_jobs` and OpenMP; else each takes all. The BLAS library has one bound
+        for the process.
+        """
+        assert isinstance(spec, SklearnModel)
+        if spec.device == "gpu":  # with --device=gpu, the other models of the ensemble need one
+            raise DeviceError("scikit-learn has no GPU support: leave out `device: gpu`")
+        self.start()
+        file = model_file(path, SUFFIXES)
+        with loading(file, "a scikit-learn model"), _version_warnings_logged(spec.name):
+            read = _read_skops if file.suffix.lower() == ".skops" else _read_pickle
+            estimator = read(file, spec.trusted)
+        check_estimator(file, estimator, METHODS)
+        bound_blas(context.intra_op_threads)
+        calls = context.intra_op_threads if context.shared else 1
+        threads = context.intra_op_threads // calls
+        _limit_jobs(estimator, threads)
+        return SklearnServable(estimator, file, spec, threads, calls)
+
+
+def _skops_io() -> Any:
+    """The module `skops.io`, imported without PyTorch.
+
+    To list scikit-learn's estimators, skops imports all its packages, one of which imports PyTorch
+    where it is installed: seconds and memory that no estimator needs.
+    """
+    wanted = _TORCH_SHIM not in sys.modules
+    if wanted:
+        sys.modules[_TORCH_SHIM] = None  # type: ignore[assignment]  # fails; the listing goes on
+    try:
+        with needs_package("skops"):
+            from skops import io as skops_io
+    finally:
+        if wanted:
+            del sys.modules[_TORCH_SHIM]
+    return skops_io
+
+
+def _read_skops(file: Path, trusted: bool) -> Any:
+    skops_io = _skops_io()
+    unknown = skops_io.get_untrusted_types(file=file)
+    if unknown and not trusted:
+        raise UntrustedArtifactError(
+            f"{file} holds types that skops does not know to be safe: {', '.join(unknown)}; "
+            "if you trust where the file comes from, set `trusted: true` for this model"
+        )
+    try:
+        return skops_io.load(file, trusted=unknown)
+    except (AttributeError, ModuleNotFoundError) as error:
+        raise lacking(file, error) from error
+
+
+def _read_pickle(file: Path, trusted: bool) -> Any:
+    if not trusted:
+        raise UntrustedArtifactError(
+            f"loading {file} would run code that it carries; save the model with skops "
+            "(skops.io.dump(model, 'model.skops')), or set `trusted: true` for this model if you "
+            "trust where the file comes from"
+        )
+    return unpickle(file)
+
+
+@contextmanager
+def _version_warnings_logged(model: str) -> Iterator[None]:
+    """Logs, with the model's name, that its file was written by another scikit-learn."""
+    from sklearn.exceptions import InconsistentVersionWarning
+
+    with _WARNINGS_LOCK, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", InconsistentVersionWarning)
+        yield
+    versions = {}
+    for entry in caught:
+        if isinstance(entry.message, InconsistentVersionWarning):
+            versions[entry.message.estimator_name] = entry.message
+        else:
+            warnings.warn_explicit(entry.message, entry.category, entry.filename, entry.lineno)
+    for estimator, warning in versions.items():
+        _LOGGER.warning(
+            "model '%s': its %s was saved by scikit-learn %s and runs on %s; results may differ",
+            model,
+            estimator,
+            warning.original_sklearn_version,
+            warning.current_sklearn_version,
+        )
+
+
+def _limit_jobs(estimator: Any, threads: int) -> None:
+    """Sets what was fitted, too: a search keeps its best estimator beside the one it was given."""
+    for part in _parts(estimator, set()):
+        for name in ("n_jobs", "_n_threads"):  # KMeans keeps the cores that it was trained on
+            if hasattr(part, name):
+                setattr(part, name, threads)
+
+
+def _parts(value: Any, seen: set[int]) -> Iterator[Any]:
+    """An estimator and all that it is made of, each once."""
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    inner: Iterable[Any] = ()
+    if isinstance(value, list | tuple):
+        inner = value
+    elif isinstance(value, dict):
+        inner = value.values()
+    elif hasattr(value, "get_params") or type(value).__module__.startswith("sklearn."):
+        yield value
+        inner = getattr(value, "__dict__", {}).values()
+    for each in inner:
+        yield from _parts(each, seen)
+
+
+def _output_spec(estimator: Any, method: str) -> TensorSpec:
+    """What is certain of a method's result: labels have the dtype of the classes, one score each.
+
+    `predict` has no certain shape: with several labels or targets it has a second axis.
+    """
+    classes = getattr(estimator, "classes_", None)
+    if not isinstance(classes, np.ndarray) or classes.ndim != 1:
+        return TensorSpec(method)
+    if method == "predict":
+        return TensorSpec(method, dtype=_label_dtype(classes))
+    if method == "predict_proba":
+        return TensorSpec(method, dims=(None, len(classes)))
+    return TensorSpec(method)
+
+
+def _label_dtype(classes: Array) -> str | None:
+    try:
+        return dtype_name(classes)
+    except TypeError:  # labels of mixed or foreign types
+        return None
+
+
+def _dense(method: str, result: Any) -> Array:
+    if isinstance(result, list):
+        raise ModelFaultError(
+            f"{method} returns a list of {len(result)} arrays (a model of several targets), "
+            "which is no column"
+        )
+    # Copied: a transformer may return its input, or an array that it keeps for the next call.
+    return decoded(np.array(result.toarray() if hasattr(result, "toarray") else result))

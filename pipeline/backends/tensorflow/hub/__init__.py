@@ -1,0 +1,1 @@
+"""Modules of a hub, asked for and fetched."""

@@ -1,0 +1,1 @@
+"""PyTorch: TorchScript, exported programs, weights of a module."""

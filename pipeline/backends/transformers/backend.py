@@ -1,0 +1,142 @@
+"""Hugging Face transformers: a folder with configuration, safetensors, and tokenizer or processor.
+
+The folder is all that is read: nothing is looked for in the Hub, code that comes with a model is
+never run, and weights that are not safetensors (pickles) are refused. What goes in and comes out
+depends on the task: :mod:`pipeline.backends.transformers.tasks`.
+
+API: https://huggingface.co/docs/transformers/main_classes/model
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pipeline.backends.base import Array, LoadContext, Servable
+from pipeline.backends.failures import computing, loading, needs_package
+from pipeline.backends.tensor_names import signature_of
+from pipeline.backends.torch.device import TorchDevice, choose_device
+from pipeline.backends.torch.runtime import half_precision, limit_forks, limit_threads
+from pipeline.backends.torch.thread_choice import ThreadChoice
+from pipeline.backends.transformers.files import check_folder
+from pipeline.backends.transformers.tasks import Task, open_task
+from pipeline.errors import LoadError
+from pipeline.spec.model import ModelSpec, TransformersModel
+
+_AUTO_CLASS = {
+    "feature-extraction": "AutoModel",
+    "text-classification": "AutoModelForSequenceClassification",
+    "image-classification": "AutoModelForImageClassification",
+}
+_SHOWN = 4
+
+
+class TransformersServable(Servable):
+    """A model in inference mode, with what prepares its inputs."""
+
+    def __init__(
+        self,
+        task: Task,
+        model: Any,
+        path: Path,
+        spec: TransformersModel,
+        device: TorchDevice,
+        threads: int,
+    ) -> None:
+        self.signature = signature_of(path, spec, task.inputs, task.outputs, task.optional)
+        self.device = device.name
+        self.calls_at_once = device.calls
+        self.size_bytes = sum(tensor.nbytes for tensor in model.state_dict().values())
+        self._task = task
+        self._model = model
+        self._device = device
+        self._granted = threads
+        self._threads = ThreadChoice(threads)
+        self._outputs = list(spec.outputs)
+
+    @computing
+    def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Prepares the rows, runs the model, and computes the outputs that the spec names."""
+        limit_threads(self._granted)
+        prepared = self._task.prepare(inputs)
+        rows = len(next(iter(inputs.values())))
+        return self._device.run(partial(self._computed, prepared, rows))
+
+    def _computed(self, prepared: Any, rows: int) -> dict[str, Array]:
+        with self._threads.for_call(rows) as threads:
+            limit_threads(threads)
+            return self._called(prepared)
+
+    def _called(self, prepared: Any) -> dict[str, Array]:
+        import torch
+
+        for name, tensor in prepared.items():
+            there = self._device.moved(tensor)
+            prepared[name] = there.to(self._model.dtype) if there.is_floating_point() else there
+        results = self._task.results(self._model(**prepared), prepared)
+        found = {name: results[name]() for name in self._outputs}
+        tensors = {name: some for name, some in found.items() if isinstance(some, torch.Tensor)}
+        return found | self._device.arrays(tensors)
+
+
+class TransformersBackend:
+    """Loads folders as `save_pretrained` writes them."""
+
+    def start(self) -> None:
+        """See Backend."""
+        # Tokens are made in the calling thread: Rust's threads would be one for each core.
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        with needs_package("torch"):
+            import torch  # noqa: F401
+        with needs_package("transformers", extra="transformers"):
+            import transformers  # noqa: F401
+
+    def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> TransformersServable:
+        """Loads a model and its tokenizer or image processor from a folder.
+
+        Weights are float32 on a CPU, and on a GPU of the type in which they are stored; with
+        ``precision: half``, half on either.
+        """
+        assert isinstance(spec, TransformersModel)
+        self.start()
+        import transformers
+
+        limit_forks(context.intra_op_threads)
+        check_folder(path)
+        transformers.utils.logging.disable_progress_bar()
+        device = choose_device(context.device)
+        with loading(path, "a transformers model"):
+            model = _read_model(path, spec, device.name)
+            task = open_task(path, spec, model.config)
+        device.settle()
+        return TransformersServable(task, model, path, spec, device, context.intra_op_threads)
+
+
+def _read_model(path: Path, spec: TransformersModel, device: str) -> Any:
+    import transformers
+
+    auto_class = getattr(transformers, _AUTO_CLASS[spec.task])
+    full = "float32" if device == "cpu" else "auto"
+    model, found = auto_class.from_pretrained(
+        path,
+        dtype=half_precision(device) if spec.precision == "half" else full,
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+        ignore_mismatched_sizes=True,  # they are refused below, by name
+        output_loading_info=True,
+    )
+    # transformers makes up random weights for those that the file lacks.
+    missing = {*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])}
+    if spec.task == "feature-extraction":
+        missing = {key for key in missing if not key.startswith("pooler.")}  # no output uses it
+    if missing:
+        shown = ", ".join(sorted(missing)[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
+        raise LoadError(
+            f"{path} lacks weights that {type(model).__name__} needs for `task: {spec.task}`: "
+            f"{shown}; it was saved as {', '.join(model.config.architectures or ['another model'])}"
+        )
+    return model.to(device).eval()

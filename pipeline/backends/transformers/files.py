@@ -1,0 +1,103 @@
+"""Whether a folder holds a transformers model that can be loaded without running its code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline.backends.model_files import not_empty
+from pipeline.backends.onnx.companions import leads_out
+from pipeline.errors import LoadError, UntrustedArtifactError
+
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+_INDEX = ".safetensors.index.json"
+_LISTED = 10
+_TASKS = {
+    "ForSequenceClassification": "text-classification",
+    "ForImageClassification": "image-classification",
+    "Model": "feature-extraction",
+}
+"""Ending of an architecture's name -> task."""
+_EXPECTED = (
+    "expected a folder as save_pretrained writes it: config.json, model.safetensors and the files "
+    "of the tokenizer or image processor"
+)
+
+
+def check_folder(path: Path) -> None:
+    """Looks at names, sizes and the configuration; loads nothing.
+
+    Raises:
+      LoadError: it is no such folder, or a file of it is empty.
+      UntrustedArtifactError: its weights are pickles, or the model is code that it brings.
+    """
+    if not path.exists():
+        raise LoadError(f"{path} does not exist; {_EXPECTED}")
+    names = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+    held = ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
+    if not path.is_dir() or "config.json" not in names:
+        found = f"it holds {held or 'nothing'}" if path.is_dir() else "it is a file"
+        raise LoadError(f"{path}: {found}; {_EXPECTED}")
+    weights = [path / name for name in names if name.endswith(".safetensors")]
+    pickles = [name for name in names if name.endswith(_PICKLES)]
+    if not weights and pickles:
+        raise UntrustedArtifactError(
+            f"{path} has its weights in {', '.join(pickles)}, a pickle, which could run code; save "
+            "them as safetensors: load the model where you trust it and call save_pretrained"
+        )
+    if not weights:
+        raise LoadError(f"{path} has no .safetensors file, it holds {held}; {_EXPECTED}")
+    for file in weights:
+        not_empty(file)
+    for name in names:
+        if name.endswith(_INDEX):
+            _check_index(path / name)
+    _check_config(path)
+
+
+def _check_index(file: Path) -> None:
+    """Refuses weights that do not lie in the folder: they would not count in the digest."""
+    try:
+        index: Any = json.loads(file.read_text())
+        parts = {str(part) for part in index["weight_map"].values()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LoadError(f"{file} is no index of weights: {error}") from error
+    for part in sorted(parts):
+        if leads_out(part):
+            raise LoadError(f"{file} names weights in '{part}', expected a file in its folder")
+
+
+def task_of(path: Path) -> str | None:
+    """The task that a model was saved for, as the ensemble file names it; None for all others.
+
+    What was saved for another task, such as masked words, can still make embeddings.
+    """
+    try:
+        config: Any = json.loads((path / "config.json").read_text())
+        (architecture,) = config["architectures"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    for ending, task in _TASKS.items():
+        if str(architecture).endswith(ending):
+            return task
+    return None
+
+
+def _check_config(path: Path) -> None:
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    file = not_empty(path / "config.json")
+    try:
+        config: Any = json.loads(file.read_text())
+    except ValueError as error:
+        raise LoadError(f"{file} is not JSON: {error}") from error
+    kind = config.get("model_type") if isinstance(config, dict) else None
+    if kind in CONFIG_MAPPING:
+        return
+    if isinstance(config, dict) and "auto_map" in config:
+        raise UntrustedArtifactError(
+            f"{path} brings code for its model (`auto_map` in config.json), which is never run; "
+            "expected an architecture that transformers itself has"
+        )
+    raise LoadError(f"{file} has the model_type {kind!r}, which this transformers does not know")

@@ -1,0 +1,138 @@
+"""The batch: what travels through the graph in place of single records.
+
+A batch is immutable; every method that changes something returns a new one that shares the arrays
+it did not touch. Rows that fail on the way leave the columns and stay in the batch as rejects, so
+that rows + rejects is constant from the first step to the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from pipeline.batch import columns
+from pipeline.batch.block import Origin
+from pipeline.batch.columns import Column
+from pipeline.batch.payloads import Payloads
+from pipeline.batch.payloads import take as take_payloads
+from pipeline.batch.release import Release
+
+RecordId = str | int | None
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A row that failed, on its way to become a dead letter.
+
+    Attributes:
+      payload: the record as it arrived.
+      record_id: its id; None where it failed before the id was known.
+      stage: "read", "decode", "prepare", "inference", "combine" or "encode".
+      error_type: short stable name of the failure; dead letters are counted by it.
+      error_message: what was found and what was expected. What cannot be written of it, as half of
+        a surrogate pair in the words of a model, becomes an escape sequence.
+      model: the model that failed, if one did.
+      release: the release that served the batch, if one did yet.
+      origin: what its message brought along, where the source has that.
+    """
+
+    payload: bytes
+    record_id: RecordId
+    stage: str
+    error_type: str
+    error_message: str
+    model: str | None = None
+    release: Release | None = None
+    origin: Origin | None = None
+
+    def __post_init__(self) -> None:
+        written = self.error_message.encode(errors="backslashreplace").decode()
+        object.__setattr__(self, "error_message", written)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows as columns.
+
+    Attributes:
+      ids: one for each row.
+      payloads: the records as they arrived, for dead letters.
+      columns: name -> column; every column has as many rows as `ids`.
+      pass_through: for each row an encoded JSON object of the keys to repeat, if any are.
+      release: what serves this batch; None before AssignRelease.
+      rejects: rows that failed so far.
+      origins: one for each row, where the source has them; so event times survive batching.
+    """
+
+    wire_form: ClassVar[str] = "batch/1"
+
+    ids: tuple[RecordId, ...]
+    payloads: Payloads
+    columns: Mapping[str, Column]
+    pass_through: tuple[bytes, ...] | None = None
+    release: Release | None = None
+    rejects: tuple[Reject, ...] = field(default=())
+    origins: tuple[Origin, ...] | None = None
+
+    def __len__(self) -> int:
+        """The number of rows, rejects not counted."""
+        return len(self.ids)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by the columns' arrays (text counts as its pointers)."""
+        return sum(column.nbytes for column in self.columns.values())
+
+    def with_columns(self, added: Mapping[str, Column]) -> Batch:
+        """The batch with more columns."""
+        return replace(self, columns={**self.columns, **added})
+
+    def with_release(self, release: Release) -> Batch:
+        """The batch, to be served by `release`."""
+        return replace(self, release=release)
+
+    def reject(
+        self, reasons: Mapping[int, tuple[str, str]], *, stage: str, model: str | None = None
+    ) -> Batch:
+        """The batch without some rows, which become rejects.
+
+        Args:
+          reasons: row -> (error_type, error_message).
+          stage: where they failed.
+          model: which model failed, if one did.
+        """
+        if not reasons:
+            return self
+        rejected = tuple(
+            Reject(
+                payload=self.payloads[row],
+                record_id=self.ids[row],
+                stage=stage,
+                error_type=error_type,
+                error_message=message,
+                model=model,
+                release=self.release,
+                origin=None if self.origins is None else self.origins[row],
+            )
+            for row, (error_type, message) in sorted(reasons.items())
+        )
+        kept = np.array([row for row in range(len(self)) if row not in reasons], dtype=np.intp)
+        return replace(
+            self.take(kept),
+            rejects=self.rejects + rejected,
+        )
+
+    def take(self, rows: np.ndarray[Any, Any]) -> Batch:
+        """The batch with the given rows only (integer indices), and all its rejects."""
+        extras, origins = self.pass_through, self.origins
+        return replace(
+            self,
+            ids=tuple(self.ids[i] for i in rows),
+            payloads=take_payloads(self.payloads, rows.tolist()),
+            columns={name: columns.take(column, rows) for name, column in self.columns.items()},
+            pass_through=None if extras is None else tuple(extras[i] for i in rows),
+            origins=None if origins is None else tuple(origins[i] for i in rows),
+        )

@@ -1,0 +1,179 @@
+"""Columns: one array for a whole batch, and the ragged kind for rows of different shape.
+
+A column is an ndarray whose first axis is the row, or a :class:`Ragged` when rows differ in
+length. Functions here are pure: they never change a column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import RowsError
+
+Array = np.ndarray[Any, Any]
+
+
+class Ragged:
+    """A column of rows with the same dtype and rank but different lengths.
+
+    Attributes:
+      rows: one array for each row, without batch axis.
+    """
+
+    __slots__ = ("rows",)
+
+    def __init__(self, rows: Iterable[Array]) -> None:
+        self.rows: tuple[Array, ...] = tuple(rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by the rows' arrays."""
+        return sum(row.nbytes for row in self.rows)
+
+
+Column = Array | Ragged
+
+
+def from_rows(rows: Sequence[Array]) -> Column:
+    """A column of `rows`: dense if all have one shape, otherwise ragged."""
+    if rows and all(row.shape == rows[0].shape for row in rows):
+        return np.stack(rows)
+    return Ragged(rows)
+
+
+def ragged_from_rows(rows: Sequence[Array]) -> Column:
+    """A column of rows that may differ in length: ragged, unless each is a single value."""
+    return from_rows(rows) if all(row.ndim == 0 for row in rows) else Ragged(rows)
+
+
+def ragged_from_flat(flat: Array, shapes: Sequence[tuple[int, ...]]) -> Column:
+    """The same as `ragged_from_rows`, from the concatenated values of all rows."""
+    ends = np.cumsum([prod(shape) for shape in shapes])
+    parts = np.split(flat, ends[:-1]) if len(shapes) else []
+    return ragged_from_rows(
+        [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+    )
+
+
+def as_ragged(column: Column) -> Ragged:
+    """The column as a ragged one, even if its rows agree in shape."""
+    return column if isinstance(column, Ragged) else Ragged(iterate(column))
+
+
+def part(column: Column, start: int, stop: int) -> Column:
+    """The rows from `start` to `stop`; ragged if `column` is."""
+    if isinstance(column, Ragged):
+        return Ragged(column.rows[start:stop])
+    return column[start:stop]
+
+
+def take(column: Column, rows: Array) -> Column:
+    """The given rows (integer indices), in that order; dense if they agree in shape."""
+    if isinstance(column, Ragged):
+        return from_rows([column.rows[i] for i in rows])
+    return column[rows]
+
+
+def concatenate(parts: Sequence[Column]) -> Column:
+    """The rows of all `parts`, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    dense = [part for part in parts if not isinstance(part, Ragged)]
+    if len(dense) == len(parts) and len({part.shape[1:] for part in dense}) == 1:
+        return np.concatenate(dense)
+    return from_rows([row for part in parts for row in iterate(part)])
+
+
+def concatenate_ragged(parts: Sequence[Column]) -> Column:
+    """The same as `concatenate`, but ragged if a part is, even if all rows agree in shape."""
+    made = concatenate(parts)
+    return as_ragged(made) if any(isinstance(part, Ragged) for part in parts) else made
+
+
+def iterate(column: Column) -> Iterable[Array]:
+    """The rows of a column as arrays; a scalar row is a 0-d array."""
+    if isinstance(column, Ragged):
+        return column.rows
+    return (np.asarray(row, dtype=column.dtype) for row in column)
+
+
+def read_only(array: Array) -> Array:
+    """A view of the array that cannot be written to."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def pad(column: Ragged, value: Any) -> Array:
+    """A dense column: every row filled with `value` at its end up to the longest row.
+
+    Returns:
+      array of shape ``(rows, *longest)``, dtype of the rows.
+    """
+    rank = column.rows[0].ndim
+    longest = tuple(max(row.shape[axis] for row in column.rows) for axis in range(rank))
+    padded = np.full((len(column), *longest), value, dtype=column.rows[0].dtype)
+    for i, row in enumerate(column.rows):
+        padded[i][tuple(slice(0, n) for n in row.shape)] = row
+    return padded
+
+
+def repeat_last(array: Array, rows: int) -> Array:
+    """The array with at least `rows` rows: its last row fills the missing ones."""
+    lacking = rows - len(array)
+    return array if lacking <= 0 else np.concatenate([array, array[-1:].repeat(lacking, axis=0)])
+
+
+def group_by_shape(columns: Sequence[Column]) -> list[Array]:
+    """Row indices, one group for each combination of row shapes; first seen first."""
+    ragged = [column for column in columns if isinstance(column, Ragged)]
+    if not ragged:
+        return [np.arange(len(columns[0]))]
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for i in range(len(ragged[0])):
+        groups.setdefault(tuple(column.rows[i].shape for column in ragged), []).append(i)
+    return [np.array(rows) for rows in groups.values()]
+
+
+def apply_by_shape(
+    function: Callable[[Mapping[str, Array]], Mapping[str, Column]],
+    columns: Mapping[str, Column],
+    join: Callable[[Sequence[Column]], Column] = concatenate,
+) -> dict[str, Column]:
+    """Calls `function` with dense columns only, once for each group of rows of one shape.
+
+    Args:
+      function: columns -> columns; its results have the rows of its arguments, in order.
+      columns: at least one, all with the same number of rows; at least one row if any is ragged,
+        because without rows there is no shape to call `function` with.
+      join: joins the results of several groups into one column.
+
+    Returns:
+      the results, with the rows in their original order.
+
+    Raises:
+      RowsError: `function` raised it for some groups; names the failed rows of all groups by their
+        positions in `columns`.
+    """
+    if not any(isinstance(column, Ragged) for column in columns.values()):
+        return dict(function(columns))  # type: ignore[arg-type]  # all dense, just checked
+    groups = group_by_shape(list(columns.values()))
+    results = []
+    failed: dict[int, str] = {}
+    for rows in groups:
+        dense = {name: take(column, rows) for name, column in columns.items()}
+        try:
+            results.append(function(dense))  # type: ignore[arg-type]  # one shape, so dense
+        except RowsError as error:
+            failed |= {int(rows[i]): message for i, message in error.messages.items()}
+    if failed:
+        raise RowsError(dict(sorted(failed.items())))
+    order = np.argsort(np.concatenate(groups), kind="stable")
+    return {name: take(join([result[name] for result in results]), order) for name in results[0]}

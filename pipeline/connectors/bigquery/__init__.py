@@ -1,0 +1,1 @@
+"""Rows from BigQuery and to it."""

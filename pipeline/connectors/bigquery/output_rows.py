@@ -1,0 +1,65 @@
+"""Predictions and dead letters as rows of tables, made of their JSON lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from pipeline.connectors.bigquery.schema import TableColumn
+
+Row = dict[str, Any]
+
+
+def prediction_rows(lines: bytes, columns: Sequence[TableColumn]) -> list[Row]:
+    """Rows for a table of predictions.
+
+    Args:
+      lines: as `formats.line_encoder.predictions` makes them.
+      columns: see `connectors.bigquery.schema.prediction_columns`.
+    """
+    texts = [c.name for c in columns if c.type == "STRING" and not c.repeated]
+    return [_prediction_row(orjson.loads(line), texts) for line in lines.splitlines()]
+
+
+def _prediction_row(line: Mapping[str, Any], texts: Iterable[str]) -> Row:
+    row = {"id": line["id"], **line["predictions"], **_release(line["release"])}
+    for name in ("pass_through", "event_time"):
+        if name in line:
+            row[name] = line[name]
+    for name in texts:
+        if name in row and not isinstance(row[name], str):
+            row[name] = orjson.dumps(row[name]).decode()
+    return row
+
+
+def dead_letter_rows(lines: bytes) -> list[Row]:
+    """Rows of `connectors.bigquery.schema.DEAD_LETTER_COLUMNS`.
+
+    Args:
+      lines: as `formats.line_encoder.dead_letter` makes them.
+    """
+    return [_dead_letter_row(orjson.loads(line)) for line in lines.splitlines()]
+
+
+def _dead_letter_row(letter: Row) -> Row:
+    release, attributes = letter.pop("release"), letter.pop("attributes", {})
+    if letter["id"] is not None:
+        letter["id"] = str(letter["id"])
+    pairs = [{"key": key, "value": value} for key, value in attributes.items()]
+    return {**letter, **(_release(release) if release else {}), "attributes": pairs}
+
+
+def release_of(row: Row) -> dict[str, object]:
+    """The release that made a row of predictions, as lines name it."""
+    models = {model["name"]: model["version"] for model in row["models"]}
+    return {"id": row["release_id"], "generation": row["generation"], "models": models}
+
+
+def _release(release: Mapping[str, Any]) -> Row:
+    return {
+        "release_id": release["id"],
+        "generation": release["generation"],
+        "models": [{"name": n, "version": v} for n, v in release["models"].items()],
+    }

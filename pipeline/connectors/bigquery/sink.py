@@ -1,0 +1,204 @@
+"""Writing predictions and dead letters to tables of BigQuery, which exist.
+
+Batch jobs load files: all rows appear at once, or none. Streaming jobs insert rows as they come;
+one that the table refuses is a dead letter.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import apache_beam as beam
+import orjson
+from apache_beam.io.gcp.bigquery import BigQueryDisposition, WriteToBigQuery
+from apache_beam.io.gcp.bigquery_tools import RetryStrategy
+from google.api_core.exceptions import ClientError, TooManyRequests
+
+from pipeline.batch.batch import Reject
+from pipeline.connectors.bigquery.names import TableName, new_client
+from pipeline.connectors.bigquery.output_rows import Row, release_of
+from pipeline.errors import ServiceError
+from pipeline.formats.line_encoder import dead_letter
+from pipeline.runner.beam_types import DoFn, PTransform
+
+ToRows = Callable[[bytes], list[Row]]
+"""From a chunk of JSON lines to rows; pickled."""
+
+# https://cloud.google.com/bigquery/quotas#streaming_inserts: 10 MB a request, 500 rows are advised.
+_MOST_ROWS = 500
+_MOST_BYTES = 9_000_000
+
+
+class LoadRows(PTransform):
+    """PCollection of chunks of JSON lines (bytes) -> rows appended by load jobs, at the end.
+
+    What comes out are the jobs, complete when all rows are in the table.
+
+    The files to load are written under ``--temp_location``, a ``gs://`` folder, and stay there. Up
+    to 10,000 files are one load job, so all rows of it appear or none.
+
+    For bounded collections.
+
+    Args:
+      table: exists.
+      to_rows: makes rows of a chunk.
+      project: where load jobs run.
+    """
+
+    def __init__(self, table: TableName, to_rows: ToRows, project: str) -> None:
+        super().__init__()
+        self._table = table
+        self._to_rows = to_rows
+        self._project = project
+
+    def expand(self, chunks: Any) -> Any:
+        """Builds the write."""
+        rows = chunks | "Rows" >> beam.FlatMap(self._to_rows).with_output_types(dict[str, Any])
+        loaded = rows | "Load" >> WriteToBigQuery(
+            self._table.for_beam,
+            method=WriteToBigQuery.Method.FILE_LOADS,
+            create_disposition=BigQueryDisposition.CREATE_NEVER,
+            write_disposition=BigQueryDisposition.WRITE_APPEND,
+            load_job_project_id=self._project,
+        )
+        jobs = (loaded.destination_load_jobid_pairs, loaded.destination_copy_jobid_pairs)
+        return jobs | "Jobs" >> beam.Flatten()
+
+
+class InsertRows(PTransform):
+    """PCollection of chunks of JSON lines (bytes) -> rows inserted as they come -> refused rows.
+
+    At least once. What comes out are dead letters, a line each, of the rows that the table refused;
+    stage "write", error type "not_inserted". A bundle is not committed before BigQuery has its
+    rows.
+
+    Args:
+      table: exists.
+      to_rows: makes rows of a chunk.
+
+    Raises:
+      ServiceError: in a running job, when the table is gone or may not be written any more.
+    """
+
+    def __init__(self, table: TableName, to_rows: ToRows) -> None:
+        super().__init__()
+        self._insert = _Insert(table, to_rows)
+
+    def expand(self, chunks: Any) -> Any:
+        """Builds the write."""
+        return chunks | "Insert" >> beam.ParDo(self._insert)
+
+
+class InsertByService(PTransform):
+    """As :class:`InsertRows`, by Beam, with ids that a retry repeats, behind a shuffle.
+
+    Local runners would hold rows back there until the stream ends.
+
+    Args:
+      table, to_rows: see :class:`InsertRows`.
+    """
+
+    def __init__(self, table: TableName, to_rows: ToRows) -> None:
+        super().__init__()
+        self._table = table
+        self._to_rows = to_rows
+
+    def expand(self, chunks: Any) -> Any:
+        """Builds the write."""
+        rows = chunks | "Rows" >> beam.FlatMap(self._to_rows).with_output_types(dict[str, Any])
+        result = rows | "Insert" >> WriteToBigQuery(
+            self._table.for_beam,
+            method=WriteToBigQuery.Method.STREAMING_INSERTS,
+            create_disposition=BigQueryDisposition.CREATE_NEVER,
+            write_disposition=BigQueryDisposition.WRITE_APPEND,
+            insert_retry_strategy=RetryStrategy.RETRY_ON_TRANSIENT_ERROR,
+        )
+        return result.failed_rows_with_errors | "Refused" >> beam.Map(
+            _refused_by_beam, str(self._table)
+        ).with_output_types(bytes)
+
+
+@beam.typehints.with_input_types(bytes)
+@beam.typehints.with_output_types(bytes)
+class _Insert(DoFn):
+    def __init__(self, table: TableName, to_rows: ToRows) -> None:
+        self._table = table
+        self._to_rows = to_rows
+
+    def setup(self) -> None:
+        self._client = new_client(self._table.project)
+
+    def process(self, chunk: bytes) -> Iterator[bytes]:
+        table = str(self._table)
+        rows, long = _split_by_length(self._to_rows(chunk))
+        for row in long:
+            yield _refused(row, f"it is longer than {_MOST_BYTES:,} bytes", table)
+        for request in rows:
+            for error in self._insert(request):
+                yield _refused(request[error["index"]], error["errors"], table)
+
+    def teardown(self) -> None:
+        self._client.close()
+
+    def _insert(self, rows: list[Row]) -> Iterable[Mapping[str, Any]]:
+        """The rows that the table refused; errors that pass are waited for, up to ten minutes."""
+        try:
+            errors: Iterable[Mapping[str, Any]] = self._client.insert_rows_json(
+                str(self._table), rows, skip_invalid_rows=True
+            )
+        except ClientError as error:
+            if isinstance(error, TooManyRequests):
+                raise
+            raise ServiceError(
+                f"table '{self._table}' takes no rows any more: {error.message}"
+            ) from error
+        return errors
+
+
+def _split_by_length(rows: Iterable[Row]) -> tuple[list[list[Row]], list[Row]]:
+    """The rows in portions that one request can hold, and those too long for any."""
+    portions: list[list[Row]] = [[]]
+    long: list[Row] = []
+    size = 0
+    for row in rows:
+        row_bytes = len(json.dumps(row))  # as the client does, which escapes all but ASCII
+        if row_bytes > _MOST_BYTES:
+            long.append(row)
+            continue
+        if len(portions[-1]) == _MOST_ROWS or size + row_bytes > _MOST_BYTES:
+            portions.append([])
+            size = 0
+        portions[-1].append(row)
+        size += row_bytes
+    return [portion for portion in portions if portion], long
+
+
+def _refused_by_beam(failed: tuple[Any, Row, Any], table: str) -> bytes:
+    _, row, errors = failed
+    return _refused(row, errors, table)
+
+
+def _refused(row: Row, errors: Any, table: str) -> bytes:
+    """The dead letter of a row, as a line.
+
+    Args:
+      row: as it was sent.
+      errors: BigQuery's own, or text.
+      table: what refused it.
+    """
+    if not isinstance(errors, str):
+        errors = "; ".join(
+            " ".join(filter(None, (e.get("location"), e.get("message") or e.get("reason"))))
+            for e in errors
+        )
+    reject = Reject(
+        payload=orjson.dumps(row),
+        record_id=row.get("id"),
+        stage="write",
+        error_type="not_inserted",
+        error_message=f"table '{table}' refused the row: {errors}",
+    )
+    return dead_letter(reject, datetime.now(UTC), release_of(row))

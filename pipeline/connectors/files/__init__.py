@@ -1,0 +1,1 @@
+"""Records in files, and lines and tables into files."""

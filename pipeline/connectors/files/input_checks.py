@@ -1,0 +1,55 @@
+"""Input files, looked into before a job starts, for what the record declares.
+
+Of each format the first file that matches is opened, and of that only what says how its records
+look: the header of CSV, the schema of Parquet and Avro. What other files hold is seen when they are
+read; their records become dead letters then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.connectors.files.ranges import FileRange, opened
+from pipeline.connectors.storage import paths
+from pipeline.connectors.storage.errors import READER_ROLE, explain
+from pipeline.formats.registry import format_named, format_of
+from pipeline.spec.record import RecordSpec
+
+
+def problems(pattern: str, chosen: str, record: RecordSpec) -> Iterator[str]:
+    """Where the first files cannot be what the record declares.
+
+    Args:
+      pattern: of the input files.
+      chosen: their format, or "auto".
+      record: the declared id and fields.
+
+    Raises:
+      PathError: nothing matches, or the storage refuses.
+    """
+    seen: set[str] = set()
+    for file in paths.match_input(pattern):
+        part = FileRange(file.path, 0, file.size_in_bytes, format_of(file.path, chosen).name)
+        if part.end and part.format not in seen:
+            seen.add(part.format)
+            yield from (f"{part.path}: {problem}" for problem in _checked(part, record))
+
+
+def _checked(part: FileRange, record: RecordSpec) -> Iterator[str]:
+    form = format_named(part.format)
+    if record.source == "raw":
+        if form.raw_problem:
+            yield form.raw_problem
+        return
+    if form.compresses_itself and part.compression:
+        yield f"is compressed; {form.name} files compress their data themselves"
+        return
+    if form.check is None:
+        return
+    try:
+        with opened(part) as file:
+            yield from form.check(file, record)
+    except ValueError as error:
+        yield str(error)
+    except Exception as error:
+        yield f"cannot be read: {explain(part.path, error, READER_ROLE)}"

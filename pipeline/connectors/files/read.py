@@ -1,0 +1,90 @@
+"""Reading files as blocks of records, whatever their format.
+
+Large files are cut into byte ranges, and only these small range elements are reshuffled; every
+worker then reads its ranges itself. A compressed file (.gz, .bz2, .zst, .xz, .deflate, told by its
+name), and one of a format without places to cut, are streamed by one worker each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import apache_beam as beam
+
+from pipeline.batch.block import Block
+from pipeline.connectors.files.ranges import FileRange, opened, split_file
+from pipeline.connectors.files.whole_files import match_groups, read_group
+from pipeline.connectors.storage import paths
+from pipeline.formats.format import Reading
+from pipeline.formats.registry import format_named, format_of
+from pipeline.runner.beam_types import PTransform
+
+# Beam's GCS reader fetches 16 MiB at a time. The end of a range's last line lies behind the range:
+# without this margin it would cost a whole fetch more.
+DEFAULT_SPLIT_BYTES = (32 << 20) - (64 << 10)
+
+
+class ReadBlocks(PTransform):
+    """Begin of the pipeline -> PCollection of :class:`Block`, of records in files or of images.
+
+    What cannot be read of a file ends in a block whose error says where and why; all records before
+    the damage, and where the format allows it those behind, come in other blocks. The order of
+    blocks is not guaranteed.
+
+    Files are matched when the pipeline starts. A file that is gone when a worker comes to read it
+    fails the job, after the runner's retries.
+
+    Args:
+      pattern: path with ``*``, ``**``, ``?`` and ``[...]``, in any storage Beam reaches.
+      reading: how to read them.
+      split_bytes: files are cut into ranges of this size, where they can be.
+    """
+
+    def __init__(
+        self,
+        pattern: str,
+        reading: Reading | None = None,
+        split_bytes: int = DEFAULT_SPLIT_BYTES,
+    ) -> None:
+        super().__init__()
+        self._pattern = pattern
+        self._reading = reading or Reading()
+        self._split_bytes = split_bytes
+
+    def expand(self, begin: Any) -> Any:
+        """Builds the steps match, split, reshuffle, read."""
+        pattern = begin | "Pattern" >> beam.Create([self._pattern])
+        if format_of(self._pattern, self._reading.format).blocks is None:
+            return (
+                pattern
+                | "Match" >> beam.FlatMap(match_groups, self._reading.block_rows)
+                | "Reshuffle" >> beam.Reshuffle()
+                | "Read" >> beam.FlatMap(read_group)
+            )
+        return (
+            pattern
+            | "Match" >> beam.FlatMap(paths.match_input)
+            | "Split" >> beam.FlatMap(split_file, self._split_bytes, self._reading.format)
+            | "Reshuffle" >> beam.Reshuffle()
+            | "Read" >> beam.FlatMap(read_range, self._reading)
+        )
+
+
+def read_range(part: FileRange, reading: Reading) -> Iterator[Block]:
+    """The records of one range, of a format whose files hold several.
+
+    Raises:
+      FileNotFoundError: the file is gone.
+    """
+    form = format_named(part.format)
+    assert form.blocks is not None
+    if form.compresses_itself and part.compression:
+        message = (
+            f"{part.path}: {form.name.capitalize()} files compress their data themselves; one "
+            "that is compressed once more cannot be read"
+        )
+        yield Block((), part.path, message, format=form.name)
+        return
+    with opened(part) as file:
+        yield from form.blocks(file, reading)

@@ -1,0 +1,1 @@
+"""Lines into files that appear whole, one every few seconds."""

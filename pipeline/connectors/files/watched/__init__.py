@@ -1,0 +1,1 @@
+"""A folder that is read for as long as the job runs."""

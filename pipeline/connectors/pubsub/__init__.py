@@ -1,0 +1,1 @@
+"""Messages from Pub/Sub and to it."""

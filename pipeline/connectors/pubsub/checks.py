@@ -1,0 +1,124 @@
+"""What is checked of subscriptions and topics before a job starts. Nothing is read or written.
+
+Reading and writing need no permission to look: so where looking is refused, the service is asked
+whether the permission that counts is granted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from google.api_core.exceptions import GoogleAPICallError, MethodNotImplemented, PermissionDenied
+from google.auth.exceptions import GoogleAuthError
+
+from pipeline.connectors.pubsub import clients as pubsub_clients
+from pipeline.connectors.pubsub.errors import (
+    EDITOR_ROLE,
+    PUBLISHER_ROLE,
+    SUBSCRIBER_ROLE,
+    explain,
+    no_permission,
+)
+from pipeline.errors import PathError
+
+_WAIT_SECS = 5.0
+# https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names
+_NAME = r"[A-Za-z][A-Za-z0-9_.~+%-]{2,254}"
+
+
+def check_subscription(subscription: str) -> None:
+    """Makes sure that a subscription can be pulled from.
+
+    Raises:
+      PathError: its name is malformed, it does not exist, is not for pulling, may not be read, or
+        the service does not answer within seconds.
+    """
+    _check_name(subscription, "subscription")
+    client = _client(pubsub_clients.new_subscriber, subscription, SUBSCRIBER_ROLE)
+    with client:
+        found = _look(
+            client,
+            lambda **call: client.get_subscription(subscription=subscription, **call),
+            subscription,
+            "pubsub.subscriptions.consume",
+            SUBSCRIBER_ROLE,
+        )
+    if found is not None and found.push_config.push_endpoint:
+        raise PathError(
+            f"subscription '{subscription}' pushes to {found.push_config.push_endpoint}, expected "
+            "a pull subscription"
+        )
+
+
+def check_topic(topic: str) -> None:
+    """Makes sure that a topic can be published to.
+
+    Raises:
+      PathError: its name is malformed, it does not exist, may not be written, or the service does
+        not answer within seconds.
+    """
+    _check_topic(topic, "pubsub.topics.publish", PUBLISHER_ROLE)
+
+
+def check_input_topic(topic: str) -> None:
+    """Makes sure that a topic can be subscribed to; reading one takes a subscription of its own.
+
+    Raises:
+      PathError: its name is malformed, it does not exist, may not be subscribed to, or the service
+        does not answer within seconds.
+    """
+    _check_topic(topic, "pubsub.topics.attachSubscription", EDITOR_ROLE)
+
+
+def _check_topic(topic: str, permission: str, role: str) -> None:
+    _check_name(topic, "topic")
+    client = _client(pubsub_clients.new_publisher, topic, role)
+    try:
+        _look(client, lambda **call: client.get_topic(topic=topic, **call), topic, permission, role)
+    finally:
+        client.transport.close()
+
+
+def _check_name(name: str, kind: str) -> None:
+    if not re.fullmatch(f"projects/[^/]+/{kind}s/{_NAME}", name):
+        raise PathError(
+            f"'{name}' is not the name of a {kind}, expected projects/PROJECT/{kind}s/NAME"
+        )
+
+
+def _client(make: Callable[[], Any], name: str, role: str) -> Any:
+    try:
+        return make()
+    except GoogleAuthError as error:
+        raise PathError(explain(name, error, role)) from error
+
+
+def _look(
+    client: Any, get: Callable[..., Any], name: str, permission: str, role: str
+) -> Any | None:
+    """The subscription or topic; None if it may be used, but not looked at."""
+    try:
+        try:
+            found = get(timeout=_WAIT_SECS, retry=None)
+        except PermissionDenied:
+            found = None
+        granted = _granted(client, name, permission)
+    except GoogleAPICallError as error:
+        raise PathError(explain(name, error, role)) from error
+    if granted:
+        return found
+    raise PathError(no_permission(name, role))
+
+
+def _granted(client: Any, name: str, permission: str) -> bool:
+    try:
+        answer = client.test_iam_permissions(
+            request={"resource": name, "permissions": [permission]},
+            timeout=_WAIT_SECS,
+            retry=None,
+        )
+    except MethodNotImplemented:
+        return True  # the emulator, which knows no permissions
+    return permission in answer.permissions

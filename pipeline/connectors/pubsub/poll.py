@@ -1,0 +1,171 @@
+"""The splittable DoFn that reads a subscription on every runner but Dataflow.
+
+A runner schedules it again and again; each time it emits what its process's
+:class:`~pipeline.connectors.pubsub.reader.Reader` has pulled meanwhile, and defers the rest.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.io.restriction_trackers import OffsetRange
+from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
+from apache_beam.transforms.window import TimestampedValue
+from apache_beam.utils.timestamp import Duration, Timestamp
+
+from pipeline.batch.block import Block
+from pipeline.connectors.pubsub.reader import Pulled, Reader, SharedReaders
+from pipeline.runner.activity import activity
+from pipeline.runner.beam_types import DoFn, OffsetRestrictionTracker, RestrictionProvider
+from pipeline.runner.stopping import stop_signal
+
+_MAX_BLOCK_BYTES = 8 << 20
+_BUNDLE_SECS = 0.1
+_IDLE_SECS = 0.05
+_BUSY_SECS = 0.001
+# Messages take a while from their publish time to here: without news the watermark stays behind.
+_IDLE_LAG_SECS = 1
+_END = 2**63 - 1
+
+_readers = SharedReaders()
+
+
+class _Tracker(OffsetRestrictionTracker):
+    """Positions number the blocks. The range can be cut off where it is, but not shared out."""
+
+    def try_split(self, fraction_of_remainder: float) -> Any:
+        return super().try_split(0) if fraction_of_remainder == 0 else None
+
+    def is_bounded(self) -> bool:
+        return False
+
+
+class _Endless(RestrictionProvider):
+    def initial_restriction(self, element: str) -> OffsetRange:
+        return OffsetRange(0, _END)
+
+    def create_tracker(self, restriction: OffsetRange) -> _Tracker:
+        return _Tracker(restriction)
+
+    def restriction_size(self, element: str, restriction: OffsetRange) -> int:
+        return 1
+
+
+@beam.typehints.with_input_types(str)
+@beam.typehints.with_output_types(Block)
+class Poll(DoFn):
+    """Subscription -> blocks of its messages, until ``stop_signal`` is set in its process.
+
+    * Messages are acknowledged after the bundle that emitted them is committed, and given back when
+      it fails. That covers what is fused with this step; nothing else should follow it.
+    * A service that cannot be reached is tried until it can. That is said once when it begins and
+      once when it ends.
+    * At the end, what was pulled is emitted, and what was not is left to Pub/Sub.
+
+    Args:
+      block_rows: most messages in a block.
+      topic: if given, the subscription is made at the start, to this topic, and deleted at the end.
+      patience_secs: how long a message may wait here for others to fill its block.
+
+    Raises:
+      ServiceError: the subscription is gone, or may not be read.
+    """
+
+    def __init__(
+        self, block_rows: int, topic: str | None = None, patience_secs: float = 0.0
+    ) -> None:
+        self._block_rows = block_rows
+        self._topic = topic
+        self._patience_secs = patience_secs
+        self._key = uuid.uuid4().hex  # the same in all copies of this step
+
+    def setup(self) -> None:
+        """Begins without a reader: its subscription is not known yet."""
+        self._reader: Reader | None = None
+        self._uncommitted: set[str] = set()
+        self._seen = 0
+
+    @DoFn.unbounded_per_element()
+    def process(
+        self,
+        subscription: str,
+        # Beam finds the three in this order only.
+        finalizer: Any = DoFn.BundleFinalizerParam,
+        tracker: Any = DoFn.RestrictionParam(_Endless()),  # noqa: B008  # Beam's way
+        watermark: Any = DoFn.WatermarkEstimatorParam(  # noqa: B008
+            ManualWatermarkEstimator.default_provider()  # noqa: B008
+        ),
+    ) -> Iterator[TimestampedValue]:
+        """Emits what has arrived, for a moment at most."""
+        reader = self._open(subscription)
+        position = tracker.current_restriction().start
+        emitted: list[str] = []
+        until = time.monotonic() + _BUNDLE_SECS
+        while messages := reader.take(self._block_rows, _MAX_BLOCK_BYTES, self._patience_secs):
+            ids = [message.message_id for message in messages]
+            if not tracker.try_claim(position):
+                reader.give_back(ids)
+                return
+            position += 1
+            if not emitted:
+                finalizer.register(partial(self._commit, reader, emitted))
+            emitted += ids
+            self._uncommitted.update(ids)
+            yield _block(messages, subscription)
+            if time.monotonic() >= until:
+                break
+        if stop_signal.is_set():
+            reader.stop_pulling()
+        if reader.is_exhausted:
+            tracker.try_claim(_END)
+            return
+        _advance(watermark, reader.oldest_us())
+        tracker.defer_remainder(Duration(self._rest(bool(emitted))))
+
+    def teardown(self) -> None:
+        """Gives back what this instance emitted in a bundle that failed."""
+        if self._reader is not None:
+            self._reader.give_back(self._uncommitted)
+            self._reader = None
+            _readers.close(self._key)
+
+    def _open(self, subscription: str) -> Reader:
+        if self._reader is None:
+            make = partial(Reader, subscription, self._topic)
+            self._reader = _readers.open(self._key, make)
+        return self._reader
+
+    def _commit(self, reader: Reader, emitted: list[str]) -> None:
+        reader.acknowledge(emitted)
+        self._uncommitted.difference_update(emitted)
+
+    def _rest(self, busy: bool) -> float:
+        """Waits for news, if there was none; returns for how long to be deferred."""
+        if busy:
+            activity.note()
+            return _BUSY_SECS
+        seen, self._seen = self._seen, activity.rest(self._seen, _IDLE_SECS)
+        return _IDLE_SECS if seen == self._seen else _BUSY_SECS
+
+
+def _block(messages: list[Pulled], subscription: str) -> TimestampedValue:
+    origins = tuple(message.origin for message in messages)
+    payloads = tuple(message.payload for message in messages)
+    earliest = min(origin.event_time_us for origin in origins)
+    return TimestampedValue(
+        Block(payloads, subscription, origins=origins), Timestamp(micros=earliest)
+    )
+
+
+def _advance(watermark: Any, oldest_us: int | None) -> None:
+    reached = Timestamp.now() - _IDLE_LAG_SECS
+    if oldest_us is not None:
+        reached = min(reached, Timestamp(micros=oldest_us))
+    current = watermark.current_watermark()
+    if current is None or reached > current:
+        watermark.set_watermark(reached)

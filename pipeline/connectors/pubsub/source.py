@@ -1,0 +1,146 @@
+"""Reading Pub/Sub as blocks of messages: by a source of our own, or by the service.
+
+Every runner can use :mod:`~pipeline.connectors.pubsub.poll`. On Dataflow the service itself can
+read and acknowledge; Beam's ``ReadFromPubSub`` stands for it in the graph.
+
+Blocks have as their timestamp the earliest publish time in them; those of all messages are in
+`origins`. Delivery is at least once, as Pub/Sub's is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.transforms.window import GlobalWindow, TimestampedValue
+from apache_beam.utils.timestamp import Timestamp
+from apache_beam.utils.windowed_value import WindowedValue
+
+from pipeline.batch.block import Block, Origin
+from pipeline.connectors.pubsub import own_subscription
+from pipeline.connectors.pubsub.poll import Poll
+from pipeline.runner.beam_types import DoFn, PTransform
+
+
+class PollMessages(PTransform):
+    """Start of the pipeline -> PCollection of :class:`Block`, in the global window.
+
+    A block holds what has arrived: under load, blocks fill up to `block_rows` by themselves.
+
+    Args:
+      subscription: ``projects/P/subscriptions/S``; or
+      topic: ``projects/P/topics/T``, read from the start of the job on, through a subscription of
+        the job's own.
+      block_rows: most messages in a block.
+      patience_secs: how long a message may wait for others to fill its block.
+
+    Raises:
+      ValueError: not exactly one of subscription and topic is given.
+    """
+
+    def __init__(
+        self,
+        *,
+        subscription: str | None = None,
+        topic: str | None = None,
+        block_rows: int,
+        patience_secs: float = 0.0,
+    ) -> None:
+        super().__init__()
+        _check_one(subscription, topic)
+        self._subscription = subscription or own_subscription.new_name(str(topic))
+        self._poll = Poll(block_rows, topic, patience_secs)
+
+    def expand(self, begin: Any) -> Any:
+        """Builds the read."""
+        return (
+            begin
+            | "Subscription" >> beam.Create([self._subscription])
+            | "Poll" >> beam.ParDo(self._poll)
+        )
+
+
+class ReadByService(PTransform):
+    """Start of the pipeline -> PCollection of :class:`Block`, in the global window.
+
+    A block is what one bundle holds, and nothing waits.
+
+    Args:
+      subscription, topic, block_rows: see :class:`PollMessages`.
+
+    Raises:
+      ValueError: not exactly one of subscription and topic is given.
+    """
+
+    def __init__(
+        self, *, subscription: str | None = None, topic: str | None = None, block_rows: int
+    ) -> None:
+        super().__init__()
+        _check_one(subscription, topic)
+        self._subscription = subscription
+        self._topic = topic
+        self._block_rows = block_rows
+
+    def expand(self, begin: Any) -> Any:
+        """Builds the read."""
+        source = str(self._subscription or self._topic)
+        return (
+            begin
+            | "ReadFromPubSub"
+            >> beam.io.ReadFromPubSub(
+                subscription=self._subscription, topic=self._topic, with_attributes=True
+            )
+            | "Block" >> beam.ParDo(BlockBundle(source, self._block_rows))
+        )
+
+
+def _check_one(subscription: str | None, topic: str | None) -> None:
+    if (subscription is None) == (topic is None):
+        raise ValueError("exactly one of subscription and topic is needed")
+
+
+@beam.typehints.with_output_types(Block)
+class BlockBundle(DoFn):
+    """Beam's Pub/Sub messages -> blocks, none across bundles: no state, no shuffle, no waiting.
+
+    ``beam.BatchElements`` would do as much, but it moves every batch to the end of time and logs a
+    line for every bundle.
+
+    Args:
+      source: what blocks name as their source.
+      block_rows: most messages in a block.
+    """
+
+    def __init__(self, source: str, block_rows: int) -> None:
+        self._source = source
+        self._block_rows = block_rows
+
+    def start_bundle(self) -> None:
+        """Begins empty."""
+        self._messages: list[Any] = []
+
+    def process(self, message: Any) -> Iterator[TimestampedValue]:
+        """Collects one message; emits a block when it is full."""
+        self._messages.append(message)
+        if len(self._messages) >= self._block_rows:
+            yield TimestampedValue(*self._take())
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        """Emits the rest."""
+        if self._messages:
+            block, timestamp = self._take()
+            yield WindowedValue(block, timestamp, (GlobalWindow(),))
+
+    def _take(self) -> tuple[Block, Timestamp]:
+        messages, self._messages = self._messages, []
+        origins = tuple(
+            Origin(
+                event_time_us=Timestamp.from_utc_datetime(message.publish_time).micros,
+                attributes=message.attributes or {},
+                ordering_key=message.ordering_key,
+            )
+            for message in messages
+        )
+        block = Block(tuple(message.data for message in messages), self._source, origins=origins)
+        return block, Timestamp(micros=min(origin.event_time_us for origin in origins))

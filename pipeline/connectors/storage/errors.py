@@ -1,0 +1,64 @@
+"""What went wrong in a storage: one answer out of the many shapes in which Beam reports it.
+
+Beam nests the cause in ``BeamIOError.exception_details`` (operations on several paths, sometimes
+twice over), as an exception or as a bare HTTP status. Opening and writing raise the errors of
+google-cloud-storage themselves, and local files those of Python.
+"""
+
+from __future__ import annotations
+
+from apache_beam.io.filesystem import BeamIOError
+
+from pipeline.spec.uris import bucket_of
+
+READER_ROLE = "roles/storage.objectViewer"
+WRITER_ROLE = "roles/storage.objectUser"
+
+
+def status_of(error: BaseException | int) -> int | None:
+    """The HTTP status behind an error; 404 and 403 for the local equivalents; None if unknown."""
+    cause = _innermost(error)
+    if isinstance(cause, FileNotFoundError):
+        return 404
+    if isinstance(cause, PermissionError):
+        return 403
+    response = getattr(cause, "response", None)
+    for status in (cause, getattr(cause, "code", None), getattr(response, "status_code", None)):
+        if isinstance(status, int):
+            return int(status)
+    return None
+
+
+def explain(uri: str, error: BaseException, role: str) -> str:
+    """Why `uri` cannot be used, in the words of somebody who can change it.
+
+    Args:
+      uri: file, folder, prefix or pattern.
+      error: as Beam or the storage client raised it. Of a missing *object* the callers know
+        themselves, so "not found" is the bucket here.
+      role: the role that the operation needs on the bucket.
+    """
+    status = status_of(error)
+    bucket = bucket_of(uri)
+    if bucket and status == 404:
+        return f"bucket '{bucket}' does not exist"
+    if bucket and status in (401, 403):
+        return (
+            f"no permission for bucket '{bucket}' (HTTP {status}): the account that runs the job "
+            f"needs the role {role} there"
+        )
+    if status == 403:
+        return "no permission"
+    cause = _innermost(error)
+    return (
+        f"{type(cause).__name__}: {cause}" if isinstance(cause, BaseException) else f"HTTP {cause}"
+    )
+
+
+def _innermost(error: BaseException | int) -> BaseException | int:
+    while isinstance(error, BeamIOError) and error.exception_details:
+        error = next(iter(error.exception_details.values()))
+    # LocalFileSystem wraps: OSError(FileNotFoundError(...)).
+    while type(error) is OSError and error.args and isinstance(error.args[0], OSError):
+        error = error.args[0]
+    return error

@@ -1,0 +1,218 @@
+"""What is done with paths at launch: checks of inputs and outputs, small reads, clearing up."""
+
+from __future__ import annotations
+
+import glob
+import re
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from apache_beam.io.filesystem import CompressionTypes, FileMetadata
+from apache_beam.io.filesystems import FileSystems
+
+from pipeline.connectors.storage.artifact_store import BeamArtifactStore
+from pipeline.connectors.storage.errors import READER_ROLE, WRITER_ROLE, explain, status_of
+from pipeline.connectors.storage.listing import match_files
+from pipeline.errors import ArtifactError, PathError
+from pipeline.spec.uris import is_local
+
+_WILDCARD = re.compile(r"[*?\[]")
+
+
+def match_input(pattern: str) -> list[Any]:
+    """The files that match, as Beam's FileMetadata (`path`, `size_in_bytes`), sorted by path.
+
+    Raises:
+      PathError: nothing matches, or the storage refuses; it says which of the two.
+    """
+    found = [] if pattern.endswith("/") else _match(pattern)
+    if found:
+        return found
+    inside = f"{pattern.rstrip('/')}/*"
+    if not _WILDCARD.search(pattern) and _match(inside):
+        raise PathError(f"input '{pattern}' is a folder; '{inside}' matches the files in it")
+    raise PathError(f"input '{pattern}' matches no file")
+
+
+def check_writable(prefix: str) -> None:
+    """Makes sure that files can be written and removed beside `prefix`, by doing it.
+
+    Leaves nothing behind: a local folder that is missing is not made. The one in which it would be
+    made is tried instead.
+
+    Raises:
+      PathError: they cannot, or `prefix` is not the beginning of a file name.
+    """
+    if prefix.endswith("/"):
+        raise PathError(
+            f"output '{prefix}' is a folder, expected the beginning of file names, such as "
+            f"'{prefix}part'"
+        )
+    if _WILDCARD.search(prefix):
+        raise PathError(f"output '{prefix}' must not contain any of the characters * ? [")
+    try:
+        probe = f"{_tried(prefix)}.probe-{uuid.uuid4().hex}"
+        with FileSystems.create(probe) as file:
+            file.write(b"probe")
+            # In here: a GCS writer whose upload failed must leave by __exit__, which gives it up.
+            # Otherwise it uploads once more when it is garbage-collected, for minutes at worst.
+            file.close()
+        FileSystems.delete([probe])
+    except Exception as error:
+        reason = explain(prefix, error, WRITER_ROLE)
+        for folder in Path(prefix).parents if is_local(prefix) else ():
+            if folder.is_file():
+                reason = f"'{folder}' is a file, expected a folder"
+        raise PathError(f"output '{prefix}' cannot be written: {reason}") from error
+
+
+def _tried(prefix: str) -> str:
+    """The prefix itself, or one of the same name in the nearest folder above it that exists.
+
+    Raises:
+      OSError: a folder that is to be made has no possible name.
+    """
+    if not is_local(prefix):
+        return prefix
+    path = Path(prefix)
+    folder = path.parent
+    missing: list[str] = []
+    while not folder.exists() and not folder.is_symlink():
+        missing.append(folder.name)
+        folder = folder.parent
+    for name in missing:
+        _ = (folder / name).exists()  # raises for names that are too long for the file system
+    return str(folder / path.name)
+
+
+def read_text(location: str) -> str:
+    """The text of a small file.
+
+    Raises:
+      PathError: it does not exist, cannot be read or is not UTF-8.
+    """
+    try:
+        with FileSystems.open(location, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            return str(file.read(), "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise PathError(f"'{location}' is not UTF-8 text: {error}") from error
+    except Exception as error:
+        if status_of(error) == 404:
+            _match(f"{location}/*")  # complains if it is the bucket that is missing
+            raise PathError(f"'{location}' does not exist") from error
+        raise PathError(
+            f"'{location}' cannot be read: {explain(location, error, READER_ROLE)}"
+        ) from error
+
+
+def read_head(location: str, count: int) -> bytes:
+    """The first bytes of a file, fewer where it is shorter.
+
+    Raises:
+      PathError: it cannot be read.
+    """
+    try:
+        with FileSystems.open(location, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            return bytes(file.read(count))
+    except Exception as error:
+        reason = explain(location, error, READER_ROLE)
+        raise PathError(f"'{location}' cannot be read: {reason}") from error
+
+
+def write_text(location: str, text: str, mime_type: str = "text/plain") -> None:
+    """Writes a small file, in place of an older one; readers see it whole or not at all.
+
+    Args:
+      location: where to write; the folder of a local file is created.
+      text: what to write.
+      mime_type: what a bucket says of it.
+
+    Raises:
+      PathError: it cannot be written.
+    """
+    try:
+        BeamArtifactStore().write_text(location, text, mime_type)
+    except ArtifactError as error:
+        raise PathError(str(error)) from error
+
+
+def shard_path(prefix: str, shard: int, shards: int, suffix: str) -> str:
+    """``prefix-00000-of-00003.jsonl`` for shard 0 of 3."""
+    return f"{prefix}-{shard:05d}-of-{shards:05d}{suffix}"
+
+
+class Output(NamedTuple):
+    """A finished file of some run, as it was listed: a file that replaced it is another value.
+
+    Attributes:
+      path: where it is.
+      size_bytes: as stored.
+      updated_secs: when it was written, seconds since 1970.
+    """
+
+    path: str
+    size_bytes: int
+    updated_secs: float
+
+
+def existing_outputs(prefix: str, suffixes: Sequence[str]) -> list[Output]:
+    """The finished files that earlier runs left under a prefix, sorted by path.
+
+    Args:
+      prefix: up to the shard number. Files of a longer prefix are not meant.
+      suffixes: the ends that their names may have.
+
+    Raises:
+      PathError: the storage refuses to list them.
+    """
+    ends = "|".join(map(re.escape, suffixes))
+    shard = re.compile(re.escape(prefix) + rf"-\d{{5,}}-of-\d{{5,}}({ends})")
+    return [
+        Output(file.path, file.size_in_bytes, file.last_updated_in_seconds)
+        for file in _match(f"{prefix}-*")
+        if shard.fullmatch(file.path)
+    ]
+
+
+def exists(path: str) -> bool:
+    """Whether there is a file of this name.
+
+    Raises:
+      PathError: the storage refuses to tell.
+    """
+    return any(file.path == path for file in _match(path))
+
+
+def delete(files: Sequence[str]) -> None:
+    """Deletes files; one that is gone already is no error.
+
+    Raises:
+      PathError: one of them cannot be deleted.
+    """
+    try:
+        FileSystems.delete(list(files))
+    except Exception as error:
+        left = [file for file in files if exists(file)]
+        if left:
+            reason = explain(left[0], error, WRITER_ROLE)
+            raise PathError(f"'{left[0]}' and others cannot be deleted: {reason}") from error
+
+
+def _match(pattern: str) -> list[Any]:
+    try:
+        if is_local(pattern) and "**" not in pattern:
+            return _match_local(pattern)
+        return sorted(match_files(pattern), key=lambda file: file.path)
+    except Exception as error:
+        raise PathError(f"'{pattern}': {explain(pattern, error, READER_ROLE)}") from error
+
+
+def _match_local(pattern: str) -> list[Any]:
+    # Beam would walk the whole tree below the folder, and finds nothing where no folder is named.
+    named = [pattern]
+    if not Path(pattern).exists():
+        named = glob.glob(pattern, include_hidden=True)  # noqa: PTH207  # may be absolute
+    files = [(path, Path(path).stat()) for path in sorted(named) if Path(path).is_file()]
+    return [FileMetadata(path, found.st_size, found.st_mtime) for path, found in files]

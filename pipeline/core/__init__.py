@@ -1,1 +1,0 @@
-"""Pure values and functions: specs, columns, batches, releases, combination."""

@@ -1,0 +1,1 @@
+"""The ensemble file that `init` writes."""

@@ -1,0 +1,240 @@
+"""An ensemble file that is being drafted from what models and records say of themselves.
+
+What is not certain carries a note that begins with "guess:", or with "fill in:" where only a person
+can know. How tensors find their columns is :mod:`pipeline.drafting.inputs`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.batch.tensors import Shape, TensorSpec
+from pipeline.formats.record_sample import Seen
+from pipeline.spec.record import DTypeName
+
+GUESS, FILL_IN = "guess: ", "fill in: "
+
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
+_ID_NAME = re.compile(r"(.*_)?(id|key|uuid|guid)", re.IGNORECASE)
+# The usual outputs of a model that has more; all those of the first group that it has.
+_PREFERRED: dict[str, tuple[tuple[str, ...], ...]] = {
+    "sklearn": (("predict_proba",), ("predict",), ("transform",)),
+    "xgboost": (("predict",),),
+    "lightgbm": (("predict",),),
+    "transformers": (("probs", "label"), ("embedding",)),
+}
+# Names of a model's tensors if they cannot be found out.
+_USUAL: dict[str, tuple[str, str]] = {
+    "sklearn": ("X", "predict"),
+    "xgboost": ("X", "predict"),
+    "lightgbm": ("X", "predict"),
+    "torch": ("input", "output_0"),
+    "transformers": ("text", "embedding"),
+}
+
+
+@dataclass
+class FieldDraft:
+    """A field of the record."""
+
+    dtype: DTypeName
+    shape: Shape
+    note: str = ""
+
+
+@dataclass
+class Bound:
+    """The source of a tensor: the name of a column, or a constant as the file has it."""
+
+    by: str | dict[str, Any]
+    note: str = ""
+
+
+@dataclass
+class ModelDraft:
+    """A model.
+
+    Attributes:
+      name, framework, uri, watch: the keys of the entry; `watch` is only suggested.
+      keys: further keys, such as `task`.
+      inputs: its tensors, except those that need not be bound.
+      outputs: tensor -> column, for the outputs that are written.
+      types: tensor -> its known type.
+      bound: tensor -> its source.
+      others: outputs that could be written as well.
+      optional: inputs that could be bound as well.
+      problem: why its tensors are not known; empty if they are.
+      notes: the notes on the whole entry.
+      takes_examples: whether it parses serialized tf.Example messages itself.
+    """
+
+    name: str
+    framework: str
+    uri: str
+    watch: str | None
+    keys: dict[str, Any]
+    inputs: tuple[TensorSpec, ...]
+    outputs: dict[str, str]
+    types: dict[str, TensorSpec]
+    bound: dict[str, Bound] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    problem: str = ""
+    notes: list[str] = field(default_factory=list)
+    takes_examples: bool = False
+
+
+@dataclass
+class StepDraft:
+    """A prepare or combine step, as the file has it."""
+
+    keys: dict[str, Any]
+    note: str = ""
+    is_comment: bool = False
+
+
+@dataclass
+class Draft:
+    """An ensemble file.
+
+    Attributes:
+      name: of the ensemble.
+      models: its models.
+      records_from: the file that fields were read from; empty if there is none.
+      are_pictures: whether each record is an image file.
+      is_raw: whether records are not decoded.
+      id: the id field, and a note on it.
+      fields: name -> field.
+      prepare, combine: steps.
+      spare: keys of the records that no model reads.
+    """
+
+    name: str
+    models: list[ModelDraft]
+    records_from: str = ""
+    are_pictures: bool = False
+    is_raw: bool = False
+    id: tuple[str, str] | None = None
+    fields: dict[str, FieldDraft] = field(default_factory=dict)
+    prepare: list[StepDraft] = field(default_factory=list)
+    combine: list[StepDraft] = field(default_factory=list)
+    spare: tuple[str, ...] = ()
+
+    def as_data(self) -> dict[str, Any]:
+        """The ensemble file as plain data, without its comments."""
+        record: dict[str, Any] = {"source": "image"} if self.are_pictures else {}
+        if self.is_raw:
+            record["source"] = "raw"
+        if self.id is not None:
+            record["id"] = self.id[0]
+        record["fields"] = {
+            name: {"dtype": f.dtype, "shape": list(f.shape)} for name, f in self.fields.items()
+        }
+        return {
+            "name": self.name,
+            "record": record,
+            "prepare": [step.keys for step in self.prepare if not step.is_comment],
+            "models": [entry(model) for model in self.models],
+            "combine": [step.keys for step in self.combine if not step.is_comment],
+        }
+
+    def notes(self) -> Iterator[str]:
+        """All notes, in the order of the file."""
+        if self.id is not None:
+            yield self.id[1]
+        yield from (f.note for f in self.fields.values())
+        yield from (step.note for step in self.prepare)
+        for model in self.models:
+            yield from model.notes
+            yield from (bound.note for bound in model.bound.values())
+        yield from (step.note for step in self.combine if not step.is_comment)
+
+
+def entry(model: ModelDraft) -> dict[str, Any]:
+    """A model's entry as plain data."""
+    return {
+        "name": model.name,
+        "framework": model.framework,
+        "uri": model.uri,
+        **model.keys,
+        "inputs": {tensor: bound.by for tensor, bound in model.bound.items()},
+        "outputs": dict(model.outputs),
+    }
+
+
+def model_draft(
+    name: str,
+    framework: str,
+    uri: str,
+    watch: str | None,
+    *,
+    keys: Mapping[str, Any] | None = None,
+    inputs: Sequence[TensorSpec] | None = None,
+    outputs: Sequence[TensorSpec] | None = None,
+    optional: frozenset[str] = frozenset(),
+    problem: str = "",
+    takes_examples: bool = False,
+) -> ModelDraft:
+    """A model's entry, its inputs not bound yet.
+
+    Args:
+      name: see ModelDraft.
+      framework: see ModelDraft.
+      uri: see ModelDraft.
+      watch: see ModelDraft.
+      keys: see ModelDraft.
+      inputs: None if they are not known.
+      outputs: None if they are not known.
+      optional: inputs that need not be bound.
+      problem: see ModelDraft.
+      takes_examples: see ModelDraft.
+    """
+    usual_input, usual_output = _USUAL.get(framework, ("input", "output"))
+    notes = []
+    if inputs is None:
+        inputs = (TensorSpec(usual_input),)
+        notes.append(f"{FILL_IN}the names of its inputs; '{usual_input}' is only the usual one")
+    if outputs is None:
+        outputs = (TensorSpec(usual_output),)
+        notes.append(f"{FILL_IN}the names of its outputs; '{usual_output}' is only the usual one")
+    names = [tensor.name for tensor in outputs]
+    wanted = next(
+        (group for group in _PREFERRED.get(framework, ()) if set(group) <= set(names)), names
+    )
+    return ModelDraft(
+        name,
+        framework,
+        uri,
+        watch,
+        dict(keys or {}),
+        tuple(tensor for tensor in inputs if tensor.name not in optional),
+        {tensor: output_column_name(name, tensor) for tensor in wanted},
+        {tensor.name: tensor for tensor in (*inputs, *outputs)},
+        others=tuple(name for name in names if name not in wanted),
+        optional=tuple(tensor.name for tensor in inputs if tensor.name in optional),
+        problem=problem,
+        notes=[] if problem else notes,
+        takes_examples=takes_examples,
+    )
+
+
+def output_column_name(model: str, tensor: str) -> str:
+    """The name of an output's column."""
+    return _NOT_IN_NAMES.sub("_", f"{model}_{tensor.removeprefix('predict_')}").strip("_")
+
+
+def is_name(text: str) -> bool:
+    """Whether the ensemble file can have a column of that name."""
+    return not _NOT_IN_NAMES.search(text) and (text[:1].isalpha() or text[:1] == "_")
+
+
+def id_field(seen: Mapping[str, Seen]) -> tuple[str, str] | None:
+    """The key that identifies a record, and a note; None if no key looks like it."""
+    for key, values in seen.items():
+        alike = values.kind in ("text", "integer") and not values.shape and values.distinct
+        if alike and _ID_NAME.fullmatch(key):
+            return key, f"{GUESS}different in each of the {values.records} records looked at"
+    return None

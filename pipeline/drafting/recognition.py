@@ -1,0 +1,63 @@
+"""Finds the framework that reads a file or folder, by names and, if needed, by content."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import PurePosixPath
+
+from pipeline.backends import lightgbm, xgboost
+from pipeline.backends.onnx import backend as onnx
+from pipeline.backends.sklearn import backend as sklearn
+from pipeline.backends.tensorflow import backend as tensorflow
+from pipeline.backends.torch import backend as torch
+
+HEAD_BYTES = 256
+"""The number of first bytes of a file that are enough to recognise it."""
+
+Head = Callable[[], bytes]
+
+SUFFIXES: dict[str, tuple[str, ...]] = {
+    "sklearn": sklearn.SUFFIXES,
+    "onnx": onnx.SUFFIXES,
+    "torch": torch.SUFFIXES,
+    "tensorflow": tensorflow.SUFFIXES,
+    "xgboost": xgboost.SUFFIXES,
+    "lightgbm": lightgbm.SUFFIXES,
+}
+"""Framework -> the endings of its files."""
+
+_ALSO_OTHER_FILES = (".json", ".txt", ".model")
+_TRANSFORMERS_WEIGHTS = (".safetensors", ".safetensors.index.json", "pytorch_model.bin")
+
+
+def framework_of_file(name: str, head: Head) -> str | None:
+    """The framework that reads a file; None if none does.
+
+    Args:
+      name: its name or path.
+      head: reads its first HEAD_BYTES bytes; called only if the name is not enough.
+    """
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix in _ALSO_OTHER_FILES:
+        begin = head()
+        if begin.startswith(b"tree\n"):
+            found = "lightgbm"
+        elif begin.startswith(b"{") and b"learner" in begin:
+            found = "xgboost"
+        else:
+            return None
+        return found if suffix in SUFFIXES[found] else None
+    return next((name for name, suffixes in SUFFIXES.items() if suffix in suffixes), None)
+
+
+def framework_of_folder(names: Collection[str]) -> str | None:
+    """The framework that reads a folder as a whole; None if none does.
+
+    Args:
+      names: the names of the files directly in it.
+    """
+    if "saved_model.pb" in names or "tfhub_module.pb" in names:
+        return "tensorflow"
+    if "config.json" in names and any(name.endswith(_TRANSFORMERS_WEIGHTS) for name in names):
+        return "transformers"
+    return None

@@ -1,0 +1,1 @@
+"""The graph of an ensemble as text and as a picture."""

@@ -1,0 +1,1 @@
+"""Between bytes and columns: one module or folder for each format."""

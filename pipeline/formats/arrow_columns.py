@@ -1,0 +1,149 @@
+"""Arrow arrays turned into columns of declared fields, without a Python object for each value.
+
+Arrow keeps the values of all rows of a list column side by side, so a column of equally long lists
+already is a matrix (https://arrow.apache.org/docs/format/Columnar.html#variable-size-list-layout).
+Numbers are taken as they lie in memory; what has another form than the declared one, a null, or a
+number beyond its range is left to the careful way of reading.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.batch.columns import Array, Column, Ragged
+from pipeline.batch.tensors import FLOATS, INTEGERS, numpy_dtype
+from pipeline.formats.fields import FieldDecoder, IrregularError
+from pipeline.spec.record import FieldSpec
+
+
+def column(array: pa.Array, decoder: FieldDecoder) -> Column:
+    """The column of a field.
+
+    Args:
+      array: its values, a row each: numbers, text and so on, or lists of them. A tensor of several
+        axes is a list of lists, or one flat list.
+      decoder: of the field.
+
+    Returns:
+      array of shape ``(rows, *shape)``, or ragged when the shape has a variable axis and rows
+      differ. Where dtypes agree it shares the memory of `array` and is read-only.
+
+    Raises:
+      IrregularError: at least one value may be wrong.
+    """
+    spec = decoder.spec
+    leaves, lengths = _flattened(array)
+    if spec.dtype == "bool" or not _is_number(leaves.type):
+        if _matches(leaves.type, spec.dtype) and len(spec.shape) == len(lengths) == 0:
+            return _objects(leaves, spec)
+        return decoder.column(array.to_pylist())
+    values = cast_numbers(leaves.to_numpy(zero_copy_only=False), spec.dtype)
+    if len(spec.shape) == len(lengths) == 1 and spec.shape[0] is None:
+        return _rows_of(values, lengths[0])
+    if None in spec.shape:
+        return decoder.column(array.to_pylist())
+    shape: list[int] = [n for n in spec.shape if n is not None]
+    expected = [math.prod(shape)] if shape and len(lengths) == 1 else shape
+    if len(lengths) != len(expected) or not all(
+        (found == wanted).all() for found, wanted in zip(lengths, expected, strict=True)
+    ):
+        raise IrregularError
+    return values.reshape((len(array), *shape))
+
+
+def cast_numbers(values: Array, dtype: str) -> Array:
+    """Numbers in another dtype, as FieldDecoder would convert them one by one.
+
+    Raises:
+      IrregularError: a value does not fit: not finite, beyond the range, or no integer.
+    """
+    wanted, kind = numpy_dtype(dtype), values.dtype.kind
+    if not len(values):
+        return values.astype(wanted)
+    if dtype in FLOATS and kind in "iuf":
+        if kind in "iu":
+            values = values.astype(np.float64)  # rounds as Python does, also where float32 is next
+        with np.errstate(over="ignore"):
+            values = values.astype(wanted, copy=False)
+        if np.isfinite(values).all():
+            return values
+    elif dtype in INTEGERS and kind in "iu":
+        limits = np.iinfo(wanted)
+        if limits.min <= values.min() and values.max() <= limits.max:
+            return values.astype(wanted, copy=False)
+    raise IrregularError
+
+
+def fits(arrow_type: pa.DataType, spec: FieldSpec) -> bool:
+    """Whether a column of this type can hold values of a field at all."""
+    depth = 0
+    arrow_type = _plain_type(arrow_type)
+    while _is_list(arrow_type):
+        depth, arrow_type = depth + 1, _plain_type(arrow_type.value_type)
+    if depth != len(spec.shape) and not (depth == 1 and len(spec.shape) > 1):
+        return False
+    if spec.dtype in FLOATS:
+        return _is_number(arrow_type)
+    if spec.dtype in INTEGERS:
+        return bool(pa.types.is_integer(arrow_type))
+    if spec.dtype == "bool":
+        return bool(pa.types.is_boolean(arrow_type))
+    return _matches(arrow_type, "string") or _matches(arrow_type, "bytes")
+
+
+def _flattened(array: pa.Array) -> tuple[pa.Array, list[Array]]:
+    """The values inside all lists, and for each level of lists their lengths."""
+    lengths: list[Array] = []
+    while True:
+        if isinstance(array, pa.ExtensionArray):
+            array = array.storage
+        if isinstance(array, pa.DictionaryArray):
+            array = array.dictionary_decode()
+        if array.null_count:
+            raise IrregularError
+        if not _is_list(array.type):
+            return array, lengths
+        if pa.types.is_fixed_size_list(array.type):
+            lengths.append(np.full(len(array), array.type.list_size))
+        else:
+            lengths.append(np.diff(array.offsets.to_numpy()))
+        array = array.flatten()
+
+
+def _rows_of(values: Array, lengths: Array) -> Column:
+    if len(lengths) and (lengths == lengths[0]).all():
+        return values.reshape((len(lengths), int(lengths[0])))
+    return Ragged(np.split(values, np.cumsum(lengths)[:-1]))
+
+
+def _objects(leaves: pa.Array, spec: FieldSpec) -> Array:
+    found: Array = leaves.to_numpy(zero_copy_only=False)
+    return found.astype(numpy_dtype(spec.dtype), copy=False)
+
+
+def _plain_type(arrow_type: pa.DataType) -> pa.DataType:
+    if isinstance(arrow_type, pa.BaseExtensionType):
+        arrow_type = arrow_type.storage_type
+    return arrow_type.value_type if pa.types.is_dictionary(arrow_type) else arrow_type
+
+
+def _is_list(arrow_type: pa.DataType) -> bool:
+    kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(is_kind(arrow_type) for is_kind in kinds)
+
+
+def _is_number(arrow_type: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(arrow_type) or pa.types.is_floating(arrow_type))
+
+
+def _matches(arrow_type: pa.DataType, dtype: str) -> bool:
+    """Whether values that are no numbers are those of `dtype` as they are."""
+    if dtype == "bool":
+        return bool(pa.types.is_boolean(arrow_type))
+    if dtype == "string":
+        return bool(pa.types.is_string(arrow_type) or pa.types.is_large_string(arrow_type))
+    binary = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+    return dtype == "bytes" and any(is_kind(arrow_type) for is_kind in binary)

@@ -1,0 +1,1 @@
+"""Avro: its containers, schemas and records."""

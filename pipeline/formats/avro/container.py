@@ -1,0 +1,157 @@
+"""Avro object container files as blocks of records.
+
+A container is a header and then blocks of records, each followed by the 16 bytes of a marker that
+the header names. Markers make it possible to begin in the middle of a file, and to go on behind a
+block that is damaged. Only this framing is read here; the records are decoded by fastavro, which
+is handed a container made of the header and one block.
+
+Source: https://avro.apache.org/docs/1.12.0/specification/#object-container-files
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, Any, cast
+
+import fastavro
+
+from pipeline.batch.block import Block
+from pipeline.batch.payloads import JsonRows
+from pipeline.formats.format import Reading
+from pipeline.formats.opened_file import OpenedFile, WatchedFile
+
+_MAGIC = b"Obj\x01"
+_MARKER_BYTES = 16
+_SEARCH_BYTES = 1 << 20
+# A block begins with two numbers of 64 bits, as varints of at most 10 bytes.
+_HEAD_BYTES = 20
+
+
+@dataclass(frozen=True)
+class AvroHeader:
+    """The header of a container.
+
+    Attributes:
+      data: its bytes.
+      schema: of the records, as plain data.
+      file_bytes: size of the whole file.
+    """
+
+    data: bytes
+    schema: Any
+    file_bytes: int
+
+    @property
+    def marker(self) -> bytes:
+        """What stands behind every block."""
+        return self.data[-_MARKER_BYTES:]
+
+
+def blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
+    """The records of the container's blocks that start in a range."""
+    path, rows = opened.path, reading.block_rows
+    file = WatchedFile(opened.file)
+    try:
+        header = read_header(file)
+    except ValueError as error:
+        if opened.start == 0:
+            yield Block((), path, f"{path}: {error}", format="avro")
+        return
+    held: list[dict[str, Any]] = []
+    position = _next_block(file, header, opened.start)
+    while position is not None and position < opened.end:
+        begin = position
+        try:
+            held += _records(file, header, begin)
+            position = file.tell()
+        except _DamagedError as damage:
+            position = _next_block(file, header, begin + 1)
+            end = header.file_bytes if position is None else position
+            message = f"{path}, bytes {begin} to {end}: {damage}"
+            yield Block(JsonRows(held), path, message, format="avro")
+            held = []
+        while len(held) >= rows:
+            yield Block(JsonRows(held[:rows]), path, format="avro")
+            held = held[rows:]
+    if held:
+        yield Block(JsonRows(held), path, format="avro")
+
+
+def read_header(file: WatchedFile) -> AvroHeader:
+    """The header of a container.
+
+    Raises:
+      ValueError: it is none, or names a compression for which a package is missing.
+    """
+    if file.read(len(_MAGIC)) != _MAGIC:
+        raise ValueError("is not an Avro file: it does not begin like one")
+    file.seek(0)
+    try:
+        reader = fastavro.reader(cast(IO[bytes], file))
+        end = file.tell()
+        # Compressing nothing tells at once whether the compression can be undone.
+        fastavro.writer(io.BytesIO(), "null", [], codec=reader.codec)
+    except Exception as error:  # whatever its bytes lead fastavro to
+        file.raise_failure()
+        raise ValueError(f"its Avro header cannot be read: {_reason(error)}") from error
+    file.seek(0)
+    data = file.read(end)
+    return AvroHeader(data, reader.writer_schema, file.seek(0, io.SEEK_END))
+
+
+class _DamagedError(Exception):
+    """A block of a container that cannot be read."""
+
+
+def _records(file: WatchedFile, header: AvroHeader, begin: int) -> list[dict[str, Any]]:
+    """The records of the block at byte `begin`; leaves the file behind its marker.
+
+    Raises:
+      _DamagedError: it is cut, or holds something else than records.
+    """
+    file.seek(begin)
+    head = file.read(_HEAD_BYTES)
+    count, at = _number(head, 0)
+    size, at = _number(head, at)
+    if not 0 <= size <= header.file_bytes - begin:
+        raise _DamagedError("found no block of records")
+    file.seek(begin)
+    block = file.read(at + size + _MARKER_BYTES)
+    if not block.endswith(header.marker) or len(block) < at + size + _MARKER_BYTES:
+        raise _DamagedError("a block of records is cut, or its end is damaged")
+    try:
+        return cast(list[dict[str, Any]], list(fastavro.reader(io.BytesIO(header.data + block))))
+    except Exception as error:  # whatever its bytes lead decompressor and decoder to
+        raise _DamagedError(f"a block of {count} records is damaged: {_reason(error)}") from error
+
+
+def _number(data: bytes, at: int) -> tuple[int, int]:
+    """The number at a place (zigzag varint), and the place behind it."""
+    value = shift = 0
+    for i in range(at, len(data)):
+        value |= (data[i] & 0x7F) << shift
+        shift += 7
+        if data[i] < 0x80:
+            return (value >> 1) ^ -(value & 1), i + 1
+    raise _DamagedError("found no block of records")
+
+
+def _next_block(file: WatchedFile, header: AvroHeader, start: int) -> int | None:
+    """Where the first block at or behind byte `start` begins; None if there is no more."""
+    if start <= len(header.data):
+        return len(header.data)
+    position, tail = start - _MARKER_BYTES, b""
+    file.seek(position)
+    while chunk := file.read(_SEARCH_BYTES):
+        found = (tail + chunk).find(header.marker)
+        if found >= 0:
+            return position - len(tail) + found + _MARKER_BYTES
+        position += len(chunk)
+        tail = (tail + chunk)[1 - _MARKER_BYTES :]
+    return None
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

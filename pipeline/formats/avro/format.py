@@ -1,0 +1,52 @@
+"""Avro files: records that the reader of the container has parsed already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+from pipeline.batch.block import Block
+from pipeline.batch.payloads import JsonRows
+from pipeline.formats.avro import container, schema
+from pipeline.formats.decoder import RowDecoder
+from pipeline.formats.format import Format
+from pipeline.formats.misfits import misfits
+from pipeline.formats.opened_file import OpenedFile, WatchedFile
+from pipeline.formats.raw import no_bytes
+from pipeline.spec.record import RecordSpec
+
+
+class AvroDecoder(RowDecoder):
+    """Decodes blocks of Avro records."""
+
+    flat_lists = True
+
+    def records(self, block: Block, rows: range) -> list[dict[str, Any]]:
+        """See RowDecoder."""
+        return [self.record(block, row) for row in rows]
+
+    def record(self, block: Block, row: int) -> dict[str, Any]:
+        """See Decoder."""
+        assert isinstance(block.payloads, JsonRows)
+        return cast(dict[str, Any], block.payloads.rows[row])
+
+
+def _check(opened: OpenedFile, record: RecordSpec) -> Iterator[str]:
+    """What the schema lacks."""
+    found = container.read_header(WatchedFile(opened.file)).schema
+    if schema.name_of(found) != "record":
+        raise ValueError(f"holds values of type {schema.name_of(found)}, expected records")
+    columns = {field["name"]: field["type"] for field in found["fields"]}
+    yield from misfits(columns, record, schema.fits, schema.name_of)
+
+
+AVRO = Format(
+    "avro",
+    AvroDecoder,
+    container.blocks,
+    _check,
+    extensions=(".avro",),
+    splittable=True,
+    compresses_itself=True,
+    raw_problem=no_bytes("Avro"),
+)

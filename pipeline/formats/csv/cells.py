@@ -1,0 +1,117 @@
+"""What the cells of a CSV row hold: where a field's cells are, and the values that they stand for.
+
+A field is one column of its name. A tensor is a JSON list in its cell, or, with one axis, a column
+for each value: ``x_0``, ``x_1``... (also ``x.0`` or ``x[0]``). Cells have no types of their own:
+that of a field is read as its dtype says, any other is text. An empty cell is null, except where
+the field is text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.batch.columns import Array, Column
+from pipeline.batch.tensors import FLOATS, INTEGERS
+from pipeline.formats.arrow_columns import cast_numbers
+from pipeline.formats.fields import FieldDecoder, IrregularError
+from pipeline.spec.record import FieldSpec
+
+_SPREAD = ("{}_{}", "{}.{}", "{}[{}]")
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+
+
+def places(name: str, spec: FieldSpec | None, header: Sequence[str]) -> tuple[int, ...]:
+    """Which cells hold a field: one, or one for each value; none if there are no such columns.
+
+    Args:
+      name: the field's.
+      spec: its dtype and shape; None for a key that is not declared.
+      header: the names of the columns.
+    """
+    if name in header:
+        return (header.index(name),)
+    if spec is not None and len(spec.shape) == 1 and spec.shape[0]:
+        for form in _SPREAD:
+            names = [form.format(name, i) for i in range(spec.shape[0])]
+            if set(names) <= set(header):
+                position = {column: i for i, column in enumerate(header)}
+                return tuple(position[column] for column in names)
+    return ()
+
+
+def one_each(spec: FieldSpec, found: Sequence[int]) -> bool:
+    """Whether each of the cells of a field holds one value, and none a list."""
+    return len(spec.shape) == (1 if len(found) > 1 else 0)
+
+
+def value(cells: Sequence[str], spec: FieldSpec | None) -> Any:
+    """What the cells of one field stand for, as JSON would have it; text that is not, as it is.
+
+    Args:
+      cells: those at its `places`.
+      spec: its dtype and shape; None for a key that is not declared.
+    """
+    if spec is None:
+        return cells[0]
+    if not spec.shape:
+        return _scalar(cells[0], spec.dtype)
+    if len(cells) > 1:
+        return [_scalar(cell, spec.dtype) for cell in cells]
+    try:
+        return orjson.loads(cells[0]) if cells[0] else None
+    except orjson.JSONDecodeError:
+        # One column can also be the first and only one of a tensor with one value.
+        return [_scalar(cells[0], spec.dtype)] if spec.shape == (1,) else cells[0]
+
+
+def column(cells: Sequence[pa.Array], decoder: FieldDecoder) -> Column:
+    """The column of a field.
+
+    Args:
+      cells: of each of its `places` the cells, a row each: text, or float64 for a field of floats.
+      decoder: of the field.
+
+    Raises:
+      IrregularError: at least one value may be wrong.
+    """
+    spec = decoder.spec
+    if spec.dtype not in (*FLOATS, *INTEGERS) or not one_each(spec, range(len(cells))):
+        rows = zip(*(of_place.to_pylist() for of_place in cells), strict=True)
+        return decoder.column([value(row, spec) for row in rows])
+    numbers = [_numbers(of_place, spec.dtype) for of_place in cells]
+    return np.stack(numbers, axis=1) if spec.shape else numbers[0]
+
+
+def _numbers(cells: pa.Array, dtype: str) -> Array:
+    if cells.null_count:
+        raise IrregularError
+    if pa.types.is_string(cells.type):
+        if dtype in INTEGERS and pc.any(pc.match_substring(cells, "x", ignore_case=True)).as_py():
+            raise IrregularError  # Arrow takes 0x10 for 16
+        try:
+            cells = pc.cast(cells, pa.float64() if dtype in FLOATS else pa.int64())
+        except pa.ArrowInvalid:
+            raise IrregularError from None
+    return cast_numbers(cells.to_numpy(), dtype)
+
+
+def _scalar(cell: str, dtype: str) -> Any:
+    if dtype in ("string", "bytes"):
+        return cell
+    text = cell.strip()
+    if not text:
+        return None
+    if dtype == "bool":
+        return _BOOLEANS.get(text.lower(), cell)
+    if not text.isascii() or "_" in text:  # digits and separators that only Python knows
+        return cell
+    try:
+        return float(text) if dtype in FLOATS else int(text)
+    except ValueError:
+        return cell

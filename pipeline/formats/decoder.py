@@ -1,0 +1,244 @@
+"""Records, decoded once, at the door, into a batch of columns.
+
+A block is decoded as a whole. When something in it is irregular it is halved until the irregular
+records stand alone; those are read one by one and either decoded or rejected with the reason. One
+bad record therefore costs a block about twice the time, and no other record anything.
+
+What differs from format to format is how a stretch of a block becomes columns at once, and how one
+record becomes a mapping: a subclass of :class:`Decoder` for each.
+"""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.batch import columns
+from pipeline.batch.batch import Batch, RecordId, Reject
+from pipeline.batch.block import Block
+from pipeline.batch.columns import Column
+from pipeline.batch.payloads import as_json, take
+from pipeline.errors import RecordError
+from pipeline.formats.fields import FieldDecoder, IrregularError
+from pipeline.spec.record import RecordSpec
+
+_CAREFUL_ROWS = 16
+
+
+@dataclass
+class Part:
+    """Decoded records of a stretch of a block.
+
+    Attributes:
+      rows: where they stand in the block, in order.
+      ids, extras: one for each; no extras where nothing is passed through.
+      columns: field -> column.
+    """
+
+    rows: Sequence[int] = field(default_factory=list)
+    ids: Sequence[RecordId] = field(default_factory=list)
+    extras: Sequence[bytes] = field(default_factory=list)
+    columns: dict[str, Column] = field(default_factory=dict)
+
+
+class Decoder(abc.ABC):
+    """Decodes the blocks of one format.
+
+    Args:
+      record: the declared id and fields.
+      pass_through: keys whose values predictions repeat as they came.
+    """
+
+    flat_lists = False
+    """Whether the format writes a tensor of several axes as one list."""
+
+    def __init__(self, record: RecordSpec, pass_through: Sequence[str] = ()) -> None:
+        self._id = record.id
+        self._fields = {
+            name: FieldDecoder(name, spec, flat=self.flat_lists)
+            for name, spec in record.fields.items()
+        }
+        self._pass_through = tuple(pass_through)
+
+    @abc.abstractmethod
+    def part(self, block: Block, rows: range) -> Part:
+        """A stretch of the block, decoded at once.
+
+        Raises:
+          IrregularError: at least one of the records may be wrong.
+        """
+
+    @abc.abstractmethod
+    def record(self, block: Block, row: int) -> dict[str, Any]:
+        """One record as key -> value, its declared fields in the form that FieldDecoder takes.
+
+        Raises:
+          RecordError: it cannot be read.
+        """
+
+    def undeclared(self, block: Block, row: int) -> dict[str, Any]:
+        """One record as plain data, of all its keys; of a decoder whose fields the record lacks.
+
+        Raises:
+          RecordError: it cannot be read.
+        """
+        return self.record(block, row)
+
+    def id_of(self, block: Block, row: int) -> RecordId:
+        """The id of a record when the ensemble file declares no id field."""
+        return payload_hash(block.payloads[row])
+
+    def where(self, block: Block, row: int) -> str:
+        """The place of a record as the beginning of a message; empty if its payload says enough."""
+        return ""
+
+    def decode(self, block: Block) -> Batch:
+        """One batch for a block of records.
+
+        Returns:
+          a batch whose rows are the good records, in order, and whose rejects are the others: every
+          payload is in one of the two, exactly once.
+        """
+        parts: list[Part] = []
+        rejects: list[Reject] = []
+        self._decode(block, range(len(block.payloads)), parts, rejects)
+        rows = [row for part in parts for row in part.rows]
+        whole = len(rows) == len(block.payloads)
+        return Batch(
+            ids=tuple(i for part in parts for i in part.ids),
+            payloads=block.payloads if whole else take(block.payloads, rows),
+            columns={
+                name: columns.concatenate([part.columns[name] for part in parts])
+                if parts
+                else decoder.empty()
+                for name, decoder in self._fields.items()
+            },
+            pass_through=tuple(e for part in parts for e in part.extras)
+            if self._pass_through
+            else None,
+            rejects=tuple(rejects),
+            origins=None if block.origins is None else tuple(block.origins[row] for row in rows),
+        )
+
+    def _decode(self, block: Block, rows: range, parts: list[Part], rejects: list[Reject]) -> None:
+        if not rows:
+            return
+        try:
+            parts.append(self.part(block, rows))
+        except IrregularError:
+            if len(rows) > _CAREFUL_ROWS:
+                middle = len(rows) // 2
+                self._decode(block, rows[:middle], parts, rejects)
+                self._decode(block, rows[middle:], parts, rejects)
+            else:
+                self._one_by_one(block, rows, parts, rejects)
+
+    def _one_by_one(
+        self, block: Block, rows: range, parts: list[Part], rejects: list[Reject]
+    ) -> None:
+        good: list[int] = []
+        ids: list[RecordId] = []
+        extras: list[bytes] = []
+        values: dict[str, list[Any]] = {name: [] for name in self._fields}
+        for row in rows:
+            record_id: RecordId = None
+            try:
+                record = self.record(block, row)
+                record_id = self.id_of(block, row) if self._id is None else _id(record, self._id)
+                arrays = {
+                    name: decoder.row(_get(record, name)) for name, decoder in self._fields.items()
+                }
+            except RecordError as error:
+                rejects.append(self._reject(block, row, record_id, error))
+                continue
+            good.append(row)
+            ids.append(record_id)
+            extras += self.extras([record])
+            for name, array in arrays.items():
+                values[name].append(array)
+        if good:
+            made = {name: columns.from_rows(arrays) for name, arrays in values.items()}
+            parts.append(Part(good, ids, extras, made))
+
+    def _reject(self, block: Block, row: int, record_id: RecordId, error: RecordError) -> Reject:
+        return Reject(
+            payload=block.payloads[row],
+            record_id=record_id,
+            stage="decode",
+            error_type=error.kind,
+            error_message=f"{self.where(block, row)}{error}",
+            origin=None if block.origins is None else block.origins[row],
+        )
+
+    def extras(self, records: Iterable[dict[str, Any]]) -> Iterator[bytes]:
+        """What predictions repeat of each record, as a JSON object; nothing if they repeat none."""
+        if self._pass_through:
+            for record in records:
+                yield as_json({key: record.get(key) for key in self._pass_through})
+
+
+class RowDecoder(Decoder):
+    """Decodes formats whose records are mappings from the start."""
+
+    @abc.abstractmethod
+    def records(self, block: Block, rows: range) -> list[dict[str, Any]]:
+        """Some records as key -> value.
+
+        Raises:
+          IrregularError: at least one of them may be wrong.
+        """
+
+    def part(self, block: Block, rows: range) -> Part:
+        """See Decoder."""
+        records = self.records(block, rows)
+        part = Part(rows)
+        try:
+            for name, decoder in self._fields.items():
+                part.columns[name] = decoder.column([record[name] for record in records])
+            if self._id is not None:
+                part.ids = regular_ids([record[self._id] for record in records])
+        except KeyError:
+            raise IrregularError from None
+        if self._id is None:
+            part.ids = [self.id_of(block, row) for row in rows]
+        part.extras = list(self.extras(records))
+        return part
+
+
+def regular_ids(values: list[Any]) -> list[RecordId]:
+    """The values, if each can be an id.
+
+    Raises:
+      IrregularError: one cannot.
+    """
+    if set(map(type, values)) - {str, int}:
+        raise IrregularError
+    return values
+
+
+def payload_hash(payload: bytes) -> str:
+    """The id of a record that declares none: the same for the same bytes, in every run."""
+    return hashlib.blake2b(payload, digest_size=16).hexdigest()
+
+
+def _id(record: dict[str, Any], key: str) -> RecordId:
+    value = _get(record, key)
+    if type(value) not in (str, int):
+        raise RecordError(
+            "wrong_type",
+            f"id field '{key}': found {type(value).__name__}, expected text or integer",
+        )
+    return value  # type: ignore[no-any-return]  # str or int, just checked
+
+
+def _get(record: dict[str, Any], key: str) -> Any:
+    try:
+        return record[key]
+    except KeyError:
+        has = ", ".join(list(record)[:8]) or "none"
+        raise RecordError(
+            "missing_field", f"field '{key}' is missing; the record has {has}"
+        ) from None

@@ -1,0 +1,281 @@
+"""Values of one declared field, as a record holds them, turned into a column.
+
+There are two ways, which agree on every input. `column`, and `column_of_buffers` for lists of
+numbers that are no Python objects, take all values of a block at once and give up
+(:class:`IrregularError`) at the first that is not plainly right; `row` takes one value and either
+returns its array or says exactly what is wrong with it.
+
+Formats that have bytes deliver them as such, JSON and CSV as base64 text. Where a field is text,
+bytes are UTF-8.
+"""
+
+from __future__ import annotations
+
+import binascii
+import math
+import struct
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, Literal
+
+import numpy as np
+
+from pipeline.batch import columns
+from pipeline.batch.columns import Array, Column, Ragged
+from pipeline.batch.tensors import FLOATS, INTEGERS, Shape, describe, numpy_dtype
+from pipeline.errors import RecordError
+from pipeline.spec.record import FieldSpec
+
+# struct refuses what a dtype cannot hold (text, null, fractions and overflow in integers) and packs
+# three times as fast as numpy converts nested lists. It takes booleans for numbers, though.
+_PACK = dict(zip((*INTEGERS, *FLOATS), "bhiqBHIQefd", strict=True))
+
+BufferType = Literal["d", "i", "u"]
+"""float64, int64, uint64: what a library hands over that makes no Python number of each."""
+_WIDE: dict[BufferType | None, np.dtype[Any]] = {
+    "d": np.dtype("float64"),
+    "i": np.dtype("int64"),
+    "u": np.dtype("uint64"),
+}
+_NATIVE: dict[str, type] = {"string": str, "bytes": bytes}
+
+
+class IrregularError(Exception):
+    """Some value of the block needs a closer look."""
+
+
+class FieldDecoder:
+    """Turns values of one field into arrays of its dtype and shape.
+
+    Args:
+      name: the field's, for messages.
+      spec: its dtype and shape.
+      flat: whether a tensor of several axes may be one flat list, as formats without nested lists
+        have it.
+    """
+
+    def __init__(self, name: str, spec: FieldSpec, *, flat: bool = False) -> None:
+        self.spec = spec
+        self._flat = flat and len(spec.shape) > 1
+        self._name = name
+        self._dtype = numpy_dtype(spec.dtype)
+        self._expected = describe(spec.dtype, spec.shape)
+        self._ragged = None in spec.shape
+        self._pack = _PACK.get(spec.dtype)
+
+    def column(self, values: Sequence[Any]) -> Column:
+        """All `values` as one column.
+
+        Returns:
+          array of shape ``(len(values), *shape)``, or ragged when the shape has a variable axis
+          and rows differ.
+
+        Raises:
+          IrregularError: at least one value may be wrong.
+        """
+        if self._flat:
+            values = [nested(value, self.spec.shape) for value in values]
+        if self._ragged:
+            try:
+                return columns.from_rows([self.row(value) for value in values])
+            except RecordError:
+                raise IrregularError from None
+        rows: Sequence[Any] = values
+        for length in self.spec.shape[:-1]:
+            rows = self._flatten(rows, length)
+        if self._pack is None:
+            return self._objects(values, rows)
+        return self._numbers(values, rows)
+
+    def column_of_buffers(self, buffers: Sequence[Any]) -> Column:
+        """One list of numbers a value as one column; the field has one axis.
+
+        Args:
+          buffers: the numbers of each value, of the field's `buffer_type`.
+
+        Returns, Raises: see `column`.
+        """
+        wide = _WIDE[self.buffer_type]
+        numbers = np.frombuffer(b"".join(buffers), dtype=wide)
+        lengths = [memoryview(buffer).nbytes // wide.itemsize for buffer in buffers]
+        with np.errstate(over="ignore"):  # found as infinity below
+            flat = numbers.astype(self._dtype)
+        fits = np.isfinite(flat) if self.spec.dtype in FLOATS else flat == numbers
+        if not fits.all() or (not self._ragged and set(lengths) != set(self.spec.shape)):
+            raise IrregularError
+        if len(set(lengths)) == 1:
+            return flat.reshape(len(buffers), lengths[0])
+        return Ragged(np.split(flat, np.cumsum(lengths)[:-1]))
+
+    def row(self, value: Any) -> Array:
+        """One value as an array of the field's dtype and shape.
+
+        Raises:
+          RecordError: it has another type or shape, or is not finite; names field, found, expected.
+        """
+        flat: list[Any] = []
+        if self._flat:
+            value = nested(value, self.spec.shape)
+        shape = self._walk(value, 0, "", flat)
+        if self._pack is None:
+            array = np.empty(len(flat), dtype=self._dtype)
+            array[:] = flat
+            return array.reshape(shape)
+        packed = struct.pack(f"{len(flat)}{self._pack}", *flat)
+        return np.frombuffer(packed, dtype=self._dtype).reshape(shape)
+
+    @property
+    def buffer_type(self) -> BufferType | None:
+        """What a list of its numbers is taken as: float64, int64, uint64; None if it is no list."""
+        if len(self.spec.shape) != 1 or self._pack is None:
+            return None
+        if self.spec.dtype in FLOATS:
+            return "d"
+        return "u" if self.spec.dtype == "uint64" else "i"
+
+    def empty(self) -> Array:
+        """The column of a batch without rows."""
+        return np.empty((0, *(n or 0 for n in self.spec.shape)), dtype=self._dtype)
+
+    # --- all at once
+
+    def _flatten(self, rows: Sequence[Any], length: int | None) -> list[Any]:
+        if set(map(type, rows)) != {list} or set(map(len, rows)) != {length}:
+            raise IrregularError
+        return list(chain.from_iterable(rows))
+
+    def _numbers(self, values: Sequence[Any], rows: Sequence[Any]) -> Array:
+        try:
+            if self.spec.shape:
+                if set(map(type, rows)) != {list}:
+                    raise IrregularError
+                pack = struct.Struct(f"{self.spec.shape[-1]}{self._pack}").pack
+                packed = b"".join([pack(*row) for row in rows])
+            else:
+                packed = struct.pack(f"{len(rows)}{self._pack}", *rows)
+        except (struct.error, OverflowError):
+            raise IrregularError from None
+        flat = np.frombuffer(packed, dtype=self._dtype)
+        if self.spec.dtype in FLOATS and not np.isfinite(flat).all():
+            raise IrregularError
+        if self._has_boolean(flat, rows):
+            raise IrregularError
+        return flat.reshape((len(values), *self.spec.shape))
+
+    def _has_boolean(self, flat: Array, rows: Sequence[Any]) -> bool:
+        """Whether one of the packed values was a boolean, which only a 0 or a 1 can have been."""
+        suspects = np.flatnonzero((flat == 0) | (flat == 1))
+        if len(suspects) > len(flat) // 8:  # one by one, they would take longer than all at once
+            leaves = chain.from_iterable(rows) if self.spec.shape else rows
+            return bool in set(map(type, leaves))
+        length = self.spec.shape[-1] if self.spec.shape else None
+        if length is None:
+            return any(type(rows[at]) is bool for at in suspects.tolist())
+        return any(type(rows[at // length][at % length]) is bool for at in suspects.tolist())
+
+    def _objects(self, values: Sequence[Any], rows: Sequence[Any]) -> Array:
+        flat = self._flatten(rows, self.spec.shape[-1]) if self.spec.shape else list(rows)
+        dtype, found = self.spec.dtype, set(map(type, flat))
+        if found - ({bool} if dtype == "bool" else {str, bytes}):
+            raise IrregularError
+        if dtype != "bool" and found != {_NATIVE[dtype]}:
+            try:
+                flat = [_native(value, dtype) for value in flat]
+            except ValueError:
+                raise IrregularError from None
+        array = np.empty(len(flat), dtype=self._dtype)
+        array[:] = flat
+        return array.reshape((len(values), *self.spec.shape))
+
+    # --- one by one
+
+    def _walk(self, value: Any, axis: int, where: str, flat: list[Any]) -> tuple[int, ...]:
+        """Appends the leaves of `value` to `flat`; returns its shape from `axis` on."""
+        if axis == len(self.spec.shape):
+            flat.append(self._leaf(value, where))
+            return ()
+        if not isinstance(value, list):
+            raise self._error("wrong_type", f"found {_kind(value)}{_at(where)}")
+        wanted = self.spec.shape[axis]
+        if wanted is not None and len(value) != wanted:
+            raise self._error("wrong_shape", f"found {_count(len(value))}{_at(where)}")
+        inner: tuple[int, ...] = tuple(n or 0 for n in self.spec.shape[axis + 1 :])
+        for i, part in enumerate(value):
+            inner_here = self._walk(part, axis + 1, f"{where}[{i}]", flat)
+            if i and inner_here != inner:
+                raise self._error("wrong_shape", f"found rows of different length{_at(where)}")
+            inner = inner_here
+        return (len(value), *inner)
+
+    def _leaf(self, value: Any, where: str) -> Any:
+        dtype = self.spec.dtype
+        if dtype in ("bool", "string", "bytes"):
+            if type(value) not in ((bool,) if dtype == "bool" else (str, bytes)):
+                raise self._error("wrong_type", f"found {_kind(value)}{_at(where)}")
+            try:
+                return value if dtype == "bool" else _native(value, dtype)
+            except ValueError as error:
+                no = "bytes that are not UTF-8" if dtype == "string" else "text that is not base64"
+                raise self._error("wrong_type", f"found {no} ({error})") from error
+        if type(value) not in ((int, float) if dtype in FLOATS else (int,)):
+            raise self._error("wrong_type", f"found {_kind(value)}{_at(where)}")
+        try:
+            packed = struct.pack(f"1{self._pack}", value)
+        except (struct.error, OverflowError):
+            kind = "not_finite" if dtype in FLOATS else "out_of_range"
+            raise self._error(kind, f"found {value!r}{_at(where)}, beyond its range") from None
+        if dtype in FLOATS and not np.isfinite(np.frombuffer(packed, dtype=self._dtype)).all():
+            raise self._error("not_finite", f"found {value!r}{_at(where)}")
+        return value
+
+    def _error(self, kind: str, found: str) -> RecordError:
+        return RecordError(kind, f"field '{self._name}': {found}, expected {self._expected}")
+
+
+def nested(value: Any, shape: Shape) -> Any:
+    """A flat list cut along the axes of `shape`; as it is, if it is no such list."""
+    if not isinstance(value, list) or (value and isinstance(value[0], list)):
+        return value
+    inner = math.prod(n for n in shape if n is not None)
+    if len(value) % inner if None in shape and inner else len(value) != inner:
+        return value
+    sizes = [len(value) // max(inner, 1) if n is None else n for n in shape]
+    for size in reversed(sizes[1:]):
+        value = [value[i : i + size] for i in range(0, len(value), max(size, 1))]
+    return value
+
+
+def _native(value: str | bytes, dtype: str) -> str | bytes:
+    """Text for "string", bytes for "bytes".
+
+    Raises:
+      ValueError: bytes that are not UTF-8, text that is not base64.
+    """
+    if dtype == "string":
+        return value if isinstance(value, str) else value.decode()
+    return value if isinstance(value, bytes) else binascii.a2b_base64(value, strict_mode=True)
+
+
+def _kind(value: Any) -> str:
+    """How people call the type of a value, with the value where it is short."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, int | float):
+        return f"the number {value!r}"
+    if isinstance(value, str):
+        return f"the text {value!r}" if len(value) <= 40 else f"text of {len(value)} characters"
+    if isinstance(value, bytes):
+        return "bytes"
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
+    return f"a value of type {type(value).__name__}"
+
+
+def _count(n: int) -> str:
+    return "1 value" if n == 1 else f"{n} values"
+
+
+def _at(where: str) -> str:
+    return f" at {where}" if where else ""

@@ -1,0 +1,59 @@
+"""What a format of input files is: everything that tells one from the others, in one object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from pipeline.batch.block import Block
+from pipeline.formats.decoder import Decoder
+from pipeline.formats.opened_file import OpenedFile
+from pipeline.spec.record import RecordSpec
+from pipeline.spec.row_limits import DEFAULT_ROWS
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How files are read.
+
+    Attributes:
+      block_rows: most records in a block; blocks of long records have fewer.
+      format: name of the format of all files, or "auto": each has the one that its name tells.
+      keys: what is read of each record, where a format allows to leave out the rest; None for all.
+    """
+
+    block_rows: int = DEFAULT_ROWS
+    format: str = "auto"
+    keys: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of input files. A new one is a module that makes one, and its line in the registry.
+
+    Attributes:
+      name: as ``--input_format``, blocks and ranges of files name it.
+      decoder: makes batches of its blocks.
+      blocks: reads the records of an opened file as blocks that bear the format's name. What cannot
+        be read ends in a block whose error says where and why. None where a file is one record,
+        whatever is in it.
+      check: what a file lacks of the declared record, as far as its beginning or its index says;
+        raises ValueError where it is none of this format. None where a file does not say.
+      extensions: of files, with the dot, in lower case.
+      records_are: what a record is, for the help text.
+      splittable: whether `blocks` can read a part of a file that is not compressed.
+      compresses_itself: whether its data is compressed inside of a file. One that is compressed
+        once more is refused.
+      raw_problem: why a record cannot be handed over whole (``source: raw``), and what to do
+        instead; empty where it can.
+    """
+
+    name: str
+    decoder: type[Decoder]
+    blocks: Callable[[OpenedFile, Reading], Iterator[Block]] | None
+    check: Callable[[OpenedFile, RecordSpec], Iterator[str]] | None = None
+    extensions: tuple[str, ...] = ()
+    records_are: str = ""
+    splittable: bool = False
+    compresses_itself: bool = False
+    raw_problem: str = ""

@@ -1,0 +1,1 @@
+"""JSON lines: their objects, and long lists of numbers in them."""

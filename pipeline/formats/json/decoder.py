@@ -1,0 +1,104 @@
+"""JSON objects, one a record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from pipeline.batch.block import Block
+from pipeline.errors import RecordError
+from pipeline.formats.decoder import Part, RowDecoder, regular_ids
+from pipeline.formats.fields import IrregularError
+from pipeline.formats.json.number_lists import NumberListReader
+from pipeline.spec.record import RecordSpec
+
+# Below these, orjson is as fast.
+_LONG = 16
+_MANY = 16
+
+
+class JsonDecoder(RowDecoder):
+    """Decodes blocks of JSON objects, UTF-8.
+
+    Where a stretch of a block allows it, long lists of numbers are read without a Python number for
+    each; orjson reads all else.
+    """
+
+    def __init__(self, record: RecordSpec, pass_through: Sequence[str] = ()) -> None:
+        super().__init__(record, pass_through)
+        lists = {
+            name: kind for name, decoder in self._fields.items() if (kind := decoder.buffer_type)
+        }
+        keys = {*record.fields, *self._pass_through, *filter(None, [record.id])}
+        self._lists = NumberListReader(lists, keys - lists.keys())
+        lengths = [record.fields[name].shape[0] or _LONG for name in lists]
+        self._has_long_lists = max(lengths, default=0) >= _LONG
+        if lists.keys() & set(self._pass_through):  # these are repeated as they came
+            self._has_long_lists = False
+
+    def part(self, block: Block, rows: range) -> Part:
+        """See Decoder."""
+        if self._has_long_lists and len(rows) >= _MANY:
+            try:
+                return self._part_with_lists(block, rows)
+            except IrregularError:  # maybe not for orjson
+                pass
+        return super().part(block, rows)
+
+    def _part_with_lists(self, block: Block, rows: range) -> Part:
+        payloads = block.payloads
+        found = self._lists.read([payloads[row] for row in rows])
+        part = Part(rows)
+        for name, decoder in self._fields.items():
+            read = decoder.column_of_buffers if decoder.buffer_type else decoder.column
+            part.columns[name] = read(found[name])
+        if self._id is None:
+            part.ids = [self.id_of(block, row) for row in rows]
+        else:
+            part.ids = regular_ids(found[self._id])
+        repeated = ({key: found[key][i] for key in self._pass_through} for i in range(len(rows)))
+        part.extras = list(self.extras(repeated))
+        return part
+
+    def records(self, block: Block, rows: range) -> list[dict[str, Any]]:
+        """See RowDecoder."""
+        payloads = block.payloads
+        try:
+            objects = [orjson.loads(payloads[row]) for row in rows]
+        except orjson.JSONDecodeError:
+            raise IrregularError from None
+        if set(map(type, objects)) != {dict}:
+            raise IrregularError
+        return objects
+
+    def record(self, block: Block, row: int) -> dict[str, Any]:
+        """See Decoder."""
+        return parse_object(block.payloads[row])
+
+
+def parse_object(payload: bytes) -> dict[str, Any]:
+    """The JSON object in `payload`.
+
+    Raises:
+      RecordError: it is empty, not UTF-8, not JSON or not an object.
+    """
+    if not payload.strip():
+        raise RecordError("empty", "the record is empty, expected a JSON object")
+    try:
+        value = orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        try:
+            payload.decode()
+        except UnicodeDecodeError as bad:
+            raise RecordError(
+                "not_utf8", f"byte {payload[bad.start]:#04x} at position {bad.start} is not UTF-8"
+            ) from error
+        raise RecordError("not_json", f"not JSON: {error}") from error
+    if not isinstance(value, dict):
+        found = {list: "a list", str: "text", bool: "a boolean", type(None): "null"}
+        raise RecordError(
+            "not_an_object", f"found {found.get(type(value), 'a number')}, expected a JSON object"
+        )
+    return value

@@ -1,0 +1,230 @@
+"""Batches encoded into JSON lines, a column at a time.
+
+A numeric column is serialised in one call and cut at its row borders, so no Python number is ever
+made; only text costs a call for each row.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import orjson
+
+from pipeline.batch.batch import Batch, Reject
+from pipeline.batch.block import Origin
+from pipeline.batch.columns import Array, Column, Ragged
+from pipeline.batch.message import Message
+
+_NUMPY = orjson.OPT_SERIALIZE_NUMPY
+
+
+def reject_unwritable(batch: Batch, output: Sequence[str]) -> Batch:
+    """The batch without rows whose output no file can hold: NaN, infinity, text that is not UTF-8.
+
+    Text is not UTF-8 where a model left half of a surrogate pair in it.
+    """
+    reasons: dict[int, tuple[str, str]] = {}
+    for name in output:
+        column = batch.columns[name]
+        for row in _not_finite_rows(column):
+            reasons.setdefault(
+                row, ("not_finite_output", f"output column '{name}' holds NaN or infinity")
+            )
+        for row in _not_text_rows(column):
+            reasons.setdefault(
+                row, ("not_text_output", f"output column '{name}' holds text that is not UTF-8")
+            )
+    return batch.reject(reasons, stage="encode")
+
+
+def predictions(batch: Batch, output: Sequence[str]) -> list[bytes]:
+    """The rows of a batch as JSON lines.
+
+    Each holds id, predictions and release; pass_through and event_time where the batch has them.
+
+    Args:
+      batch: its output columns are finite and it carries its release.
+      output: columns of a prediction, in order.
+
+    Returns:
+      one line for each row, ended by a newline.
+    """
+    if not len(batch):
+        return []
+    if batch.release is None:
+        raise ValueError("a batch must carry its release before it can be encoded")
+    fragments: list[Sequence[bytes]] = [list(map(orjson.dumps, batch.ids))]
+    line = b'{"id":%b,"predictions":{'
+    for i, name in enumerate(output):
+        line += (b"," if i else b"") + _escaped(orjson.dumps(name)) + b":%b"
+        fragments.append(_json_rows(batch.columns[name]))
+    line += b"}"
+    if batch.pass_through is not None:
+        line += b',"pass_through":%b'
+        fragments.append(batch.pass_through)
+    if batch.origins is not None:
+        line += b',"event_time":"%b"'
+        fragments.append([_time(origin.event_time_us).encode() for origin in batch.origins])
+    line += b',"release":' + _escaped(orjson.dumps(batch.release.as_json())) + b"}\n"
+    return [line % row for row in zip(*fragments, strict=True)]
+
+
+def dead_letter(
+    reject: Reject, now: datetime, release: Mapping[str, object] | None = None
+) -> bytes:
+    """A reject as one JSON line.
+
+    The payload is text when it is UTF-8, else base64; ``payload_encoding`` says which.
+
+    Args:
+      reject: the failed row.
+      now: time of writing, aware.
+      release: what served it, in the form of predictions, where the reject does not say.
+    """
+    try:
+        payload, encoding = reject.payload.decode(), "utf-8"
+    except UnicodeDecodeError:
+        payload, encoding = base64.b64encode(reject.payload).decode(), "base64"
+    letter: dict[str, Any] = {
+        "payload": payload,
+        "payload_encoding": encoding,
+        "id": reject.record_id,
+        "stage": reject.stage,
+        "model": reject.model,
+        "error_type": reject.error_type,
+        "error_message": reject.error_message,
+        "release": release if reject.release is None else reject.release.as_json(),
+        "time": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    }
+    if reject.origin is not None:
+        letter["event_time"] = _time(reject.origin.event_time_us)
+        letter["attributes"] = dict(reject.origin.attributes)
+    return orjson.dumps(letter, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def prediction_messages(batch: Batch, lines: Sequence[bytes]) -> tuple[Message, ...]:
+    """The predictions of a batch as messages.
+
+    Each has the attributes and the ordering key of its record, and record_id, release_id and
+    generation.
+
+    Args:
+      batch: as handed to `predictions`.
+      lines: as that returned them.
+    """
+    assert batch.release is not None
+    release = {
+        "release_id": batch.release.release_id,
+        "generation": str(batch.release.generation),
+    }
+    origins: Iterable[Origin | None] = batch.origins or [None] * len(batch)
+    return tuple(
+        _message(line, origin, {"record_id": str(record_id), **release})
+        for line, origin, record_id in zip(lines, origins, batch.ids, strict=True)
+    )
+
+
+def dead_letter_message(reject: Reject, line: bytes) -> Message:
+    """A dead letter as a message, with the attributes of its record, stage and error_type."""
+    return _message(line, reject.origin, {"stage": reject.stage, "error_type": reject.error_type})
+
+
+def _message(line: bytes, origin: Origin | None, attributes: dict[str, str]) -> Message:
+    data = line.rstrip(b"\n")
+    if origin is None:
+        return Message(data, attributes)
+    return Message(data, {**origin.attributes, **attributes}, origin.ordering_key)
+
+
+def _time(us: int) -> str:
+    whole = datetime.fromtimestamp(us // 1_000_000, UTC)
+    return f"{whole:%Y-%m-%dT%H:%M:%S}.{us % 1_000_000 // 1000:03d}Z"
+
+
+def _escaped(text: bytes) -> bytes:
+    return text.replace(b"%", b"%%")
+
+
+def _not_finite_rows(column: Column) -> list[int]:
+    if isinstance(column, Ragged):
+        return [
+            i
+            for i, row in enumerate(column.rows)
+            if row.dtype.kind == "f" and not np.isfinite(row).all()
+        ]
+    if column.dtype.kind != "f":
+        return []
+    finite = np.isfinite(column)
+    if finite.all():
+        return []
+    bad = ~finite.reshape(len(column), -1).all(axis=1)
+    return [int(i) for i in np.flatnonzero(bad)]
+
+
+def _not_text_rows(column: Column) -> list[int]:
+    rows = column.rows if isinstance(column, Ragged) else column
+    dtypes = {row.dtype for row in rows} if isinstance(column, Ragged) else {column.dtype}
+    if not any(dtype.kind in "OU" for dtype in dtypes) or _is_all_text(column):
+        return []
+    return [i for i, row in enumerate(rows) if not _is_text(row)]
+
+
+def _is_all_text(column: Column) -> bool:
+    """Whether all text of a column can be written, found out in one piece: that is cheap.
+
+    False also where text and bytes are mixed.
+    """
+    if isinstance(column, Ragged):
+        flat = [value for row in column.rows for value in row.ravel().tolist()]
+    else:
+        flat = column.ravel().tolist()
+    kinds = set(map(type, flat))
+    if kinds == {str}:
+        joined = "".join(flat)
+        return joined.isascii() or _encodes(joined)
+    return kinds <= {bytes}
+
+
+def _is_text(row: Any) -> bool:
+    """Whether all text of a row can be written; bytes always can."""
+    if isinstance(row, str):
+        return row.isascii() or _encodes(row)
+    if isinstance(row, np.ndarray):
+        return all(map(_is_text, row.ravel().tolist()))
+    return True
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _json_rows(column: Column) -> Sequence[bytes]:
+    """JSON text of each row."""
+    if isinstance(column, Ragged):
+        return [_json_value(row) for row in column.rows]
+    if column.dtype.kind in "OUS" or column.size == 0:
+        return [_json_value(np.asarray(row, dtype=column.dtype)) for row in column]
+    if column.dtype == np.float16:
+        column = column.astype(np.float32)  # exact, and understood by the serialiser
+    text = orjson.dumps(np.ascontiguousarray(column), option=_NUMPY)
+    depth = column.ndim - 1
+    opening, closing = b"[" * depth, b"]" * depth
+    rows = text[1 + depth : -1 - depth].split(closing + b"," + opening)
+    return [opening + row + closing for row in rows] if depth else rows
+
+
+def _json_value(row: Array) -> bytes:
+    if row.dtype.kind in "OUS":
+        return orjson.dumps(row.tolist(), default=lambda raw: base64.b64encode(raw).decode())
+    if row.dtype == np.float16:
+        row = row.astype(np.float32)
+    # Not its Python numbers: those of float32 would be written with the digits of float64.
+    return orjson.dumps(np.ascontiguousarray(row), option=_NUMPY)

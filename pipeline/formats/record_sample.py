@@ -1,0 +1,144 @@
+"""What the first records of an input look like: kind and shape of the value under each key.
+
+Values are as the decoders of the formats deliver them: plain data, in CSV all text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+
+from pipeline.batch.tensors import FLOATS, INTEGERS, Shape
+from pipeline.spec.record import DTypeName
+
+ValueKind = Literal["bool", "integer", "number", "text", "bytes", "mixed"]
+
+NATURAL: dict[ValueKind, DTypeName] = {
+    "bool": "bool",
+    "integer": "int64",
+    "number": "float32",
+    "text": "string",
+    "bytes": "bytes",
+}
+"""The dtype of a field whose values nobody reads otherwise."""
+
+_SPREAD = re.compile(r"(.+?)(?:_(\d+)|\.(\d+)|\[(\d+)\])")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The values under one key, over all records looked at.
+
+    Attributes:
+      kind: what they are, inside all lists; "mixed" where that differs or is nothing of the sort.
+      shape: lengths of nested lists; None where the length differs.
+      records: in how many records the key has a value.
+      distinct: no two records have the same value.
+    """
+
+    kind: ValueKind
+    shape: Shape
+    records: int
+    distinct: bool
+
+    def can_be(self, dtype: str) -> bool:
+        """Whether a field of this dtype can be declared for the values."""
+        if dtype in FLOATS:
+            return self.kind in ("integer", "number")
+        if dtype in INTEGERS:
+            return self.kind == "integer"
+        return dtype == {"bool": "bool", "text": "string", "bytes": "bytes"}.get(self.kind)
+
+
+def look(records: Sequence[Mapping[str, Any]]) -> dict[str, Seen]:
+    """Key -> its values, for every key of some records.
+
+    Args:
+      records: at least one.
+    """
+    values: defaultdict[str, list[Any]] = defaultdict(list)
+    for record in records:
+        for key, value in record.items():
+            if value is not None:
+                values[key].append(value)
+    return {key: _seen(found) for key, found in values.items()}
+
+
+def of_cells(record: Mapping[str, str]) -> dict[str, Any]:
+    """A CSV row as its cells would be in JSON; columns ``x_0``, ``x_1``... as one list ``x``."""
+    numbered: defaultdict[str, dict[int, str]] = defaultdict(dict)
+    for name in record:
+        if match := _SPREAD.fullmatch(name):
+            number = next(int(digits) for digits in match.groups()[1:] if digits)
+            numbered[match[1]][number] = name
+    whole = {
+        key: [parts[i] for i in range(len(parts))]
+        for key, parts in numbered.items()
+        if len(parts) > 1 and set(parts) == set(range(len(parts))) and key not in record
+    }
+    spread = {name for names in whole.values() for name in names}
+    values = {name: _cell(text) for name, text in record.items() if name not in spread}
+    return {**values, **{key: [_cell(record[n]) for n in names] for key, names in whole.items()}}
+
+
+def _cell(text: str) -> Any:
+    stripped = text.strip()
+    if not stripped:
+        return None
+    if stripped.lower() in ("true", "false"):
+        return stripped.lower() == "true"
+    try:
+        value = orjson.loads(stripped)
+    except orjson.JSONDecodeError:
+        return text
+    return value if isinstance(value, int | float | list) else text
+
+
+def _seen(values: Sequence[Any]) -> Seen:
+    kinds: set[ValueKind] = set()
+    shapes = {_walk(value, kinds) for value in values}
+    kind: ValueKind = "number" if kinds == {"integer", "number"} else "mixed"
+    if len(kinds) == 1:
+        (kind,) = kinds
+    if len({len(shape) for shape in shapes}) > 1:
+        return Seen("mixed", (), len(values), distinct=False)
+    shape = tuple(
+        lengths[0] if len(set(lengths)) == 1 else None for lengths in zip(*shapes, strict=True)
+    )
+    return Seen(
+        kind, shape, len(values), distinct=len({str(value) for value in values}) == len(values)
+    )
+
+
+def _walk(value: Any, kinds: set[ValueKind]) -> Shape:
+    """The shape of a value; what it holds is added to `kinds`."""
+    if isinstance(value, list):
+        inner = {_walk(part, kinds) for part in value}
+        if len(inner) > 1 and len({len(shape) for shape in inner}) > 1:
+            kinds.add("mixed")
+            return (len(value),)
+        lengths = [set(axis) for axis in zip(*inner, strict=True)] if inner else []
+        return (len(value), *(axis.pop() if len(axis) == 1 else None for axis in lengths))
+    kinds.add(_kind(value))
+    return ()
+
+
+def _kind(value: Any) -> ValueKind:
+    if isinstance(value, bytes):
+        try:
+            value.decode()
+        except UnicodeDecodeError:
+            return "bytes"
+        return "text"
+    named: Iterable[tuple[type, ValueKind]] = (
+        (bool, "bool"),
+        (int, "integer"),
+        (float, "number"),
+        (str, "text"),
+    )
+    return next((kind for cls, kind in named if isinstance(value, cls)), "mixed")

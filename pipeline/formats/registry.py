@@ -1,0 +1,76 @@
+"""The formats of files, and which one a file has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from pipeline.formats.avro.format import AVRO
+from pipeline.formats.csv.format import CSV
+from pipeline.formats.decoder import Decoder
+from pipeline.formats.format import Format
+from pipeline.formats.image import IMAGE
+from pipeline.formats.json.format import JSONL
+from pipeline.formats.parquet import PARQUET
+from pipeline.formats.raw import RawDecoder
+from pipeline.formats.tfrecord.format import TFRECORD
+from pipeline.spec.record import RecordSpec
+
+FORMATS: Mapping[str, Format] = {
+    each.name: each
+    for each in (
+        JSONL,
+        CSV,
+        PARQUET,
+        AVRO,
+        TFRECORD,
+    )
+}
+"""Name -> format, of those that ``--input_format`` names; images are chosen by the record."""
+
+OUTPUT_FORMATS = ("jsonl", "parquet")
+"""The formats of prediction files."""
+
+# As TensorFlow and Beam name the parts of a file: train.tfrecord-00000-of-00010.
+_SHARD = re.compile(r"-\d+-of-\d+$")
+_COMPRESSION = re.compile(r"\.(gz|bz2|zst|zstd|xz|lzma|deflate)$", re.IGNORECASE)
+
+
+def format_named(name: str) -> Format:
+    """The format of this name.
+
+    Raises:
+      KeyError: there is none.
+    """
+    return IMAGE if name == IMAGE.name else FORMATS[name]
+
+
+def format_of(path: str, chosen: str = "auto") -> Format:
+    """The format of a file: the chosen one, or what its extension says.
+
+    The extension stands before that of a compression (``a.csv.gz``) and a shard number
+    (``a.tfrecord-00000-of-00010``). Whatever has another one is taken for JSON lines.
+
+    Args:
+      path: path or URI.
+      chosen: name of a format, or "auto".
+    """
+    if chosen != "auto":
+        return format_named(chosen)
+    name = _SHARD.sub("", _COMPRESSION.sub("", path.rpartition("/")[2])).lower()
+    extension = name[name.rfind(".") :] if "." in name else ""
+    return next((each for each in FORMATS.values() if extension in each.extensions), JSONL)
+
+
+def decoders(record: RecordSpec, pass_through: Sequence[str] = ()) -> dict[str, Decoder]:
+    """Name of a format -> decoder of its blocks, of each format that such records can have.
+
+    Args:
+      record: the declared id and fields.
+      pass_through: keys whose values predictions repeat as they came.
+    """
+    if record.source == "image":
+        return {IMAGE.name: IMAGE.decoder(record)}
+    if record.source == "raw":
+        return {each.name: RawDecoder(record, each.raw_problem) for each in FORMATS.values()}
+    return {each.name: each.decoder(record, pass_through) for each in FORMATS.values()}

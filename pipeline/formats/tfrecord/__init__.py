@@ -1,0 +1,1 @@
+"""TFRecord: its framing, and the tf.Example messages in it."""

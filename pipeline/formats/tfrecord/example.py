@@ -1,0 +1,140 @@
+"""tf.Example messages, read without TensorFlow.
+
+Its three message types are declared here at run time, in a pool of their own, so that TensorFlow
+may be loaded beside them. Parsing is done by protobuf, which Beam brings: its C code is faster than
+any parser in Python and knows all of the wire format.
+
+Source: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/example/feature.proto
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from google.protobuf import (  # type: ignore[import-untyped]
+    descriptor_pb2,
+    descriptor_pool,
+    message_factory,
+)
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from pipeline.batch.block import Block
+from pipeline.errors import RecordError
+from pipeline.formats.decoder import RowDecoder
+from pipeline.formats.fields import IrregularError
+from pipeline.spec.record import RecordSpec
+
+_Field = descriptor_pb2.FieldDescriptorProto
+_LISTS = {
+    "BytesList": _Field.TYPE_BYTES,
+    "FloatList": _Field.TYPE_FLOAT,
+    "Int64List": _Field.TYPE_INT64,
+}
+
+
+class TfRecordDecoder(RowDecoder):
+    """Decodes blocks of serialised tf.Example messages.
+
+    A feature is a list of floats, integers or bytes; one value is taken for a scalar where the
+    field is a scalar, 0 and 1 for booleans where it is a boolean.
+    """
+
+    flat_lists = True
+
+    def __init__(self, record: RecordSpec, pass_through: Sequence[str] = ()) -> None:
+        super().__init__(record, pass_through)
+        self._needed = [*record.fields, *([record.id] if record.id else [])]
+        self._wanted = [*self._needed, *pass_through]
+        self._booleans = {name for name, spec in record.fields.items() if spec.dtype == "bool"}
+        self._tensors = {name for name, spec in record.fields.items() if spec.shape}
+        self._only_bytes = [(s.dtype, s.shape) for s in record.fields.values()] == [("bytes", ())]
+
+    def records(self, block: Block, rows: range) -> list[dict[str, Any]]:
+        """See RowDecoder."""
+        try:
+            return [self.record(block, row) for row in rows]
+        except RecordError:
+            raise IrregularError from None
+
+    def record(self, block: Block, row: int) -> dict[str, Any]:
+        """See Decoder."""
+        try:
+            found = _example_class().FromString(block.payloads[row]).features.feature
+        except DecodeError:
+            raise RecordError("not_an_example", "the record is not a tf.Example") from None
+        complete = all(name in found for name in self._needed)
+        if not complete and self._only_bytes:
+            name = next(name for name in self._needed if name not in found)
+            has = ", ".join(list(found)[:8]) or "none"
+            raise RecordError(
+                "missing_field",
+                f"field '{name}' is missing; the record has {has}; "
+                "with `source: raw` under `record`, a model gets the whole message instead",
+            )
+        names = filter(found.__contains__, self._wanted) if complete else found
+        return {name: self._value(name, found[name]) for name in names}
+
+    def extras(self, records: Any) -> Any:
+        """See Decoder; bytes are text where they are UTF-8."""
+        return super().extras({k: _texts(v) for k, v in record.items()} for record in records)
+
+    def _value(self, name: str, feature: Any) -> Any:
+        kind = feature.WhichOneof("kind")
+        values: list[Any] = [] if kind is None else list(getattr(feature, kind).value)
+        if name == self._id:
+            values = _texts(values)
+        elif name in self._booleans and set(values) <= {0, 1} and kind == "int64_list":
+            values = [value == 1 for value in values]
+        if len(values) == 1 and name not in self._tensors:
+            return values[0]
+        return values
+
+
+def _texts(values: Any) -> Any:
+    """Bytes as text where they are UTF-8, also in a list."""
+    if isinstance(values, list):
+        return [_texts(value) for value in values]
+    if isinstance(values, bytes):
+        with contextlib.suppress(UnicodeDecodeError):
+            return values.decode()
+    return values
+
+
+@cache
+def _example_class() -> Any:
+    """The message class of tf.Example."""
+    file = descriptor_pb2.FileDescriptorProto(
+        name="example.proto", package="tensorflow", syntax="proto3"
+    )
+    feature = file.message_type.add(name="Feature")
+    feature.oneof_decl.add(name="kind")
+    for number, (kind, value_type) in enumerate(_LISTS.items(), start=1):
+        values = file.message_type.add(name=kind)
+        values.field.add(name="value", number=1, label=_Field.LABEL_REPEATED, type=value_type)
+        # BytesList -> bytes_list
+        name = f"{kind.removesuffix('List').lower()}_list"
+        _add_message(feature, name, number, f".tensorflow.{kind}").oneof_index = 0
+    features = file.message_type.add(name="Features")
+    entry = features.nested_type.add(name="FeatureEntry")
+    entry.options.map_entry = True
+    entry.field.add(name="key", number=1, label=_Field.LABEL_OPTIONAL, type=_Field.TYPE_STRING)
+    _add_message(entry, "value", 2, ".tensorflow.Feature")
+    entries = _add_message(features, "feature", 1, ".tensorflow.Features.FeatureEntry")
+    entries.label = _Field.LABEL_REPEATED
+    _add_message(file.message_type.add(name="Example"), "features", 1, ".tensorflow.Features")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("tensorflow.Example"))
+
+
+def _add_message(parent: Any, name: str, number: int, type_name: str) -> Any:
+    return parent.field.add(
+        name=name,
+        number=number,
+        label=_Field.LABEL_OPTIONAL,
+        type=_Field.TYPE_MESSAGE,
+        type_name=type_name,
+    )

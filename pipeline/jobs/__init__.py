@@ -1,0 +1,1 @@
+"""Wires jobs and runs them."""

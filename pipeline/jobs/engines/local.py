@@ -1,0 +1,181 @@
+"""Jobs in this process and its children: our own sources and sinks, and a gate beside the stream.
+
+Local runners block a side input until its window ends, which in a stream is never. So the gate
+tells the process's ReleaseManager directly.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.metrics import MetricsFilter
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+
+import pipeline as package
+from pipeline.batch.metrics import DEAD_LETTERS, NAMESPACE, PREDICTIONS
+from pipeline.connectors.bigquery.names import TableName
+from pipeline.connectors.bigquery.sink import InsertRows, ToRows
+from pipeline.connectors.files.rolling.sink import AppendLines, WriteObjects
+from pipeline.connectors.files.watched.source import ReadNewFiles
+from pipeline.connectors.pubsub.sink import PublishMessages
+from pipeline.connectors.pubsub.source import PollMessages
+from pipeline.errors import OutputError
+from pipeline.formats.format import Reading
+from pipeline.jobs import report, summary
+from pipeline.jobs.batch import build_batch
+from pipeline.jobs.engines.contract import Events
+from pipeline.jobs.local_stream import check_local_stream, run_stream
+from pipeline.jobs.progress import BatchStatus, Progress
+from pipeline.launch import dataflow_workers
+from pipeline.launch.job import Job
+from pipeline.launch.outputs import LINES_SUFFIX
+from pipeline.launch.placement import Placement
+from pipeline.launch.settings import Settings, WorkerSettings
+from pipeline.releases.watcher import WatcherHandle
+from pipeline.report.dead_letter_share import share_problem
+from pipeline.report.page.facts import EngineNotes
+from pipeline.runner.local_runner import local_runner
+from pipeline.runner.stopping import stopped
+from pipeline.runner.ticks import Ticks
+from pipeline.serving.cores import usable_cores
+from pipeline.spec.uris import is_local
+from pipeline.transforms.gate import LocalGate
+from pipeline.transforms.refresh_messages import WatcherLookout
+from pipeline.transforms.tally import process_tally
+
+_TICK_SECS = 0.2
+
+
+class Local:
+    """See JobEngine. A run is waited for and summed up, so no step has to check its outcomes."""
+
+    notes = EngineNotes(page_interval="every minute", release_change="")
+    outcome_outputs: tuple[str, ...] = ()
+
+    def read_messages(
+        self,
+        *,
+        subscription: str | None = None,
+        topic: str | None = None,
+        block_rows: int,
+        patience_secs: float = 0.0,
+    ) -> PollMessages:
+        """See Engine."""
+        return PollMessages(
+            subscription=subscription,
+            topic=topic,
+            block_rows=block_rows,
+            patience_secs=patience_secs,
+        )
+
+    def read_files(self, pipeline: Any, pattern: str, reading: Reading, output_path: str) -> Any:
+        """See Engine. The journal tells a later run what this one has read."""
+        journal = f"{output_path}.read-journal" if output_path else None
+        read = ReadNewFiles(pattern, reading, stopped=stopped, journal=journal)
+        return pipeline | "Read" >> read
+
+    def write_lines(self, prefix: str, roll_secs: float) -> AppendLines | WriteObjects:
+        """See Engine. Nothing can be appended to an object of a bucket."""
+        if is_local(prefix):
+            return AppendLines(prefix, LINES_SUFFIX, roll_secs)
+        return WriteObjects(prefix, LINES_SUFFIX)
+
+    def publish(self, topic: str) -> PublishMessages:
+        """See Engine."""
+        return PublishMessages(topic)
+
+    def insert(self, table: TableName, to_rows: ToRows) -> InsertRows:
+        """See Engine."""
+        return InsertRows(table, to_rows)
+
+    def write_page(self, statistics: Sequence[Any], job: Job, options: PipelineOptions) -> None:
+        """See Engine. The statistics stay in this process; `run_stream` makes the page of them."""
+        report.keep(statistics, job.handle.job_key)
+
+    def check_outcomes(self, outputs: Any, most_percent: float, done: Sequence[Any]) -> None:
+        """See JobEngine."""
+
+    def lookout(self, watcher: WatcherHandle) -> WatcherLookout:
+        """See JobEngine."""
+        return WatcherLookout(watcher)
+
+    def gate(self, pipeline: Any, sources: dict[str, Any], job: Job) -> tuple[Events, None]:
+        """See JobEngine."""
+        assert job.refresh is not None, "somebody proposes candidates"
+        # Candidates and ticks go through steps of their own: together they would pass a Flatten,
+        # which ends the fused stage, for nothing.
+        ticks = pipeline | "Ticks" >> Ticks(_TICK_SECS, stopped)
+        events = {}
+        for name, source in {**sources, "Ticks": ticks}.items():
+            gate = LocalGate(job.refresh.queue, job.handle)
+            events[f"Gate {name}"] = source | f"Gate[{name}]" >> beam.ParDo(gate)
+        return events, None
+
+    def check(self, settings: Settings, options: PipelineOptions, progress: Progress) -> None:
+        """See JobEngine."""
+        if settings.inputs.streaming:
+            check_local_stream(options)
+        if settings.workers.accelerator and not settings.run.dry_run:
+            progress.say("warning: --accelerator has no effect on a local run")
+
+    def placement(self, options: PipelineOptions) -> Placement:
+        """All processes share the cores of this machine; workers that are threads, models too."""
+        direct = options.view_as(DirectOptions)
+        workers = direct.direct_num_workers or os.cpu_count() or 1  # 0: as many as Beam counts
+        processes = workers if direct.direct_running_mode == "multi_processing" else 1
+        return Placement(
+            intra_op_threads=max(1, usable_cores() // processes),
+            threads_share_models=workers > processes,
+            several_processes=processes > 1,
+        )
+
+    def describe_workers(self, settings: WorkerSettings, options: PipelineOptions) -> str:
+        """See JobEngine. Whoever names an accelerator thinks of Dataflow."""
+        return dataflow_workers.describe(options) if settings.accelerator else ""
+
+    def run(self, job: Job, options: PipelineOptions, progress: Progress) -> None:
+        """See JobEngine.
+
+        Raises:
+          OutputError: a batch job has too many dead letters.
+        """
+        if job.settings.inputs.streaming:
+            run_stream(self, job, options, progress)
+            return
+        if options.view_as(DirectOptions).direct_running_mode == "multi_processing":
+            job.handle.close()  # the workers load their own
+        _let_children_import_us()
+        pipeline = beam.Pipeline(runner=local_runner(), options=options)
+        build_batch(pipeline, job, self)
+        progress.say(f"running ensemble '{job.graph.spec.name}', release {job.release.release_id}")
+        started = progress.elapsed_secs
+        with progress.showing(BatchStatus(process_tally(job.handle.job_key))):
+            result = pipeline.run()
+            result.wait_until_finish()
+        counters = _counters(result)
+        print(summary.summary(counters, job, progress.elapsed_secs - started))
+        predictions, dead_letters = counters.get(PREDICTIONS, 0), counters.get(DEAD_LETTERS, 0)
+        most = job.settings.run.max_dead_letter_percent
+        if problem := share_problem(predictions, dead_letters, most):
+            raise OutputError(problem)
+
+
+def _counters(result: Any) -> dict[str, int]:
+    counters: dict[str, int] = {}
+    for counter in result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]:
+        name = counter.key.metric.name
+        counters[name] = counters.get(name, 0) + counter.result
+    return counters
+
+
+def _let_children_import_us() -> None:
+    """Worker processes started by the local runner find this package as we do."""
+    assert package.__file__ is not None
+    root = str(Path(package.__file__).parents[1])
+    known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if root not in known:
+        os.environ["PYTHONPATH"] = os.pathsep.join([root, *filter(None, known)])

@@ -1,0 +1,74 @@
+"""Runs a checked job: in this process and its children, or handed to a service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
+
+from pipeline.connectors.storage import paths
+from pipeline.drawing.svg import as_svg
+from pipeline.errors import PathError
+from pipeline.jobs import summary
+from pipeline.jobs.engines.contract import JobEngine
+from pipeline.jobs.engines.local import Local
+from pipeline.jobs.engines.service import Service
+from pipeline.jobs.progress import Progress
+from pipeline.launch import dataflow_workers
+from pipeline.launch import job as launch
+from pipeline.launch.options import Parsed
+
+_LOCAL = ("DirectRunner", "FnApiRunner")
+
+
+def run(parsed: Parsed, progress: Progress) -> None:
+    """Checks and runs what the command line asks for.
+
+    A local run is waited for and summed up. A job for a service is submitted, and nothing is waited
+    for: a template launch has no job to wait for.
+
+    Raises:
+      LaunchError: it must not start.
+      Exception: whatever stopped a local run.
+    """
+    options = beam_options(parsed.beam_args)
+    FileSystems.set_options(options)
+    for warning in parsed.warnings:
+        progress.say(f"warning: {warning}")
+    settings = parsed.settings
+    standard = options.view_as(StandardOptions)
+    standard.streaming = settings.inputs.streaming
+    engine: JobEngine = Local() if standard.runner in _LOCAL else Service()
+    engine.check(settings, options, progress)
+    dataflow_workers.configure(settings.workers, options)
+    job = launch.prepare(settings, options, engine.placement(options), progress.say)
+    try:
+        _draw(job, progress)
+        if settings.run.dry_run:
+            print(summary.dry_run(job))
+            if workers := engine.describe_workers(settings.workers, options):
+                print(f"\nWorkers\n{workers}")
+        else:
+            engine.run(job, options, progress)
+    finally:
+        job.close()
+
+
+def _draw(job: launch.Job, progress: Progress) -> None:
+    if path := job.settings.run.graph_path:
+        try:
+            paths.write_text(path, as_svg(job.drawing()), "image/svg+xml")
+        except PathError as error:
+            raise PathError(f"--graph_path: {error}") from error
+        progress.say(f"drew the graph to {path}")
+
+
+def beam_options(beam_args: Sequence[str]) -> PipelineOptions:
+    """Beam's options, with the defaults of this project."""
+    options = PipelineOptions(list(beam_args))
+    # The package is installed on the workers; a pickled __main__ would be a second version of it.
+    options.view_as(SetupOptions).save_main_session = False
+    standard = options.view_as(StandardOptions)
+    standard.runner = standard.runner or "DirectRunner"
+    return options

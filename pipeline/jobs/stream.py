@@ -1,0 +1,207 @@
+"""Wires a streaming job: its sources and sinks, and the branch that refreshes the models.
+
+The engine (`jobs.engines`) chooses the transforms that suit the runner.
+
+A service that is given a new build of a running job finds the state of a step by the step's name.
+So names and steps depend on the options alone: release events have steps named for where they come
+from, which are there also where nothing comes.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+
+from pipeline.batch.message import Message
+from pipeline.batch.metrics import NAMESPACE
+from pipeline.connectors.bigquery.output_rows import dead_letter_rows
+from pipeline.jobs import report
+from pipeline.jobs.batch import (
+    decode,
+    encode,
+    prepare,
+    reading,
+    serve,
+    to_prediction_rows,
+)
+from pipeline.jobs.engines.contract import Events, JobEngine
+from pipeline.launch.job import Job
+from pipeline.launch.settings import Content, Medium, Outputs
+from pipeline.releases.candidate import ReleaseEvent
+from pipeline.runner.stopping import stopped
+from pipeline.transforms.count_refused import LETTERS, STATISTICS, CountRefused
+from pipeline.transforms.encode import (
+    DEAD_LETTER_LINES,
+    DEAD_LETTER_MESSAGES,
+    PREDICTION_LINES,
+    PREDICTION_MESSAGES,
+)
+from pipeline.transforms.follow_releases import EVENTS, AssignActiveRelease
+from pipeline.transforms.refresh_messages import RELEASE_EVENTS, CandidatesFromMessages
+from pipeline.transforms.watch import WatchModels
+
+_LOGGER = logging.getLogger(__name__)
+RELEASE_LOGGER = logging.getLogger("pipeline.releases")
+"""What became of each proposed release, a line each."""
+
+_ENCODED = {
+    (Content.PREDICTIONS, Medium.FILES): PREDICTION_LINES,
+    (Content.PREDICTIONS, Medium.TABLE): PREDICTION_LINES,
+    (Content.PREDICTIONS, Medium.TOPIC): PREDICTION_MESSAGES,
+    (Content.DEAD_LETTERS, Medium.FILES): DEAD_LETTER_LINES,
+    (Content.DEAD_LETTERS, Medium.TABLE): DEAD_LETTER_LINES,
+    (Content.DEAD_LETTERS, Medium.TOPIC): DEAD_LETTER_MESSAGES,
+}
+"""Which output of Encode goes into a sink."""
+
+
+def build_stream(pipeline: beam.Pipeline, job: Job, engine: JobEngine) -> None:
+    """Adds the steps of a streaming job to an empty pipeline."""
+    settings = job.settings
+    events = {"Launch": _launch_events(pipeline, job)}
+    releases = _refresh(pipeline, job, engine, events)
+    side_inputs = [] if releases is None else [beam.pvalue.AsIter(releases)]
+    assign = beam.ParDo(AssignActiveRelease(job.handle, job.release), *side_inputs)
+    decoded = _read(pipeline, job, engine) | "Decode" >> decode(job)
+    assign = assign.with_outputs(EVENTS, main="batches")
+    assigned = prepare(decoded, job) | "AssignRelease" >> assign
+    events["Assign"] = assigned[EVENTS]
+    finished = serve(assigned["batches"], job)
+    outputs = encode(finished, job, _wanted(settings.outputs))
+    _write(outputs, settings.outputs, engine)
+    statistics = _insert(outputs, job, engine)
+    if settings.outputs.report_path:
+        statistics = [report.gather(finished, job), *statistics, *report.of_events(events)]
+        engine.write_page(statistics, job, pipeline.options)
+    _write_events(events, settings.outputs, engine)
+
+
+def _read(pipeline: beam.Pipeline, job: Job, engine: JobEngine) -> Any:
+    inputs = job.settings.inputs
+    if pattern := inputs.input_file_pattern:
+        output_path = job.settings.outputs.place(Content.PREDICTIONS, Medium.FILES)
+        return engine.read_files(pipeline, pattern, reading(job), output_path)
+    return pipeline | "Read" >> engine.read_messages(
+        subscription=inputs.input_subscription or None,
+        topic=inputs.input_topic or None,
+        block_rows=job.row_limits.block_rows,
+        patience_secs=job.settings.models.max_batch_latency_ms / 1000,
+    )
+
+
+def _launch_events(pipeline: beam.Pipeline, job: Job) -> Any:
+    """What the launch passed over. Without a reshuffle, which Beam adds for two events or more."""
+    told = beam.Create(job.events, reshuffle=False).with_output_types(ReleaseEvent)
+    return pipeline | "PassedOver" >> told
+
+
+def _refresh(pipeline: beam.Pipeline, job: Job, engine: JobEngine, events: Events) -> Any | None:
+    """The refresh branch; adds to `events`, and returns the releases for a side input, if any."""
+    if job.refresh is None:
+        return None
+    watcher, settings = job.refresh.watcher, job.settings.refresh
+    sources = {"Watch": pipeline | "Watch" >> WatchModels(watcher, stopped)}
+    if settings.listens:
+        read = engine.read_messages(subscription=settings.refresh_subscription, block_rows=100)
+        names = [model.name for model in job.graph.models]
+        interpret = CandidatesFromMessages(names, engine.lookout(watcher))
+        asked = (
+            pipeline
+            | "ReadRefresh" >> read
+            | "Interpret" >> beam.ParDo(interpret).with_outputs(RELEASE_EVENTS, main="candidates")
+        )
+        sources["Messages"] = asked["candidates"]
+        events["Messages"] = asked[RELEASE_EVENTS]
+    verdicts, releases = engine.gate(pipeline, sources, job)
+    events.update(verdicts)
+    return releases
+
+
+def _wanted(outputs: Outputs) -> tuple[str, ...]:
+    tags = [_ENCODED.get((sink.content, sink.medium)) for sink in outputs.sinks]
+    return tuple(dict.fromkeys(tag for tag in tags if tag))
+
+
+def _write(encoded: Any, outputs: Outputs, engine: JobEngine) -> None:
+    for sink in outputs.sinks:
+        tag = _ENCODED.get((sink.content, sink.medium))
+        if tag and sink.medium is Medium.FILES:
+            write = engine.write_lines(sink.place, outputs.output_file_secs)
+            _ = encoded[tag] | f"Write {tag}" >> write
+        elif tag and sink.medium is Medium.TOPIC:
+            _ = encoded[tag] | f"Publish {tag}" >> engine.publish(sink.place)
+
+
+def _insert(outputs: Any, job: Job, engine: JobEngine) -> list[Any]:
+    """Predictions and dead letters go to tables; a prediction that is refused is a dead letter.
+
+    Returns:
+      the statistics of what was refused, as PCollections.
+    """
+    tables, sinks = job.tables, job.settings.outputs
+    refused, statistics = [], []
+    if tables.predictions:
+        insert = engine.insert(tables.predictions, to_prediction_rows(job))
+        count = CountRefused(job.handle.job_key, reported=bool(sinks.report_path))
+        counted = (
+            outputs[PREDICTION_LINES]
+            | "InsertPredictions" >> insert
+            | "CountRefused" >> beam.ParDo(count).with_outputs(LETTERS, STATISTICS)
+        )
+        refused.append(counted[LETTERS])
+        statistics.append(counted[STATISTICS])
+        if prefix := sinks.place(Content.DEAD_LETTERS, Medium.FILES):
+            write = engine.write_lines(prefix, sinks.output_file_secs)
+            _ = refused[0] | "WriteRefused" >> write
+        if topic := sinks.place(Content.DEAD_LETTERS, Medium.TOPIC):
+            _ = (
+                refused[0]
+                | "RefusedMessage" >> beam.Map(_refused_message)
+                | "PublishRefused" >> engine.publish(topic)
+            )
+    if tables.dead_letters:
+        letters = [outputs[DEAD_LETTER_LINES], *refused]
+        for number, lines in enumerate(letters):
+            insert = engine.insert(tables.dead_letters, dead_letter_rows)
+            lost = lines | f"InsertDeadLetters{number}" >> insert
+            _ = lost | f"LogLost{number}" >> beam.Map(_log_lost)
+    return statistics
+
+
+def _write_events(events: Events, outputs: Outputs, engine: JobEngine) -> None:
+    for source, some in events.items():
+        logged = some | f"LogEvents[{source}]" >> beam.Map(_log_event)
+        if prefix := outputs.place(Content.RELEASE_EVENTS, Medium.FILES):
+            _ = (
+                logged
+                | f"EventLine[{source}]" >> beam.Map(ReleaseEvent.line)
+                | f"WriteEvents[{source}]" >> engine.write_lines(prefix, outputs.output_file_secs)
+            )
+        if topic := outputs.place(Content.RELEASE_EVENTS, Medium.TOPIC):
+            _ = (
+                logged
+                | f"EventMessage[{source}]" >> beam.Map(_event_message)
+                | f"PublishEvents[{source}]" >> engine.publish(topic)
+            )
+
+
+def _log_event(event: ReleaseEvent) -> ReleaseEvent:
+    Metrics.counter(NAMESPACE, f"releases/{event.outcome}").inc()
+    bad = event.outcome in ("rejected", "failed")
+    RELEASE_LOGGER.log(logging.WARNING if bad else logging.INFO, "%s", event)
+    return event
+
+
+def _log_lost(line: bytes) -> None:
+    _LOGGER.error("a dead letter could not be inserted: %s", line.decode().rstrip())
+
+
+def _refused_message(line: bytes) -> tuple[Message, ...]:
+    return (Message(line.rstrip(b"\n"), {"stage": "write", "error_type": "not_inserted"}),)
+
+
+def _event_message(event: ReleaseEvent) -> tuple[Message, ...]:
+    return (Message(event.line().rstrip(b"\n"), {"event": event.outcome}),)

@@ -1,0 +1,88 @@
+"""What a person reads before and after a run: the dry run's description, the summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pipeline.batch.metrics import REPORT_PAGES, ROW_DIFFERENCES, ROW_SAMPLES
+from pipeline.batch.tensors import Signature
+from pipeline.drawing.text import draw_text
+from pipeline.launch.job import Job
+from pipeline.launch.outputs import LINES_SUFFIX
+from pipeline.launch.settings import Content, Medium, Outputs
+from pipeline.report import quantities
+from pipeline.report.dead_letter_share import percentage
+
+
+def dry_run(job: Job) -> str:
+    """The resolved graph, the models and their signatures, as text."""
+    spec, rehearsal = job.graph.spec, job.rehearsal
+    lines = [f"Ensemble '{spec.name}', release {job.release.release_id}", ""]
+    lines += [draw_text(job.drawing()), "", "Models"]
+    for model in job.graph.models:
+        facts = rehearsal.models[model.name]
+        version = job.release.version_of(model.name)
+        lines.append(
+            f"  {model.name}: {model.framework}, version {version.label}, on {facts.device}, "
+            f"{quantities.size(facts.size_bytes)}, {version.uri}"
+        )
+        lines += _signature(facts.signature)
+        if not model.independent_rows:
+            lines.append("    independent_rows: false, so its rows are not compared")
+    if rehearsal.unknown:
+        lines += ["", "Not compared", *(f"  {sentence}" for sentence in rehearsal.unknown)]
+    return "\n".join(lines)
+
+
+def summary(counters: Mapping[str, int], job: Job, elapsed_secs: float) -> str:
+    """What became of the records.
+
+    Args:
+      counters: names as in `transforms.encode`, and their values.
+      job: the job that ran.
+      elapsed_secs: how long it ran.
+    """
+    predictions, dead = counters.get("predictions", 0), counters.get("dead_letters", 0)
+    page = ""
+    inputs, outputs = job.settings.inputs, job.settings.outputs
+    if outputs.report_path:
+        written = counters.get(REPORT_PAGES)
+        page = f"\nReport: {outputs.report_path if written else 'not written'}"
+    if not predictions + dead:
+        source = "table is" if inputs.input_table else "query's result is"
+        source = "files are" if inputs.input_file_pattern else source
+        return f"No records: the input {source} empty. Nothing was predicted.{page}"
+    lines = [f"{predictions + dead:,} records in {elapsed_secs:.1f} s"]
+    if predictions:
+        to = _places(outputs, Content.PREDICTIONS, outputs.prediction_suffix)
+        lines.append(f"{predictions:>9,} predictions   {to}")
+    if dead:
+        to = _places(outputs, Content.DEAD_LETTERS)
+        lines.append(f"{dead:>9,} dead letters  {to}, {percentage(dead, predictions + dead)}")
+        kinds = {n: c for n, c in counters.items() if n.startswith("dead_letters/")}
+        for name, count in sorted(kinds.items(), key=lambda item: (-item[1], item[0])):
+            lines.append(f"{count:>19,} {name.removeprefix('dead_letters/').replace('/', ': ')}")
+    if differ := counters.get(ROW_DIFFERENCES):
+        lines.append(
+            f"warning: {differ:,} of {counters[ROW_SAMPLES]:,} rows computed once more "
+            "were given something else by their model; the log says which"
+        )
+    return "\n".join(lines) + page
+
+
+def _places(outputs: Outputs, content: Content, suffix: str = LINES_SUFFIX) -> str:
+    prefix = outputs.place(content, Medium.FILES)
+    table = outputs.place(content, Medium.TABLE)
+    return ", ".join([f"{prefix}-*{suffix}"] * bool(prefix) + [table] * bool(table))
+
+
+def _signature(signature: Signature) -> list[str]:
+    lines = []
+    for kind, tensors in (("in ", signature.inputs), ("out", signature.outputs)):
+        if tensors is None:
+            lines.append(f"    {kind} not declared by this format")
+        else:
+            lines += [f"    {kind} {tensor}" for tensor in tensors]
+    if signature.fixed_batch_rows:
+        lines.append(f"    takes exactly {signature.fixed_batch_rows} rows a call")
+    return lines

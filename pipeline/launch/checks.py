@@ -1,0 +1,112 @@
+"""Inputs, outputs and subscriptions, looked at before a job starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from apache_beam.options.pipeline_options import (
+    GoogleCloudOptions,
+    PipelineOptions,
+    StandardOptions,
+)
+from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
+from apache_beam.runners.runner import create_runner
+
+from pipeline.connectors.pubsub import checks as pubsub_checks
+from pipeline.connectors.storage import paths
+from pipeline.errors import PathError
+from pipeline.launch import outputs as launch_outputs
+from pipeline.launch.settings import Content, Inputs, Medium, Outputs, Settings
+from pipeline.spec.uris import is_local
+
+Check = Callable[[], object]
+
+
+def path_problems(settings: Settings) -> list[str]:
+    """Everything that is wrong with where the job reads and writes, by parameter.
+
+    A dry run reads no records and writes none.
+    """
+    problems: list[str] = []
+    failed: set[str] = set()
+    for parameter, check in _checks(settings):
+        # By default beside the output, dead letters would only repeat its problem.
+        repeats = parameter == "dead_letter_path" and "output_path" in failed
+        if parameter in failed or repeats:
+            continue
+        try:
+            check()
+        except PathError as error:
+            failed.add(parameter)
+            problems += [f"--{parameter}: {problem}" for problem in error.problems]
+    return problems
+
+
+def service_problems(report_path: str, options: PipelineOptions) -> list[str]:
+    """What the runner of a service will refuse of its own options, and cannot write.
+
+    Found after the models were loaded, it would come as a traceback, or after minutes of retries.
+    """
+    cloud = options.view_as(GoogleCloudOptions)
+    problems: list[str] = []
+    if report_path and is_local(report_path):
+        problems.append(
+            f"--report_path: found '{report_path}', expected a gs:// path: a worker "
+            "writes the page, whose disk nobody sees"
+        )
+    for parameter in ("temp_location", "staging_location", "template_location"):
+        if location := getattr(cloud, parameter):
+            try:
+                paths.check_writable(f"{location.rstrip('/')}/launch")
+            except PathError as error:
+                problems += [f"--{parameter}: {problem}" for problem in error.problems]
+    if not problems:  # else it would look at them once more
+        runner = create_runner(options.view_as(StandardOptions).runner)
+        refused = PipelineOptionsValidator(options, runner).validate()
+        problems += [" ".join(str(problem).split()) for problem in refused]
+    return problems
+
+
+def _checks(settings: Settings) -> Iterator[tuple[str, Check]]:
+    if path := settings.run.graph_path:
+        yield "graph_path", partial(paths.check_writable, path)
+    if settings.run.dry_run:
+        return
+    refresh, models = settings.refresh, settings.models
+    yield from _input_checks(settings.inputs)
+    if name := refresh.refresh_subscription:
+        yield "refresh_subscription", partial(pubsub_checks.check_subscription, name)
+    yield from _output_checks(settings.outputs, settings.inputs)
+    if refresh.release_dir:
+        manifests = f"{refresh.release_dir.rstrip('/')}/release"
+        yield "release_dir", partial(paths.check_writable, manifests)
+    if models.model_cache_dir:
+        modules = f"{models.model_cache_dir.rstrip('/')}/module"
+        yield "model_cache_dir", partial(paths.check_writable, modules)
+
+
+def _input_checks(inputs: Inputs) -> Iterator[tuple[str, Check]]:
+    if inputs.input_file_pattern and not inputs.streaming:
+        yield "input_file_pattern", partial(paths.match_input, inputs.input_file_pattern)
+    if name := inputs.input_subscription:
+        yield "input_subscription", partial(pubsub_checks.check_subscription, name)
+    if inputs.input_topic:
+        yield "input_topic", partial(pubsub_checks.check_input_topic, inputs.input_topic)
+
+
+def _output_checks(outputs: Outputs, inputs: Inputs) -> Iterator[tuple[str, Check]]:
+    """Tables are looked at in `launch.tables`."""
+    for sink in outputs.of(Medium.TOPIC):
+        yield sink.parameter, partial(pubsub_checks.check_topic, sink.place)
+    for sink in outputs.of(Medium.FILES):
+        yield sink.parameter, partial(paths.check_writable, sink.place)
+        yield sink.parameter, partial(launch_outputs.check_prefix, sink, outputs)
+        if sink.content is not Content.RELEASE_EVENTS and not inputs.streaming:
+            check = partial(launch_outputs.check_earlier, sink, outputs)
+            yield sink.parameter, partial(check, inputs.input_file_pattern)
+    if path := outputs.report_path:
+        yield "report_path", partial(paths.check_writable, path)
+        if not inputs.streaming:
+            check_report = launch_outputs.check_earlier_report
+            yield "report_path", partial(check_report, path, outputs.overwrite)

@@ -1,0 +1,248 @@
+"""Everything that is checked before a job starts, cheapest first.
+
+What can be known at launch is refused at launch: users of a template see little more than the last
+message of the launcher's log.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipeline.batch.release import Release
+from pipeline.connectors.files.earlier_files import NO_EARLIER_FILES, EarlierFiles
+from pipeline.connectors.storage import paths
+from pipeline.connectors.storage.artifact_store import BeamArtifactStore
+from pipeline.connectors.storage.hub_cache import HubCache
+from pipeline.connectors.storage.listing import StorageLister
+from pipeline.connectors.vm_sharing import VmSharing
+from pipeline.drawing.drawing import Drawing, draw
+from pipeline.errors import LaunchError, PathError, SpecError
+from pipeline.launch import files as launch_files
+from pipeline.launch import outputs as launch_outputs
+from pipeline.launch import tables as launch_tables
+from pipeline.launch.checks import path_problems
+from pipeline.launch.patterns import look
+from pipeline.launch.placement import Placement
+from pipeline.launch.places import place_problems
+from pipeline.launch.release import Refresh, accepted_before, allowed_uris, refresh_of
+from pipeline.launch.settings import Settings
+from pipeline.launch.steps import ready_step
+from pipeline.launch.table_names import Tables, tables_of
+from pipeline.launch.versions import Beginner
+from pipeline.releases.candidate import ReleaseEvent
+from pipeline.releases.checks import GateChecks
+from pipeline.releases.versions import watch_targets
+from pipeline.serving.factory import ManagerFactory
+from pipeline.serving.files.artifacts import ArtifactCache, LocalCopies
+from pipeline.serving.loader import FrameworkLoader
+from pipeline.serving.rehearsal.rehearsal import Rehearsal
+from pipeline.serving.release_manager import ManagerHandle
+from pipeline.spec import graph as graphs
+from pipeline.spec import text as spec_text
+from pipeline.spec.ensemble import EnsembleSpec
+from pipeline.spec.graph import Graph
+from pipeline.spec.row_limits import RowLimits
+
+MODEL_CACHE = Path(tempfile.gettempdir()) / f"ensemble-models-{os.getuid()}"
+"""Where models are downloaded or copied to, for all processes of this user on this machine."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that passed its checks.
+
+    Attributes:
+      settings: its parameters.
+      graph: the resolved ensemble.
+      tables: what it reads from BigQuery and writes to it.
+      row_limits: how many records it handles at once.
+      release: what serves it at first.
+      handle: where each process of the job finds its models.
+      rehearsal: what the checks learnt of models and columns.
+      refresh: what changes the release while it runs; None where nothing does.
+      earlier: files of an earlier run, which those of this one replace.
+      events: the versions that were passed over for the first release.
+    """
+
+    settings: Settings
+    graph: Graph
+    tables: Tables
+    row_limits: RowLimits
+    release: Release
+    handle: ManagerHandle
+    rehearsal: Rehearsal
+    refresh: Refresh | None = None
+    earlier: EarlierFiles = NO_EARLIER_FILES
+    events: tuple[ReleaseEvent, ...] = ()
+
+    def drawing(self) -> Drawing:
+        """What pictures of the job show: its graph, with the versions that serve it at first."""
+        versions = {version.model: version.label for version in self.release.versions}
+        return draw(self.graph, self.rehearsal.types, versions)
+
+    def close(self) -> None:
+        """Frees what the job holds in this process."""
+        if self.refresh is not None:
+            self.refresh.queue.close()
+        self.handle.close()
+
+
+def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say: Say) -> Job:
+    """Checks paths, ensemble file and models.
+
+    For a local job the models stay loaded in this process, behind ``job.handle``; but not where any
+    is shared by several processes. For a service they are checked on the CPU: the machine that
+    launches a job has no GPU.
+
+    Args:
+      settings: the parameters.
+      beam: Beam's options, for credentials.
+      placement: where it will run.
+      say: told what is being done.
+
+    Raises:
+      LaunchError: something is wrong; all problems of paths and ensemble file at once, else all of
+        the models.
+    """
+    inputs, outputs, told = settings.inputs, settings.outputs, settings.refresh
+    dry_run = settings.run.dry_run
+    tables = tables_of(inputs, outputs, beam)
+    graph = _checked_graph(settings, tables, beam, placement, say)
+    replaces = not dry_run and not inputs.streaming
+    earlier = launch_outputs.earlier_of(outputs) if replaces else NO_EARLIER_FILES
+    job_key, store = uuid.uuid4().hex, BeamArtifactStore()
+    limits = settings.row_limits(graph.spec)
+    loader = _loader(settings, graph, limits.call_rows, placement, job_key, store, say)
+    records = launch_files.sample(inputs, graph)
+    managers = ManagerFactory(graph, loader, told.memory_policy, records=records)
+    handle = ManagerHandle(job_key, managers)
+    checks = placement.for_checks(handle, managers)
+    lister = StorageLister(beam)
+    history = accepted_before(told.release_dir, graph, store)
+    targets = watch_targets(graph.models, told.release_pattern or None)
+    allowed = allowed_uris(graph, told.allowed_model_uris)
+    gate_checks = GateChecks(graph, loader.cache, store, allowed, limits.call_rows, records)
+    try:
+        patterns = look(targets, lister, history[-1].rules if history else {}, say)
+        found = Beginner(gate_checks, checks.get(), patterns, say).begin(history)
+        watched = tuple(pattern.target for pattern in patterns)
+        refresh = refresh_of(told, gate_checks, found.state, watched, lister, handle, managers)
+        if not dry_run:  # last: what is refused makes no table
+            launch_tables.prepare_outputs(
+                tables, graph.spec, found.rehearsal.types, say, streaming=inputs.streaming
+            )
+    except LaunchError:
+        checks.close()
+        raise
+    if checks is not handle:
+        checks.close()
+    return Job(
+        settings=settings,
+        graph=graph,
+        tables=tables,
+        row_limits=limits,
+        release=found.release,
+        handle=handle,
+        rehearsal=found.rehearsal,
+        refresh=refresh,
+        earlier=earlier,
+        events=found.events,
+    )
+
+
+def _checked_graph(
+    settings: Settings, tables: Tables, beam: PipelineOptions, placement: Placement, say: Say
+) -> Graph:
+    """The graph of the ensemble file.
+
+    Raises:
+      LaunchError: something is wrong with it, or with where the job reads and writes.
+    """
+    inputs, outputs, models = settings.inputs, settings.outputs, settings.models
+    dry_run = settings.run.dry_run
+    problems = path_problems(settings)
+    if not dry_run:
+        problems += placement.option_problems(outputs, beam)
+    try:
+        graph = read_graph(models.ensemble_spec)
+    except SpecError as error:
+        raise LaunchError([*problems, *error.problems]) from None
+    problems += placement.cache_problems(models.model_cache_dir, graph, say)
+    if not dry_run:
+        problems += place_problems(inputs, outputs, settings.refresh, graph.spec)
+        problems += launch_tables.problems(tables, inputs, graph.spec)
+        problems += launch_files.problems(inputs, outputs.output_format, graph.spec)
+    if problems:
+        raise LaunchError(problems)
+    return graph
+
+
+def _loader(
+    settings: Settings,
+    graph: Graph,
+    call_rows: int,
+    placement: Placement,
+    job_key: str,
+    store: BeamArtifactStore,
+    say: Say,
+) -> FrameworkLoader:
+    """What loads the models of the job's processes, where they run."""
+    shared = [model.name for model in graph.models if model.model_sharing == "vm"]
+    shares = placement.several_processes and bool(shared)
+    if shared and not shares and not settings.run.dry_run:
+        say(f"one process serves, so `model_sharing: vm` has no effect on {', '.join(shared)}")
+    return FrameworkLoader(
+        models=graph.spec.models,
+        cache=_cache(settings, graph, store),
+        device=settings.models.device,
+        intra_op_threads=placement.intra_op_threads,
+        call_rows=call_rows,
+        shared=placement.threads_share_models,
+        sharing=VmSharing(job_key) if shares else None,
+    )
+
+
+def _cache(settings: Settings, graph: Graph, store: BeamArtifactStore) -> ArtifactCache:
+    """Where the job's models are on each machine; what no process uses any more is removed here."""
+    watched = tuple(model.watch for model in graph.spec.models if model.watch is not None)
+    copies = LocalCopies(watched, refreshed=settings.refresh.refresh_mode != "off")
+    hub = HubCache(store, settings.models.model_cache_dir)
+    if settings.run.dry_run:
+        copies = LocalCopies()  # it is over before anybody overwrites what it loaded
+    cache = ArtifactCache(MODEL_CACHE, store, hub, copies)
+    cache.evict()
+    return cache
+
+
+def read_graph(location: str) -> Graph:
+    """The graph of the ensemble file at `location`, its URIs made absolute, its steps' files read.
+
+    Raises:
+      SpecError: it cannot be read, is not a valid ensemble file, or does not make a graph.
+    """
+    spec = _read_spec(location)
+    try:
+        return graphs.resolve(spec)
+    except SpecError as error:
+        raise SpecError([f"{location}: {problem}" for problem in error.problems]) from None
+
+
+def _read_spec(location: str) -> EnsembleSpec:
+    try:
+        text = paths.read_text(location)
+    except PathError as error:
+        raise SpecError(f"--ensemble_spec: {error}") from error
+    spec = spec_text.parse(text, source=location)
+    spec = spec_text.resolve_uris(spec, spec_text.folder_of(location))
+    prepare = tuple(ready_step(step, location) for step in spec.prepare)
+    combine = tuple(ready_step(step, location) for step in spec.combine)
+    return spec.model_copy(update={"prepare": prepare, "combine": combine})

@@ -1,0 +1,72 @@
+"""Where the processes of a job run, and what has to be checked before because of that."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipeline.launch import hub as launch_hub
+from pipeline.launch.checks import service_problems
+from pipeline.launch.settings import Outputs
+from pipeline.serving.factory import ManagerFactory
+from pipeline.serving.release_manager import ManagerHandle
+from pipeline.spec.graph import Graph
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Processes on this machine: the one that launches, and its children.
+
+    Attributes:
+      intra_op_threads: see FrameworkLoader.
+      threads_share_models: several threads of a process call the same models.
+      several_processes: a machine has more than one process that serves.
+    """
+
+    intra_op_threads: int
+    threads_share_models: bool
+    several_processes: bool
+
+    def option_problems(self, outputs: Outputs, options: PipelineOptions) -> list[str]:
+        """What is wrong with Beam's options and the places that they name."""
+        return []
+
+    def cache_problems(self, folder: str, graph: Graph, say: Callable[[str], None]) -> list[str]:
+        """What is wrong with ``--model_cache_dir``."""
+        return []
+
+    def for_checks(self, handle: ManagerHandle, managers: ManagerFactory) -> ManagerHandle:
+        """Where the checks load models: where they will serve, unless several processes share any.
+
+        Args:
+          handle: of the models that will serve.
+          managers: makes what is behind it.
+        """
+        return handle if managers.loader.sharing is None else _apart(handle, managers)
+
+
+class RemotePlacement(Placement):
+    """Processes on other machines. The one that launches has no GPU."""
+
+    def option_problems(self, outputs: Outputs, options: PipelineOptions) -> list[str]:
+        """See Placement."""
+        return service_problems(outputs.report_path, options)
+
+    def cache_problems(self, folder: str, graph: Graph, say: Callable[[str], None]) -> list[str]:
+        """See Placement."""
+        return launch_hub.cache_problems(folder, graph, say)
+
+    def for_checks(self, handle: ManagerHandle, managers: ManagerFactory) -> ManagerHandle:
+        """Apart, on the CPU."""
+        return _apart(handle, managers, cpu_only=True)
+
+
+def _apart(
+    handle: ManagerHandle, managers: ManagerFactory, *, cpu_only: bool = False
+) -> ManagerHandle:
+    """Models of this process's own, which are freed before the job starts."""
+    loader = dataclasses.replace(managers.loader, cpu_only=cpu_only, sharing=None)
+    return ManagerHandle(f"{handle.job_key}-checks", dataclasses.replace(managers, loader=loader))

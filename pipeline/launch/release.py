@@ -1,0 +1,104 @@
+"""The release that a job starts with, and what it needs to come to others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.errors import ArtifactError, ModelError
+from pipeline.launch.settings import RefreshSettings
+from pipeline.releases.allowed_uris import AllowedUris
+from pipeline.releases.checks import GateChecks
+from pipeline.releases.gate import Gate
+from pipeline.releases.queue import CandidateQueueFactory, CandidateQueueHandle
+from pipeline.releases.state import Accepted, GateState
+from pipeline.releases.store import ReleaseStore
+from pipeline.releases.versions import WatchTarget, watch_targets
+from pipeline.releases.watcher import Lister, WatcherHandle
+from pipeline.serving.factory import ManagerFactory
+from pipeline.serving.files.artifacts import ArtifactStore
+from pipeline.serving.release_manager import ManagerHandle
+from pipeline.spec.graph import Graph
+from pipeline.spec.uris import is_class_uri
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """What refreshes the models of a job.
+
+    Attributes:
+      watcher: where each process finds new versions.
+      queue: the candidates of a local process.
+      gate: comes to the verdicts of a service.
+      managers, state: what the gate of a service starts with.
+    """
+
+    watcher: WatcherHandle
+    queue: CandidateQueueHandle
+    gate: Gate
+    managers: ManagerFactory
+    state: GateState
+
+
+def accepted_before(release_dir: str, graph: Graph, store: ArtifactStore) -> list[Accepted]:
+    """What earlier runs of the job accepted, oldest first; without a folder, nothing.
+
+    Raises:
+      ModelError: the folder cannot be read.
+    """
+    if not release_dir:
+        return []
+    names = sorted(model.name for model in graph.models)
+    try:
+        history = ReleaseStore(release_dir, store).load_history()
+    except ArtifactError as error:
+        raise ModelError(f"--release_dir: {error}") from error
+    return [a for a in history if [v.model for v in a.release.versions] == names]
+
+
+def refresh_of(
+    settings: RefreshSettings,
+    checks: GateChecks,
+    state: GateState,
+    targets: tuple[WatchTarget, ...],
+    lister: Lister,
+    manager: ManagerHandle,
+    managers: ManagerFactory,
+) -> Refresh | None:
+    """What refreshes the models, None where nothing does.
+
+    Raises:
+      ModelError: watch mode, and there is nothing to watch.
+    """
+    if settings.refresh_mode == "off":
+        return None
+    if settings.watches and not targets:
+        raise ModelError(
+            f"--refresh_mode={settings.refresh_mode}: nothing to watch; give a model the key "
+            "`watch` in the ensemble file, or give --release_pattern"
+        )
+    folder = settings.release_dir
+    gate = Gate(checks, ReleaseStore(folder, checks.store) if folder else None)
+    watcher = WatcherHandle(
+        manager.job_key,
+        targets,
+        lister,
+        interval_secs=settings.watch_interval_secs,
+        periodic=settings.watches,
+    )
+    queue = CandidateQueueHandle(manager.job_key, CandidateQueueFactory(gate, manager, state))
+    return Refresh(watcher, queue, gate, managers, state)
+
+
+def allowed_uris(graph: Graph, named: str = "") -> AllowedUris:
+    """Where models may be refreshed from.
+
+    Args:
+      graph: the ensemble; its own folders count where none are named.
+      named: folders, separated by commas.
+    """
+    if folders := [folder.strip() for folder in named.split(",") if folder.strip()]:
+        return AllowedUris(tuple(folders))
+    return AllowedUris.beside(
+        [m.artifact_uri for m in graph.models if not is_class_uri(m.artifact_uri)],
+        [target.pattern for target in watch_targets(graph.models)],
+    )

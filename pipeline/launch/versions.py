@@ -1,0 +1,321 @@
+"""The versions that a job starts with.
+
+Without a release of an earlier run these are, for each pattern, the newest one that passes what the
+gate checks; where it does not, the older ones in turn, and the `uri` of the ensemble file last. A
+release that was accepted before is resumed. Where that cannot be served any more, newer versions
+are tried, then what a rollback would return to; never the `uri`, which might be what somebody
+rolled back from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from pipeline.batch.release import ModelVersion, Release
+from pipeline.errors import ArtifactError, EnsembleError, ModelError
+from pipeline.launch.patterns import Pattern, rules_after
+from pipeline.releases.candidate import Candidate, ReleaseEvent
+from pipeline.releases.checks import Examples, FetchedVersion, GateChecks
+from pipeline.releases.proposal import Proposal, Refusal, proposal_of, release_of
+from pipeline.releases.state import Accepted, GateState, initial_state
+from pipeline.releases.versions import candidate_of
+from pipeline.serving.rehearsal.golden import Example
+from pipeline.serving.rehearsal.rehearsal import Rehearsal, attempt
+from pipeline.serving.release_manager import ReleaseManager
+
+Say = Callable[[str], None]
+
+SOURCE = "the launch of the job"
+_SHOWN = 3
+"""Most versions that were passed over in the message of a refused launch; all are said before."""
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a job starts with.
+
+    Attributes:
+      release: what serves it at first.
+      rehearsal: what was learnt of it.
+      state: what its gate remembers.
+      events: what was passed over.
+    """
+
+    release: Release
+    rehearsal: Rehearsal
+    state: GateState
+    events: tuple[ReleaseEvent, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Option:
+    """What a pattern's models may start with.
+
+    Attributes:
+      uris: model -> URI.
+      candidate: as watch mode would propose it; None for what needs no proposal.
+      updated_us: when it was written; 0 where that does not matter.
+    """
+
+    uris: Mapping[str, str]
+    candidate: Candidate | None = None
+    updated_us: int = 0
+
+
+@dataclass
+class Beginner:
+    """Finds the versions that a job starts with.
+
+    Attributes:
+      checks: fetches and checks versions.
+      manager: loads them, and keeps those that are found.
+      patterns: what lies under the patterns.
+      say: told what is being done, and what is passed over.
+    """
+
+    checks: GateChecks
+    manager: ReleaseManager
+    patterns: Sequence[Pattern]
+    say: Say
+    _events: list[ReleaseEvent] = field(default_factory=list)
+    _refused: list[str] = field(default_factory=list)
+    _handled: list[str] = field(default_factory=list)
+    _again: set[str] = field(default_factory=set)
+    _found: dict[tuple[str, str], FetchedVersion] = field(default_factory=dict)
+
+    def begin(self, history: Sequence[Accepted]) -> Beginning:
+        """The release that a job starts with.
+
+        Args:
+          history: what earlier runs accepted, oldest first.
+
+        Raises:
+          ModelError: there is none; says why.
+        """
+        rules = rules_after(self.patterns, history[-1].rules if history else None)
+        if not history:
+            uris = {model.name: model.artifact_uri for model in self.checks.graph.models}
+            release, rehearsal = self._choose(uris, generation=1)
+            return self._beginning(release, rehearsal, initial_state(release, _now(), rules=rules))
+        last = history[-1].release
+        state = initial_state(last, _now(), history, rules=rules)
+        rehearsal, problems = self._attempt(last, {})
+        if problems:
+            reason = "; ".join(problems)
+            self.say(f"release generation {last.generation} cannot be resumed: {reason}")
+            return self._instead(state, problems)
+        self.say(f"resuming at release {last.release_id}, generation {last.generation}")
+        return Beginning(last, rehearsal, state)
+
+    def _instead(self, state: GateState, problems: list[str]) -> Beginning:
+        """What serves where the release accepted last cannot be: newer versions, or older ones."""
+        uris = {version.model: version.uri for version in state.current.versions}
+        try:
+            release, rehearsal = self._choose(uris, state.current.generation + 1, state)
+        except ModelError as error:
+            problems = [*error.problems]
+        else:
+            changed = {v.model: v for v in release.versions if v not in state.current.versions}
+            times = [v.updated_us for pattern in self.patterns for v in pattern.newest_first]
+            proposed = Candidate(
+                f"launch {release.release_id}",
+                SOURCE,
+                max(times, default=0),
+                models={model: version.uri for model, version in changed.items()},
+            )
+            state = state.accept(proposed, release, _now(), found=changed)
+            return self._beginning(release, rehearsal, state)
+        known = {accepted.release.generation: accepted for accepted in state.history}
+        target = known.get(state.history[-1].returns_to or 0)
+        while target is not None:
+            generation = target.release.generation
+            release = Release(state.current.generation + 1, target.release.versions)
+            rehearsal, found = self._attempt(release, {})
+            if not found:
+                self.say(f"going back to the versions of generation {generation}")
+                back = Candidate(f"launch {generation}", SOURCE, 0, rollback_to=generation)
+                state = state.accept(back, release, _now(), target=target)
+                return self._beginning(release, rehearsal, state)
+            target = known.get(target.returns_to or 0)
+        raise ModelError(
+            [
+                *problems,
+                f"--release_dir: release generation {state.current.generation}, accepted last, "
+                "cannot be served, nor can what it was accepted upon; the `uri` of the ensemble "
+                "file is not taken, because somebody may have rolled back from it. Restore the "
+                "files, or give another folder to start anew",
+            ]
+        )
+
+    def _attempt(self, release: Release, examples: Examples) -> tuple[Rehearsal, list[str]]:
+        comparison = self.checks.comparison(self.manager, examples)
+        return attempt(self.checks.graph, release, self.manager, self.say, comparison)
+
+    def _beginning(self, release: Release, rehearsal: Rehearsal, state: GateState) -> Beginning:
+        state = replace(state, handled=(*state.handled, *self._handled))
+        return Beginning(release, rehearsal, state, tuple(self._events))
+
+    def _choose(
+        self, uris: Mapping[str, str], generation: int, state: GateState | None = None
+    ) -> tuple[Release, Rehearsal]:
+        """The newest versions that pass together.
+
+        Args:
+          uris: model -> what is taken where nothing under its pattern passes, and for models
+            without a pattern.
+          generation: of the release.
+          state: what the gate remembers; None where that is nothing.
+
+        Raises:
+          ModelError: nothing passes.
+        """
+        watched = [pattern for pattern in self.patterns if pattern.target.models]
+        options = [_options(pattern, uris, state) for pattern in watched]
+        at = [0] * len(options)
+        while True:
+            chosen = [of[position] for of, position in zip(options, at, strict=True)]
+            wanted = dict(uris)
+            for option in chosen:
+                wanted |= option.uris
+            proposed = {m: one.candidate for one in chosen for m in one.uris if one.candidate}
+            release, rehearsal, problems = self._tried(wanted, proposed, generation, state)
+            if release is not None and not problems:
+                for pattern, position in zip(watched, at, strict=True):
+                    self._say_start(pattern, release, position)
+                return release, rehearsal
+            texts = [text for some in problems.values() for text in some]
+            can_step = [i for i, of in enumerate(options) if at[i] + 1 < len(of)]
+            blamed = [i for i in can_step if problems.keys() & chosen[i].uris.keys()]
+            movable = {model for i in blamed for model in chosen[i].uris}
+            hopeless = release is None and not problems.keys() <= movable  # files that are missing
+            # Where no version is at fault by itself, the one that came last is passed over.
+            blamed = blamed or sorted(can_step, key=lambda i: chosen[i].updated_us)[-1:]
+            if hopeless or not blamed:
+                raise ModelError([*self._passed_over(), *texts])
+            for i in blamed:
+                own = [text for model in chosen[i].uris for text in problems.get(model, ())]
+                self._pass_over(chosen[i], own or texts, judged=bool(own))
+                at[i] += 1
+
+    def _tried(
+        self,
+        uris: Mapping[str, str],
+        proposed: Mapping[str, Candidate],
+        generation: int,
+        state: GateState | None,
+    ) -> tuple[Release | None, Rehearsal, dict[str | None, list[str]]]:
+        """A release of some versions, what was learnt of it, and by model what is wrong."""
+        problems: dict[str | None, list[str]] = {}
+        found: dict[str, FetchedVersion] = {}
+        examples: dict[ModelVersion, Sequence[Example]] = {}
+        for model, uri in uris.items():
+            try:
+                found[model] = self._fetched(model, uri, proposed.get(model))
+                if state is not None and model in proposed:
+                    _check_not_undone(state, model, found[model].version)
+                examples[found[model].version] = self.checks.examples(found[model])
+            except EnsembleError as error:
+                problems[model] = _lines(error, model)
+                if type(error) is ArtifactError:  # its subclasses are for good
+                    self._again.add(uri)
+        if problems:
+            return None, Rehearsal(), problems
+        release = Release(generation, tuple(one.version for one in found.values()))
+        rehearsal, texts = self._attempt(release, examples)
+        for text in texts:
+            problems.setdefault(_model_of(text, uris), []).append(text)
+        if not problems:
+            for version, some in examples.items():
+                try:
+                    self.checks.check_examples({version: some}, release, rehearsal, self.manager)
+                except EnsembleError as error:
+                    problems[version.model] = _lines(error, version.model)
+        return release, rehearsal, problems
+
+    def _fetched(self, model: str, uri: str, proposed: Candidate | None) -> FetchedVersion:
+        known = self._found.get((model, uri))
+        if known is not None:
+            return known
+        self.say(f"fetching model '{model}' from {uri}")
+        if proposed is None:  # named by the ensemble file or accepted: it may come from there
+            fetched = self.checks.cache.fetch(uri)
+            found = FetchedVersion(ModelVersion(model, uri, fetched.digest), fetched)
+        else:
+            found = self.checks.fetch(Proposal(proposed, wanted={model: uri}))[model]
+        self._found[model, uri] = found
+        return found
+
+    def _passed_over(self) -> list[str]:
+        more = len(self._refused) - _SHOWN
+        return self._refused[:_SHOWN] + [f"{more} more versions do not pass"] * (more > 0)
+
+    def _pass_over(self, option: _Option, problems: Sequence[str], *, judged: bool) -> None:
+        """Tells it, and frees what it holds; `judged` tells that the version itself is at fault."""
+        uri = " and ".join(dict.fromkeys(option.uris.values()))
+        reason = " ".join("; ".join(problems).split())
+        models = ", ".join(f"'{model}'" for model in option.uris)
+        self.say(f"{uri} is passed over for {models}: {reason}")
+        self._refused.append(f"{uri} does not pass: {reason}")
+        if option.candidate is not None:
+            self._events.append(ReleaseEvent("rejected", _now(), option.candidate, reason=reason))
+            if judged and not self._again.intersection(option.uris.values()):
+                self._handled.append(option.candidate.candidate_id)
+        gone = [self._found.pop(item) for item in option.uris.items() if item in self._found]
+        self.manager.unload([one.version for one in gone])
+
+    def _say_start(self, pattern: Pattern, release: Release, position: int) -> None:
+        found, where = pattern.newest_first, pattern.target.pattern
+        for model in pattern.target.models:
+            version = release.version_of(model)
+            under = [one.uri for one in found]
+            if version.uri not in under:
+                why = f"none of the {len(found)} passes" if found else "nothing is there"
+                text = f"{version.uri}; under {where} {why}"
+            else:
+                order = "the newest" if not position else "the newest that passes"
+                text = f"{version.uri}, {order} of {len(found)} under {where}"
+            self.say(f"model '{model}': starting at {text}")
+
+
+def _options(pattern: Pattern, uris: Mapping[str, str], state: GateState | None) -> list[_Option]:
+    """What the models of a pattern may start with, best first."""
+    target, options = pattern.target, []
+    for version in pattern.newest_first:
+        assert target.rule is not None, "there are versions"
+        candidate = candidate_of(target, version, pattern.newest_first[::-1], target.rule)
+        if state is None or not isinstance(proposal_of(state, candidate), Refusal):
+            of = dict.fromkeys(target.models, version.uri)
+            options.append(_Option(of, candidate, version.updated_us))
+    last = _Option({model: uris[model] for model in target.models})
+    if state is not None or last.uris not in [option.uris for option in options]:
+        options.append(last)
+    return options
+
+
+def _check_not_undone(state: GateState, model: str, version: ModelVersion) -> None:
+    """Makes sure that nobody rolled back from a version.
+
+    Raises:
+      ModelError: somebody did.
+    """
+    proposal = Proposal(Candidate("launch", SOURCE, 0), wanted={model: version.uri})
+    refusal = release_of(state, proposal, {model: version})
+    if isinstance(refusal, Refusal):
+        raise ModelError(refusal.reason)
+
+
+def _model_of(problem: str, models: Iterable[str]) -> str | None:
+    """The model that a problem of a rehearsal is about; None where it is about the graph."""
+    return next((model for model in models if problem.startswith(f"model '{model}'")), None)
+
+
+def _lines(error: EnsembleError, model: str) -> list[str]:
+    texts = error.problems if isinstance(error, ModelError) else [str(error)]
+    about = f"model '{model}'"
+    return [text if text.startswith(about) else f"{about}: {text}" for text in texts]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

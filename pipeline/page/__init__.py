@@ -1,1 +1,0 @@
-"""The report of a run as one HTML page. Pure: from statistics and facts to text."""

@@ -1,0 +1,197 @@
+"""The gate's checks of a proposed release: the cheap ones first, the expensive ones last.
+
+Anybody may send a message that says where models are, so the URIs are checked first. Then the files
+are fetched and their digests compared, a rehearsal runs a few rows through the whole graph
+(loading, signatures, shapes, rows that depend on their company), and the examples that come with a
+new version are checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.batch.columns import Column
+from pipeline.batch.release import ModelVersion, Release
+from pipeline.errors import ArtifactChangedError, ArtifactError, ModelError
+from pipeline.releases.allowed_uris import AllowedUris
+from pipeline.releases.candidate import Candidate
+from pipeline.releases.manifest import Manifest, parse
+from pipeline.releases.proposal import Proposal
+from pipeline.serving.files.artifacts import ArtifactCache, ArtifactStore, Fetched
+from pipeline.serving.rehearsal import golden
+from pipeline.serving.rehearsal.example_files import examples_of
+from pipeline.serving.rehearsal.rehearsal import Comparison, Rehearsal, fed, rehearse
+from pipeline.serving.release_manager import ReleaseManager
+from pipeline.spec.graph import Graph
+from pipeline.spec.row_limits import DEFAULT_ROWS
+from pipeline.spec.uris import is_class_uri
+
+Examples = Mapping[ModelVersion, Sequence[golden.Example]]
+
+
+@dataclass(frozen=True)
+class FetchedVersion:
+    """A model version and its files.
+
+    Attributes:
+      version: the version.
+      fetched: its files; a copy of them stays on this machine as long as this object exists.
+    """
+
+    version: ModelVersion
+    fetched: Fetched
+
+
+@dataclass(frozen=True)
+class GateChecks:
+    """The checks of proposals for one ensemble. Can be pickled.
+
+    Attributes:
+      graph: the ensemble.
+      cache: brings the models' files to this machine.
+      store: reads the files beside them.
+      allowed: where models may come from. Manifests may lie anywhere: they only name models.
+      call_rows: the most rows of a call, for models that set none themselves.
+      records: see Comparison. A few rows only, because they are pickled with the job.
+    """
+
+    graph: Graph
+    cache: ArtifactCache
+    store: ArtifactStore
+    allowed: AllowedUris
+    call_rows: int = DEFAULT_ROWS
+    records: Mapping[str, Column] = field(default_factory=dict, compare=False, repr=False)
+
+    def read_manifest(self, candidate: Candidate) -> Manifest | None:
+        """The manifest that a candidate names; None if it names none.
+
+        Raises:
+          ArtifactError: it cannot be read.
+          ModelError: it is not a manifest.
+        """
+        if candidate.manifest_uri is None:
+            return None
+        try:
+            return parse(self.store.read_text(candidate.manifest_uri))
+        except ValueError as error:
+            raise ModelError(f"manifest {candidate.manifest_uri}: {error}") from error
+
+    def fetch(self, proposal: Proposal) -> dict[str, FetchedVersion]:
+        """Fetches the versions that a proposal wants, by model.
+
+        Raises:
+          ModelError: models may not come from some of the URIs; names all of them.
+          ArtifactError: the files are missing, unreadable or not those that the proposal names.
+        """
+        asked = {model: self._problem(model, uri) for model, uri in proposal.wanted.items()}
+        if problems := [f"model '{model}': {text}" for model, text in asked.items() if text]:
+            raise ModelError(problems)
+        found = {}
+        for model, uri in proposal.wanted.items():
+            try:
+                fetched = self.cache.fetch(uri)
+            except ArtifactError as error:
+                raise type(error)(f"model '{model}': {error}") from error
+            expected = proposal.digests.get(model, fetched.digest)
+            if fetched.digest != expected:
+                raise ArtifactChangedError(
+                    f"model '{model}': {uri} holds other files than the manifest says: expected "
+                    f"digest {expected}, found {fetched.digest}"
+                )
+            found[model] = FetchedVersion(ModelVersion(model, uri, fetched.digest), fetched)
+        return found
+
+    def _problem(self, model: str, uri: str) -> str | None:
+        """Why a model may not come from `uri`; importing a class is never allowed."""
+        if problem := self.graph.spec.model(model).version_problem(uri):
+            return problem
+        return None if is_class_uri(uri) else self.allowed.problem(uri)
+
+    def check(
+        self, release: Release, found: Mapping[str, FetchedVersion], manager: ReleaseManager
+    ) -> int:
+        """Loads a release, rehearses it and checks the examples of its new versions.
+
+        Args:
+          release: the release to check.
+          found: the versions that were fetched for it.
+          manager: loads the models, and keeps those that are loaded already.
+
+        Returns:
+          the number of examples that were checked.
+
+        Raises:
+          ArtifactError: files of a version that was not fetched are missing or unreadable.
+          ModelError: the release does not pass: all problems with loading and signatures at once,
+            otherwise the first with an example.
+        """
+        here = {*manager.loaded(), *(one.version for one in found.values())}
+        for version in release.versions:
+            if version not in here:
+                self.cache.fetch_version(version)
+        new = [one for one in found.values() if one.version in release.versions]
+        examples = {one.version: self.examples(one) for one in new}
+        comparison = self.comparison(manager, examples)
+        try:
+            rehearsal = rehearse(self.graph, release, manager, comparison=comparison)
+        except ModelError as error:
+            places = [f"model '{one.version.model}' at {one.version.uri}" for one in new]
+            proposed = f" (proposed: {', '.join(places)})" if places else ""
+            raise ModelError("; ".join(error.problems) + proposed) from error
+        return self.check_examples(examples, release, rehearsal, manager)
+
+    def examples(self, found: FetchedVersion) -> list[golden.Example]:
+        """The examples that come with a version.
+
+        Raises:
+          ArtifactError: they cannot be read, or the version's files have changed.
+          ModelError: they are not examples of the model.
+        """
+        return self._examples(found.version, found.fetched)
+
+    def check_examples(
+        self, examples: Examples, release: Release, rehearsal: Rehearsal, manager: ReleaseManager
+    ) -> int:
+        """Checks the examples of some versions of a rehearsed release.
+
+        Returns:
+          the number of examples.
+
+        Raises:
+          ModelError: the first example that fails.
+        """
+        for version, some in examples.items():
+            spec = self.graph.spec.model(version.model)
+            try:
+                with manager.use(release, spec.name) as servable:
+                    golden.check(some, spec, servable, fed(spec, rehearsal))
+            except ModelError as error:
+                raise ModelError(f"model '{spec.name}' at {version.uri}: {error}") from error
+        return sum(map(len, examples.values()))
+
+    def comparison(self, manager: ReleaseManager, examples: Examples) -> Comparison:
+        """What a rehearsal compares rows with: the job's records and the versions' examples.
+
+        Args:
+          manager: keeps the files of versions that were checked earlier.
+          examples: the examples of the new versions.
+        """
+
+        def examples_for(version: ModelVersion) -> Sequence[golden.Example]:
+            if version in examples:
+                return examples[version]
+            files = manager.files_of(version)
+            try:
+                return self._examples(version, files) if files else ()
+            except (ArtifactError, ModelError):
+                return ()  # they were checked when the version was new
+
+        return Comparison(self.call_rows, self.records, examples_for)
+
+    def _examples(self, version: ModelVersion, fetched: Fetched) -> list[golden.Example]:
+        spec = self.graph.spec.model(version.model)
+        try:
+            return examples_of(self.store, version.uri, fetched, spec)
+        except ModelError as error:
+            raise ModelError(f"model '{spec.name}' at {version.uri}: {error}") from error

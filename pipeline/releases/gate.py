@@ -1,0 +1,205 @@
+"""The gate: a candidate goes in, a verdict comes out, never an exception.
+
+A streaming job retries an exception for ever, while a verdict is a value that can be reported. So
+an unexpected error is a rejection too, and is logged with its traceback.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from pipeline.backends.reasons import cut, with_type
+from pipeline.batch.release import Release
+from pipeline.errors import ArtifactError, EnsembleError, LaunchError
+from pipeline.releases.candidate import Candidate, ReleaseEvent
+from pipeline.releases.checks import FetchedVersion, GateChecks
+from pipeline.releases.proposal import Proposal, Refusal, proposal_of, refused_unread, release_of
+from pipeline.releases.state import Accepted, GateState
+from pipeline.releases.store import ReleaseStore
+from pipeline.serving.release_manager import ReleaseManager
+
+_LOGGER = logging.getLogger(__name__)
+_REASON_CHARACTERS = 2000
+
+
+def utc_now() -> datetime:
+    """The time now, aware."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate says of a candidate.
+
+    Attributes:
+      event: the outcome, with its reason.
+      state: what the gate remembers from now on.
+      again: whether the storage could not be read. The caller may then drop this verdict and ask
+        again; if it does not, the candidate is not remembered and may be proposed again.
+    """
+
+    event: ReleaseEvent
+    state: GateState
+    again: bool = False
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Comes to the verdicts on candidates for one ensemble. Can be pickled.
+
+    Attributes:
+      checks: the checks that a proposal has to pass.
+      releases: the store of accepted releases; None if they are not kept. A release that cannot be
+        written there serves nevertheless: the event says ``not_persisted`` and why.
+      now: the time, aware, UTC.
+    """
+
+    checks: GateChecks
+    releases: ReleaseStore | None = None
+    now: Callable[[], datetime] = utc_now
+
+    def __call__(
+        self,
+        state: GateState,
+        candidate: Candidate,
+        manager: ReleaseManager,
+        activate: Callable[[Release], None] = lambda release: None,
+    ) -> Verdict:
+        """The verdict on one candidate.
+
+        Args:
+          state: what the gate remembers.
+          candidate: what is proposed.
+          manager: loads the proposed release for its rehearsal, and unloads it unless it is
+            activated.
+          activate: called with a release that passed, while it is still loaded.
+        """
+        started = time.monotonic()
+        try:
+            event, state = self._verdict(state, candidate, manager, activate)
+            again = False
+        except Exception as error:
+            event = ReleaseEvent("rejected", self.now(), candidate, reason=_reason(error))
+            again = type(error) is ArtifactError  # its subclasses are final
+            state = state if again else state.refuse(candidate)
+        else:
+            if event.release is not None:
+                event = _with_details(event, self._persist(state.history[-1]))
+        self.checks.cache.evict()
+        secs = round(time.monotonic() - started, 3)
+        return Verdict(_with_details(event, {"verification_secs": secs}), state, again)
+
+    def spelled_out(self, candidate: Candidate) -> Candidate:
+        """The candidate with the content of its manifest, to compare it with others that wait.
+
+        Unchanged if the manifest cannot be read.
+        """
+        try:
+            manifest = self.checks.read_manifest(candidate)
+        except Exception:  # the verdict names it, when the turn of the candidate comes
+            return candidate
+        if manifest is None:
+            return candidate
+        return replace(
+            candidate,
+            rule=None,
+            manifest_uri=None,
+            models=manifest.models,
+            rollback_to=manifest.rollback_to,
+        )
+
+    def _verdict(
+        self,
+        state: GateState,
+        candidate: Candidate,
+        manager: ReleaseManager,
+        activate: Callable[[Release], None],
+    ) -> tuple[ReleaseEvent, GateState]:
+        refusal = refused_unread(state, candidate)
+        proposal = refusal or proposal_of(state, candidate, self.checks.read_manifest(candidate))
+        if isinstance(proposal, Refusal):
+            return self._refused(candidate, proposal), state.refuse(candidate)
+        found = self.checks.fetch(proposal)
+        try:
+            return self._verdict_on_fetched(state, candidate, proposal, found, manager, activate)
+        finally:
+            for one in found.values():
+                one.fetched.let_go()
+
+    def _verdict_on_fetched(
+        self,
+        state: GateState,
+        candidate: Candidate,
+        proposal: Proposal,
+        found: Mapping[str, FetchedVersion],
+        manager: ReleaseManager,
+        activate: Callable[[Release], None],
+    ) -> tuple[ReleaseEvent, GateState]:
+        versions = {model: one.version for model, one in found.items()}
+        release = release_of(state, proposal, versions)
+        if isinstance(release, Refusal):
+            return self._refused(candidate, release), state.refuse(candidate, versions)
+        with manager.trial(release):
+            before = manager.loaded()
+            examples = self.checks.check(release, found, manager)
+            loads = manager.load_secs(release, before).items()
+            load_secs = {model: round(secs, 3) for model, secs in loads}
+            event = ReleaseEvent(
+                "rolled_back" if proposal.target else "accepted",
+                self.now(),
+                candidate,
+                release,
+                details={"examples": examples, "load_secs": load_secs, **_about(proposal, state)},
+            )
+            state = state.accept(
+                candidate, release, event.time, found=versions, target=proposal.target
+            )
+            activate(release)
+        return event, state
+
+    def _refused(self, candidate: Candidate, refusal: Refusal) -> ReleaseEvent:
+        return ReleaseEvent(refusal.outcome, self.now(), candidate, reason=refusal.reason)
+
+    def _persist(self, accepted: Accepted) -> dict[str, Any]:
+        if self.releases is None:
+            return {}
+        try:
+            self.releases.write(accepted)
+        except Exception as error:
+            reason = _reason(error)
+            _LOGGER.warning(
+                "release generation %d serves but could not be kept: %s",
+                accepted.release.generation,
+                reason,
+            )
+            return {"not_persisted": reason}
+        return {}
+
+
+def _about(proposal: Proposal, state: GateState) -> dict[str, Any]:
+    about: dict[str, Any] = {}
+    if proposal.target is not None:
+        about["rolled_back_from"] = state.current.generation
+        about["rolled_back_to"] = proposal.target.release.generation
+    if proposal.left_out:
+        about["left_out"] = list(proposal.left_out)
+    return about
+
+
+def _with_details(event: ReleaseEvent, details: Mapping[str, Any]) -> ReleaseEvent:
+    return replace(event, details={**event.details, **details})
+
+
+def _reason(error: Exception) -> str:
+    """An error in one line."""
+    if isinstance(error, EnsembleError):
+        text = "; ".join(error.problems) if isinstance(error, LaunchError) else str(error)
+    else:
+        _LOGGER.error("a candidate failed with an unexpected error", exc_info=error)
+        text = with_type(error)
+    return cut(" ".join(text.split()), _REASON_CHARACTERS)

@@ -1,0 +1,194 @@
+"""The candidates of one process: they wait here, and a thread takes them to the gate one by one.
+
+Bundles only hand in candidates and collect the verdicts. The ReleaseManager of the same process,
+which has loaded its models by then, aspires to a release that passes.
+
+What is *not* guaranteed: candidates that still wait when the process ends are lost. In watch mode
+the next process finds the newest version again; in event mode the message is not delivered again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pipeline.releases.candidate import Candidate, ReleaseEvent
+from pipeline.releases.gate import Gate, Verdict
+from pipeline.releases.proposal import next_candidate
+from pipeline.releases.state import GateState
+from pipeline.serving.activation import RETRY_SECS
+from pipeline.serving.process_handle import ProcessHandle
+from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class _Waiting:
+    """A candidate in the queue.
+
+    Attributes:
+      candidate: the candidate as it was handed in.
+      spelled_out: the same with the content of its manifest; None before that was read.
+      attempts: how often the gate had no verdict on it because the storage could not be read.
+      due: the time, on the queue's clock, before which it does not go to the gate.
+    """
+
+    candidate: Candidate
+    spelled_out: Candidate | None = None
+    attempts: int = 0
+    due: float = float("-inf")
+
+
+class CandidateQueue:
+    """Takes candidates to the gate in the background. All methods may be called from any thread.
+
+    Args:
+      gate: comes to the verdicts.
+      manager: the models of this process.
+      state: what the gate remembers at the start.
+      retry_secs: see RETRY_SECS.
+      clock: the time in seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        manager: ReleaseManager,
+        state: GateState,
+        *,
+        retry_secs: tuple[float, ...] = RETRY_SECS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._gate = gate
+        self._manager = manager
+        self._state = state
+        self._retry_secs = retry_secs
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._waiting: list[_Waiting] = []
+        self._busy = False
+        self._events: list[ReleaseEvent] = []
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    @property
+    def state(self) -> GateState:
+        """What the gate remembers now."""
+        return self._state
+
+    def propose(self, candidate: Candidate) -> None:
+        """Hands in a candidate and returns at once. A closed queue drops it."""
+        with self._changed:
+            if self._closed:
+                return
+            self._waiting.append(_Waiting(candidate))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="gate", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def drain_events(self) -> list[ReleaseEvent]:
+        """The verdicts since the last call, in order."""
+        with self._changed:
+            drained, self._events = self._events, []
+            return drained
+
+    def wait_idle(self, timeout_secs: float | None = None) -> bool:
+        """Waits until every candidate has its verdict; False if the time is up first."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: self._closed or not (self._waiting or self._busy), timeout_secs
+            )
+
+    def close(self) -> None:
+        """Ends the thread after the candidate that is at the gate now; drops the others."""
+        with self._changed:
+            self._closed = True
+            self._waiting.clear()
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+
+    # --- the thread
+
+    def _run(self) -> None:
+        while (one := self._next()) is not None:
+            verdict = self._gate(
+                self._state, one.candidate, self._manager, activate=self._manager.aspire
+            )
+            with self._changed:
+                self._busy = False
+                if not verdict.again or not self._postponed(one, verdict):
+                    self._state = verdict.state
+                    self._events.append(verdict.event)
+                self._changed.notify_all()
+
+    def _next(self) -> _Waiting | None:
+        """Waits for a candidate that is due; None if the queue is closed."""
+        while due := self._wait_until_due():
+            for one in due:
+                if one.spelled_out is None:
+                    one.spelled_out = self._gate.spelled_out(one.candidate)
+            spelled_out = [one.spelled_out or one.candidate for one in due]
+            chosen = due[next_candidate(spelled_out, self._state.rules)]
+            with self._changed:
+                if not self._closed:
+                    self._waiting.remove(chosen)
+                    self._busy = True
+                    return chosen
+        return None
+
+    def _wait_until_due(self) -> list[_Waiting]:
+        """The candidates that are due, in the order of arrival; none if the queue is closed."""
+        with self._changed:
+            while not self._closed:
+                now = self._clock()
+                if due := [one for one in self._waiting if one.due <= now]:
+                    return due
+                pause = min((one.due for one in self._waiting), default=float("inf")) - now
+                self._changed.wait(None if pause == float("inf") else pause)
+            return []
+
+    def _postponed(self, one: _Waiting, verdict: Verdict) -> bool:
+        """Puts a candidate back if it may go to the gate again."""
+        if self._closed or one.attempts == len(self._retry_secs):
+            return False
+        if one.attempts == 0:
+            _LOGGER.warning(
+                "candidate '%s' is tried again for up to %.0f s: %s",
+                one.candidate.candidate_id,
+                sum(self._retry_secs),
+                verdict.event.reason,
+            )
+        one.due = self._clock() + self._retry_secs[one.attempts]
+        one.attempts += 1
+        self._waiting.append(one)
+        return True
+
+
+@dataclass(frozen=True)
+class CandidateQueueFactory:
+    """Everything that a process needs to make its queue. Can be pickled.
+
+    Attributes:
+      gate: comes to the verdicts.
+      manager: finds the models of the process.
+      state: what the gate remembers at the start.
+    """
+
+    gate: Gate
+    manager: ManagerHandle
+    state: GateState
+
+    def __call__(self) -> CandidateQueue:
+        """A new queue."""
+        return CandidateQueue(self.gate, self.manager.get(), self.state)
+
+
+@dataclass(frozen=True)
+class CandidateQueueHandle(ProcessHandle[CandidateQueue]):
+    """The CandidateQueue of each process of a job. Close it before the ManagerHandle."""

@@ -1,0 +1,1 @@
+"""The statistics of a running job, in parts that add up."""

@@ -1,0 +1,74 @@
+"""Where a job runs, as far as its sources and sinks have to know.
+
+An engine is a class, not a flag: another one (a portable runner with our own sources and sinks) is
+one more class. The classes are in `jobs/engines`, which knows the connectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from pipeline.runner.beam_types import PTransform
+
+
+class Engine(Protocol):
+    """How records come into a job, and where its results go out, on one kind of runner.
+
+    Each method chooses a transform that keeps the promise "at least once" there.
+    """
+
+    def read_messages(
+        self,
+        *,
+        subscription: str | None = None,
+        topic: str | None = None,
+        block_rows: int,
+        patience_secs: float = 0.0,
+    ) -> PTransform:
+        """Start of the pipeline -> PCollection[Block], of Pub/Sub.
+
+        Args:
+          subscription: ``projects/P/subscriptions/S``; or
+          topic: ``projects/P/topics/T``, read from the start of the job on.
+          block_rows: most messages in a block.
+          patience_secs: longest time for which a message waits for others, where any waits.
+        """
+
+    def read_files(self, pipeline: Any, pattern: str, reading: Any, output_path: str) -> Any:
+        """Add steps that read files as they appear: PCollection[Block].
+
+        Args:
+          pipeline: has no such steps yet.
+          pattern: of the files, local or ``gs://``.
+          reading: how to read one, see `formats.format.Reading`.
+          output_path: where the results go, empty if not to files; a journal may stand beside it.
+        """
+
+    def write_lines(self, prefix: str, roll_secs: float) -> PTransform:
+        """PCollection of chunks of JSON lines -> files that appear whole.
+
+        Args:
+          prefix: path up to the time, local or ``gs://``.
+          roll_secs: longest time for which a line waits for others.
+        """
+
+    def publish(self, topic: str) -> PTransform:
+        """PCollection[tuple[Message, ...]] -> messages of ``projects/P/topics/T``."""
+
+    def insert(self, table: Any, to_rows: Callable[[bytes], list[dict[str, Any]]]) -> PTransform:
+        """PCollection of chunks of JSON lines -> rows of a table -> dead letters, a line each.
+
+        Args:
+          table: exists, see `connectors.bigquery.names.TableName`.
+          to_rows: makes rows of a chunk.
+        """
+
+    def write_page(self, statistics: Sequence[Any], job: Any, options: Any) -> None:
+        """Add the steps between a stream's statistics and its report page.
+
+        Args:
+          statistics: PCollections of RunStatistics.
+          job: has a `report_path`, see `launch.job.Job`.
+          options: Beam's, of the job.
+        """

@@ -1,0 +1,1 @@
+"""The files of model versions on this machine: fetched, copied, kept, removed."""

@@ -1,0 +1,1 @@
+"""A release tried on made-up rows and on examples, before it serves."""

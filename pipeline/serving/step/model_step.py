@@ -1,0 +1,376 @@
+"""One model run over a batch: columns in, columns out, failing rows set aside.
+
+Which rows fail, and whether their number does, `serving.step.bisection` finds out: exactly the bad
+ones become rejects, at any share of them. What it has learned of a model version serves the next
+batches. Whether a model is broken of which no row works tells `serving.step.faults`.
+
+What a framework never sees here: ragged columns (padded or grouped before), more rows than it
+takes at once, a dtype it did not declare, a number that this dtype cannot hold. What the batch
+never gets: an output with another number of rows, or one that is text here and bytes there.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
+
+import numpy as np
+
+from pipeline.backends.base import Servable
+from pipeline.backends.reasons import own_words, with_type
+from pipeline.batch import casts, columns, joining, rounding, texts
+from pipeline.batch.batch import Batch
+from pipeline.batch.columns import Array, Column, Ragged
+from pipeline.batch.tensors import dtype_name, numpy_dtype
+from pipeline.errors import ModelFaultError, OutOfMemoryError, RowsError
+from pipeline.serving.step import agreement, bisection
+from pipeline.serving.step.agreement import Answer, first_row
+from pipeline.serving.step.bisection import Experience
+from pipeline.serving.step.faults import ModelFaults
+from pipeline.serving.step.memory_limit import MemoryLimit
+from pipeline.spec.model import ConstantInput, ModelSpec
+
+_LOGGER = logging.getLogger(__name__)
+
+_QUICK_SECS = 0.01
+_WAY_OUT = (
+    "or a list with one tensor for each row; what a graph gives for the whole call, as non-max "
+    "suppression does, is no column: name the outputs it is made from, or write a model of "
+    "`framework: python` around it"
+)
+
+# Versions of which has been said how many rows they take: several threads find it out.
+_told: WeakSet[Servable] = WeakSet()
+
+
+@dataclass
+class _Version:
+    """What is known of a model version.
+
+    Attributes:
+      experience: of its calls.
+      has_worked: a row that it has computed is kept.
+    """
+
+    experience: Experience = field(default_factory=Experience)
+    has_worked: bool = False
+
+
+def rounding_of(spec: ModelSpec, servable: Servable) -> float:
+    """The tolerance for a model's results; see `batch.rounding`.
+
+    On a GPU matrix products have no more digits than in half precision, as TF32 takes them.
+    """
+    coarse = spec.precision == "half" or servable.half_inside or servable.device != "cpu"
+    return rounding.HALF if coarse else rounding.FULL
+
+
+class ModelStep:
+    """Runs one model of the ensemble. One instance for each thread.
+
+    It counts faults, and remembers how many rows memory sufficed for, and for each version what it
+    learned of bad rows and of the number of rows that it takes.
+
+    Args:
+      spec: the model's entry in the ensemble file.
+      call_rows: most rows in one call, when the entry sets none itself.
+      quick_rows: most rows in one call of a model that takes no more than 10 ms for a full one,
+        when the entry sets none itself: it has shown that it needs little for a row.
+      max_model_faults: raise after so many batches in a row of which no row could be computed;
+        0 never raises.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        *,
+        call_rows: int | None = None,
+        quick_rows: int | None = None,
+        max_model_faults: int = 0,
+    ) -> None:
+        self._spec = spec
+        self._quick_rows = 0 if spec.max_batch_size else quick_rows or 0
+        self._limit = MemoryLimit(spec.max_batch_size or call_rows)
+        self._faults = ModelFaults(spec.name, max_model_faults)
+        self._versions: WeakKeyDictionary[Servable, _Version] | None = None  # cannot be pickled
+        self._constants = {
+            tensor: binding.array()
+            for tensor, binding in spec.inputs.items()
+            if isinstance(binding, ConstantInput)
+        }
+        self._bindings = spec.column_inputs
+
+    def run(self, batch: Batch, servable: Servable) -> Batch:
+        """The batch with the model's output columns; rows it cannot compute become rejects.
+
+        Raises:
+          ModelFaultError: too many batches in a row failed as a whole.
+          ProcessLostError: the process that computes is gone; the batch is to be tried again.
+        """
+        batch = self._without_lost(batch, servable)
+        if not len(batch):
+            return batch
+        version = self._version(servable)
+        most = self._limit.rows or len(batch)
+        faults = self._faults.of_batch(
+            lambda row: self._call(row, np.arange(1), servable), version.experience.share
+        )
+        began = time.perf_counter()
+        outcome = bisection.run(
+            lambda rows: self._call(batch.columns, rows, servable),
+            np.arange(len(batch)),
+            call_rows=most,
+            experience=version.experience,
+            give_up=faults.give_up,
+            confirm=lambda rows, result: self._confirm(batch, rows, result, servable),
+        )
+        full_call_secs = (time.perf_counter() - began) * most / len(batch)
+        if outcome.fits is not None:
+            self._limit.fall(outcome.fits)
+        else:
+            self._limit.grow()
+            if not outcome.errors and len(batch) > most and full_call_secs < _QUICK_SECS:
+                self._allow_more(servable)
+        if outcome.limited is not None:
+            self._tell_limit(servable, version.experience.most, outcome.limited)
+        if outcome.results:
+            self._note_good(batch, outcome, version)
+        broken = not outcome.results and faults.is_broken(outcome)
+        reasons = {row: self._reason(outcome, row, broken) for row in outcome.errors}
+        batch = batch.reject(reasons, stage="inference", model=self._spec.name)
+        if not outcome.results:
+            return batch
+        results = [result for _, result in outcome.results]
+        joined = {t: joining.join([result[t] for result in results]) for t in self._spec.outputs}
+        outputs, bad = self._typed({tensor: column for tensor, (column, _) in joined.items()})
+        odd = {
+            row: ("model_error", f"model '{self._spec.name}': output '{tensor}' {why}")
+            for tensor, (_, found) in joined.items()
+            for row, why in found.items()
+        }
+        named = {column: outputs[tensor] for tensor, column in self._spec.outputs.items()}
+        wrong = {row: ("not_text", f"model '{self._spec.name}' {why}") for row, why in bad.items()}
+        batch = batch.with_columns(named)
+        return batch.reject({**wrong, **odd}, stage="inference", model=self._spec.name)
+
+    def _without_lost(self, batch: Batch, servable: Servable) -> Batch:
+        """The batch without the rows whose numbers the model's tensors cannot hold."""
+        reasons = {
+            row: ("cast_error", f"model '{self._spec.name}' {why}")
+            for row, why in self._lost(batch.columns, servable).items()
+        }
+        return batch.reject(reasons, stage="inference", model=self._spec.name)
+
+    def _lost(self, available: Mapping[str, Column], servable: Servable) -> dict[int, str]:
+        """Row -> which number in it a tensor cannot hold."""
+        found: dict[int, str] = {}
+        for tensor in servable.signature.inputs or ():
+            binding = self._bindings.get(tensor.name)
+            if binding is None or tensor.dtype is None or tensor.dtype in ("string", "bytes"):
+                continue
+            column = available[binding.column]
+            if len(column) and _is_numeric(column):
+                for row, value in casts.lost_rows(column, tensor.dtype).items():
+                    found.setdefault(
+                        row,
+                        f"input '{tensor.name}': found {value} in column '{binding.column}', "
+                        f"expected what {tensor.dtype} can hold",
+                    )
+        return found
+
+    def _typed(self, outputs: Mapping[str, Column]) -> tuple[dict[str, Column], dict[int, str]]:
+        """The outputs, those of text as what the entry says they are; row -> why it is not that."""
+        typed: dict[str, Column] = {}
+        bad: dict[int, str] = {}
+        for tensor, column in outputs.items():
+            typed[tensor] = column
+            if not _is_numeric(column):
+                dtype = "bytes" if tensor in self._spec.bytes_outputs else "string"
+                typed[tensor], wrong = texts.typed(column, dtype)
+                bad |= {row: f"output '{tensor}' {why}" for row, why in wrong.items()}
+        return typed, bad
+
+    def _version(self, servable: Servable) -> _Version:
+        if self._versions is None:
+            self._versions = WeakKeyDictionary()
+        version = self._versions.get(servable)
+        if version is None:
+            version = self._versions[servable] = _Version()
+            if servable.sound_row is not None:
+                self._faults.keep(servable.sound_row)
+        return version
+
+    def _confirm(
+        self, batch: Batch, rows: Array, result: Mapping[str, Column], servable: Servable
+    ) -> bool | None:
+        """Whether the first of some rows has the outputs by itself that it has among them.
+
+        None where memory does not suffice to tell.
+
+        Raises:
+          ProcessLostError: see `run`.
+        """
+        if not self._spec.independent_rows:
+            return True
+
+        def alone(place: int) -> Answer:
+            one = self._call(batch.columns, rows[place : place + 1], servable.unmerged())
+            return first_row(one)
+
+        answers = (
+            (first_row({t: columns.part(c, place, place + 1) for t, c in result.items()}), place)
+            for place in range(min(2, len(rows)))
+        )
+        pairs = ((among, partial(alone, place)) for among, place in answers)
+        try:
+            return agreement.of_rows(pairs, rounding_of(self._spec, servable)) is None
+        except OutOfMemoryError:
+            return None
+
+    def _note_good(self, batch: Batch, outcome: bisection.Outcome[Any], version: _Version) -> None:
+        """Keeps a row of the first batch that a version computes: copied once, not in each call."""
+        self._faults.end()
+        if not version.has_worked:
+            version.has_worked = True
+            row = outcome.results[0][0][:1]
+            read = {binding.column for binding in self._bindings.values()}
+            self._faults.keep({name: columns.take(batch.columns[name], row) for name in read})
+
+    def _tell_limit(self, servable: Servable, most: int | None, error: Exception) -> None:
+        if servable in _told:
+            return
+        _told.add(servable)
+        _LOGGER.warning(
+            "model '%s' fails on calls of several rows whose rows work by themselves, so its calls "
+            "have at most %d from now on; `max_batch_size` says so from the start (%s)",
+            self._spec.name,
+            most,
+            with_type(error),
+        )
+
+    def _allow_more(self, servable: Servable) -> None:
+        """Lets the next calls have twice as many rows, up to what its caller and it agree on."""
+        rows = self._limit.rows or 0
+        most = min(self._quick_rows, servable.prepared_rows or self._quick_rows)
+        if rows < most:
+            self._limit.allow(min(2 * rows, most))
+
+    def compute(
+        self, available: Mapping[str, Column], rows: Array, servable: Servable
+    ) -> dict[str, Column]:
+        """The outputs for some rows, by tensor name, without any attempt to save rows.
+
+        Outputs that are of variable length are ragged, also where all these rows agree in it.
+
+        Raises:
+          RowsError: the model's tensors cannot hold a number of them, or their text is none.
+          Exception: what the framework raises, or a ValueError for outputs of the wrong form.
+        """
+        read = {b.column: columns.take(available[b.column], rows) for b in self._bindings.values()}
+        if bad := self._lost(read, servable):
+            raise RowsError(bad)
+        outputs, bad = self._typed(self._call(available, rows, servable))
+        if bad:
+            raise RowsError(bad)
+        return outputs
+
+    def _call(
+        self, available: Mapping[str, Column], rows: Array, servable: Servable
+    ) -> dict[str, Column]:
+        """The outputs as the model gives them, for rows that it can be given."""
+        whole = len(rows) == len(next(iter(available.values())))
+        inputs: dict[str, Column] = {}
+        for tensor, binding in self._bindings.items():
+            column = available[binding.column]
+            taken = column if whole else columns.take(column, rows)
+            if isinstance(taken, Ragged) and binding.pad_value is not None:
+                taken = columns.pad(taken, binding.pad_value)
+            inputs[tensor] = taken
+        wanted = {tensor.name: tensor.dtype for tensor in servable.signature.inputs or ()}
+        ragged: set[str] = set()
+
+        def predict(dense: Mapping[str, Array]) -> dict[str, Column]:
+            cast = {t: _cast(array, wanted.get(t)) for t, array in dense.items()}
+            outputs = self._predict(cast, servable)
+            ragged.update(t for t, column in outputs.items() if isinstance(column, Ragged))
+            return outputs
+
+        outputs = columns.apply_by_shape(predict, inputs, _joined)
+        return {t: columns.as_ragged(c) if t in ragged else c for t, c in outputs.items()}
+
+    def _predict(self, inputs: Mapping[str, Array], servable: Servable) -> dict[str, Column]:
+        rows = len(next(iter(inputs.values())))
+        fixed = servable.signature.fixed_batch_rows
+        if fixed is None or rows == fixed:
+            return self._checked(servable.predict({**inputs, **self._constants}), rows)
+        parts = []
+        for start in range(0, rows, fixed):
+            part = {t: array[start : start + fixed] for t, array in inputs.items()}
+            there = len(next(iter(part.values())))
+            part = {t: columns.repeat_last(array, fixed) for t, array in part.items()}
+            result = self._checked(servable.predict({**part, **self._constants}), fixed)
+            parts.append({t: columns.part(column, 0, there) for t, column in result.items()})
+        return {t: _joined([part[t] for part in parts]) for t in self._spec.outputs}
+
+    def _checked(self, outputs: Mapping[str, Column], rows: int) -> dict[str, Column]:
+        for tensor in self._spec.outputs:
+            column = outputs[tensor]
+            if isinstance(column, Ragged):
+                found, fits = f"is a list of {len(column)}", len(column) == rows
+            else:
+                found = f"has shape {list(column.shape)}"
+                fits = column.ndim > 0 and len(column) == rows
+            if not fits:
+                raise ModelFaultError(
+                    f"output '{tensor}' {found} for {rows} rows; expected the rows as first axis, "
+                    f"{_WAY_OUT}"
+                )
+            if isinstance(column, Ragged):
+                if len({(row.ndim, row.dtype) for row in column.rows}) > 1:
+                    raise ModelFaultError(
+                        f"output '{tensor}' has rows of different rank or dtype, expected rows "
+                        "that differ in length only"
+                    )
+                dtype_name(next((row for row in column.rows if row.size), column.rows[0]))
+            else:
+                dtype_name(column)
+        return {tensor: outputs[tensor] for tensor in self._spec.outputs}
+
+    def _reason(self, outcome: bisection.Outcome[Any], row: int, broken: bool) -> tuple[str, str]:
+        error = outcome.errors[row]
+        if isinstance(error, OutOfMemoryError):
+            return "out_of_memory", f"not even one row fits: {own_words(error)}"
+        text = with_type(error)
+        if broken or (isinstance(error, ModelFaultError) and not outcome.results):
+            return "model_fault", f"model '{self._spec.name}' fails on every row: {text}"
+        return "model_error", f"model '{self._spec.name}' fails on this row: {text}"
+
+
+def _cast(array: Array, dtype: str | None) -> Array:
+    """The array in the dtype that the model declared; text is encoded or decoded by the backend."""
+    if dtype is None or dtype in ("string", "bytes") or array.dtype.kind == "O":
+        return array
+    return array.astype(numpy_dtype(dtype), copy=False)
+
+
+def _joined(parts: Sequence[Column]) -> Column:
+    """The results for parts of one call, ragged where one is.
+
+    Raises:
+      ModelFaultError: they have no common form; row by row it is told which one has another.
+    """
+    column, bad = joining.join(parts)
+    if bad:
+        raise ModelFaultError(f"an output {next(iter(bad.values()))}")
+    return columns.as_ragged(column) if any(isinstance(p, Ragged) for p in parts) else column
+
+
+def _is_numeric(column: Column) -> bool:
+    if isinstance(column, Ragged):  # an empty row may not know what the others are
+        return not any(row.dtype.kind in "OUS" for row in column.rows)
+    return column.dtype.kind not in "OUS"

@@ -1,0 +1,201 @@
+"""The ensemble as a graph: the maker of each column, and the order in which the steps run.
+
+Prepare steps run first, then the models, then the combine steps, each of the three in topological
+order whatever the order in the file.
+Nothing is loaded here: :mod:`pipeline.serving.rehearsal.rehearsal` checks what the models
+themselves say of their tensors.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from pipeline.batch.tensors import describe
+from pipeline.errors import SpecError
+from pipeline.spec.column_types import Type, TypesError
+from pipeline.spec.combine import CombineStep
+from pipeline.spec.ensemble import EnsembleSpec
+from pipeline.spec.model import ModelSpec
+from pipeline.spec.prepare import PrepareStep
+
+
+class _Step(Protocol):
+    def columns_read(self) -> list[str]: ...
+    def columns_written(self) -> list[str]: ...
+
+
+_S = TypeVar("_S", bound=_Step)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A resolved ensemble.
+
+    Attributes:
+      spec: the ensemble.
+      prepare: the prepare steps in the order in which they run.
+      models: the models in the order in which they run.
+      combine: the combine steps in the order in which they run.
+      producers: column -> what makes it, in words: "the record", "model 'forest'"...
+      types: dtype and row shape of the columns that are known without the models: the record's and
+        those of the prepare steps.
+    """
+
+    spec: EnsembleSpec
+    prepare: tuple[PrepareStep, ...]
+    models: tuple[ModelSpec, ...]
+    combine: tuple[CombineStep, ...]
+    producers: Mapping[str, str]
+    types: Mapping[str, Type]
+
+    @property
+    def read_after_prepare(self) -> frozenset[str]:
+        """The columns of the record and of prepare steps that are needed once these have run."""
+        readers: list[_Step] = [*self.models, *self.combine]
+        read = {column for step in readers for column in step.columns_read()}
+        return frozenset(self.types) & (read | set(self.output))
+
+    @property
+    def output(self) -> tuple[str, ...]:
+        """The columns of a prediction."""
+        return self.spec.output_columns()
+
+
+def resolve(spec: EnsembleSpec) -> Graph:
+    """Connects the steps of an ensemble.
+
+    Raises:
+      SpecError: a column is missing or made twice, steps wait for each other, or a prepare step
+        cannot read its input; lists all such problems, with the names of both ends.
+    """
+    problems: list[str] = []
+    producers = dict.fromkeys(spec.record.fields, "the record")
+    _claim(
+        producers,
+        ((s.columns_written(), s.title) for s in spec.prepare),
+        problems,
+    )
+    before_models = dict(producers)
+    _claim(producers, ((m.columns_written(), f"model '{m.name}'") for m in spec.models), problems)
+    before_combine = dict(producers)
+    _claim(
+        producers,
+        ((s.columns_written(), s.title) for s in spec.combine),
+        problems,
+    )
+    for prepare in spec.prepare:
+        for column in prepare.columns_read():
+            if column in producers and column not in before_models:
+                problems.append(
+                    f"{prepare.title} reads column '{column}', which {producers[column]} makes; "
+                    "prepare steps run before all models"
+                )
+            else:
+                _require(column, prepare.title, before_models, problems)
+    for model in spec.models:
+        reader = f"model '{model.name}'"
+        for tensor, column in _bindings(model):
+            if column in producers and column not in before_combine:
+                problems.append(
+                    f"{reader} input '{tensor}' reads column '{column}', which {producers[column]} "
+                    "makes; combine steps run after all models"
+                )
+            else:
+                _require(column, f"{reader} input '{tensor}'", before_combine, problems)
+    for step in spec.combine:
+        for column in step.columns_read():
+            _require(column, step.title, producers, problems)
+    for column in spec.output:
+        _require(column, "output", producers, problems)
+    if spec.record.source is not None and spec.pass_through:
+        whole = "a file" if spec.record.source == "image" else "only bytes"
+        problems.append(
+            f"pass_through: found {', '.join(spec.pass_through)}; with `source: "
+            f"{spec.record.source}` a record is {whole} and has no keys"
+        )
+    if problems:
+        raise SpecError(problems)
+    steps = _in_order(spec.prepare, "prepare steps", [s.column for s in spec.prepare])
+    return Graph(
+        spec=spec,
+        prepare=steps,
+        models=_in_order(spec.models, "models", [m.name for m in spec.models]),
+        combine=_in_order(spec.combine, "combine steps", [s.column for s in spec.combine]),
+        producers=producers,
+        types=_types(spec, steps, producers),
+    )
+
+
+def _types(
+    spec: EnsembleSpec, steps: Sequence[PrepareStep], producers: Mapping[str, str]
+) -> dict[str, Type]:
+    types: dict[str, Type] = {n: (f.dtype, f.shape) for n, f in spec.record.fields.items()}
+    problems = []
+    for step in steps:
+        read = step.columns_read()
+        if not types.keys() >= set(read):
+            continue  # made by a step that has a problem itself
+        try:
+            types |= step.types(*(types[column] for column in read))
+        except TypesError as needs:
+            found = " and ".join(
+                f"column '{column}' of {producers[column]} is {describe(*types[column])}"
+                for column in read
+            )
+            problems.append(f"{step.title} ({step.op}) {needs}, but {found}")
+    if problems:
+        raise SpecError(problems)
+    return types
+
+
+def _bindings(model: ModelSpec) -> Iterable[tuple[str, str]]:
+    for tensor, binding in model.inputs.items():
+        column = getattr(binding, "column", None)
+        if column is not None:
+            yield tensor, column
+
+
+def _claim(
+    producers: dict[str, str], makers: Iterable[tuple[list[str], str]], problems: list[str]
+) -> None:
+    for names, maker in makers:
+        for name in names:
+            if name in producers:
+                problems.append(f"column '{name}' is made twice: by {producers[name]} and {maker}")
+            else:
+                producers[name] = maker
+
+
+def _require(column: str, reader: str, producers: Mapping[str, str], problems: list[str]) -> None:
+    if column in producers:
+        return
+    near = difflib.get_close_matches(column, producers, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"the columns are {', '.join(producers)}"
+    problems.append(f"{reader} reads column '{column}', which nothing makes; {hint}")
+
+
+def _in_order(steps: Sequence[_S], kind: str, names: Sequence[str]) -> tuple[_S, ...]:
+    """Topological order, then the order of the file (Kahn 1962, doi:10.1145/368996.369025)."""
+    maker = {column: i for i, step in enumerate(steps) for column in step.columns_written()}
+    waits = [{maker[c] for c in step.columns_read() if c in maker} for step in steps]
+    done: list[int] = []
+    while len(done) < len(steps):
+        ready = [i for i in range(len(steps)) if i not in done and waits[i] <= set(done)]
+        if not ready:
+            raise SpecError(f"{kind} wait for each other: {_cycle(waits, set(done), names)}")
+        done.append(ready[0])
+    return tuple(steps[i] for i in done)
+
+
+def _cycle(waits: Sequence[set[int]], done: set[int], names: Sequence[str]) -> str:
+    """One cycle among the steps that are not done, written as ``a -> b -> a``."""
+    path = [next(i for i in range(len(waits)) if i not in done)]
+    while True:
+        following = min(waits[path[-1]] - done)
+        if following in path:
+            cycle = [*path[path.index(following) :], following]
+            return " -> ".join(names[i] for i in reversed(cycle))
+        path.append(following)

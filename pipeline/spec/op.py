@@ -1,0 +1,91 @@
+"""A column operation as the ensemble file has it: what is known of it before any record.
+
+Each operation is a class with its keys, the types that it makes of those that it reads, and the
+error type of rows that it cannot compute. What it computes is its line in
+:mod:`pipeline.ops.registry`.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field
+
+from pipeline.spec.column_types import Type
+from pipeline.spec.strict_model import Name, StrictModel
+
+
+class Op(StrictModel, ABC):
+    """Base of the steps under `prepare:` and `combine:`.
+
+    Attributes:
+      stage: the section of the file, and of a row that the step cannot compute.
+      error_type: short stable name of that failure; dead letters are counted by it.
+    """
+
+    stage: ClassVar[Literal["prepare", "combine"]]
+    error_type: ClassVar[str]
+
+    column: Name = Field(description="Name of the column that it produces.")
+
+    @abstractmethod
+    def types(self, *read: Type) -> dict[str, Type]:
+        """The types of the columns that it produces, in the order of `columns_written`.
+
+        Args:
+          read: one for each column that it reads, in the order of `columns_read`.
+
+        Raises:
+          TypesError: it cannot read such columns.
+        """
+
+    def columns_read(self) -> list[str]:
+        """The columns that it reads, in the order of the file."""
+        of: str | tuple[str, ...] = getattr(self, "of")  # noqa: B009  # every subclass has it
+        return [of] if isinstance(of, str) else list(of)
+
+    def columns_written(self) -> list[str]:
+        """The columns that it produces."""
+        return [self.column]
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return f"{self.stage} step '{self.column}'"
+
+    @property
+    def is_elementwise(self) -> bool:
+        """Whether it computes each value by itself, and leaves it in its place."""
+        return False
+
+    @property
+    def named_file(self) -> str | None:
+        """The file that its key `file` names, if it has that key: read once, at launch."""
+        file: str | None = getattr(self, "file", None)
+        return file
+
+    def with_file_text(self, text: str) -> Self:
+        """The step with the content of the file in place of its name.
+
+        Raises:
+          ValueError: the file holds something else; says what, as in "holds a label twice".
+        """
+        raise NotImplementedError(f"{type(self).__name__} reads no file")
+
+
+def labels_in(text: str, *kinds: type) -> tuple[str | int, ...]:
+    """The labels in a file: one a line, or a JSON list of values of one of `kinds`.
+
+    Raises:
+      ValueError: it holds something else.
+    """
+    try:
+        labels = json.loads(text) if text.lstrip().startswith("[") else text.splitlines()
+    except json.JSONDecodeError:
+        labels = []
+    found = {type(label) for label in labels}
+    if len(found) != 1 or not found <= set(kinds):
+        raise ValueError("must hold one label a line, or a JSON list of texts")
+    return tuple(labels)

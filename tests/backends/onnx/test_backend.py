@@ -1,0 +1,194 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.batch.columns import Ragged
+from pipeline.errors import LoadError
+from tests.backends.cases import load, model_spec
+from tests.support import models
+
+PIXELS = {"x": "pixels"}
+
+
+def spec(*outputs, **changes):
+    entry = {"inputs": PIXELS, "outputs": {output: output for output in outputs}}
+    return model_spec(framework="onnx", **{**entry, **changes})
+
+
+def test_text_goes_in_and_comes_out_as_str(tmp_path):
+    servable = load(models.onnx_text(tmp_path), spec("shout", inputs={"s": "text"}))
+    texts = np.array(["hi", "", "ünï\0code", "as bytes: ü".encode()], dtype=object)
+    found = servable.predict({"s": texts})["shout"]
+    assert found.tolist() == ["hi!", "!", "ünï\0code!", "as bytes: ü!"]
+    assert [t.dtype for t in servable.signature.inputs] == ["string"]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64", "int64", "uint8", "bool"])
+def test_dtypes_pass_through(dtype, tmp_path):
+    path = models.save_onnx(
+        tmp_path / "model.onnx",
+        [("Identity", ["x"], ["y"], {})],
+        {"x": (dtype, ["rows", 2])},
+        {"y": (dtype, ["rows", 2])},
+    )
+    servable = load(path, spec("y"))
+    rows = np.array([[0, 1], [1, 0], [1, 1]], dtype)
+    found = servable.predict({"x": rows})["y"]
+    assert found.dtype == rows.dtype
+    np.testing.assert_array_equal(found, rows)
+    assert servable.signature.outputs[0].dtype == dtype
+
+
+def test_constant_of_a_dtype_that_fits_is_cast_to_the_declared_one(tmp_path):
+    inputs = {"a": "left", "b": "right", "gain": {"value": 3, "dtype": "int32"}}
+    servable = load(models.onnx_pair(tmp_path), spec("total", inputs=inputs))
+    ones = np.ones((2, 4), "float32")
+    found = servable.predict({"a": ones, "b": ones, "gain": np.array(3, "int32")})["total"]
+    assert found.tolist() == [[6.0] * 4] * 2
+
+
+def test_symbolic_axes_vary_and_a_fixed_first_axis_fixes_the_rows(tmp_path):
+    path = models.save_onnx(
+        tmp_path / "free.onnx",
+        [("Identity", ["x"], ["y"], {})],
+        {"x": ("float32", ["rows", "length", 3])},
+        {"y": ("float32", ["rows", "length", 3])},
+    )
+    free = load(path, spec("y")).signature
+    assert free.inputs[0].row_shape == (None, 3)
+    assert free.fixed_batch_rows is None
+    fixed = load(models.onnx_file(tmp_path / "fixed", rows=8), spec("y")).signature
+    assert fixed.fixed_batch_rows == 8
+
+
+def product(folder):
+    """``x`` float32 [rows, 4] times ``W`` float32 [4, 2]."""
+    return models.save_onnx(
+        folder / "model.onnx",
+        [("MatMul", ["x", "W"], ["y"], {})],
+        {"x": ("float32", ["rows", 4]), "W": ("float32", [4, 2])},
+        {"y": ("float32", ["rows", 2])},
+    )
+
+
+def test_axes_of_a_constant_fix_no_rows(tmp_path):
+    weights = {"value": np.ones((4, 2)).tolist(), "dtype": "float32"}
+    servable = load(product(tmp_path), spec("y", inputs={**PIXELS, "W": weights}))
+    assert servable.signature.fixed_batch_rows is None
+
+
+def test_columns_bound_to_different_fixed_numbers_of_rows_are_refused(tmp_path):
+    path = models.save_onnx(
+        tmp_path / "model.onnx",
+        [("MatMul", ["x", "W"], ["y"], {})],
+        {"x": ("float32", [1, 4]), "W": ("float32", [4, 2])},
+        {"y": ("float32", [1, 2])},
+    )
+    with pytest.raises(LoadError, match=r"'x' 1, 'W' 4\).*may be a constant"):
+        load(path, spec("y", inputs={**PIXELS, "W": "weights"}))
+
+
+def test_input_with_a_default_need_not_be_bound(tmp_path):
+    path = models.save_onnx(
+        tmp_path / "model.onnx",
+        [("Mul", ["x", "gain"], ["y"], {})],
+        {"x": ("float32", ["rows"]), "gain": ("float32", [1])},
+        {"y": ("float32", ["rows"])},
+        {"gain": np.float32([2])},
+    )
+    rows = np.ones(3, "float32")
+    assert load(path, spec("y")).predict({"x": rows})["y"].tolist() == [2, 2, 2]
+    bound = spec("y", inputs={**PIXELS, "gain": {"value": [5], "dtype": "float32"}})
+    feeds = {"x": rows, "gain": np.float32([5])}
+    assert load(path, bound).predict(feeds)["y"].tolist() == [5, 5, 5]
+
+
+def test_output_that_is_no_tensor_is_refused(tmp_path):
+    import onnx
+    from onnx import TensorProto, helper
+
+    zipped = helper.make_node(
+        "ZipMap", ["x"], ["maps"], domain="ai.onnx.ml", classlabels_int64s=[0, 1]
+    )
+    value = helper.make_map_type_proto(
+        TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, [])
+    )
+    maps = helper.make_value_info("maps", helper.make_sequence_type_proto(value))
+    path = models.save_onnx(
+        tmp_path / "model.onnx",
+        [("Neg", ["x"], ["y"], {})],
+        {"x": ("float32", ["rows", 2])},
+        {"y": ("float32", ["rows", 2])},
+    )
+    model = onnx.load(path)
+    model.graph.node.append(zipped)
+    model.graph.output.append(maps)
+    model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
+    onnx.save(model, path)
+    with pytest.raises(LoadError, match=r"'maps' is a seq\(map\(int64.*, which is no column"):
+        load(path, spec("maps"))
+    assert load(path, spec("y")).predict({"x": np.float32([[1, 2]])})["y"].tolist() == [[-1, -2]]
+
+
+def test_sequence_has_one_tensor_for_each_row(tmp_path):
+    import onnx
+    from onnx import helper
+
+    path = models.save_onnx(
+        tmp_path / "model.onnx",
+        [("SplitToSequence", ["x", "sizes"], ["pieces"], {"axis": 0})],
+        {"x": ("int64", ["rows"]), "sizes": ("int64", ["rows"])},
+        {},
+    )
+    model = onnx.load(path)
+    found = helper.make_tensor_sequence_value_info("pieces", onnx.TensorProto.INT64, None)
+    model.graph.output.append(found)
+    onnx.save(model, path)
+    inputs = {"x": "x", "sizes": "sizes"}
+    servable = load(path, spec("pieces", inputs=inputs))
+    column = servable.predict({"x": np.arange(3), "sizes": np.array([1, 2, 0])})["pieces"]
+    assert isinstance(column, Ragged)
+    assert [row.tolist() for row in column.rows] == [[0], [1, 2], []]
+
+
+def test_missing_external_data_is_named(tmp_path):
+    folder = models.onnx_external_data(tmp_path)
+    (folder / "weights.bin").unlink()
+    with pytest.raises(
+        LoadError, match=r"model\.onnx keeps .* in 'weights\.bin', which is missing"
+    ):
+        load(folder, spec("y"))
+
+
+def test_graph_of_a_newer_format_is_refused_in_the_runtimes_words(tmp_path):
+    import onnx
+
+    path = models.onnx_file(tmp_path)
+    model = onnx.load(path)
+    model.ir_version = 99
+    onnx.save(model, path)
+    with pytest.raises(LoadError, match="Unsupported model IR version: 99"):
+        load(path, spec("y"))
+
+
+def running_threads():
+    return sum(1 for _ in Path("/proc/self/task").iterdir())
+
+
+def test_a_session_gets_the_threads_that_it_is_granted(tmp_path):
+    path = models.onnx_file(tmp_path)
+    before = running_threads()
+    one = load(path, spec("y"), threads=1)
+    assert running_threads() == before
+    three = load(path, spec("y"), threads=3)
+    assert running_threads() == before + 2  # the calling thread works too
+    del one, three
+
+
+def test_graph_is_optimised_at_all_levels(tmp_path):
+    import onnxruntime
+
+    servable = load(models.onnx_file(tmp_path), spec("y"))
+    level = servable._session.get_session_options().graph_optimization_level
+    assert level == onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL

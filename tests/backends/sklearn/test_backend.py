@@ -1,0 +1,207 @@
+import logging
+
+import numpy as np
+import pytest
+
+from pipeline.backends import registry
+from pipeline.backends.base import LoadContext
+from pipeline.errors import LoadError, ModelFaultError, UntrustedArtifactError
+from tests.backends.cases import load, model_spec
+from tests.support import models
+
+
+def spec(*outputs, **changes):
+    entry = {"inputs": {"X": "pixels"}, "outputs": {output: output for output in outputs}}
+    return model_spec(framework="sklearn", **{**entry, **changes})
+
+
+def nearest_neighbours():
+    """skops knows some of its types not to be part of scikit-learn's safe ones."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    x = np.random.default_rng(0).normal(size=(30, 4))
+    return KNeighborsClassifier().fit(x, np.arange(30) % 3)
+
+
+@pytest.mark.parametrize("name", ["model.joblib", "model.pkl", "model.pickle"])
+def test_pickled_file_is_refused_unless_trusted(name, tmp_path):
+    path = models.save_estimator(models.classifier(), tmp_path / name)
+    with pytest.raises(UntrustedArtifactError, match=r"would run code.*skops.*`trusted: true`"):
+        load(path, spec("predict"))
+    assert load(path, spec("predict", trusted=True)).predict({"X": np.zeros((2, 4))})
+
+
+def test_skops_file_with_unknown_types_is_refused_by_their_names_unless_trusted(tmp_path):
+    path = models.save_estimator(nearest_neighbours(), tmp_path / "model.skops")
+    with pytest.raises(UntrustedArtifactError, match=r"KDTree.*`trusted: true`"):
+        load(path, spec("predict"))
+    rows = {"X": np.zeros((1, 4))}
+    found = load(path, spec("predict", trusted=True)).predict(rows)["predict"]
+    assert found == nearest_neighbours().predict(rows["X"])
+
+
+def test_refusal_leaves_the_code_in_a_pickle_unrun(tmp_path):
+    marker = tmp_path / "ran"
+    path = tmp_path / "model.pkl"
+    path.write_bytes(f"cos\nsystem\n(S'touch {marker}'\ntR.".encode())
+    with pytest.raises(UntrustedArtifactError):
+        load(path, spec("predict"))
+    assert not marker.exists()
+
+
+def test_folder_with_two_models_is_refused_with_what_it_holds(tmp_path):
+    models.sklearn_skops(tmp_path)
+    models.sklearn_pickle(tmp_path)
+    (tmp_path / "README").touch()
+    with pytest.raises(LoadError, match=r"2 fit; it holds README, model.pkl, model.skops"):
+        load(tmp_path, spec("predict"))
+
+
+def test_file_of_another_kind_is_refused_with_the_suffixes_that_fit(tmp_path):
+    path = models.onnx_file(tmp_path)
+    with pytest.raises(LoadError, match=r"none of the suffixes \.skops, \.joblib"):
+        load(path, spec("predict"))
+
+
+def test_pickle_that_holds_no_estimator_is_refused(tmp_path):
+    path = models.save_estimator({"weights": [1, 2]}, tmp_path / "model.pkl")
+    with pytest.raises(LoadError, match=r"holds a dict \(weights\), not a fitted estimator"):
+        load(path, spec("predict", trusted=True))
+
+
+def test_labels_are_text_and_probabilities_come_from_the_same_rows(tmp_path):
+    path = models.save_estimator(models.classifier(), tmp_path / "model.skops")
+    servable = load(path, spec("predict", "predict_proba", "decision_function"))
+    rows = np.array([[-2.0, 0, 0, 0], [0, 0, 0, 0], [2, 0, 0, 0]])
+    found = servable.predict({"X": rows})
+    assert found["predict"].tolist() == list(models.CLASSES)
+    assert all(type(label) is str for label in found["predict"])
+    assert found["predict_proba"].argmax(axis=1).tolist() == [0, 1, 2]
+    assert found["decision_function"].shape == (3, 3)
+    outputs = {t.name: t for t in servable.signature.outputs}
+    assert outputs["predict"].dtype == "string"
+    assert outputs["predict_proba"].row_shape == (3,)
+
+
+def test_text_pipeline_takes_a_column_of_texts(tmp_path):
+    path = models.save_estimator(models.text_classifier(), tmp_path / "model.skops")
+    servable = load(path, spec("predict", inputs={"review": "text"}))
+    texts = np.array(["good film", "bad", "", "very GOOD ünïcode"], dtype=object)
+    found = servable.predict({"review": texts})["predict"].tolist()
+    assert found == models.text_classifier().predict(texts).tolist()
+    assert found[:2] == ["up", "down"]
+
+
+def test_method_that_the_estimator_lacks_is_refused_with_those_it_has(tmp_path):
+    path = models.sklearn_skops(tmp_path)
+    with pytest.raises(LoadError, match=r"no output 'predict_proba'; its outputs are predict$"):
+        load(path, spec("predict_proba"))
+
+
+@pytest.mark.parametrize(
+    "inputs", [{"a": "left", "b": "right"}, {"X": {"value": [1, 2, 3, 4], "dtype": "float32"}}]
+)
+def test_other_than_one_input_from_a_column_is_refused(inputs, tmp_path):
+    with pytest.raises(LoadError, match="exactly one input from a column"):
+        load(models.sklearn_skops(tmp_path), spec("predict", inputs=inputs))
+
+
+def test_sparse_result_becomes_a_dense_column(tmp_path):
+    vectorizer = models.text_classifier()[:1]
+    path = models.save_estimator(vectorizer, tmp_path / "model.skops")
+    texts = np.array(["good film", "bad film"], dtype=object)
+    found = load(path, spec("transform")).predict({"X": texts})["transform"]
+    np.testing.assert_array_equal(found, vectorizer.transform(texts).toarray())
+
+
+def test_probabilities_of_several_targets_are_refused_as_no_column(tmp_path):
+    from sklearn.ensemble import RandomForestClassifier
+
+    x = np.random.default_rng(0).normal(size=(20, 4))
+    forest = RandomForestClassifier(2).fit(x, np.stack([x[:, 0] > 0, x[:, 1] > 0], axis=1))
+    path = models.save_estimator(forest, tmp_path / "model.skops")
+    servable = load(path, spec("predict_proba", trusted=True))
+    with pytest.raises(ModelFaultError, match="predict_proba returns a list of 2 arrays"):
+        servable.predict({"X": x})
+
+
+def test_file_of_another_version_is_logged_with_the_models_name(tmp_path, caplog):
+    import sklearn
+
+    path = models.sklearn_pickle(tmp_path)
+    ours, other = sklearn.__version__.encode(), b"1.0.0"
+    assert len(ours) == len(other)
+    path.write_bytes(path.read_bytes().replace(ours, other))
+    with caplog.at_level(logging.WARNING):
+        load(path, spec("predict", name="prices", trusted=True))
+    assert "model 'prices': its LinearRegression was saved by scikit-learn 1.0.0" in caplog.text
+
+
+def test_the_estimators_own_threads_are_bounded_by_those_granted(tmp_path):
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    forest = make_pipeline(StandardScaler(), RandomForestClassifier(2, n_jobs=-1))
+    forest.fit(np.eye(4), [0, 1, 0, 1])
+    path = models.save_estimator(forest, tmp_path / "model.skops")
+    loaded = load(path, spec("predict_proba", trusted=True), threads=1)
+    estimator = loaded._calls["predict_proba"].__self__
+    assert estimator.get_params()["randomforestclassifier__n_jobs"] == 1
+
+
+def test_the_estimator_that_a_search_found_is_bounded_too(tmp_path):
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.model_selection import GridSearchCV
+
+    search = GridSearchCV(RandomForestClassifier(2, n_jobs=-1), {"max_depth": [1]}, cv=2)
+    search.fit(np.eye(4), [0, 1, 0, 1])
+    path = models.save_estimator(search, tmp_path / "model.skops")
+    loaded = load(path, spec("predict", trusted=True), threads=2)
+    found = loaded._calls["predict"].__self__.best_estimator_
+    assert (found.n_jobs, found.estimators_[0].max_depth) == (2, 1)
+
+
+def test_calls_side_by_side_take_one_thread_each(tmp_path):
+    from sklearn.ensemble import RandomForestClassifier
+
+    forest = RandomForestClassifier(2, n_jobs=-1).fit(np.eye(4), [0, 1, 0, 1])
+    path = models.save_estimator(forest, tmp_path / "model.skops")
+    context = LoadContext("cpu", intra_op_threads=4, shared=True)
+    loaded = registry.backend("sklearn").load(path, spec("predict", trusted=True), context)
+    assert loaded._calls["predict"].__self__.n_jobs == 1
+
+
+def scaled_in_place():
+    """Its scaler works on its input, as people ask for who save memory."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    x = np.random.default_rng(0).normal(20, 5, size=(200, 3))
+    return make_pipeline(StandardScaler(copy=False), LogisticRegression()).fit(
+        x.copy(), x[:, 0] > 20
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_outputs_of_one_call_come_from_the_same_values_which_stay_what_they_are(dtype, tmp_path):
+    estimator = scaled_in_place()
+    path = models.save_estimator(estimator, tmp_path / "model.skops")
+    rows = np.array([[20, 1, 2], [25, 1, 2], [15, 3, 4]], dtype)
+    found = load(path, spec("predict", "predict_proba")).predict({"X": rows})
+    assert rows[:, 0].tolist() == [20, 25, 15]
+    np.testing.assert_allclose(
+        found["predict_proba"], estimator.predict_proba(rows.copy()), rtol=1e-5
+    )
+    np.testing.assert_array_equal(found["predict"], estimator.predict(rows.copy()))
+
+
+def test_output_is_never_the_input_itself(tmp_path):
+    from sklearn.preprocessing import FunctionTransformer
+
+    path = models.save_estimator(FunctionTransformer(), tmp_path / "model.skops")
+    rows = np.ones((2, 3))
+    found = load(path, spec("transform")).predict({"X": rows})["transform"]
+    assert not np.shares_memory(found, rows)
+    assert found.flags.writeable

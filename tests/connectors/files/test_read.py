@@ -1,0 +1,437 @@
+"""Files of every format: the same records make the same batches, and damage costs only itself."""
+
+import io
+import struct
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.batch.batch import Batch
+from pipeline.batch.columns import Ragged, iterate
+from pipeline.connectors.files import ranges as file_ranges
+from pipeline.connectors.files.read import read_range
+from pipeline.connectors.storage.paths import match_input
+from pipeline.formats.format import Reading
+from pipeline.formats.opened_file import OpenedFile
+from pipeline.formats.registry import FORMATS, decoders, format_of
+from pipeline.spec.record import RecordSpec
+from tests.support import formats
+
+RECORD = RecordSpec.model_validate(
+    {
+        "id": "id",
+        "fields": {
+            "x": {"dtype": "float32", "shape": [3]},
+            "m": {"dtype": "float32", "shape": [2, 2]},
+            "v": {"dtype": "float32", "shape": [None]},
+            "n": {"dtype": "int16"},
+            "k": {"dtype": "int64", "shape": [2]},
+            "flag": {"dtype": "bool"},
+            "text": {"dtype": "string"},
+            "raw": {"dtype": "bytes"},
+        },
+    }
+)
+KEYS = ("id", *RECORD.fields, "tag")
+
+
+def row(i, **changes):
+    return {
+        "id": f"r{i}",
+        "x": [0.5, float(i), -1.25],
+        "m": [[1.0, 2.0], [3.0, float(i)]],
+        "v": [0.5] * (1 + i % 3),
+        "n": i,
+        "k": [i, -i],
+        "flag": i % 2 == 0,
+        "text": f'a "quoted", {i}\nsecond line',
+        "raw": b"\xff\x00" + bytes([i % 256]),
+        "tag": f"t{i}",
+    } | changes
+
+
+def blocks(path, block_rows=8, split_bytes=1 << 30, keys=KEYS, format="auto"):
+    reading = Reading(block_rows, format, keys)
+    return [
+        block
+        for file in match_input(str(path))
+        for part in file_ranges.split_file(file, split_bytes, format)
+        for block in read_range(part, reading)
+    ]
+
+
+def read(path, record=RECORD, pass_through=("tag",), **options):
+    """The batches of a file, and what could not be read of it."""
+    found = blocks(path, **options)
+    decoder = decoders(record, pass_through)
+    errors = [block.error for block in found if block.error]
+    return [decoder[block.format].decode(block) for block in found], errors
+
+
+def rows_of(batches):
+    """id -> field -> value, and what was passed through."""
+    return {
+        record_id: (
+            {name: list(iterate(column))[i] for name, column in batch.columns.items()},
+            orjson.loads(batch.pass_through[i]),
+        )
+        for batch in batches
+        for i, record_id in enumerate(batch.ids)
+    }
+
+
+def same(found, expected):
+    assert list(found) == list(expected)
+    for record_id, (values, passed) in expected.items():
+        assert found[record_id][1] == passed
+        for name, value in values.items():
+            assert found[record_id][0][name].dtype == value.dtype, name
+            assert np.array_equal(found[record_id][0][name], value), name
+
+
+# JSON lines are the yardstick: the formats have to agree with them.
+floats = st.floats(-1e6, 1e6, width=32)
+records = st.builds(
+    lambda text, **others: {**others, "text": text, "tag": text},
+    x=st.lists(floats, min_size=3, max_size=3),
+    m=st.lists(st.lists(floats, min_size=2, max_size=2), min_size=2, max_size=2),
+    v=st.lists(floats, min_size=1, max_size=4),
+    n=st.integers(-(2**15), 2**15 - 1),
+    k=st.lists(st.integers(-(2**63), 2**63 - 1), min_size=2, max_size=2),
+    flag=st.booleans(),
+    # A CSV file cannot tell the two line ends apart that people use.
+    text=st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), max_size=6),
+    raw=st.binary(max_size=4),
+)
+
+
+@settings(max_examples=40)
+@given(st.lists(records, min_size=1, max_size=30))
+def test_all_formats_give_the_batches_that_json_gives(rows):
+    rows = [{"id": f"r{i}", **made} for i, made in enumerate(rows)]
+    with tempfile.TemporaryDirectory() as folder:
+        expected = None
+        for format in FORMATS:
+            batches, errors = read(formats.write(Path(folder), format, rows))
+            assert errors == []
+            assert [reject.error_message for batch in batches for reject in batch.rejects] == []
+            found = rows_of(batches)
+            expected = expected or found
+            assert len(found) == len(rows), format
+            same(found, expected)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_bad_records_are_told_by_field_and_cost_no_other(tmp_path, format):
+    rows = [row(i) for i in range(60)]
+    rows[7]["x"] = [1.0, 2.0]
+    rows[20]["n"] = 70_000
+    rows[41]["x"] = [1.0, 2.0, float("nan")]
+    if format == "jsonl":
+        rows[41]["x"] = [1.0, 2.0, None]
+    batches, errors = read(formats.write(tmp_path, format, rows), block_rows=25)
+    assert errors == []
+    assert [i for batch in batches for i in batch.ids] == [
+        f"r{i}" for i in range(60) if i not in (7, 20, 41)
+    ]
+    rejects = [reject for batch in batches for reject in batch.rejects]
+    assert [(r.record_id, r.error_type) for r in rejects[:2]] == [
+        ("r7", "wrong_shape"),
+        ("r20", "out_of_range"),
+    ]
+    assert "field 'x': found 2 values, expected float32[3]" in rejects[0].error_message
+    assert "field 'n': found 70000, beyond its range, expected int16" in rejects[1].error_message
+    assert rejects[2].record_id == "r41"
+    if format in ("jsonl", "parquet", "avro"):
+        assert [orjson.loads(reject.payload)["id"] for reject in rejects] == ["r7", "r20", "r41"]
+
+
+@pytest.mark.parametrize("format", ["jsonl", "parquet", "avro"])
+@pytest.mark.parametrize("split_bytes", [150, 2000])
+def test_ranges_of_a_file_hold_every_record_once(tmp_path, format, split_bytes):
+    rows = [row(i) for i in range(200)]
+    path = formats.write(tmp_path, format, rows)
+    batches, errors = read(path, split_bytes=split_bytes)
+    assert errors == []
+    assert [i for batch in batches for i in batch.ids] == [row["id"] for row in rows]
+
+
+@pytest.mark.parametrize("format", ["csv", "tfrecord"])
+def test_formats_without_a_place_to_cut_are_read_as_a_whole(tmp_path, format):
+    path = formats.write(tmp_path, format, [row(i) for i in range(50)])
+    (part,) = file_ranges.split_file(match_input(str(path))[0], 100)
+    assert part.format == format
+
+
+@pytest.mark.parametrize("format", ["jsonl", "csv", "tfrecord"])
+def test_compressed_files_are_read_as_they_are(tmp_path, format):
+    path = formats.gzipped(formats.write(tmp_path, format, [row(i) for i in range(50)]))
+    batches, errors = read(path)
+    assert errors == []
+    assert sum(map(len, batches)) == 50
+    path.write_bytes(path.read_bytes()[:-30])
+    batches, (error,) = read(path)
+    assert "cannot be read to its end" in error
+    assert 0 < sum(map(len, batches)) < 50
+
+
+@pytest.mark.parametrize("format", ["parquet", "avro"])
+def test_column_file_that_is_compressed_once_more_is_refused_by_name(tmp_path, format):
+    path = formats.gzipped(formats.write(tmp_path, format, [row(0)]))
+    ((block,), error) = blocks(path), None
+    assert "compress their data themselves" in block.error
+    assert error is None
+
+
+@pytest.mark.parametrize("format", ["parquet", "avro"])
+def test_file_of_another_format_is_one_unreadable_block(tmp_path, format):
+    path = tmp_path / f"a.{format}"
+    path.write_bytes(b"nothing of the kind" * 100)
+    (block,) = blocks(path, split_bytes=500)
+    assert len(block.payloads) == 0
+    assert f"a.{format}: is not a" in block.error
+    assert format in block.error.lower()
+
+
+def test_names_tell_the_format():
+    assert [
+        format_of(name).name
+        for name in (
+            "a.csv.gz",
+            "b.d/a.PARQUET",
+            "t.tfrecord-00001-of-00010",
+            "x.avro",
+            "a",
+            "b.txt",
+        )
+    ] == ["csv", "parquet", "tfrecord", "avro", "jsonl", "jsonl"]
+    assert format_of("a.csv", "tfrecord").name == "tfrecord"
+
+
+def ids(batches):
+    return [int(record_id[1:]) for batch in batches for record_id in batch.ids]
+
+
+def damaged(path, at, length=8):
+    """Overwrites some bytes."""
+    data = bytearray(path.read_bytes())
+    data[at : at + length] = bytes(byte ^ 0x55 for byte in data[at : at + length])
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("split_bytes", [1 << 30, 700])
+def test_corrupt_avro_block_costs_only_its_records(tmp_path, split_bytes):
+    path = formats.write(tmp_path, "avro", [row(i) for i in range(200)])
+    damaged(path, path.stat().st_size // 2)
+    batches, (error,) = read(path, split_bytes=split_bytes)
+    found = ids(batches)
+    assert found == sorted(found)
+    assert found[0] == 0
+    assert found[-1] == 199
+    assert 150 < len(found) < 200
+    assert f"{path}, bytes " in error
+
+
+def test_avro_file_that_was_cut_is_read_up_to_there(tmp_path):
+    path = formats.write(tmp_path, "avro", [row(i) for i in range(200)])
+    size = path.stat().st_size * 2 // 3
+    path.write_bytes(path.read_bytes()[:size])
+    batches, (error,) = read(path)
+    assert ids(batches) == list(range(len(ids(batches))))
+    assert 100 < len(ids(batches)) < 150
+    assert f"to {size}: a block of records is cut" in error
+
+
+def test_unknown_avro_compression_is_told_once(tmp_path):
+    path = formats.write(tmp_path, "avro", [row(0)])
+    path.write_bytes(path.read_bytes().replace(b"\x0edeflate", b"\x0edeflatf"))
+    (block,) = blocks(path)
+    assert "its Avro header cannot be read: unrecognized codec: deflatf" in block.error
+
+
+@pytest.mark.parametrize("codec", ["null", "snappy", "zstandard", "bzip2", "xz"])
+def test_avro_compression_is_decoded(tmp_path, codec):
+    import fastavro
+
+    schema = {"type": "record", "name": "R", "fields": [{"name": "n", "type": ["null", "int"]}]}
+    with (tmp_path / "a.avro").open("wb") as file:
+        fastavro.writer(file, schema, [{"n": 1}, {"n": None}, {"n": 3}], codec=codec)
+    record = RecordSpec.model_validate({"fields": {"n": {"dtype": "int8"}}})
+    ((batch,), errors) = read(tmp_path / "a.avro", record, ())
+    assert errors == []
+    assert batch.columns["n"].tolist() == [1, 3]
+    assert [reject.error_message for reject in batch.rejects] == [
+        "field 'n': found null, expected int8"
+    ]
+
+
+def tfrecord_offsets(path):
+    """Where each record begins."""
+    data, at = path.read_bytes(), 0
+    while at < len(data):
+        yield at
+        at += struct.unpack_from("<Q", data, at)[0] + 16
+
+
+def test_tfrecord_with_a_wrong_checksum_is_left_out_and_told(tmp_path):
+    path = formats.write(tmp_path, "tfrecord", [row(i) for i in range(20)])
+    begin = list(tfrecord_offsets(path))[13]
+    damaged(path, begin + 12)
+    batches, (error,) = read(path)
+    assert ids(batches) == [i for i in range(20) if i != 13]
+    assert error == f"{path}, record 13 at byte {begin}: its checksum is wrong"
+
+
+def test_tfrecord_whose_length_is_damaged_ends_the_file(tmp_path):
+    path = formats.write(tmp_path, "tfrecord", [row(i) for i in range(20)])
+    begin = list(tfrecord_offsets(path))[13]
+    damaged(path, begin)
+    batches, (error,) = read(path)
+    assert ids(batches) == list(range(13))
+    assert f"record 13 at byte {begin}: the checksum of its length is wrong; the rest" in error
+
+
+@pytest.mark.parametrize("cut", [1, 17, 200])
+def test_tfrecord_file_that_was_cut_is_read_up_to_there(tmp_path, cut):
+    path = formats.write(tmp_path, "tfrecord", [row(i) for i in range(20)])
+    size = path.stat().st_size - cut
+    whole = sum(offset <= size for offset in tfrecord_offsets(path)) - 1
+    path.write_bytes(path.read_bytes()[:size])
+    batches, (error,) = read(path)
+    assert ids(batches) == list(range(whole))
+    assert "the file ends inside of it" in error
+
+
+def test_tfrecord_that_is_no_example_is_a_reject(tmp_path):
+    data = formats.framed(b"\xff\xff\xff") + formats.as_bytes("tfrecord", [row(1)])
+    (tmp_path / "a.tfrecord").write_bytes(data)
+    ((batch,), errors) = read(tmp_path / "a.tfrecord")
+    assert errors == []
+    assert ids([batch]) == [1]
+    assert [(r.error_type, r.payload) for r in batch.rejects] == [
+        ("not_an_example", b"\xff\xff\xff")
+    ]
+
+
+def test_tensorflow_writes_what_is_read(tmp_path):
+    import tensorflow as tf
+
+    with tf.io.TFRecordWriter(str(tmp_path / "a.tfrecord")) as writer:
+        for i in range(3):
+            writer.write(tf.train.Example.FromString(formats.example(row(i))).SerializeToString())
+    batches, errors = read(tmp_path / "a.tfrecord")
+    assert errors == []
+    same(
+        rows_of(batches),
+        rows_of(read(formats.write(tmp_path, "jsonl", [row(i) for i in range(3)]))[0]),
+    )
+
+
+def test_corrupt_parquet_page_costs_at_most_its_row_group(tmp_path):
+    rows = [row(i) for i in range(70)]
+    path = formats.write(tmp_path, "parquet", rows)
+    metadata = pq.ParquetFile(path).metadata
+    damaged(path, metadata.row_group(4).column(0).dictionary_page_offset, 40)
+    batches, (error,) = read(path)
+    assert ids(batches) == [i for i in range(70) if not 28 <= i < 35]
+    assert f"{path}, rows 28 to 34: cannot be read" in error
+
+
+def parquet_of(path, **columns):
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+def test_parquet_column_of_another_type_makes_rejects_with_the_reason(tmp_path):
+    record = RecordSpec.model_validate({"fields": {"n": {"dtype": "int8"}}})
+    path = parquet_of(tmp_path / "a.parquet", n=["1", "2"])
+    ((batch,), errors) = read(path, record, ())
+    assert errors == []
+    assert [(r.error_message, r.payload) for r in batch.rejects] == [
+        (
+            f"{path}, row {i}: field 'n': found the text '{i + 1}', expected int8",
+            b'{"n":"%d"}' % (i + 1),
+        )
+        for i in range(2)
+    ]
+
+
+def test_parquet_without_a_needed_column_makes_rejects_with_the_reason(tmp_path):
+    record = RecordSpec.model_validate({"fields": {"n": {"dtype": "int8"}}})
+    ((batch,), _) = read(parquet_of(tmp_path / "a.parquet", m=[1, 2]), record, (), keys=("n",))
+    assert len(batch) == 0
+    assert len(batch.rejects) == 2
+    assert "field 'n' is missing" in batch.rejects[0].error_message
+
+
+@pytest.mark.parametrize(
+    ("array", "dtype", "shape"),
+    [
+        (pa.array([[1, 2], [3, 4]], pa.list_(pa.int64(), 2)), "float32", [2]),
+        (pa.array([[1, 2, 3, 4], [5, 6, 7, 8]], pa.list_(pa.uint8())), "uint8", [2, 2]),
+        (pa.array([[[1, 2]], [[3, 4]]], pa.large_list(pa.list_(pa.float64()))), "float16", [1, 2]),
+        (pa.array([1.5, 2.5], pa.float64()), "float32", []),
+        (pa.array(["a", "b"]).dictionary_encode(), "string", []),
+        (pa.array([b"a", b"b"]), "string", []),
+        (pa.array([b"a", b"b"], pa.binary(1)), "bytes", []),
+        (pa.array([["a"], ["b"]]), "string", [1]),
+        (pa.array([True, False]), "bool", []),
+        (pa.array([[1], [2, 3]]), "int32", [None]),
+    ],
+)
+def test_parquet_types_that_fit_become_columns(tmp_path, array, dtype, shape):
+    record = RecordSpec.model_validate({"fields": {"f": {"dtype": dtype, "shape": shape}}})
+    path = parquet_of(tmp_path / "a.parquet", f=array)
+    ((batch,), _) = read(path, record, ())
+    assert batch.rejects == ()
+    column = batch.columns["f"]
+    native = bytes if dtype == "bytes" else str
+    expected = [
+        value.decode() if native is str and isinstance(value, bytes) else value
+        for value in array.to_pylist()
+    ]
+    for found, value in zip(iterate(column), expected, strict=True):
+        assert np.array_equal(found.reshape(-1), np.array(value, found.dtype).reshape(-1))
+        assert isinstance(column, Ragged) or found.shape == tuple(shape)
+    assert batch.ids == (f"{path}:0", f"{path}:1")
+
+
+def test_parquet_row_ids_count_through_the_row_groups(tmp_path):
+    record = RecordSpec.model_validate({"fields": {"n": {"dtype": "int16"}}})
+    path = formats.write(tmp_path, "parquet", [row(i) for i in range(30)])
+    batches, _ = read(path, record, (), block_rows=4, split_bytes=400)
+    assert [i for batch in batches for i in batch.ids] == [f"{path}:{i}" for i in range(30)]
+
+
+@pytest.mark.parametrize("format", ["parquet", "avro"])
+def test_storage_that_fails_is_not_taken_for_damage(tmp_path, format):
+    class Failing(io.BytesIO):
+        """A file whose storage fails after a while."""
+
+        reads = 0
+
+        def read(self, *arguments):
+            self.reads += 1
+            if self.reads > 3:
+                raise OSError("the storage is gone")
+            return super().read(*arguments)
+
+    data = formats.as_bytes(format, [row(i) for i in range(40)])
+    opened = OpenedFile("a", Failing(data), 0, len(data))
+    with pytest.raises(OSError, match="the storage is gone"):
+        list(FORMATS[format].blocks(opened, Reading()))
+
+
+def test_batch_holds_payloads_of_kept_rows_only_after_a_reject(tmp_path):
+    (batch,), _ = read(formats.write(tmp_path, "parquet", [row(i) for i in range(5)]))
+    assert isinstance(batch, Batch)
+    kept = batch.reject({1: ("bad", "why"), 3: ("bad", "why")}, stage="inference")
+    assert [orjson.loads(payload)["id"] for payload in kept.payloads] == ["r0", "r2", "r4"]
+    assert [orjson.loads(reject.payload)["id"] for reject in kept.rejects] == ["r1", "r3"]

@@ -1,0 +1,112 @@
+import re
+import time
+
+import grpc
+import pytest
+from google.iam.v1 import iam_policy_pb2
+
+from pipeline.connectors.pubsub import checks as pubsub_checks
+from pipeline.connectors.pubsub.checks import check_input_topic, check_subscription, check_topic
+from pipeline.errors import PathError
+
+SUBSCRIPTION = "projects/test-project/subscriptions/some"
+TOPIC = "projects/test-project/topics/some"
+CHECKS = [(check_subscription, SUBSCRIPTION), (check_topic, TOPIC), (check_input_topic, TOPIC)]
+
+
+def refusal(check, name):
+    """The only line of a refusal."""
+    with pytest.raises(PathError) as refused:
+        check(name)
+    (problem,) = refused.value.problems
+    assert "\n" not in problem
+    return problem
+
+
+def test_what_exists_passes(pubsub):
+    topic = pubsub.new_topic()
+    check_topic(topic)
+    check_input_topic(topic)
+    check_subscription(pubsub.new_subscription(topic))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["some", "projects/p/topics", "projects/p/topics/t/x", TOPIC + " ", SUBSCRIPTION + "/x", ""],
+)
+@pytest.mark.parametrize(
+    ("check", "expected"),
+    [
+        (check_subscription, "projects/PROJECT/subscriptions/NAME"),
+        (check_topic, "projects/PROJECT/topics/NAME"),
+        (check_input_topic, "projects/PROJECT/topics/NAME"),
+    ],
+)
+def test_a_malformed_name_is_refused_with_what_was_expected(check, expected, name):
+    assert refusal(check, name).endswith(f"expected {expected}")
+    assert repr(name) in refusal(check, name)
+
+
+@pytest.mark.parametrize(("check", "name"), CHECKS)
+def test_what_does_not_exist_is_refused(pubsub, check, name):
+    assert refusal(check, name).endswith(f"'{name}' does not exist")
+
+
+DENIED = grpc.StatusCode.PERMISSION_DENIED
+NEEDS = [
+    (check_subscription, SUBSCRIPTION, "pubsub.subscriptions.consume", "roles/pubsub.subscriber"),
+    (check_topic, TOPIC, "pubsub.topics.publish", "roles/pubsub.publisher"),
+    (check_input_topic, TOPIC, "pubsub.topics.attachSubscription", "roles/pubsub.editor"),
+]
+
+
+def granted(*permissions):
+    return iam_policy_pb2.TestIamPermissionsResponse(permissions=permissions).SerializeToString()
+
+
+@pytest.mark.parametrize(("check", "name", "permission", "role"), NEEDS)
+@pytest.mark.parametrize("look", [b"", DENIED], ids=["may look", "may not look"])
+def test_what_may_not_be_used_is_refused_with_the_role(
+    service, check, name, permission, role, look
+):
+    service(GetSubscription=look, GetTopic=look, TestIamPermissions=granted())
+    expected = f"no permission for .*'{name}': .* needs the role {role}"
+    assert re.search(expected, refusal(check, name))
+
+
+@pytest.mark.parametrize(("check", "name", "permission", "role"), NEEDS)
+def test_what_may_be_used_passes_even_if_it_may_not_be_looked_at(
+    service, check, name, permission, role
+):
+    service(GetSubscription=DENIED, GetTopic=DENIED, TestIamPermissions=granted(permission))
+    check(name)
+
+
+@pytest.mark.parametrize(("check", "name"), CHECKS)
+def test_a_service_that_is_not_there_is_refused_at_once(pubsub, proxy, monkeypatch, check, name):
+    line = proxy(pubsub.address)
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", line.address)
+    line.cut()
+    assert f"'{name}': Pub/Sub cannot be reached at {line.address}" in refusal(check, name)
+
+
+def test_a_silent_service_is_refused_soon(pubsub, proxy, monkeypatch):
+    monkeypatch.setattr(pubsub_checks, "_WAIT_SECS", 0.5)
+    line = proxy(pubsub.address)
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", line.address)
+    line.stall()
+    began = time.monotonic()
+    assert f"Pub/Sub cannot be reached at {line.address}" in refusal(check_topic, TOPIC)
+    assert time.monotonic() - began < 5
+
+
+def test_a_push_subscription_is_refused(pubsub):
+    push = {"push_endpoint": "https://example.com/push"}
+    subscription = pubsub.new_subscription(pubsub.new_topic(), push_config=push)
+    assert "pushes to https://example.com/push" in refusal(check_subscription, subscription)
+
+
+def test_missing_credentials_are_refused(monkeypatch, tmp_path):
+    monkeypatch.delenv("PUBSUB_EMULATOR_HOST", raising=False)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
+    assert "no valid Google Cloud credentials" in refusal(check_topic, TOPIC)

@@ -1,0 +1,326 @@
+import threading
+import time
+
+import apache_beam as beam
+import grpc
+import pytest
+
+from pipeline.batch.message import Message
+from pipeline.connectors.pubsub import leases as pubsub_leases
+from pipeline.connectors.pubsub import reader as pubsub_reader
+from pipeline.connectors.pubsub.leases import Leases
+from pipeline.connectors.pubsub.reader import Reader
+from pipeline.connectors.pubsub.sink import PublishMessages
+from pipeline.errors import ServiceError
+from pipeline.runner.stopping import stop_all
+from tests.connectors.pubsub.streams import Stream, numbered
+
+
+@pytest.fixture
+def topic(pubsub):
+    return pubsub.new_topic()
+
+
+@pytest.fixture
+def subscription(pubsub, topic):
+    return pubsub.new_subscription(topic)
+
+
+@pytest.fixture
+def line(pubsub, proxy, monkeypatch):
+    """The line to Pub/Sub, for a test to cut; publishing does not go through it."""
+    line = proxy(pubsub.address)
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", line.address)
+    # The emulator gives messages to the waiting request of a lost connection, which must end first.
+    monkeypatch.setattr(pubsub_reader, "_PATIENT_SECS", 0.5)
+    return line
+
+
+def test_every_message_arrives_once_and_is_acknowledged(pubsub, topic, subscription):
+    pubsub.publish_all(topic, numbered(1500))
+    with Stream({"subscription": subscription, "block_rows": 100}) as stream:
+        stream.wait_for(1500)
+        pubsub.publish_all(topic, numbered(500, start=1500))
+        stream.wait_for(2000)
+    assert stream.payloads() == dict.fromkeys(numbered(2000), 1)
+    assert max(len(block.payloads) for block in stream.blocks) == 100
+    assert pubsub.unacknowledged(subscription) == 0
+
+
+def test_a_message_keeps_its_attributes_publish_time_and_ordering_key(pubsub, topic):
+    subscription = pubsub.new_subscription(topic, enable_message_ordering=True)
+    with Stream({"subscription": subscription}) as stream:
+        before = time.time_ns() // 1000
+        pubsub.publish(topic, b"a", {"kind": "x", "empty": ""}, ordering_key="k1")
+        pubsub.publish(topic, b"b")
+        stream.wait_for(2)
+        after = time.time_ns() // 1000
+    origins = {
+        payload: origin
+        for block in stream.blocks
+        for payload, origin in zip(block.payloads, block.origins, strict=True)
+    }
+    assert {block.source for block in stream.blocks} == {subscription}
+    assert (origins[b"a"].attributes, origins[b"a"].ordering_key) == (
+        {"kind": "x", "empty": ""},
+        "k1",
+    )
+    assert (origins[b"b"].attributes, origins[b"b"].ordering_key) == ({}, "")
+    for origin in origins.values():  # the emulator tells milliseconds
+        assert before - 1000 <= origin.event_time_us <= after
+
+
+def test_messages_of_a_bundle_that_fails_come_again_at_once(pubsub, topic, subscription):
+    def fail(block):
+        raise ValueError("told to fail")
+
+    pubsub.publish_all(topic, numbered(300))
+    with (
+        pytest.raises(ValueError, match="told to fail"),
+        Stream({"subscription": subscription}, step=fail) as failing,
+    ):
+        failing.wait_for(1)
+    with Stream({"subscription": subscription}) as stream:
+        stream.wait_for(300, timeout=8)  # sooner than leases run out
+    assert stream.payloads() == dict.fromkeys(numbered(300), 1)
+
+
+def test_messages_whose_results_cannot_be_published_come_again(pubsub, topic, subscription):
+    pubsub.publish_all(topic, numbered(10))
+    missing = beam.Map(lambda block: (Message(b"result"),)) | PublishMessages(topic + "-missing")
+    with (
+        pytest.raises(ServiceError, match=r"topic-.*-missing' does not exist"),
+        Stream({"subscription": subscription}, sink=missing) as failing,
+    ):
+        failing.wait_for_end()
+    with Stream({"subscription": subscription}) as stream:
+        stream.wait_for(10, timeout=8)
+
+
+def test_two_sources_run_side_by_side(pubsub):
+    topics = [pubsub.new_topic() for _ in range(2)]
+    subscriptions = [pubsub.new_subscription(topic) for topic in topics]
+    with Stream(*({"subscription": each} for each in subscriptions)) as stream:
+        for round_ in range(5):
+            for topic in topics:
+                pubsub.publish_all(topic, numbered(100, start=100 * round_))
+            stream.wait_for(200 * (round_ + 1))
+    assert stream.payloads() == dict.fromkeys(numbered(500), 2)
+    assert {block.source for block in stream.blocks} == set(subscriptions)
+
+
+def test_stop_emits_what_was_pulled_and_leaves_the_rest(pubsub, topic, subscription):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait(block):
+        begun.set()
+        assert go_on.wait(20)
+
+    pubsub.publish_all(topic, numbered(500))
+    with Stream({"subscription": subscription}, step=wait) as stream:
+        assert begun.wait(20)
+        stop_all()
+        pubsub.publish_all(topic, numbered(10_000, start=500))
+        go_on.set()
+        stream.wait_for_end()
+    assert set(numbered(500)) & set(stream.payloads())
+    left = pubsub.pull_all(subscription, 10_500 - stream.count())
+    assert stream.payloads() + type(stream.payloads())(each.data for each in left) == (
+        dict.fromkeys(numbered(10_500), 1)
+    )
+
+
+def test_an_outage_is_said_once_each_way_and_loses_nothing(
+    pubsub, topic, subscription, line, warnings
+):
+    with Stream({"subscription": subscription}) as stream:
+        pubsub.publish_all(topic, numbered(200))
+        stream.wait_for(200)
+        line.cut()
+        pubsub.publish_all(topic, numbered(200, start=200))
+        for _ in range(3):
+            assert line.refused.acquire(timeout=20)
+        line.restore()
+        stream.wait_for(400)
+        pubsub.publish_all(topic, numbered(200, start=400))
+        stream.wait_for(600)
+    assert stream.payloads() == dict.fromkeys(numbered(600), 1)
+    began, ended = warnings.texts
+    assert "does not answer" in began
+    assert "answers again" in ended
+    assert subscription in began
+    assert subscription in ended
+
+
+def test_a_message_delivered_again_while_it_is_held_is_not_new(pubsub, topic, subscription):
+    pubsub.publish_all(topic, numbered(50))
+    reader = Reader(subscription)
+    try:
+        held = _take(reader, 50)
+        pubsub.deliver_again(subscription)
+        pubsub.publish_all(topic, [b"last"])
+        (last,) = _take(reader, 1)
+        assert last.payload == b"last"
+        reader.acknowledge(each.message_id for each in [*held, last])
+    finally:
+        reader.close()
+    assert pubsub.unacknowledged(subscription) == 0
+
+
+def _take(reader, n):
+    taken = []
+    while len(taken) < n:
+        taken += reader.take(1000, 1 << 20)
+    return taken
+
+
+def test_a_message_acknowledged_after_its_lease_ran_out_is_not_emitted_again(
+    pubsub, topic, monkeypatch
+):
+    # No lease is worth anything, as after a long outage.
+    monkeypatch.setattr(pubsub_leases, "_FIRST_LEASE_SECS", 0.0)
+    monkeypatch.setattr(pubsub_leases, "_PROLONG_BEFORE_SECS", -1e9)
+    subscription = pubsub.new_subscription(topic, retain_acked_messages=True)
+    pubsub.publish_all(topic, numbered(50))
+    with Stream({"subscription": subscription}) as stream:
+        stream.wait_for(50)
+        pubsub.deliver_again(subscription)
+        pubsub.publish_all(topic, [b"last"])
+        stream.wait_for(51)
+    assert stream.payloads() == dict.fromkeys([*numbered(50), b"last"], 1)
+    assert pubsub.given_back(subscription) == 0
+
+
+def test_what_cannot_be_acknowledged_in_an_outage_is_acknowledged_after_it(
+    pubsub, topic, subscription, line, warnings
+):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait(block):
+        begun.set()
+        assert go_on.wait(20)
+
+    pubsub.publish_all(topic, numbered(50))
+    with Stream({"subscription": subscription}, step=wait) as stream:
+        assert begun.wait(20)
+        line.cut()
+        go_on.set()
+        stream.wait_for(50)
+        assert line.refused.acquire(timeout=20)
+        line.restore()
+        assert warnings.wait_for(2)
+    assert pubsub.unacknowledged(subscription) == 0
+
+
+def test_a_request_that_times_out_is_no_outage_while_the_service_answers(service, warnings):
+    asked = threading.Semaphore(0)
+
+    def nothing_to_read(request):
+        if b"\x10\x01" in request:  # return_immediately
+            return b""
+        asked.release()
+        return grpc.StatusCode.DEADLINE_EXCEEDED
+
+    service(Pull=nothing_to_read)
+    reader = Reader("projects/test-project/subscriptions/silent")
+    try:
+        for _ in range(3):
+            assert asked.acquire(timeout=20)
+    finally:
+        reader.close()
+    assert warnings.texts == []
+
+
+def test_a_service_that_falls_silent_is_an_outage(subscription, line, warnings, monkeypatch):
+    monkeypatch.setattr(pubsub_reader, "_IMPATIENT_SECS", 0.5)
+    reader = Reader(subscription)
+    try:
+        line.stall()
+        assert warnings.wait_for(1)
+        line.restore()
+        assert warnings.wait_for(2)
+    finally:
+        reader.close()
+    assert ["does not answer" in text for text in warnings.texts] == [True, False]
+
+
+def test_what_was_pulled_can_be_taken_after_pulling_stopped(pubsub, topic, subscription):
+    pubsub.publish_all(topic, numbered(50))
+    reader = Reader(subscription)
+    try:
+        while reader.oldest_us() is None:
+            pass
+        reader.stop_pulling()
+        look_until = time.monotonic() + 1
+        while time.monotonic() < look_until:
+            assert not reader.is_exhausted
+        taken = reader.take(100, 1 << 20)
+        assert reader.is_exhausted
+    finally:
+        reader.close()
+    assert [each.payload for each in taken] == numbered(50)
+
+
+def test_leases_are_prolonged_while_a_message_is_held(pubsub, topic, subscription, monkeypatch):
+    monkeypatch.setattr(pubsub_leases, "_FIRST_LEASE_SECS", 4.0)
+    pubsub.publish(topic, b"held")
+    request = {"subscription": subscription, "max_messages": 1}
+    (pulled,) = pubsub.subscriber.pull(request=request).received_messages
+    pubsub.subscriber.modify_ack_deadline(
+        subscription=subscription, ack_ids=[pulled.ack_id], ack_deadline_seconds=4
+    )
+    leases = Leases(subscription)
+    leases.take_up([(pulled.message.message_id, pulled.ack_id)])
+    with pytest.raises(AssertionError, match="0 of 1"):
+        pubsub.pull_all(subscription, 1, timeout=8)
+    leases.close()
+    pubsub.pull_all(subscription, 1)
+
+
+def test_a_topic_is_read_through_a_subscription_of_its_own(pubsub, topic):
+    def subscriptions():
+        return list(pubsub.publisher.list_topic_subscriptions(topic=topic))
+
+    with Stream({"topic": topic}) as stream:
+        while not subscriptions():
+            pass
+        pubsub.publish_all(topic, numbered(100))
+        stream.wait_for(100)
+    assert subscriptions() == []
+
+
+def test_large_messages_arrive(pubsub, topic, subscription):
+    payloads = [b"%03d" % i + bytes(200_000) for i in range(60)]
+    for start in range(0, 60, 30):  # a request may have 10 MB
+        pubsub.publish_all(topic, payloads[start : start + 30])
+    with Stream({"subscription": subscription}) as stream:
+        stream.wait_for(60)
+    assert stream.payloads() == dict.fromkeys(payloads, 1)
+    assert max(sum(map(len, block.payloads)) for block in stream.blocks) <= 8 << 20
+
+
+def test_a_subscription_that_is_not_there_fails_the_job_by_name(pubsub):
+    missing = "projects/test-project/subscriptions/missing"
+    with (
+        pytest.raises(ServiceError, match=f"subscription '{missing}' does not exist"),
+        Stream({"subscription": missing}) as stream,
+    ):
+        stream.wait_for(1)
+
+
+def test_a_subscription_that_may_not_be_read_fails_the_job_naming_the_role(service):
+    service(Pull=grpc.StatusCode.PERMISSION_DENIED)
+    with (
+        pytest.raises(ServiceError, match=r"the role roles/pubsub\.subscriber"),
+        Stream({"subscription": "projects/test-project/subscriptions/secret"}) as stream,
+    ):
+        stream.wait_for(1)
+
+
+def test_a_topic_that_is_not_there_fails_the_job_by_name(pubsub):
+    missing = "projects/test-project/topics/missing"
+    with (
+        pytest.raises(ServiceError, match=f"topic '{missing}' does not exist"),
+        Stream({"topic": missing}) as stream,
+    ):
+        stream.wait_for(1)

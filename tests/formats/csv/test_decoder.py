@@ -1,0 +1,166 @@
+"""CSV: where rows end, what cells mean, and that a misplaced quote costs its own line only."""
+
+import csv
+import io
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.batch.block import Block
+from pipeline.batch.columns import iterate
+from pipeline.formats.csv import rows as csv_rows
+from pipeline.formats.csv.decoder import CsvDecoder
+from pipeline.formats.csv.format import parse_header
+from pipeline.formats.fields import IrregularError
+from pipeline.formats.lines import split_lines
+from pipeline.spec.record import RecordSpec
+
+RECORD = RecordSpec.model_validate(
+    {
+        "id": "id",
+        "fields": {"x": {"dtype": "float32", "shape": [2]}, "n": {"dtype": "int8"}},
+    }
+)
+HEADER = ("id", "x_0", "x_1", "n")
+
+
+def rows_in(text, chunk_bytes=1 << 20):
+    chunks = [text[i : i + chunk_bytes] for i in range(0, len(text), chunk_bytes)]
+    return [row for rows in csv_rows.whole_rows(split_lines(chunks)) for row in rows]
+
+
+def decode(*rows, record=RECORD, header=HEADER, pass_through=(), first=2):
+    block = Block(rows, "a.csv", format="csv", first=first, header=header)
+    return CsvDecoder(record, pass_through).decode(block)
+
+
+cells = st.text(st.sampled_from('a1 ,"\n'), max_size=4)
+
+
+@given(st.lists(st.lists(cells, min_size=1, max_size=3), max_size=8), st.integers(1, 9))
+def test_rows_end_where_csv_says(table, chunk_bytes):
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(table)
+    found = [
+        next(csv.reader([row.decode()])) for row in rows_in(text.getvalue().encode(), chunk_bytes)
+    ]
+    assert found == table
+
+
+@given(st.lists(st.text(st.sampled_from('ab,"'), max_size=5), max_size=12), st.integers(1, 9))
+def test_no_line_is_lost_or_made_up_whatever_the_quotes(lines, chunk_bytes):
+    text = b"".join(line.encode() + b"\n" for line in lines)
+    assert b"".join(row + b"\n" for row in rows_in(text, chunk_bytes)) == text
+    assert rows_in(text, chunk_bytes) == rows_in(text)
+
+
+@pytest.mark.parametrize(
+    "later",
+    [b"c,1,2,3", b'"c",1,2,3', b'c,1,2,"3"\nd,"1",2,3', b""],
+    ids=["plain", "1", "2", "end"],
+)
+def test_quote_that_is_never_closed_costs_its_line_only(later):
+    rows = rows_in(b'a,1,2,3\n"b,1,2,3\n' + later)
+    assert rows == [b"a,1,2,3", b'"b,1,2,3', *later.splitlines()]
+    batch = decode(*rows)
+    assert batch.ids == ("a", *(row.decode().strip('"')[0] for row in later.splitlines()))
+    (reject,) = batch.rejects
+    assert (reject.payload, reject.error_type) == (b'"b,1,2,3', "not_csv")
+    assert reject.error_message.startswith("a.csv, line 3: not CSV: ")
+
+
+@pytest.mark.parametrize(
+    ("bad", "kind", "says"),
+    [
+        (b"", "empty", "line 3: the line is empty, expected 4 cells"),
+        (b"b,1,2", "wrong_cells", "line 3: found 3 cells, expected 4 as in the header (id, x_0"),
+        (b"b,1,2,3,4", "wrong_cells", "line 3: found 5 cells"),
+        (b"b,1,,3", "wrong_type", "line 3: field 'x': found null at [1]"),
+        (b"b,1,two,3", "wrong_type", "field 'x': found the text 'two' at [1]"),
+        (b"b,1,2,", "wrong_type", "field 'n': found null"),
+        (b"b,1,2,3.5", "wrong_type", "field 'n': found the text '3.5', expected int8"),
+        (b"b,1,2,0x10", "wrong_type", "field 'n': found the text '0x10'"),
+        (b"b,1,2,300", "out_of_range", "field 'n': found 300, beyond its range"),
+        (b"b,1,nan,3", "not_finite", "field 'x': found nan at [1]"),
+        (b"b,1,1e39,3", "not_finite", "field 'x': found 1e+39 at [1]"),
+        (b"b\xff,1,2,3", "not_utf8", "byte 0xff at position 1"),
+        (b'"b"x,1,2,3', "not_csv", "not CSV"),
+    ],
+)
+def test_bad_row_is_rejected_with_line_field_found_and_expected(bad, kind, says):
+    batch = decode(b"a,1,2,3", bad, b"c,1.5,-2,+3")
+    assert batch.ids == ("a", "c")
+    (reject,) = batch.rejects
+    assert (reject.payload, reject.error_type) == (bad, kind)
+    assert says in reject.error_message
+
+
+def test_line_numbers_count_the_lines_inside_of_quotes():
+    rows = (b'a,1,2,3,"two\nlines"', b"b,1,2,3,", b"bad")
+    batch = decode(*rows, header=(*HEADER, "note"), first=7)
+    assert [reject.error_message[:16] for reject in batch.rejects] == ["a.csv, line 10: "]
+
+
+@pytest.mark.parametrize("form", ["x_{}", "x.{}", "x[{}]"])
+def test_tensor_may_be_spread_over_columns_in_any_order(form):
+    header = ("n", form.format(1), "id", form.format(0))
+    batch = decode(b"3,1.5,a,2.5", header=header)
+    assert batch.columns["x"].tolist() == [[2.5, 1.5]]
+
+
+def test_tensor_may_be_a_list_in_its_cell():
+    batch = decode(b'a,"[2.5, 1]",3', b'b,"[2.5]",3', header=("id", "x", "n"))
+    assert batch.columns["x"].tolist() == [[2.5, 1.0]]
+    assert "found 1 value, expected float32[2]" in batch.rejects[0].error_message
+
+
+def test_ids_are_text_unless_declared_as_a_field_and_other_cells_are_passed_as_text():
+    record = RecordSpec.model_validate({"id": "n", "fields": {"n": {"dtype": "int8"}}})
+    header = ("n", "code")
+    batch = decode(b"7,007", record=record, header=header, pass_through=("n", "code", "none"))
+    assert batch.ids == (7,)
+    assert orjson.loads(batch.pass_through[0]) == {"n": 7, "code": "007", "none": None}
+    batch = decode(b"007,1,2,3")
+    assert batch.ids == ("007",)
+
+
+def test_header_names_are_stripped_and_must_be_there():
+    assert parse_header(b'id, "x",n') == ("id", '"x"', "n")
+    with pytest.raises(ValueError, match="line 1 is empty, expected the names of the columns"):
+        parse_header(b"")
+
+
+texts = st.one_of(
+    st.floats(width=32).map(str),
+    st.integers(-300, 300).map(str),
+    st.sampled_from(["", " 1", "1 ", "+1", "1_0", "0x1", "1e3", ".5", "inf", "NA", "null", "٣"]),
+    st.text(st.sampled_from('ab,"1\n\r'), max_size=3),
+)
+
+
+@given(st.lists(st.lists(texts, min_size=4, max_size=4), min_size=1, max_size=3), st.booleans())
+def test_block_is_read_as_its_rows_are_one_by_one(table, quoted):
+    quoting = csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL
+    rows = []
+    for cells in table:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="", quoting=quoting).writerow(cells)
+        rows.append(text.getvalue().encode())
+    block = Block(tuple(rows), "a.csv", format="csv", first=2, header=HEADER)
+    decoder = CsvDecoder(RECORD, ("n",))
+    try:
+        part = decoder.part(block, range(len(rows)))
+    except IrregularError:
+        return
+    parts, rejects = [], []
+    decoder._one_by_one(block, range(len(rows)), parts, rejects)
+    assert rejects == []
+    assert list(part.ids) == list(parts[0].ids)
+    assert list(part.extras) == list(parts[0].extras)
+    for name, column in part.columns.items():
+        for fast, careful in zip(iterate(column), iterate(parts[0].columns[name]), strict=True):
+            assert fast.dtype == careful.dtype
+            assert np.array_equal(fast, careful)

@@ -1,0 +1,87 @@
+"""Kinds and shapes of values, told from the first records."""
+
+import pytest
+
+from pipeline.formats.record_sample import Seen, look, of_cells
+
+
+def seen(*values):
+    return look([{"k": value} for value in values])["k"]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "shape"),
+    [
+        ((1, 2), "integer", ()),
+        ((1, 2.5), "number", ()),
+        ((True, False), "bool", ()),
+        (("a", "b"), "text", ()),
+        ((b"text", b"more"), "text", ()),
+        ((b"\xff\xfe",), "bytes", ()),
+        (([1, 2], [3.5, 4]), "number", (2,)),
+        (([1, 2], [3]), "integer", (None,)),
+        (([[1, 2], [3, 4]], [[5, 6], [7, 8]]), "integer", (2, 2)),
+        (([[1], [2, 3]],), "integer", (2, None)),
+        (([], [1]), "integer", (None,)),
+        ((1, "a"), "mixed", ()),
+        ((True, 1), "mixed", ()),
+        (([1, "a"],), "mixed", (2,)),
+        (({"a": 1},), "mixed", ()),
+        (([1], 2), "mixed", ()),
+        (([[1], 2],), "mixed", (2,)),
+    ],
+)
+def test_kind_and_shape_are_those_of_all_records(values, kind, shape):
+    found = seen(*values)
+    assert (found.kind, found.shape) == (kind, shape)
+
+
+def test_nulls_do_not_count_and_missing_keys_neither():
+    found = look([{"a": None, "b": 1}, {"a": 2}, {}])
+    assert found["a"] == Seen("integer", (), 1, distinct=True)
+    assert found["b"].records == 1
+
+
+def test_values_are_distinct_when_no_two_are_the_same():
+    assert seen("a", "b").distinct
+    assert not seen("a", "b", "a").distinct
+
+
+@pytest.mark.parametrize(
+    ("value", "dtypes"),
+    [
+        (1, {"int64", "float32"}),
+        (1.5, {"float32"}),
+        ("a", {"string"}),
+        (b"\xff", {"bytes"}),
+        (True, {"bool"}),
+        ({}, set()),
+    ],
+)
+def test_values_can_be_fields_of_some_dtypes_only(value, dtypes):
+    of_interest = {"int64", "float32", "string", "bytes", "bool"}
+    assert {dtype for dtype in of_interest if seen(value).can_be(dtype)} == dtypes
+
+
+def test_cells_stand_for_what_json_would_have():
+    row = {"a": "1", "b": "1.5", "c": "[1, 2]", "d": "true", "e": "text", "f": " ", "g": '{"x": 1}'}
+    assert of_cells(row) == {
+        "a": 1,
+        "b": 1.5,
+        "c": [1, 2],
+        "d": True,
+        "e": "text",
+        "f": None,
+        "g": '{"x": 1}',
+    }
+
+
+@pytest.mark.parametrize("form", ["x_{}", "x.{}", "x[{}]"])
+def test_numbered_columns_are_one_list_in_the_order_of_their_numbers(form):
+    row = {form.format(i): str(i) for i in (*range(1, 11), 0)}
+    assert of_cells(row) == {"x": list(range(11))}
+
+
+@pytest.mark.parametrize("names", [["x_1", "x_2"], ["x_0"], ["x_0", "x_2"], ["x", "x_0", "x_1"]])
+def test_columns_that_are_not_numbered_from_0_on_stay_apart(names):
+    assert list(of_cells(dict.fromkeys(names, "1"))) == names

@@ -1,0 +1,89 @@
+"""A job that would write among what it reads, or read what it writes, is refused."""
+
+import os
+
+import pytest
+
+import main
+from tests.support.jobs import record
+
+
+@pytest.fixture
+def refused(job, capsys):
+    """Runs the job with more options; returns the problems, after a look that nothing changed."""
+
+    def run(*more):
+        job.write_input(record(0))
+        status = main.main(job.arguments(*more))
+        shown = capsys.readouterr().err
+        assert status == 2, shown
+        assert not (job.folder / "out").exists()
+        return shown[shown.index("Not started") :]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("parameter", "name"),
+    [("output_path", "p"), ("dead_letter_path", "p"), ("report_path", "p.html")],
+)
+def test_output_that_the_input_pattern_would_match_is_refused(job, refused, parameter, name):
+    shown = refused(f"--{parameter}={job.folder}/in/{name}")
+    assert f"--{parameter}: a file such as '{job.folder}/in/p" in shown
+    assert f"is what --input_file_pattern ('{job.folder}/in/*') reads" in shown
+    assert shown.count("--input_file_pattern") == 1, "its default dead letters are not told again"
+
+
+def test_output_beside_input_of_another_ending_is_written(job):
+    job.write_input(record(0))
+    pattern, prefix = f"{job.folder}/in/a*.jsonl", f"{job.folder}/in/p"
+    assert job.run(f"--input_file_pattern={pattern}", f"--output_path={prefix}") == 0
+    assert len(list(job.input.glob("p-0*"))) == 1
+
+
+def test_stream_whose_pattern_covers_its_output_is_refused(job, refused):
+    shown = refused("--streaming=true", f"--output_path={job.folder}/in/p", "--stop_after_secs=5")
+    assert "would read its own output as records" in shown
+
+
+def test_links_and_dots_do_not_hide_that_two_places_are_one(job, refused):
+    (job.folder / "link").symlink_to(job.input)
+    assert "--input_file_pattern" in refused(f"--output_path={job.folder}/link/p")
+    assert "--input_file_pattern" in refused(f"--output_path={job.folder}/other/../in/p")
+    beside = os.path.relpath(job.input)
+    assert "--input_file_pattern" in refused(f"--output_path={beside}/p")
+
+
+def test_output_among_the_files_of_a_model_is_refused(job, refused):
+    uri = job.spec["models"][1]["uri"]
+    shown = refused(f"--output_path={uri}/p")
+    assert f"is what the `uri` of model 'net' ('{uri}') reads: the model's files would ch" in shown
+
+
+def test_output_among_watched_versions_is_refused(job, refused):
+    job.spec["models"][1]["watch"] = str(job.folder / "versions/*")
+    shown = refused(f"--report_path={job.folder}/versions/page.html")
+    assert "`watch` of model 'net'" in shown
+    assert "would be taken for a new version" in shown
+
+
+def test_output_in_the_release_folder_is_refused(job, refused):
+    shown = refused(
+        f"--release_dir={job.folder}/releases/", f"--output_path={job.folder}/releases/p"
+    )
+    assert "only the job's releases may be there" in shown
+
+
+def test_two_outputs_in_one_place_are_refused(job, refused):
+    events = f"--release_events_path={job.folder}/out/p"
+    assert "the --output_path as well" in refused(events)
+    shown = refused(f"--dead_letter_path={job.folder}/out/p")
+    assert "the --output_path as well" in shown
+
+
+def test_objects_in_a_bucket_are_compared_too(job, gcs, refused):
+    bucket = gcs.new_bucket()
+    gcs.upload(f"{bucket}/in/a.jsonl", b'{"id": 0, "x": [1, 2, 3, 4]}\n')
+    shown = refused(f"--input_file_pattern={bucket}/in/**", f"--output_path={bucket}/in/deep/p")
+    assert f"is what --input_file_pattern ('{bucket}/in/**') reads" in shown
+    assert gcs.list(bucket) == [f"{bucket}/in/a.jsonl"]

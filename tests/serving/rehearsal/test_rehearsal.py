@@ -1,0 +1,220 @@
+"""The rehearsal finds at launch what cannot work, and names both ends."""
+
+import numpy as np
+import pytest
+
+from pipeline.batch.release import ModelVersion, Release
+from pipeline.batch.tensors import Signature, TensorSpec
+from pipeline.errors import ModelError, ProcessLostError
+from pipeline.serving.rehearsal.rehearsal import rehearse
+from pipeline.serving.release_manager import ReleaseManager
+from pipeline.spec.ensemble import EnsembleSpec
+from pipeline.spec.graph import resolve
+from pipeline.testing import FakeLoader, FakeServable
+
+
+def model(name, inputs, output, **more):
+    return {
+        "name": name,
+        "framework": "onnx",
+        "uri": f"{name}/1",
+        "inputs": inputs,
+        "outputs": {"y": output},
+        **more,
+    }
+
+
+def ensemble(*models, combine=()):
+    return resolve(
+        EnsembleSpec.model_validate(
+            {
+                "name": "e",
+                "record": {
+                    "fields": {
+                        "x": {"dtype": "float32", "shape": [4]},
+                        "words": {"dtype": "string", "shape": [None]},
+                    }
+                },
+                "models": models,
+                "combine": list(combine),
+            }
+        )
+    )
+
+
+def takes(dtype, *shape, name="x", out=None):
+    return Signature(
+        inputs=(TensorSpec(name, dtype, (None, *shape)),),
+        outputs=None if out is None else (TensorSpec("y", *out),),
+    )
+
+
+def run(graph, servables, fail=()):
+    release = Release(1, tuple(ModelVersion(m.name, m.uri, m.name) for m in graph.models))
+    loader = FakeLoader(lambda version: servables[version.model])
+    loader.fail.update(fail)
+    return rehearse(graph, release, ReleaseManager(loader))
+
+
+def problems(*args, **kwargs):
+    with pytest.raises(ModelError) as error:
+        run(*args, **kwargs)
+    return error.value.problems
+
+
+def gives(*shape):
+    return lambda inputs: {"y": np.zeros((len(next(iter(inputs.values()))), *shape), np.float64)}
+
+
+def test_types_of_all_columns_are_learnt_even_where_a_format_declares_nothing():
+    graph = ensemble(
+        model("a", {"x": "x"}, "p"),
+        combine=[{"column": "label", "op": "argmax", "of": "p"}],
+    )
+    found = run(graph, {"a": FakeServable(gives(3))}).types
+    assert found == {
+        "x": ("float32", (4,)),
+        "words": ("string", (None,)),
+        "p": ("float64", (3,)),
+        "label": ("int64", ()),
+    }
+
+
+def test_shape_that_cannot_fit_names_both_ends():
+    graph = ensemble(model("a", {"x": "x"}, "p"))
+    assert problems(graph, {"a": FakeServable(gives(3), takes("float32", 5))}) == (
+        "model 'a' input 'x' takes float32[5], but column 'x' of the record is float32[4]",
+    )
+
+
+def test_dtype_that_cannot_fit_between_two_models_names_both_ends():
+    graph = ensemble(model("a", {"x": "x"}, "p"), model("b", {"x": "p"}, "q"))
+    servables = {"a": FakeServable(gives(3)), "b": FakeServable(gives(), takes("int64", 3))}
+    assert problems(graph, servables) == (
+        "model 'b' input 'x' takes int64[3], but column 'p' of model 'a' is float64[3]",
+    )
+
+
+def test_constant_is_compared_without_batch_axis():
+    graph = ensemble(model("a", {"x": "x", "k": {"value": [1, 2], "dtype": "int64"}}, "p"))
+    signature = Signature(inputs=(TensorSpec("k", "int64", ()),))
+    (problem,) = problems(graph, {"a": FakeServable(gives(), signature)})
+    assert problem == (
+        "model 'a' input 'k' takes int64 (no batch axis), but the constant is int64[2]"
+    )
+
+
+def test_model_that_fails_on_the_made_up_rows_is_refused_with_its_own_words():
+    def boom(inputs):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    (problem,) = problems(ensemble(model("a", {"x": "x"}, "p")), {"a": FakeServable(boom)})
+    assert problem.startswith("model 'a' fails on made-up rows, also of zeros and empty text")
+    assert "RuntimeError: mat1 and mat2 shapes cannot be multiplied" in problem
+
+
+def test_warm_up_can_be_switched_off_and_types_then_come_from_the_signature():
+    def boom(inputs):
+        raise AssertionError("must not be called")
+
+    graph = ensemble(model("a", {"x": "x"}, "p", warm_up=False), model("b", {"x": "p"}, "q"))
+    servables = {
+        "a": FakeServable(boom, takes("float32", 4, out=("float32", (None, 7)))),
+        "b": FakeServable(gives(2), takes("float32", 7)),
+    }
+    assert run(graph, servables).types["q"] == ("float64", (2,))
+
+
+def test_servable_keeps_a_row_that_it_computed_and_none_where_it_computed_none():
+    def picky(inputs):
+        if inputs["x"].any():
+            raise ValueError("not zero")
+        return {"y": inputs["x"]}
+
+    def fail(inputs):
+        raise ValueError("never")
+
+    made, never = FakeServable(picky), FakeServable(fail)
+    graph = ensemble(model("a", {"x": "x"}, "y"), model("b", {"x": "x"}, "z", warm_up=False))
+    run(graph, {"a": made, "b": never})
+    assert made.sound_row["x"].tolist() == [[0] * 4]
+    assert never.sound_row is None
+
+
+def test_output_without_rows_as_first_axis_is_refused():
+    servable = FakeServable(lambda inputs: {"y": np.float32(3)})
+    (problem,) = problems(ensemble(model("a", {"x": "x"}, "p")), {"a": servable})
+    assert "expected the rows as first axis" in problem
+
+
+def test_combine_step_over_columns_that_do_not_go_together_is_refused():
+    graph = ensemble(
+        model("a", {"x": "x"}, "p"),
+        model("b", {"x": "x"}, "q"),
+        combine=[{"column": "m", "op": "mean", "of": ["p", "q"]}],
+    )
+    (problem,) = problems(graph, {"a": FakeServable(gives(3)), "b": FakeServable(gives(4))})
+    assert all(part in problem for part in ("'m'", "'p' float64[3]", "'q' float64[4]"))
+
+
+def test_problems_of_all_models_come_at_once_and_load_errors_name_the_model():
+    graph = ensemble(
+        model("a", {"x": "x"}, "p"), model("b", {"x": "x"}, "q"), model("c", {"x": "p"}, "r")
+    )
+    servables = {"b": FakeServable(gives(), takes("int8", 4)), "c": FakeServable(gives())}
+    first, second = problems(graph, servables, fail={"a"})
+    assert first == "model 'a': told to fail on a/1"
+    assert second.startswith("model 'b' input 'x' takes int8[4]")
+
+
+def test_text_of_variable_length_is_rehearsed():
+    seen = []
+
+    def function(inputs):
+        seen.append(inputs["t"])
+        return {"y": np.zeros(len(inputs["t"]))}
+
+    run(ensemble(model("a", {"t": "words"}, "p")), {"a": FakeServable(function)})
+    assert seen[0].dtype == object
+    assert seen[0].shape == (3, 8)
+
+
+def test_further_warm_up_calls_are_made_with_so_many_rows():
+    graph = ensemble(model("a", {"x": "x"}, "p"))
+    servable = FakeServable(gives(3))
+    servable.warm_up_rows = (2, 8)
+    run(graph, {"a": servable})
+    assert servable.calls == [3, 1, 3, 3, 2, 8]
+
+
+def test_warm_up_call_that_does_not_fit_is_no_fault():
+    graph = ensemble(model("a", {"x": "x"}, "p"))
+    servable = FakeServable(gives(3), fits_rows=4)
+    servable.warm_up_rows = (8,)
+    assert run(graph, {"a": servable}).types["p"] == ("float64", (3,))
+
+
+def test_process_lost_while_warming_up_is_no_limit():
+    def lose(inputs):
+        if len(inputs["x"]) > 4:
+            raise ProcessLostError("gone")
+        return gives(3)(inputs)
+
+    servable = FakeServable(lose)
+    servable.warm_up_rows = (4, 8)
+    with pytest.raises(ModelError, match="model 'a': gone"):
+        run(ensemble(model("a", {"x": "x"}, "p")), {"a": servable})
+
+
+def test_limit_met_while_warming_up_is_told_and_larger_calls_are_left_out(caplog):
+    def at_most_four(inputs):
+        if len(inputs["x"]) > 4:
+            raise ValueError("at most 4 rows")
+        return gives(3)(inputs)
+
+    servable = FakeServable(at_most_four)
+    servable.warm_up_rows = (4, 8, 16)
+    assert "p" in run(ensemble(model("a", {"x": "x"}, "p")), {"a": servable}).types
+    assert servable.calls == [3, 1, 3, 3, 4, 8]
+    assert "model 'a' cannot be warmed up for calls of 8 rows, which will be split" in caplog.text
+    assert "ValueError: at most 4 rows" in caplog.text

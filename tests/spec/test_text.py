@@ -1,0 +1,431 @@
+"""The ensemble file: what it may look like, and what is said of one that is wrong."""
+
+import copy
+import json
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import SpecError
+from pipeline.spec.model import ColumnInput, ConstantInput
+from pipeline.spec.text import parse, resolve_uris
+
+DIGITS = """\
+name: digits
+record:
+  id: id
+  fields:
+    pixels: {dtype: float32, shape: [64]}
+    words: {dtype: string, shape: [null]}
+models:
+  - name: forest
+    framework: sklearn
+    uri: models/forest/1
+    inputs: {X: pixels}
+    outputs: {predict_proba: forest_proba}
+    trusted: true
+  - name: mlp
+    framework: onnx
+    uri: gs://bucket/mlp/1/model.onnx
+    inputs:
+      x: {column: pixels, pad_value: 0}
+      rate: {value: 16000, dtype: int64}
+    outputs: {probs: mlp_proba}
+    max_batch_size: 1024
+combine:
+  - {column: proba, op: weighted_mean, of: [forest_proba, mlp_proba], weights: [1, 2]}
+  - {column: digit, op: argmax, of: proba}
+  - {column: label, op: lookup, of: digit, labels: [zero, one]}
+  - {column: spread, op: max, of: [forest_proba, mlp_proba]}
+output: [label, proba]
+pass_through: [source]
+"""
+
+
+def changed(*changes):
+    text = DIGITS
+    for old, new in changes:
+        assert text.count(old) >= 1, old
+        text = text.replace(old, new, 1)
+    return text
+
+
+def problems(text):
+    with pytest.raises(SpecError) as caught:
+        parse(text, source="e.yaml")
+    return list(caught.value.problems)
+
+
+def test_valid_file_becomes_the_spec_it_says():
+    spec = parse(DIGITS, source="e.yaml")
+    assert [model.framework for model in spec.models] == ["sklearn", "onnx"]
+    assert spec.record.fields["words"].shape == (None,)
+    assert spec.model("mlp").inputs == {
+        "x": ColumnInput(column="pixels", pad_value=0),
+        "rate": ConstantInput(value=16000, dtype="int64"),
+    }
+    assert spec.combine[0].weights == (1.0, 2.0)
+
+
+def test_model_can_be_watched_with_a_marker():
+    added = "watch: gs://bucket/forest/*\n    complete_marker: _SUCCESS"
+    forest, mlp = parse(changed(("trusted: true", added)), source="e.yaml").models
+    assert (forest.watch, forest.complete_marker) == ("gs://bucket/forest/*", "_SUCCESS")
+    assert (mlp.watch, mlp.complete_marker) == (None, None)
+
+
+@pytest.mark.parametrize("indent", [None, 2, "\t"], ids=["one line", "spaces", "tabs"])
+def test_json_is_read_like_yaml(indent):
+    data = yaml.safe_load(DIGITS)
+    data["models"][0]["uri"] = "a\tb/\N{GRINNING FACE}\\"
+    text = json.dumps(data, indent=indent, separators=(",", ":\t" if indent == "\t" else ":"))
+    spec = parse(text, source="e.json")
+    assert spec.models[0].uri == "a\tb/\N{GRINNING FACE}\\"
+    assert spec.models[1:] == parse(DIGITS, source="e.yaml").models[1:]
+
+
+def test_problem_in_json_has_its_line():
+    text = json.dumps({**yaml.safe_load(DIGITS), "nmae": 1}, indent="\t")
+    line = text[: text.index("nmae")].count("\n") + 1
+    assert problems(text) == [f"e.yaml:{line}: unknown key 'nmae'; did you mean 'name'?"]
+
+
+def test_aliases_and_merge_keys_are_followed():
+    text = changed(
+        ("inputs: {X: pixels}", "inputs: &inputs {x: pixels}"),
+        ("outputs: {probs", "warm_up: &switch false\n    outputs: {probs"),
+        ("combine:\n", "combine:\n  - &step {column: a, op: argmax, of: proba}\n"),
+        ("output:", "  - {<<: *step, column: b}\noutput:"),
+    )
+    text = text.replace("inputs:\n      x: {column: pixels, pad_value: 0}\n", "inputs: *inputs\n")
+    spec = parse(text.replace("      rate: {value: 16000, dtype: int64}\n", ""), source="e.yaml")
+    assert spec.models[0].inputs == spec.models[1].inputs
+    assert (spec.combine[-1].column, spec.combine[-1].of) == ("b", "proba")
+
+
+def test_dates_and_equals_signs_are_text():
+    spec = parse(changed(("models/forest/1", "2026-01-31"), ("zero", "=")), source="e.yaml")
+    assert (spec.models[0].uri, spec.combine[2].labels) == ("2026-01-31", ("=", "one"))
+
+
+def test_numbers_in_scientific_notation_are_numbers():
+    text = changed(("op: argmax, of: proba", "op: threshold, of: proba, value: 1e-3"))
+    assert parse(text, source="e.yaml").combine[1].value == 0.001
+
+
+FRAMEWORKS = (
+    "expected one of sklearn, onnx, torch, tensorflow, xgboost, lightgbm, transformers, python"
+)
+INPUT_FORMS = "expected a column name, {column, pad_value} or {value, dtype}"
+A_NAME = "expected a name of letters, digits, '_', '.' and '-' that starts with a letter or '_'"
+A_MAPPING = "expected a mapping with the keys name, record, models"
+A_LENGTH = "expected a length of at least 0, or null for the axis that varies"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("sklearn", "sklern", f":9: models[0] 'forest'.framework: found 'sklern', {FRAMEWORKS}; "
+         "did you mean 'sklearn'?"),
+        ("sklearn", "remote", f":9: models[0] 'forest'.framework: found 'remote', {FRAMEWORKS}; "
+         "models behind a service are not called from here, because nothing could be said of their "
+         "versions: Apache Beam's RunInference has handlers for them (such as "
+         "VertexAIModelHandlerJSON), to be used before or after this job"),
+        ("    framework: onnx\n", "",
+         f":14: models[1] 'mlp': key 'framework' is missing, {FRAMEWORKS}"),
+        ("framework: onnx", "framwork: onnx",
+         ":15: models[1] 'mlp': unknown key 'framwork'; did you mean 'framework'?"),
+        ("    inputs:\n", "    inptus:\n",
+         ":17: models[1] 'mlp': unknown key 'inptus'; did you mean 'inputs'?"),
+        ("trusted: true", "zzz: true",
+         ":13: models[0] 'forest': unknown key 'zzz'; the keys are name, uri, inputs, outputs, "
+         "bytes_outputs, max_batch_size, device, model_sharing, precision, warm_up, "
+         "independent_rows, watch, complete_marker, framework, trusted"),
+        ("trusted: true", "precision: half",
+         ":13: models[0] 'forest'.precision: found 'half', which only `framework: torch` and "
+         "`transformers` support; this framework computes in full only"),
+        ("max_batch_size: 1024", "precision: half",
+         ":21: models[1] 'mlp'.precision: found 'half', which only `framework: torch` and "
+         "`transformers` support; an ONNX graph has its precision in the file: export it in "
+         "float16"),
+        ("    uri: models/forest/1\n", "",
+         ":8: models[0] 'forest': key 'uri' is missing (File or folder of the model, `gs://` or "
+         "local; relative to the ensemble file)"),
+        ("name: digits\n", "", ":1: key 'name' is missing (Name of the ensemble)"),
+        ("name: digits", "name: no",
+         ":1: name: found no, which YAML reads as false, expected a name; if text is meant, put "
+         "it in quotes: 'no'"),
+        ("[zero, one]", "[zero, on]",
+         ":25: combine[2] 'label'.labels[1]: found on, which YAML reads as true, expected text; "
+         "if text is meant, put it in quotes: 'on'"),
+        ("uri: models/forest/1", "uri: 12",
+         ":10: models[0] 'forest'.uri: found 12, expected text; if text is meant, put it in "
+         "quotes: '12'"),
+        ("uri: models/forest/1", "uri:",
+         ":10: models[0] 'forest'.uri: found nothing, expected text"),
+        ("trusted: true", "trusted: 'yes'",
+         ":13: models[0] 'forest'.trusted: found 'yes', expected true or false"),
+        ("{X: pixels}", "{X: yes}",
+         f":11: models[0] 'forest'.inputs.X: found yes, which YAML reads as true, {INPUT_FORMS}; "
+         "to name a column, put it in quotes: 'yes'"),
+        ("{X: pixels}", "{}",
+         ":11: models[0] 'forest'.inputs: found an empty mapping, expected at least one entry"),
+        ("column: pixels, pad", "colum: pixels, pad",
+         ":18: models[1] 'mlp'.inputs.x: unknown key 'colum'; did you mean 'column'?"),
+        ("{value: 16000, dtype: int64}", "{value: 16000}",
+         ":19: models[1] 'mlp'.inputs.rate: key 'dtype' is missing (Type of the tensor)"),
+        ("{value: 16000, dtype: int64}", "{value: 16000, dtype: int8}",
+         ":19: models[1] 'mlp'.inputs.rate.value: found 16000, expected a value that int8 "
+         "can hold"),
+        ("{value: 16000, dtype: int64}", "{value: {a: 1}, dtype: int64}",
+         ":19: models[1] 'mlp'.inputs.rate.value: found {a}, expected a value that int64 "
+         "can hold"),
+        ("forest_proba}", "1st}",
+         f":12: models[0] 'forest'.outputs.predict_proba: found '1st', {A_NAME}"),
+        ("    pixels: {", "    1st: {", f":5: record.fields: found the key '1st', {A_NAME}"),
+        ("shape: [64]", "shape: [-1]", f":5: record.fields.pixels.shape[0]: found -1, {A_LENGTH}"),
+        ("shape: [64]", "shape: [any]",
+         f":5: record.fields.pixels.shape[0]: found 'any', {A_LENGTH}"),
+        ("shape: [64]", "shape: [null, null]",
+         ":5: record.fields.pixels.shape: only one axis may vary, found 2 of `null`"),
+        ("weights: [1, 2]", "weights: [1]",
+         ":23: combine[0] 'proba': found 1 weights for 2 columns"),
+        ("op: argmax", "op: argmx",
+         ":24: combine[1] 'digit'.op: found 'argmx', expected one of mean, sum, min, max, median, "
+         "product, weighted_mean, vote, argmax, softmax, sigmoid, top_k, threshold, round, concat, "
+         "lookup; did you mean 'argmax'?"),
+        ("op: argmax, of: proba", "op: top_k, of: proba, k: 0",
+         ":24: combine[1] 'digit'.k: found 0, expected at least 1"),
+        ("op: max, of: [forest_proba, mlp_proba]", "op: max, of: 5",
+         ":26: combine[3] 'spread'.of: found 5, expected a name or a list"),
+        ("op: max, of: [forest_proba, mlp_proba]", "op: max, of: []",
+         ":26: combine[3] 'spread'.of: found an empty list, expected at least one entry"),
+        ("op: max, of: [forest_proba, mlp_proba]", "op: max, of: [forest_proba, 5]",
+         ":26: combine[3] 'spread'.of[1]: found 5, expected a name"),
+        ("  - {column: proba,", "  - 7\n  - {column: proba,",
+         ":23: combine[0]: found 7, expected a mapping"),
+        ("name: mlp", "name: forest",
+         ":14: models[1] 'forest'.name: 'forest' is already the name of models[0]"),
+        ("framework: onnx", "framework: torch\n    module: net",
+         ":16: models[1] 'mlp'.module: found 'net', expected `package.Class` of the network whose "
+         "weights the file holds"),
+        ("trusted: true", "trusted: true\n    uri: b",
+         ":14: models[0] 'forest': key 'uri' is given twice, in lines 10 and 14"),
+        ("{X: pixels}", "{0: pixels}",
+         ":11: models[0] 'forest'.inputs: key 0 is not text; put it in quotes: '0'"),
+        ("{X: pixels}", "{[X]: pixels, Y: pixels}",
+         ":11: models[0] 'forest'.inputs: a key in line 11 is not text"),
+        ("uri: models/forest/1", "uri: !!python/object/apply:os.system [ls]",
+         ":10: models[0] 'forest'.uri: has the tag !!python/object/apply:os.system, expected plain "
+         "values without such tags"),
+        ("uri: models/forest/1", 'uri: "\\ud800"',
+         ":10: models[0] 'forest'.uri: found '\\ud800', which is text with half a character in it"),
+        ("max_batch_size: 1024", "max_batch_size: 0x_",
+         ":21: models[1] 'mlp'.max_batch_size: found '0x_', which is no integer"),
+        ("max_batch_size: 1024", "max_batch_size: 18446744073709551616",
+         ":21: models[1] 'mlp'.max_batch_size: is a number too large for 64 bits"),
+        ("trusted: true", "trusted: !!bool maybe",
+         ":13: models[0] 'forest'.trusted: found 'maybe', which is neither true nor false"),
+        ("trusted: true", "watch: gs://bucket/forest/",
+         ":13: models[0] 'forest'.watch: 'gs://bucket/forest/' is a folder; "
+         "'gs://bucket/forest/*' matches the versions in it"),
+        ("trusted: true", "complete_marker: _SUCCESS",
+         ":8: models[0] 'forest': key 'complete_marker' has no use without the key 'watch'"),
+        ("trusted: true", "watch: models/*\n    complete_marker: done/yes",
+         ":14: models[0] 'forest'.complete_marker: found 'done/yes', expected the name of a file, "
+         "without '/'"),
+        ("trusted: true", "device: GPU",
+         ":13: models[0] 'forest'.device: found 'GPU', expected one of auto, cpu, gpu; "
+         "did you mean 'gpu'?"),
+        ("uri: models/forest/1", "uri: &uri [*uri]",
+         ":10: models[0] 'forest'.uri[0]: refers to itself"),
+    ],
+)  # fmt: skip
+def test_one_mistake_is_one_line_that_says_where_and_what_instead(old, new, expected):
+    found = problems(changed((old, new)))
+    assert found[-1] == f"e.yaml{expected}"
+    assert len(found) == (2 if "refers to itself" in expected else 1)
+
+
+def test_all_mistakes_are_reported_in_the_order_of_the_file():
+    text = changed(
+        ("name: digits\n", ""),
+        ("dtype: float32", "dtype: flot32"),
+        ("framework: sklearn", "framework: sklern"),
+        ("trusted: true", "trused: true"),
+        ("framework: onnx", "framework: caffe"),
+        ("max_batch_size: 1024", "max_batch_size: many"),
+        ("value: 16000", "value: much"),
+        ("op: argmax", "op: best"),
+        ("output: [label, proba]", "output: label"),
+    )
+    found = problems(text)
+    lines = [int(problem.split(":")[1]) for problem in found]
+    assert lines == [1, 4, 8, 12, 14, 18, 20, 23, 26]
+
+
+def test_unknown_kind_of_entry_blames_only_keys_that_no_kind_has():
+    text = changed(
+        ("framework: sklearn", "framework: caffe\n    module: a.B"),
+        ("op: argmax, of: proba", "op: best, k: 1, decimals: 1, z: 2, of: [proba]"),
+    )
+    model, step, key = problems(text)
+    assert "'forest'.framework: found 'caffe'" in model
+    assert "'digit'.op: found 'best'" in step
+    assert "'digit': unknown key 'z'" in key
+
+
+def test_misspelt_kind_of_entry_is_taken_for_what_it_resembles():
+    found = problems(changed(("op: argmax, of: proba", "op: softmx, of: [proba], argmax: 1")))
+    assert ["did you mean 'softmax'?" in found[0], *(p.split(":", 2)[2] for p in found[1:])] == [
+        True,
+        " combine[1] 'digit'.of: found a list, expected a name",
+        " combine[1] 'digit': unknown key 'argmax'; the keys are column, op, of",
+    ]
+
+
+def test_key_named_like_its_kind_misleads_nobody():
+    found = problems(changed(("op: argmax, of: proba", "op: argmax, of: 5, argmax: 1")))
+    assert found[0] == "e.yaml:24: combine[1] 'digit'.of: found 5, expected a name"
+
+
+def test_deep_nesting_is_refused_where_it_begins():
+    deep = f"value: {'[' * 80}{']' * 80}"
+    assert "is nested more than 64 levels deep" in problems(changed(("value: 16000", deep)))[-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", [f"e.yaml: the file holds nothing, {A_MAPPING}"]),
+        ("# only a comment\n", [f"e.yaml: the file holds nothing, {A_MAPPING}"]),
+        ("- name: digits\n", [f"e.yaml: the file holds a list, {A_MAPPING}"]),
+        ("name: a: b\n", ["e.yaml:1:8: not valid YAML: mapping values are not allowed here"]),
+        ("record:\n\tid: id\n", ["e.yaml:2:1: not valid YAML: found a tab where only spaces may "
+                                 "stand; indent with spaces"]),
+        ('{"name": "a",\n"record": ',
+         ["e.yaml:2:11: not valid YAML: expected the node content, but found the end of the file "
+          "(while parsing a flow node that starts in line 2)"]),
+        ("a: *b\n", ["e.yaml:1:4: not valid YAML: found undefined alias 'b'"]),
+        ("a: 1\n---\nb: 1\n", ["e.yaml:2:1: not valid YAML: expected a single document in the "
+                               "stream, but found another document"]),
+        ("a:\n  b\0", ["e.yaml:2:4: not valid YAML: character U+0000 is not allowed"]),
+        ('a: "\\UFFFFFFFF"', ["e.yaml:1:7: not valid YAML: no such character"]),
+        ("[" * 1000, ["e.yaml: values are nested too deeply"]),
+    ],
+    ids=["empty", "comment", "list", "syntax", "tab", "cut JSON", "alias", "documents", "NUL",
+         "escape", "deep"],
+)  # fmt: skip
+def test_file_that_holds_no_mapping_is_refused_in_one_line(text, expected):
+    assert problems(text) == expected
+
+
+def test_aliases_that_expand_without_end_are_refused_before_they_do():
+    rows = ["x0: &x0 [0, 0, 0, 0, 0, 0, 0, 0, 0, 0]"]
+    rows += [f"x{i}: &x{i} [{', '.join([f'*x{i - 1}'] * 10)}]" for i in range(1, 9)]
+    assert "values once aliases are expanded" in problems("\n".join(rows))[0]
+
+
+DATA = yaml.safe_load(DIGITS)
+KEYS = ["name", "uri", "inputs", "column", "of", "op", "framework", "value", "dtype", "zz", "", "1"]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4)
+    | st.sampled_from(["sklearn", "mean", "int8", "pixels"]),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+
+
+def paths(data, path=()):
+    entries = data.items() if isinstance(data, dict) else enumerate(data)
+    for key, value in entries:
+        yield (*path, key)
+        if isinstance(value, dict | list):
+            yield from paths(value, (*path, key))
+
+
+@st.composite
+def mutated(draw):
+    """The example with one to three places deleted, renamed or replaced."""
+    data = copy.deepcopy(DATA)
+    for _ in range(draw(st.integers(1, 3))):
+        *parents, last = draw(st.sampled_from(list(paths(data)) or [("name",)]))
+        parent = data
+        for key in parents:
+            parent = parent[key]
+        action = draw(st.sampled_from(["delete", "rename", "replace"]))
+        if action == "replace" or (action == "rename" and isinstance(parent, list)):
+            parent[last] = draw(JSON)
+        elif last in parent if isinstance(parent, dict) else True:
+            value = parent.pop(last)
+            if action == "rename":
+                parent[draw(st.sampled_from([*KEYS, str(last)[:-1] + "x"]))] = value
+    return data
+
+
+def parses_or_explains(text):
+    try:
+        parse(text, source="e.yaml")
+    except SpecError as error:
+        assert 0 < len(error.problems) == len(set(error.problems))
+        for problem in error.problems:
+            assert problem.startswith("e.yaml:")
+            for jargon in (
+                "Input should",
+                "Extra inputs",
+                "valid string",
+                "validation",
+                "Value error",
+            ):
+                assert jargon not in problem
+
+
+@given(data=mutated(), as_json=st.booleans())
+def test_any_mutation_parses_or_is_explained_without_jargon(data, as_json):
+    parses_or_explains(json.dumps(data) if as_json else yaml.safe_dump(data, allow_unicode=True))
+
+
+@given(
+    text=st.text()
+    | st.text(alphabet="ab01:-,[]{}&*!|>'\"%@<=?#~.+exo_\\\n\t \u2028\ufeff")
+    | st.lists(st.sampled_from([*DIGITS.split(), *"-:{}[],\n", "\n  ", ": "])).map(" ".join)
+)
+def test_any_text_parses_or_is_explained(text):
+    parses_or_explains(text)
+
+
+@pytest.mark.parametrize(
+    ("base", "uri", "expected"),
+    [
+        ("/specs", "models/a", "/specs/models/a"),
+        ("/specs/", "./models//a/", "/specs/models/a"),
+        ("/specs/now", "../models/a", "/specs/models/a"),
+        ("/specs", "../../../a", "/a"),
+        ("specs", "a", "specs/a"),
+        ("", "a", "a"),
+        ("gs://bucket/specs", "models/a", "gs://bucket/specs/models/a"),
+        ("gs://bucket/specs/", "../a", "gs://bucket/a"),
+        ("gs://bucket", "a", "gs://bucket/a"),
+        ("gs://bucket/specs", "../../../a", "gs://bucket/a"),
+        ("gs://bucket/specs", "/local/a", "/local/a"),
+        ("/specs", "/local/../a", "/local/../a"),
+        ("/specs", "gs://bucket/../a", "gs://bucket/../a"),
+        ("/specs", "s3+x://b/a", "s3+x://b/a"),
+        ("/specs", "a:b/c", "/specs/a:b/c"),
+    ],
+)
+def test_relative_uris_are_placed_under_the_base(base, uri, expected):
+    text = changed(("models/forest/1", uri), ("labels: [zero, one]", f"file: '{uri}'"))
+    spec = resolve_uris(parse(text, source="e.yaml"), base)
+    assert spec.models[0].uri == expected
+    assert spec.combine[2].file == expected
+    assert spec.models[1].uri == "gs://bucket/mlp/1/model.onnx"
+
+
+@pytest.mark.parametrize("base", ["/specs", "gs://bucket/specs"])
+def test_placing_twice_changes_nothing_more(base):
+    spec = resolve_uris(parse(DIGITS, source="e.yaml"), base)
+    assert resolve_uris(spec, "/elsewhere") == spec

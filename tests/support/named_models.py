@@ -1,0 +1,111 @@
+"""Real models whose files name their features, and what each framework says of a table by hand.
+
+`target` depends on each feature in another way, so that no two of them can be swapped unnoticed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+NAMES = ("age", "fare", "rooms", "tenure")
+
+
+def table(names: Sequence[str] = NAMES, rows: int = 200) -> dict[str, np.ndarray]:
+    """Column -> float64 [rows]; a column of one name is the same whatever stands beside it."""
+    return {
+        name: np.random.default_rng([*name.encode()]).normal(size=rows).round(3) for name in names
+    }
+
+
+def target(columns: dict[str, np.ndarray]) -> np.ndarray:
+    return sum((2.0**i) * column * (column > -i / 2) for i, column in enumerate(columns.values()))
+
+
+def matrix(columns: dict[str, np.ndarray]) -> np.ndarray:
+    return np.stack(list(columns.values()), axis=1)
+
+
+def sklearn_table(folder: Path, columns: dict[str, np.ndarray]):
+    from sklearn.linear_model import LinearRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from tests.support.models import save_estimator
+
+    estimator = make_pipeline(StandardScaler(), LinearRegression())
+    estimator.fit(_arrow(columns), target(columns))
+    save_estimator(estimator, folder / "model.skops")
+    return lambda rows: estimator.predict(_arrow(rows))
+
+
+def xgboost_table(folder: Path, columns: dict[str, np.ndarray], suffix: str = ".json"):
+    import xgboost
+
+    def as_matrix(rows, label=None):
+        return xgboost.DMatrix(matrix(rows), label, feature_names=list(rows))
+
+    folder.mkdir(parents=True)
+    options = {"max_depth": 3, "nthread": 1}
+    booster = xgboost.train(options, as_matrix(columns, target(columns)), 5)
+    booster.save_model(folder / f"model{suffix}")
+    return lambda rows: booster.predict(as_matrix(rows))  # refuses names in another order
+
+
+def lightgbm_table(folder: Path, columns: dict[str, np.ndarray]):
+    import lightgbm
+
+    folder.mkdir(parents=True)
+    data = lightgbm.Dataset(matrix(columns), target(columns), feature_name=list(columns))
+    booster = lightgbm.train({"num_leaves": 7, "num_threads": 1, "verbose": -1}, data, 5)
+    booster.save_model(folder / "model.txt")
+    return lambda rows: booster.predict(matrix(rows))
+
+
+def _arrow(columns):
+    """A table that has the names of its columns, as a DataFrame has them."""
+    import pyarrow as pa
+
+    return pa.table(columns)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A framework that names features.
+
+    Attributes:
+      framework: its name.
+      build: trains on a table, saves into a folder, returns what the framework itself predicts.
+    """
+
+    framework: str
+    build: Callable
+
+    def __str__(self):
+        return self.framework
+
+
+KINDS = (
+    Kind("sklearn", sklearn_table),
+    Kind("xgboost", xgboost_table),
+    Kind("lightgbm", lightgbm_table),
+)
+
+
+def entry(kind: Kind, uri: str, column: str = "features", name: str = "clf") -> dict:
+    """A model's entry in an ensemble file."""
+    return {
+        "name": name,
+        "framework": kind.framework,
+        "uri": uri,
+        "inputs": {"X": column},
+        "outputs": {"predict": f"{name}_y"},
+    }
+
+
+def joined(of: Sequence[str], column: str = "features") -> dict:
+    """The step that joins columns."""
+    return {"column": column, "op": "concat", "of": list(of)}

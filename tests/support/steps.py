@@ -1,0 +1,238 @@
+"""Models that tests name as `uri: tests.support.steps:Class`."""
+
+import os
+import signal
+
+import numpy as np
+
+
+class Affine:
+    """The affine model of :mod:`tests.support.models`, from a file or a folder with it."""
+
+    def load(self, path):
+        file = path / "weights.npz" if path.is_dir() else path
+        with np.load(file) as found:
+            self.weights, self.bias = found["weights"], found["bias"]
+
+    def predict(self, columns):
+        return {"y": columns["x"] @ self.weights + self.bias}
+
+
+class Shout:
+    """Needs no files."""
+
+    def load(self, path):
+        self.path = path
+        self.closed = False
+
+    def predict(self, columns):
+        if "boom" in columns["text"]:
+            raise ValueError("a text says boom")
+        return {"shout": [text.upper() + "!" for text in columns["text"]]}
+
+    def close(self):
+        self.closed = True
+
+
+class Returns:
+    """Returns what its test says."""
+
+    value = None
+
+    def load(self, path):
+        pass
+
+    def predict(self, columns):
+        return self.value
+
+
+class Overwrites(Returns):
+    """Works in place on what other models read, too."""
+
+    def predict(self, columns):
+        columns["x"] += 1
+        return columns
+
+
+class Keeps(Returns):
+    """Writes each result into the array that it keeps: the whole, or one row after the other."""
+
+    def load(self, path):
+        self.out = np.zeros(100)
+
+    def predict(self, columns):
+        out = self.out[: len(columns["x"])]
+        np.multiply(columns["x"], 10, out=out)
+        return {"y": out, "rows": list(out[:, np.newaxis])}
+
+
+class KeepsRows(Keeps):
+    """Returns a mapping for each row."""
+
+    def predict(self, columns):
+        kept = super().predict(columns)["rows"]
+        return [{"y": row, "rows": row} for row in kept]
+
+
+class Hungry(Returns):
+    """Asks for a petabyte."""
+
+    def predict(self, columns):
+        return {"y": np.zeros((len(columns["x"]), 2**40))}
+
+
+class Cramped(Returns):
+    """Has memory for ten rows."""
+
+    def predict(self, columns):
+        if len(columns["x"]) > 10:
+            raise MemoryError(f"{len(columns['x'])} rows")
+        return {"y": columns["x"].sum(axis=1)}
+
+
+class NeedsArguments(Returns):
+    def __init__(self, size):
+        self.size = size
+
+
+class Unloadable(Returns):
+    def load(self, path):
+        raise RuntimeError("no licence for this")
+
+
+class Wordless:
+    def load(self, path):
+        pass
+
+
+class Fails(Returns):
+    """Fails on rows that hold a 99."""
+
+    def predict(self, columns):
+        if (columns["x"] == 99).any():
+            self.fail()
+        return {"y": columns["x"][:, :3]}
+
+    def fail(self):
+        raise ValueError("a row holds a 99")
+
+
+class Picky(Returns):
+    """Computes each row by itself; some make it raise, of others it makes NaN."""
+
+    RAISES, NAN = 5.0, 7.0
+
+    @staticmethod
+    def one(x):
+        return 2.0 * x[0] - x[2]
+
+    def predict(self, columns):
+        x = columns["x"].astype(np.float64)
+        if (x[:, 0] == self.RAISES).any():
+            raise ValueError("a row begins with 5")
+        y = 2.0 * x[:, 0] - x[:, 2]
+        y[x[:, 1] == self.NAN] = np.nan
+        return {"y": y}
+
+
+class Kills(Fails):
+    """Kills its process there."""
+
+    def fail(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def function():
+    return Affine()
+
+
+class Watched:
+    """Notes beside its version what becomes of it; an output row is (process, rows of the call)."""
+
+    def load(self, path):
+        self.path = path
+        self.weights = np.random.default_rng(1).normal(size=(150, 150))
+        self._note("loaded")
+
+    def predict(self, columns):
+        rows = len(columns["x"])
+        if (columns["x"] < 0).any():
+            raise ValueError("a row is negative")
+        np.linalg.svd(self.weights)  # milliseconds, in which others come
+        return {"y": np.tile([os.getpid(), rows], (rows, 1))}
+
+    def close(self):
+        self._note("closed")
+
+    def _note(self, event):
+        with (self.path.parent / "events").open("a") as file:
+            file.write(f"{event} {self.path.name} {os.getpid()}\n")
+
+
+class Echo(Returns):
+    """Returns what it was given behind what it makes of it."""
+
+    def predict(self, columns):
+        return {"more": columns["x"] + 1, "same": columns["x"]}
+
+
+class Centred(Returns):
+    """Gives a row what depends on its batch."""
+
+    def predict(self, columns):
+        return {"y": columns["x"] - columns["x"].mean(axis=0)}
+
+
+class CentredAbove100(Returns):
+    """The same, for large values only."""
+
+    def predict(self, columns):
+        x = columns["x"]
+        return {"y": np.where(x > 100, x - x.mean(axis=0), x)}
+
+
+class Prices(Returns):
+    """Takes prices beyond 1 only, which no made-up row holds."""
+
+    def predict(self, columns):
+        if (columns["x"] <= 1).any():
+            raise ValueError("a price must be above 1")
+        return {"y": columns["x"].sum(axis=1)}
+
+
+class Finds:
+    """For each row as many boxes as it says, as detectors do: a list with one mapping a row."""
+
+    def load(self, path):
+        pass
+
+    def predict(self, columns):
+        return [
+            {
+                "boxes": np.arange(4 * n, dtype="float32").reshape(n, 4) / 8,
+                "names": [f"thing {i}" for i in range(n)],
+                "count": n,
+            }
+            for n in columns["x"].astype(int).tolist()
+        ]
+
+
+class Parses(Returns):
+    """Reads whole records by itself: JSON here, but nobody else knows."""
+
+    def predict(self, columns):
+        return {"length": [len(raw) for raw in columns["raw"]], "same": columns["raw"]}
+
+
+class HalfPairs:
+    """Text with half of a surrogate pair, in what it returns or in what it says."""
+
+    def load(self, path):
+        pass
+
+    def predict(self, columns):
+        for text in columns["text"]:
+            if text == "raise":
+                raise ValueError("cannot read '\ud83d'")
+        special = {"half": "a\ud83d", "none": None}
+        return {"told": [special.get(text, text) for text in columns["text"]]}

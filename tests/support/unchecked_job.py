@@ -1,0 +1,31 @@
+"""A job as a launch hands it to a service, without the checks: its models need not be there."""
+
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+from pipeline.batch.release import Release
+from pipeline.launch.job import Job, read_graph
+from pipeline.launch.options import parse
+from pipeline.launch.table_names import tables_of
+from pipeline.serving.factory import ManagerFactory
+from pipeline.serving.loader import FrameworkLoader
+from pipeline.serving.rehearsal.rehearsal import Rehearsal
+from pipeline.serving.release_manager import ManagerHandle
+
+
+def unchecked_job(arguments, rehearsal=None):
+    """The job of a command line, and Beam's options for it."""
+    parsed = parse(arguments)
+    options, settings = PipelineOptions(list(parsed.beam_args)), parsed.settings
+    options.view_as(StandardOptions).streaming = settings.inputs.streaming
+    graph = read_graph(settings.models.ensemble_spec)
+    managers = ManagerFactory(graph, FrameworkLoader(graph.models, None, "cpu", 1))
+    job = Job(
+        settings,
+        graph,
+        tables_of(settings.inputs, settings.outputs, options),
+        settings.row_limits(graph.spec),
+        Release(1, ()),
+        ManagerHandle("job", managers),
+        rehearsal or Rehearsal(),
+    )
+    return job, options
