@@ -66,7 +66,7 @@ class Stages:
             )
             for model in graph.models
         }
-        self._combine = Combine(graph.combine)
+        self._combine = Combine(graph.combine, graph.output)
         wanted = PREDICTION_LINES if form == "jsonl" else PREDICTION_TABLES
         self._encode = Encode(graph.output, [wanted], handle.job_key)
         for step in (self._decode, self._assign, self._combine, self._encode):

@@ -157,7 +157,7 @@ def serve(batches: Any, job: Job) -> Any:
             max_differences=0 if job.settings.inputs.streaming else MAX_DIFFERENCES,
         )
         batches = batches | f"RunInference[{model.name}]" >> run_inference(handler)
-    return batches | "Combine" >> beam.ParDo(Combine(job.graph.combine))
+    return batches | "Combine" >> beam.ParDo(Combine(job.graph.combine, job.graph.output))
 
 
 def encode(finished: Any, job: Job, wanted: tuple[str, ...]) -> Any:

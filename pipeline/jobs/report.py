@@ -94,7 +94,7 @@ def page_of(job: Job, options: PipelineOptions, notes: EngineNotes) -> Page:
 def gather(batches: Any, job: Job) -> Any:
     """The statistics of each bundle of finished batches: PCollection[RunStatistics]."""
     watched = watched_columns(job.graph)
-    step = beam.ParDo(GatherStatistics(job.graph.output, watched, job.handle))
+    step = beam.ParDo(GatherStatistics(watched, job.handle))
     return batches | "GatherStatistics" >> step
 
 

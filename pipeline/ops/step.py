@@ -1,6 +1,6 @@
 """One step of the ensemble file over columns: what its operation computes, and what it refuses.
 
-Results that are not finite are left to the encoder, which rejects them.
+Results that are not finite stay: the last step rejects rows that no sink can hold.
 """
 
 from __future__ import annotations

@@ -71,8 +71,7 @@ class Encode(DoFn):
         self._clock = clock
 
     def process(self, batch: Batch) -> Iterator[Any]:
-        """Encodes one batch."""
-        batch = line_encoder.reject_unwritable(batch, self._output) if len(batch) else batch
+        """Encodes one finished batch."""
         if len(batch):
             in_text = self._wanted & {PREDICTION_LINES, PREDICTION_MESSAGES}
             lines = line_encoder.predictions(batch, self._output) if in_text else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -13,7 +13,6 @@ from apache_beam.transforms.window import GlobalWindows
 
 from pipeline.batch.batch import Batch
 from pipeline.batch.release import Release
-from pipeline.formats import line_encoder
 from pipeline.report.statistics import run as run_statistics
 from pipeline.report.statistics.run import LoadedModel, RunStatistics
 from pipeline.report.statistics.watched_columns import WatchedColumns
@@ -35,10 +34,7 @@ def _now_us() -> int:
 class GatherStatistics(DoFn):
     """The statistics of each bundle of finished batches, in the global window.
 
-    Beside Encode, of the same batches: rows that Encode rejects are rejected here, too.
-
     Args:
-      output: columns of a prediction.
       watched: columns to make statistics of.
       models: this process's models.
       clock_us: tells the time, microseconds since 1970.
@@ -46,12 +42,10 @@ class GatherStatistics(DoFn):
 
     def __init__(
         self,
-        output: Sequence[str],
         watched: WatchedColumns,
         models: ManagerHandle,
         clock_us: Callable[[], int] = _now_us,
     ) -> None:
-        self._output = tuple(output)
         self._watched = watched
         self._models = models
         self._clock_us = clock_us
@@ -69,8 +63,7 @@ class GatherStatistics(DoFn):
         self._releases: set[Release] = set()
 
     def process(self, batch: Batch) -> None:
-        """Adds one batch."""
-        batch = line_encoder.reject_unwritable(batch, self._output) if len(batch) else batch
+        """Adds one finished batch."""
         now_us = self._clock_us()
         part = run_statistics.of_batch(batch, self._watched, now_us, self._shifts)
         for name, column in part.columns.items():

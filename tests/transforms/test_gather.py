@@ -12,6 +12,7 @@ from pipeline.report.statistics.run import RunStatistics, merged
 from pipeline.report.statistics.watched_columns import WatchedColumns
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
 from pipeline.testing import FakeLoader, FakeServable
+from pipeline.transforms.combine import Combine
 from pipeline.transforms.gather import GatherStatistics, KeepStatistics, MergeStatistics
 from pipeline.transforms.gathered import process_statistics
 
@@ -53,9 +54,9 @@ def batch(values, dead=0):
     )
 
 
-def gathered(batches, models, output=("y",)):
+def gathered(batches, models):
     """What comes out for one bundle."""
-    step = GatherStatistics(output, WATCHED, models, Clock())
+    step = GatherStatistics(WATCHED, models, Clock())
     step.setup()
     step.start_bundle()
     for one in batches:
@@ -79,8 +80,9 @@ def test_model_that_was_unloaded_meanwhile_is_not_loaded_for_the_page(models):
     assert models.get().loaded() == []
 
 
-def test_rows_that_cannot_be_encoded_are_dead_letters_here_too(models):
-    (found,) = gathered([batch([1.0, np.nan])], models)
+def test_rows_that_no_sink_can_hold_count_as_dead_letters_alone(models):
+    (finished,) = Combine((), ("y",)).process(batch([1.0, np.nan]))
+    (found,) = gathered([finished], models)
     assert (found.predictions, found.dead_letters) == (1, 1)
     assert [reason.error_type for reason in found.reasons] == ["not_finite_output"]
     assert found.columns["y"].values.count == 1
@@ -91,7 +93,7 @@ def test_empty_bundle_says_nothing(models):
 
 
 def test_long_bundle_holds_few_parts_and_loses_none(models):
-    step = GatherStatistics(("y",), WATCHED, models, Clock())
+    step = GatherStatistics(WATCHED, models, Clock())
     step.setup()
     step.start_bundle()
     for i in range(500):
