@@ -18,7 +18,8 @@ from pipeline.batch.release import Release
 from pipeline.errors import ArtifactError, EnsembleError, LaunchError
 from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.releases.checks import FetchedVersion, GateChecks
-from pipeline.releases.proposal import Proposal, Refusal, proposal_of, refused_unread, release_of
+from pipeline.releases.manifest import Manifest
+from pipeline.releases.proposal import Proposal, Refusal, proposal_of, release_of
 from pipeline.releases.state import Accepted, GateState
 from pipeline.releases.store import ReleaseStore
 from pipeline.serving.release_manager import ReleaseManager
@@ -69,6 +70,7 @@ class Gate:
         candidate: Candidate,
         manager: ReleaseManager,
         activate: Callable[[Release], None] = lambda release: None,
+        manifest: Manifest | None = None,
     ) -> Verdict:
         """The verdict on one candidate.
 
@@ -78,10 +80,11 @@ class Gate:
           manager: loads the proposed release for its rehearsal, and unloads it unless it is
             activated.
           activate: called with a release that passed, while it is still loaded.
+          manifest: the candidate's manifest, where it was read already; see `manifest_of`.
         """
         started = time.monotonic()
         try:
-            event, state = self._verdict(state, candidate, manager, activate)
+            event, state = self._verdict(state, candidate, manager, activate, manifest)
             again = False
         except Exception as error:
             event = ReleaseEvent("rejected", self.now(), candidate, reason=_reason(error))
@@ -94,24 +97,12 @@ class Gate:
         secs = round(time.monotonic() - started, 3)
         return Verdict(_with_details(event, {"verification_secs": secs}), state, again)
 
-    def spelled_out(self, candidate: Candidate) -> Candidate:
-        """The candidate with the content of its manifest, to compare it with others that wait.
-
-        Unchanged if the manifest cannot be read.
-        """
+    def manifest_of(self, candidate: Candidate) -> Manifest | None:
+        """The manifest that a candidate names; None if it names none, or one that is unreadable."""
         try:
-            manifest = self.checks.read_manifest(candidate)
+            return self.checks.read_manifest(candidate)
         except Exception:  # the verdict names it, when the turn of the candidate comes
-            return candidate
-        if manifest is None:
-            return candidate
-        return replace(
-            candidate,
-            rule=None,
-            manifest_uri=None,
-            models=manifest.models,
-            rollback_to=manifest.rollback_to,
-        )
+            return None
 
     def _verdict(
         self,
@@ -119,9 +110,11 @@ class Gate:
         candidate: Candidate,
         manager: ReleaseManager,
         activate: Callable[[Release], None],
+        manifest: Manifest | None,
     ) -> tuple[ReleaseEvent, GateState]:
-        refusal = refused_unread(state, candidate)
-        proposal = refusal or proposal_of(state, candidate, self.checks.read_manifest(candidate))
+        proposal = proposal_of(
+            state, candidate, lambda one: manifest or self.checks.read_manifest(one)
+        )
         if isinstance(proposal, Refusal):
             return self._refused(candidate, proposal), state.refuse(candidate)
         found = self.checks.fetch(proposal)

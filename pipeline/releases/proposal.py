@@ -1,6 +1,6 @@
-"""What a candidate changes, given what the gate remembers: pure functions.
+"""What a candidate changes, given what the gate remembers: functions of values.
 
-`proposal_of` says what the candidate would change, without reading its files. The caller fetches
+`proposal_of` says what the candidate would change, without reading its models. The caller fetches
 them and says which versions they are: an overwritten file is a new version under the old URI.
 `release_of` then makes the release that they lead to. :mod:`pipeline.releases.checks` says whether
 that may serve.
@@ -8,8 +8,8 @@ that may serve.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pipeline.batch.release import ModelVersion, Release
@@ -52,27 +52,10 @@ class Refusal:
     reason: str
 
 
-def refused_unread(state: GateState, candidate: Candidate) -> Refusal | None:
-    """The refusal of a candidate before any file is read; None if files have to be read.
-
-    Refused are a candidate that has its verdict, one that its source passes over, and one that
-    comes by a pattern whose rule its name does not fit.
-    """
-    if candidate.candidate_id in state.handled:
-        known = f"candidate '{candidate.candidate_id}' has its verdict already"
-        return Refusal("ignored", f"duplicate: {known}")
-    if candidate.passed_over is not None:
-        return Refusal("ignored", candidate.passed_over)
-    proposed = [*candidate.models.items(), (RELEASES, candidate.manifest_uri)]
-    for key in rules_of(candidate):
-        uri, rule = dict(proposed)[key], state.rules.get(key)
-        if uri and rule and rule.covers(uri) and not rule.fits(uri):
-            return Refusal("ignored", rule.misfit(uri))
-    return None
-
-
 def proposal_of(
-    state: GateState, candidate: Candidate, manifest: Manifest | None = None
+    state: GateState,
+    candidate: Candidate,
+    read_manifest: Callable[[Candidate], Manifest | None] = lambda candidate: None,
 ) -> Proposal | Refusal:
     """What a candidate would change, as far as this is known without its files.
 
@@ -83,13 +66,15 @@ def proposal_of(
     Args:
       state: what the gate remembers.
       candidate: what is proposed.
-      manifest: the content of its `manifest_uri`, if it has one.
+      read_manifest: gives the content of its `manifest_uri`, None if it has none. Called only if
+        the candidate is not refused without; what it raises comes through.
     """
-    if (refusal := refused_unread(state, candidate)) is not None:
+    if (refusal := _refused_unread(state, candidate)) is not None:
         return refusal
+    manifest = read_manifest(candidate)
     rollback_to = manifest.rollback_to if manifest else candidate.rollback_to
     if rollback_to is not None:
-        return _plan_rollback(state, candidate, rollback_to)
+        return _rollback(state, candidate, rollback_to)
     models = manifest.models if manifest else candidate.models
     if problem := _name_problem(state, models, whole=manifest is not None):
         return Refusal("rejected", problem)
@@ -103,6 +88,24 @@ def proposal_of(
         wanted={model: uri for model, uri in uris.items() if not reasons[model]},
         digests=manifest.digests if manifest else {},
         left_out=tuple(older),
+    )
+
+
+def spelled_out(candidate: Candidate, manifest: Manifest | None) -> Candidate:
+    """The candidate with the content of its manifest, to compare it with others that wait.
+
+    Args:
+      candidate: what is proposed.
+      manifest: the content of its `manifest_uri`; None if it has none, or it is not known.
+    """
+    if manifest is None:
+        return candidate
+    return replace(
+        candidate,
+        rule=None,
+        manifest_uri=None,
+        models=manifest.models,
+        rollback_to=manifest.rollback_to,
     )
 
 
@@ -159,6 +162,25 @@ def next_candidate(
     return newest
 
 
+def _refused_unread(state: GateState, candidate: Candidate) -> Refusal | None:
+    """The refusal of a candidate before any file is read; None if files have to be read.
+
+    Refused are a candidate that has its verdict, one that its source passes over, and one that
+    comes by a pattern whose rule its name does not fit.
+    """
+    if candidate.candidate_id in state.handled:
+        known = f"candidate '{candidate.candidate_id}' has its verdict already"
+        return Refusal("ignored", f"duplicate: {known}")
+    if candidate.passed_over is not None:
+        return Refusal("ignored", candidate.passed_over)
+    proposed = [*candidate.models.items(), (RELEASES, candidate.manifest_uri)]
+    for key in rules_of(candidate):
+        uri, rule = dict(proposed)[key], state.rules.get(key)
+        if uri and rule and rule.covers(uri) and not rule.fits(uri):
+            return Refusal("ignored", rule.misfit(uri))
+    return None
+
+
 def _supersedes(one: Candidate, other: Candidate, fixed: Mapping[str, VersionRule]) -> bool:
     """Whether nothing of `other` is left to change once `one` is accepted."""
     rules = {**rules_of(other), **rules_of(one), **fixed}
@@ -169,7 +191,7 @@ def _supersedes(one: Candidate, other: Candidate, fixed: Mapping[str, VersionRul
     )
 
 
-def _plan_rollback(state: GateState, candidate: Candidate, to: int) -> Proposal | Refusal:
+def _rollback(state: GateState, candidate: Candidate, to: int) -> Proposal | Refusal:
     known = {accepted.release.generation: accepted for accepted in state.history}
     last = state.history[-1]
     current = last.release.generation

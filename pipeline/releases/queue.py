@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.releases.gate import Gate, Verdict
-from pipeline.releases.proposal import next_candidate
+from pipeline.releases.manifest import Manifest
+from pipeline.releases.proposal import next_candidate, spelled_out
 from pipeline.releases.state import GateState
 from pipeline.serving.activation import RETRY_SECS
 from pipeline.serving.process_handle import ProcessHandle
@@ -32,12 +33,14 @@ class _Waiting:
 
     Attributes:
       candidate: the candidate as it was handed in.
-      spelled_out: the same with the content of its manifest; None before that was read.
+      manifest: its manifest, once that was read.
+      spelled_out: the candidate with the content of its manifest; None before that was looked at.
       attempts: how often the gate had no verdict on it because the storage could not be read.
       due: the time, on the queue's clock, before which it does not go to the gate.
     """
 
     candidate: Candidate
+    manifest: Manifest | None = None
     spelled_out: Candidate | None = None
     attempts: int = 0
     due: float = float("-inf")
@@ -118,7 +121,11 @@ class CandidateQueue:
     def _run(self) -> None:
         while (one := self._next()) is not None:
             verdict = self._gate(
-                self._state, one.candidate, self._manager, activate=self._manager.aspire
+                self._state,
+                one.candidate,
+                self._manager,
+                activate=self._manager.aspire,
+                manifest=one.manifest,
             )
             with self._changed:
                 self._busy = False
@@ -132,9 +139,10 @@ class CandidateQueue:
         while due := self._wait_until_due():
             for one in due:
                 if one.spelled_out is None:
-                    one.spelled_out = self._gate.spelled_out(one.candidate)
-            spelled_out = [one.spelled_out or one.candidate for one in due]
-            chosen = due[next_candidate(spelled_out, self._state.rules)]
+                    one.manifest = self._gate.manifest_of(one.candidate)
+                    one.spelled_out = spelled_out(one.candidate, one.manifest)
+            waiting = [one.spelled_out or one.candidate for one in due]
+            chosen = due[next_candidate(waiting, self._state.rules)]
             with self._changed:
                 if not self._closed:
                     self._waiting.remove(chosen)

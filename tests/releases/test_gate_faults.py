@@ -82,6 +82,28 @@ def test_unreachable_storage_is_tried_again_and_said_once(tmp_path, caplog, fail
     bench.close()
 
 
+class CountingStore(BeamArtifactStore):
+    """Counts the texts that are read."""
+
+    def __init__(self):
+        self.read = []
+
+    def read_text(self, uri):
+        self.read.append(uri)
+        return super().read_text(uri)
+
+
+def test_manifest_is_read_once_for_its_order_and_its_verdict(tmp_path):
+    store = CountingStore()
+    bench = Bench(Ensemble(tmp_path, store))
+    bench.ensemble.put("clf", 2)
+    uris = {"clf": bench.ensemble.uri("clf", 2), "emb": bench.ensemble.uri("emb", 1)}
+    candidate = manifest(bench, json.dumps({"models": uris}))
+    assert outcomes(bench.propose(candidate)) == ["accepted"]
+    assert store.read.count(candidate.manifest_uri) == 1
+    bench.close()
+
+
 class FlakyCache(ArtifactCache):
     """Cannot be reached for some calls."""
 

@@ -47,7 +47,7 @@ class Gate:
 
     def propose(self, candidate, manifest=None):
         """The release, or the refusal as (outcome, reason)."""
-        proposal = proposal_of(self.state, candidate, manifest)
+        proposal = proposal_of(self.state, candidate, lambda one: manifest)
         if isinstance(proposal, Refusal):
             self.state = self.state.refuse(candidate)
             return proposal.outcome, proposal.reason
