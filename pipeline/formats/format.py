@@ -11,6 +11,9 @@ from pipeline.formats.opened_file import OpenedFile
 from pipeline.spec.record import RecordSpec
 from pipeline.spec.row_limits import DEFAULT_ROWS
 
+DEFAULT_RECORD_BYTES = 32 << 20
+"""A larger record is a file that lacks line ends, or one made to fill the memory."""
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -20,11 +23,18 @@ class Reading:
       block_rows: most records in a block; blocks of long records have fewer.
       format: name of the format of all files, or "auto": each has the one that its name tells.
       keys: what is read of each record, where a format allows to leave out the rest; None for all.
+      max_record_bytes: a larger record is not read; what holds it ends in a block that says so.
     """
 
     block_rows: int = DEFAULT_ROWS
     format: str = "auto"
     keys: tuple[str, ...] | None = None
+    max_record_bytes: int = DEFAULT_RECORD_BYTES
+
+    @property
+    def max_chunk_bytes(self) -> int:
+        """The most that records, which a format can only read together, may take in memory."""
+        return 4 * self.max_record_bytes
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pipeline.formats.decoder import Decoder
 from pipeline.formats.format import Format
 from pipeline.formats.image import IMAGE
 from pipeline.formats.json.format import JSONL
-from pipeline.formats.parquet import PARQUET
+from pipeline.formats.parquet.format import PARQUET
 from pipeline.formats.raw import RawDecoder
 from pipeline.formats.tfrecord.format import TFRECORD
 from pipeline.spec.record import RecordSpec

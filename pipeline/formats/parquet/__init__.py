@@ -1,0 +1,1 @@
+"""Parquet files: their index, their rows as columns."""

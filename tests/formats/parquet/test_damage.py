@@ -1,0 +1,134 @@
+"""A damaged or hostile Parquet file costs its rows; it ends no process and fills no memory."""
+
+import io
+import random
+import struct
+import subprocess
+import sys
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.formats.format import Reading
+from pipeline.formats.opened_file import OpenedFile
+from pipeline.formats.registry import FORMATS
+
+ROWS = 40
+TABLE = pa.table(
+    {
+        "id": [f"r{i}" for i in range(ROWS)],
+        "x": pa.array([[0.5, 1.0, float(i)] for i in range(ROWS)], pa.list_(pa.float32())),
+        "n": range(ROWS),
+        "tag": [None if i % 3 else f"t{i % 4}" for i in range(ROWS)],
+        "deep": [{"a": i, "b": [str(i)]} for i in range(ROWS)],
+        "fixed": pa.array([b"abcd"] * ROWS, pa.binary(4)),
+    }
+)
+WRITERS = [
+    {},
+    {"compression": "zstd", "data_page_version": "2.0", "row_group_size": 10},
+    {"compression": "gzip", "write_page_index": True, "write_page_checksum": True},
+    {
+        "compression": "none",
+        "use_dictionary": False,
+        "column_encoding": {"n": "DELTA_BINARY_PACKED", "id": "DELTA_BYTE_ARRAY"},
+    },
+]
+
+
+def written(table, **options):
+    sink = io.BytesIO()
+    pq.write_table(table, sink, **options)
+    return sink.getvalue()
+
+
+def read(data, **options):
+    """Rows of the blocks of a file, and the errors."""
+    opened = OpenedFile("a.parquet", io.BytesIO(data), 0, len(data))
+    blocks = list(FORMATS["parquet"].blocks(opened, Reading(16, **options)))
+    return sum(len(block.payloads) for block in blocks), [b.error for b in blocks if b.error]
+
+
+def mutated(chance, data):
+    """Some bits or bytes changed, mostly of the index."""
+    changed = bytearray(data)
+    index = len(data) - 8 - struct.unpack("<I", data[-8:-4])[0]
+    for _ in range(chance.choice([1, 1, 2, 4])):
+        at = chance.randrange(index if chance.random() < 0.7 else 0, len(changed) - 4)
+        how = chance.random()
+        if how < 0.6:
+            changed[at] ^= 1 << chance.randrange(8)
+        elif how < 0.8:
+            changed[at] = chance.randrange(256)
+        else:
+            changed[at : at + (how < 0.9)] = b"" if how < 0.9 else b"\x15"
+    return bytes(changed)
+
+
+def read_mutated(count):
+    """Reads so many files; raises nothing for any of them."""
+    chance = random.Random(1)
+    files = [written(TABLE, **options) for options in WRITERS]
+    whole = 0
+    for _ in range(count):
+        rows, errors = read(mutated(chance, chance.choice(files)))
+        assert rows == ROWS or errors, "rows are gone without a word"
+        whole += not errors
+    assert count // 20 < whole < count, "all or none of the files were hurt"
+
+
+def test_no_damage_ends_the_process_or_loses_rows_without_a_word():
+    code = "from tests.formats.parquet.test_damage import read_mutated; read_mutated(1500)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("options", WRITERS)
+def test_undamaged_files_are_read_whole(options):
+    assert read(written(TABLE, **options)) == (ROWS, [])
+
+
+def endless_list():
+    values = pa.repeat(pa.scalar(0.0, pa.float32()), 40_000_000)
+    return pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
+
+
+def endless_texts():
+    text = pa.array(["z" * 2_000_000])
+    return pa.DictionaryArray.from_arrays(pa.array([0] * 100, pa.int32()), text)
+
+
+@pytest.mark.parametrize("column", [endless_list, endless_texts])
+def test_few_bytes_that_become_many_are_refused_before_they_do(column):
+    data = written(pa.table({"x": column()}), compression="zstd")
+    assert len(data) < 5000
+    before = pa.default_memory_pool().max_memory()
+    rows, (error,) = read(data)
+    assert rows == 0
+    assert "a.parquet, rows 0 to" in error
+    assert "in memory; larger rows are read with a larger --max_record_bytes" in error
+    assert pa.default_memory_pool().max_memory() == before
+    rows, errors = read(data, max_record_bytes=1 << 30)
+    assert (rows, errors) == (len(column()), [])
+
+
+def test_unused_columns_may_be_of_any_size():
+    table = pa.table({"x": endless_list(), "n": [1]})
+    assert read(written(table, compression="zstd"), keys=("n",)) == (1, [])
+
+
+def test_constant_columns_of_many_rows_are_read():
+    table = pa.table({"x": pa.repeat(pa.scalar(0.0), 20_000_000)})
+    opened = io.BytesIO(written(table, row_group_size=len(table)))
+    size = opened.seek(0, 2)
+    reading = Reading(1 << 20)
+    blocks = FORMATS["parquet"].blocks(OpenedFile("a.parquet", opened, 0, size), reading)
+    assert [block.error for block in blocks] == [None] * 20
+
+
+def test_columns_of_one_name_are_told_once_if_they_are_read():
+    arrays = [pa.array([1]), pa.array([2]), pa.array([3])]
+    data = written(pa.Table.from_arrays(arrays, ["a", "a", "b"]))
+    assert read(data, keys=("b",)) == (1, [])
+    assert read(data, keys=("a", "b")) == (0, ["a.parquet: has 2 columns 'a'"])
