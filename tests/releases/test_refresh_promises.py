@@ -234,7 +234,7 @@ import numpy as np
 from pipeline.batch.release import ModelVersion, Release
 from pipeline.serving.activation import Timing
 from pipeline.serving.release_manager import ReleaseManager
-from tests import models
+from tests.support import models
 from tests.releases.test_refresh_promises import load_onnx
 
 def resident_mib():
