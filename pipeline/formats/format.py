@@ -7,12 +7,10 @@ from dataclasses import dataclass
 
 from pipeline.batch.block import Block
 from pipeline.formats.decoder import Decoder
+from pipeline.formats.lines import DEFAULT_RECORD_BYTES
 from pipeline.formats.opened_file import OpenedFile
 from pipeline.spec.record import RecordSpec
 from pipeline.spec.row_limits import DEFAULT_ROWS
-
-DEFAULT_RECORD_BYTES = 32 << 20
-"""A larger record is a file that lacks line ends, or one made to fill the memory."""
 
 
 @dataclass(frozen=True)

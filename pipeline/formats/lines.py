@@ -1,8 +1,8 @@
 r"""Lines out of bytes: byte ranges, decompression, line ends, blocks. Pure: files in, tuples out.
 
-Everything is a generator over chunks, so memory holds one chunk, one block and the longest line.
-A line ends with ``\n`` or ``\r\n``, which is not part of it; the last one may lack it. An empty
-line is a line; the end of a file after its last line end is not.
+Everything is a generator over chunks, so memory holds one chunk, one block and the longest line
+that is allowed. A line ends with ``\n`` or ``\r\n``, which is not part of it; the last one may lack
+it. An empty line is a line; the end of a file after its last line end is not.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import bz2
 import lzma
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import zstandard
@@ -20,18 +21,26 @@ CHUNK_BYTES = 1 << 20
 MAX_BLOCK_BYTES = 8 << 20
 """Blocks of long records hold fewer of them: memory is bounded by bytes, too."""
 
+DEFAULT_RECORD_BYTES = 32 << 20
+"""A larger record is a file that lacks line ends, or one made to fill the memory."""
+
 _BOM = b"\xef\xbb\xbf"
+_START_BYTES = 40
 
 # Compressed bytes decoded in one step. Few, because a damaged spot takes the whole step with it,
 # and because one step is all that swells in memory, up to a thousandfold for repetitive text.
 _STEP_BYTES = 512
 
+# What a file may ask of the memory of a decoder: twice what `zstd` and `xz` need at their highest
+# level, unless they are told to use more.
+_WINDOW_BYTES = 128 << 20
+
 _DECOMPRESSORS: dict[str, Callable[[], Any]] = {
     "gzip": lambda: zlib.decompressobj(wbits=zlib.MAX_WBITS | 16),
     "deflate": zlib.decompressobj,
     "bzip2": bz2.BZ2Decompressor,
-    "lzma": lzma.LZMADecompressor,
-    "zstd": lambda: zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj(),
+    "lzma": lambda: lzma.LZMADecompressor(memlimit=_WINDOW_BYTES),
+    "zstd": lambda: zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES).decompressobj(),
 }
 """Compression as Beam's CompressionTypes name it -> decoder of one member of a file."""
 
@@ -58,8 +67,47 @@ class DamagedFileError(Exception):
         """
         return (
             f"{path} cannot be read to its end: {self}; reading stopped at byte "
-            f"{self.text_bytes} of its text, after {before}"
+            f"{self.text_bytes} of its text, after {before}. Those were handed on already: "
+            "predictions from them stand, and may be wrong where the damage is before that byte"
         )
+
+
+@dataclass(frozen=True)
+class LongLine:
+    """A line that was passed over because it is too long.
+
+    Attributes:
+      start: how it begins.
+      length: its bytes.
+    """
+
+    start: bytes
+    length: int
+
+    def told(self, path: str, before: str, most: int) -> str:
+        """Says so.
+
+        Args:
+          path: the file's.
+          before: what was read until then, in words.
+          most: the allowed length, in bytes.
+        """
+        return long_record(path, f"the line after {before}, {self.start!r}...,", self.length, most)
+
+
+def long_record(path: str, which: str, length: int, most: int) -> str:
+    """Says that a record was passed over because it is too long.
+
+    Args:
+      path: the file's.
+      which: the record, in words.
+      length: its bytes.
+      most: the allowed length, in bytes.
+    """
+    return (
+        f"{path}: {which} has {length:,} bytes, expected at most {most:,}: it is left out. "
+        "A larger --max_record_bytes reads it"
+    )
 
 
 def text_of_range(
@@ -164,28 +212,59 @@ def without_bom(chunks: Iterable[bytes]) -> Iterator[bytes]:
     yield from remaining
 
 
-def split_lines(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """The lines of a text, a list for each chunk that ends at least one."""
-    unfinished: list[bytes] = []
+def split_lines(
+    chunks: Iterable[bytes], most: int = DEFAULT_RECORD_BYTES
+) -> Iterator[list[bytes] | LongLine]:
+    """The lines of a text, a list for each chunk that ends at least one.
+
+    Args:
+      chunks: the text.
+      most: bytes of the longest line that is read; of others no more is held than this.
+    """
+    held: list[bytes] = []
+    length = 0
     for chunk in chunks:
-        unfinished.append(chunk)
         if b"\n" not in chunk:
+            held.append(chunk)
+            length += len(chunk)
+            if length > most and len(held) > 1:
+                held = [b"".join(held)[:_START_BYTES]]
             continue
-        text = b"".join(unfinished)
+        if length > most:
+            rest, _, chunk = chunk.partition(b"\n")
+            yield LongLine(held[0][:_START_BYTES], length + len(rest))
+            held = []
+        text = b"".join([*held, chunk])
         if b"\r\n" in text:
             text = text.replace(b"\r\n", b"\n")
-        lines = text.split(b"\n")
-        unfinished = [lines.pop()]
-        yield lines
-    last = b"".join(unfinished)
-    if last:
+        found = text.split(b"\n")
+        held = [found.pop()]
+        length = len(held[0])
+        # Few texts are so long that one of their lines can be.
+        yield from _apart(found, most) if len(text) > most else [found]
+    if length > most:
+        yield LongLine(held[0][:_START_BYTES], length)
+    elif last := b"".join(held):
         yield [last]
 
 
+def _apart(lines: list[bytes], most: int) -> Iterator[list[bytes] | LongLine]:
+    """The lines, those that are too long each by itself."""
+    begin = 0
+    for i, line in enumerate(lines):
+        if len(line) > most:
+            yield lines[begin:i]
+            yield LongLine(line[:_START_BYTES], len(line))
+            begin = i + 1
+    yield lines[begin:]
+
+
 def in_blocks(
-    lists: Iterable[list[bytes]], rows: int, max_bytes: int = MAX_BLOCK_BYTES
-) -> Iterator[tuple[bytes, ...]]:
+    lists: Iterable[list[bytes] | LongLine], rows: int, max_bytes: int = MAX_BLOCK_BYTES
+) -> Iterator[tuple[bytes, ...] | LongLine]:
     """The lines of all lists, `rows` to a block; fewer in the last, and where lines are long.
+
+    A line that was passed over stands where it was, between two blocks.
 
     Args:
       lists: the lines in order.
@@ -199,6 +278,12 @@ def in_blocks(
     held_bytes = 0
     try:
         for lines in lists:
+            if isinstance(lines, LongLine):
+                if held:
+                    yield tuple(held)
+                    held, held_bytes = [], 0
+                yield lines
+                continue
             held += lines
             held_bytes += sum(map(len, lines))
             full = len(held) - len(held) % rows

@@ -120,9 +120,9 @@ def reading(job: Job) -> Reading:
     """How the job reads its files."""
     spec = job.graph.spec
     keys = [*spec.record.fields, *spec.pass_through, *([spec.record.id] if spec.record.id else [])]
-    chosen = job.settings.inputs.input_format
-    form = IMAGE.name if spec.record.source == "image" else chosen
-    return Reading(job.row_limits.block_rows, form, tuple(keys))
+    inputs = job.settings.inputs
+    form = IMAGE.name if spec.record.source == "image" else inputs.input_format
+    return Reading(job.row_limits.block_rows, form, tuple(keys), inputs.max_record_bytes)
 
 
 def to_prediction_rows(job: Job) -> ToRows:

@@ -78,6 +78,7 @@ class Inputs:
 
     input_file_pattern: str
     input_format: str
+    max_record_bytes: int
     input_subscription: str
     input_topic: str
     input_table: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.formats.lines import DEFAULT_RECORD_BYTES
 from pipeline.formats.registry import FORMATS, OUTPUT_FORMATS
 from pipeline.parameters.parameter import BUCKET, FILE, SUBSCRIPTION, TABLE, TOPIC, Parameter
 
@@ -28,6 +29,17 @@ RECORDS_IN: tuple[Parameter, ...] = (
         kind="choice",
         choices=("auto", *FORMATS),
         default="auto",
+        group="Records in",
+    ),
+    Parameter(
+        "max_record_bytes",
+        "Largest record",
+        "A record of an input file with more bytes than this is a dead letter, not read. Memory "
+        "grows with it: records that can only be read together (a block of Avro, rows of Parquet) "
+        "may take four times as much.",
+        kind="integer",
+        minimum=1024,
+        default=str(DEFAULT_RECORD_BYTES),
         group="Records in",
     ),
     Parameter(

@@ -40,19 +40,45 @@ def reference(content):
     return found if found[-1] else found[:-1]
 
 
-def read_ranges(content, split_bytes, chunk_bytes):
+def read_ranges(content, split_bytes, chunk_bytes, most=1000):
     for start in range(0, len(content), split_bytes):
         end = min(start + split_bytes, len(content))
         text = lines.text_of_range(io.BytesIO(content), start, end, chunk_bytes)
         if start == 0:
             text = lines.without_bom(text)
-        for found in lines.split_lines(text):
-            yield from found
+        for found in lines.split_lines(text, most):
+            yield from [found] if isinstance(found, lines.LongLine) else found
 
 
 @given(contents(), st.integers(1, 50), st.integers(1, 50))
 def test_ranges_together_yield_each_line_once_and_in_order(content, split_bytes, chunk_bytes):
     assert list(read_ranges(content, split_bytes, chunk_bytes)) == reference(content)
+
+
+@given(contents(), st.integers(1, 50), st.integers(1, 50), st.integers(1, 30))
+def test_only_lines_that_are_too_long_are_passed_over(content, split_bytes, chunk_bytes, most):
+    found = list(read_ranges(content, split_bytes, chunk_bytes, most))
+    whole = [line for line in found if isinstance(line, bytes)]
+    assert all(len(line) <= most for line in whole)
+    # The carriage return of a line end that comes in another chunk may count.
+    short = [line for line in reference(content) if len(line) < most]
+    assert [line for line in whole if len(line) < most] == short
+    long = [line for line in found if isinstance(line, lines.LongLine)]
+    assert len(whole) + len(long) == len(reference(content))
+    assert all(line.length > most for line in long)
+
+
+def test_endless_line_takes_no_memory_and_costs_itself_only():
+    data = gzip.compress(b'{"a": 1}\n' + b" " * (64 << 20) + b'\n{"a": 2}\n')
+    assert len(data) < 1 << 17
+    text = lines.decompressed(io.BytesIO(data), "gzip")
+    tracemalloc.start()
+    first, long, last = lines.in_blocks(lines.split_lines(text, 1 << 20), 8)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (first, last) == ((b'{"a": 1}',), (b'{"a": 2}',))
+    assert long == lines.LongLine(b" " * 40, 64 << 20)
+    assert peak < 8 << 20
 
 
 def test_range_inside_a_long_line_does_not_read_to_its_end():

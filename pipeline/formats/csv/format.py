@@ -25,8 +25,16 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
     path = opened.path
     header: tuple[str, ...] = ()
     line = 1
+    most = reading.max_record_bytes
     try:
-        for block in lines.in_blocks(_rows(opened), reading.block_rows):
+        for block in lines.in_blocks(_rows(opened, most), reading.block_rows):
+            if isinstance(block, lines.LongLine):
+                message = block.told(path, f"{line - 1} whole lines", most)
+                yield Block((), path, message, format="csv")
+                if not header:
+                    return
+                line += 1
+                continue
             payloads = block
             if not header:
                 try:
@@ -40,15 +48,17 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
                 yield Block(payloads, path, format="csv", first=line, header=header)
             line += sum(1 + row.count(b"\n") for row in payloads)
     except lines.DamagedFileError as damage:
-        yield Block((), path, damage.told(path, f"{line - 1} whole lines"))
+        yield Block((), path, damage.told(path, f"{line - 1} whole lines"), format="csv")
 
 
 def _check(opened: OpenedFile, record: RecordSpec) -> Iterator[str]:
     """What the header lacks."""
     try:
-        rows = next(filter(None, _rows(opened)), [b""])
+        rows = next(filter(None, _rows(opened, lines.DEFAULT_RECORD_BYTES)), [b""])
     except lines.DamagedFileError as damage:
         raise ValueError(f"cannot be read: {damage}") from damage
+    if isinstance(rows, lines.LongLine):
+        raise ValueError(f"the header would have {rows.length:,} bytes")
     header = parse_header(rows[0])
     keys: dict[str, FieldSpec | None] = dict(record.fields)
     if record.id:
@@ -63,8 +73,8 @@ def _check(opened: OpenedFile, record: RecordSpec) -> Iterator[str]:
             yield f"the header names column '{name}' {header.count(name)} times"
 
 
-def _rows(opened: OpenedFile) -> Iterator[list[bytes]]:
-    return whole_rows(lines.split_lines(lines.without_bom(opened.content())))
+def _rows(opened: OpenedFile, most: int) -> Iterator[list[bytes] | lines.LongLine]:
+    return whole_rows(lines.split_lines(lines.without_bom(opened.content()), most))
 
 
 def parse_header(row: bytes) -> tuple[str, ...]:

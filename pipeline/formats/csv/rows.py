@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from pipeline.formats.lines import LongLine
+
 _QUOTED = rb'"[^"]*+(?:""[^"]*+)*+'
 _CELL = rb"(?:" + _QUOTED + rb'"|[^",\r\n]*+)'
 _PROPER = re.compile(_CELL + rb"(?:," + _CELL + rb")*+")
@@ -24,11 +26,12 @@ def is_proper(row: bytes) -> bool:
     return b'"' not in row or _PROPER.fullmatch(row) is not None
 
 
-def whole_rows(lists: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
+def whole_rows(lists: Iterable[list[bytes] | LongLine]) -> Iterator[list[bytes] | LongLine]:
     """The rows in some lines; those with line ends inside quotes put together again.
 
     Args:
-      lists: all lines of a text, in order, without line ends.
+      lists: all lines of a text, in order, without line ends. No row goes on behind a line that
+        was passed over.
 
     Raises:
       Exception: from `lists`, after the rows in the lines before were yielded.
@@ -36,6 +39,11 @@ def whole_rows(lists: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
     held: list[bytes] = []
     try:
         for lines in lists:
+            if isinstance(lines, LongLine):
+                yield _rows(held, more=False)[0]
+                held = []
+                yield lines
+                continue
             if not held and not any(b'"' in line for line in lines):
                 yield lines
                 continue

@@ -20,8 +20,13 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
         text = lines.text_of_range(opened.file, opened.start, opened.end)
     if opened.start == 0:
         text = lines.without_bom(text)
+    most = reading.max_record_bytes
     try:
-        for block in lines.in_blocks(lines.split_lines(text), reading.block_rows):
+        for block in lines.in_blocks(lines.split_lines(text, most), reading.block_rows):
+            if isinstance(block, lines.LongLine):
+                before = f"{count} whole lines from byte {opened.start} on"
+                yield Block((), opened.path, block.told(opened.path, before, most))
+                continue
             count += len(block)
             yield Block(block, opened.path)
     except lines.DamagedFileError as damage:

@@ -16,7 +16,7 @@ import google_crc32c
 
 from pipeline.batch.block import Block
 from pipeline.formats.format import Format, Reading
-from pipeline.formats.lines import MAX_BLOCK_BYTES, DamagedFileError
+from pipeline.formats.lines import CHUNK_BYTES, MAX_BLOCK_BYTES, DamagedFileError, long_record
 from pipeline.formats.opened_file import OpenedFile
 from pipeline.formats.tfrecord.example import TfRecordDecoder
 
@@ -40,7 +40,7 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
 
     stream = _Stream(opened.content())
     try:
-        while (record := _next(stream, f"{path}, record {count}")) is not None:
+        while (record := _next(stream, path, count, reading.max_record_bytes)) is not None:
             count += 1
             if isinstance(record, str):
                 yield block(record)
@@ -92,22 +92,41 @@ class _Stream:
         self.position += count - missing
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def skip(self, count: int) -> bool:
+        """Passes over the next `count` bytes; false if there are fewer."""
+        while count:
+            taken = len(self.take(min(count, CHUNK_BYTES)))
+            if not taken:
+                return False
+            count -= taken
+        return True
 
-def _next(stream: _Stream, where: str) -> bytes | str | None:
+
+def _next(stream: _Stream, path: str, number: int, most: int) -> bytes | str | None:
     """The next record; why it cannot be used, or None at the end.
+
+    Args:
+      stream: at its first byte.
+      path: the file's.
+      number: the record's, from 0.
+      most: bytes of the longest record that is read.
 
     Raises:
       _LostError: its length cannot be trusted, or the file ends inside of it.
     """
-    begin = stream.position
+    which = f"record {number} at byte {stream.position}"
+    where = f"{path}, {which}"
     head = stream.take(_HEAD.size)
     if not head:
         return None
-    where = f"{where} at byte {begin}"
     if len(head) == _HEAD.size:
         length, checksum = _HEAD.unpack(head)
         if checksum != _masked(head[: _LENGTH.size]):
             raise _LostError(f"{where}: the checksum of its length is wrong")
+        if length > most:
+            if stream.skip(length + _CHECKSUM.size):
+                return long_record(path, which, length, most)
+            raise _LostError(f"{where}: the file ends inside of it")
         record, tail = stream.take(length), stream.take(_CHECKSUM.size)
         if len(tail) == _CHECKSUM.size:
             if _CHECKSUM.unpack(tail)[0] == _masked(record):

@@ -1,6 +1,8 @@
 """Files of every format: the same records make the same batches, and damage costs only itself."""
 
+import gzip
 import io
+import re
 import struct
 import tempfile
 from pathlib import Path
@@ -10,6 +12,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -57,8 +60,8 @@ def row(i, **changes):
     } | changes
 
 
-def blocks(path, block_rows=8, split_bytes=1 << 30, keys=KEYS, format="auto"):
-    reading = Reading(block_rows, format, keys)
+def blocks(path, block_rows=8, split_bytes=1 << 30, keys=KEYS, format="auto", most=32 << 20):
+    reading = Reading(block_rows, format, keys, most)
     return [
         block
         for file in match_input(str(path))
@@ -180,6 +183,42 @@ def test_compressed_files_are_read_as_they_are(tmp_path, format):
     batches, (error,) = read(path)
     assert "cannot be read to its end" in error
     assert 0 < sum(map(len, batches)) < 50
+
+
+@pytest.mark.parametrize("format", ["jsonl", "csv", "tfrecord"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_record_that_is_too_large_costs_itself_only(tmp_path, format, packed):
+    rows = [row(i, text="a" * 5000) if i in (7, 49) else row(i) for i in range(50)]
+    path = formats.write(tmp_path, format, rows)
+    path = formats.gzipped(path) if packed else path
+    batches, errors = read(path, most=2000)
+    assert ids(batches) == [i for i in range(50) if i not in (7, 49)]
+    assert len(errors) == 2
+    for error in errors:
+        assert str(path) in error
+        assert "bytes, expected at most 2,000: it is left out" in error
+
+
+def test_csv_whose_header_is_too_large_is_not_read(tmp_path):
+    path = formats.write(tmp_path, "csv", [{"id": "a", "x" * 3000: 1}])
+    assert [len(block.payloads) for block in blocks(path, most=2000)] == [0]
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_checksum_that_is_wrong_at_the_end_says_what_was_predicted_already(tmp_path, compression):
+    text = formats.as_bytes("jsonl", [row(i) for i in range(50)])
+    if compression == "gzip":
+        path, data = tmp_path / "a.jsonl.gz", bytearray(gzip.compress(text))
+        data[-8] ^= 1
+    else:
+        path, packer = tmp_path / "a.jsonl.zst", zstandard.ZstdCompressor(write_checksum=True)
+        data = bytearray(packer.compress(text))
+        data[-1] ^= 1
+    path.write_bytes(data)
+    batches, (error,) = read(path)
+    before = re.search(r"after (\d+) whole lines", error)
+    assert int(before[1]) == len(ids(batches))
+    assert "Those were handed on already: predictions from them stand, and may be wrong" in error
 
 
 @pytest.mark.parametrize("format", ["parquet", "avro"])
