@@ -71,10 +71,10 @@ check: $(READY) ## lint and types only
 	$(BIN)/mypy
 
 bench: $(READY) ## the figures and pictures of docs/benchmarks.md, in about 15 minutes
-	$(BIN)/python benchmarks/run_all.py
+	$(BIN)/python -m benchmarks.run_all
 
 bench-gpu: $(GPU_READY) ## the GPU part of docs/benchmarks.md, in about 3 minutes
-	.venv-gpu/bin/python benchmarks/gpu.py
+	.venv-gpu/bin/python -m benchmarks.gpu
 
 # What the GPU image has, and what its tests and benchmark need on top. Not all of requirements-dev.txt:
 # XGBoost wants another NCCL than PyTorch.

@@ -1,9 +1,9 @@
 """All benchmarks, one after the other.
 
-    python benchmarks/run_all.py             about 15 minutes on two quiet cores; rewrites the
+    python -m benchmarks.run_all             about 15 minutes on two quiet cores; rewrites the
                                              figures and pictures of docs/benchmarks.md
-    python benchmarks/run_all.py --prepare   only what is made once: records, the peers' environment
-    python benchmarks/run_all.py --quick     only that all of them run
+    python -m benchmarks.run_all --prepare   only what is made once: records, the peers' environment
+    python -m benchmarks.run_all --quick     only that all of them run
 
 What is made once is made first and counts apart. A benchmark that fails leaves its part of the
 document as it was, and the others go on; the status then is 1.
@@ -20,23 +20,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import command_line
-import peers
-import sections
-import workload
-from workload import Format
+from benchmarks.batch import workload
+from benchmarks.batch.peers import environment as peers
+from benchmarks.batch.workload import Format
+from benchmarks.support import command_line, sections
 
-_HERE = Path(__file__).parent
 # The longest inputs there are; shorter ones are the first files of these.
 _RECORDS: Mapping[Format, int] = {"jsonl": 4_000_000, "parquet": 4_000_000}
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One of the scripts.
+    """One of them.
 
     Attributes:
-      name: of the script.
+      name: of its module in this package.
       secs: how long it took on the machine of the published figures.
       has_records: takes its input from the workload's folder.
     """
@@ -47,7 +45,7 @@ class Benchmark:
 
     def command(self, options: argparse.Namespace) -> Sequence[str]:
         """Its command line."""
-        command = [sys.executable, str(_HERE / f"{self.name}.py"), f"--docs={options.docs}"]
+        command = [sys.executable, "-m", f"benchmarks.{self.name}", f"--docs={options.docs}"]
         if self.has_records:
             command.append(f"--folder={options.folder}")
         return [*command, "--quick"] if options.quick else command
@@ -55,14 +53,14 @@ class Benchmark:
 
 BENCHMARKS = (
     Benchmark("batch", 390, has_records=True),
-    Benchmark("start_up", 35, has_records=True),
-    Benchmark("memory", 40, has_records=True),
-    Benchmark("stages", 80, has_records=True),
+    Benchmark("batch.start_up", 35, has_records=True),
+    Benchmark("batch.memory", 40, has_records=True),
+    Benchmark("batch.stages", 80, has_records=True),
     Benchmark("swap", 145),
-    Benchmark("streaming", 110),
-    Benchmark("merging", 40),
-    Benchmark("sharing", 25),
-    Benchmark("bad_rows", 35),
+    Benchmark("stream", 110),
+    Benchmark("calls.merging", 40),
+    Benchmark("calls.sharing", 25),
+    Benchmark("calls.bad_rows", 35),
 )
 
 

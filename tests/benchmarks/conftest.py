@@ -1,24 +1,12 @@
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 
-collect_ignore = [] if os.environ.get("ENSEMBLE_TEST_PEERS") else ["test_peers_run.py"]
-
-
-@pytest.fixture
-def benchmark_modules(monkeypatch):
-    """The benchmarks' modules can be imported."""
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    yield
-    # Their names are short: nobody else shall meet them.
-    ours = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
-    for name in ours & set(sys.modules):
-        del sys.modules[name]
+collect_ignore = [] if os.environ.get("ENSEMBLE_TEST_PEERS") else ["batch/test_peers_run.py"]
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,8 @@ def rows(text):
 def test_each_network_runs_in_each_framework_and_leaves_the_document():
     document = ROOT / "docs" / "benchmarks.md"
     before = document.read_text()
-    command = [sys.executable, ROOT / "benchmarks" / "gpu.py", "--quick"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    command = [sys.executable, "-m", "benchmarks.gpu", "--quick"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     found = rows(done.stdout)
     variants = [["torch", "full"], ["torch", "half"], ["onnx", "full"]]
@@ -30,8 +30,8 @@ def test_each_network_runs_in_each_framework_and_leaves_the_document():
 
 
 def test_without_a_gpu_no_figures_are_made():
-    command = [sys.executable, ROOT / "benchmarks" / "gpu.py"]
+    command = [sys.executable, "-m", "benchmarks.gpu"]
     environment = {"PATH": "", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert done.returncode == 1
     assert "PyTorch finds no GPU here; --quick runs on the CPU" in done.stderr

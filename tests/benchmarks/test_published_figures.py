@@ -7,16 +7,31 @@ import re
 import numpy as np
 import pytest
 
+from benchmarks.batch import __main__ as batch
+from benchmarks.batch import memory, report, start_up
+from benchmarks.batch.contenders import CONTENDERS
+from benchmarks.batch.results import Result, Timed
+from benchmarks.batch.stages import __main__ as stages
+from benchmarks.calls import merging, sharing
+from benchmarks.calls.merging import Measured, WrongError, compare
+from benchmarks.gpu import __main__ as gpu
+from benchmarks.stream import __main__ as streaming
+from benchmarks.stream.run import Step
+from benchmarks.support import measure
+from benchmarks.support.measure import Run
+from benchmarks.swap import report as swap_report
+from benchmarks.swap.loads import LOADS
+from benchmarks.swap.run import Swap
+
 LINE = "a machine"
 
 
 @pytest.fixture
-def scripted_runs(benchmark_modules, monkeypatch):
+def scripted_runs(monkeypatch):
     """Every process takes 2 s and 10 us a record, and holds 100 MiB and 10 bytes a record.
 
     Its output grows evenly.
     """
-    import measure
 
     def run(command, output_folder=None):
         text = " ".join(map(str, command))
@@ -60,8 +75,6 @@ def has_picture(document, name):
 
 
 def test_start_up_is_compared_with_the_bare_loop(scripted_runs, call, document):
-    import start_up
-
     assert call(start_up, "--rounds=2") == 0
     rows, text = section(document, "start-up")
     assert [row[0] for row in rows[2:]] == [
@@ -69,7 +82,7 @@ def test_start_up_is_compared_with_the_bare_loop(scripted_runs, call, document):
         "this project, one worker",
         "stock RunInference, chain",
     ]
-    assert "`python benchmarks/start_up.py --rounds=2`" in text  # and no place of files
+    assert "`python -m benchmarks.batch.start_up --rounds=2`" in text  # and no place of files
     assert summary(document, "Start-up to the first prediction") == [
         "1.0 x a bare Python loop (2.0 s)",
         "stock RunInference chain 1.0 x",
@@ -77,23 +90,17 @@ def test_start_up_is_compared_with_the_bare_loop(scripted_runs, call, document):
 
 
 def test_memory_is_compared_at_ten_times_the_records(scripted_runs, call, document):
-    import memory
-
     assert call(memory, "--records=1000") == 0
     rows, _ = section(document, "memory")
     assert rows[2:] == [["1,000", "100", "1.00"], ["10,000", "100", "1.00"]]
     assert summary(document, "Memory at ten times the records")[0] == "1.00 x (100 MiB at 1,000)"
 
 
-@pytest.mark.parametrize("name", ["memory", "start_up"])
+@pytest.mark.parametrize("module", [memory, start_up])
 def test_what_a_run_that_was_cut_off_left_is_in_nobodys_way(
-    scripted_runs, call, monkeypatch, workload_folder, name
+    scripted_runs, call, monkeypatch, workload_folder, module
 ):
-    import importlib
-
-    import measure
-
-    module = importlib.import_module(name)
+    name = module.__name__.rpartition(".")[2]
     left = workload_folder / "out" / name.replace("_", "-") / "predictions-00000.jsonl"
     left.parent.mkdir(parents=True)
     left.write_text("{}")
@@ -107,8 +114,6 @@ def test_what_a_run_that_was_cut_off_left_is_in_nobodys_way(
 
 
 def test_stages_and_rest_add_up_to_the_total(scripted_runs, call, document):
-    import stages
-
     few = ["--records=3000", "--pass_records=1000", "--rounds=1", "--passes=1"]
     assert call(stages, *few) == 0
     rows, _ = section(document, "stages")
@@ -127,13 +132,7 @@ def test_stages_and_rest_add_up_to_the_total(scripted_runs, call, document):
     assert has_picture(document, "stages")
 
 
-def test_batch_shows_all_contenders_and_says_where_runs_do_not_tell(benchmark_modules, document):
-    import batch
-    import report
-    from contenders import CONTENDERS
-    from measure import Run
-    from results import Result, Timed
-
+def test_batch_shows_all_contenders_and_says_where_runs_do_not_tell(document):
     results = []
     for number, contender in enumerate(CONTENDERS, start=1):
         result = Result(contender, contender.records)
@@ -158,11 +157,7 @@ def test_batch_shows_all_contenders_and_says_where_runs_do_not_tell(benchmark_mo
     assert has_picture(document, "batch")
 
 
-def test_swap_shows_each_load_with_both_contenders(benchmark_modules, document):
-    import swap_report
-    from swap_loads import LOADS
-    from swap_run import Swap
-
+def test_swap_shows_each_load_with_both_contenders(document):
     swaps = {
         (load.title, name): [
             Swap(3.0, 3.1, (0.001,) * 99, (0.002, longest), (longest,) * 4, 100, 1000.0)
@@ -184,10 +179,7 @@ def test_swap_shows_each_load_with_both_contenders(benchmark_modules, document):
     assert has_picture(document, "swap")
 
 
-def test_stream_shows_the_highest_rate_that_was_sustained(benchmark_modules, document):
-    import streaming
-    from stream_run import Step
-
+def test_stream_shows_the_highest_rate_that_was_sustained(document):
     steps = [
         Step(1000, 1000, 1000, 50, 0, 0.05, 0.1, 0.5, 0.1, 1.5),
         Step(2000, 2000, 1500, 5000, 500, 1.0, 3.0, 0.5, 0.1, 2.0),
@@ -204,13 +196,12 @@ def test_stream_shows_the_highest_rate_that_was_sustained(benchmark_modules, doc
     assert has_picture(document, "streaming")
 
 
-def test_merging_is_compared_within_each_round(benchmark_modules, document):
-    from merging import _THREADS, Measured, _publish, compare
-
+def test_merging_is_compared_within_each_round(document):
     plain, merged = Measured(100.0, 1.0, 4.0), Measured(200.0, 0.5, 2.0)
     # In a slow round both are slow: the ratio stays.
     slow = [Measured(m.calls_per_sec / 10, m.p50_ms, m.p99_ms * 10) for m in (plain, merged)]
-    _publish(document, [compare(n, [(plain, merged), tuple(slow)]) for n in _THREADS], LINE)
+    compared = [compare(n, [(plain, merged), tuple(slow)]) for n in merging._THREADS]
+    merging._publish(document, compared, LINE)
     rows, _ = section(document, "merging")
     assert [row[0] for row in rows[2:]] == ["1", "2", "4", "8", "12"]
     assert {(row[3], row[8]) for row in rows[2:]} == {("2.00", "0.50")}
@@ -219,19 +210,14 @@ def test_merging_is_compared_within_each_round(benchmark_modules, document):
     assert has_picture(document, "merging")
 
 
-def test_large_networks_are_compared_with_as_many_threads_of_the_bare_framework(
-    benchmark_modules, document
-):
-    from gpu import _WAYS, Contest, _figures, _publish
-    from merging import Measured, compare
-
+def test_large_networks_are_compared_with_as_many_threads_of_the_bare_framework(document):
     # In a slow round all are slow: the ratio stays.
     rates = dict(
-        zip(_WAYS, ([100.0, 10.0], [90.0, 9.0], [200.0, 20.0], [300.0, 30.0]), strict=True)
+        zip(gpu._WAYS, ([100.0, 10.0], [90.0, 9.0], [200.0, 20.0], [300.0, 30.0]), strict=True)
     )
-    contests = [Contest("vision", "torch", precision, rates) for precision in ("full", "half")]
+    contests = [gpu.Contest("vision", "torch", precision, rates) for precision in ("full", "half")]
     small = [compare(12, [(Measured(100.0, 1.0, 4.0), Measured(200.0, 0.5, 2.0))])]
-    _publish(document, contests, _figures(contests, {"vision": small}, 64), LINE)
+    gpu._publish(document, contests, gpu._figures(contests, {"vision": small}, 64), LINE)
     rows, text = section(document, "gpu")
     assert rows[2] == ["vision", "torch", "full", "55", "50", "90%", "110", "165", "150%"]
     assert rows[-1][:5] == ["vision", "12", "100", "200", "2.00"]
@@ -242,22 +228,19 @@ def test_large_networks_are_compared_with_as_many_threads_of_the_bare_framework(
     ]
 
 
-def test_shared_models_are_compared_with_a_call_in_the_same_process(benchmark_modules, document):
-    from sharing import _BEAM, _DIRECT, _ROWS, _SHARED, _publish
-
-    times = {_DIRECT: 1e-4, _SHARED: 3e-4, _BEAM: 5e-4}
-    _publish(document, {(n, v): [s] * 3 for n in _ROWS for v, s in times.items()}, LINE)
+def test_shared_models_are_compared_with_a_call_in_the_same_process(document):
+    times = {sharing._DIRECT: 1e-4, sharing._SHARED: 3e-4, sharing._BEAM: 5e-4}
+    found = {(n, v): [s] * 3 for n in sharing._ROWS for v, s in times.items()}
+    sharing._publish(document, found, LINE)
     rows, _ = section(document, "sharing")
-    assert [row[-1] for row in rows[2:]] == ["1.0", "3.0", "5.0"] * len(_ROWS)
+    assert [row[-1] for row in rows[2:]] == ["1.0", "3.0", "5.0"] * len(sharing._ROWS)
     assert summary(document, "Call of a model in another process, 1,024 rows") == [
         "200 us more than in the same process",
         "Beam's MultiProcessShared alone 400 us",
     ]
 
 
-def test_merging_benchmark_refuses_rows_of_others(benchmark_modules):
-    from merging import WrongError, measure
-
+def test_merging_benchmark_refuses_rows_of_others():
     class Servable:
         def __init__(self, error):
             self.error = error
@@ -265,6 +248,6 @@ def test_merging_benchmark_refuses_rows_of_others(benchmark_modules):
         def predict(self, inputs):
             return {"proba": inputs["x"][:, :10] + self.error}
 
-    assert measure(Servable(0), Servable(0), threads=2, secs=0.05).calls_per_sec > 0
+    assert merging.measure(Servable(0), Servable(0), threads=2, secs=0.05).calls_per_sec > 0
     with pytest.raises(WrongError, match=r"threads \[0, 1\] got rows that are not their own"):
-        measure(Servable(np.float32(0.1)), Servable(0), threads=2, secs=0.05)
+        merging.measure(Servable(np.float32(0.1)), Servable(0), threads=2, secs=0.05)

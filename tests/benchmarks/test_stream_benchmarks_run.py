@@ -11,13 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.stream.run import Step, _backlog
+from benchmarks.swap.contenders import Answer
+from benchmarks.swap.run import Finished, WrongError, _observe, swap
+
 ROOT = Path(__file__).parents[2]
 
 
-def run(script, *options, **environment):
-    command = [sys.executable, ROOT / "benchmarks" / script, "--quick", *options]
+def run(name, *options, **environment):
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--quick", *options]
     environment = {**os.environ, **environment}
-    return subprocess.run(command, capture_output=True, text=True, env=environment)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
 
 
 def rows(text):
@@ -29,7 +33,7 @@ def rows(text):
 def test_swap_shows_its_contenders_and_leaves_the_document():
     document = ROOT / "docs" / "benchmarks.md"
     before = document.read_text()
-    done = run("swap.py")
+    done = run("swap")
     assert done.returncode == 0, done.stdout + done.stderr
     ours, shared, stock = "this project", "this project, `model_sharing: vm`", "stock RunInference"
     contenders = [row[1] for row in rows(done.stdout)]
@@ -68,18 +72,13 @@ ONE, TWO, OTHER = np.zeros(10), np.ones(10), np.full(10, 7.0)
         ((OTHER, 64, 2), "neither version"),
     ],
 )
-def test_swap_refuses_what_is_mislabelled_lost_or_wrong(benchmark_modules, then, message):
-    from swap_contenders import Answer
-    from swap_run import WrongError, swap
-
+def test_swap_refuses_what_is_mislabelled_lost_or_wrong(then, message):
     contender = Scripted(Answer(ONE, 64, 1), Answer(*then))
     with pytest.raises(WrongError, match=message):
         swap(contender, [ONE, TWO], steady_secs=0.01)
 
 
-def test_gaps_are_split_where_they_end(benchmark_modules):
-    from swap_run import Finished, _observe
-
+def test_gaps_are_split_where_they_end():
     # Announced at 2; a thread waits until 5, the other until 6.
     finished = [
         Finished([1, 5, 7], [1, 2, 2]),
@@ -93,7 +92,7 @@ def test_gaps_are_split_where_they_end(benchmark_modules):
 
 
 def test_every_record_published_comes_back_once():
-    done = run("streaming.py")
+    done = run("stream")
     assert done.returncode == 0, done.stdout + done.stderr
     counts = re.search(
         r"([\d,]+) records published, ([\d,]+) predicted, ([\d,]+) of them more than once, "
@@ -107,13 +106,13 @@ def test_every_record_published_comes_back_once():
 
 
 def test_merging_gives_every_caller_its_own_rows():
-    done = run("merging.py")
+    done = run("calls.merging")
     assert done.returncode == 0, done.stdout + done.stderr
     assert [row[0] for row in rows(done.stdout)] == ["1", "2", "4", "8", "12"]
 
 
 def test_without_an_emulator_it_says_how_to_get_one(tmp_path):
-    done = run("streaming.py", PATH=str(tmp_path))
+    done = run("stream", PATH=str(tmp_path))
     assert done.returncode == 1
     assert "gcloud components install" in done.stderr
 
@@ -123,10 +122,8 @@ def test_without_an_emulator_it_says_how_to_get_one(tmp_path):
     [(50, 1000, True), (50, 985, True), (50, 970, False), (1500, 1000, False)],
 )
 def test_rate_is_sustained_while_the_backlog_is_small_and_does_not_grow(
-    benchmark_modules, backlog_at_first, predicted_per_sec, sustained
+    backlog_at_first, predicted_per_sec, sustained
 ):
-    from stream_run import Step, _backlog
-
     samples = [(t, 1000 * t, predicted_per_sec * t - backlog_at_first) for t in range(15)]
     backlog, growth = _backlog(samples)
     assert growth == pytest.approx(1000 - predicted_per_sec)

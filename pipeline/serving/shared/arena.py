@@ -2,7 +2,7 @@
 
 Through the sockets of `multiprocessing`, arrays are copied six times, and messages of more than
 16 KB wait 40 ms for an acknowledgement, since their two parts are sent one by one (Nagle's
-algorithm meets delayed acknowledgements). benchmarks/sharing.py measures both.
+algorithm meets delayed acknowledgements). benchmarks/calls/sharing.py measures both.
 
 The memory has no name in any file system, so a process that dies leaves nothing behind.
 """

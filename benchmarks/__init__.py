@@ -1,0 +1,1 @@
+"""What is measured, one folder a subject; each starts by `python -m benchmarks.NAME`."""

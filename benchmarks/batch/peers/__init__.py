@@ -1,0 +1,1 @@
+"""Ray Data and Spark, in an environment of their own."""

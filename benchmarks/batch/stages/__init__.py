@@ -1,0 +1,1 @@
+"""Where the time of a batch job goes, stage by stage."""

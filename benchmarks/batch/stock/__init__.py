@@ -1,0 +1,1 @@
+"""The same ensemble out of Beam's own parts."""

@@ -1,0 +1,1 @@
+"""Large networks on a GPU."""

@@ -1,0 +1,1 @@
+"""A stream from Pub/Sub to Pub/Sub."""

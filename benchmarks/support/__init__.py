@@ -1,0 +1,1 @@
+"""What several benchmarks use: options, processes, tables, pictures, small models."""

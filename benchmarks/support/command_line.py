@@ -1,0 +1,37 @@
+"""Options that all benchmarks have."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from benchmarks.support.repository import ROOT
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """A parser that knows ``--quick`` and ``--docs``, a document beside which pictures go."""
+    made = argparse.ArgumentParser(prog=f"python -m {_module()}", description=description)
+    made.add_argument("--quick", action="store_true", help="a smoke run; publishes no figures")
+    made.add_argument("--docs", default=ROOT / "docs" / "benchmarks.md", type=Path)
+    return made
+
+
+def used() -> str:
+    """The command line of this process as the document shows it: without places of files."""
+    shown = [a for a in sys.argv[1:] if not a.startswith(("--docs=", "--folder="))]
+    return shlex.join(["python", "-m", _module(), *shown])
+
+
+def parser_with_folder(description: str) -> argparse.ArgumentParser:
+    """The same with ``--folder``, where workload.py puts records and models."""
+    made = parser(description)
+    made.add_argument("--folder", default=ROOT / "build" / "benchmarks", type=Path)
+    return made
+
+
+def _module() -> str:
+    """What `python -m` was given: a module, or a package for its `__main__`."""
+    parts = Path(sys.argv[0]).resolve().with_suffix("").parts
+    return ".".join(parts[len(ROOT.parts) :]).removesuffix(".__main__")

@@ -1,0 +1,1 @@
+"""How long a stream pauses while models are exchanged."""
