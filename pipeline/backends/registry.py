@@ -17,7 +17,7 @@ _BACKENDS = {
     "xgboost": ("pipeline.backends.xgboost", "XgboostBackend"),
     "lightgbm": ("pipeline.backends.lightgbm", "LightgbmBackend"),
     "transformers": ("pipeline.backends.transformers.backend", "TransformersBackend"),
-    "python": ("pipeline.backends.python.backend", "PythonBackend"),
+    "python": ("pipeline.backends.python", "PythonBackend"),
 }
 
 FRAMEWORKS = tuple(_BACKENDS)

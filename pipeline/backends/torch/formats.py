@@ -18,6 +18,7 @@ from pipeline.backends.failures import loading, needs_package
 from pipeline.backends.reasons import own_words
 from pipeline.backends.torch.runtime import half_precision
 from pipeline.backends.torch.weights import is_safetensors, read_weights
+from pipeline.backends.user_class import load_class
 from pipeline.batch.tensors import DTYPES, Shape, TensorSpec
 from pipeline.errors import LoadError
 from pipeline.spec.model import TorchModel
@@ -284,15 +285,9 @@ def _instantiate(path: Path, spec: TorchModel) -> Any:
 
     package, _, name = str(spec.module).rpartition(".")
     where = f"the network class `module: {spec.module}` of {path}"
+    network_class = load_class(package, name, where)
     try:
-        network = getattr(importlib.import_module(package), name)(**spec.module_args)
-    except ImportError as error:
-        raise LoadError(
-            f"{where} cannot be imported: {own_words(error)}; what it needs must be installed "
-            "wherever the job runs (in the image) and on the machine that launches it"
-        ) from error
-    except AttributeError as error:
-        raise LoadError(f"{where} is not there: {own_words(error)}") from error
+        network = network_class(**spec.module_args)
     except Exception as error:
         raise LoadError(
             f"{where} cannot be made with `module_args` {spec.module_args}: {own_words(error)}"

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from pipeline.backends.onnx.companions import companions
-from pipeline.backends.python.user_class import source_of
+from pipeline.backends.user_class import source_of
 from pipeline.batch.release import ModelVersion
 from pipeline.errors import ArtifactChangedError, ArtifactError, ArtifactNotFoundError, LoadError
 from pipeline.serving.files.copy_folder import Copies, CopyFolder, Hold

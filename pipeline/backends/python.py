@@ -33,12 +33,13 @@ from pipeline.backends.base import Array, LoadContext, Servable
 from pipeline.backends.failures import computing, loading
 from pipeline.backends.model_files import size_of
 from pipeline.backends.native_threads import bound_blas
-from pipeline.backends.python.user_class import instance_of
+from pipeline.backends.reasons import own_words
 from pipeline.backends.text import decoded
+from pipeline.backends.user_class import load_class
 from pipeline.batch.columns import Column, from_rows, read_only
 from pipeline.batch.joining import common_dtype
 from pipeline.batch.tensors import Signature
-from pipeline.errors import DeviceError, ModelFaultError
+from pipeline.errors import DeviceError, LoadError, ModelFaultError
 from pipeline.spec.model import ModelSpec, PythonModel
 
 _ROUNDED = 2.0**53
@@ -115,11 +116,29 @@ class PythonBackend:
             raise DeviceError(
                 "a Python class decides itself whether it uses a GPU: leave out `device: gpu`"
             )
-        step = instance_of(spec.uri)
+        step = _new_object(spec.uri)
         with loading(path, f"a model of the class {spec.uri}"):
             step.load(path if spec.path else None)
         bound_blas(context.intra_op_threads)
         return PythonServable(step, path, spec)
+
+
+def _new_object(uri: str) -> Any:
+    """A new object of a class, made without arguments.
+
+    Raises:
+      LoadError: it cannot be imported or made, or lacks `load` or `predict`.
+    """
+    module, _, name = uri.partition(":")
+    found = load_class(module, name, f"the class {uri}")
+    lacking = [n for n in ("load", "predict") if not callable(getattr(found, n, None))]
+    if not isinstance(found, type) or lacking:
+        what = f"has no method {' and no '.join(lacking)}" if lacking else "is not a class"
+        raise LoadError(f"{uri} {what}; expected a class with load(path) and predict(columns)")
+    try:
+        return found()
+    except Exception as error:
+        raise LoadError(f"{uri}() failed, without arguments: {own_words(error)}") from error
 
 
 def _column(value: Any) -> Column:

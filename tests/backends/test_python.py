@@ -79,8 +79,8 @@ def test_what_is_no_mapping_of_the_outputs_is_a_fault_of_the_model(
 @pytest.mark.parametrize(
     ("uri", "message"),
     [
-        ("tests.nowhere:Affine", "tests.nowhere:Affine cannot be imported (No module named"),
-        ("tests.support.steps:Afine", "the module 'tests.support.steps' has no class 'Afine'"),
+        ("tests.nowhere:Affine", "tests.nowhere:Affine cannot be imported: No module named"),
+        ("tests.support.steps:Afine", "the module 'tests.support.steps' has no 'Afine'"),
         (
             "tests.support.steps:Wordless",
             "tests.support.steps:Wordless has no method predict; expected a class",
