@@ -61,7 +61,7 @@ def test_class_that_is_not_there_is_refused_at_launch(own, capsys):
     own.spec["models"][1]["uri"] = "tests.nowhere:Shout"
     assert own.run() == 2
     shown = capsys.readouterr().err
-    assert "model 'shout': there is no module 'tests.nowhere'; it must be importable" in shown
+    assert "model 'shout': there is no module 'tests.nowhere'; it and what it needs" in shown
     assert "Traceback" not in shown
 
 
