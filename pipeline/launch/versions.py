@@ -107,7 +107,7 @@ class Beginner:
             self.say(f"release generation {last.generation} cannot be resumed: {reason}")
             return self._instead(state, problems)
         self.say(f"resuming at release {last.release_id}, generation {last.generation}")
-        return Beginning(last, rehearsal, state)
+        return self._beginning(last, rehearsal, state)
 
     def _instead(self, state: GateState, problems: list[str]) -> Beginning:
         """What serves where the release accepted last cannot be: newer versions, or older ones."""
@@ -154,6 +154,7 @@ class Beginner:
         return attempt(self.checks.graph, release, self.manager, self.say, comparison)
 
     def _beginning(self, release: Release, rehearsal: Rehearsal, state: GateState) -> Beginning:
+        self.manager.mark_prepared(release)  # where it serves in this process, once is enough
         state = replace(state, handled=(*state.handled, *self._handled))
         return Beginning(release, rehearsal, state, tuple(self._events))
 

@@ -113,6 +113,8 @@ class GateChecks:
     ) -> int:
         """Loads a release, rehearses it and checks the examples of its new versions.
 
+        The manager may then activate it without a rehearsal of its own.
+
         Args:
           release: the release to check.
           found: the versions that were fetched for it.
@@ -139,7 +141,9 @@ class GateChecks:
             places = [f"model '{one.version.model}' at {one.version.uri}" for one in new]
             proposed = f" (proposed: {', '.join(places)})" if places else ""
             raise ModelError("; ".join(error.problems) + proposed) from error
-        return self.check_examples(examples, release, rehearsal, manager)
+        count = self.check_examples(examples, release, rehearsal, manager)
+        manager.mark_prepared(release)
+        return count
 
     def examples(self, found: FetchedVersion) -> list[golden.Example]:
         """The examples that come with a version.

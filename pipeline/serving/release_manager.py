@@ -150,6 +150,14 @@ class ReleaseManager:
             if error is not None:
                 raise error
 
+    def mark_prepared(self, release: Release) -> None:
+        """Takes the caller's word that `release`, as it is in memory, was prepared to serve.
+
+        It then becomes active without being prepared once more, unless one of its versions leaves
+        memory before, or another release is marked.
+        """
+        self._table.mark_prepared(release)
+
     def drain_activations(self) -> list[Activation]:
         """What was attempted since the last call, in order."""
         with self._changed:
@@ -296,7 +304,8 @@ class ReleaseManager:
             error: Exception | None = None
             try:
                 self._make_room(release)
-                self._prepare(release, self)
+                if not self._table.is_prepared(release):
+                    self._prepare(release, self)
             except Exception as raised:
                 error = raised
                 forget_locals(error)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pipeline.backends.base import Servable
-from pipeline.batch.release import ModelVersion
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.serving.opening import free
 from pipeline.serving.retention import Loaded
 
@@ -54,6 +54,7 @@ class VersionTable:
         self._freed = threading.Condition(self.lock)
         self._entries: dict[ModelVersion, _Entry] = {}
         self._removed: set[ModelVersion] = set()
+        self._prepared: Release | None = None
         self._reloads = 0
 
     @contextmanager
@@ -107,6 +108,20 @@ class VersionTable:
         """How often a version was loaded again after it had been removed."""
         return self._reloads
 
+    def mark_prepared(self, release: Release) -> None:
+        """Remembers that the versions of `release`, as they are in memory, were prepared to serve.
+
+        Forgotten when one of them goes, and when another release is marked.
+        """
+        with self.lock:
+            there = all(version in self._entries for version in release.versions)
+            self._prepared = release if there else None
+
+    def is_prepared(self, release: Release) -> bool:
+        """Whether `release` was marked, and all of its versions have stayed."""
+        with self.lock:
+            return self._prepared == release
+
     def wait_unused(self, versions: Collection[ModelVersion]) -> None:
         """Waits until nobody uses any of some versions."""
         with self.lock:
@@ -123,6 +138,8 @@ class VersionTable:
         with self.lock:
             going = [v for v in versions if v in self._entries and not self._entries[v].users]
             self._removed.update(going)
+            if self._prepared is not None and not set(going).isdisjoint(self._prepared.versions):
+                self._prepared = None
             return [self._entries.pop(version).servable.result() for version in going]
 
     def clear(self) -> list[Servable]:
@@ -137,6 +154,7 @@ class VersionTable:
             for entry in self._entries.values():
                 entry.in_table = False
             self._entries.clear()
+            self._prepared = None
             return going
 
     def _acquire(self, version: ModelVersion) -> _Entry:

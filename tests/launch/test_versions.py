@@ -31,6 +31,7 @@ class Launch:
     def __init__(self, folder):
         self.ensemble = Ensemble(folder)
         self.said = []
+        self.prepared = []
         self.loader = FakeLoader(self._load)
         self.rules = {}
         self.checks = self.ensemble.gate.checks
@@ -54,7 +55,9 @@ class Launch:
         folder = self.ensemble.folder
         targets = [WatchTarget(f"{folder}/{model}/*", (model,)) for model in models]
         patterns = look(targets, StorageLister(), self.rules, self.said.append)
-        self.manager = ReleaseManager(self.loader)
+        self.manager = ReleaseManager(
+            self.loader, prepare=lambda release, manager: self.prepared.append(release)
+        )
         return Beginner(self.checks, self.manager, patterns, self.said.append).begin(history)
 
     def numbers(self, beginning):
@@ -93,6 +96,19 @@ def test_job_starts_at_the_newest_version_of_each_model_and_says_so(launch):
     assert launch.numbers(launch.begin()) == {"clf": 10, "emb": 3}
     assert launch.heard("model 'clf': starting at ")
     assert launch.heard("clf/10, the newest of 3 under ")
+
+
+@pytest.mark.parametrize("steps", [(), (2, 3), (2, 3, "back")])
+@pytest.mark.parametrize("gone", [False, True])
+def test_what_a_job_starts_with_is_rehearsed_once(launch, steps, gone):
+    launch.put("clf", 2, 3)
+    history = launch.accepted(*steps)
+    if gone:
+        launch.put("clf", 3, answer=BROKEN)
+    beginning = launch.begin(history)
+    launch.manager.ensure(beginning.release)
+    assert launch.manager.active() == beginning.release
+    assert launch.prepared == []
 
 
 def test_version_that_cannot_be_loaded_is_passed_over_alone(launch):

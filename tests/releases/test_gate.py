@@ -56,6 +56,13 @@ def test_accepted_candidate_is_served_after_a_single_load(bench):
     assert event.details["verification_secs"] >= 0
 
 
+def test_release_that_passed_serves_without_a_second_rehearsal(bench):
+    bench.ensemble.put("clf", 2)
+    assert outcomes(bench.propose(bench.ensemble.candidate(clf=2))) == ["accepted"]
+    assert bench.served() == 2.0
+    assert bench.prepared == [1]
+
+
 def test_proposing_never_waits_for_a_load_and_the_old_release_serves_meanwhile(bench):
     bench.ensemble.put("clf", 2)
     bench.loader.gate.clear()

@@ -11,7 +11,7 @@ import pytest
 from pipeline.batch.release import ModelVersion, Release
 from pipeline.errors import LoadError
 from pipeline.serving.activation import Timing
-from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
+from pipeline.serving.release_manager import ManagerHandle, ReleaseManager, load_all
 from pipeline.testing import FakeClock, FakeLoader, FakeServable
 from tests.support.waiting import wait_until
 
@@ -45,6 +45,40 @@ def test_changing_one_model_of_a_release_loads_only_that_one(manager, loader):
         manager.ensure(release)
     assert loader.loads == [A1, B1, A2]
     assert manager.active() == TWO
+
+
+def test_release_that_its_caller_prepared_is_not_prepared_again(loader):
+    prepared = []
+
+    def prepare(release, manager):
+        prepared.append(release.generation)
+        load_all(release, manager)
+
+    manager = ReleaseManager(loader, prepare=prepare, timing=IMPATIENT)
+    load_all(ONE, manager)
+    manager.mark_prepared(ONE)
+    manager.ensure(ONE)
+    assert (manager.active(), prepared) == (ONE, [])
+    manager.ensure(TWO)
+    assert prepared == [2]
+    manager.close()
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_word_of_a_preparation_ends_when_a_version_leaves_or_another_is_marked(loader, leaves):
+    prepared = []
+    manager = ReleaseManager(loader, prepare=lambda release, manager: prepared.append(release))
+    for release in (ONE, TWO):
+        load_all(release, manager)
+    manager.mark_prepared(ONE)
+    if leaves:
+        manager.unload([A1])
+        load_all(ONE, manager)
+    else:
+        manager.mark_prepared(TWO)
+    manager.ensure(ONE)
+    assert prepared == [ONE]
+    manager.close()
 
 
 def test_batches_are_served_by_the_old_release_while_the_new_one_loads(manager, loader):

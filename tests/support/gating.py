@@ -6,7 +6,6 @@ The models are *clf* and *emb*, both ``x`` float32 [4] -> ``y`` float32 [3].
 from __future__ import annotations
 
 import itertools
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -129,15 +128,20 @@ class Bench:
     def __init__(self, ensemble, load=None, **manager_options):
         self.ensemble = ensemble
         self.loader = FakeLoader(load or ensemble.fake)
+        self.prepared = []
         self.manager = ReleaseManager(
             self.loader,
-            prepare=partial(rehearse, ensemble.graph),
+            prepare=self._prepare,
             timing=Timing(retry_secs=(), grace_secs=0.0),
             **manager_options,
         )
         self.manager.ensure(ensemble.state.current)
         self.loader.loads.clear()
         self.queue = self.new_queue()
+
+    def _prepare(self, release, manager):
+        self.prepared.append(release.generation)
+        rehearse(self.ensemble.graph, release, manager)
 
     def new_queue(self, gate=None, state=None, **options):
         ensemble = self.ensemble
