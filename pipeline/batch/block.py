@@ -30,7 +30,7 @@ class Block:
 
     Attributes:
       payloads: one for each record; those of text formats without line end.
-      source: where they come from: a file's path, a subscription.
+      source: where they come from, as text that can be written: a file's path, a subscription.
       error: why the rest of the source, or a part of it after these records, cannot be read, with
         the source and the place; None if there is no error.
       origins: one for each payload, if the source has them.
@@ -49,3 +49,11 @@ class Block:
     format: str = "jsonl"
     first: int = 0
     header: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "source", printable(self.source))
+
+
+def printable(path: str) -> str:
+    """A path as text that can be written; of a local name that is not UTF-8, bytes as escapes."""
+    return path if path.isascii() else path.encode(errors="backslashreplace").decode()

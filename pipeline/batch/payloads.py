@@ -1,7 +1,8 @@
 """Records as they arrived, for dead letters.
 
 A record of a Parquet or Avro file has no bytes of its own. Its payload is the JSON of the row,
-made on demand for the few rows that fail.
+made on demand for the few rows that fail. It shows what can be shown: whatever is in a row, making
+its payload raises nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from typing import Any, Protocol
 
 import orjson
 import pyarrow as pa
+
+from pipeline.batch import arrow_values
+from pipeline.errors import RecordError
 
 
 class Payloads(Protocol):
@@ -40,10 +44,10 @@ class JsonRows:
         return len(self.rows)
 
     def __getitem__(self, row: int, /) -> bytes:
-        return as_json(self.rows[row])
+        return shown(self.rows[row])
 
     def __iter__(self) -> Iterator[bytes]:
-        return map(as_json, self.rows)
+        return map(shown, self.rows)
 
     def take(self, rows: Sequence[int]) -> JsonRows:
         """The payloads of some rows."""
@@ -66,19 +70,36 @@ class ArrowRows:
         return int(self.table.num_rows)
 
     def __getitem__(self, row: int, /) -> bytes:
-        return as_json(self.row(row))
+        columns = self._row(row)
+        return shown({name: arrow_values.shown_value(column) for name, column in columns})
 
     def __iter__(self) -> Iterator[bytes]:
         return map(self.__getitem__, range(len(self)))
 
     def row(self, row: int) -> dict[str, Any]:
-        """One row as Python objects."""
-        values: dict[str, Any] = self.table.slice(row, 1).to_pylist()[0]
+        """One row as Python objects.
+
+        Raises:
+          RecordError: Python has no object for one of its values.
+        """
+        values: dict[str, Any] = {}
+        for name, column in self._row(row):
+            try:
+                (values[name],) = arrow_values.plain_values(column)
+            except Exception as error:  # whatever Arrow has for it
+                raise RecordError(
+                    "unreadable_value",
+                    f"column '{name}' ({column.type}): {arrow_values.reason(error)}",
+                ) from error
         return values
+
+    def _row(self, row: int) -> Iterator[tuple[str, pa.Array]]:
+        table = self.table.slice(row, 1)
+        return zip(table.schema.names, table.columns, strict=True)
 
     def take(self, rows: Sequence[int]) -> ArrowRows:
         """The payloads of some rows."""
-        return ArrowRows(self.table.take(pa.array(rows, pa.int64())))
+        return ArrowRows(arrow_values.take(self.table, list(rows)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Arrow's own pickle of a slice holds the whole table that it was cut from.
@@ -107,6 +128,29 @@ def estimated_bytes(payloads: Payloads) -> int:
 def as_json(value: Any) -> bytes:
     """JSON text of plain data; bytes become base64, dates and other values text."""
     return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+
+
+def shown(row: Mapping[str, Any]) -> bytes:
+    """JSON text of a row; of values that JSON cannot hold, what Python calls them."""
+    try:
+        return as_json(row)
+    except (TypeError, ValueError, RecursionError):
+        return as_json({_printable(key): _shown_value(value) for key, value in row.items()})
+
+
+def _shown_value(value: Any) -> Any:
+    try:
+        as_json(value)
+    except (TypeError, ValueError, RecursionError):
+        try:
+            return _printable(value)
+        except (ValueError, RecursionError) as error:
+            return f"<{type(value).__name__}: {arrow_values.reason(error)}>"
+    return value
+
+
+def _printable(value: Any) -> str:
+    return str(value).encode(errors="backslashreplace").decode()
 
 
 def _arrow_rows(stream: pa.Buffer) -> ArrowRows:

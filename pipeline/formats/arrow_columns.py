@@ -13,6 +13,7 @@ import math
 import numpy as np
 import pyarrow as pa
 
+from pipeline.batch.arrow_values import plain_values
 from pipeline.batch.columns import Array, Column, Ragged
 from pipeline.batch.tensors import FLOATS, INTEGERS, numpy_dtype
 from pipeline.formats.fields import FieldDecoder, IrregularError
@@ -39,12 +40,12 @@ def column(array: pa.Array, decoder: FieldDecoder) -> Column:
     if spec.dtype == "bool" or not _is_number(leaves.type):
         if _matches(leaves.type, spec.dtype) and len(spec.shape) == len(lengths) == 0:
             return _objects(leaves, spec)
-        return decoder.column(array.to_pylist())
+        return decoder.column(plain_values(array))
     values = cast_numbers(leaves.to_numpy(zero_copy_only=False), spec.dtype)
     if len(spec.shape) == len(lengths) == 1 and spec.shape[0] is None:
         return _rows_of(values, lengths[0])
     if None in spec.shape:
-        return decoder.column(array.to_pylist())
+        return decoder.column(plain_values(array))
     shape: list[int] = [n for n in spec.shape if n is not None]
     expected = [math.prod(shape)] if shape and len(lengths) == 1 else shape
     if len(lengths) != len(expected) or not all(

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.batch import columns
+from pipeline.batch.arrow_values import reason
 from pipeline.batch.batch import Batch, RecordId, Reject
 from pipeline.batch.block import Block
 from pipeline.batch.columns import Column
@@ -128,7 +129,7 @@ class Decoder(abc.ABC):
             return
         try:
             parts.append(self.part(block, rows))
-        except IrregularError:
+        except Exception:  # IrregularError, or whatever bytes from outside lead a library to
             if len(rows) > _CAREFUL_ROWS:
                 middle = len(rows) // 2
                 self._decode(block, rows[:middle], parts, rejects)
@@ -151,12 +152,17 @@ class Decoder(abc.ABC):
                 arrays = {
                     name: decoder.row(_get(record, name)) for name, decoder in self._fields.items()
                 }
+                extra = list(self.extras([record]))
             except RecordError as error:
                 rejects.append(self._reject(block, row, record_id, error))
                 continue
+            except Exception as error:  # whatever its bytes lead a library to
+                unreadable = RecordError("unreadable_value", reason(error))
+                rejects.append(self._reject(block, row, record_id, unreadable))
+                continue
             good.append(row)
             ids.append(record_id)
-            extras += self.extras([record])
+            extras += extra
             for name, array in arrays.items():
                 values[name].append(array)
         if good:

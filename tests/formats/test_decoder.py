@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.batch.block import Block, Origin
 from pipeline.batch.columns import Ragged, iterate
+from pipeline.batch.payloads import JsonRows
 from pipeline.batch.tensors import DTYPES, FLOATS, INTEGERS
 from pipeline.errors import RecordError
 from pipeline.formats.decoder import payload_hash
@@ -251,3 +252,44 @@ def test_one_boolean_among_many_numbers_is_found(shape):
     for odd in (True, False):
         with pytest.raises(IrregularError):
             decoder.column(rows(odd))
+
+
+class Fragile(JsonDecoder):
+    """A library that raises what it likes for bytes that it did not expect."""
+
+    def record(self, block, row):
+        if b"odd" in block.payloads[row]:
+            raise OverflowError("days=2147483647")
+        return super().record(block, row)
+
+    def part(self, block, rows):
+        if any(b"odd" in block.payloads[row] for row in rows):
+            raise RuntimeError("not at once")
+        return super().part(block, rows)
+
+
+def test_whatever_a_record_leads_a_library_to_costs_that_record():
+    payloads = [record(id=f"odd{i}" if i in (3, 40) else f"r{i}") for i in range(60)]
+    batch = Fragile(RECORD).decode(block(payloads))
+    assert len(batch) == 58
+    assert [letter.payload for letter in batch.rejects] == [payloads[3], payloads[40]]
+    assert {(letter.error_type, letter.error_message) for letter in batch.rejects} == {
+        ("unreadable_value", "OverflowError: days=2147483647")
+    }
+
+
+@pytest.mark.parametrize(
+    "value",
+    [2**70, "half a pair \ud800", {1: 2**70}, [{"deep": "\udfff"}], {("a", 1): 1}, object()],
+)
+def test_payload_of_a_row_shows_what_json_cannot_hold(value):
+    shown = orjson.loads(JsonRows([{"id": "a", "x": value}])[0])
+    assert shown["id"] == "a"
+    assert shown["x"]
+
+
+def test_payload_of_a_row_nested_without_end_is_made():
+    value = []
+    for _ in range(5000):
+        value = [value]
+    assert orjson.loads(JsonRows([{"id": "a", "x": value}])[0])["id"] == "a"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from pipeline.batch.block import Block
+from pipeline.batch.block import Block, printable
 from pipeline.connectors.storage import paths
 from pipeline.connectors.storage.errors import status_of
 from pipeline.formats.image import IMAGE, ImageFiles
@@ -87,7 +87,7 @@ def _blocks(files: Sequence[tuple[str, int]], found: Sequence[bytes | str]) -> I
     read = {path: data for (path, _), data in zip(files, found, strict=True)}
     contents = {path: data for path, data in read.items() if isinstance(data, bytes)}
     if contents:
-        payloads = ImageFiles(tuple(contents), tuple(contents.values()))
+        payloads = ImageFiles(tuple(map(printable, contents)), tuple(contents.values()))
         yield Block(payloads, payloads.paths[0], format=IMAGE.name)
     for path, reason in read.items():
         if isinstance(reason, str):

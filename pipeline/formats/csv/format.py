@@ -54,7 +54,8 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
 def _check(opened: OpenedFile, record: RecordSpec) -> Iterator[str]:
     """What the header lacks."""
     try:
-        rows = next(filter(None, _rows(opened, lines.DEFAULT_RECORD_BYTES)), [b""])
+        found = _rows(opened, lines.DEFAULT_RECORD_BYTES)
+        rows = next((rows for rows in found if rows), [b""])
     except lines.DamagedFileError as damage:
         raise ValueError(f"cannot be read: {damage}") from damage
     if isinstance(rows, lines.LongLine):

@@ -17,11 +17,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.batch.arrow_values import plain_values
 from pipeline.batch.batch import RecordId
 from pipeline.batch.block import Block
 from pipeline.batch.payloads import ArrowRows
 from pipeline.formats import arrow_columns
-from pipeline.formats.decoder import Decoder, Part
+from pipeline.formats.decoder import Decoder, Part, regular_ids
 from pipeline.formats.fields import IrregularError
 from pipeline.formats.format import Format, Reading
 from pipeline.formats.misfits import misfits
@@ -50,12 +51,13 @@ class ParquetDecoder(Decoder):
         if self._id is None:
             part.ids = [self.id_of(block, row) for row in rows]
         else:
-            part.ids = _column(table, self._id).to_pylist()
-            if set(map(type, part.ids)) - {str, int}:
-                raise IrregularError
+            part.ids = regular_ids(plain_values(_column(table, self._id)))
         if self._pass_through:
-            repeated = [name for name in self._pass_through if name in table.schema.names]
-            part.extras = list(self.extras(table.select(repeated).to_pylist()))
+            names = [name for name in self._pass_through if name in table.schema.names]
+            values = {name: plain_values(table.column(name)) for name in names}
+            part.extras = list(
+                self.extras({name: values[name][i] for name in names} for i in range(len(rows)))
+            )
         return part
 
     def record(self, block: Block, row: int) -> dict[str, Any]:

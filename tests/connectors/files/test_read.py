@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import re
 import struct
 import tempfile
@@ -16,10 +17,13 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.batch.batch import Batch
+from pipeline.batch import wire
+from pipeline.batch.batch import Batch, Reject
 from pipeline.batch.columns import Ragged, iterate
 from pipeline.connectors.files import ranges as file_ranges
 from pipeline.connectors.files.read import read_range
+from pipeline.connectors.files.watched.fetch import blocks_of_file
+from pipeline.connectors.files.watched.listing import list_files
 from pipeline.connectors.storage.paths import match_input
 from pipeline.formats.format import Reading
 from pipeline.formats.opened_file import OpenedFile
@@ -237,6 +241,25 @@ def test_file_of_another_format_is_one_unreadable_block(tmp_path, format):
     assert len(block.payloads) == 0
     assert f"a.{format}: is not a" in block.error
     assert format in block.error.lower()
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_file_whose_name_is_not_utf8_is_read_and_can_be_named(tmp_path, format):
+    written = formats.write(tmp_path, format, [row(i, n=70000 if i == 3 else i) for i in range(9)])
+    name = tmp_path / os.fsdecode(b"caf\xe9." + formats.EXTENSIONS[format].encode())
+    written.rename(name)
+    os.truncate(name, name.stat().st_size - (format in ("parquet", "avro")))
+    without_id = RECORD.model_copy(update={"id": None})
+    batches, errors = read(tmp_path / "*", without_id)
+    for batch in batches:
+        orjson.dumps(batch.ids)
+        assert wire.loads(wire.dumps(batch), Batch).ids == batch.ids
+    for error in errors:
+        assert "caf\\udce9" in Reject(b"", None, "read", "unreadable", error).error_message
+    assert sum(len(b) + len(b.rejects) for b in batches) == 9 or errors
+    (file,) = list_files(str(tmp_path))
+    for block in blocks_of_file(file, Reading()):
+        orjson.dumps([block.source, [dict(origin.attributes) for origin in block.origins]])
 
 
 def test_names_tell_the_format():

@@ -1,6 +1,7 @@
 """Image files as blocks: every file once, bounded groups, trouble with one costs no other."""
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -98,3 +99,14 @@ def test_records_have_path_as_id_and_their_payload_is_not_the_file():
     ]
     assert batch.columns["file"].tolist() == [b"\xff\xd8", b""]
     assert [origin.event_time_us for origin in batch.origins] == [1, 2]
+
+
+def test_image_whose_name_is_not_utf8_has_an_id_that_can_be_written(tmp_path):
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")
+    Path(name).write_bytes(b"x")
+    (block,) = read_group(FileGroup(((name, 1), (f"{name}.gone", 1))[:1]))
+    record = RecordSpec(source="image", fields={"image": FieldSpec(dtype="bytes")})
+    batch = decoders(record)["image"].decode(block)
+    (only,) = batch.ids
+    assert json.loads(batch.payloads[0])["path"] == only
+    assert only.encode().endswith(b"udce9.png")

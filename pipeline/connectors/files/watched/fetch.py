@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from multiprocessing.pool import AsyncResult, ThreadPool
 
-from pipeline.batch.block import Block, Origin
+from pipeline.batch.block import Block, Origin, printable
 from pipeline.connectors.files.ranges import FileRange
 from pipeline.connectors.files.read import read_range
 from pipeline.connectors.files.watched.listing import FileVersion
@@ -34,7 +34,7 @@ def blocks_of_file(file: FileVersion, reading: Reading) -> Iterator[Block]:
       FileNotFoundError: the file is gone.
       Exception: as the storage has it, when it cannot be read.
     """
-    origin = Origin(file.modified_ns // 1000, {"file": file.path})
+    origin = Origin(file.modified_ns // 1000, {"file": printable(file.path)})
     form = format_of(file.path, reading.format)
     if form.blocks is None:  # a record, even when it is empty
         for block in read_group(FileGroup(((file.path, file.size_bytes),))):
