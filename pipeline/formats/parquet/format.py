@@ -112,9 +112,8 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
 def _check(opened: OpenedFile, record: RecordSpec) -> Iterator[str]:
     """What the schema lacks."""
     index = _Index(WatchedFile(opened.file))
-    keys = (*record.fields, *([record.id] if record.id else []))
-    schema = index.schema
-    found = {name: schema.field(name).type for name in index.names(keys)}
+    index.names((*record.fields, *([record.id] if record.id else [])))
+    found = dict(zip(index.schema.names, index.schema.types, strict=True))
     yield from misfits(found, record, arrow_columns.fits)
 
 
