@@ -99,10 +99,12 @@ def _write_files(outputs: Any, predictions: str, job: Job, after: Sequence[Any])
     wanted = job.settings.outputs
     create = ParquetFile if wanted.output_format == "parquet" else lines_file
     sinks: dict[str, Sink] = {}
-    if prefix := wanted.place(Content.PREDICTIONS, Medium.FILES):
-        sinks[predictions] = Sink("Predictions", prefix, wanted.prediction_suffix, create)
-    if prefix := wanted.place(Content.DEAD_LETTERS, Medium.FILES):
-        sinks[DEAD_LETTER_LINES] = Sink("DeadLetters", prefix, LINES_SUFFIX)
+    for sink in wanted.of(Medium.FILES):
+        if sink.content is Content.PREDICTIONS:
+            suffix = wanted.prediction_suffix
+            sinks[predictions] = Sink("Predictions", sink.place, suffix, create)
+        elif sink.content is Content.DEAD_LETTERS:
+            sinks[DEAD_LETTER_LINES] = Sink("DeadLetters", sink.place, LINES_SUFFIX)
     if not sinks:
         return []
     write = WriteBlocks(list(sinks.values()), job.earlier, after)

@@ -29,7 +29,7 @@ from pipeline.jobs.batch import (
 )
 from pipeline.jobs.engines.contract import Events, JobEngine
 from pipeline.launch.job import Job
-from pipeline.launch.settings import Content, Medium, Outputs
+from pipeline.launch.settings import Content, Medium, Outputs, Sink
 from pipeline.releases.candidate import ReleaseEvent
 from pipeline.runner.stopping import stopped
 from pipeline.transforms.count_refused import LETTERS, STATISTICS, CountRefused
@@ -126,13 +126,17 @@ def _wanted(outputs: Outputs) -> tuple[str, ...]:
 
 
 def _write(encoded: Any, outputs: Outputs, engine: JobEngine) -> None:
-    for sink in outputs.sinks:
-        tag = _ENCODED.get((sink.content, sink.medium))
-        if tag and sink.medium is Medium.FILES:
-            write = engine.write_lines(sink.place, outputs.output_file_secs)
-            _ = encoded[tag] | f"Write {tag}" >> write
-        elif tag and sink.medium is Medium.TOPIC:
-            _ = encoded[tag] | f"Publish {tag}" >> engine.publish(sink.place)
+    for medium, verb in ((Medium.FILES, "Write"), (Medium.TOPIC, "Publish")):
+        for sink in outputs.of(medium):
+            if tag := _ENCODED.get((sink.content, medium)):
+                _ = encoded[tag] | f"{verb} {tag}" >> _delivery(sink, outputs, engine)
+
+
+def _delivery(sink: Sink, outputs: Outputs, engine: JobEngine) -> Any:
+    """What writes lines into the files of a sink, or sends messages to its topic."""
+    if sink.medium is Medium.FILES:
+        return engine.write_lines(sink.place, outputs.output_file_secs)
+    return engine.publish(sink.place)
 
 
 def _insert(outputs: Any, job: Job, engine: JobEngine) -> list[Any]:
@@ -153,15 +157,11 @@ def _insert(outputs: Any, job: Job, engine: JobEngine) -> list[Any]:
         )
         refused.append(counted[LETTERS])
         statistics.append(counted[STATISTICS])
-        if prefix := sinks.place(Content.DEAD_LETTERS, Medium.FILES):
-            write = engine.write_lines(prefix, sinks.output_file_secs)
-            _ = refused[0] | "WriteRefused" >> write
-        if topic := sinks.place(Content.DEAD_LETTERS, Medium.TOPIC):
-            _ = (
-                refused[0]
-                | "RefusedMessage" >> beam.Map(_refused_message)
-                | "PublishRefused" >> engine.publish(topic)
-            )
+        for sink in sinks.of(Content.DEAD_LETTERS, Medium.FILES):
+            _ = refused[0] | "WriteRefused" >> _delivery(sink, sinks, engine)
+        for sink in sinks.of(Content.DEAD_LETTERS, Medium.TOPIC):
+            messages = refused[0] | "RefusedMessage" >> beam.Map(_refused_message)
+            _ = messages | "PublishRefused" >> _delivery(sink, sinks, engine)
     if tables.dead_letters:
         letters = [outputs[DEAD_LETTER_LINES], *refused]
         for number, lines in enumerate(letters):
@@ -174,18 +174,12 @@ def _insert(outputs: Any, job: Job, engine: JobEngine) -> list[Any]:
 def _write_events(events: Events, outputs: Outputs, engine: JobEngine) -> None:
     for source, some in events.items():
         logged = some | f"LogEvents[{source}]" >> beam.Map(_log_event)
-        if prefix := outputs.place(Content.RELEASE_EVENTS, Medium.FILES):
-            _ = (
-                logged
-                | f"EventLine[{source}]" >> beam.Map(ReleaseEvent.line)
-                | f"WriteEvents[{source}]" >> engine.write_lines(prefix, outputs.output_file_secs)
-            )
-        if topic := outputs.place(Content.RELEASE_EVENTS, Medium.TOPIC):
-            _ = (
-                logged
-                | f"EventMessage[{source}]" >> beam.Map(_event_message)
-                | f"PublishEvents[{source}]" >> engine.publish(topic)
-            )
+        for sink in outputs.of(Content.RELEASE_EVENTS, Medium.FILES):
+            lines = logged | f"EventLine[{source}]" >> beam.Map(ReleaseEvent.line)
+            _ = lines | f"WriteEvents[{source}]" >> _delivery(sink, outputs, engine)
+        for sink in outputs.of(Content.RELEASE_EVENTS, Medium.TOPIC):
+            messages = logged | f"EventMessage[{source}]" >> beam.Map(_event_message)
+            _ = messages | f"PublishEvents[{source}]" >> _delivery(sink, outputs, engine)
 
 
 def _log_event(event: ReleaseEvent) -> ReleaseEvent:

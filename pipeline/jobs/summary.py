@@ -71,9 +71,9 @@ def summary(counters: Mapping[str, int], job: Job, elapsed_secs: float) -> str:
 
 
 def _places(outputs: Outputs, content: Content, suffix: str = LINES_SUFFIX) -> str:
-    prefix = outputs.place(content, Medium.FILES)
-    table = outputs.place(content, Medium.TABLE)
-    return ", ".join([f"{prefix}-*{suffix}"] * bool(prefix) + [table] * bool(table))
+    files = [f"{sink.place}-*{suffix}" for sink in outputs.of(content, Medium.FILES)]
+    tables = [sink.place for sink in outputs.of(content, Medium.TABLE)]
+    return ", ".join(files + tables)
 
 
 def _signature(signature: Signature) -> list[str]:

@@ -105,13 +105,13 @@ class Outputs:
         """The end of the names of prediction files."""
         return f".{self.output_format}"
 
-    def of(self, medium: Medium) -> list[Sink]:
-        """The sinks that are written in one way."""
-        return [sink for sink in self.sinks if sink.medium is medium]
+    def of(self, *kinds: Content | Medium) -> list[Sink]:
+        """The sinks that take this content, are written in this way, or both."""
+        return [sink for sink in self.sinks if {*kinds} <= {sink.content, sink.medium}]
 
     def place(self, content: Content, medium: Medium) -> str:
         """Where a content goes in one way; empty where it does not."""
-        return next((s.place for s in self.of(medium) if s.content is content), "")
+        return next((sink.place for sink in self.of(content, medium)), "")
 
 
 @dataclass(frozen=True)
