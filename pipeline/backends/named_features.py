@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pipeline.batch.tensors import Shape
 from pipeline.spec.column_types import Type
 from pipeline.spec.graph import Graph
-from pipeline.spec.prepare import Concat, OneHot, PrepareStep
+from pipeline.spec.prepare import PrepareStep
 
 _NOT_IN_COLUMNS = re.compile(r"[^A-Za-z0-9_.-]+")
 _SEPARATORS = re.compile(r"[\W_]+")
@@ -133,14 +133,14 @@ def features_of(column: str, graph: Graph, types: Mapping[str, Type]) -> tuple[F
     if len(shape) > 1 or None in shape:
         return ()
     step = prepare_step_of(column, graph)
-    if isinstance(step, Concat):
-        parts = [features_of(part, graph, types) for part in step.of]
+    if step is not None and step.joins:
+        parts = [features_of(part, graph, types) for part in step.columns_read()]
         joined = [feature for part in parts for feature in part] if all(parts) else []
         return _called(column, joined) if len(joined) == 1 else tuple(joined)
     if step is not None and step.is_elementwise:
         return _called(column, features_of(step.columns_read()[0], graph, types))
-    if isinstance(step, OneHot):
-        return tuple(_hot(step, features_of(step.of, graph, types)))
+    if step is not None and step.value_labels:
+        return tuple(_labelled(step, features_of(step.columns_read()[0], graph, types)))
     return features_by_itself(column, shape)
 
 
@@ -161,9 +161,9 @@ def _called(column: str, features: Sequence[Feature]) -> tuple[Feature, ...]:
     )
 
 
-def _hot(step: OneHot, read: Sequence[Feature]) -> Iterator[Feature]:
+def _labelled(step: PrepareStep, read: Sequence[Feature]) -> Iterator[Feature]:
     sources = read[0].names if len(read) == 1 else ()
-    for label in range(step.depth) if step.depth is not None else step.labels or ():
+    for label in step.value_labels:
         names = tuple(f"{name}_{label}" for name in (step.column, *sources))
         yield Feature(names, is_named=False)
 

@@ -109,6 +109,16 @@ class Activation(_CombineOp):
         """The others look along the last axis."""
         return self.op == "sigmoid"
 
+    @property
+    def chooses(self) -> bool:
+        """Sigmoid looks at each value by itself."""
+        return self.op != "sigmoid"
+
+    @property
+    def is_choice(self) -> bool:
+        """Softmax writes scores again."""
+        return self.op == "argmax"
+
     def types(self, *read: Type) -> dict[str, Type]:
         """Positions along the last axis, or floating values of the same shape."""
         ((dtype, shape),) = read
@@ -128,6 +138,16 @@ class TopK(_CombineOp):
     scores: Name | None = Field(
         default=None, description="Name of a second column with the values themselves."
     )
+
+    @property
+    def chooses(self) -> bool:
+        """Whatever its keys."""
+        return True
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whatever its keys."""
+        return True
 
     def columns_written(self) -> list[str]:
         """The positions, and the values when they are asked for."""
@@ -187,6 +207,11 @@ class Concat(_CombineOp):
 
     op: Literal["concat"]
     of: Several = Field(description="Columns that agree in all axes but the last.")
+
+    @property
+    def joins(self) -> bool:
+        """Whatever its keys."""
+        return True
 
     def types(self, *read: Type) -> dict[str, Type]:
         """One column, in the dtype that holds all values."""

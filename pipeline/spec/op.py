@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field
@@ -58,6 +59,31 @@ class Op(StrictModel, ABC):
     @property
     def is_elementwise(self) -> bool:
         """Whether it computes each value by itself, and leaves it in its place."""
+        return False
+
+    @property
+    def joins(self) -> bool:
+        """Whether its result is the values of the columns that it reads, side by side."""
+        return False
+
+    @property
+    def value_labels(self) -> Sequence[str | int]:
+        """What each value along the last axis of its result stands for; empty where unknown."""
+        return ()
+
+    @property
+    def chooses(self) -> bool:
+        """Whether the values that it reads are scores, one for each of several choices."""
+        return False
+
+    @property
+    def is_choice(self) -> bool:
+        """Whether its result is the position of the highest score."""
+        return False
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether the values of each row of its result are in the order of their scores."""
         return False
 
     @property

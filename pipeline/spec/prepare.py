@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self, cast
 
 import numpy as np
@@ -37,6 +38,11 @@ class Concat(_PrepareOp):
     of: tuple[Name, ...] = Field(
         min_length=1, description="Columns that agree in all axes but the last."
     )
+
+    @property
+    def joins(self) -> bool:
+        """Whatever its keys."""
+        return True
 
     def types(self, *read: Type) -> dict[str, Type]:
         """One column, in the dtype that holds all values."""
@@ -219,6 +225,11 @@ class OneHot(_OfOne):
             if len(set(self.labels)) < len(self.labels):
                 raise ValueError("found a label twice")
         return self
+
+    @property
+    def value_labels(self) -> Sequence[str | int]:
+        """The labels; none while their file is not read."""
+        return range(self.depth) if self.depth is not None else self.labels or ()
 
     def with_file_text(self, text: str) -> Self:
         """The step with the labels in place of the file."""

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pipeline.spec.combine import CombineStep
 from pipeline.spec.graph import Graph
 
-_CHOOSE = ("argmax", "softmax", "top_k")
-
 
 @dataclass(frozen=True)
 class WatchedColumns:
@@ -60,15 +58,13 @@ def watched_columns(graph: Graph) -> WatchedColumns:
     homes |= {column: next(iter(sources[column])) for column in by_models}
     scores = _chosen_by(graph.combine) & set(homes)
     positions = {
-        column: maker[column].columns_read()[0]
-        for column in combined
-        if maker[column].op == "argmax"
+        column: maker[column].columns_read()[0] for column in combined if maker[column].is_choice
     }
     labels = {column: source for column, source in positions.items() if source in scores}
     return WatchedColumns(
         homes,
         scores,
-        frozenset(column for column in combined if maker[column].op == "top_k"),
+        frozenset(column for column in combined if maker[column].is_ordered),
         frozenset(labels.values()),
         frozenset(homes).difference(labels),
         {column: source for column, source in positions.items() if column not in labels},
@@ -84,6 +80,6 @@ def _chosen_by(steps: Iterable[CombineStep]) -> frozenset[str]:
     """The columns by which steps choose, and all those from which these are computed."""
     found: set[str] = set()
     for step in reversed(list(steps)):  # the reader of a column comes after its maker
-        if step.op in _CHOOSE or found & set(step.columns_written()):
+        if step.chooses or found & set(step.columns_written()):
             found.update(step.columns_read())
     return frozenset(found)

@@ -15,7 +15,6 @@ from pipeline.backends.named_features import (
 )
 from pipeline.spec.column_types import Type
 from pipeline.spec.graph import Graph
-from pipeline.spec.prepare import Concat
 
 _SHOWN = 6
 
@@ -127,7 +126,7 @@ class FeatureOrder:
         step = prepare_step_of(self.column, self.graph)
         while step is not None and step.is_elementwise:
             step = prepare_step_of(step.columns_read()[0], self.graph)
-        return step.of if isinstance(step, Concat) else ()
+        return tuple(step.columns_read()) if step is not None and step.joins else ()
 
 
 def _listed(names: Sequence[str]) -> str:
