@@ -10,6 +10,7 @@ import os
 import tempfile
 import uuid
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,7 +132,8 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
     targets = watch_targets(graph.models, told.release_pattern or None)
     allowed = allowed_uris(graph, told.allowed_model_uris)
     gate_checks = GateChecks(graph, loader.cache, store, allowed, limits.call_rows, records)
-    try:
+    with ExitStack() as at_end:
+        at_end.callback(checks.close)
         patterns = look(targets, lister, history[-1].rules if history else {}, say)
         found = Beginner(gate_checks, checks.get(), patterns, say).begin(history)
         watched = tuple(pattern.target for pattern in patterns)
@@ -140,11 +142,8 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
             launch_tables.prepare_outputs(
                 tables, graph.spec, found.rehearsal.types, say, streaming=inputs.streaming
             )
-    except LaunchError:
-        checks.close()
-        raise
-    if checks is not handle:
-        checks.close()
+        if checks is handle:
+            at_end.pop_all()  # what was checked serves
     return Job(
         settings=settings,
         graph=graph,

@@ -9,7 +9,7 @@ themselves say of their tensors.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -73,43 +73,18 @@ def resolve(spec: EnsembleSpec) -> Graph:
     """
     problems: list[str] = []
     producers = dict.fromkeys(spec.record.fields, "the record")
-    _claim(
-        producers,
-        ((s.columns_written(), s.title) for s in spec.prepare),
-        problems,
-    )
+    _claim(producers, ((s.columns_written(), s.title) for s in spec.prepare), problems)
     before_models = dict(producers)
     _claim(producers, ((m.columns_written(), f"model '{m.name}'") for m in spec.models), problems)
     before_combine = dict(producers)
-    _claim(
-        producers,
-        ((s.columns_written(), s.title) for s in spec.combine),
-        problems,
-    )
-    for prepare in spec.prepare:
-        for column in prepare.columns_read():
-            if column in producers and column not in before_models:
-                problems.append(
-                    f"{prepare.title} reads column '{column}', which {producers[column]} makes; "
-                    "prepare steps run before all models"
-                )
-            else:
-                _require(column, prepare.title, before_models, problems)
-    for model in spec.models:
-        reader = f"model '{model.name}'"
-        for tensor, column in _bindings(model):
-            if column in producers and column not in before_combine:
-                problems.append(
-                    f"{reader} input '{tensor}' reads column '{column}', which {producers[column]} "
-                    "makes; combine steps run after all models"
-                )
-            else:
-                _require(column, f"{reader} input '{tensor}'", before_combine, problems)
-    for step in spec.combine:
-        for column in step.columns_read():
-            _require(column, step.title, producers, problems)
-    for column in spec.output:
-        _require(column, "output", producers, problems)
+    _claim(producers, ((s.columns_written(), s.title) for s in spec.combine), problems)
+    for reader, column, made, rule in _reads(spec, before_models, before_combine, producers):
+        if column in producers and column not in made:
+            problems.append(
+                f"{reader} reads column '{column}', which {producers[column]} makes; {rule}"
+            )
+        else:
+            _require(column, reader, made, problems)
     if spec.record.source is not None and spec.pass_through:
         whole = "a file" if spec.record.source == "image" else "only bytes"
         problems.append(
@@ -167,6 +142,28 @@ def _claim(
                 problems.append(f"column '{name}' is made twice: by {producers[name]} and {maker}")
             else:
                 producers[name] = maker
+
+
+def _reads(
+    spec: EnsembleSpec,
+    before_models: Mapping[str, str],
+    before_combine: Mapping[str, str],
+    producers: Mapping[str, str],
+) -> Iterator[tuple[str, str, Mapping[str, str], str]]:
+    """Who reads which column, of which that are made by then, and why no others are."""
+    rule = "prepare steps run before all models"
+    for prepare in spec.prepare:
+        for column in prepare.columns_read():
+            yield prepare.title, column, before_models, rule
+    rule = "combine steps run after all models"
+    for model in spec.models:
+        for tensor, column in _bindings(model):
+            yield f"model '{model.name}' input '{tensor}'", column, before_combine, rule
+    for step in spec.combine:
+        for column in step.columns_read():
+            yield step.title, column, producers, ""
+    for column in spec.output:
+        yield "output", column, producers, ""
 
 
 def _require(column: str, reader: str, producers: Mapping[str, str], problems: list[str]) -> None:

@@ -20,10 +20,6 @@ from pipeline.errors import LoadError
 def open_callable(path: Path, loaded: Any, wanted: Collection[str]) -> Program:
     """Opens what ``loaded(...)`` computes.
 
-    A saved object keeps one variant of its ``__call__`` for each combination of arguments that it
-    was traced with. The one is taken whose tensors have the wanted names; among several, the one
-    that is not for training, then the one for any number of rows.
-
     An input is called as TensorFlow calls it: by its argument, followed by the key or the position
     where the argument is a dict or a list (``inputs``, ``inputs_mask``). An output is called by
     its key, where the object returns a dict of tensors, else ``output_0``, ``output_1``...
@@ -38,15 +34,7 @@ def open_callable(path: Path, loaded: Any, wanted: Collection[str]) -> Program:
     """
     import tensorflow as tf
 
-    kept = getattr(getattr(loaded, "__call__", None), "concrete_functions", ())  # noqa: B004
-    variants = [variant for variant in kept if _takes_tensors(variant)]
-    if not variants:
-        raise LoadError(
-            f"{path} has no signature, and no `__call__` that was saved for plain tensors; save it "
-            "with a signature: model.export(FOLDER) of Keras does, or "
-            "tf.saved_model.save(model, FOLDER, signatures=FUNCTION)"
-        )
-    variant = min(variants, key=lambda variant: _misfit(variant, wanted))
+    variant = _variant(path, loaded, wanted)
     structure = variant.structured_input_signature
     leaves = tf.nest.flatten(structure)
     specs = {leaf.name: leaf for leaf in leaves if isinstance(leaf, tf.TensorSpec)}
@@ -78,6 +66,27 @@ def open_callable(path: Path, loaded: Any, wanted: Collection[str]) -> Program:
         compiled=is_compiled(function),
         no_columns=no_columns,
     )
+
+
+def _variant(path: Path, loaded: Any, wanted: Collection[str]) -> Any:
+    """The variant of ``__call__`` to take.
+
+    A saved object keeps one for each combination of arguments that it was traced with. Its tensors
+    should have the wanted names; among several, the one that is not for training is taken, then the
+    one for any number of rows.
+
+    Raises:
+      LoadError: no variant takes plain tensors.
+    """
+    kept = getattr(getattr(loaded, "__call__", None), "concrete_functions", ())  # noqa: B004
+    variants = [variant for variant in kept if _takes_tensors(variant)]
+    if not variants:
+        raise LoadError(
+            f"{path} has no signature, and no `__call__` that was saved for plain tensors; save it "
+            "with a signature: model.export(FOLDER) of Keras does, or "
+            "tf.saved_model.save(model, FOLDER, signatures=FUNCTION)"
+        )
+    return min(variants, key=lambda variant: _misfit(variant, wanted))
 
 
 def _takes_tensors(variant: Any) -> bool:
