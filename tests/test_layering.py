@@ -200,3 +200,14 @@ def test_serving_and_releases_leave_beam_alone():
     code += "print(*sorted(m for m in sys.modules if m.split('.')[0] == 'apache_beam'))"
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert (shown.returncode, shown.stdout.strip()) == (0, ""), shown.stderr
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_functions_have_60_lines_at_most(path):
+    functions = (
+        node
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+    lines = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in functions}
+    assert not {name: count for name, count in lines.items() if count > 60}
