@@ -26,7 +26,7 @@ import numpy as np
 from benchmarks.support import command_line, machine, pictures, sections
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.backends.registry import backend
-from pipeline.serving.merging import MergingServable, Outputs
+from pipeline.serving.merging import CallOutputs, MergingServable
 from pipeline.spec.model import TensorflowModel
 
 _MAX_ROWS = 1024
@@ -205,7 +205,7 @@ def measure(
     return Measured(len(all_ms) / secs, float(p50_ms), float(p99_ms))
 
 
-def _agree(found: Outputs, expected: Outputs, tolerance: float) -> bool:
+def _agree(found: CallOutputs, expected: CallOutputs, tolerance: float) -> bool:
     return all(np.allclose(found[t], array, atol=tolerance) for t, array in expected.items())
 
 

@@ -162,7 +162,7 @@ def _drafted(name: str, models: list[ModelDraft], records: FirstRecords | None) 
     if records.format == TFRECORD.name and any(model.takes_examples for model in models):
         draft_raw.bind(draft)
         return draft
-    seen = record_sample.look(records.records)
+    seen = record_sample.values_by_key(records.records)
     draft.id = id_field(seen)
     used = {draft.id[0]} if draft.id else set()
     readable = {key: values for key, values in seen.items() if key not in used}

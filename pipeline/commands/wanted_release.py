@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -14,7 +14,7 @@ from pipeline.connectors.storage.hub_cache import HubCache
 from pipeline.connectors.storage.listing import StorageLister
 from pipeline.errors import ArtifactError, LaunchError, ModelError
 from pipeline.launch import job as launch
-from pipeline.launch.patterns import look, newest, rules_after
+from pipeline.launch.patterns import Say, look_under, newest, rules_after
 from pipeline.launch.release import accepted_before, allowed_uris
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.checks import GateChecks
@@ -30,9 +30,7 @@ from pipeline.spec.graph import Graph
 from pipeline.spec.plain_data import did_you_mean
 from pipeline.spec.uris import is_class_uri, is_hub_url
 
-SOURCE = "release command"
-
-Say = Callable[[str], None]
+RELEASE_COMMAND = "release command"
 
 
 @dataclass(frozen=True)
@@ -205,7 +203,7 @@ def manifest_of(
 
 def _assumed(graph: Graph, say: Say) -> GateState:
     """The state of a job that starts now, provided that the newest versions pass. Reads no file."""
-    patterns = look(watch_targets(graph.models), StorageLister(), {}, say)
+    patterns = look_under(watch_targets(graph.models), StorageLister(), {}, say)
     uris = {model.name: model.artifact_uri for model in graph.models} | newest(patterns)
     release = Release(1, tuple(ModelVersion(model, uri, "") for model, uri in uris.items()))
     return initial_state(release, datetime.now(UTC), rules=rules_after(patterns))
@@ -214,8 +212,8 @@ def _assumed(graph: Graph, say: Say) -> GateState:
 def _candidate(wanted: WantedRelease) -> Candidate:
     now_us = time.time_ns() // 1000
     return Candidate(
-        f"{SOURCE} {now_us}",
-        SOURCE,
+        f"{RELEASE_COMMAND} {now_us}",
+        RELEASE_COMMAND,
         now_us,
         models=wanted.changes,
         rollback_to=wanted.rollback_to,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from pipeline.backends.foreign_files import UNREADABLE, advice
 from pipeline.batch.release import ModelVersion, Release
@@ -16,6 +16,7 @@ from pipeline.drafting.model_folders import FoundModel, find_models, usable_name
 from pipeline.drafting.recognition import HEAD_BYTES
 from pipeline.errors import ArtifactError, EnsembleError, PathError, UntrustedArtifactError
 from pipeline.launch import job as launch
+from pipeline.launch.patterns import Say
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.files.artifacts import ArtifactCache
 from pipeline.serving.loader import FrameworkLoader
@@ -24,8 +25,6 @@ from pipeline.spec import graph as graphs
 from pipeline.spec.column_types import Type
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.uris import is_local
-
-Say = Callable[[str], None]
 
 
 class ModelsFolder:

@@ -55,7 +55,7 @@ class Seen:
         return dtype == {"bool": "bool", "text": "string", "bytes": "bytes"}.get(self.kind)
 
 
-def look(records: Sequence[Mapping[str, Any]]) -> dict[str, Seen]:
+def values_by_key(records: Sequence[Mapping[str, Any]]) -> dict[str, Seen]:
     """Key -> its values, for every key of some records.
 
     Args:
@@ -69,7 +69,7 @@ def look(records: Sequence[Mapping[str, Any]]) -> dict[str, Seen]:
     return {key: _seen(found) for key, found in values.items()}
 
 
-def of_cells(record: Mapping[str, str]) -> dict[str, Any]:
+def from_cells(record: Mapping[str, str]) -> dict[str, Any]:
     """A CSV row as its cells would be in JSON; columns ``x_0``, ``x_1``... as one list ``x``."""
     numbered: defaultdict[str, dict[int, str]] = defaultdict(dict)
     for name in record:

@@ -17,7 +17,7 @@ from pipeline.connectors.bigquery.sink import LoadRows, ToRows
 from pipeline.connectors.bigquery.source import ReadTable
 from pipeline.connectors.files.parquet_file import ParquetFile
 from pipeline.connectors.files.read import ReadBlocks
-from pipeline.connectors.files.write import Sink, WriteBlocks, lines_file
+from pipeline.connectors.files.write import FileSink, WriteBlocks, lines_file
 from pipeline.formats.format import Reading
 from pipeline.formats.image import IMAGE
 from pipeline.jobs import report
@@ -48,9 +48,9 @@ def build_batch(pipeline: beam.Pipeline, job: Job, engine: JobEngine) -> None:
     memory does not grow with the number of records.
     """
     settings = job.settings
-    decoded = pipeline | "Read" >> _source(job) | "Decode" >> decode(job)
+    decoded = pipeline | "Read" >> _source(job) | "Decode" >> decode_blocks(job)
     assign = AssignPinnedRelease(job.handle, job.release)
-    batches = prepare(decoded, job) | "AssignRelease" >> beam.ParDo(assign)
+    batches = run_prepare_steps(decoded, job) | "AssignRelease" >> beam.ParDo(assign)
     parquet = settings.outputs.output_format == "parquet"
     wanted = [PREDICTION_TABLES] * parquet
     if job.tables.predictions or not parquet:
@@ -98,13 +98,13 @@ def _write_files(outputs: Any, predictions: str, job: Job, after: Sequence[Any])
     """
     wanted = job.settings.outputs
     create = ParquetFile if wanted.output_format == "parquet" else lines_file
-    sinks: dict[str, Sink] = {}
+    sinks: dict[str, FileSink] = {}
     for sink in wanted.of(Medium.FILES):
         if sink.content is Content.PREDICTIONS:
             suffix = wanted.prediction_suffix
-            sinks[predictions] = Sink("Predictions", sink.place, suffix, create)
+            sinks[predictions] = FileSink("Predictions", sink.place, suffix, create)
         elif sink.content is Content.DEAD_LETTERS:
-            sinks[DEAD_LETTER_LINES] = Sink("DeadLetters", sink.place, LINES_SUFFIX)
+            sinks[DEAD_LETTER_LINES] = FileSink("DeadLetters", sink.place, LINES_SUFFIX)
     if not sinks:
         return []
     write = WriteBlocks(list(sinks.values()), job.earlier, after)
@@ -135,12 +135,12 @@ def to_prediction_rows(job: Job) -> ToRows:
     return partial(prediction_rows, columns=columns)
 
 
-def decode(job: Job) -> beam.ParDo:
+def decode_blocks(job: Job) -> beam.ParDo:
     """The step from blocks to batches."""
     return beam.ParDo(Decode(job.graph.spec.record, job.graph.spec.pass_through))
 
 
-def prepare(decoded: Any, job: Job) -> Any:
+def run_prepare_steps(decoded: Any, job: Job) -> Any:
     """The decoded batches with the columns of the prepare steps, if there are any."""
     graph = job.graph
     if not graph.prepare:

@@ -143,7 +143,7 @@ def keep(statistics: Iterable[Any], job_key: str) -> None:
         _ = some | f"KeepStatistics{number}" >> beam.ParDo(KeepStatistics(job_key))
 
 
-def of_events(events: Mapping[str, Any]) -> list[Any]:
+def event_statistics(events: Mapping[str, Any]) -> list[Any]:
     """The statistics of release events: of all but those that every process has for itself.
 
     Args:
@@ -152,7 +152,8 @@ def of_events(events: Mapping[str, Any]) -> list[Any]:
     return [
         some
         | f"OfVerdict[{source}]" >> beam.Filter(_is_news)
-        | f"OfEvent[{source}]" >> beam.Map(run_statistics.of_event).with_output_types(RunStatistics)
+        | f"OfEvent[{source}]"
+        >> beam.Map(run_statistics.from_event).with_output_types(RunStatistics)
         for source, some in events.items()
     ]
 

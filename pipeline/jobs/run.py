@@ -42,7 +42,7 @@ def run(parsed: Parsed, progress: Progress) -> None:
     engine: JobEngine = Local() if standard.runner in _LOCAL else Service()
     engine.check(settings, options, progress)
     dataflow_workers.configure(settings.workers, options)
-    job = launch.prepare(settings, options, engine.placement(options), progress.say)
+    job = launch.check_job(settings, options, engine.placement(options), progress.say)
     try:
         _draw(job, progress)
         if settings.run.dry_run:

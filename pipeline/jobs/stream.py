@@ -20,10 +20,10 @@ from pipeline.batch.metrics import NAMESPACE
 from pipeline.connectors.bigquery.output_rows import dead_letter_rows
 from pipeline.jobs import report
 from pipeline.jobs.batch import (
-    decode,
+    decode_blocks,
     encode,
-    prepare,
     reading,
+    run_prepare_steps,
     serve,
     to_prediction_rows,
 )
@@ -39,8 +39,9 @@ from pipeline.transforms.encode import (
     PREDICTION_LINES,
     PREDICTION_MESSAGES,
 )
-from pipeline.transforms.follow_releases import EVENTS, AssignActiveRelease
-from pipeline.transforms.refresh_messages import RELEASE_EVENTS, CandidatesFromMessages
+from pipeline.transforms.follow_releases import AssignActiveRelease
+from pipeline.transforms.gate import EVENTS
+from pipeline.transforms.refresh_messages import CandidatesFromMessages
 from pipeline.transforms.watch import WatchModels
 
 _LOGGER = logging.getLogger(__name__)
@@ -65,16 +66,16 @@ def build_stream(pipeline: beam.Pipeline, job: Job, engine: JobEngine) -> None:
     releases = _refresh(pipeline, job, engine, events)
     side_inputs = [] if releases is None else [beam.pvalue.AsIter(releases)]
     assign = beam.ParDo(AssignActiveRelease(job.handle, job.release), *side_inputs)
-    decoded = _read(pipeline, job, engine) | "Decode" >> decode(job)
+    decoded = _read(pipeline, job, engine) | "Decode" >> decode_blocks(job)
     assign = assign.with_outputs(EVENTS, main="batches")
-    assigned = prepare(decoded, job) | "AssignRelease" >> assign
+    assigned = run_prepare_steps(decoded, job) | "AssignRelease" >> assign
     events["Assign"] = assigned[EVENTS]
     finished = serve(assigned["batches"], job)
     outputs = encode(finished, job, _wanted(settings.outputs))
     _write(outputs, settings.outputs, engine)
     statistics = _insert(outputs, job, engine)
     if settings.outputs.report_path:
-        statistics = [report.gather(finished, job), *statistics, *report.of_events(events)]
+        statistics = [report.gather(finished, job), *statistics, *report.event_statistics(events)]
         engine.write_page(statistics, job, pipeline.options)
     _write_events(events, settings.outputs, engine)
 
@@ -111,10 +112,10 @@ def _refresh(pipeline: beam.Pipeline, job: Job, engine: JobEngine, events: Event
         asked = (
             pipeline
             | "ReadRefresh" >> read
-            | "Interpret" >> beam.ParDo(interpret).with_outputs(RELEASE_EVENTS, main="candidates")
+            | "Interpret" >> beam.ParDo(interpret).with_outputs(EVENTS, main="candidates")
         )
         sources["Messages"] = asked["candidates"]
-        events["Messages"] = asked[RELEASE_EVENTS]
+        events["Messages"] = asked[EVENTS]
     verdicts, releases = engine.gate(pipeline, sources, job)
     events.update(verdicts)
     return releases

@@ -20,7 +20,7 @@ from apache_beam.options.pipeline_options import (
 
 from pipeline.launch.settings import ModelSettings, RunSettings, WorkerSettings
 
-IMAGE = "ENSEMBLE_IMAGE"
+IMAGE_VARIABLE = "ENSEMBLE_IMAGE"
 """Environment variable of the image: its own full name, set when it was built."""
 IMAGE_TARGET = "ENSEMBLE_IMAGE_TARGET"
 """Environment variable of the image: cpu or gpu."""
@@ -75,7 +75,7 @@ def configure(
     """
     worker, debug = options.view_as(WorkerOptions), options.view_as(DebugOptions)
     if not worker.sdk_container_image:
-        worker.sdk_container_image = environ.get(IMAGE) or None
+        worker.sdk_container_image = environ.get(IMAGE_VARIABLE) or None
     if settings.accelerator:
         accelerator = _parse(settings.accelerator)
         worker.machine_type = worker.machine_type or accelerator.machines[0]
@@ -101,7 +101,7 @@ def has_one_process(options: PipelineOptions) -> bool:
     return bool(options.view_as(DebugOptions).lookup_experiment(_ONE_PROCESS))
 
 
-def describe(options: PipelineOptions) -> str:
+def describe_workers(options: PipelineOptions) -> str:
     """The configured workers, for a person."""
     worker, debug = options.view_as(WorkerOptions), options.view_as(DebugOptions)
     service = options.view_as(GoogleCloudOptions).dataflow_service_options or []
@@ -128,7 +128,7 @@ def problems(
     worker = options.view_as(WorkerOptions)
     runner = options.view_as(StandardOptions).runner
     if runner == "DataflowRunner" and not run.dry_run:
-        if not (worker.sdk_container_image or environ.get(IMAGE)):
+        if not (worker.sdk_container_image or environ.get(IMAGE_VARIABLE)):
             yield (
                 "--sdk_container_image is missing: the workers need this template's image, with "
                 "the frameworks in it; an image built with --build-arg IMAGE=NAME knows its name"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import tempfile
 import uuid
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ from pipeline.launch import files as launch_files
 from pipeline.launch import outputs as launch_outputs
 from pipeline.launch import tables as launch_tables
 from pipeline.launch.checks import path_problems
-from pipeline.launch.patterns import look
+from pipeline.launch.patterns import Say, look_under
 from pipeline.launch.placement import Placement
 from pipeline.launch.places import place_problems
 from pipeline.launch.release import Refresh, accepted_before, allowed_uris, refresh_of
@@ -53,8 +52,6 @@ from pipeline.spec.row_limits import RowLimits
 
 MODEL_CACHE = Path(tempfile.gettempdir()) / f"ensemble-models-{os.getuid()}"
 """Where models are downloaded or copied to, for all processes of this user on this machine."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,7 @@ class Job:
         self.handle.close()
 
 
-def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say: Say) -> Job:
+def check_job(settings: Settings, beam: PipelineOptions, placement: Placement, say: Say) -> Job:
     """Checks paths, ensemble file and models.
 
     For a local job the models stay loaded in this process, behind ``job.handle``; but not where any
@@ -134,7 +131,7 @@ def prepare(settings: Settings, beam: PipelineOptions, placement: Placement, say
     gate_checks = GateChecks(graph, loader.cache, store, allowed, limits.call_rows, records)
     with ExitStack() as at_end:
         at_end.callback(checks.close)
-        patterns = look(targets, lister, history[-1].rules if history else {}, say)
+        patterns = look_under(targets, lister, history[-1].rules if history else {}, say)
         found = Beginner(gate_checks, checks.get(), patterns, say).begin(history)
         watched = tuple(pattern.target for pattern in patterns)
         refresh = refresh_of(told, gate_checks, found.state, watched, lister, handle, managers)

@@ -11,6 +11,7 @@ from pipeline.releases.versions import Version, WatchTarget, counts, ordered, ru
 from pipeline.releases.watcher import Lister
 
 Say = Callable[[str], None]
+"""Is told what is being done, in a sentence for a person."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Pattern:
     newest_first: tuple[Version, ...] = ()
 
 
-def look(
+def look_under(
     targets: Iterable[WatchTarget],
     lister: Lister,
     rules: Mapping[str, VersionRule],

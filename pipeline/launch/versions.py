@@ -9,13 +9,13 @@ rolled back from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from pipeline.batch.release import ModelVersion, Release
 from pipeline.errors import ArtifactError, EnsembleError, ModelError
-from pipeline.launch.patterns import Pattern, rules_after
+from pipeline.launch.patterns import Pattern, Say, rules_after
 from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.releases.checks import Examples, FetchedVersion, GateChecks
 from pipeline.releases.proposal import Proposal, Refusal, proposal_of, release_of
@@ -25,9 +25,7 @@ from pipeline.serving.rehearsal.golden import Example
 from pipeline.serving.rehearsal.rehearsal import Rehearsal, attempt
 from pipeline.serving.release_manager import ReleaseManager
 
-Say = Callable[[str], None]
-
-SOURCE = "the launch of the job"
+LAUNCH = "the launch of the job"
 _SHOWN = 3
 """Most versions that were passed over in the message of a refused launch; all are said before."""
 
@@ -121,7 +119,7 @@ class Beginner:
             times = [v.updated_us for pattern in self.patterns for v in pattern.newest_first]
             proposed = Candidate(
                 f"launch {release.release_id}",
-                SOURCE,
+                LAUNCH,
                 max(times, default=0),
                 models={model: version.uri for model, version in changed.items()},
             )
@@ -135,7 +133,7 @@ class Beginner:
             rehearsal, found = self._attempt(release, {})
             if not found:
                 self.say(f"going back to the versions of generation {generation}")
-                back = Candidate(f"launch {generation}", SOURCE, 0, rollback_to=generation)
+                back = Candidate(f"launch {generation}", LAUNCH, 0, rollback_to=generation)
                 state = state.accept(back, release, _now(), target=target)
                 return self._beginning(release, rehearsal, state)
             target = known.get(target.returns_to or 0)
@@ -301,7 +299,7 @@ def _check_not_undone(state: GateState, model: str, version: ModelVersion) -> No
     Raises:
       ModelError: somebody did.
     """
-    proposal = Proposal(Candidate("launch", SOURCE, 0), wanted={model: version.uri})
+    proposal = Proposal(Candidate("launch", LAUNCH, 0), wanted={model: version.uri})
     refusal = release_of(state, proposal, {model: version})
     if isinstance(refusal, Refusal):
         raise ModelError(refusal.reason)

@@ -10,10 +10,10 @@ import numpy as np
 
 from pipeline.batch.columns import Array
 from pipeline.ops.values import as_floating, reject_rows
-from pipeline.spec.combine import Activation, Threshold, TopK
+from pipeline.spec.combine import ScoreOp, Threshold, TopK
 
 
-def activate(step: Activation, values: Array) -> Array:
+def activate(step: ScoreOp, values: Array) -> Array:
     """Computes the operation that the step names."""
     match step.op:
         case "argmax":
@@ -45,7 +45,7 @@ def threshold(step: Threshold, values: Array) -> Array:
     return np.asarray(values >= step.value)
 
 
-def _argmax(step: Activation, values: Array) -> Array:
+def _argmax(step: ScoreOp, values: Array) -> Array:
     """Position of the highest value, the first of equals: ``(rows, ..., n)`` -> int64."""
     _reject_nan(step, values)
     return np.asarray(values.argmax(axis=-1), dtype=np.int64)
@@ -65,6 +65,6 @@ def _sigmoid(values: Array) -> Array:
     return np.asarray(np.where(values >= 0, np.ones_like(decay), decay) / (1 + decay))
 
 
-def _reject_nan(step: Activation | TopK | Threshold, values: Array) -> None:
+def _reject_nan(step: ScoreOp | TopK | Threshold, values: Array) -> None:
     if values.dtype.kind == "f":
         reject_rows(np.isnan(values), lambda _: f"{step.op} of '{step.of}', which holds NaN")

@@ -28,8 +28,8 @@ from pipeline.serving.step import agreement, bisection
 from pipeline.serving.step.bisection import Experience
 from pipeline.serving.step.memory_limit import MemoryLimit
 
-Inputs = Mapping[str, Array]
-Outputs = Mapping[str, Column]
+CallInputs = Mapping[str, Array]
+CallOutputs = Mapping[str, Column]
 
 _PAUSE = 1 / 4
 """Longest wait for the next caller, in terms of a call; waiting ends when nobody comes so long."""
@@ -56,13 +56,13 @@ class Occupancy:
 class _Call:
     """One caller's rows, and what becomes of them."""
 
-    def __init__(self, inputs: Inputs, rows: int, batched: Collection[str]) -> None:
+    def __init__(self, inputs: CallInputs, rows: int, batched: Collection[str]) -> None:
         self.inputs = inputs
         self.rows = rows
         # Only arrays that differ in nothing but their rows can be computed together.
         self.form = tuple((t, inputs[t].shape[1:], inputs[t].dtype) for t in batched)
         self.leads = False
-        self.outputs: Outputs | None = None
+        self.outputs: CallOutputs | None = None
         self.error: Exception | None = None
         self.sleep = threading.Lock()  # its caller's; an Event would take ten times as long
         self.sleep.acquire()
@@ -120,7 +120,7 @@ class MergingServable(ServableAround):
         self._experience: list[Experience] = []  # of leaders that are done
         self._call_secs = _FIRST_GUESS_SECS
 
-    def predict(self, inputs: Inputs) -> Outputs:
+    def predict(self, inputs: CallInputs) -> CallOutputs:
         """See Servable. Blocks while as many calls run as may."""
         rows = len(inputs[self._batched[0]])
         with self._lock:
@@ -171,7 +171,7 @@ class MergingServable(ServableAround):
             leader.leads = True
             leader.sleep.release()
 
-    def _predict_alone(self, inputs: Inputs) -> Outputs:
+    def _predict_alone(self, inputs: CallInputs) -> CallOutputs:
         """Computes a call that has nobody to wait for; what a group needs would only delay it."""
         began = self._clock()
         try:
@@ -253,7 +253,7 @@ class MergingServable(ServableAround):
         with self._lock:
             experience = self._experience.pop() if self._experience else Experience()
         try:
-            outcome = bisection.run(
+            outcome = bisection.isolate(
                 lambda places: self._compute_together([group[place] for place in places]),
                 np.arange(len(group)),
                 experience=experience,
@@ -271,7 +271,7 @@ class MergingServable(ServableAround):
             with self._lock:
                 self._limit.grow()
 
-    def _compute_together(self, calls: list[_Call]) -> Outputs:
+    def _compute_together(self, calls: list[_Call]) -> CallOutputs:
         """Hands each of some calls its outputs; returns those of the first.
 
         Raises:
@@ -310,7 +310,7 @@ class MergingServable(ServableAround):
             return True
         pairs = ((_dense(call.outputs or {}), partial(self._by_itself, call)) for call in calls)
         try:
-            return agreement.of_rows(pairs, rounding.HALF) is None
+            return agreement.compare_rows(pairs, rounding.HALF) is None
         except OutOfMemoryError:
             return None
 

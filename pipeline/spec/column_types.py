@@ -41,7 +41,9 @@ def need(fulfilled: bool, what: str) -> None:
         raise TypesError(f"needs {what}")
 
 
-def common_dtype(dtypes: Sequence[str], *, text: bool = False, any_numbers: bool = False) -> str:
+def need_common_dtype(
+    dtypes: Sequence[str], *, text: bool = False, any_numbers: bool = False
+) -> str:
     """The dtype that holds the values of all columns: numbers and booleans, or text.
 
     Text and numbers are never mixed, and integers of which no integer type holds all (int64 and

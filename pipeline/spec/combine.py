@@ -10,10 +10,10 @@ from pydantic import Field, model_validator
 from pipeline.batch.tensors import FLOATS, INTEGERS
 from pipeline.spec.column_types import (
     Type,
-    common_dtype,
     floating,
     joined_shape,
     need,
+    need_common_dtype,
     need_last_axis,
     one_shape,
     widened,
@@ -44,7 +44,7 @@ class Reduce(_CombineOp):
         """Minimum and maximum keep the dtype, mean and median are floating, the others wider."""
         dtypes, shapes = zip(*read, strict=True)
         is_mean = self.op in ("mean", "median")
-        dtype = common_dtype(dtypes, any_numbers=is_mean)
+        dtype = need_common_dtype(dtypes, any_numbers=is_mean)
         shape = one_shape(shapes)
         if isinstance(self.of, str):
             need_last_axis(shape, 0 if self.op in ("sum", "product") else 1)
@@ -71,7 +71,7 @@ class WeightedMean(_CombineOp):
     def types(self, *read: Type) -> dict[str, Type]:
         """Floating, of the columns' shape."""
         dtypes, shapes = zip(*read, strict=True)
-        dtype = common_dtype(dtypes, any_numbers=True)
+        dtype = need_common_dtype(dtypes, any_numbers=True)
         return {self.column: (floating(dtype), one_shape(shapes))}
 
 
@@ -95,10 +95,10 @@ class Vote(_CombineOp):
         dtypes, shapes = zip(*read, strict=True)
         labels = not any(dtype in FLOATS for dtype in dtypes)
         need(labels, "labels (integers, text or booleans)")
-        return {self.column: (common_dtype(dtypes, text=True), one_shape(shapes))}
+        return {self.column: (need_common_dtype(dtypes, text=True), one_shape(shapes))}
 
 
-class Activation(_CombineOp):
+class ScoreOp(_CombineOp):
     """`argmax` and `softmax` work along the last axis, `sigmoid` on each value."""
 
     op: Literal["argmax", "softmax", "sigmoid"]
@@ -122,7 +122,7 @@ class Activation(_CombineOp):
     def types(self, *read: Type) -> dict[str, Type]:
         """Positions along the last axis, or floating values of the same shape."""
         ((dtype, shape),) = read
-        common_dtype([dtype])
+        need_common_dtype([dtype])
         if self.op != "sigmoid":
             need_last_axis(shape, 1)
         made = ("int64", shape[:-1]) if self.op == "argmax" else (floating(dtype), shape)
@@ -156,7 +156,7 @@ class TopK(_CombineOp):
     def types(self, *read: Type) -> dict[str, Type]:
         """Positions, and values in the column's dtype; k along the last axis."""
         ((dtype, shape),) = read
-        common_dtype([dtype])
+        need_common_dtype([dtype])
         need_last_axis(shape, self.k)
         shape = (*shape[:-1], self.k)
         made: tuple[Type, Type] = ("int64", shape), (dtype, shape)
@@ -178,7 +178,7 @@ class Threshold(_CombineOp):
     def types(self, *read: Type) -> dict[str, Type]:
         """Booleans of the same shape."""
         ((dtype, shape),) = read
-        common_dtype([dtype])
+        need_common_dtype([dtype])
         return {self.column: ("bool", shape)}
 
 
@@ -197,7 +197,7 @@ class Round(_CombineOp):
     def types(self, *read: Type) -> dict[str, Type]:
         """The same, but integers rounded to tens, hundreds... are wide: int8 holds no 130."""
         ((dtype, shape),) = read
-        common_dtype([dtype])
+        need_common_dtype([dtype])
         is_wider = self.decimals < 0 and dtype in INTEGERS
         return {self.column: (widened(dtype) if is_wider else dtype, shape)}
 
@@ -216,7 +216,7 @@ class Concat(_CombineOp):
     def types(self, *read: Type) -> dict[str, Type]:
         """One column, in the dtype that holds all values."""
         dtypes, shapes = zip(*read, strict=True)
-        return {self.column: (common_dtype(dtypes, text=True), joined_shape(shapes))}
+        return {self.column: (need_common_dtype(dtypes, text=True), joined_shape(shapes))}
 
 
 class Lookup(_CombineOp):
@@ -244,7 +244,7 @@ class Lookup(_CombineOp):
     def types(self, *read: Type) -> dict[str, Type]:
         """Text of the same shape."""
         ((dtype, shape),) = read
-        common_dtype([dtype])
+        need_common_dtype([dtype])
         need(dtype not in FLOATS, "integers")
         return {self.column: ("string", shape)}
 
@@ -256,5 +256,5 @@ def _check_weights(weights: tuple[float, ...], of: tuple[str, ...]) -> None:
         raise ValueError(f"weights must be at least 0 and not all 0, found {list(weights)}")
 
 
-CombineStep = Reduce | WeightedMean | Vote | Activation | TopK | Threshold | Round | Concat | Lookup
+CombineStep = Reduce | WeightedMean | Vote | ScoreOp | TopK | Threshold | Round | Concat | Lookup
 AnyCombine = Annotated[CombineStep, Field(discriminator="op")]

@@ -14,7 +14,7 @@ from pipeline.spec.uris import CLASS_SCHEME, is_class_uri, is_hub_url
 
 Device = Literal["auto", "cpu", "gpu"]
 Precision = Literal["full", "half"]
-Sharing = Literal["process", "vm"]
+ModelSharing = Literal["process", "vm"]
 
 _HALF_ELSEWHERE = {
     "OnnxModel": "an ONNX graph has its precision in the file: export it in float16",
@@ -54,7 +54,7 @@ class _ModelBase(StrictModel):
     device: Device | None = Field(
         default=None, description="Overrides `--device` for this model; `gpu` refuses a fallback."
     )
-    model_sharing: Sharing = Field(
+    model_sharing: ModelSharing = Field(
         default="process",
         description="`vm`: one copy for all processes of a worker machine, in a process of its "
         "own, for a model too large for each to hold one. No effect if only one process serves.",

@@ -9,7 +9,14 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.batch.tensors import INTEGERS
-from pipeline.spec.column_types import NUMBERS, Type, TypesError, common_dtype, joined_shape, need
+from pipeline.spec.column_types import (
+    NUMBERS,
+    Type,
+    TypesError,
+    joined_shape,
+    need,
+    need_common_dtype,
+)
 from pipeline.spec.model import ConstantInput
 from pipeline.spec.op import Op, labels_in
 from pipeline.spec.record import DTypeName
@@ -51,7 +58,7 @@ class Concat(_PrepareOp):
         need(numbers or {*dtypes} == {"string"}, "numbers, or text only")
         shapes = [shape for _, shape in read]
         need(not any(None in shape for shape in shapes), "columns without a variable axis")
-        dtype = common_dtype(dtypes, text=True, any_numbers=True)
+        dtype = need_common_dtype(dtypes, text=True, any_numbers=True)
         return {self.column: (dtype, joined_shape(shapes))}
 
 

@@ -11,12 +11,12 @@ from pipeline.errors import OutputError
 from pipeline.report.dead_letter_share import share_problem
 from pipeline.runner.beam_types import PTransform
 
-Outcome = tuple[int, int]
+OutcomeCounts = tuple[int, int]
 """How many predictions, how many dead letters."""
 
 
 class CheckShare(PTransform):
-    """PCollection[Outcome] -> raises OutputError in the end, where `share_problem` says so.
+    """PCollection[OutcomeCounts] -> raises OutputError in the end, where `share_problem` says so.
 
     Args:
       most_percent: see `share_problem`.
@@ -38,7 +38,7 @@ class CheckShare(PTransform):
         )
 
 
-def _total(outcomes: Iterable[Outcome]) -> Outcome:
+def _total(outcomes: Iterable[OutcomeCounts]) -> OutcomeCounts:
     predictions = dead_letters = 0
     for some_predictions, some_dead_letters in outcomes:
         predictions += some_predictions
@@ -46,6 +46,6 @@ def _total(outcomes: Iterable[Outcome]) -> Outcome:
     return predictions, dead_letters
 
 
-def _check(outcome: Outcome, most_percent: float, _after: Any = None) -> None:
+def _check(outcome: OutcomeCounts, most_percent: float, _after: Any = None) -> None:
     if problem := share_problem(*outcome, most_percent):
         raise OutputError(problem)

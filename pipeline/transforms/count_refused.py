@@ -59,6 +59,6 @@ def _statistics(letter: dict[str, Any]) -> RunStatistics:
         letter["error_message"],
     )
     release = letter["release"]
-    return run_statistics.of_refused(
+    return run_statistics.from_refused(
         reject, release["id"], release["generation"], time.time_ns() // 1000
     )

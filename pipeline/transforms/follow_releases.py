@@ -14,9 +14,7 @@ from pipeline.batch.release import Release
 from pipeline.releases.candidate import ReleaseEvent
 from pipeline.runner.beam_types import DoFn
 from pipeline.serving.release_manager import ManagerHandle
-from pipeline.transforms.gate import activation_events
-
-EVENTS = "release_events"
+from pipeline.transforms.gate import EVENTS, activation_events
 
 
 @beam.typehints.with_input_types(Batch)

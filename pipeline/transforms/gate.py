@@ -24,6 +24,7 @@ from pipeline.serving.activation import RETRY_SECS, Activation
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
 
 EVENTS = "release_events"
+"""Output of each step that has ReleaseEvents."""
 
 
 @beam.typehints.with_output_types(ReleaseEvent)

@@ -65,7 +65,7 @@ class GatherStatistics(DoFn):
     def process(self, batch: Batch) -> None:
         """Adds one finished batch."""
         now_us = self._clock_us()
-        part = run_statistics.of_batch(batch, self._watched, now_us, self._shifts)
+        part = run_statistics.from_batch(batch, self._watched, now_us, self._shifts)
         for name, column in part.columns.items():
             self._shifts[name] = max(self._shifts.get(name, 0), column.values.shift)
         self._parts.append(part)

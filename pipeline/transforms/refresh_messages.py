@@ -20,9 +20,7 @@ from pipeline.releases.versions import Look, WatchTarget, next_look
 from pipeline.releases.watcher import WatcherHandle
 from pipeline.runner.beam_types import DoFn
 from pipeline.spec.plain_data import shown
-
-RELEASE_EVENTS = "release_events"
-"""Output for the ReleaseEvents of messages that lead to no candidate."""
+from pipeline.transforms.gate import EVENTS
 
 # One to see a new version, one to find it unchanged, and one to spare. What is still being written
 # then will cause another notification.
@@ -114,7 +112,7 @@ class BundleLookout:
 
 @beam.typehints.with_input_types(Block)
 class CandidatesFromMessages(DoFn):
-    """Blocks of messages -> candidates; what is wrong with messages goes to RELEASE_EVENTS.
+    """Blocks of messages -> candidates; what is wrong with messages goes to EVENTS.
 
     Messages that name models or releases become candidates at once. A notification of Cloud Storage
     causes a look under the patterns that cover its object.
@@ -177,4 +175,4 @@ class CandidatesFromMessages(DoFn):
         if payload:
             details["message"] = shown(payload.decode(errors="replace"))
         event = ReleaseEvent(outcome, self._clock(), reason=reason, details=details)
-        return beam.pvalue.TaggedOutput(RELEASE_EVENTS, event)
+        return beam.pvalue.TaggedOutput(EVENTS, event)

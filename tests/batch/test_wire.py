@@ -18,7 +18,7 @@ from pipeline.batch.columns import Ragged, iterate
 from pipeline.batch.payloads import ArrowRows, JsonRows
 from pipeline.batch.release import ModelVersion, Release
 from pipeline.connectors.files.ranges import FileRange
-from pipeline.connectors.files.watched.reader import Progress
+from pipeline.connectors.files.watched.reader import FolderProgress
 from pipeline.connectors.files.write import TemporaryFile
 from pipeline.errors import WireError
 from pipeline.releases.candidate import Candidate, ReleaseEvent
@@ -55,14 +55,14 @@ KNOWN = {
         reason="does not load",
         details={"load_secs": {"net": 0.25}},
     ),
-    "folder-progress-1": Progress(b"\x00\x01\xff", b"\x02", 3),
+    "folder-progress-1": FolderProgress(b"\x00\x01\xff", b"\x02", 3),
     "temporary-file-1": TemporaryFile("gs://b/out.tmp-1/a.jsonl", 12),
     "file-range-1": FileRange("gs://b/in.csv", 0, 99, "csv"),
     "block-1": Block(
         (b"{}", b"\xff"), "sub", "cut off", (Origin(1, {"k": "v"}),), "csv", 7, ("x",)
     ),
     "batch-1": BATCH,
-    "run-statistics-1": run_statistics.of_batch(replace(BATCH, origins=None), WATCHED, 1_700_000),
+    "run-statistics-1": run_statistics.from_batch(replace(BATCH, origins=None), WATCHED, 1_700_000),
 }
 
 

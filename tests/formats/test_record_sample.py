@@ -2,11 +2,11 @@
 
 import pytest
 
-from pipeline.formats.record_sample import Seen, look, of_cells
+from pipeline.formats.record_sample import Seen, from_cells, values_by_key
 
 
 def seen(*values):
-    return look([{"k": value} for value in values])["k"]
+    return values_by_key([{"k": value} for value in values])["k"]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_kind_and_shape_are_those_of_all_records(values, kind, shape):
 
 
 def test_nulls_do_not_count_and_missing_keys_neither():
-    found = look([{"a": None, "b": 1}, {"a": 2}, {}])
+    found = values_by_key([{"a": None, "b": 1}, {"a": 2}, {}])
     assert found["a"] == Seen("integer", (), 1, distinct=True)
     assert found["b"].records == 1
 
@@ -65,7 +65,7 @@ def test_values_can_be_fields_of_some_dtypes_only(value, dtypes):
 
 def test_cells_stand_for_what_json_would_have():
     row = {"a": "1", "b": "1.5", "c": "[1, 2]", "d": "true", "e": "text", "f": " ", "g": '{"x": 1}'}
-    assert of_cells(row) == {
+    assert from_cells(row) == {
         "a": 1,
         "b": 1.5,
         "c": [1, 2],
@@ -79,9 +79,9 @@ def test_cells_stand_for_what_json_would_have():
 @pytest.mark.parametrize("form", ["x_{}", "x.{}", "x[{}]"])
 def test_numbered_columns_are_one_list_in_the_order_of_their_numbers(form):
     row = {form.format(i): str(i) for i in (*range(1, 11), 0)}
-    assert of_cells(row) == {"x": list(range(11))}
+    assert from_cells(row) == {"x": list(range(11))}
 
 
 @pytest.mark.parametrize("names", [["x_1", "x_2"], ["x_0"], ["x_0", "x_2"], ["x", "x_0", "x_1"]])
 def test_columns_that_are_not_numbered_from_0_on_stay_apart(names):
-    assert list(of_cells(dict.fromkeys(names, "1"))) == names
+    assert list(from_cells(dict.fromkeys(names, "1"))) == names

@@ -176,7 +176,7 @@ def test_without_the_parameter_no_statistics_are_made(mixed, monkeypatch):
     def unexpected(*arguments):
         raise AssertionError("statistics without a page")
 
-    monkeypatch.setattr("pipeline.report.statistics.run.of_batch", unexpected)
+    monkeypatch.setattr("pipeline.report.statistics.run.from_batch", unexpected)
     assert mixed.run() == 0
 
 

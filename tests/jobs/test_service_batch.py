@@ -19,7 +19,7 @@ HERE = Placement(intra_op_threads=1, threads_share_models=False, several_process
 def run(job, *more):
     parsed = parse(job.arguments(f"--report_path={job.folder}/out/r.html", *more))
     options = beam_options(parsed.beam_args)
-    checked = launch.prepare(parsed.settings, options, HERE, print)
+    checked = launch.check_job(parsed.settings, options, HERE, print)
     try:
         pipeline = beam.Pipeline(FnApiRunner(), options)
         build_batch(pipeline, checked, Service())

@@ -9,7 +9,7 @@ from pipeline.batch.release import Release
 from pipeline.connectors.storage.listing import StorageLister
 from pipeline.errors import ArtifactError, LoadError, ModelError
 from pipeline.launch import versions as launch_versions
-from pipeline.launch.patterns import look
+from pipeline.launch.patterns import look_under
 from pipeline.launch.versions import Beginner
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.gate import utc_now
@@ -54,7 +54,7 @@ class Launch:
     def begin(self, history=(), models=("clf", "emb")):
         folder = self.ensemble.folder
         targets = [WatchTarget(f"{folder}/{model}/*", (model,)) for model in models]
-        patterns = look(targets, StorageLister(), self.rules, self.said.append)
+        patterns = look_under(targets, StorageLister(), self.rules, self.said.append)
         self.manager = ReleaseManager(
             self.loader, prepare=lambda release, manager: self.prepared.append(release)
         )

@@ -66,7 +66,9 @@ def main(folder: Path, policy: str) -> None:
     placement = Placement(intra_op_threads=1, threads_share_models=False, several_processes=False)
     impatient = Timing(retry_secs=(), grace_secs=0.0)
     launch.ManagerFactory = partial(launch.ManagerFactory, timing=impatient)
-    job = launch.prepare(parse(given).settings, run.beam_options([]), placement, lambda text: None)
+    job = launch.check_job(
+        parse(given).settings, run.beam_options([]), placement, lambda text: None
+    )
     manager = job.handle.get()
     manager.ensure(job.release)
     before, size = resident_bytes(), model.stat().st_size

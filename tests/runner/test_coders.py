@@ -18,7 +18,7 @@ from pipeline.batch.columns import Ragged
 from pipeline.batch.payloads import ArrowRows, JsonRows
 from pipeline.batch.release import Release
 from pipeline.connectors.files.ranges import FileRange
-from pipeline.connectors.files.watched.reader import Progress
+from pipeline.connectors.files.watched.reader import FolderProgress
 from pipeline.connectors.files.watched.source import ReadNewFiles
 from pipeline.connectors.files.write import TemporaryFile
 from pipeline.releases.candidate import Candidate, ReleaseEvent
@@ -70,7 +70,7 @@ def test_place_in_a_watched_folder_has_its_form():
     _ = pipeline | ReadNewFiles("in/*")
     proto, context = pipeline.to_runner_api(return_context=True)
     coders = [context.coders.get_by_id(coder) for coder in proto.components.coders]
-    assert FormCoder(Progress) in coders
+    assert FormCoder(FolderProgress) in coders
 
 
 TABLE = pa.record_batch({"a": list(range(5000))})

@@ -231,8 +231,8 @@ def test_groups_that_run_at_once_learn_apart(monkeypatch):
         both.wait()  # nothing is given back before both have taken something
         return run(compute, places, experience=experience, confirm=confirm)
 
-    run = bisection.run
-    monkeypatch.setattr("pipeline.serving.merging.bisection.run", meet)
+    run = bisection.isolate
+    monkeypatch.setattr("pipeline.serving.merging.bisection.isolate", meet)
     merging = MergingServable(FakeServable(function), ["x"], call_rows=100, concurrency=2)
     for _ in range(2):  # the second time there is experience to take
         busy.clear()

@@ -78,7 +78,7 @@ def batch(rows, release, after_secs, *, dead=(), words=("yes", "no"), streaming=
         if streaming
         else None,
     )
-    return run_statistics.of_batch(made, watched_columns(GRAPH), now_us)
+    return run_statistics.from_batch(made, watched_columns(GRAPH), now_us)
 
 
 def run(*parts):

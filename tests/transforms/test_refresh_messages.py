@@ -12,8 +12,8 @@ from pipeline.connectors.storage.listing import StorageLister
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.versions import WatchTarget
 from pipeline.releases.watcher import WatcherHandle
+from pipeline.transforms.gate import EVENTS
 from pipeline.transforms.refresh_messages import (
-    RELEASE_EVENTS,
     BundleLookout,
     CandidatesFromMessages,
     WatcherLookout,
@@ -62,7 +62,7 @@ def test_good_messages_become_candidates_and_bad_ones_release_events(handle):
     found = (
         pipeline
         | beam.Create([block(*messages)])
-        | beam.ParDo(step).with_outputs(RELEASE_EVENTS, main="candidates")
+        | beam.ParDo(step).with_outputs(EVENTS, main="candidates")
     )
     assert_that(
         found["candidates"] | beam.Map(lambda candidate: dict(candidate.models)),
@@ -71,7 +71,7 @@ def test_good_messages_become_candidates_and_bad_ones_release_events(handle):
     )
     pattern = handle.targets[0].pattern
     assert_that(
-        found[RELEASE_EVENTS] | beam.Map(lambda event: event.line()),
+        found[EVENTS] | beam.Map(lambda event: event.line()),
         equal_to(
             [
                 b'{"event":"rejected","time":"2026-01-01T00:00:00.000Z",'

@@ -49,7 +49,7 @@ class Stages:
             several_processes=False,
         )
         beam = beam_options(parsed.beam_args)
-        self._job = launch.prepare(parsed.settings, beam, placement, lambda _: None)
+        self._job = launch.check_job(parsed.settings, beam, placement, lambda _: None)
         self._form = form
         graph, handle = self._job.graph, self._job.handle
         self._manager = handle.get()

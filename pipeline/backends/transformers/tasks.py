@@ -19,7 +19,7 @@ from pipeline.spec.model import TransformersModel
 _NO_LIMIT = 1_000_000
 """Tokenizers that know no limit say 10 to the power of 30."""
 
-Outputs = Mapping[str, Callable[[], Any]]
+LazyOutputs = Mapping[str, Callable[[], Any]]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Task:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     prepare: Callable[[Mapping[str, Array]], Any]
-    results: Callable[[Any, Any], Outputs]
+    results: Callable[[Any, Any], LazyOutputs]
     optional: frozenset[str] = frozenset()
 
 
@@ -107,7 +107,7 @@ def _image_preparation(path: Path) -> Callable[..., Any]:
     return prepare
 
 
-def _embedded(returned: Any, prepared: Any) -> Outputs:
+def _embedded(returned: Any, prepared: Any) -> LazyOutputs:
     hidden = returned.last_hidden_state.float()
 
     def mean() -> Any:
@@ -117,12 +117,12 @@ def _embedded(returned: Any, prepared: Any) -> Outputs:
     return {"embedding": mean, "cls": lambda: hidden[:, 0]}
 
 
-def _classified(config: Any) -> Callable[..., Outputs]:
+def _classified(config: Any) -> Callable[..., LazyOutputs]:
     labels = np.array([str(config.id2label[i]) for i in range(len(config.id2label))], dtype=object)
     # As the pipelines of transformers do it; a regression's single value has no probability.
     independent = config.problem_type == "multi_label_classification" or len(labels) == 1
 
-    def results(returned: Any, prepared: Any) -> Outputs:
+    def results(returned: Any, prepared: Any) -> LazyOutputs:
         logits = returned.logits.float()
         return {
             "logits": lambda: logits,

@@ -51,7 +51,7 @@ def _dead_letter_row(letter: Row) -> Row:
     return {**letter, **(_release(release) if release else {}), "attributes": pairs}
 
 
-def release_of(row: Row) -> dict[str, object]:
+def release_of_row(row: Row) -> dict[str, object]:
     """The release that made a row of predictions, as lines name it."""
     models = {model["name"]: model["version"] for model in row["models"]}
     return {"id": row["release_id"], "generation": row["generation"], "models": models}

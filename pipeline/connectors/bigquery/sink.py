@@ -19,7 +19,7 @@ from google.api_core.exceptions import ClientError, TooManyRequests
 
 from pipeline.batch.batch import Reject
 from pipeline.connectors.bigquery.names import TableName, new_client
-from pipeline.connectors.bigquery.output_rows import Row, release_of
+from pipeline.connectors.bigquery.output_rows import Row, release_of_row
 from pipeline.errors import ServiceError
 from pipeline.formats.line_encoder import dead_letter
 from pipeline.runner.beam_types import DoFn, PTransform
@@ -201,4 +201,4 @@ def _refused(row: Row, errors: Any, table: str) -> bytes:
         error_type="not_inserted",
         error_message=f"table '{table}' refused the row: {errors}",
     )
-    return dead_letter(reject, datetime.now(UTC), release_of(row))
+    return dead_letter(reject, datetime.now(UTC), release_of_row(row))

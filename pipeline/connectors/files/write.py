@@ -67,7 +67,7 @@ def lines_file(path: str) -> ChunkFile:
 
 
 @dataclass(frozen=True)
-class Sink:
+class FileSink:
     """Where chunks of one kind go.
 
     Attributes:
@@ -106,7 +106,7 @@ class WriteBlocks(PTransform):
 
     def __init__(
         self,
-        sinks: Sequence[Sink],
+        sinks: Sequence[FileSink],
         earlier: EarlierFiles = NO_EARLIER_FILES,
         after: Sequence[Any] = (),
     ) -> None:

@@ -90,7 +90,7 @@ class CsvDecoder(Decoder):
 
     def undeclared(self, block: Block, row: int) -> dict[str, Any]:
         """See Decoder; cells as they would be in JSON."""
-        return record_sample.of_cells(self.record(block, row))
+        return record_sample.from_cells(self.record(block, row))
 
     def where(self, block: Block, row: int) -> str:
         """See Decoder."""

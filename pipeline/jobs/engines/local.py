@@ -135,7 +135,7 @@ class Local:
 
     def describe_workers(self, settings: WorkerSettings, options: PipelineOptions) -> str:
         """See JobEngine. Whoever names an accelerator thinks of Dataflow."""
-        return dataflow_workers.describe(options) if settings.accelerator else ""
+        return dataflow_workers.describe_workers(options) if settings.accelerator else ""
 
     def run(self, job: Job, options: PipelineOptions, progress: Progress) -> None:
         """See JobEngine.

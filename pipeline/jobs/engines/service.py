@@ -136,7 +136,7 @@ class Service:
 
     def describe_workers(self, settings: WorkerSettings, options: PipelineOptions) -> str:
         """See JobEngine."""
-        return dataflow_workers.describe(options)
+        return dataflow_workers.describe_workers(options)
 
     def run(self, job: Job, options: PipelineOptions, progress: Progress) -> None:
         """See JobEngine.

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pipeline.report.page.markup import Markup, element
 
 
-def of_us(time_us: int) -> datetime:
+def from_us(time_us: int) -> datetime:
     """A time in microseconds since 1970."""
     return datetime.fromtimestamp(time_us / 1e6, UTC)
 

@@ -248,7 +248,7 @@ def _time_axis(axis: _Axis, bottom: float) -> Iterator[Markup]:
         yield element("text", label, x=x, y=bottom + 20, text_anchor="middle")
     yield element(
         "text",
-        f"time since {moments.of_us(axis.start_us):%H:%M:%S} UTC, {unit}",
+        f"time since {moments.from_us(axis.start_us):%H:%M:%S} UTC, {unit}",
         x=(_LEFT + _WIDTH - _RIGHT) / 2,
         y=bottom + 40,
         text_anchor="middle",

@@ -142,7 +142,7 @@ class RunStatistics:
         return max(0.0, (self.ended_us - self.began_us) / 1e6)
 
 
-def of_batch(
+def from_batch(
     batch: Batch,
     watched: WatchedColumns,
     now_us: int,
@@ -183,7 +183,7 @@ def of_batch(
     )
 
 
-def of_refused(reject: Reject, release_id: str, generation: int, now_us: int) -> RunStatistics:
+def from_refused(reject: Reject, release_id: str, generation: int, now_us: int) -> RunStatistics:
     """The correction of a batch's statistics after a sink refused one of its rows.
 
     Args:
@@ -201,7 +201,7 @@ def of_refused(reject: Reject, release_id: str, generation: int, now_us: int) ->
     )
 
 
-def of_event(event: ReleaseEvent) -> RunStatistics:
+def from_event(event: ReleaseEvent) -> RunStatistics:
     """The statistics that hold the outcome of a proposed release."""
     candidate, release = event.candidate, event.release
     if release is not None:

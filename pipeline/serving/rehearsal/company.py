@@ -16,13 +16,11 @@ import numpy as np
 from pipeline.backends.base import Servable
 from pipeline.backends.reasons import with_type
 from pipeline.batch import columns, rounding
-from pipeline.batch.columns import Array, Column
+from pipeline.batch.columns import Column
 from pipeline.batch.rounding import Difference
 from pipeline.errors import InferenceError, ProcessLostError
+from pipeline.serving.step.agreement import Answer
 from pipeline.serving.step.model_step import ModelStep
-
-Answer = Mapping[str, Array]
-"""Output tensor -> value of one row, without batch axis."""
 
 
 class LoneRowError(InferenceError):

@@ -19,7 +19,7 @@ def first_row(outputs: Mapping[str, Column]) -> dict[str, Array]:
     return {name: next(iter(columns.iterate(column))) for name, column in outputs.items()}
 
 
-def of_row(among: Answer, alone: Callable[[], Answer], tolerance: float) -> Difference | None:
+def compare_row(among: Answer, alone: Callable[[], Answer], tolerance: float) -> Difference | None:
     """How a row differs by itself from what it was among others; None where it does not.
 
     Args:
@@ -40,7 +40,7 @@ def of_row(among: Answer, alone: Callable[[], Answer], tolerance: float) -> Diff
     return rounding.difference(among, again, tolerance)
 
 
-def of_rows(
+def compare_rows(
     rows: Iterable[tuple[Answer, Callable[[], Answer]]], tolerance: float
 ) -> Difference | None:
     """How the first of some rows differs; where only its labels do, the next one must, too.
@@ -49,15 +49,15 @@ def of_rows(
     rows are needed to tell of models that return labels only.
 
     Args:
-      rows: see `of_row`; as many are computed as are needed.
+      rows: see `compare_row`; as many are computed as are needed.
       tolerance: see `batch.rounding`.
 
     Raises:
-      OutOfMemoryError, ProcessLostError: see `of_row`.
+      OutOfMemoryError, ProcessLostError: see `compare_row`.
     """
     flipped = False
     for among, alone in rows:
-        apart = of_row(among, alone, tolerance)
+        apart = compare_row(among, alone, tolerance)
         if apart is None or not apart.label or flipped:
             return apart
         flipped = True

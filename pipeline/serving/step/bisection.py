@@ -59,7 +59,7 @@ class Experience:
 
 
 @dataclass
-class Outcome(Generic[_T]):
+class RowOutcomes(Generic[_T]):
     """What became of the rows: each is in `results`, `failed` or `given_up`, exactly once.
 
     Attributes:
@@ -84,7 +84,7 @@ class Outcome(Generic[_T]):
         return {**self.failed, **self.given_up}
 
 
-def run(
+def isolate(
     call: Callable[[Rows], _T],
     rows: Rows,
     *,
@@ -92,7 +92,7 @@ def run(
     experience: Experience | None = None,
     give_up: Callable[[int], bool] = lambda tries: False,
     confirm: Callable[[Rows, _T], bool | None] = lambda rows, result: True,
-) -> Outcome[_T]:
+) -> RowOutcomes[_T]:
     """Calls `call` on all `rows`, in as few calls as possible, around those that fail.
 
     Args:
@@ -138,9 +138,9 @@ class _Search(Generic[_T]):
         self._experience = experience
         self._give_up = give_up
         self._confirm = confirm
-        self._outcome: Outcome[_T] = Outcome()
+        self._outcome: RowOutcomes[_T] = RowOutcomes()
 
-    def run(self) -> Outcome[_T]:
+    def run(self) -> RowOutcomes[_T]:
         while len(self._left):
             rows = self._next_rows()
             try:

@@ -20,7 +20,7 @@ from pipeline.backends.reasons import own_words
 from pipeline.batch.columns import Column
 from pipeline.errors import ModelFaultError, ProcessLostError
 from pipeline.serving.step.bad_share import BadShare
-from pipeline.serving.step.bisection import FEWEST_TRIES, Outcome
+from pipeline.serving.step.bisection import FEWEST_TRIES, RowOutcomes
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class ModelFaults:
         self.tries = 0  # rows that failed before any worked
         self.good: Mapping[str, Column] | None = None
 
-    def of_batch(self, compute: Compute, share: BadShare) -> FaultsOfBatch:
+    def for_batch(self, compute: Compute, share: BadShare) -> FaultsOfBatch:
         """What finds out about the next batch.
 
         Args:
@@ -62,7 +62,7 @@ class ModelFaults:
         """The model works."""
         self.count = self.tries = 0
 
-    def add(self, outcome: Outcome[Any]) -> None:
+    def add(self, outcome: RowOutcomes[Any]) -> None:
         """One batch more.
 
         Raises:
@@ -103,7 +103,7 @@ class FaultsOfBatch:
             return self._faults.tries + tries >= MOST_TRIES
         return not self._works(self._faults.good)
 
-    def is_broken(self, outcome: Outcome[Any]) -> bool:
+    def is_broken(self, outcome: RowOutcomes[Any]) -> bool:
         """Whether a batch of which no row worked is the model's fault; counts it then.
 
         Raises:

@@ -117,11 +117,11 @@ class ModelStep:
             return batch
         version = self._version(servable)
         most = self._limit.rows or len(batch)
-        faults = self._faults.of_batch(
+        faults = self._faults.for_batch(
             lambda row: self._call(row, np.arange(1), servable), version.experience.share
         )
         began = time.perf_counter()
-        outcome = bisection.run(
+        outcome = bisection.isolate(
             lambda rows: self._call(batch.columns, rows, servable),
             np.arange(len(batch)),
             call_rows=most,
@@ -228,11 +228,13 @@ class ModelStep:
         )
         pairs = ((among, partial(alone, place)) for among, place in answers)
         try:
-            return agreement.of_rows(pairs, rounding_of(self._spec, servable)) is None
+            return agreement.compare_rows(pairs, rounding_of(self._spec, servable)) is None
         except OutOfMemoryError:
             return None
 
-    def _note_good(self, batch: Batch, outcome: bisection.Outcome[Any], version: _Version) -> None:
+    def _note_good(
+        self, batch: Batch, outcome: bisection.RowOutcomes[Any], version: _Version
+    ) -> None:
         """Keeps a row of the first batch that a version computes: copied once, not in each call."""
         self._faults.end()
         if not version.has_worked:
@@ -341,7 +343,9 @@ class ModelStep:
                 dtype_name(column)
         return {tensor: outputs[tensor] for tensor in self._spec.outputs}
 
-    def _reason(self, outcome: bisection.Outcome[Any], row: int, broken: bool) -> tuple[str, str]:
+    def _reason(
+        self, outcome: bisection.RowOutcomes[Any], row: int, broken: bool
+    ) -> tuple[str, str]:
         error = outcome.errors[row]
         if isinstance(error, OutOfMemoryError):
             return "out_of_memory", f"not even one row fits: {own_words(error)}"

@@ -104,7 +104,7 @@ class RowSamples:
             tensor: columns.take(done.columns[column], taken)
             for tensor, column in self._spec.outputs.items()
         }
-        apart = agreement.of_row(
+        apart = agreement.compare_row(
             agreement.first_row(there),
             lambda: agreement.first_row(
                 self._step.compute(read, np.arange(1), servable.unmerged())

@@ -10,7 +10,7 @@ from apache_beam.testing.util import assert_that
 
 from pipeline.connectors.files.ranges import FileRange, split_file
 from pipeline.connectors.files.read import ReadBlocks, read_range
-from pipeline.connectors.files.write import Sink, WriteBlocks
+from pipeline.connectors.files.write import FileSink, WriteBlocks
 from pipeline.connectors.storage.paths import match_input
 from pipeline.errors import PathError
 from pipeline.formats.format import Reading
@@ -74,7 +74,7 @@ def test_one_file_is_read_and_written_by_two_processes(tmp_path):
                     b"%d %b\n" % (__import__("os").getpid(), line) for line in block.payloads
                 )
             )
-            | WriteBlocks([Sink("Lines", str(tmp_path / "out"), ".txt")])
+            | WriteBlocks([FileSink("Lines", str(tmp_path / "out"), ".txt")])
         )
     written = [
         line.split(b" ", 1)

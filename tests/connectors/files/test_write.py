@@ -8,7 +8,13 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
 
 from pipeline.connectors.files.earlier_files import EarlierFiles, Names, found_at_launch
-from pipeline.connectors.files.write import Sink, TemporaryFile, WriteBlocks, finalise, finalise_all
+from pipeline.connectors.files.write import (
+    FileSink,
+    TemporaryFile,
+    WriteBlocks,
+    finalise,
+    finalise_all,
+)
 from pipeline.errors import OutputError
 
 CHUNKS = [b"a\nb\n", b"c\n"]
@@ -17,7 +23,7 @@ CHUNKS = [b"a\nb\n", b"c\n"]
 def write(prefix, chunks=CHUNKS, suffix=".jsonl", paths=None):
     """Runs the transform, and checks the paths it puts out where they are given."""
     with beam.Pipeline(FnApiRunner()) as pipeline:
-        write = WriteBlocks([Sink("Lines", prefix, suffix)])
+        write = WriteBlocks([FileSink("Lines", prefix, suffix)])
         written = pipeline | beam.Create(chunks, reshuffle=False) | write
         if paths is not None:
             assert_that(written, equal_to(paths))
@@ -62,7 +68,7 @@ def test_failing_bundle_leaves_no_final_file(tmp_path):
             pipeline
             | beam.Create([b"a\n", b"bad"], reshuffle=False)
             | beam.Map(chunk_or_fail)
-            | WriteBlocks([Sink("Lines", str(tmp_path / "out"), ".jsonl")])
+            | WriteBlocks([FileSink("Lines", str(tmp_path / "out"), ".jsonl")])
         )
     assert not list(tmp_path.glob("out-*"))
 
@@ -142,8 +148,8 @@ def replace(folder, chunks, earlier):
             for number, some in enumerate((chunks, []))
         ]
         sinks = [
-            Sink("Lines", f"{folder}/out", ".jsonl"),
-            Sink("Others", f"{folder}/bad", ".jsonl"),
+            FileSink("Lines", f"{folder}/out", ".jsonl"),
+            FileSink("Others", f"{folder}/bad", ".jsonl"),
         ]
         _ = tuple(made) | WriteBlocks(sinks, earlier)
 

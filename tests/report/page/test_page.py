@@ -54,7 +54,7 @@ def test_stream_shows_latency_swaps_and_proposals():
     statistics = run(
         *(batch(40, RELEASES[0], t, streaming=True) for t in (1, 2)),
         *(batch(40, RELEASES[1], t, streaming=True) for t in (4, 5)),
-        run_statistics.of_event(rejected),
+        run_statistics.from_event(rejected),
     )
     source = page(statistics, streaming=True)
     found = Page(source)
@@ -79,7 +79,7 @@ def test_hostile_record_is_text_and_nothing_else():
     )
     statistics = run(
         batch(20, RELEASES[0], 1, dead=dead, words=(HOSTILE, "fine")),
-        run_statistics.of_event(event),
+        run_statistics.from_event(event),
     )
     source = page(statistics, streaming=True)
     found = Page(source)
@@ -116,7 +116,7 @@ def test_odd_numbers_make_a_page_too(value):
         },
         release=RELEASES[0],
     )
-    statistics = run(run_statistics.of_batch(made, watched_columns(GRAPH), STARTED_US))
+    statistics = run(run_statistics.from_batch(made, watched_columns(GRAPH), STARTED_US))
     Page(page(statistics))
 
 

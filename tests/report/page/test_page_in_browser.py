@@ -36,7 +36,7 @@ def source():
         batch(50, RELEASES[0], 1, dead=dead, words=(HOSTILE, LONG, "no"), streaming=True),
         *(batch(50, RELEASES[0], t, streaming=True) for t in (2, 3)),
         *(batch(50, RELEASES[1], t, streaming=True) for t in (4, 5, 6)),
-        run_statistics.of_event(event),
+        run_statistics.from_event(event),
     )
     given = (("ensemble_spec", f"gs://{LONG}/e.yaml"),)
     return page(statistics, streaming=True, given=given)

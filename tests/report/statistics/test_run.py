@@ -16,10 +16,10 @@ from pipeline.report.statistics.run import (
     MOST_EVENTS,
     RunStatistics,
     Served,
+    from_batch,
+    from_event,
+    from_refused,
     merged,
-    of_batch,
-    of_event,
-    of_refused,
 )
 from pipeline.report.statistics.watched_columns import WatchedColumns
 
@@ -67,7 +67,7 @@ batches = st.lists(
 
 @given(batches, st.randoms())
 def test_any_order_and_grouping_is_the_whole(some, random):
-    parts = [of_batch(one, WATCHED, NOW + 10**6 * i) for i, one in enumerate(some)]
+    parts = [from_batch(one, WATCHED, NOW + 10**6 * i) for i, one in enumerate(some)]
     whole = merged(parts)
     while len(parts) > 1:
         random.shuffle(parts)
@@ -84,8 +84,8 @@ def test_rows_cut_into_other_batches_have_the_same_columns_and_agreement(rows, c
     whole = batch(1, rows)
     cut = min(cut, rows)
     parts = [whole.take(np.arange(a, b)) for a, b in ((0, cut), (cut, rows))]
-    found = merged([of_batch(part, WATCHED, NOW) for part in parts])
-    expected = of_batch(whole, WATCHED, NOW)
+    found = merged([from_batch(part, WATCHED, NOW) for part in parts])
+    expected = from_batch(whole, WATCHED, NOW)
     assert found.columns == expected.columns
     assert found.agreements == expected.agreements
     assert found.timeline == expected.timeline
@@ -93,7 +93,7 @@ def test_rows_cut_into_other_batches_have_the_same_columns_and_agreement(rows, c
 
 def test_statistics_say_what_the_batch_holds():
     one = batch(3, 50, dead=2)
-    found = of_batch(one, WATCHED, NOW)
+    found = from_batch(one, WATCHED, NOW)
     assert (found.predictions, found.dead_letters, found.records, found.batches) == (50, 2, 52, 1)
     same = int((one.columns["p"].argmax(1) == one.columns["a_p"].argmax(1)).sum())
     assert found.agreements == {("a_p", "p"): Agreement(50, same)}
@@ -111,15 +111,15 @@ def test_statistics_say_what_the_batch_holds():
 
 def test_dead_letters_that_no_release_served_are_not_counted_with_one():
     rejected = Reject(b"x", None, "decode", "not_json", "m")
-    found = of_batch(Batch((), (), {}, release=RELEASES[0], rejects=(rejected,)), WATCHED, NOW)
+    found = from_batch(Batch((), (), {}, release=RELEASES[0], rejects=(rejected,)), WATCHED, NOW)
     assert (found.dead_letters, found.releases) == (1, {})
 
 
 def test_refused_predictions_are_dead_letters_of_their_release():
     served, other = RELEASES
     parts = [
-        *(of_batch(batch(1, 5, dead=1, release=release), WATCHED, NOW) for release in RELEASES),
-        of_refused(Reject(b"x", 0, "write", "not_inserted", "m"), served.release_id, 1, NOW),
+        *(from_batch(batch(1, 5, dead=1, release=release), WATCHED, NOW) for release in RELEASES),
+        from_refused(Reject(b"x", 0, "write", "not_inserted", "m"), served.release_id, 1, NOW),
     ]
     for found in (merged(parts), merged([merged(parts[1:]), parts[0]])):
         assert (found.predictions, found.dead_letters, found.records) == (9, 3, 12)
@@ -143,7 +143,7 @@ def test_run_lasts_from_the_first_begin_to_the_last_end():
 def test_events_are_kept_in_order_of_time_and_only_the_last():
     candidate = Candidate("c", "watch m/*", 1, {"a": "m/a/9"})
     events = [
-        of_event(ReleaseEvent("rejected", datetime.fromtimestamp(i, UTC), candidate, None, "no"))
+        from_event(ReleaseEvent("rejected", datetime.fromtimestamp(i, UTC), candidate, None, "no"))
         for i in range(MOST_EVENTS + 5)
     ]
     found = merged([merged(events[50:]), merged(events[:50])]).events

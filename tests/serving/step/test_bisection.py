@@ -45,13 +45,13 @@ def check_complete(outcome, n):
 
 
 def test_all_good_rows_are_one_call():
-    outcome = bisection.run(failing_on(()), np.arange(256))
+    outcome = bisection.isolate(failing_on(()), np.arange(256))
     assert outcome.calls == 1
     assert outcome.errors == {}
 
 
 def test_one_bad_row_in_256_is_found_with_a_dozen_calls():
-    outcome = bisection.run(failing_on({100}), np.arange(256))
+    outcome = bisection.isolate(failing_on({100}), np.arange(256))
     assert list(outcome.failed) == [100]
     assert str(outcome.failed[100]) == "row 100"
     assert outcome.calls <= 14
@@ -63,7 +63,7 @@ def test_one_bad_row_in_256_is_found_with_a_dozen_calls():
     call_rows=st.none() | st.integers(1, 20),
 )
 def test_exactly_the_bad_rows_fail_and_results_keep_order(n, bad, call_rows):
-    outcome = bisection.run(failing_on(bad), np.arange(n), call_rows=call_rows)
+    outcome = bisection.isolate(failing_on(bad), np.arange(n), call_rows=call_rows)
     check_complete(outcome, n)
     assert set(outcome.failed) == {row for row in bad if row < n}
     assert outcome.given_up == {}
@@ -97,7 +97,7 @@ def test_calls_are_bounded_by_the_entropy_and_by_the_rows_however_bad_ones_are_s
     for start in range(0, len(bad), length):
         of_batch = set(np.flatnonzero(bad[start : start + length]).tolist())
         rows = np.arange(len(bad[start : start + length]))
-        outcome = bisection.run(failing_on(of_batch), rows, experience=experience)
+        outcome = bisection.isolate(failing_on(of_batch), rows, experience=experience)
         assert set(outcome.failed) == of_batch
         calls += outcome.calls
     share, clean = bad.mean(), ceil(len(bad) / length)
@@ -111,14 +111,14 @@ def test_what_was_learned_of_one_batch_saves_calls_in_the_next():
     bad = set(range(0, 256, 9))
     experience = Experience()
     first, second = (
-        bisection.run(failing_on(bad), np.arange(256), experience=experience).calls
+        bisection.isolate(failing_on(bad), np.arange(256), experience=experience).calls
         for _ in range(2)
     )
     assert second < first
 
 
 def test_nothing_is_given_up_while_anything_works():
-    outcome = bisection.run(
+    outcome = bisection.isolate(
         failing_on(set(range(1, 64))), np.arange(64), give_up=lambda tries: pytest.fail("asked")
     )
     assert len(outcome.failed) == 63
@@ -131,7 +131,7 @@ def test_search_ends_when_it_is_given_up():
         asked.append(tries)
         return tries == bisection.FEWEST_TRIES + 2
 
-    outcome = bisection.run(failing_on(range(1024)), np.arange(1024), give_up=give_up)
+    outcome = bisection.isolate(failing_on(range(1024)), np.arange(1024), give_up=give_up)
     assert asked == [bisection.FEWEST_TRIES + i for i in range(3)]
     assert len(outcome.failed) == asked[-1]
     assert len(outcome.errors) == 1024
@@ -148,23 +148,23 @@ def test_number_of_rows_that_fails_costs_no_row_and_is_not_called_again(n, bad, 
     experience = Experience()
     for _ in range(2):
         call = failing_beyond(most, bad)
-        outcome = bisection.run(call, np.arange(n), call_rows=call_rows, experience=experience)
+        outcome = bisection.isolate(call, np.arange(n), call_rows=call_rows, experience=experience)
         check_complete(outcome, n)
         assert set(outcome.failed) == {row for row in bad if row < n}
     if experience.most is not None:
         assert experience.most <= most
         calls = []
-        bisection.run(failing_beyond(most, (), calls), np.arange(n), experience=experience)
+        bisection.isolate(failing_beyond(most, (), calls), np.arange(n), experience=experience)
         assert max(map(len, calls)) <= experience.most
 
 
 def test_model_that_takes_one_row_at_a_time_is_called_so_from_then_on():
     experience = Experience()
-    outcome = bisection.run(failing_beyond(1), np.arange(64), experience=experience)
+    outcome = bisection.isolate(failing_beyond(1), np.arange(64), experience=experience)
     assert outcome.errors == {}
     assert experience.most == 1
     assert str(outcome.limited) == "2 rows"
-    again = bisection.run(failing_beyond(1), np.arange(64), experience=experience)
+    again = bisection.isolate(failing_beyond(1), np.arange(64), experience=experience)
     assert (again.calls, again.limited) == (64, None)
 
 
@@ -177,7 +177,7 @@ def test_failure_that_has_passed_costs_no_row_and_limits_nothing():
         return rows * 10
 
     experience = Experience()
-    outcome = bisection.run(call, np.arange(32), experience=experience)
+    outcome = bisection.isolate(call, np.arange(32), experience=experience)
     assert (outcome.errors, outcome.limited, experience.most) == ({}, None, None)
 
 
@@ -199,13 +199,13 @@ def test_piece_that_works_where_the_whole_failed_counts_only_if_a_row_alone_agre
         return rows[0] not in bad and len(rows) == 1
 
     experience = Experience()
-    outcome = bisection.run(call, np.arange(n), experience=experience, confirm=confirm)
+    outcome = bisection.isolate(call, np.arange(n), experience=experience, confirm=confirm)
     check_complete(outcome, n)
     assert set(outcome.failed) == set(bad)
 
 
 def test_rows_computed_before_the_first_failure_are_computed_again_where_a_row_alone_differs():
-    outcome = bisection.run(
+    outcome = bisection.isolate(
         broadcast_over_three, np.arange(5), call_rows=3, confirm=lambda rows, result: False
     )
     check_complete(outcome, 5)
@@ -216,7 +216,7 @@ def test_rows_together_are_compared_with_a_row_alone_once():
     compared = []
     experience = Experience()
     for _ in range(3):
-        bisection.run(
+        bisection.isolate(
             failing_on({3, 50}),
             np.arange(64),
             experience=experience,
@@ -230,7 +230,7 @@ def test_comparison_that_could_not_be_made_costs_no_row_and_is_made_again():
 
     def run(same):
         compared.clear()
-        return bisection.run(
+        return bisection.isolate(
             failing_on({3, 50}),
             np.arange(64),
             experience=experience,
@@ -245,7 +245,7 @@ def test_comparison_that_could_not_be_made_costs_no_row_and_is_made_again():
 
 
 def test_clean_rows_are_compared_with_nothing():
-    bisection.run(failing_on(()), np.arange(64), confirm=lambda *_: pytest.fail("compared"))
+    bisection.isolate(failing_on(()), np.arange(64), confirm=lambda *_: pytest.fail("compared"))
 
 
 def test_out_of_memory_halves_until_it_fits_and_keeps_that_size():
@@ -257,7 +257,7 @@ def test_out_of_memory_halves_until_it_fits_and_keeps_that_size():
             raise OutOfMemoryError("too many")
         return rows
 
-    outcome = bisection.run(call, np.arange(256))
+    outcome = bisection.isolate(call, np.arange(256))
     assert outcome.errors == {}
     assert [len(rows) for rows, _ in outcome.results] == [16] * 16
     assert calls == [256, 128, 64, 32] + [16] * 16
@@ -267,7 +267,7 @@ def test_out_of_memory_gives_nothing_up():
     def call(rows):
         raise OutOfMemoryError("too many")
 
-    outcome = bisection.run(call, np.arange(64), give_up=lambda tries: pytest.fail("asked"))
+    outcome = bisection.isolate(call, np.arange(64), give_up=lambda tries: pytest.fail("asked"))
     assert len(outcome.failed) == 64
 
 
@@ -277,7 +277,7 @@ def test_single_row_that_does_not_fit_fails_alone():
             raise OutOfMemoryError("too big")
         return rows
 
-    outcome = bisection.run(call, np.arange(8))
+    outcome = bisection.isolate(call, np.arange(8))
     assert list(outcome.failed) == [5]
 
 
@@ -288,13 +288,13 @@ def test_bad_rows_are_found_where_memory_is_short(bad, fits):
             raise OutOfMemoryError("too many")
         return failing_on(bad)(rows)
 
-    outcome = bisection.run(call, np.arange(60))
+    outcome = bisection.isolate(call, np.arange(60))
     check_complete(outcome, 60)
     assert set(outcome.failed) == bad
 
 
 def test_no_call_has_more_rows_than_the_limit():
-    outcome = bisection.run(failing_on({3}), np.arange(10), call_rows=4)
+    outcome = bisection.isolate(failing_on({3}), np.arange(10), call_rows=4)
     assert max(len(rows) for rows, _ in outcome.results) <= 4
 
 
@@ -306,5 +306,5 @@ def test_loss_of_the_process_that_computes_is_no_rows_fault():
         raise ProcessLostError("gone")
 
     with pytest.raises(ProcessLostError):
-        bisection.run(call, np.arange(8))
+        bisection.isolate(call, np.arange(8))
     assert len(calls) == 1

@@ -43,7 +43,7 @@ _REST_PER_LOOK = 10
 
 
 @dataclass(frozen=True)
-class Progress:
+class FolderProgress:
     """How far the reading of a folder has come. Small, and enough to go on from.
 
     Attributes:
@@ -64,7 +64,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Step:
+class ReadStep:
     """One step of a reader.
 
     Attributes:
@@ -72,7 +72,7 @@ class Step:
       block: what it read; None where it came to the end of an empty file.
     """
 
-    progress: Progress
+    progress: FolderProgress
     block: Block | None
 
 
@@ -96,7 +96,7 @@ class FolderReader:
         pattern: str,
         reading: Reading,
         interval_secs: float,
-        start: Progress,
+        start: FolderProgress,
         journal: Journal | None = None,
     ) -> None:
         self.progress = start
@@ -116,11 +116,11 @@ class FolderReader:
         )
         self._expect_answer()
         self._failed = (b"", 0)
-        self._steps: queue.Queue[Step | Exception] = queue.Queue(_STEPS_AHEAD)
+        self._steps: queue.Queue[ReadStep | Exception] = queue.Queue(_STEPS_AHEAD)
         self._closed = threading.Event()
         threading.Thread(target=self._run, name="folder-reader", daemon=True).start()
 
-    def take(self, wait_secs: float) -> Step | None:
+    def take(self, wait_secs: float) -> ReadStep | None:
         """The next step; None if there is none after waiting for so long.
 
         Raises:
@@ -138,7 +138,7 @@ class FolderReader:
         self.progress = step.progress
         return step
 
-    def stands_at(self, progress: Progress) -> bool:
+    def stands_at(self, progress: FolderProgress) -> bool:
         """Whether it is open, and the next step is the one that follows `progress`."""
         return self.progress == progress and not self._closed.is_set()
 
@@ -222,10 +222,10 @@ class FolderReader:
         self._hand_over(replace(self._ahead, blocks=self._ahead.blocks + 1), block)
         self._failed = (b"", 0)
 
-    def _hand_over(self, progress: Progress, block: Block | None) -> None:
+    def _hand_over(self, progress: FolderProgress, block: Block | None) -> None:
         self._ahead = progress
         self._outage.end()
-        self._steps.put(Step(progress, block))
+        self._steps.put(ReadStep(progress, block))
         activity.note()
         self._expect_answer()
         self._save_journal()

@@ -21,7 +21,7 @@ from apache_beam.utils.timestamp import Duration, Timestamp
 from pipeline.batch.block import Block
 from pipeline.connectors.files.watched import journal as folder_journal
 from pipeline.connectors.files.watched.journal import Journal
-from pipeline.connectors.files.watched.reader import FolderReader, Progress
+from pipeline.connectors.files.watched.reader import FolderProgress, FolderReader
 from pipeline.formats.format import Reading
 from pipeline.runner.activity import activity
 from pipeline.runner.beam_types import DoFn, PTransform, RestrictionProvider, RestrictionTracker
@@ -99,7 +99,7 @@ class ReadNewFiles(PTransform):
 
 @beam.typehints.with_output_types(Block)
 class _ReadFolder(DoFn, RestrictionProvider):
-    """The only element is the impulse; the restriction is a :class:`Progress`."""
+    """The only element is the impulse; the restriction is a :class:`FolderProgress`."""
 
     def __init__(
         self,
@@ -117,17 +117,19 @@ class _ReadFolder(DoFn, RestrictionProvider):
         self._journal: Journal | None = None
         self._reader: FolderReader | None = None
 
-    def initial_restriction(self, impulse: bytes) -> Progress:
-        return Progress(folder_journal.read(self._journal_path) if self._journal_path else b"")
+    def initial_restriction(self, impulse: bytes) -> FolderProgress:
+        return FolderProgress(
+            folder_journal.read(self._journal_path) if self._journal_path else b""
+        )
 
-    def create_tracker(self, progress: Progress) -> _Tracker:
+    def create_tracker(self, progress: FolderProgress) -> _Tracker:
         return _Tracker(progress)
 
-    def restriction_size(self, impulse: bytes, progress: Progress) -> float:
+    def restriction_size(self, impulse: bytes, progress: FolderProgress) -> float:
         return 1.0
 
     def restriction_coder(self) -> FormCoder:
-        return FormCoder(Progress)
+        return FormCoder(FolderProgress)
 
     def setup(self) -> None:
         self._activity = 0
@@ -179,7 +181,7 @@ class _ReadFolder(DoFn, RestrictionProvider):
         seen, self._activity = self._activity, activity.rest(self._activity, _IDLE_SECS)
         return self._interval_secs if seen == self._activity else 0.0
 
-    def _reader_at(self, progress: Progress) -> FolderReader:
+    def _reader_at(self, progress: FolderProgress) -> FolderReader:
         """The reader of the bundle before, unless that bundle failed or ran elsewhere."""
         if self._reader is None or not self._reader.stands_at(progress):
             self.teardown()
@@ -196,19 +198,21 @@ class _ReadFolder(DoFn, RestrictionProvider):
 class _Tracker(RestrictionTracker):
     """Follows the reader; can be checkpointed, not split, since one worker reads."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: FolderProgress) -> None:
         self._progress = progress
         self._checkpointed = False
 
-    def current_restriction(self) -> Progress:
+    def current_restriction(self) -> FolderProgress:
         return self._progress
 
-    def try_claim(self, progress: Progress) -> bool:
+    def try_claim(self, progress: FolderProgress) -> bool:
         if not self._checkpointed:
             self._progress = progress
         return not self._checkpointed
 
-    def try_split(self, fraction_of_remainder: float) -> tuple[Progress, Progress] | None:
+    def try_split(
+        self, fraction_of_remainder: float
+    ) -> tuple[FolderProgress, FolderProgress] | None:
         if fraction_of_remainder or self._checkpointed or self._progress.ended:
             return None
         self._checkpointed = True

@@ -109,9 +109,9 @@ def _tile(name: str, value: str, more: str | None = None, kind: str | None = Non
 def _times(statistics: RunStatistics, facts: RunFacts, written: datetime) -> Iterator[Child]:
     if statistics.batches:
         yield "First bundle begun "
-        yield moments.moment(moments.of_us(statistics.began_us))
+        yield moments.moment(moments.from_us(statistics.began_us))
         yield ", last batch finished "
-        yield moments.moment(moments.of_us(statistics.ended_us))
+        yield moments.moment(moments.from_us(statistics.ended_us))
         mean = quantities.number(statistics.records / statistics.batches)
         batches = quantities.count(statistics.batches)
         many = f"{batches} batches of {mean} records on average"

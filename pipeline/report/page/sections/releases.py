@@ -78,8 +78,8 @@ def _served(statistics: RunStatistics) -> Markup:
                 _models(release),
                 quantities.count(did.predictions),
                 quantities.count(did.dead_letters),
-                moments.moment(moments.of_us(did.first_us)),
-                moments.moment(moments.of_us(did.last_us)),
+                moments.moment(moments.from_us(did.first_us)),
+                moments.moment(moments.from_us(did.last_us)),
             )
             for release, did in served
         ],
@@ -96,7 +96,7 @@ def _proposals(statistics: RunStatistics) -> Markup:
         ("Time (UTC)", "What became of it", "Generation", "Models", "Proposed by", "Reason"),
         [
             (
-                moments.moment(moments.of_us(event.time_us)),
+                moments.moment(moments.from_us(event.time_us)),
                 event.outcome.replace("_", " "),
                 str(event.generation or "\N{EM DASH}"),
                 _long(event.models),
