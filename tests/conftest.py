@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import socket
 import subprocess
@@ -17,6 +16,7 @@ from tests.support import models, traces
 from tests.support.bigquery_service import PROJECT, BigQueryService
 from tests.support.emulators import EmulatorError, Proxy, PubSub, PubSubEmulator
 from tests.support.jobs import Job
+from tests.support.storage import Gcs
 
 import_order.keep_import_order()  # tests import frameworks to make models, before any backend does
 
@@ -30,42 +30,6 @@ _LONGEST_FILES = ("test_readme.py", "test_batch_benchmark_runs.py", "test_stream
 def pytest_collection_modifyitems(items):
     """The longest files begin first, or one core would still have them when the others are done."""
     items.sort(key=lambda item: item.path.name not in _LONGEST_FILES)
-
-
-class Gcs:
-    """An emulated Cloud Storage, seen from a test. Locations are ``gs://`` URIs."""
-
-    def __init__(self, client):
-        self._client = client
-        self._numbers = itertools.count(1)
-
-    def new_bucket(self):
-        """The URI of an empty bucket."""
-        name = f"bucket-{next(self._numbers)}"
-        self._client.create_bucket(name)
-        return f"gs://{name}"
-
-    def upload(self, uri, content):
-        self._blob(uri).upload_from_string(content)
-
-    def download(self, uri):
-        return self._blob(uri).download_as_bytes()
-
-    def content_type(self, uri):
-        blob = self._blob(uri)
-        blob.reload()
-        return blob.content_type
-
-    def list(self, uri):
-        """The URIs of all objects below `uri`, sorted."""
-        bucket, _, prefix = uri.removeprefix("gs://").partition("/")
-        blobs = self._client.list_blobs(bucket, prefix=prefix)
-        return sorted(f"gs://{bucket}/{blob.name}" for blob in blobs)
-
-    def _blob(self, uri):
-        from google.cloud.storage import Blob
-
-        return Blob.from_uri(uri, client=self._client)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ def matrix(column: pa.Array | pa.ChunkedArray) -> Array:
     """Lists of numbers as float32[rows, length]."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
-    values = column.flatten().to_numpy(zero_copy_only=False)
+    values: Array = column.flatten().to_numpy(zero_copy_only=False)
     return values.astype(np.float32, copy=False).reshape(len(column), -1)
 
 

@@ -55,13 +55,15 @@ def load(models: Path) -> Predict:
         models / "model.onnx", options, providers=["CPUExecutionProvider"]
     )
     torch.set_num_threads(1)
-    network = torch.jit.load(models / "model.pt").eval()
+    jit: Any = torch.jit
+    network = jit.load(models / "model.pt").eval()
 
     def predict(x: Array) -> Array:
         with torch.inference_mode():
             of_torch = network(torch.from_numpy(x)).numpy()
         of_onnx = session.run(["proba"], {"x": x})[0]
-        return (regression.predict_proba(x) + of_onnx + of_torch) / 3
+        total: Array = regression.predict_proba(x) + of_onnx + of_torch
+        return total / 3
 
     return predict
 

@@ -15,6 +15,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -66,7 +67,7 @@ class Workload:
             for first in range(0, count, _PART_ROWS):
                 rows = min(_PART_ROWS, count - first)
                 part = parts / f"{first:08d}-{rows}.{form}"
-                _make(part, lambda made, f=first, r=rows: _WRITE[form](made, f, _records(f, r)))
+                _make(part, partial(_write_part, form, first, rows))
                 (folder / part.name).hardlink_to(part)
 
         path = self.folder / f"records-{count}-{form}"
@@ -95,6 +96,10 @@ def _make(path: Path, write: Callable[[Path], None]) -> None:
 def _records(first: int, rows: int) -> Array:
     """``x`` of some records of a part, float64[rows, 64]; the same whatever their number."""
     return np.random.default_rng([1, first]).normal(size=(rows, FEATURES)).round(4)
+
+
+def _write_part(form: Format, first: int, rows: int, path: Path) -> None:
+    _WRITE[form](path, first, _records(first, rows))
 
 
 def _write_jsonl(path: Path, first: int, x: Array) -> None:
@@ -174,7 +179,8 @@ def _write_torchscript(path: Path, weights: Mapping[str, Array]) -> None:
             self.second = torch.nn.Linear(HIDDEN, CLASSES)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.second(self.first(x).relu()).softmax(dim=1)
+            logits: torch.Tensor = self.second(self.first(x).relu())
+            return logits.softmax(dim=1)
 
     network = Network()
     # Not the weights of the ONNX network: the ensemble shall have three opinions.

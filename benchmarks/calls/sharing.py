@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -24,11 +24,13 @@ import numpy as np
 from apache_beam.utils.multi_process_shared import MultiProcessShared
 
 from benchmarks.support import command_line, machine, sections
+from benchmarks.support.arrays import one_array
 from benchmarks.support.small_models import FEATURES, network
 from pipeline.backends.base import Array, LoadContext, Servable
+from pipeline.batch.columns import Column
 from pipeline.batch.release import ModelVersion
 from pipeline.connectors.vm_sharing import VmSharing
-from pipeline.serving.files.artifacts import digest_of
+from pipeline.serving.files.local_files import digest_of
 from pipeline.serving.opening import Opening
 from pipeline.spec.model import OnnxModel
 
@@ -36,7 +38,7 @@ _ROWS = (1, 64, 1024)
 _DIRECT, _SHARED, _BEAM = "in the same process", "`model_sharing: vm`", "arrays through Beam"
 _HEADER = ("rows of 64 floats", "the model is", "p50 us", "p90 us", "more us", "of direct")
 
-Predict = Callable[[dict[str, Array]], dict[str, Array]]
+Predict = Callable[[Mapping[str, Array]], Mapping[str, Column]]
 Found = dict[tuple[int, str], list[float]]
 """Rows of a call and variant -> seconds of each call."""
 
@@ -48,9 +50,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, _variants(Path(folder)) as variants:
         for rows in _ROWS:
             x = np.random.default_rng(rows).normal(size=(rows, FEATURES)).astype("float32")
-            expected = variants[_DIRECT]({"x": x})["proba"]
+            expected = one_array(variants[_DIRECT]({"x": x})["proba"])
             for name, predict in variants.items():
-                assert np.array_equal(predict({"x": x})["proba"], expected), (name, rows)
+                assert np.array_equal(one_array(predict({"x": x})["proba"]), expected), (name, rows)
             for _ in range(options.rounds):
                 for name, predict in variants.items():
                     found.setdefault((rows, name), []).extend(_seconds(predict, x, options.calls))
@@ -101,7 +103,7 @@ class _Held:
     def __init__(self, opening: Opening) -> None:
         self._servable: Servable = opening()
 
-    def predict(self, inputs: dict[str, Array]) -> dict[str, Array]:
+    def predict(self, inputs: Mapping[str, Array]) -> Mapping[str, Column]:
         return self._servable.predict(inputs)
 
 

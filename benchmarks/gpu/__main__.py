@@ -30,6 +30,7 @@ import torch
 from benchmarks.calls import merging
 from benchmarks.gpu.networks import NETWORKS, SMALL, Network
 from benchmarks.support import command_line, machine, sections
+from benchmarks.support.arrays import one_array
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.serving.opening import Opening
 from pipeline.spec.model import ModelSpec, OnnxModel, TorchModel
@@ -126,14 +127,17 @@ def _open(
 
 
 def _bare_torch(path: Path, precision: str, device: str) -> Predict:
-    network = torch.jit.load(path, map_location=device).eval()
+    jit: Any = torch.jit
+    network = jit.load(path, map_location=device).eval()
     half = (torch.bfloat16 if device == "cpu" else torch.float16) if precision == "half" else None
     network.to(half)
 
     def predict(rows: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             x = torch.from_numpy(rows).to(device)
-            return network(x.to(half) if x.is_floating_point() else x).float().cpu().numpy()
+            outputs = network(x.to(half) if x.is_floating_point() else x)
+            answer: np.ndarray = outputs.float().cpu().numpy()
+            return answer
 
     return predict
 
@@ -173,9 +177,12 @@ def _rates(
     bare = _BARE[framework](file, precision, ours.device)
     ways: dict[str, tuple[Predict, int]] = {
         "bare": (bare, 1),
-        "one caller": (lambda rows: ours.predict({"x": rows})["output_0"], 1),
+        "one caller": (lambda rows: one_array(ours.predict({"x": rows})["output_0"]), 1),
         "bare, four threads": (bare, _CALLERS),
-        "four callers": (lambda rows: shared.predict({"x": rows})["output_0"], _CALLERS),
+        "four callers": (
+            lambda rows: one_array(shared.predict({"x": rows})["output_0"]),
+            _CALLERS,
+        ),
     }
     tolerance = _TOLERANCES[precision]
     for predict, _ in ways.values():

@@ -80,7 +80,8 @@ class _Encoder(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layers(self.words(x) + self.places).mean(1)
+        encoded: Tensor = self.layers(self.words(x) + self.places)
+        return encoded.mean(1)
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ class Network:
         files = {"torch": folder / "network.pt", "onnx": folder / "network.onnx"}
         # The fused layer of torch's own is none that ONNX or a tracer knows.
         torch.backends.mha.set_fastpath_enabled(False)
-        torch.jit.trace(_NamedInput(network), example).save(files["torch"])
+        traced: Any = torch.jit
+        traced.trace(_NamedInput(network), example).save(files["torch"])
         _export(network, example, files["onnx"])
         return files
 
@@ -116,7 +118,8 @@ class _NamedInput(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.network(x)
+        answer: Tensor = self.network(x)
+        return answer
 
 
 def _export(network: nn.Module, example: Tensor, file: Path) -> None:

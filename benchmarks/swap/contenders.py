@@ -18,6 +18,7 @@ from apache_beam.internal import pickler
 from apache_beam.ml.inference.base import ModelMetadata, _RunInferenceDoFn
 from apache_beam.ml.inference.onnx_inference import OnnxModelHandlerNumpy
 
+from benchmarks.support.arrays import one_array
 from benchmarks.support.small_models import FEATURES
 from pipeline.backends import registry
 from pipeline.backends.base import LoadContext, Servable
@@ -26,7 +27,8 @@ from pipeline.batch.release import ModelVersion, Release
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.connectors.vm_sharing import VmSharing
 from pipeline.serving.factory import ManagerFactory
-from pipeline.serving.files.artifacts import ArtifactCache, digest_of
+from pipeline.serving.files.artifacts import ArtifactCache
+from pipeline.serving.files.local_files import digest_of
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.step.model_step import ModelStep
 from pipeline.spec.ensemble import EnsembleSpec
@@ -157,7 +159,9 @@ class Ours:
             with self._manager.use(release, "m") as servable:
                 batch = step.run(self._rows.with_release(release), servable)
             assert batch.release is not None
-            return Answer(batch.columns["proba"][0], len(batch), batch.release.generation)
+            return Answer(
+                one_array(batch.columns["proba"])[0], len(batch), batch.release.generation
+            )
 
         return run
 
@@ -184,9 +188,8 @@ class SlowHandler(OnnxModelHandlerNumpy):  # type: ignore[misc]  # Beam's classe
     """Path -> how long its last load in this process took."""
 
     def __init__(self, versions: Versions) -> None:
-        super().__init__(
-            str(versions.path("m", 1) / "model.onnx"), providers=["CPUExecutionProvider"]
-        )
+        self._model_uri = str(versions.path("m", 1) / "model.onnx")
+        super().__init__(self._model_uri, providers=["CPUExecutionProvider"])
         self._versions = versions
 
     def update_model_path(self, model_path: str | None = None) -> None:

@@ -206,7 +206,8 @@ def _observe(
 
 def _gaps(ends: Sequence[float], begin: float, end: float) -> tuple[list[float], list[float]]:
     """The gaps outside and within a span of time; a gap belongs to where it ends."""
-    outside, within = [], []
+    outside: list[float] = []
+    within: list[float] = []
     for before, after in itertools.pairwise(ends):
         (within if begin < after <= end else outside).append(after - before)
     return outside, within

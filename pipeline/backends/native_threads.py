@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import threadpoolctl  # type: ignore[import-untyped]
+import threadpoolctl
 
 
 def bound_blas(threads: int) -> None:

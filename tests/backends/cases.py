@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import TypeAdapter
 
-from pipeline.backends import registry
-from pipeline.backends.base import LoadContext, Servable
-from pipeline.spec.model import AnyModel, ModelSpec
+from pipeline.backends.base import Servable
+from pipeline.spec.model import ModelSpec
 from tests.support import models
+from tests.support.specs import load, model_spec
 
 GAIN = {"value": 3.0, "dtype": "float32"}
 AFFINE_DTYPES = {"x": "float32", "y": "float32"}
@@ -79,16 +78,6 @@ class Case:
             else self.column(rng, count)
             for name, binding in self.inputs.items()
         }
-
-
-def model_spec(**entry: Any) -> ModelSpec:
-    entry = {"name": "model", "uri": "models/1", **entry}
-    spec: ModelSpec = TypeAdapter(AnyModel).validate_python(entry)
-    return spec
-
-
-def load(path: Path, spec: ModelSpec, *, device: str = "cpu", threads: int = 1) -> Servable:
-    return registry.backend(spec.framework).load(path, spec, LoadContext(device, threads))
 
 
 def _joblib(path, inputs):

@@ -12,8 +12,8 @@ from pipeline.serving.release_manager import ReleaseManager
 from pipeline.serving.step.model_step import ModelStep
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.graph import resolve
-from tests.backends.cases import model_spec
 from tests.support import models, networks
+from tests.support.specs import model_spec
 
 
 def scripted(network, folder):

@@ -9,7 +9,7 @@ from pipeline.batch.columns import Ragged
 from pipeline.errors import ModelFaultError, OutOfMemoryError, ProcessLostError
 from pipeline.serving import opening
 from pipeline.testing import FakeServable
-from tests.backends.cases import model_spec
+from tests.support.specs import model_spec
 
 
 def twice(inputs):

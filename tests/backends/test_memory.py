@@ -5,8 +5,8 @@ import pytest
 
 from pipeline.backends.failures import is_out_of_memory
 from pipeline.errors import OutOfMemoryError
-from tests.backends.cases import load, model_spec
 from tests.support import models
+from tests.support.specs import load, model_spec
 
 COLUMNS = 2**38  # of float32, times 1,024 rows
 

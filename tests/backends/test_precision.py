@@ -7,8 +7,8 @@ import torch
 from pipeline.backends.torch import formats as torch_formats
 from pipeline.backends.torch import runtime as torch_runtime
 from pipeline.errors import LoadError
-from tests.backends.cases import load, model_spec
 from tests.support import models
+from tests.support.specs import load, model_spec
 
 ROWS = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
 LINEAR = {"module": "torch.nn.Linear", "module_args": {"in_features": 4, "out_features": 3}}

@@ -7,8 +7,8 @@ import pytest
 
 from pipeline.batch.columns import Ragged
 from pipeline.errors import DeviceError, LoadError, ModelFaultError
-from tests.backends.cases import load, model_spec
 from tests.support import models, steps
+from tests.support.specs import load, model_spec
 
 
 def spec(name, **changes):

@@ -7,8 +7,8 @@ import pytest
 
 from pipeline.backends import registry
 from pipeline.errors import LoadError, SpecError
-from tests.backends.cases import load, model_spec
 from tests.support import models
+from tests.support.specs import load, model_spec
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from pipeline.backends import registry
 from pipeline.backends.base import LoadContext
-from tests.backends.cases import model_spec
+from tests.support.specs import model_spec
 
 def load(framework, path, tensor, output):
     spec = model_spec(framework=framework, inputs={tensor: "c"}, outputs={output: "d"})

@@ -9,9 +9,9 @@ from pipeline.backends.filled import FilledServable
 from pipeline.batch.batch import Batch
 from pipeline.batch.columns import Ragged
 from pipeline.serving.step.model_step import ModelStep
-from tests.backends.cases import load, model_spec
 from tests.support import models
 from tests.support.hub_server import save_embedding
+from tests.support.specs import load, model_spec
 
 ROWS = (1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 31, 64, 100, 101, 128, 255, 256, 257, 1000, 1024, 2, 1)
 

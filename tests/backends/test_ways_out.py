@@ -11,8 +11,8 @@ import pytest
 from pipeline.backends.foreign_files import UNREADABLE, way_out
 from pipeline.drafting.recognition import SUFFIXES
 from pipeline.errors import LoadError
-from tests.backends.cases import load, model_spec
 from tests.support import models
+from tests.support.specs import load, model_spec
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 Y = (X[:, 0] > 0).astype(int)

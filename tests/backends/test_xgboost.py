@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from pipeline.errors import LoadError
-from tests.backends.cases import load, model_spec
 from tests.support import models
+from tests.support.specs import load, model_spec
 
 
 def spec(*outputs, **changes):

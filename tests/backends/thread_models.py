@@ -194,7 +194,7 @@ def _use(servable, inputs) -> list[float]:
 
 
 def _main(folder: Path, threads: int) -> None:
-    from tests.backends.cases import load, model_spec
+    from tests.support.specs import load, model_spec
 
     made = pickle.loads((folder / "models.pickle").read_bytes())
     loaded = {

@@ -14,7 +14,7 @@ from pipeline.releases.candidate import Candidate
 from pipeline.releases.message import interpret
 from pipeline.releases.state import initial_state
 from pipeline.releases.store import ReleaseStore
-from pipeline.serving.files.artifacts import digest_of
+from pipeline.serving.files.local_files import digest_of
 from tests.support import models
 
 UNCHECKED = "--verify=false"

@@ -20,8 +20,9 @@ from pipeline.batch.batch import Batch
 from pipeline.serving.merging import MergingServable
 from pipeline.serving.opening import Opening, free
 from pipeline.serving.step.model_step import ModelStep
-from tests.backends.cases import CASES, load, model_spec
+from tests.backends.cases import CASES
 from tests.support import models
+from tests.support.specs import load, model_spec
 
 _NEEDS = {
     "torch": ("torch",),
@@ -153,7 +154,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from pipeline.errors import ProcessLostError
-from tests.backends.cases import load, model_spec
+from tests.support.specs import load, model_spec
 
 spec = model_spec(framework="torch", inputs={"x": "x"}, outputs={"output_0": "y"})
 servable = load(Path(sys.argv[1]), spec, device="gpu")

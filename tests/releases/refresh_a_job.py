@@ -19,7 +19,7 @@ from pipeline.launch import job as launch
 from pipeline.launch.options import parse
 from pipeline.launch.placement import Placement
 from pipeline.serving.activation import Timing
-from pipeline.serving.files.artifacts import digest_of
+from pipeline.serving.files.local_files import digest_of
 
 WIDTH = 6000
 

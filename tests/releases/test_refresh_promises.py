@@ -19,7 +19,7 @@ from pipeline.batch.batch import Batch
 from pipeline.batch.release import ModelVersion, Release
 from pipeline.errors import LoadError
 from pipeline.serving.activation import Timing
-from pipeline.serving.files.artifacts import digest_of
+from pipeline.serving.files.local_files import digest_of
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.serving.step.model_step import ModelStep
 from pipeline.spec.model import OnnxModel

@@ -7,12 +7,14 @@ from pipeline.backends.base import LoadContext
 from pipeline.batch.release import ModelVersion
 from pipeline.errors import DeviceError
 from pipeline.serving.cores import usable_cores
-from pipeline.serving.files.artifacts import ArtifactCache, digest_of
+from pipeline.serving.files.artifacts import ArtifactCache
+from pipeline.serving.files.local_files import digest_of
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.merging import MergingServable
 from pipeline.testing import FakeServable
-from tests.backends.cases import CASES, model_spec
+from tests.backends.cases import CASES
 from tests.support import models
+from tests.support.specs import model_spec
 
 CASE = next(case for case in CASES if case.framework == "onnx")
 

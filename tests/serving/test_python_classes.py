@@ -14,7 +14,8 @@ from pipeline.releases.allowed_uris import AllowedUris
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.checks import GateChecks
 from pipeline.releases.proposal import Proposal
-from pipeline.serving.files.artifacts import ArtifactCache, digest_of
+from pipeline.serving.files.artifacts import ArtifactCache
+from pipeline.serving.files.local_files import digest_of
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.spec.ensemble import EnsembleSpec

@@ -13,11 +13,20 @@ import io
 import json
 import re
 import threading
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import fastavro
+
+from tests.support.storage import Gcs
+
+Row = dict[str, Any]
+Schema = list[Row]
+Reply = tuple[int, Row]
+"""Status and body."""
 
 PROJECT = "test-project"
 _AVRO = {
@@ -35,7 +44,7 @@ _AVRO = {
     "NUMERIC": {"type": "bytes", "logicalType": "decimal", "precision": 38, "scale": 9},
 }
 _LEGACY = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}
-_CHECKS = {
+_CHECKS: dict[str, Callable[[Any], bool]] = {
     "STRING": lambda v: isinstance(v, str),
     "BYTES": lambda v: isinstance(v, str) and base64.b64decode(v, validate=True) is not None,
     "INTEGER": lambda v: type(v) is int and -(1 << 63) <= v < 1 << 63,
@@ -58,40 +67,51 @@ class BigQueryService:
       denied: permissions that testIamPermissions does not grant.
     """
 
-    def __init__(self, gcs):
+    def __init__(self, gcs: Gcs) -> None:
         self.gcs = gcs
-        self.datasets = set()
-        self.tables = {}  # (dataset, table) -> {"schema": fields, "rows": [...], "type": ...}
-        self.jobs = {}
-        self.requests = []
-        self.forbidden = []
-        self.refusing = set()
-        self.queries = {"SELECT 1": ([{"name": "f0_", "type": "INTEGER"}], [{"f0_": 1}])}
-        self.denied = set()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        self._server.service = self
+        self.datasets: set[str] = set()
+        self.tables: dict[
+            tuple[str, str], Row
+        ] = {}  # (dataset, table) -> {"schema": fields, "rows": [...], "type": ...}
+        self.jobs: dict[str, Row] = {}
+        self.requests: list[str] = []
+        self.forbidden: list[str] = []
+        self.refusing: set[tuple[str, object]] = set()
+        self.queries: dict[str, tuple[Schema, list[Row]]] = {
+            "SELECT 1": ([{"name": "f0_", "type": "INTEGER"}], [{"f0_": 1}])
+        }
+        self.denied: set[str] = set()
+        self._server = _Server(self)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
 
-    def close(self):
+    def close(self) -> None:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
 
-    def add_table(self, dataset, table, schema, rows=(), kind="TABLE"):
+    def add_table(
+        self,
+        dataset: str,
+        table: str,
+        schema: Mapping[str, Any],
+        rows: Iterable[Row] = (),
+        kind: str = "TABLE",
+    ) -> str:
         """A table; `schema` as ``{"x": "FLOAT64[]", "y": {"z": "STRING"}}``, of which the latter
         is a list of structs. Returns its name."""
         self.datasets.add(dataset)
         self.tables[dataset, table] = {"schema": _fields(schema), "rows": list(rows), "type": kind}
         return f"{PROJECT}.{dataset}.{table}"
 
-    def rows(self, name):
+    def rows(self, name: str) -> list[Row]:
         """The rows of a table."""
         _, dataset, table = name.split(".")
-        return self.tables[dataset, table]["rows"]
+        found: list[Row] = self.tables[dataset, table]["rows"]
+        return found
 
-    def schema(self, name):
+    def schema(self, name: str) -> dict[str, str]:
         """Column -> type, with [] behind it where it is repeated."""
         _, dataset, table = name.split(".")
         return {
@@ -99,13 +119,13 @@ class BigQueryService:
             for f in self.tables[dataset, table]["schema"]
         }
 
-    def asked(self, part):
+    def asked(self, part: str) -> int:
         """How many requests had `part` in them."""
         return sum(part in request for request in self.requests)
 
     # --- the API: each method returns (status, body)
 
-    def answer(self, method, path, query, body):
+    def answer(self, method: str, path: str, query: Mapping[str, list[str]], body: Row) -> Reply:
         line = f"{method} {path}"
         self.requests.append(line)
         if any(re.match(pattern, line) for pattern in self.forbidden):
@@ -116,21 +136,21 @@ class BigQueryService:
                 return answer(self, *match.groups(), body=body, query=query)
         return _error(501, f"the stub does not play {line}", "notImplemented")
 
-    def get_dataset(self, dataset, **_):
+    def get_dataset(self, dataset: str, **_: Any) -> Reply:
         if dataset not in self.datasets:
             return _error(404, f"Not found: Dataset {PROJECT}:{dataset}", "notFound")
         return 200, {"datasetReference": {"projectId": PROJECT, "datasetId": dataset}}
 
-    def insert_dataset(self, body, **_):
+    def insert_dataset(self, body: Row, **_: Any) -> Reply:
         self.datasets.add(body["datasetReference"]["datasetId"])
         return 200, body
 
-    def delete_dataset(self, dataset, **_):
+    def delete_dataset(self, dataset: str, **_: Any) -> Reply:
         self.datasets.discard(dataset)
         self.tables = {key: table for key, table in self.tables.items() if key[0] != dataset}
         return 200, {}
 
-    def get_table(self, dataset, table, **_):
+    def get_table(self, dataset: str, table: str, **_: Any) -> Reply:
         found = self.tables.get((dataset, table))
         if found is None:
             return _error(404, f"Not found: Table {PROJECT}:{dataset}.{table}", "notFound")
@@ -142,7 +162,7 @@ class BigQueryService:
             "location": "EU",
         }
 
-    def insert_table(self, dataset, body, **_):
+    def insert_table(self, dataset: str, body: Row, **_: Any) -> Reply:
         table = body["tableReference"]["tableId"]
         if (dataset, table) in self.tables:
             return _error(409, f"Already Exists: Table {PROJECT}:{dataset}.{table}", "duplicate")
@@ -150,10 +170,10 @@ class BigQueryService:
         self.tables[dataset, table] = {"schema": fields, "rows": [], "type": "TABLE"}
         return self.get_table(dataset, table)
 
-    def test_permissions(self, dataset, table, body, **_):
+    def test_permissions(self, dataset: str, table: str, body: Row, **_: Any) -> Reply:
         return 200, {"permissions": [p for p in body["permissions"] if p not in self.denied]}
 
-    def insert_all(self, dataset, table, body, **_):
+    def insert_all(self, dataset: str, table: str, body: Row, **_: Any) -> Reply:
         found = self.tables.get((dataset, table))
         if found is None:
             return _error(404, f"Not found: Table {PROJECT}:{dataset}.{table}", "notFound")
@@ -173,13 +193,13 @@ class BigQueryService:
         found["rows"] += good
         return 200, {"insertErrors": errors} if errors else {}
 
-    def insert_job(self, body, **_):
+    def insert_job(self, body: Row, **_: Any) -> Reply:
         configuration = body["configuration"]
         kind = next(k for k in ("query", "load", "extract") if configuration.get(k))
         work = getattr(self, f"_{kind}")
         try:
             statistics = work(configuration[kind], configuration.get("dryRun", False))
-            state = {"state": "DONE"}
+            state: Row = {"state": "DONE"}
         except _QueryError as error:
             return _error(400, str(error), "invalidQuery")
         except ValueError as error:
@@ -192,10 +212,10 @@ class BigQueryService:
         self.jobs[job["jobReference"]["jobId"]] = job
         return 200, job
 
-    def get_job(self, job, **_):
+    def get_job(self, job: str, **_: Any) -> Reply:
         return 200, self.jobs[job]
 
-    def _query(self, query, dry_run):
+    def _query(self, query: Row, dry_run: bool) -> Row:
         if query["query"] not in self.queries:
             raise _QueryError(f"Syntax error in {query['query']!r}")
         fields, rows = self.queries[query["query"]]
@@ -205,7 +225,7 @@ class BigQueryService:
             self.tables[key] = {"schema": fields, "rows": list(rows), "type": "TABLE"}
         return {"query": {"schema": {"fields": fields}, "totalBytesProcessed": "1000"}}
 
-    def _load(self, load, _):
+    def _load(self, load: Row, _: Any) -> Row:
         to = load["destinationTable"]
         assert load["createDisposition"] == "CREATE_NEVER"
         assert load["writeDisposition"] == "WRITE_APPEND"
@@ -219,7 +239,7 @@ class BigQueryService:
         table["rows"] += rows
         return {"load": {"outputRows": str(len(rows))}}
 
-    def _extract(self, extract, _):
+    def _extract(self, extract: Row, _: Any) -> Row:
         at = extract["sourceTable"]
         table = self.tables[at["datasetId"], at["tableId"]]
         assert (extract["destinationFormat"], extract["useAvroLogicalTypes"]) == ("AVRO", True)
@@ -236,7 +256,7 @@ class _QueryError(Exception):
 
 _DATASET = "/bigquery/v2/projects/[^/]+/datasets"
 _TABLE = rf"{_DATASET}/([^/]+)/tables/([^/:]+)"
-_ROUTES = [
+_ROUTES: list[tuple[str, Callable[..., Reply]]] = [
     (rf"GET {_DATASET}/([^/]+)", BigQueryService.get_dataset),
     (rf"POST {_DATASET}", BigQueryService.insert_dataset),
     (rf"DELETE {_DATASET}/([^/]+)", BigQueryService.delete_dataset),
@@ -249,23 +269,23 @@ _ROUTES = [
 ]
 
 
-def _error(status, message, reason):
+def _error(status: int, message: str, reason: str) -> Reply:
     error = {"code": status, "message": message, "errors": [{"reason": reason}]}
     return status, {"error": error}
 
 
-def _legacy(kind):
+def _legacy(kind: str) -> str:
     return _LEGACY.get(kind, kind)
 
 
-def _with_legacy_types(field):
+def _with_legacy_types(field: Row) -> Row:
     inner = (
         {"fields": [_with_legacy_types(f) for f in field["fields"]]} if "fields" in field else {}
     )
     return {**field, "type": _legacy(field["type"]), **inner}
 
 
-def _fields(schema):
+def _fields(schema: Mapping[str, Any]) -> Schema:
     return [
         {"name": name, "mode": "REPEATED", "type": "RECORD", "fields": _fields(type_)}
         if isinstance(type_, dict)
@@ -278,7 +298,7 @@ def _fields(schema):
     ]
 
 
-def _wrong(row, schema):
+def _wrong(row: Row, schema: Schema) -> dict[str, str] | None:
     """What the service would say of a row that does not fit."""
     fields = {field["name"]: field for field in schema}
     for name, value in row.items():
@@ -295,7 +315,7 @@ def _wrong(row, schema):
     return None
 
 
-def _fits(value, field):
+def _fits(value: Any, field: Row) -> bool:
     if field["type"] == "RECORD":
         return isinstance(value, dict) and _wrong(value, field["fields"]) is None
     try:
@@ -304,7 +324,7 @@ def _fits(value, field):
         return False
 
 
-def _avro(schema, rows):
+def _avro(schema: Schema, rows: Iterable[Row]) -> bytes:
     fields = []
     for field in schema:
         plain = _AVRO[field["type"]]
@@ -317,10 +337,17 @@ def _avro(schema, rows):
     return out.getvalue()
 
 
+class _Server(ThreadingHTTPServer):
+    def __init__(self, service: BigQueryService) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.service = service
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    server: _Server
 
-    def _serve(self):
+    def _serve(self) -> None:
         data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.headers.get("Content-Encoding") == "gzip":
             import gzip
@@ -340,5 +367,5 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815  # the names that it looks for
 
-    def log_message(self, *_):
+    def log_message(self, *_: Any) -> None:
         pass

@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 from html import escape, unescape
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,32 +47,34 @@ class Browser:
       folder: an empty folder.
     """
 
-    def __init__(self, folder):
-        self._program = shutil.which("chromium")
-        if self._program is None:
+    def __init__(self, folder: Path) -> None:
+        program = shutil.which("chromium")
+        if program is None:
             pytest.fail("chromium is missing: `apt-get install chromium`", pytrace=False)
+        self._program = program
         self._folder = folder
         self._runs = 0
 
-    def complaints(self, source):
+    def complaints(self, source: str) -> list[str]:
         """What Chromium says of a page on its console."""
         done = self._run(source, "--dump-dom")
         return re.findall(r"CONSOLE[^\"]*\"(.*)\", source", done.stderr)
 
-    def measure(self, source, width):
+    def measure(self, source: str, width: int) -> dict[str, Any]:
         """Sizes of a page in a window so wide, in CSS pixels."""
         done = self._run(
             _MEASURE % (width, escape(source)), "--dump-dom", "--window-size=1400,1000"
         )
         found = re.search(r'<pre id="measured">(.*?)</pre>', done.stdout, flags=re.DOTALL)
         assert found, done.stderr
-        return json.loads(unescape(found[1]))
+        sizes: dict[str, Any] = json.loads(unescape(found[1]))
+        return sizes
 
-    def screenshot(self, source, width, height, path):
+    def screenshot(self, source: str, width: int, height: int, path: Path) -> None:
         """A picture of a page, as PNG."""
         self._run(source, f"--window-size={width},{height}", f"--screenshot={path}")
 
-    def _run(self, source, *arguments):
+    def _run(self, source: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         self._runs += 1
         page = self._folder / f"{self._runs}.html"
         page.write_text(source)

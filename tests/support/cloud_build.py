@@ -6,11 +6,17 @@ Source: https://cloud.google.com/build/docs/configuring-builds/substitute-variab
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from google.cloud.devtools import cloudbuild_v1
 from google.protobuf import json_format
+
+Build = dict[str, Any]
+"""The content of cloudbuild.yaml, or one of its steps."""
+
 
 FILE = Path(__file__).parents[2] / "cloudbuild.yaml"
 EVERY_BUILD = {"PROJECT_ID", "PROJECT_NUMBER", "BUILD_ID", "LOCATION"}
@@ -27,25 +33,26 @@ _SHELL_VARIABLE = re.compile(r"\$\{?#?([A-Z][A-Z0-9_]*)")
 _ASSIGNED = re.compile(r"^\s*([A-Z][A-Z0-9_]*)=|\becho \"([A-Z][A-Z0-9_]*)=", re.MULTILINE)
 
 
-def load():
-    return yaml.safe_load(FILE.read_text())
+def load() -> Build:
+    build: Build = yaml.safe_load(FILE.read_text())
+    return build
 
 
-def step(build, name):
+def step(build: Build, name: str) -> Build:
     return next(step for step in build["steps"] if step["id"] == name)
 
 
-def substituted(text, values):
+def substituted(text: str, values: Mapping[str, str]) -> str:
     """`text` as Cloud Build makes it. What has no value becomes empty."""
 
-    def value(match):
+    def value(match: re.Match[str]) -> str:
         name = match[1] or match[2]
         return "$" if name is None else values.get(name, "")
 
     return _REFERENCE.sub(value, text)
 
 
-def environment(build, **given):
+def environment(build: Build, **given: str) -> dict[str, str]:
     """The variables that scripts see, when the build is started with these substitutions."""
     values = {k: v for k, v in given.items() if k in BUILT_IN}
     own = {**build["substitutions"], **{k: v for k, v in given.items() if k not in BUILT_IN}}
@@ -54,7 +61,7 @@ def environment(build, **given):
     return dict(pair.split("=", 1) for pair in pairs)
 
 
-def problems(build):
+def problems(build: Build) -> Iterator[str]:
     """What Cloud Build would refuse, or accept and do something else than is meant."""
     try:
         json_format.ParseDict(build, cloudbuild_v1.Build.pb()())
@@ -71,8 +78,8 @@ def problems(build):
         yield "options: a service account of the build's own needs logging CLOUD_LOGGING_ONLY"
 
 
-def _order_problems(steps):
-    seen = set()
+def _order_problems(steps: Sequence[Build]) -> Iterator[str]:
+    seen: set[str] = set()
     for number, step in enumerate(steps, start=1):
         name = step.get("id")
         if not name:
@@ -82,12 +89,12 @@ def _order_problems(steps):
         for other in step.get("waitFor", []):
             if other not in {"-", *seen}:
                 yield f"{name}: waits for {other!r}, which is no step before it"
-        seen.add(name)
+        seen.add(str(name))
 
 
-def _substitution_problems(build):
+def _substitution_problems(build: Build) -> Iterator[str]:
     declared = set(build["substitutions"])
-    used = set()
+    used: set[str] = set()
     for place, text in _substitutable(build):
         for match in _REFERENCE.finditer(text):
             name = match[1] or match[2]
@@ -106,10 +113,10 @@ def _substitution_problems(build):
         yield "options: defaults that name substitutions need dynamicSubstitutions"
 
 
-def _substitutable(build):
+def _substitutable(build: Build) -> Iterator[tuple[str, str]]:
     """Each text in which Cloud Build substitutes: all but the scripts."""
 
-    def walk(value, place):
+    def walk(value: Any, place: str) -> Iterator[tuple[str, str]]:
         if isinstance(value, str):
             yield place, value
         elif isinstance(value, dict):
@@ -123,7 +130,7 @@ def _substitutable(build):
     return walk({**build, "steps": steps}, "")
 
 
-def _step_problems(step, build):
+def _step_problems(step: Build, build: Build) -> Iterator[str]:
     script = step.get("script", "")
     if not script.startswith("#!/usr/bin/env bash\nset -euo pipefail\n"):
         yield "the script must begin with bash's shebang and `set -euo pipefail`"
@@ -139,5 +146,5 @@ def _step_problems(step, build):
         yield f"{step['name']} has no fixed version"
 
 
-def _assigned(step):
+def _assigned(step: Build) -> set[str]:
     return {a or b for a, b in _ASSIGNED.findall(step.get("script", ""))}

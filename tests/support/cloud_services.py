@@ -10,9 +10,15 @@ import hashlib
 import json
 import re
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+Resource = dict[str, Any]
+Query = Mapping[str, list[str]]
+
 
 SCAN = "projects/my-project/locations/us/scans/1"
 
@@ -31,11 +37,11 @@ class Services:
     objects: dict[str, bytes] = field(default_factory=dict)
     vulnerabilities: list[tuple[str, str, list[str]]] = field(default_factory=list)
 
-    def __enter__(self):
+    def __enter__(self) -> Services:
         services = self
 
         class Handler(BaseHTTPRequestHandler):
-            def answer(self):
+            def answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 status, content = services.answer(self.command, self.path, body)
                 self.send_response(status)
@@ -47,7 +53,7 @@ class Services:
 
             do_GET = do_POST = answer  # noqa: N815  # http.server looks for these names
 
-            def log_message(self, *_):
+            def log_message(self, *_: object) -> None:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -55,13 +61,13 @@ class Services:
         self._thread.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
 
     @property
-    def environment(self):
+    def environment(self) -> dict[str, str]:
         """Variables that send gcloud here."""
         url = f"http://127.0.0.1:{self._server.server_port}"
         return {
@@ -70,7 +76,7 @@ class Services:
             "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true",
         }
 
-    def answer(self, method, url, body):
+    def answer(self, method: str, url: str, body: bytes) -> tuple[int, Resource]:
         """Status and content for one request."""
         path, query = urlsplit(url).path, parse_qs(urlsplit(url).query)
         if path == f"/v1/{SCAN}/vulnerabilities":
@@ -80,12 +86,13 @@ class Services:
         if method == "GET":
             return self._read(path, query)
         if path.startswith("/upload/"):
-            return self._write(*_upload(body), query)
+            name, content = _upload(body)
+            return self._write(name, content, query)
         source, target = (unquote(part.partition("/o/")[2]) for part in path.split("/rewriteTo/"))
         status, resource = self._write(target, self.objects[source], query)
         return status, {"done": True, "resource": resource}
 
-    def _read(self, path, query):
+    def _read(self, path: str, query: Query) -> tuple[int, Resource]:
         name = unquote(path.partition("/o/")[2])
         if name:
             found = name in self.objects
@@ -94,7 +101,7 @@ class Services:
         names = [name for name in self.objects if name.startswith(prefix)]
         return 200, {"items": [self._resource(name) for name in names]}
 
-    def _write(self, name, content, query):
+    def _write(self, name: str, content: bytes, query: Query) -> tuple[int, Resource]:
         if query.get("ifGenerationMatch") == ["0"] and name in self.objects:
             return 412, _error(
                 412, "At least one of the pre-conditions you specified did not hold."
@@ -102,7 +109,7 @@ class Services:
         self.objects[name] = content
         return 200, self._resource(name)
 
-    def _resource(self, name):
+    def _resource(self, name: str) -> Resource:
         content = self.objects[name]
         return {
             "kind": "storage#object",
@@ -116,7 +123,7 @@ class Services:
         }
 
 
-def _occurrence(severity, note, packages):
+def _occurrence(severity: str, note: str, packages: Sequence[str]) -> Resource:
     return {
         "name": f"projects/my-project/occurrences/{note}",
         "kind": "VULNERABILITY",
@@ -128,7 +135,7 @@ def _occurrence(severity, note, packages):
     }
 
 
-def _upload(body):
+def _upload(body: bytes) -> tuple[str, bytes]:
     """Name and content in a multipart upload."""
     boundary = body.partition(b"\n")[0]
     meta, content = body.split(boundary)[1:3]
@@ -136,5 +143,5 @@ def _upload(body):
     return name, content.partition(b"\n\n")[2].removesuffix(b"\n")
 
 
-def _error(code, message):
+def _error(code: int, message: str) -> Resource:
     return {"error": {"code": code, "message": message, "errors": [{"message": message}]}}

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.support import cloud_build
 
@@ -64,10 +65,10 @@ class Workspace:
 
     folder: Path
     given: dict[str, str] = field(default_factory=lambda: dict(MANUAL))
-    build: dict = field(default_factory=cloud_build.load)
+    build: cloud_build.Build = field(default_factory=cloud_build.load)
     environment: dict[str, str] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         (self.folder / "bin").mkdir(parents=True)
         (self.folder / "workspace/.ci").mkdir(parents=True)
         shutil.copy(ROOT / ".ci/template_spec.py", self.path(".ci"))
@@ -75,33 +76,33 @@ class Workspace:
         self.stub("gcloud", GCLOUD)
         self.stub("docker", DOCKER)
 
-    def path(self, name):
+    def path(self, name: str) -> Path:
         return self.folder / "workspace" / name
 
-    def stub(self, program, answer):
+    def stub(self, program: str, answer: str) -> None:
         """Puts a shell script in the place of `program`: it notes its arguments, then answers."""
         note = f"printf '%s\\x1f' {program} \"$@\"; printf '\\x1e'"
         calls = self.folder / "calls"
         self.script(self.folder / "bin" / program, f"{{ {note}; }} >>{calls}\n{answer}")
 
-    def script(self, path, text):
+    def script(self, path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"#!/usr/bin/env bash\n{text}")
         path.chmod(0o755)
 
     @property
-    def calls(self):
+    def calls(self) -> list[list[str]]:
         """What the stubs were called with, in order: the program, then its arguments."""
         calls = self.folder / "calls"
         noted = calls.read_text() if calls.exists() else ""
         return [call.split("\x1f")[:-1] for call in noted.split("\x1e")[:-1]]
 
-    def names(self):
+    def names(self) -> dict[str, str]:
         """What earlier steps noted for later ones."""
         lines = self.path("build/cloud/names").read_text().splitlines()
         return dict(line.split("=", 1) for line in lines)
 
-    def run(self, *steps):
+    def run(self, *steps: str) -> Done:
         """Runs these steps, in the order of the file, as Cloud Build does, up to one that fails."""
         by_id = {step["id"]: step for step in self.build["steps"]}
         assert set(steps) <= set(by_id)
@@ -112,7 +113,7 @@ class Workspace:
                     break
         return done
 
-    def _run(self, step):
+    def _run(self, step: dict[str, Any]) -> Done:
         script = self.folder / f"{step['id']}.sh"
         script.write_text(step["script"])
         script.chmod(0o755)

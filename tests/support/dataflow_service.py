@@ -7,6 +7,10 @@ import re
 import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+Body = dict[str, Any]
+
 
 # https://cloud.google.com/dataflow/docs/reference/rest
 _LAUNCH = re.compile(r"/v1b3/projects/([^/]+)/locations/([^/]+)/flexTemplates:launch")
@@ -23,7 +27,7 @@ class Request:
     kind: str
     project: str
     region: str
-    body: dict
+    body: Body
 
 
 class Loopback:
@@ -33,11 +37,11 @@ class Loopback:
       url: where it listens, without a slash at the end.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         answer = self.answer
 
         class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
+            def do_POST(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
                 status, body = answer(self.command, self.path, self.rfile.read(length))
                 data = json.dumps(body).encode()
@@ -47,10 +51,10 @@ class Loopback:
                 self.end_headers()
                 self.wfile.write(data)
 
-            def do_GET(self):
+            def do_GET(self) -> None:
                 self.do_POST()
 
-            def log_message(self, *_):
+            def log_message(self, *_: object) -> None:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -61,14 +65,14 @@ class Loopback:
         )
         self._thread.start()
 
-    def answer(self, method, path, body):
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, Body]:
         """The status and the JSON of the answer."""
         raise NotImplementedError
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(timeout=10)
@@ -85,29 +89,29 @@ class DataflowService(Loopback):
       refusals: why other requests were not.
     """
 
-    def __init__(self):
-        self.requests = []
-        self.refusals = []
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.refusals: list[str] = []
         super().__init__()
 
-    def answer(self, method, path, body):
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, Body]:
         from google.protobuf.json_format import ParseError
 
         path = path.partition("?")[0]
         try:
             if method == "POST" and (found := _LAUNCH.fullmatch(path)):
-                return 200, {"job": self._start("launch", *found.groups(), body)}
+                return 200, {"job": self._start("launch", found[1], found[2], body)}
             if method == "POST" and (found := _JOBS.fullmatch(path)):
-                return 200, self._start("create", *found.groups(), body)
+                return 200, self._start("create", found[1], found[2], body)
         except ParseError as error:
             return self._refuse(400, "INVALID_ARGUMENT", str(error))
         return self._refuse(404, "NOT_FOUND", f"{method} {path}")
 
-    def _refuse(self, code, status, message):
+    def _refuse(self, code: int, status: str, message: str) -> tuple[int, Body]:
         self.refusals.append(message)
         return code, _error(code, status, message)
 
-    def _start(self, kind, project, region, body):
+    def _start(self, kind: str, project: str, region: str, body: bytes) -> Body:
         from google.cloud.dataflow_v1beta3 import Job, LaunchFlexTemplateRequest
         from google.protobuf.json_format import ParseDict
 
@@ -123,10 +127,10 @@ class DataflowService(Loopback):
 class ForbiddenStorage(Loopback):
     """A Cloud Storage that grants nothing to whoever asks."""
 
-    def answer(self, method, path, body):
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, Body]:
         reason = "the caller does not have storage.objects access"
         return 403, _error(403, "PERMISSION_DENIED", reason)
 
 
-def _error(code, status, message):
+def _error(code: int, status: str, message: str) -> Body:
     return {"error": {"code": code, "status": status, "message": message}}

@@ -1,13 +1,20 @@
 """Ensembles to draw."""
 
-import random
+from __future__ import annotations
 
-from pipeline.drawing.drawing import draw
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.drawing.drawing import Drawing, draw
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.graph import resolve
 
+Entry = dict[str, Any]
+"""A model in an ensemble file."""
 
-def model(name, reads, writes, framework="onnx"):
+
+def model(name: str, reads: Sequence[str], writes: Sequence[str], framework: str = "onnx") -> Entry:
     return {
         "name": name,
         "framework": framework,
@@ -17,7 +24,14 @@ def model(name, reads, writes, framework="onnx"):
     }
 
 
-def drawing(models, *, fields=("x",), types=None, versions=None, **keys):
+def drawing(
+    models: Sequence[Entry],
+    *,
+    fields: Sequence[str] = ("x",),
+    types: Any = None,
+    versions: Any = None,
+    **keys: Any,
+) -> Drawing:
     spec = {
         "name": "e",
         "record": {"fields": {name: {"dtype": "float32", "shape": [4]} for name in fields}},
@@ -27,11 +41,12 @@ def drawing(models, *, fields=("x",), types=None, versions=None, **keys):
     return draw(resolve(EnsembleSpec.model_validate(spec)), types, versions)
 
 
-def any_drawing(seed):
+def any_drawing(seed: int) -> Drawing:
     """An ensemble of 1 to 12 models, each reading what is there already."""
     pick = random.Random(seed)
     columns = [f"f{i}" for i in range(pick.randint(1, 5))]
-    fields, models = tuple(columns), []
+    fields = tuple(columns)
+    models: list[Entry] = []
     for i in range(pick.randint(1, 12)):
         reads = pick.sample(columns, pick.randint(1, min(3, len(columns))))
         writes = [f"m{i}_{j}" for j in range(pick.randint(1, 3))]

@@ -11,6 +11,12 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Coroutine, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+_Item = TypeVar("_Item")
+
 
 INSTALL = (
     "the Pub/Sub emulator is not installed. It is part of the Google Cloud CLI and needs Java: "
@@ -28,7 +34,7 @@ class EmulatorError(Exception):
 class PubSubEmulator:
     """A running emulator; keeps everything in memory, under the folder nothing but its log."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: Path) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -61,12 +67,13 @@ class PubSubEmulator:
             self.stop()
             raise
 
-    def stop(self):
+    def stop(self) -> None:
         """Ends it and its children."""
+        assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(timeout=20)
 
-    def _wait_until_it_answers(self):
+    def _wait_until_it_answers(self) -> None:
         import grpc
 
         give_up_at = time.monotonic() + _START_SECS
@@ -92,7 +99,7 @@ class PubSub:
     Topics and subscriptions are full names.
     """
 
-    def __init__(self, address):
+    def __init__(self, address: str) -> None:
         import grpc
         from google.cloud.pubsub_v1 import SubscriberClient
         from google.pubsub_v1.services.publisher import PublisherClient
@@ -105,24 +112,30 @@ class PubSub:
         self.subscriber = SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
         self._numbers = itertools.count(1)
 
-    def new_topic(self):
+    def new_topic(self) -> str:
         """The name of a new topic."""
         name = f"projects/{PROJECT}/topics/topic-{next(self._numbers)}"
         self.publisher.create_topic(name=name)
         return name
 
-    def new_subscription(self, topic, **settings):
+    def new_subscription(self, topic: str, **settings: Any) -> str:
         """The name of a new subscription to a topic."""
         name = f"projects/{PROJECT}/subscriptions/subscription-{next(self._numbers)}"
         self.subscriber.create_subscription(request={"name": name, "topic": topic, **settings})
         return name
 
-    def publish(self, topic, data, attributes=None, ordering_key=""):
+    def publish(
+        self,
+        topic: str,
+        data: bytes,
+        attributes: dict[str, str] | None = None,
+        ordering_key: str = "",
+    ) -> None:
         """Publishes one message."""
-        message = {"data": data, "attributes": attributes or {}, "ordering_key": ordering_key}
+        message: Any = {"data": data, "attributes": attributes or {}, "ordering_key": ordering_key}
         self.publisher.publish(topic=topic, messages=[message])
 
-    def publish_all(self, topic, payloads):
+    def publish_all(self, topic: str, payloads: Iterable[bytes]) -> None:
         """Publishes a message for each payload, in order."""
         from google.pubsub_v1.types import PublishRequest, PubsubMessage
 
@@ -133,9 +146,9 @@ class PubSub:
             )
             self.publisher.publish(PublishRequest(request))
 
-    def pull_all(self, subscription, n, timeout=20):
+    def pull_all(self, subscription: str, n: int, timeout: float = 20) -> list[Any]:
         """Waits for `n` messages, acknowledges and returns them; fails if they do not come."""
-        found = []
+        found: list[Any] = []
         give_up_at = time.monotonic() + timeout
         while len(found) < n:
             left = give_up_at - time.monotonic()
@@ -143,23 +156,25 @@ class PubSub:
             found += self._pull(subscription, n - len(found), min(left, 5))
         return found
 
-    def unacknowledged(self, subscription):
+    def unacknowledged(self, subscription: str) -> int:
         """How many messages it still has, also those that somebody holds; acknowledges them."""
         self.deliver_again(subscription)
         return self.given_back(subscription)
 
-    def given_back(self, subscription):
+    def given_back(self, subscription: str) -> int:
         """How many messages it has that nobody holds; acknowledges them."""
         count = 0
         while messages := self._pull(subscription, 1000, 5, return_immediately=True):
             count += len(messages)
         return count
 
-    def deliver_again(self, subscription):
+    def deliver_again(self, subscription: str) -> None:
         """Everything that it has; what was acknowledged if it retains that."""
         self.subscriber.seek(request={"subscription": subscription, "time": {"seconds": 1}})
 
-    def _pull(self, subscription, at_most, timeout, return_immediately=False):
+    def _pull(
+        self, subscription: str, at_most: int, timeout: float, return_immediately: bool = False
+    ) -> list[Any]:
         from google.api_core.exceptions import DeadlineExceeded
 
         request = {
@@ -179,7 +194,7 @@ class PubSub:
         return [each.message for each in answer.received_messages]
 
 
-def _batched(items, size):
+def _batched(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
     items = iter(items)
     while some := list(itertools.islice(items, size)):
         yield some
@@ -194,12 +209,12 @@ class Proxy:
         clients try.
     """
 
-    def __init__(self, target):
+    def __init__(self, target: str) -> None:
         self._host, _, self._port = target.rpartition(":")
         self._delay_secs = 0.0
         self._is_cut = False
         self.refused = threading.Semaphore(0)
-        self._writers = set()
+        self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -208,26 +223,26 @@ class Proxy:
         self._server = self._do(asyncio.start_server(self._serve, "127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
-    def slow(self, delay_secs):
+    def slow(self, delay_secs: float) -> None:
         """Every piece that arrives is held back for so long."""
         self._delay_secs = delay_secs
 
-    def stall(self):
+    def stall(self) -> None:
         """Connections stay and can be made, but nothing comes through."""
         self._loop.call_soon_threadsafe(self._flowing.clear)
 
-    def cut(self):
+    def cut(self) -> None:
         """All connections are reset, and so are new ones."""
         self._is_cut = True
         self._do(self._reset())
 
-    def restore(self):
+    def restore(self) -> None:
         """As at the start."""
         self._is_cut = False
         self._delay_secs = 0.0
         self._loop.call_soon_threadsafe(self._flowing.set)
 
-    def close(self):
+    def close(self) -> None:
         """Ends it."""
         self.cut()
         self._do(self._end())
@@ -235,21 +250,21 @@ class Proxy:
         self._thread.join(timeout=10)
         self._loop.close()
 
-    def _do(self, coroutine):
+    def _do(self, coroutine: Coroutine[Any, Any, _Item]) -> _Item:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=10)
 
-    async def _reset(self):
+    async def _reset(self) -> None:
         for writer in self._writers:
             writer.transport.abort()
 
-    async def _end(self):
+    async def _end(self) -> None:
         self._server.close()
         lines = asyncio.all_tasks() - {asyncio.current_task()}
         for line in lines:
             line.cancel()
         await asyncio.gather(*lines, return_exceptions=True)
 
-    async def _serve(self, reader, writer):
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._is_cut:
             writer.transport.abort()
             self.refused.release()
@@ -268,7 +283,7 @@ class Proxy:
                 each.transport.abort()
                 self._writers.discard(each)
 
-    async def _pass_on(self, reader, writer):
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(1 << 16):
             await self._flowing.wait()
             if self._delay_secs:

@@ -1,10 +1,15 @@
 """The same records as a file of each format."""
 
+from __future__ import annotations
+
 import base64
 import csv
 import gzip
 import io
 import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import fastavro
 import pyarrow as pa
@@ -13,6 +18,11 @@ import pyarrow.parquet as pq
 from pipeline.batch.tensors import FLOATS, INTEGERS
 from pipeline.formats.tfrecord.example import _example_class
 from pipeline.formats.tfrecord.format import framed
+
+Rows = Sequence[Mapping[str, Any]]
+Fields = Mapping[str, str]
+"""Key -> dtype."""
+
 
 EXTENSIONS = {
     "jsonl": "jsonl",
@@ -23,7 +33,7 @@ EXTENSIONS = {
 }
 
 
-def as_bytes(format, rows, fields=None):
+def as_bytes(format: str, rows: Rows, fields: Fields | None = None) -> bytes:
     """The content of a file.
 
     Args:
@@ -34,24 +44,26 @@ def as_bytes(format, rows, fields=None):
     return _WRITERS[format](rows, fields or {})
 
 
-def write(folder, format, rows, fields=None, name="a"):
+def write(
+    folder: Path, format: str, rows: Rows, fields: Fields | None = None, name: str = "a"
+) -> Path:
     """The path of a new file."""
     path = folder / f"{name}.{EXTENSIONS[format]}"
     path.write_bytes(as_bytes(format, rows, fields))
     return path
 
 
-def leaf(value):
+def leaf(value: Any) -> Any:
     while isinstance(value, list):
         value = value[0] if value else 0.0
     return value
 
 
-def _json(rows, fields):
+def _json(rows: Rows, fields: Fields) -> bytes:
     return b"".join(json.dumps(row, default=_base64).encode() + b"\n" for row in rows)
 
 
-def _csv(rows, fields):
+def _csv(rows: Rows, fields: Fields) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(rows[0])
@@ -60,7 +72,7 @@ def _csv(rows, fields):
     return text.getvalue().encode()
 
 
-def _parquet(rows, fields):
+def _parquet(rows: Rows, fields: Fields) -> bytes:
     columns = {
         key: pa.array([row[key] for row in rows], _arrow_type(rows[0][key], fields.get(key)))
         for key in rows[0]
@@ -70,7 +82,7 @@ def _parquet(rows, fields):
     return sink.getvalue()
 
 
-def _avro(rows, fields):
+def _avro(rows: Rows, fields: Fields) -> bytes:
     schema = {
         "type": "record",
         "name": "Row",
@@ -84,11 +96,11 @@ def _avro(rows, fields):
     return sink.getvalue()
 
 
-def _tfrecord(rows, fields):
+def _tfrecord(rows: Rows, fields: Fields) -> bytes:
     return b"".join(framed(example(row)) for row in rows)
 
 
-def example(row):
+def example(row: Mapping[str, Any]) -> bytes:
     """A serialised tf.Example."""
     made = _example_class()()
     for key, value in row.items():
@@ -102,10 +114,11 @@ def example(row):
             feature.float_list.value.extend(values)
         else:
             feature.int64_list.value.extend(map(int, values))
-    return made.SerializeToString()
+    data: bytes = made.SerializeToString()
+    return data
 
 
-_WRITERS = {
+_WRITERS: dict[str, Callable[[Rows, Fields], bytes]] = {
     "jsonl": _json,
     "csv": _csv,
     "parquet": _parquet,
@@ -114,18 +127,18 @@ _WRITERS = {
 }
 
 
-def gzipped(path):
+def gzipped(path: Path) -> Path:
     """The path of a compressed copy."""
     packed = path.with_name(f"{path.name}.gz")
     packed.write_bytes(gzip.compress(path.read_bytes()))
     return packed
 
 
-def _base64(value):
+def _base64(value: Any) -> str:
     return base64.b64encode(value).decode()
 
 
-def _cell(value):
+def _cell(value: Any) -> Any:
     if isinstance(value, bytes):
         return _base64(value)
     if isinstance(value, list | bool):
@@ -133,7 +146,7 @@ def _cell(value):
     return value
 
 
-def _arrow_type(value, dtype):
+def _arrow_type(value: Any, dtype: str | None) -> pa.DataType:
     if isinstance(value, list):
         return pa.list_(_arrow_type(value[0] if value else 0.0, dtype))
     if dtype in (*INTEGERS, *FLOATS):
@@ -142,7 +155,7 @@ def _arrow_type(value, dtype):
     return kinds.get(type(value), pa.string())
 
 
-def _avro_type(value, dtype):
+def _avro_type(value: Any, dtype: str | None) -> Any:
     if isinstance(value, list):
         return {"type": "array", "items": _avro_type(value[0] if value else 0.0, dtype)}
     kinds = {bool: "boolean", int: "long", bytes: "bytes", str: "string"}

@@ -13,6 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
@@ -46,17 +47,17 @@ class Hub:
       requests: path -> how often it was asked for.
     """
 
-    def __init__(self):
-        self.requests = Counter()
-        self._answers = {}
+    def __init__(self) -> None:
+        self.requests: Counter[str] = Counter()
+        self._answers: dict[str, list[Answer]] = {}
         self._closing = threading.Event()
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
+            def do_GET(self) -> None:
                 hub._answer(self)
 
-            def log_message(self, *message):
+            def log_message(self, *message: object) -> None:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -64,10 +65,10 @@ class Hub:
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
-    def base(self):
+    def base(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}"
 
-    def put(self, path, *answers):
+    def put(self, path: str, *answers: Answer | bytes) -> str:
         """Gives these answers at a path, in turn, the last one again and again; returns the URL.
 
         An answer is an archive, or an Answer.
@@ -78,12 +79,12 @@ class Hub:
         ]
         return self.base + path
 
-    def close(self):
+    def close(self) -> None:
         self._closing.set()
         self._server.shutdown()
         self._server.server_close()
 
-    def _answer(self, request):
+    def _answer(self, request: BaseHTTPRequestHandler) -> None:
         url = urlsplit(request.path)
         self.requests[url.path] += 1
         answers = self._answers.get(url.path, [Answer(b"no such model", status=404)])
@@ -104,7 +105,9 @@ class Hub:
         request.wfile.write(answer.body)
 
 
-def archive(folder: Path | None, mode: str = "w:gz", **more: bytes | str) -> bytes:
+def archive(
+    folder: Path | None, mode: Literal["w", "w:gz", "w:bz2", "w:xz"] = "w:gz", **more: bytes | str
+) -> bytes:
     """The files of a module, packed as hubs do, and further members; a str is a link's target."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode=mode) as tar:
@@ -129,8 +132,8 @@ def save_embedding(folder: Path, scale: float = 1.0) -> Path:
     """
     import tensorflow as tf
 
-    class Embedding(tf.Module):
-        def __init__(self, words):
+    class Embedding(tf.Module):  # type: ignore[misc]  # TensorFlow is untyped
+        def __init__(self, words: str) -> None:
             super().__init__()
             self.vectors = tf.Variable(scale * VECTORS)
             self.words = tf.lookup.StaticVocabularyTable(
@@ -144,8 +147,10 @@ def save_embedding(folder: Path, scale: float = 1.0) -> Path:
                 num_oov_buckets=1,
             )
 
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-        def __call__(self, sentences):
+        @tf.function(  # type: ignore[untyped-decorator]
+            input_signature=[tf.TensorSpec([None], tf.string)]
+        )
+        def __call__(self, sentences: Any) -> Any:
             words = tf.strings.split(sentences)
             ids = tf.ragged.map_flat_values(self.words.lookup, words)
             return tf.reduce_sum(tf.gather(self.vectors, ids), axis=1)
@@ -161,4 +166,5 @@ def embedded(text: str, scale: float = 1.0) -> np.ndarray:
     """What such a module computes, by numpy."""
     known = {word: row for row, word in enumerate(VOCABULARY)}
     rows = [known.get(word, len(VOCABULARY)) for word in text.split()]
-    return scale * VECTORS[rows].sum(axis=0)
+    vector: np.ndarray = VECTORS[rows].sum(axis=0)
+    return scale * vector

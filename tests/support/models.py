@@ -13,9 +13,19 @@ the outputs, so that two versions are told apart by what they compute:
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+Node = tuple[str, list[str], list[str], dict[str, Any]]
+Tensor = tuple[str, Sequence[int | str | None]]
+"""Dtype and dims."""
+
 
 CLASSES = ("bird", "cat", "dog")
 
@@ -34,7 +44,7 @@ class Pickled:
 # scikit-learn ------------------------------------------------------------------------------------
 
 
-def affine_estimator(scale: float = 1.0):
+def affine_estimator(scale: float = 1.0) -> Any:
     from sklearn.linear_model import LinearRegression
 
     weights, bias = affine_weights(scale)
@@ -42,7 +52,7 @@ def affine_estimator(scale: float = 1.0):
     return LinearRegression().fit(x, x @ weights + bias)
 
 
-def classifier(scale: float = 1.0):
+def classifier(scale: float = 1.0) -> Any:
     """Three classes of text labels, told apart by the first feature."""
     from sklearn.linear_model import LogisticRegression
 
@@ -51,7 +61,7 @@ def classifier(scale: float = 1.0):
     return LogisticRegression(C=scale).fit(x, labels)
 
 
-def text_classifier():
+def text_classifier() -> Any:
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -61,7 +71,7 @@ def text_classifier():
     return make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, labels)
 
 
-def save_estimator(estimator, path: Path) -> Path:
+def save_estimator(estimator: Any, path: Path) -> Path:
     """Saves as the suffix says: .skops, .joblib or .pkl."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".skops":
@@ -92,7 +102,14 @@ def sklearn_pickle(folder: Path, scale: float = 1.0) -> Path:
 # ONNX --------------------------------------------------------------------------------------------
 
 
-def save_onnx(path: Path, nodes, inputs, outputs, weights=None, **save_options) -> Path:
+def save_onnx(
+    path: Path,
+    nodes: Sequence[Node],
+    inputs: Mapping[str, Tensor],
+    outputs: Mapping[str, Tensor],
+    weights: Mapping[str, Any] | None = None,
+    **save_options: Any,
+) -> Path:
     """Writes a graph.
 
     `nodes`: (operator, inputs, outputs, attributes); `inputs` and `outputs`: name -> (dtype, dims);
@@ -101,7 +118,7 @@ def save_onnx(path: Path, nodes, inputs, outputs, weights=None, **save_options) 
     import onnx
     from onnx import helper, numpy_helper
 
-    def info(name, dtype, dims):
+    def info(name: str, dtype: str, dims: Sequence[int | str | None]) -> Any:
         kind = (
             onnx.TensorProto.STRING
             if dtype == "string"
@@ -122,7 +139,9 @@ def save_onnx(path: Path, nodes, inputs, outputs, weights=None, **save_options) 
     return path
 
 
-def onnx_file(folder: Path, scale: float = 1.0, rows: int | str = "rows", **save_options) -> Path:
+def onnx_file(
+    folder: Path, scale: float = 1.0, rows: int | str = "rows", **save_options: Any
+) -> Path:
     weights, bias = affine_weights(scale)
     return save_onnx(
         folder / "model.onnx",
@@ -175,7 +194,7 @@ def onnx_text(folder: Path) -> Path:
 # PyTorch -----------------------------------------------------------------------------------------
 
 
-def affine_network(scale: float = 1.0):
+def affine_network(scale: float = 1.0) -> torch.nn.Module:
     import torch
 
     weights, bias = affine_weights(scale)
@@ -190,7 +209,7 @@ def torchscript(folder: Path, scale: float = 1.0) -> Path:
     return save_torchscript(torch.jit.script(affine_network(scale)), folder / "model.pt")
 
 
-def save_torchscript(script, path: Path) -> Path:
+def save_torchscript(script: Any, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     script.save(path)
     return path
@@ -200,7 +219,7 @@ def torch_export(folder: Path, scale: float = 1.0, rows: int | None = None) -> P
     return save_exported(affine_network(scale), {"input": (rows, 4)}, folder / "model.pt2")
 
 
-def save_exported(network, shapes: dict[str, tuple[int | None, ...]], path: Path) -> Path:
+def save_exported(network: Any, shapes: dict[str, tuple[int | None, ...]], path: Path) -> Path:
     """`shapes`: argument -> its shape; None stands for the rows, of any number."""
     import torch
 
@@ -261,8 +280,8 @@ def save_keras_with_own_class(path: Path, layers: int = 1) -> Path:
     import keras
 
     @keras.saving.register_keras_serializable(package="mine")
-    class Twice(keras.layers.Layer):
-        def call(self, x):
+    class Twice(keras.layers.Layer):  # type: ignore[misc]  # Keras is untyped
+        def call(self, x: Any) -> Any:
             return x * 2
 
     dense = [keras.layers.Dense(3) for _ in range(layers)]
@@ -272,7 +291,12 @@ def save_keras_with_own_class(path: Path, layers: int = 1) -> Path:
     return path
 
 
-def save_function(folder: Path, function, inputs: dict, **variables: np.ndarray) -> Path:
+def save_function(
+    folder: Path,
+    function: Callable[..., Any],
+    inputs: Mapping[str, Tensor],
+    **variables: np.ndarray,
+) -> Path:
     """Writes a SavedModel.
 
     `function`: variables and inputs by name -> dict of outputs; `inputs`: name -> (dtype, dims).
@@ -284,7 +308,7 @@ def save_function(folder: Path, function, inputs: dict, **variables: np.ndarray)
         setattr(module, name, tf.Variable(value))
     specs = {name: tf.TensorSpec(dims, dtype, name) for name, (dtype, dims) in inputs.items()}
 
-    def call(**tensors):
+    def call(**tensors: Any) -> Any:
         return function(**{name: getattr(module, name) for name in variables}, **tensors)
 
     module.call = tf.function(call)
@@ -314,7 +338,7 @@ def saved_model_pair(folder: Path, scale: float = 1.0) -> Path:
             "gap": scale * tf.reduce_sum(a - b, axis=1),
         },
         {"a": ("float32", [None, 4]), "b": ("float32", [None, 4]), "gain": ("float32", [])},
-        scale=np.float32(scale),
+        scale=np.array(scale, np.float32),
     )
 
 
@@ -328,7 +352,7 @@ def saved_model_text(folder: Path) -> Path:
     )
 
 
-def save_keras(model, path: Path) -> Path:
+def save_keras(model: Any, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     model.save(path)
     return path
@@ -363,7 +387,7 @@ def tree_rows(scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     return x, (scale * (3 * x[:, 0] + x[:, 1] * x[:, 2])).astype("float32")
 
 
-def xgboost_regressor(path: Path, scale: float = 1.0, **parameters) -> Path:
+def xgboost_regressor(path: Path, scale: float = 1.0, **parameters: Any) -> Path:
     """`XGBRegressor.save_model`, in the format of the suffix."""
     import xgboost
 
@@ -395,7 +419,7 @@ def lightgbm_text(folder: Path, scale: float = 1.0) -> Path:
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film", "very", "##s")
 
 
-def save_bert(folder: Path, kind: str, scale: float = 1.0, **config) -> Path:
+def save_bert(folder: Path, kind: str, scale: float = 1.0, **config: Any) -> Path:
     """A tiny BERT of a class such as "BertModel", of random weights, with a WordPiece tokenizer.
 
     `scale` multiplies the last layer: hidden states of a `BertModel`, logits of a classifier.
@@ -425,7 +449,7 @@ def bert_embedder(folder: Path, scale: float = 1.0) -> Path:
     return save_bert(folder, "BertModel", scale)
 
 
-def bert_classifier(folder: Path, scale: float = 1.0, **config) -> Path:
+def bert_classifier(folder: Path, scale: float = 1.0, **config: Any) -> Path:
     labels = dict(enumerate(CLASSES))
     kind = "BertForSequenceClassification"
     return save_bert(folder, kind, scale, **{"id2label": labels, **config})
@@ -448,7 +472,7 @@ def vit_classifier(folder: Path, scale: float = 1.0) -> Path:
     return folder
 
 
-def _multiply(layer, scale: float) -> None:
+def _multiply(layer: Any, scale: float) -> None:
     import torch
 
     with torch.no_grad():

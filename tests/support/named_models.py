@@ -8,8 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+Table = dict[str, np.ndarray]
+Predict = Callable[[Table], np.ndarray]
+
 
 NAMES = ("age", "fare", "rooms", "tenure")
 
@@ -22,14 +27,16 @@ def table(names: Sequence[str] = NAMES, rows: int = 200) -> dict[str, np.ndarray
 
 
 def target(columns: dict[str, np.ndarray]) -> np.ndarray:
-    return sum((2.0**i) * column * (column > -i / 2) for i, column in enumerate(columns.values()))
+    parts = [(2.0**i) * column * (column > -i / 2) for i, column in enumerate(columns.values())]
+    total: np.ndarray = np.stack(parts).sum(axis=0)
+    return total
 
 
 def matrix(columns: dict[str, np.ndarray]) -> np.ndarray:
     return np.stack(list(columns.values()), axis=1)
 
 
-def sklearn_table(folder: Path, columns: dict[str, np.ndarray]):
+def sklearn_table(folder: Path, columns: dict[str, np.ndarray]) -> Predict:
     from sklearn.linear_model import LinearRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -42,10 +49,10 @@ def sklearn_table(folder: Path, columns: dict[str, np.ndarray]):
     return lambda rows: estimator.predict(_arrow(rows))
 
 
-def xgboost_table(folder: Path, columns: dict[str, np.ndarray], suffix: str = ".json"):
+def xgboost_table(folder: Path, columns: dict[str, np.ndarray], suffix: str = ".json") -> Predict:
     import xgboost
 
-    def as_matrix(rows, label=None):
+    def as_matrix(rows: Table, label: np.ndarray | None = None) -> Any:
         return xgboost.DMatrix(matrix(rows), label, feature_names=list(rows))
 
     folder.mkdir(parents=True)
@@ -55,7 +62,7 @@ def xgboost_table(folder: Path, columns: dict[str, np.ndarray], suffix: str = ".
     return lambda rows: booster.predict(as_matrix(rows))  # refuses names in another order
 
 
-def lightgbm_table(folder: Path, columns: dict[str, np.ndarray]):
+def lightgbm_table(folder: Path, columns: dict[str, np.ndarray]) -> Predict:
     import lightgbm
 
     folder.mkdir(parents=True)
@@ -65,7 +72,7 @@ def lightgbm_table(folder: Path, columns: dict[str, np.ndarray]):
     return lambda rows: booster.predict(matrix(rows))
 
 
-def _arrow(columns):
+def _arrow(columns: Table) -> Any:
     """A table that has the names of its columns, as a DataFrame has them."""
     import pyarrow as pa
 
@@ -82,9 +89,9 @@ class Kind:
     """
 
     framework: str
-    build: Callable
+    build: Callable[..., Predict]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.framework
 
 
@@ -95,7 +102,7 @@ KINDS = (
 )
 
 
-def entry(kind: Kind, uri: str, column: str = "features", name: str = "clf") -> dict:
+def entry(kind: Kind, uri: str, column: str = "features", name: str = "clf") -> dict[str, Any]:
     """A model's entry in an ensemble file."""
     return {
         "name": name,
@@ -106,6 +113,6 @@ def entry(kind: Kind, uri: str, column: str = "features", name: str = "clf") -> 
     }
 
 
-def joined(of: Sequence[str], column: str = "features") -> dict:
+def joined(of: Sequence[str], column: str = "features") -> dict[str, Any]:
     """The step that joins columns."""
     return {"column": column, "op": "concat", "of": list(of)}

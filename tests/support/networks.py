@@ -1,7 +1,5 @@
 """PyTorch networks that tests import by name, as `module: package.Class` does."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch
@@ -10,46 +8,52 @@ import torch
 class PairNetwork(torch.nn.Module):
     """The pair model of :mod:`tests.support.models`."""
 
-    def __init__(self, scale: float = 1.0):
+    scale: torch.Tensor
+
+    def __init__(self, scale: float = 1.0) -> None:
         super().__init__()
         self.register_buffer("scale", torch.tensor(scale))
 
-    def forward(self, a: torch.Tensor, b: torch.Tensor, gain: torch.Tensor):
+    def forward(
+        self, a: torch.Tensor, b: torch.Tensor, gain: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         return self.scale * gain * (a + b), self.scale * (a - b).sum(dim=1)
 
 
 class TwoLayers(torch.nn.Module):
     """x [4] -> [3], with buffers beside the parameters."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.first = torch.nn.Linear(4, 8)
         self.norm = torch.nn.BatchNorm1d(8)
         self.last = torch.nn.Linear(8, 3)
 
-    def forward(self, x: torch.Tensor):
-        return self.last(self.norm(self.first(x)).relu())
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = self.last(self.norm(self.first(x)).relu())
+        return answer
 
 
 class Wrapped(torch.nn.Module):
     """Has its network under a name that wrappers use, too."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.module = TwoLayers()
 
-    def forward(self, x: torch.Tensor):
-        return self.module(x)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = self.module(x)
+        return answer
 
 
 class Repeat(torch.nn.Module):
     """One column -> so many."""
 
-    def __init__(self, columns: int):
+    def __init__(self, columns: int) -> None:
         super().__init__()
         self.columns = columns
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.repeat(1, self.columns)
 
 
@@ -71,18 +75,20 @@ class ReturnsDict(torch.nn.Module):
 
 
 class WorksInPlace(torch.nn.Module):
-    def forward(self, x: torch.Tensor):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.add_(1.0)
 
 
 class KeepsOutput(torch.nn.Module):
     """Writes each result into a buffer of its own; returns a part of it, and a view of that."""
 
-    def __init__(self, width: int):
+    out: torch.Tensor
+
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.register_buffer("out", torch.zeros(100, width))
 
-    def forward(self, x: torch.Tensor):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         out = self.out[: len(x)]
         out.copy_(2.0 * x)
         return out, out.t().t()
@@ -91,11 +97,11 @@ class KeepsOutput(torch.nn.Module):
 class Power(torch.nn.Module):
     """Takes Python values beside its tensor."""
 
-    def __init__(self, width: int = 1):
+    def __init__(self, width: int = 1) -> None:
         super().__init__()
         self.weight = torch.nn.Parameter(torch.ones(width))
 
-    def forward(self, x: torch.Tensor, exponent: int, mode: str = "plain"):
+    def forward(self, x: torch.Tensor, exponent: int, mode: str = "plain") -> torch.Tensor:
         assert isinstance(exponent, int)
         powered = self.weight * x**exponent
         return -powered if mode == "negative" else powered
@@ -104,7 +110,7 @@ class Power(torch.nn.Module):
 class Halves(torch.nn.Module):
     """Returns bfloat16."""
 
-    def forward(self, x: torch.Tensor):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return (x / 2).to(torch.bfloat16)
 
 
@@ -115,82 +121,89 @@ class NotANetwork:
 class Forks(torch.nn.Module):
     """Computes a network three times, at the same time where it may."""
 
-    def __init__(self, network):
+    def __init__(self, network: torch.nn.Module) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, x):
-        one, other = torch.jit.fork(self.network, x), torch.jit.fork(self.network, x)
-        return self.network(x) + torch.jit.wait(one) + torch.jit.wait(other)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        one = torch.jit.fork(self.network, x)  # type: ignore[no-untyped-call]
+        other = torch.jit.fork(self.network, x)  # type: ignore[no-untyped-call]
+        answer: torch.Tensor = self.network(x)
+        answer += torch.jit.wait(one) + torch.jit.wait(other)  # type: ignore[no-untyped-call]
+        return answer
 
 
 class Cancels(torch.nn.Module):
     """Returns what it gets, by way of numbers that half precision rounds it off from."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.far = torch.nn.Parameter(torch.tensor(4096.0))
 
-    def forward(self, input):
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
         return (input + self.far) - self.far
 
 
 class TellsItsMode(torch.nn.Module):
     """Whether it is called in inference mode, for each row."""
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.full((len(x),), torch.is_inference_mode_enabled())
 
 
 class Spread(torch.nn.Module):
     """Returns its one column, by way of so many."""
 
-    def __init__(self, columns: int):
+    def __init__(self, columns: int) -> None:
         super().__init__()
         self.columns = columns
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.repeat(1, self.columns).amax(dim=1, keepdim=True)
 
 
 class LooksUp(torch.nn.Module):
     """Knows so many words."""
 
-    def __init__(self, words: int):
+    def __init__(self, words: int) -> None:
         super().__init__()
         self.words = torch.nn.Embedding(words, 4)
 
-    def forward(self, x):
-        return self.words(x)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = self.words(x)
+        return answer
 
 
 class Normalises(torch.nn.Module):
     """In training mode it normalises over its batch."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.layer = torch.nn.Linear(4, 3)
         self.norm = torch.nn.BatchNorm1d(3)
 
-    def forward(self, x: torch.Tensor):
-        return self.norm(self.layer(x))
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = self.norm(self.layer(x))
+        return answer
 
 
 class AlwaysDrops(torch.nn.Module):
     """Drops values in evaluation mode, too."""
 
-    def forward(self, x: torch.Tensor):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.dropout(x, 0.5, True)
 
 
 class Remembers(torch.nn.Module):
     """Keeps state between calls."""
 
-    def __init__(self):
+    seen: torch.Tensor
+
+    def __init__(self) -> None:
         super().__init__()
         self.register_buffer("seen", torch.zeros(()))
 
-    def forward(self, x: torch.Tensor):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.seen += 1
         return x + self.seen
 
@@ -198,23 +211,25 @@ class Remembers(torch.nn.Module):
 class AlongTime(torch.nn.Module):
     """A recurrent network whose first axis is time, as torch.nn.LSTM has it by default."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.lstm = torch.nn.LSTM(4, 3)
 
-    def forward(self, x: torch.Tensor):
-        return self.lstm(x)[0]
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = self.lstm(x)[0]
+        return answer
 
 
 class Squeezes(torch.nn.Module):
     """Loses the batch axis with a single row."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.layer = torch.nn.Linear(4, 1)
 
-    def forward(self, x: torch.Tensor):
-        return self.layer(x).squeeze()
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = self.layer(x)
+        return answer.squeeze()
 
 
 class Finds(torch.nn.Module):
@@ -228,8 +243,8 @@ class Finds(torch.nn.Module):
         return found
 
 
-class FindsInTraining(Finds):
-    """With losses before it, as torchvision's scripted detectors have them."""
+class FindsInTraining(torch.nn.Module):
+    """The same with losses before it, as torchvision's scripted detectors have them."""
 
     def forward(
         self, x: torch.Tensor
@@ -254,5 +269,5 @@ class Pieces(torch.nn.Module):
 class Nested(torch.nn.Module):
     """A nested tensor, which only eager code returns."""
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.nested.nested_tensor([torch.arange(int(n)) for n in x])

@@ -32,7 +32,7 @@ class Page(HTMLParser):
         self.close()
         assert self._open == [], "every element is closed"
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append(tag)
         self.attributes += [(name, value or "") for name, value in attrs]
         if tag not in _EMPTY:
@@ -46,7 +46,7 @@ class Page(HTMLParser):
         if tag == "dt":
             self._term = ""
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: str) -> None:
         assert self._open.pop() == tag
         if tag == "caption":
             assert self._caption not in self.tables, "no two tables are called the same"
@@ -54,7 +54,7 @@ class Page(HTMLParser):
         if tag == "tr" and "thead" not in self._open:
             self.tables[self._caption].append(self._cells)
 
-    def handle_data(self, data):
+    def handle_data(self, data: str) -> None:
         if {"style", "title"} & set(self._open):
             return
         self.text += data

@@ -1,12 +1,16 @@
 """Statistics and pages of a small run, made up."""
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import yaml
 
-from pipeline.batch.batch import Batch
+from pipeline.batch.batch import Batch, Reject
 from pipeline.batch.block import Origin
 from pipeline.batch.release import ModelVersion, Release
 from pipeline.drawing.drawing import draw
@@ -58,11 +62,19 @@ FACTS = RunFacts(
 )
 
 
-def batch(rows, release, after_secs, *, dead=(), words=("yes", "no"), streaming=False):
+def batch(
+    rows: int,
+    release: Release,
+    after_secs: float,
+    *,
+    dead: Sequence[Reject] = (),
+    words: Sequence[str] = ("yes", "no"),
+    streaming: bool = False,
+) -> RunStatistics:
     """Statistics of one batch, finished so long after the start."""
     rng = np.random.default_rng(int(after_secs * 10))
     now_us = STARTED_US + int(after_secs * 1e6)
-    columns = {}
+    columns: dict[str, np.ndarray] = {}
     for model in ("left", "right"):
         columns[f"{model}_p"] = rng.dirichlet([1, 1, 1], rows).astype(np.float32)
         columns[f"{model}_word"] = rng.choice(words, rows).astype(object)
@@ -81,12 +93,12 @@ def batch(rows, release, after_secs, *, dead=(), words=("yes", "no"), streaming=
     return run_statistics.from_batch(made, watched_columns(GRAPH), now_us)
 
 
-def run(*parts):
+def run(*parts: RunStatistics) -> RunStatistics:
     loaded = frozenset(LoadedModel(v, "cuda:0", 3 << 20) for v in RELEASES[0].versions)
     begun = RunStatistics(began_us=STARTED_US, models=loaded)
     return run_statistics.merged([begun, *parts])
 
 
-def page(statistics, **facts):
+def page(statistics: RunStatistics, **facts: Any) -> str:
     written = STARTED + timedelta(minutes=5)
     return render(statistics, dataclasses.replace(FACTS, **facts), written)

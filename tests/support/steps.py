@@ -1,36 +1,42 @@
 """Models that tests name as `uri: tests.support.steps:Class`."""
 
+from __future__ import annotations
+
 import os
 import signal
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+Columns = dict[str, np.ndarray]
 
 
 class Affine:
     """The affine model of :mod:`tests.support.models`, from a file or a folder with it."""
 
-    def load(self, path):
+    def load(self, path: Path) -> None:
         file = path / "weights.npz" if path.is_dir() else path
         with np.load(file) as found:
             self.weights, self.bias = found["weights"], found["bias"]
 
-    def predict(self, columns):
+    def predict(self, columns: Columns) -> Any:
         return {"y": columns["x"] @ self.weights + self.bias}
 
 
 class Shout:
     """Needs no files."""
 
-    def load(self, path):
+    def load(self, path: Path) -> None:
         self.path = path
         self.closed = False
 
-    def predict(self, columns):
+    def predict(self, columns: Columns) -> Any:
         if "boom" in columns["text"]:
             raise ValueError("a text says boom")
         return {"shout": [text.upper() + "!" for text in columns["text"]]}
 
-    def close(self):
+    def close(self) -> None:
         self.closed = True
 
 
@@ -39,17 +45,17 @@ class Returns:
 
     value = None
 
-    def load(self, path):
+    def load(self, path: Path) -> None:
         pass
 
-    def predict(self, columns):
+    def predict(self, columns: Columns) -> Any:
         return self.value
 
 
 class Overwrites(Returns):
     """Works in place on what other models read, too."""
 
-    def predict(self, columns):
+    def predict(self, columns: Columns) -> Any:
         columns["x"] += 1
         return columns
 
@@ -57,10 +63,10 @@ class Overwrites(Returns):
 class Keeps(Returns):
     """Writes each result into the array that it keeps: the whole, or one row after the other."""
 
-    def load(self, path):
+    def load(self, path: Path) -> None:
         self.out = np.zeros(100)
 
-    def predict(self, columns):
+    def predict(self, columns: Columns) -> Any:
         out = self.out[: len(columns["x"])]
         np.multiply(columns["x"], 10, out=out)
         return {"y": out, "rows": list(out[:, np.newaxis])}
@@ -69,7 +75,7 @@ class Keeps(Returns):
 class KeepsRows(Keeps):
     """Returns a mapping for each row."""
 
-    def predict(self, columns):
+    def predict(self, columns: Columns) -> Any:
         kept = super().predict(columns)["rows"]
         return [{"y": row, "rows": row} for row in kept]
 
@@ -77,43 +83,43 @@ class KeepsRows(Keeps):
 class Hungry(Returns):
     """Asks for a petabyte."""
 
-    def predict(self, columns):
+    def predict(self, columns: Columns) -> Any:
         return {"y": np.zeros((len(columns["x"]), 2**40))}
 
 
 class Cramped(Returns):
     """Has memory for ten rows."""
 
-    def predict(self, columns):
+    def predict(self, columns: Columns) -> Any:
         if len(columns["x"]) > 10:
             raise MemoryError(f"{len(columns['x'])} rows")
         return {"y": columns["x"].sum(axis=1)}
 
 
 class NeedsArguments(Returns):
-    def __init__(self, size):
+    def __init__(self, size: int) -> None:
         self.size = size
 
 
 class Unloadable(Returns):
-    def load(self, path):
+    def load(self, path: Path) -> None:
         raise RuntimeError("no licence for this")
 
 
 class Wordless:
-    def load(self, path):
+    def load(self, path: Path) -> None:
         pass
 
 
 class Fails(Returns):
     """Fails on rows that hold a 99."""
 
-    def predict(self, columns):
+    def predict(self, columns: Columns) -> Any:
         if (columns["x"] == 99).any():
             self.fail()
         return {"y": columns["x"][:, :3]}
 
-    def fail(self):
+    def fail(self) -> None:
         raise ValueError("a row holds a 99")
 
 
@@ -123,10 +129,10 @@ class Picky(Returns):
     RAISES, NAN = 5.0, 7.0
 
     @staticmethod
-    def one(x):
+    def one(x: Any) -> Any:
         return 2.0 * x[0] - x[2]
 
-    def predict(self, columns):
+    def predict(self, columns: Columns) -> Any:
         x = columns["x"].astype(np.float64)
         if (x[:, 0] == self.RAISES).any():
             raise ValueError("a row begins with 5")
@@ -138,33 +144,33 @@ class Picky(Returns):
 class Kills(Fails):
     """Kills its process there."""
 
-    def fail(self):
+    def fail(self) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def function():
+def function() -> Affine:
     return Affine()
 
 
 class Watched:
     """Notes beside its version what becomes of it; an output row is (process, rows of the call)."""
 
-    def load(self, path):
+    def load(self, path: Path) -> None:
         self.path = path
         self.weights = np.random.default_rng(1).normal(size=(150, 150))
         self._note("loaded")
 
-    def predict(self, columns):
+    def predict(self, columns: Columns) -> Any:
         rows = len(columns["x"])
         if (columns["x"] < 0).any():
             raise ValueError("a row is negative")
         np.linalg.svd(self.weights)  # milliseconds, in which others come
         return {"y": np.tile([os.getpid(), rows], (rows, 1))}
 
-    def close(self):
+    def close(self) -> None:
         self._note("closed")
 
-    def _note(self, event):
+    def _note(self, event: str) -> None:
         with (self.path.parent / "events").open("a") as file:
             file.write(f"{event} {self.path.name} {os.getpid()}\n")
 
@@ -172,21 +178,21 @@ class Watched:
 class Echo(Returns):
     """Returns what it was given behind what it makes of it."""
 
-    def predict(self, columns):
+    def predict(self, columns: Columns) -> Any:
         return {"more": columns["x"] + 1, "same": columns["x"]}
 
 
 class Centred(Returns):
     """Gives a row what depends on its batch."""
 
-    def predict(self, columns):
+    def predict(self, columns: Columns) -> Any:
         return {"y": columns["x"] - columns["x"].mean(axis=0)}
 
 
 class CentredAbove100(Returns):
     """The same, for large values only."""
 
-    def predict(self, columns):
+    def predict(self, columns: Columns) -> Any:
         x = columns["x"]
         return {"y": np.where(x > 100, x - x.mean(axis=0), x)}
 
@@ -194,7 +200,7 @@ class CentredAbove100(Returns):
 class Prices(Returns):
     """Takes prices beyond 1 only, which no made-up row holds."""
 
-    def predict(self, columns):
+    def predict(self, columns: Columns) -> Any:
         if (columns["x"] <= 1).any():
             raise ValueError("a price must be above 1")
         return {"y": columns["x"].sum(axis=1)}
@@ -203,10 +209,10 @@ class Prices(Returns):
 class Finds:
     """For each row as many boxes as it says, as detectors do: a list with one mapping a row."""
 
-    def load(self, path):
+    def load(self, path: Path) -> None:
         pass
 
-    def predict(self, columns):
+    def predict(self, columns: Columns) -> Any:
         return [
             {
                 "boxes": np.arange(4 * n, dtype="float32").reshape(n, 4) / 8,
@@ -220,17 +226,17 @@ class Finds:
 class Parses(Returns):
     """Reads whole records by itself: JSON here, but nobody else knows."""
 
-    def predict(self, columns):
+    def predict(self, columns: Columns) -> Any:
         return {"length": [len(raw) for raw in columns["raw"]], "same": columns["raw"]}
 
 
 class HalfPairs:
     """Text with half of a surrogate pair, in what it returns or in what it says."""
 
-    def load(self, path):
+    def load(self, path: Path) -> None:
         pass
 
-    def predict(self, columns):
+    def predict(self, columns: Columns) -> Any:
         for text in columns["text"]:
             if text == "raise":
                 raise ValueError("cannot read '\ud83d'")

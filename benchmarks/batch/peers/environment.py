@@ -39,8 +39,8 @@ def prepare(java: bool) -> None:
     print(f"installing {_REQUIREMENTS[0].name} into {_ENVIRONMENT}: about 2 minutes", flush=True)
     try:
         subprocess.run([sys.executable, "-m", "venv", "--clear", _ENVIRONMENT], check=True)
-        pip = [PYTHON, "-m", "pip", "install", "--quiet"]
-        subprocess.run([*pip, "-r", _REQUIREMENTS[0]], check=True)
+        pip = [str(PYTHON), "-m", "pip", "install", "--quiet"]
+        subprocess.run([*pip, "-r", str(_REQUIREMENTS[0])], check=True)
     except subprocess.CalledProcessError as error:
         raise MissingError(f"the peers' environment cannot be made: {error}") from error
     ready.write_text(wanted)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pyarrow as pa
@@ -17,11 +17,20 @@ import ray
 import ray.data
 from pyarrow.fs import LocalFileSystem
 from ray.data.block import BlockAccessor
-from ray.data.datasource import BlockBasedFileDatasink
 
 from benchmarks.batch import jobs
 from benchmarks.batch.arrow_lists import list_array, matrix
 from benchmarks.batch.bare_loop import load
+
+if TYPE_CHECKING:  # where types are checked, Ray is not installed
+
+    class BlockBasedFileDatasink:
+        """Writes each block to a file of its own."""
+
+        def __init__(self, path: str, **options: Any) -> None: ...
+
+else:
+    from ray.data.datasource import BlockBasedFileDatasink
 
 BATCH_ROWS = 8192
 _LINE = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
 
 from benchmarks.batch.workload import Format
+from pipeline.batch.batch import Batch
 from pipeline.batch.block import Block
 from pipeline.connectors.files.parquet_file import ParquetFile
 from pipeline.connectors.files.ranges import FileRange
@@ -67,40 +69,42 @@ class Stages:
         self._combine = Combine(graph.combine, graph.output)
         wanted = PREDICTION_LINES if form == "jsonl" else PREDICTION_TABLES
         self._encode = Encode(graph.output, [wanted], handle.job_key)
-        for step in (self._decode, self._assign, self._combine, self._encode):
-            step.setup()
+        self._decode.setup()
+        self._assign.setup()
 
     def close(self) -> None:
         self._job.close()
 
-    def run(self, inputs: Sequence[Path], output: Path) -> Counter[str]:
+    def run(self, inputs: Sequence[Path], output: Path) -> Mapping[str, float]:
         """Seconds that each stage takes for all blocks of some files, in the stages' order."""
-        spent: Counter[str] = Counter()
+        spent: defaultdict[str, float] = defaultdict(float)
 
         def timed(stage: str, call: Callable[[], T]) -> T:
-            result: list[T] = []
-            spent[stage] += _secs(lambda: result.append(call()))
-            return result[0]
+            began = perf_counter()
+            result = call()
+            spent[stage] += perf_counter() - began
+            return result
 
         file = lines_file(str(output)) if self._form == "jsonl" else ParquetFile(str(output))
         for path in inputs:
             blocks = read_range(self._range(path), build.reading(self._job))
-            while (block := timed("read", lambda b=blocks: next(b, None))) is not None:
+            while (block := timed("read", partial(next, blocks, None))) is not None:
+                element: Any = block
                 for stage, step in self._steps():
-                    block = timed(stage, lambda s=step, b=block: s(b))
-                timed("write", lambda chunk=block: file.write(chunk))
+                    element = timed(stage, partial(step, element))
+                timed("write", partial(file.write, element))
         timed("write", file.close)
         return spent
 
-    def run_parts(self, inputs: Sequence[Path]) -> Counter[str]:
+    def run_parts(self, inputs: Sequence[Path]) -> Mapping[str, float]:
         """Seconds that parts of the stages take by themselves, for all blocks of some files."""
-        spent: Counter[str] = Counter()
+        spent = {PARSE: 0.0, MODELS: 0.0}
         spec = self._job.graph.spec
         decoder = decoders(spec.record, spec.pass_through)[self._form]
         for path in inputs:
             for block in read_range(self._range(path), build.reading(self._job)):
                 rows = range(len(block.payloads))
-                spent[PARSE] += _secs(lambda b=block, r=rows: decoder.part(b, r))
+                spent[PARSE] += _secs(partial(decoder.part, block, rows))
                 spent[MODELS] += self._models_alone(block)
         return spent
 
@@ -108,9 +112,11 @@ class Stages:
         columns = _only(self._decode.process(block)).columns
         secs = 0.0
         for model in self._job.graph.models:
-            inputs = {tensor: columns[bound.column] for tensor, bound in model.inputs.items()}
+            inputs = {
+                tensor: columns[bound.column] for tensor, bound in model.column_inputs.items()
+            }
             with self._manager.use(self._job.release, model.name) as servable:
-                secs += _secs(lambda s=servable, i=inputs: s.predict(i))
+                secs += _secs(partial(servable.predict, inputs))
         return secs
 
     def _steps(self) -> Sequence[tuple[str, Callable[[Any], Any]]]:
@@ -119,15 +125,15 @@ class Stages:
             ("decode", lambda block: _only(self._decode.process(block))),
             ("assign release", lambda batch: _only(self._assign.process(batch))),
             *(
-                (
-                    f"model {name}",
-                    lambda batch, h=handler: _only(h.run_inference(batch, self._manager)),
-                )
+                (f"model {name}", partial(self._infer, handler))
                 for name, handler in self._handlers.items()
             ),
             ("combine", lambda batch: _only(self._combine.process(batch))),
             ("encode", lambda batch: _only(self._encode.process(batch)).value),
         ]
+
+    def _infer(self, handler: EnsembleModelHandler, batch: Batch) -> Any:
+        return _only(handler.run_inference(batch, self._manager))
 
     def _range(self, path: Path) -> FileRange:
         return FileRange(str(path), 0, path.stat().st_size, self._form)

@@ -61,7 +61,8 @@ def models(folder: Path) -> Mapping[str, Model]:
 
 
 def _predict_proba(model: Any, batch: Sequence[Array], inference_args: Any = None) -> Array:
-    return model.predict_proba(np.stack(batch))  # the handler itself would call `predict`
+    proba: Array = model.predict_proba(np.stack(batch))  # the handler would call `predict`
+    return proba
 
 
 def parse(line: bytes) -> tuple[int, Array]:

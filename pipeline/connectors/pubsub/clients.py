@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import grpc  # type: ignore[import-untyped]
-from google.cloud.pubsub_v1 import (  # type: ignore[import-untyped]
+import grpc
+from google.cloud.pubsub_v1 import (
     PublisherClient,
     SubscriberClient,
 )

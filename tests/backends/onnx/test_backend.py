@@ -5,8 +5,8 @@ import pytest
 
 from pipeline.batch.columns import Ragged
 from pipeline.errors import LoadError
-from tests.backends.cases import load, model_spec
 from tests.support import models
+from tests.support.specs import load, model_spec
 
 PIXELS = {"x": "pixels"}
 

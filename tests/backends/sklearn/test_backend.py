@@ -6,8 +6,8 @@ import pytest
 from pipeline.backends import registry
 from pipeline.backends.base import LoadContext
 from pipeline.errors import LoadError, ModelFaultError, UntrustedArtifactError
-from tests.backends.cases import load, model_spec
 from tests.support import models
+from tests.support.specs import load, model_spec
 
 
 def spec(*outputs, **changes):

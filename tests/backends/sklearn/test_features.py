@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 
 from pipeline.errors import ModelFaultError
-from tests.backends.cases import load, model_spec
 from tests.support import models
 from tests.support.named_models import NAMES, matrix, table, target
+from tests.support.specs import load, model_spec
 
 COLUMNS = table()
 FRAME = pa.table(COLUMNS)  # has names, as a DataFrame has them

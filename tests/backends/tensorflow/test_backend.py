@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from pipeline.errors import InferenceError, LoadError, UntrustedArtifactError
-from tests.backends.cases import load, model_spec
 from tests.support import models
+from tests.support.specs import load, model_spec
 
 ONES = np.ones((3, 4), "float32")
 

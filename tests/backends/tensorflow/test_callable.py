@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from pipeline.errors import LoadError
-from tests.backends.cases import load, model_spec
 from tests.support import models
 from tests.support.hub_server import embedded, save_embedding
+from tests.support.specs import load, model_spec
 
 ONES = np.ones((3, 4), "float32")
 

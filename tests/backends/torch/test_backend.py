@@ -6,8 +6,8 @@ import pytest
 
 from pipeline.batch.columns import Ragged
 from pipeline.errors import InferenceError, LoadError, ModelFaultError, UntrustedArtifactError
-from tests.backends.cases import load, model_spec
 from tests.support import models
+from tests.support.specs import load, model_spec
 
 LINEAR = {"module": "torch.nn.Linear", "module_args": {"in_features": 4, "out_features": 3}}
 PAIR = {"a": "left", "b": "right"}

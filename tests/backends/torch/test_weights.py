@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.errors import LoadError, UntrustedArtifactError
-from tests.backends.cases import load, model_spec
 from tests.support import models
+from tests.support.specs import load, model_spec
 
 X = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
 TWO_LAYERS = {"module": "tests.support.networks.TwoLayers"}

@@ -12,7 +12,8 @@ from pipeline.batch.release import ModelVersion
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.connectors.storage.hub_cache import HubCache
 from pipeline.errors import ArtifactChangedError, ArtifactError
-from pipeline.serving.files.artifacts import ArtifactCache, digest_of
+from pipeline.serving.files.artifacts import ArtifactCache
+from pipeline.serving.files.local_files import digest_of
 from tests.support import models
 from tests.support.hub_server import Hub, archive
 

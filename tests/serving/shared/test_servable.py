@@ -16,8 +16,9 @@ from pipeline.serving.shared.host import ModelHost
 from pipeline.serving.shared.servable import SharedServable
 from pipeline.serving.step.model_step import ModelStep
 from pipeline.testing import FakeServable
-from tests.backends.cases import CASES, model_spec
+from tests.backends.cases import CASES
 from tests.support.sharing import version_of
+from tests.support.specs import model_spec
 
 ONNX = next(case for case in CASES if case.framework == "onnx")
 NEVER_SECS = 3600.0

@@ -43,8 +43,8 @@ def module_folder(url: str, patience: Patience | None = None) -> str:
     with needs_package("tensorflow_hub"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "pkg_resources", UserWarning)
         import tensorflow as tf
-        from tensorflow_hub import resolver  # type: ignore[import-untyped]
-        from tensorflow_hub.compressed_module_resolver import (  # type: ignore[import-untyped]
+        from tensorflow_hub import resolver
+        from tensorflow_hub.compressed_module_resolver import (
             _module_dir,
         )
 

@@ -53,7 +53,7 @@ def ask(url: str, patience: Patience) -> Response:
       ArtifactError: the hub refuses.
       InterruptedDownloadError: it does not answer, or asks to come back later.
     """
-    from tensorflow_hub import compressed_module_resolver  # type: ignore[import-untyped]
+    from tensorflow_hub import compressed_module_resolver
 
     protocol = compressed_module_resolver.HttpCompressedFileResolver()
     request = protocol._append_compressed_format_query(url)

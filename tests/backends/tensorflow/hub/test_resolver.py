@@ -7,7 +7,7 @@ import pytest
 from pipeline.backends.tensorflow.hub.resolver import module_folder
 from pipeline.backends.tensorflow.hub.response import Patience
 from pipeline.errors import ArtifactError, ArtifactNotFoundError, LoadError
-from pipeline.serving.files.artifacts import digest_of
+from pipeline.serving.files.local_files import digest_of
 from tests.support import models
 from tests.support.hub_server import PAGE, Answer, Hub, archive
 
