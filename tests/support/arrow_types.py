@@ -1,5 +1,8 @@
 """Every type that Arrow has, and some values of each."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from decimal import Decimal
 
 import pyarrow as pa
@@ -49,7 +52,7 @@ _VIEWS = (
 )
 
 
-def values(kind, count=3, *, start=1):
+def values(kind: pa.DataType, count: int = 3, *, start: int = 1) -> pa.Array:
     """An array of so many values of a type, no null but of the type null."""
     if types.is_null(kind):
         return pa.nulls(count)
@@ -59,8 +62,8 @@ def values(kind, count=3, *, start=1):
     return _flat(kind, count, start) if nested is None else nested
 
 
-def _nested(kind, count, start):
-    def inner(child, many=count):
+def _nested(kind: pa.DataType, count: int, start: int) -> pa.Array | None:
+    def inner(child: pa.DataType, many: int = count) -> pa.Array:
         return values(child, many, start=start)
 
     if types.is_dictionary(kind):
@@ -93,8 +96,8 @@ def _nested(kind, count, start):
     return None
 
 
-def _flat(kind, count, start):
-    numbers = range(start, start + count)
+def _flat(kind: pa.DataType, count: int, start: int) -> pa.Array:
+    numbers: Sequence[int] = range(start, start + count)
     if types.is_decimal(kind):
         return pa.array([Decimal(f"{i}.25") for i in numbers], kind)
     if types.is_boolean(kind):
