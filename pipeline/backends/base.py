@@ -47,18 +47,18 @@ class Servable(ABC):
 
     Attributes:
       signature: inputs and outputs as the format declares them; parts it does not know are None.
-      device: where it really runs: "cpu", "cuda:0"...
-      size_bytes: memory held by its parameters, or the size of its files where not knowable.
-      calls_at_once: calls that may run at the same time before they only hinder each other: one,
-        where a call keeps its device or the granted CPU threads busy by itself.
-      prepared_rows: most rows of a call that it has prepared for; for more it prepares when they
-        come, which takes long. None: it prepares nothing.
-      warm_up_rows: numbers of rows to call it with, after a first call, before it serves: the
-        framework prepares something then, for which records would wait later.
-      half_inside: it computes in float16 or bfloat16 somewhere, so its results are as coarse as
-        those, of whatever dtype they are.
-      sound_row: columns with one row that it has computed in this process before it served; None
-        where it was not tried, or could not compute any. Belongs to the object that serves.
+      device: where it runs in fact: "cpu", "cuda:0"...
+      size_bytes: memory held by its parameters, or the size of its files where that is unknown.
+      calls_at_once: how many calls may run at the same time; more would only hinder each other. One
+        if a single call keeps its device or the granted CPU threads busy.
+      prepared_rows: most rows of a call that it is prepared for. A larger call is prepared for when
+        it comes, which takes long. None if nothing is ever prepared.
+      warm_up_rows: numbers of rows to call it with after a first call and before it serves. The
+        framework prepares something in these calls, for which records would wait otherwise.
+      half_inside: whether it computes in float16 or bfloat16 somewhere: its results are then as
+        coarse, whatever their dtype.
+      sound_row: columns with one row that it computed in this process before it served; None if it
+        was not tried or computed none. It belongs to the object that serves.
     """
 
     signature: Signature
@@ -77,8 +77,8 @@ class Servable(ABC):
         Args:
           inputs: model tensor name -> array. Batched tensors have the row as first axis and agree
             in its length; constants of the spec come as they are. Dtypes are those of the signature
-            where it has them; text is an object array of str or bytes. Others read them, too: no
-            framework gets to write to them. What may do so gets them read-only, or a copy.
+            where it has them; text is an object array of str or bytes. Other models read them too,
+            so no framework may write to them: code that might gets them read-only, or a copy.
 
         Returns:
           the outputs named in the spec, first axis the row; ragged where rows differ in length, and
@@ -91,7 +91,7 @@ class Servable(ABC):
         """
 
     def unmerged(self) -> Servable:
-        """What computes the same, but never together with the rows of other callers."""
+        """A servable that computes the same, but never together with rows of other callers."""
         return self
 
     def close(self) -> None:  # noqa: B027  # optional: most have nothing to do here
@@ -99,7 +99,7 @@ class Servable(ABC):
 
 
 class ServableAround(Servable):
-    """A servable that computes with another one, whose attributes it has."""
+    """A servable that wraps another one and has its attributes."""
 
     def __init__(self, servable: Servable) -> None:
         self.signature = servable.signature
@@ -132,7 +132,7 @@ class Backend(Protocol):
 
         Raises:
           UntrustedArtifactError: it would run code and the spec does not say `trusted: true`.
-          LoadError: the framework cannot load it, or it has not the format it claims.
+          LoadError: the framework cannot load it, or it does not have the format that it claims.
           DeviceError: ``device: gpu`` and the framework cannot use one.
         """
         ...

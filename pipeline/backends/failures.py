@@ -28,7 +28,7 @@ _S = TypeVar("_S", bound=Servable)
 _R = TypeVar("_R", bound=Mapping[str, Column])
 _Predict = Callable[[_S, Mapping[str, Array]], _R]
 
-# Errors of rows that no values could make good.
+# Errors that no values of the rows could avoid.
 _STRUCTURAL = (AttributeError, KeyError, ModelFaultError, NameError, TypeError)
 _OF_STRUCTURE = re.compile(
     r"\b(rank|shapes?|dim(ension)?s?|sizes?|axis|axes|dtypes?|data ?types?|columns?|features?|"
@@ -46,9 +46,9 @@ _MEMORY_WORDS = re.compile(
 
 
 def rejects_values(errors: Sequence[Exception]) -> bool:
-    """Whether what a model raised for different rows may be about their values.
+    """Whether the errors of a model for different rows may be about the rows' values.
 
-    It is not where each time the same is said of a rank, a name or a type: no rows would do then.
+    They are not if all of them say the same of a rank, a name or a type: no rows would work then.
     """
     said = {_ADDRESS.sub("", f"{type(error).__name__}: {error}") for error in errors}
     return len(said) > 1 or not all(
@@ -67,7 +67,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def needs_package(package: str, *, extra: str | None = None) -> Iterator[None]:
-    """Around the import of an optional package.
+    """Wraps the import of an optional package.
 
     Args:
       package: what pip calls it.
@@ -88,7 +88,7 @@ def needs_package(package: str, *, extra: str | None = None) -> Iterator[None]:
 
 @contextmanager
 def loading(path: Path, kind: str) -> Iterator[None]:
-    """Around calls that read a model's files.
+    """Wraps calls that read a model's files.
 
     Raises:
       LoadError: the framework raised; names the file, what it should be, and the reason.
@@ -106,8 +106,8 @@ def computing(predict: _Predict[_S, _R]) -> _Predict[_S, _R]:
 
     Raises:
       OutOfMemoryError: the framework ran out of memory.
-      InferenceError: in place of an error whose text begins with a stack or a place in C++ code;
-        the reason comes first.
+      InferenceError: instead of an error whose text begins with a stack or a place in C++ code; the
+        reason comes first.
       Exception: every other error of the framework, unchanged.
     """
 

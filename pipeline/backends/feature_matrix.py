@@ -1,4 +1,4 @@
-"""Models whose one input is a feature matrix: what feeds it, its features, what a trial tells."""
+"""Models with one input, a feature matrix: its name, its features, and the outputs of a trial."""
 
 from __future__ import annotations
 

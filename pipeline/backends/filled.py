@@ -1,9 +1,9 @@
-"""Calls that are filled up to other numbers of rows: to a few, or to two.
+"""Calls that are padded with rows: to one of a few sizes, or to two rows.
 
-XLA compiles for each number of rows; on a GPU, cuDNN plans each layer for it, ONNX Runtime searches
-for the fastest way, and TorchScript specialises. That takes a hundred times as long as a call, so
-no new number should come up while records wait. And some networks cannot take a single row: one
-that squeezes its output loses the batch axis then.
+XLA compiles for each number of rows. On a GPU, cuDNN plans each layer for it, ONNX Runtime searches
+for the fastest algorithm, and TorchScript specialises. That takes a hundred times as long as a
+call, so no new number should come up while records wait. Some networks cannot take a single row:
+one that squeezes its output then loses the batch axis.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from pipeline.errors import ModelFaultError, OutOfMemoryError, ProcessLostError
 class FilledServable(ServableAround):
     """A servable that is called with a few numbers of rows only, each warmed up before it serves.
 
-    The last row stands in for those that lack, and what comes of them is cut off. The numbers are
-    the powers of two up to `call_rows`, and `call_rows` itself.
+    The last row is repeated for those that are missing, and their outputs are cut off. The numbers
+    are the powers of two up to `call_rows`, and `call_rows` itself.
 
     Args:
       servable: computes. Its outputs must not depend on which rows are computed together.
       batched: the inputs that have rows.
-      call_rows: most rows of a call; more are filled up to a power of two as well.
-      between: a number half way between two powers of two counts as well, where what is computed
-        in vain costs more than what is prepared for a number.
+      call_rows: most rows of a call; a larger call is padded to a power of two as well.
+      between: whether the numbers half way between two powers of two count as well: for models that
+        lose more by computing padding than by preparing for another number.
 
-    `predict` raises a ModelFaultError where an output has not as many rows as it was called with:
-    which of them belong to those that stand in is not known then.
+    `predict` raises a ModelFaultError if an output has another number of rows than the call: which
+    of them belong to the padding is then unknown.
     """
 
     def __init__(
@@ -69,11 +69,11 @@ def _has_axis(column: Column) -> bool:
 
 
 class PairedServable(ServableAround):
-    """A servable that gets a single row twice, where it cannot take one alone.
+    """A servable that gets a single row twice if it cannot take one alone.
 
-    It finds that out itself, in whatever process it was loaded: until a call of one row has worked,
-    one that fails, or loses the batch axis, is repeated with the row and a copy of it. The
-    rehearsal makes such a call, so a row at fault costs no second call later.
+    It finds that out itself, in every process that loads it: until a call with one row has worked,
+    a call that fails or loses the batch axis is repeated with the row and a copy of it. The
+    rehearsal makes such a call, so that a bad row costs no second call later.
 
     Args:
       servable: computes. Its outputs must not depend on which rows are computed together.
@@ -96,7 +96,7 @@ class PairedServable(ServableAround):
         return self._try_alone(inputs) if self._takes_one is None else self._as_two(inputs)
 
     def _try_alone(self, inputs: Mapping[str, Array]) -> Mapping[str, Column]:
-        """One row by itself, else as two; where neither works, what became of it by itself."""
+        """One row alone, else as two; if neither works, the outcome of the row alone."""
         outputs: Mapping[str, Column] = {}
         failure: Exception | None = None
         try:
@@ -129,7 +129,7 @@ class PairedServable(ServableAround):
 
 
 def row_sizes(call_rows: int, between: bool = False) -> tuple[int, ...]:
-    """The numbers of rows to fill up to, ascending; see FilledServable."""
+    """The numbers of rows to pad to, ascending; see FilledServable."""
     powers = [2**n for n in range(call_rows.bit_length())]
     halves = [3 * power // 2 for power in powers if between and power > 1]
     return tuple(sorted({size for size in (*powers, *halves, call_rows) if size <= call_rows}))

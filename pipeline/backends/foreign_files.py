@@ -51,7 +51,7 @@ def way_out(name: str) -> str | None:
 
 
 def advice(names: Iterable[str]) -> str:
-    """What files are and what to give instead, each kind once, to end a message with."""
+    """The end of a message: what the files are and what to give instead, each kind once."""
     known: dict[str, str] = {}
     for name in names:
         if way := way_out(name):

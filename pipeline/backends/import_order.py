@@ -1,11 +1,11 @@
-"""The order in which native libraries come into a process, whoever imports them.
+"""The order in which native libraries are loaded into a process, whoever imports them.
 
 TensorFlow loads its libraries with RTLD_GLOBAL, and they export the LLVM that they hold. Triton
 (with PyTorch, wherever that is built for GPUs) brings another LLVM: loaded later, it calls into
 TensorFlow's, and the process dies by SIGSEGV. Loaded before, each calls its own. PyTorch imports
 Triton late: with transformers, at `torch.compile`, at some loads.
 
-So the rule is held at the import of TensorFlow itself, which user code and other packages may do as
+So the import of TensorFlow itself keeps the order: user code and other packages may import it as
 well as the backend.
 """
 
@@ -39,7 +39,7 @@ def keep_import_order() -> None:
     """Keeps the order from here on: to be called before a framework is imported.
 
     Idempotent. `pipeline.backends` calls it when it is imported. Triton costs 0.3 s, a twentieth of
-    TensorFlow's import, and 15 MB: always paid with TensorFlow, where Triton is installed, since
+    TensorFlow's import, and 15 MB: always paid with TensorFlow, where Triton is installed, because
     nobody knows what a user's class imports later.
     """
     if not any(isinstance(finder, _Before) for finder in sys.meta_path):

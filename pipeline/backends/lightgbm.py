@@ -103,7 +103,7 @@ class LightgbmBackend:
 
 
 def _check_whole(file: Path) -> None:
-    """Refuses what is cut off: LightGBM reads on behind its end, and the process dies."""
+    """Refuses a file that is cut off: LightGBM reads beyond its end, and the process dies."""
     content = file.read_bytes()
     if not content.startswith(b"tree\n"):
         raise LoadError(

@@ -43,10 +43,10 @@ def model_file(path: Path, suffixes: Sequence[str], *, otherwise: str = "") -> P
 
 
 def not_empty(file: Path) -> Path:
-    """The file, which holds at least something.
+    """The file, if it is not empty.
 
     Raises:
-      LoadError: it does not: what a broken upload leaves, and what frameworks explain worst.
+      LoadError: it is empty, as a broken upload leaves it; frameworks explain that badly.
     """
     if file.stat().st_size == 0:
         raise LoadError(f"{file} is empty")
@@ -56,8 +56,8 @@ def not_empty(file: Path) -> Path:
 def size_of(path: Path) -> int:
     """Bytes of a model's files.
 
-    A folder counts whole. Beside a file, those whose names begin with its name count too: that is
-    how ONNX exporters call external data (``model.onnx.data``, ``model.onnx_data``).
+    All files of a folder count. Beside a file, those whose names begin with its name count too:
+    ONNX exporters name external data so (``model.onnx.data``, ``model.onnx_data``).
     """
     if path.is_dir():
         return sum(entry.stat().st_size for entry in path.rglob("*") if entry.is_file())

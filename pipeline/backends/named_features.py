@@ -3,11 +3,10 @@
 A model's file has one name for each feature, often those of a table's columns. In the graph, a
 feature is a place along the only axis of a row. It has the name of the column that holds nothing
 else, and keeps it through steps that compute each value by itself. The values of a longer column
-have no names of their own; `x_0`, `x_1`... (as CSV files spread a tensor ``x``) and `sex_male` (the
-label of a one_hot) are what files call them where they have to.
+have no names of their own; files that need names for them use `x_0`, `x_1`... (as CSV files spread
+a tensor ``x``) and `sex_male` (the label of a one_hot).
 
-Names are alike whose letters and digits agree: "Sepal length (cm)" is what a column calls
-``sepal_length_cm``.
+Two names are alike if their letters and digits agree: "Sepal length (cm)" and ``sepal_length_cm``.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from pipeline.spec.prepare import PrepareStep
 _NOT_IN_COLUMNS = re.compile(r"[^A-Za-z0-9_.-]+")
 _SEPARATORS = re.compile(r"[\W_]+")
 _MADE_UP = ("Column_", "f", "")
-"""What stands before the number of a feature that LightGBM, XGBoost or pandas had no name for."""
+"""The text before the number of a feature for which LightGBM, XGBoost or pandas had no name."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,8 @@ class Feature:
     """A place along the axis of a column.
 
     Attributes:
-      names: what it may be called, what it is called last first; never empty.
-      is_named: it was a column by itself, so its names are those that somebody gave it.
+      names: what it may be called, the name that it got last first; never empty.
+      is_named: it was a column by itself, so somebody gave it its names.
     """
 
     names: tuple[str, ...]
@@ -42,13 +41,13 @@ class Feature:
 
 
 def column_name(name: str) -> str:
-    """A name as that of a column: letters, digits, '_', '.' and '-', a letter first."""
+    """A name as a column may have it: letters, digits, '_', '.' and '-', a letter first."""
     text = _NOT_IN_COLUMNS.sub("_", name).strip("_.-")
     return text if text[:1].isalpha() else f"field_{text}".rstrip("_")
 
 
 def column_names(names: Iterable[str]) -> tuple[str, ...]:
-    """The names of features as those of columns, all different."""
+    """The names of features as columns may have them, all different."""
     free: dict[str, None] = {}
     for name in names:
         plain = unique = column_name(name)
@@ -60,7 +59,7 @@ def column_names(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def are_made_up(names: Sequence[str]) -> bool:
-    """Whether names only count features, as frameworks do where they were told none."""
+    """Whether the names only number the features, as frameworks do without names."""
     return any(all(name == f"{begin}{i}" for i, name in enumerate(names)) for begin in _MADE_UP)
 
 
@@ -77,7 +76,7 @@ class Places:
     def __init__(self, names: Sequence[str]) -> None:
         self.as_columns = column_names(names)
         self._ways: list[dict[str, list[int]]] = []
-        # Two names that are alike are told apart where a column has exactly one of them.
+        # Two names that are alike are told apart if a column has exactly one of them.
         for spellings in (
             [(name,) for name in names],
             [(name,) for name in self.as_columns],
@@ -99,13 +98,13 @@ class Places:
         return exact.get(name) or as_column.get(name) or alike.get(_alike(name)) or ()
 
     def joined(self, columns: Iterable[tuple[str, Sequence[Feature]]]) -> tuple[str, ...]:
-        """The columns that, joined, are what the model takes.
+        """The columns that have to be joined to get what the model takes.
 
         A feature that no column has is taken from a column of its name.
 
         Args:
-          columns: what there is, and its features; those that come first are preferred. One is of
-            use where the model has its features one after the other.
+          columns: the columns that exist and their features; earlier ones are preferred. A column
+            is usable if the model has its features one after the other.
         """
         begins: dict[int, tuple[str, int]] = {}
         for column, features in columns:
@@ -122,7 +121,7 @@ class Places:
 
 
 def features_of(column: str, graph: Graph, types: Mapping[str, Type]) -> tuple[Feature, ...]:
-    """The features of a column; none where it is no row of known length, or has several axes.
+    """The features of a column; none if its rows have no known length, or several axes.
 
     Args:
       column: of the record, a prepare step or a model.
@@ -152,7 +151,7 @@ def features_by_itself(column: str, shape: Shape) -> tuple[Feature, ...]:
 
 
 def _called(column: str, features: Sequence[Feature]) -> tuple[Feature, ...]:
-    """The features, once they are in a column of this name and nothing else is."""
+    """The features of a column of this name that holds nothing else."""
     if len(features) == 1:
         return (Feature((column, *features[0].names), is_named=True),)
     return tuple(

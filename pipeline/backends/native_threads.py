@@ -17,7 +17,7 @@ def bound_blas(threads: int) -> None:
 
 
 def openmp_bound(threads: int) -> Callable[[], None]:
-    """What bounds the OpenMP libraries that are loaded by now, for the thread that calls it."""
+    """A function that bounds the OpenMP libraries loaded by now for the thread that calls it."""
     openmp = threadpoolctl.ThreadpoolController().select(user_api="openmp").lib_controllers
 
     def bound() -> None:

@@ -1,4 +1,4 @@
-"""Estimators out of pickles (joblib's too), and what to do about those that cannot be read."""
+"""Estimators from pickles (joblib's too), and what to do about those that cannot be read."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def lacking(file: Path, error: AttributeError | ModuleNotFoundError) -> LoadErro
 
 
 def check_estimator(file: Path, found: Any, methods: tuple[str, ...]) -> None:
-    """Refuses what is no estimator.
+    """Refuses an object that is not an estimator.
 
     Raises:
       LoadError: it is a Booster, or has none of the methods.

@@ -10,15 +10,16 @@ The class has a constructor without arguments and two methods::
             return {"price": columns["area"] * self.weights}
 
 `load` is called once, with the local file or folder of the entry's `path`, or None. `predict` gets
-arrays by the names in `inputs`, whose first axis is the row and which are read-only, since other
-models read them too; it returns arrays (or what `np.array` makes one of) by the names in `outputs`,
-one row for each row, which are copied. Where rows differ in length, an output is a list with one
-array for each row, or `predict` returns a list with one such mapping for each row; an empty row is
-best an array, such as ``np.empty((0, 4), np.float32)``, since an empty list does not say of what.
+arrays by the names in `inputs`. Their first axis is the row; they are read-only, because other
+models read them too. It returns arrays, or what `np.array` turns into one, by the names in
+`outputs`, with one row for each row; they are copied. Where rows differ in length, an output is a
+list with one array for each row, or `predict` returns a list with one such mapping for each row.
+Return an empty row as an array, such as ``np.empty((0, 4), np.float32)``, because an empty list
+does not tell its dtype.
 
-It may be called from several threads at once. What it raises is treated as of any model: rows that
-fail become dead letters, the others are predicted. A method `close`, if there is one, is called
-when the version is no longer needed.
+It may be called from several threads at once. Its exceptions are treated like those of any model:
+rows that fail become dead letters, the others are predicted. A method `close`, if there is one, is
+called when the version is no longer needed.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ _ROUNDED = 2.0**53
 
 
 class PythonServable(Servable):
-    """An object of the user's class. What device it uses is its own affair."""
+    """An object of the user's class, which chooses its device itself."""
 
     device = "cpu"
     signature = Signature()
@@ -108,8 +109,8 @@ class PythonBackend:
         Args:
           path: the artifact; without the entry's key `path`, the source file of the class.
           spec: the entry. Its `uri` alone says which class is imported.
-          context: bounds the threads of numpy's BLAS library, for the whole process; what other
-            libraries the class uses is its own affair.
+          context: bounds the threads of numpy's BLAS library, for the whole process; other
+            libraries of the class are not bounded.
         """
         assert isinstance(spec, PythonModel)
         if spec.device == "gpu":  # with --device=gpu, the other models of the ensemble need one
@@ -144,7 +145,7 @@ def _new_object(uri: str) -> Any:
 def _column(value: Any) -> Column:
     """An output as a column: of an array, or of a list of arrays whose rows may differ.
 
-    Copied, since the class may keep the array and write the next rows into it.
+    Copied, because the class may keep the array and write the next rows into it.
     """
     try:
         array = np.array(value)
@@ -160,7 +161,7 @@ def _has_axes(value: Any) -> bool:
 
 
 def _exact(value: Any, array: Array) -> Array:
-    """What numpy made of a value, or that again where it has rounded integers of a list.
+    """The array that numpy made of a value, made again if it rounded integers of a list.
 
     Raises:
       ValueError: no dtype holds all of its numbers.
@@ -184,7 +185,7 @@ def _common(arrays: Sequence[Array]) -> np.dtype[Any]:
 def _of_rows(values: Collection[Any]) -> Column:
     """A column of one array for each row, in the dtype that holds all.
 
-    An empty list is taken for what the other rows are.
+    An empty list gets the dtype and shape of the other rows.
     """
     rows = [decoded(_exact(value, np.array(value))) for value in values]
     vague = [isinstance(value, list | tuple) and not value for value in values]

@@ -1,8 +1,8 @@
 """What a framework says of a failure, in one line that still has the reason.
 
 Frameworks put the reason first (ONNX Runtime), last (TorchScript), or between dumps of a whole
-configuration (Keras); around it stand stacks and places in C++ that tell a user nothing. Those are
-dropped, dumps become ``{...}``, and what is too long after that keeps its beginning and its end.
+configuration (Keras); around it are stacks and places in C++ that tell a user nothing. Those are
+dropped, dumps become ``{...}``, and a text that is still too long keeps its beginning and its end.
 """
 
 from __future__ import annotations
@@ -82,14 +82,14 @@ def cut(text: str, chars: int) -> str:
 
 
 def _last_raised(text: str) -> str:
-    """From the last line on that tells what was raised, else the last line."""
+    """The text from the last line that names an exception, else the last line."""
     lines = text.rstrip().splitlines()
     starts = [i for i, line in enumerate(lines) if _RAISED.match(line)]
     return "\n".join(lines[starts[-1] if starts else -1 :])
 
 
 def _without_dumps(text: str) -> str:
-    """The text, without what stands in long curly brackets: dictionaries that were printed."""
+    """The text without long passages in curly brackets: dictionaries that were printed."""
     parts, end = [], 0
     for start, stop in _braced(text):
         if stop - start > _DUMP_CHARS:

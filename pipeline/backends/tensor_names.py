@@ -29,8 +29,9 @@ def signature_of(
       optional: inputs that need not be bound.
 
     Raises:
-      LoadError: an input or output that it has not, an input that is not bound, a column bound to
-        an input without axes, or columns bound to inputs with different fixed numbers of rows.
+      LoadError: an input or output that the model does not have, an input that is not bound, a
+        column bound to an input without axes, or columns bound to inputs with different fixed
+        numbers of rows.
     """
     if inputs is not None and not spec.is_unbound:
         _check_inputs(path, spec, inputs, optional)

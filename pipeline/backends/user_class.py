@@ -20,7 +20,7 @@ def source_of(name: str) -> Path:
     """The file of the module that a class is in. Packages above the module are imported.
 
     Raises:
-      ArtifactNotFoundError: there is no such module, or it is no file.
+      ArtifactNotFoundError: there is no such module, or it is not a file.
     """
     module = name.partition(":")[0]
     try:
@@ -37,7 +37,7 @@ def source_of(name: str) -> Path:
 
 
 def load_class(module: str, name: str, what: str) -> Any:
-    """What a module calls `name`. Whether it is a class that will do, the caller looks.
+    """The object called `name` in a module. The caller checks whether it is a suitable class.
 
     Args:
       module: its import path.

@@ -1,7 +1,7 @@
-"""The batch: what travels through the graph in place of single records.
+"""The batch: what travels through the graph instead of single records.
 
-A batch is immutable; every method that changes something returns a new one that shares the arrays
-it did not touch. Rows that fail on the way leave the columns and stay in the batch as rejects, so
+A batch is immutable: every method that changes something returns a new one, which shares the
+unchanged arrays. Rows that fail on the way leave the columns and stay in the batch as rejects, so
 that rows + rejects is constant from the first step to the last.
 """
 
@@ -29,14 +29,14 @@ class Reject:
 
     Attributes:
       payload: the record as it arrived.
-      record_id: its id; None where it failed before the id was known.
+      record_id: its id; None if it failed before the id was known.
       stage: "read", "decode", "prepare", "inference", "combine" or "encode".
       error_type: short stable name of the failure; dead letters are counted by it.
-      error_message: what was found and what was expected. What cannot be written of it, as half of
-        a surrogate pair in the words of a model, becomes an escape sequence.
+      error_message: what was found and what was expected. Text that UTF-8 cannot encode, such as
+        half of a surrogate pair, is escaped.
       model: the model that failed, if one did.
-      release: the release that served the batch, if one did yet.
-      origin: what its message brought along, where the source has that.
+      release: the release that served the batch, if it had one by then.
+      origin: what came with its message, if the source has that.
     """
 
     payload: bytes
@@ -61,10 +61,11 @@ class Batch:
       ids: one for each row.
       payloads: the records as they arrived, for dead letters.
       columns: name -> column; every column has as many rows as `ids`.
-      pass_through: for each row an encoded JSON object of the keys to repeat, if any are.
+      pass_through: for each row, an encoded JSON object with the keys to repeat; None if there are
+        none.
       release: what serves this batch; None before AssignRelease.
       rejects: rows that failed so far.
-      origins: one for each row, where the source has them; so event times survive batching.
+      origins: one for each row, if the source has them, so that event times survive batching.
     """
 
     wire_form: ClassVar[str] = "batch/1"

@@ -1,16 +1,17 @@
 """Numbers in the names of versions: the one place that knows how they are written.
 
-A *number* is a run of digits, or several with dots between them (``1.10.2``), that stands alone or
-at the end of a word: ``12``, ``v12``, ``r9``, ``model-3``, ``step_1000``, ``epoch=3-step=100``. A
-date or a time is several (``2024-01-31``, ``20240131T0930Z``). Digits in front of letters are none
-(``7b``), and a name with something like a hash in it has none at all (``abc123f``): a run of seven
-or more hexadecimal digits that goes at least twice from letters to digits or back, as no word with
-its number does (``decade1``). Of random runs of 7 characters with both, 11 % go only once, of 8
-7 %, of 12 1 %, of 40 none; half of those are digits before letters, so no number either.
+A *number* is a run of digits, or several joined by dots (``1.10.2``), that stands alone or at the
+end of a word: ``12``, ``v12``, ``r9``, ``model-3``, ``step_1000``, ``epoch=3-step=100``. A date or
+a time is several numbers (``2024-01-31``, ``20240131T0930Z``). Digits before letters are not a
+number (``7b``). A name that contains something like a hash has no number at all (``abc123f``). A
+hash is a run of seven or more hexadecimal digits that changes at least twice between letters and
+digits, unlike a word with its number (``decade1``). Of random runs with letters and digits, 11 % of
+those with 7 characters change only once, 7 % of those with 8, 1 % of those with 12 and none with
+40; in half of them the digits come first, so they are not numbers either.
 
 Two names have their numbers *in the same place* if the text around the numbers is the same. Then
-the numbers compare one by one from the left, as numbers: ``r9`` comes before ``r10``. Zeros in
-front do not count (``007`` is 7), nor do those at the end (``1.0`` is 1).
+the numbers compare one by one from the left, as numbers: ``r9`` comes before ``r10``. Leading zeros
+do not count (``007`` is 7), nor do trailing parts of zero (``1.0`` is 1).
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Numbered:
 
 @lru_cache(maxsize=4096)
 def numbered(name: str) -> Numbered | None:
-    """The numbers of a name; None where it has none, or is longer than Cloud Storage allows.
+    """The numbers of a name; None if it has none, or is longer than Cloud Storage allows.
 
     Args:
       name: of a version: one part of a path, or several with ``/`` between them.
@@ -68,13 +69,13 @@ def numbered(name: str) -> Numbered | None:
 
 
 def alone(name: str) -> tuple[int, ...] | None:
-    """The number that a name is, alone or behind ``v`` or ``r``; None for every other name."""
+    """The number of a name like ``12``, ``v12`` or ``r12``; None for every other name."""
     short = len(name) <= _MOST_CHARACTERS
     return _parts(name.lstrip("vVrR")) if short and _VERSION.fullmatch(name) else None
 
 
 def part_of_version(parts: Sequence[str]) -> int | None:
-    """Which part of a path is the version: the innermost one that is a number alone.
+    """Which part of a path is the version: the innermost one that is only a number.
 
     Only the last two count: ``clf/12/model.onnx`` is version 12, ``2024/clf/model.onnx`` is not
     2024.
@@ -83,10 +84,11 @@ def part_of_version(parts: Sequence[str]) -> int | None:
 
 
 def naming_part(parts: Sequence[str]) -> int:
-    """Which part of a path people call a version by, at least one part being there.
+    """Which part of a path people call a version by; `parts` must not be empty.
 
-    Of the last two the innermost one that is a number alone; else that begins with one
-    (``2024-01-31``); else that has one, or a hash; else the last.
+    Of the last two parts, the innermost that is only a number; without one, the innermost that
+    begins with a number (``2024-01-31``); without one, the innermost that contains a number or a
+    hash; else the last.
     """
     choices = (
         part_of_version(parts),

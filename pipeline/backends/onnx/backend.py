@@ -161,7 +161,7 @@ def _session(file: Path, options: Any, *providers: str) -> Any:
 
 
 def _tensor_spec(node: Any, rank: int | None = None) -> TensorSpec:
-    """What is known of a tensor, of which `rank` is what the file says.
+    """The spec of a tensor; `rank` is its number of axes in the file, None where that is unknown.
 
     ONNX Runtime's shape [] is a single value or an unknown shape: it does not tell which.
     """
@@ -174,7 +174,7 @@ def _tensor_spec(node: Any, rank: int | None = None) -> TensorSpec:
 def _check_types(
     path: Path, named: Collection[str], nodes: Iterable[Any], known: Collection[str]
 ) -> None:
-    """Refuses what is no column, such as maps, as sklearn-onnx's ZipMap makes them."""
+    """Refuses types that cannot be columns, such as the maps of sklearn-onnx's ZipMap."""
     for node in nodes:
         if node.name in named and node.type not in known:
             raise LoadError(

@@ -1,8 +1,8 @@
-"""The files that a model's file needs beside it: told by what the file says, whoever reads it.
+"""The files that a model's file needs beside it, as the file itself names them.
 
 A version whose URI names a file is that file and its companions: all of them are fetched, count in
 the digest and are watched. A format whose files name others has its reader in `_READERS`; formats
-that keep all in one file, or in a folder that is the version, need nothing here.
+that keep everything in one file, or in a folder that is the version, need nothing here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pipeline.backends.onnx import file as onnx_file
 from pipeline.errors import LoadError
 
 _READERS = {".onnx": onnx_file.external_files}
-"""Ending -> reads from a file, which can be sought in, the names of others, or raises ValueError.
+"""Suffix -> reads the names of other files from a seekable file, or raises ValueError.
 
 Names are relative to the file's folder.
 """
@@ -28,11 +28,11 @@ def names_others(name: str) -> bool:
 def companions(name: str, file: BinaryIO) -> tuple[str, ...]:
     """The files that one needs beside it: paths below its folder, with ``/``, sorted.
 
-    None where it is broken: it will not be loaded either (:func:`check`).
+    Empty if it is broken: it will not be loaded either (:func:`check`).
 
     Args:
       name: path or URI of the file.
-      file: its content; can be sought in.
+      file: its content; seekable.
 
     Raises:
       LoadError: it names a file outside its folder.
@@ -54,7 +54,7 @@ def companions(name: str, file: BinaryIO) -> tuple[str, ...]:
 
 
 def companions_of(path: Path) -> tuple[str, ...]:
-    """The same of a local file, all of which are there.
+    """The same for a local file, once all of them are known to be there.
 
     Raises:
       LoadError: it names a file outside its folder, or one that is missing.
@@ -73,7 +73,7 @@ def companions_of(path: Path) -> tuple[str, ...]:
 
 
 def check(path: Path) -> None:
-    """Makes sure that a local file can be read as far as it names others, and that all are there.
+    """Makes sure that the names of other files can be read from a local file, and that all exist.
 
     Raises:
       ValueError: it is broken.
@@ -85,6 +85,6 @@ def check(path: Path) -> None:
 
 
 def leads_out(name: str) -> bool:
-    """Whether a name that a model's file gives is no path below the folder of that file."""
+    """Whether a name in a model's file leads out of the folder of that file."""
     path = PurePosixPath(name)
     return not path.name or path.is_absolute() or ".." in path.parts

@@ -34,10 +34,10 @@ def external_files(file: BinaryIO) -> tuple[str, ...]:
     """The files that hold tensors for this one, as it names them: relative to its folder. Sorted.
 
     Args:
-      file: can be sought in; read from its beginning.
+      file: seekable; read from its beginning.
 
     Raises:
-      ValueError: it is no protobuf message, or cut off.
+      ValueError: it is not a protobuf message, or cut off.
     """
     names: set[str] = set()
     for end in _tensors(file, "model", _start(file), 0):
@@ -55,13 +55,13 @@ def external_files(file: BinaryIO) -> tuple[str, ...]:
 def input_ranks(file: BinaryIO) -> dict[str, int | None]:
     """Input of the graph -> how many axes it has: 0 for a single value, None where not declared.
 
-    Inputs that are no tensors have None. Initializers that can be overridden count as inputs.
+    Inputs that are not tensors have None. Initializers that can be overridden count as inputs.
 
     Args:
-      file: can be sought in; read from its beginning.
+      file: seekable; read from its beginning.
 
     Raises:
-      ValueError: it is no protobuf message, or cut off.
+      ValueError: it is not a protobuf message, or cut off.
     """
     ranks: dict[str, int | None] = {}
     for graph in _messages(file, _start(file), 7):
@@ -76,13 +76,13 @@ def input_ranks(file: BinaryIO) -> dict[str, int | None]:
 
 
 def has_halves(file: BinaryIO) -> bool:
-    """Whether some tensors in the file, wherever they stand in it, are float16 or bfloat16.
+    """Whether any tensor in the file, wherever it is, is float16 or bfloat16.
 
     Args:
-      file: can be sought in; read from its beginning.
+      file: seekable; read from its beginning.
 
     Raises:
-      ValueError: it is no protobuf message, or cut off.
+      ValueError: it is not a protobuf message, or cut off.
     """
     return any(
         (number, kind) == (2, _VARINT) and value in _HALVES  # data_type
@@ -100,14 +100,14 @@ def _rank(file: BinaryIO, end: int) -> int | None:
 
 
 def _start(file: BinaryIO) -> int:
-    """Goes to the beginning; where the file ends."""
+    """Goes to the beginning; returns where the file ends."""
     end = file.seek(0, os.SEEK_END)
     file.seek(0)
     return end
 
 
 def _tensors(file: BinaryIO, message: str, end: int, depth: int) -> Iterator[int]:
-    """Stands at each tensor below a message in turn; where that tensor ends."""
+    """Goes to each tensor below a message in turn; yields where that tensor ends."""
     if depth > _DEEPEST:
         raise ValueError("its messages lie too deep in each other")
     below = _TENSORS_BELOW[message]
@@ -120,7 +120,7 @@ def _tensors(file: BinaryIO, message: str, end: int, depth: int) -> Iterator[int
 
 
 def _messages(file: BinaryIO, end: int, wanted: int) -> Iterator[int]:
-    """Stands at each message in a field in turn; where that message ends."""
+    """Goes to each message in a field in turn; yields where that message ends."""
     for number, kind, size in _fields(file, end):
         if (number, kind) == (wanted, _BYTES):
             yield file.tell() + size
@@ -134,7 +134,7 @@ def _texts(file: BinaryIO, end: int) -> Iterator[tuple[int, str]]:
 
 
 def _fields(file: BinaryIO, end: int) -> Iterator[tuple[int, int, int]]:
-    """The fields from here to `end`: number, type, and the value; of bytes the length.
+    """The fields from here to `end`: number, type, and the value, or the length of bytes.
 
     The file then stands at the bytes, which need not be read.
     """

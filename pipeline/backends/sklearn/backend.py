@@ -3,7 +3,7 @@
 An estimator has one input, the feature matrix (or a column of texts), under whatever name the
 ensemble file gives it; X by convention. Its outputs are its methods. skops files are read without
 running code that they carry (https://skops.readthedocs.io/en/stable/persistence.html); joblib and
-pickle files cannot be, and need ``trusted: true``.
+pickle files cannot be read so, and need ``trusted: true``.
 """
 
 from __future__ import annotations
@@ -85,9 +85,9 @@ class SklearnBackend:
     def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> SklearnServable:
         """Loads an estimator from a file, or from a folder with one such file.
 
-        Many estimators compute on one thread whatever is granted. So where calls come side by side,
-        each takes one, by `n_jobs` and OpenMP; else each takes all. The BLAS library has one bound
-        for the process.
+        Many estimators compute on one thread, however many are granted. So where several calls run
+        at once, each takes one thread, by `n_jobs` and OpenMP; else a call takes all. The BLAS
+        library has one bound for the process.
         """
         assert isinstance(spec, SklearnModel)
         if spec.device == "gpu":  # with --device=gpu, the other models of the ensemble need one
@@ -172,7 +172,7 @@ def _version_warnings_logged(model: str) -> Iterator[None]:
 
 
 def _limit_jobs(estimator: Any, threads: int) -> None:
-    """Sets what was fitted, too: a search keeps its best estimator beside the one it was given."""
+    """Sets it on fitted parts too: a search keeps the best estimator beside the given one."""
     for part in _parts(estimator, set()):
         for name in ("n_jobs", "_n_threads"):  # KMeans keeps the cores that it was trained on
             if hasattr(part, name):
@@ -180,7 +180,7 @@ def _limit_jobs(estimator: Any, threads: int) -> None:
 
 
 def _parts(value: Any, seen: set[int]) -> Iterator[Any]:
-    """An estimator and all that it is made of, each once."""
+    """An estimator and all of its parts, each once."""
     if id(value) in seen:
         return
     seen.add(id(value))
@@ -197,7 +197,7 @@ def _parts(value: Any, seen: set[int]) -> Iterator[Any]:
 
 
 def _output_spec(estimator: Any, method: str) -> TensorSpec:
-    """What is certain of a method's result: labels have the dtype of the classes, one score each.
+    """What is certain about a method's result: the dtype of labels, one score for each class.
 
     `predict` has no certain shape: with several labels or targets it has a second axis.
     """

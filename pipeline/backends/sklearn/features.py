@@ -1,7 +1,7 @@
-"""The names of the features that a scikit-learn estimator was fitted on, which arrays do not have.
+"""The names of the features that a scikit-learn estimator was fitted on.
 
-They are compared with the columns of the graph when a release is rehearsed; a call then hands over
-an array. Most estimators take one all the same.
+They are compared with the columns of the graph when a release is rehearsed. A call then hands over
+an array, which has no names; most estimators accept it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _BY_NAME = "Specifying the columns using strings is only supported for"
 
 
 def input_spec(tensor: str, estimator: Any) -> TensorSpec:
-    """What is certain of the rows that an estimator takes: how many features, and their names.
+    """What is certain about the rows that an estimator takes: how many features, and their names.
 
     Args:
       tensor: the name of its input.
@@ -31,18 +31,18 @@ def input_spec(tensor: str, estimator: Any) -> TensorSpec:
     features = getattr(estimator, "n_features_in_", None)
     dims = None if features is None else (None, int(features))
     names = getattr(estimator, "feature_names_in_", None)
-    if names is None:  # LightGBM: all that files of releases before 4.5 have
+    if names is None:  # files of LightGBM before 4.5 have these names only
         names = getattr(estimator, "feature_name_", None)
     return TensorSpec(tensor, dims=dims, features=feature_names(names))
 
 
 def ignore_missing_names() -> None:
-    """Switches off the warning with which every call says that an array has no names."""
+    """Switches off the warning of every call that an array has no names."""
     warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
 
 
 def forget_names(parts: Iterable[Any]) -> None:
-    """Lets linear models of XGBoost take arrays, which they refuse where they know names.
+    """Lets linear models of XGBoost accept arrays, which they refuse if they know feature names.
 
     Args:
       parts: of an estimator, which are changed.

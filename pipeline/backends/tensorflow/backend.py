@@ -50,7 +50,7 @@ class TensorflowServable(Servable):
 
     @computing
     def predict(self, inputs: Mapping[str, Array]) -> dict[str, Column]:
-        """Calls the function. bfloat16 outputs become float32, which numpy has."""
+        """Calls the function. bfloat16 outputs become float32, because NumPy has no bfloat16."""
         import tensorflow as tf
 
         dtypes = self._program.dtypes
@@ -73,7 +73,7 @@ class TensorflowBackend:
     def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> Servable:
         """Loads a SavedModel folder, a `.keras` file, or a folder with one such file.
 
-        Calls of what XLA compiles are filled up.
+        Calls of functions that XLA compiles are padded.
 
         TensorFlow has two pools of threads for the process, one within operations and one between
         them: the first model loaded sets their size, unless TensorFlow was in use before.
@@ -98,7 +98,7 @@ class TensorflowBackend:
 
 @cache
 def _set_up(threads: int) -> None:
-    """What TensorFlow accepts only before its first use; done once, whatever comes of it."""
+    """Settings that TensorFlow accepts only before its first use; tried once."""
     import tensorflow as tf
 
     try:

@@ -1,4 +1,4 @@
-"""SavedModels that are called as an object, as modules of a hub often are: no signature needed."""
+"""SavedModels without a signature, called as an object, as modules of a hub often are."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _variant(path: Path, loaded: Any, wanted: Collection[str]) -> Any:
 
 
 def _takes_tensors(variant: Any) -> bool:
-    """Whether all that it takes is dense tensors and constants, at least one tensor."""
+    """Whether it takes only dense tensors and constants, and at least one tensor."""
     import tensorflow as tf
 
     leaves = tf.nest.flatten(variant.structured_input_signature)
@@ -99,7 +99,7 @@ def _takes_tensors(variant: Any) -> bool:
 
 
 def _misfit(variant: Any, wanted: Collection[str]) -> tuple[bool, int, int]:
-    """How far a variant is from the one to take; the least is the best."""
+    """How badly a variant fits; the least is the best."""
     import tensorflow as tf
 
     leaves = tf.nest.flatten(variant.structured_input_signature)

@@ -1,8 +1,8 @@
-"""Signatures that take ragged or sparse tensors: as plain tensors that have no rows any more.
+"""Signatures that take ragged or sparse tensors, in parts that have no rows any more.
 
 TensorFlow hands such a tensor to a signature in parts (``x`` values, ``x_1`` row splits). The first
-axis of a part is not the row, so nothing can be fed from columns; and the signature does not say
-that they belong together: the function that it was made of does.
+axis of a part is not the row, so columns cannot feed it. The signature does not say which parts
+belong together; the function that it was made from does.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PARTS = {
         "tf.sparse.from_dense(x)",
     ),
 }
-"""Type of a tensor -> what it is, and what makes one of a dense tensor."""
+"""Type of a tensor -> what it is called, and how to make one from a dense tensor."""
 
 
 def refuse_parts(path: Path, loaded: Any, signature: str) -> None:
@@ -68,7 +68,7 @@ def _groups(loaded: Any, function: Any) -> Iterator[tuple[str, list[str]]]:
         ):
             continue
         if all(isinstance(leaf, tf.TensorSpec) for leaf in leaves):
-            return  # just as well the function that the signature was made of
+            return  # the signature may as well be made from this function
         rest = iter(names)
         for leaf, some in zip(leaves, parts, strict=True):
             taken = [next(rest) for _ in some]

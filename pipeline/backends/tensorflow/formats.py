@@ -47,9 +47,9 @@ def refuse_old_format(where: str, names: Collection[str]) -> None:
 def open_saved_model(path: Path, signature: str, inputs: Collection[str]) -> Program:
     """Opens a SavedModel folder by one of its signatures, or as the callable object that it is.
 
-    The signature ``__call__`` is the object itself. It also stands in for ``serving_default`` where
-    a model has none; if it is not callable either, the signature ``default`` does, as converted
-    modules of TF1 have it.
+    The signature ``__call__`` is the object itself. It also replaces a missing ``serving_default``;
+    if it is not callable either, the signature ``default`` does, which converted modules of TF1
+    have.
 
     Args:
       path: the folder.

@@ -1,4 +1,4 @@
-"""What every way to store a TensorFlow model is opened as."""
+"""The form in which every kind of TensorFlow model is opened."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ _PARSERS = {
 
 @dataclass(frozen=True)
 class Program:
-    """A model as a concrete function of named tensors: no number of rows makes it trace again.
+    """A model as a concrete function of named tensors. It never traces again, whatever the number
+    of rows.
 
     Attributes:
       call: tensors by input name -> tensors by output name.
@@ -43,10 +44,9 @@ class Program:
 
 
 def sort_outputs(described: Mapping[str, Any]) -> tuple[tuple[TensorSpec, ...], dict[str, str]]:
-    """Those outputs that can be columns, and what the others are.
+    """The outputs that can be columns, and what the others are.
 
-    A ragged tensor is a column if the row is all that is ragged in it: if it holds rows of
-    different length, not lists of rows of different length.
+    A ragged tensor is a column if only its rows differ in length, not what is inside of them.
 
     Args:
       described: name -> TensorFlow's spec, or a symbolic tensor.
@@ -65,9 +65,9 @@ def sort_outputs(described: Mapping[str, Any]) -> tuple[tuple[TensorSpec, ...], 
 
 
 def tensor_spec(name: str, spec: Any) -> TensorSpec:
-    """A tensor as this project describes it.
+    """The spec of a tensor.
 
-    bfloat16, which numpy has not, is handed over and back as float32.
+    bfloat16, which NumPy does not support, is handed over and back as float32.
     """
     dtype = "float32" if spec.dtype.name == "bfloat16" else spec.dtype.name
     return TensorSpec(

@@ -31,8 +31,8 @@ _NAMED = 8
 SUFFIXES = (".pt", ".pth", ".ts", ".pt2")
 
 _OF_WEIGHTS = (".safetensors", ".ckpt", ".bin")
-"""Suffixes of files that other programs have as well, or that hold weights only: taken where no
-file has one of SUFFIXES."""
+"""Suffixes that other programs use as well, or of files that hold weights only: used if no file has
+one of SUFFIXES."""
 
 
 class TorchServable(Servable):
@@ -91,9 +91,10 @@ class TorchServable(Servable):
     def _result(
         self, name: str, results: Mapping[str, Any], shapes: dict[str, list[tuple[int, ...]]]
     ) -> Any:
-        """An output; those of halved models as float32, whatever the device made.
+        """An output; of a model in half precision as float32, whatever the device computed.
 
-        Of one tensor for each row, all values one after the other; then `shapes` tells the rows.
+        If there is one tensor for each row, all values one after the other; `shapes` then tells the
+        rows.
         """
         import torch
 
@@ -123,7 +124,7 @@ def _check_tensor(name: str, value: Any) -> None:
 
 
 def _some(results: Mapping[str, Any]) -> str:
-    """The names of outputs; not all of a list that has one for each row."""
+    """The names of outputs; of a list with one for each row, only some."""
     names = list(results)
     if len(names) > _NAMED and EACH_ROW in results:
         names = [*names[:_NAMED], "...", f"{EACH_ROW} (one tensor for each row)"]

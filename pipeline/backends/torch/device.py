@@ -1,10 +1,10 @@
-"""Where PyTorch computes, and the way of arrays there and back.
+"""Where PyTorch computes, and how arrays get there and back.
 
-To a GPU, arrays go through page-locked memory: it takes them from there by itself, at the full
-speed of the bus, while the processor goes on. A few threads make all calls, each on a stream of its
-own, so the rows of one call travel while another computes. Were it the callers' own threads, each
-would have its own workspace of cuBLAS (32 MiB on some GPUs), and its own plan of cuDNN for every
-layer and number of rows, which takes much longer to make than to use.
+Arrays go to a GPU through page-locked memory: the GPU copies them from there at the full speed of
+the bus while the processor goes on. A few threads make all calls, each on a stream of its own, so
+the rows of one call travel while another computes. If the callers' own threads did, each would have
+its own workspace of cuBLAS (32 MiB on some GPUs), and its own plan of cuDNN for every layer and
+number of rows, which takes much longer to make than to use.
 
 Source: https://docs.pytorch.org/docs/stable/notes/cuda.html (asynchronous execution, pinned memory)
 """
@@ -31,7 +31,7 @@ _T = TypeVar("_T")
 _LOGGER = logging.getLogger(__name__)
 
 _GPU_CALLS = 2
-"""Under way at a time: one computes while the rows of the other travel."""
+"""Calls at a time: one computes while the rows of the other travel."""
 
 
 class TorchDevice(ABC):
@@ -47,7 +47,7 @@ class TorchDevice(ABC):
 
     @abstractmethod
     def settle(self) -> None:
-        """Waits for all that was begun outside of calls: a network's weights are there then."""
+        """Waits for work that was started outside of calls, such as copying a network's weights."""
 
     @abstractmethod
     def run(self, call: Callable[[], _T]) -> _T:
@@ -59,17 +59,17 @@ class TorchDevice(ABC):
 
     @abstractmethod
     def put(self, array: Array) -> Any:
-        """A tensor with a copy of an array, since a network may work in place on its inputs."""
+        """A tensor with a copy of an array, because a network may change its inputs in place."""
 
     @abstractmethod
     def moved(self, tensor: Any) -> Any:
-        """A tensor that nobody else has, from the CPU to this device."""
+        """A tensor that nobody else uses, from the CPU to this device."""
 
     @abstractmethod
     def arrays(self, tensors: Mapping[str, Any]) -> dict[str, Array]:
         """Copies of tensors, which may be a network's own, as arrays on the CPU.
 
-        bfloat16, which numpy has not, becomes float32.
+        bfloat16, which NumPy does not support, becomes float32.
         """
 
 
@@ -80,7 +80,7 @@ class Cpu(TorchDevice):
     calls = 1
 
     def settle(self) -> None:
-        """See TorchDevice. Nothing is under way here after it was called for."""
+        """See TorchDevice. Nothing runs in the background here."""
 
     def run(self, call: Callable[[], _T]) -> _T:
         """See TorchDevice."""
@@ -135,17 +135,17 @@ class Gpu(TorchDevice):
     def run(self, call: Callable[[], _T]) -> _T:
         """See TorchDevice. Waits while all threads are busy.
 
-        A process cannot recover from an error that a GPU stops at, as it does at an index out of
-        range. The first call says so; the next one, such as a retry, ends the process, since only
-        another one can go on.
+        A process cannot recover from an error that stops the GPU, such as an index out of range.
+        The first call says so; the next one, such as a retry, ends the process, because only
+        another process can go on.
         """
         if self._lost is not None:
             _LOGGER.critical("this process ends: its GPU is lost, %s", _reason(self._lost))
             os._exit(1)
         with self._idle:
             with self._lock:
-                # The first one where it is idle: small calls, which have many numbers of rows, meet
-                # only its plans, which are made while a version is warmed up.
+                # The first one if it is idle: small calls, which have many numbers of rows, then
+                # use only its plans, which were made while the version was warmed up.
                 lane = next(lane for lane in self._lanes if not lane.busy)
                 lane.busy = True
             try:
@@ -171,7 +171,7 @@ class Gpu(TorchDevice):
         return tensor.pin_memory().to(self.name, non_blocking=True)
 
     def arrays(self, tensors: Mapping[str, Any]) -> dict[str, Array]:
-        """See TorchDevice. Waits for the results of the call, and for nothing else."""
+        """See TorchDevice. Waits for the results of this call only."""
         import torch
 
         locked = {}
@@ -203,7 +203,7 @@ class Gpu(TorchDevice):
                 "a token id beyond the vocabulary, does this; with `device: cpu`, the model tells "
                 "which record has it"
             )
-            # Now: another caller may end the process before this one is heard.
+            # Logged now: another caller may end the process before this error is reported.
             _LOGGER.critical("%s", lost)
             raise lost from error
 
@@ -234,7 +234,7 @@ def choose_device(device: str) -> TorchDevice:
 
 @cache
 def _gpu() -> Gpu:
-    """One for all models of the process, which share its threads."""
+    """One GPU object for all models of the process, which share its threads."""
     return Gpu()
 
 

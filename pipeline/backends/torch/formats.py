@@ -1,6 +1,6 @@
 """The three ways to store a PyTorch network, each opened as a :class:`Network`.
 
-The format is told by the content of the file, not by its suffix: `.pt` is used for all of them.
+The content of the file tells the format, not its suffix: `.pt` is used for all of them.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ class Network:
       size_bytes: bytes of its parameters and buffers.
       half: some of these are float16 or bfloat16.
       optional: arguments with a default.
-      plain: arguments that take a Python number or string in place of a tensor.
-      floats: the dtype that its floating-point arguments are brought to; None for what they are.
+      plain: arguments that take a Python number or string instead of a tensor.
+      floats: the dtype that its floating-point arguments are cast to; None to leave them as they
+        are.
       warm_up_rows: see Servable. TorchScript watches its first call, and optimises at the second.
     """
 
@@ -123,7 +124,7 @@ def named_outputs(result: Any) -> dict[str, Any]:
     """What a network returned, by name: tensors, and lists with one tensor for each row.
 
     A dict by its keys, a named tuple by its fields, any other sequence (or a single tensor) as
-    ``output_0``, ``output_1``... What is inside of one of these follows a dot: ``output_1.boxes``.
+    ``output_0``, ``output_1``... A nested value is named with a dot: ``output_1.boxes``.
 
     A list of dicts has one for each row, and each key is an output. A list of tensors may be one
     for each row as well: that is the output ``rows``.
@@ -201,7 +202,7 @@ def _load_script(path: Path, device: str) -> Any:
 
 
 def _open_exported(path: Path, device: str) -> Network:
-    """A `.pt2` program. What was in training mode when it was exported stays so (torch's rule)."""
+    """A `.pt2` program. A part that was exported in training mode stays in it (torch's rule)."""
     import torch
     from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind, TensorArgument
     from torch.export.passes import move_to_device_pass

@@ -12,7 +12,7 @@ _LOGGER = logging.getLogger(__name__)
 def half_precision(device: str) -> Any:
     """The dtype of ``precision: half`` on a device.
 
-    CPUs compute float16 slowly where they do at all, and bfloat16 has the range of float32.
+    CPUs compute float16 slowly or not at all, and bfloat16 has the range of float32.
     """
     import torch
 
@@ -21,9 +21,9 @@ def half_precision(device: str) -> Any:
 
 @cache
 def limit_forks(threads: int) -> None:
-    """Bounds the pool of the process in which TorchScript runs what a network forks.
+    """Bounds the process's pool of threads in which TorchScript runs the forks of a network.
 
-    torch takes it only before the first fork; done once, whatever comes of it.
+    torch accepts it only before the first fork; tried once.
     """
     import torch
 

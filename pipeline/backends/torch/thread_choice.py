@@ -1,7 +1,7 @@
-"""All threads that are granted, or one: whichever is faster for calls of a size.
+"""Whether calls of a size are faster with all granted threads or with one.
 
-To hand parts of a call to other threads and to wait for them takes tens of microseconds, for each
-layer: of a network whose layers take no longer, several times what they gain.
+Handing parts of a call to other threads and waiting for them takes tens of microseconds for each
+layer. In a network whose layers take no longer than that, it costs several times what it gains.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class _Trial:
 
 
 class ThreadChoice:
-    """Finds out by trying, for each power of two of rows; after some thousand calls, once more.
+    """Finds out by trying, for each power of two of rows, and again after some thousand calls.
 
-    A call of 5 ms or more has all threads from the first: what it would lose by one is not tried.
-    May be used by several threads; calls that overlap disturb a trial, and the next one repairs it.
+    A call of 5 ms or more always gets all threads: trying one thread would cost too much. May be
+    used by several threads; calls that overlap disturb a trial, and the next one repairs it.
 
     Args:
       granted: the most threads.
@@ -48,7 +48,7 @@ class ThreadChoice:
 
     @contextmanager
     def for_call(self, rows: int) -> Iterator[int]:
-        """Around a call of so many rows: the threads that it should take."""
+        """Wraps a call of so many rows; yields the number of threads that it should use."""
         if self._granted == 1:
             yield 1
             return

@@ -1,10 +1,10 @@
-"""The weights of a PyTorch network out of a file, under the names that the network has for them.
+"""Reads the weights of a PyTorch network from a file, under the network's own names.
 
-Training scripts rarely save a bare state dict. What is read here as well: a state dict inside a
-dictionary (beside an epoch and an optimizer), names behind a prefix that all of them have
-(``module.`` of data parallel training, ``model.`` of a Lightning module), names with the parts that
-wrappers put in (``_orig_mod`` of `torch.compile`), and safetensors. Names are changed only where
-they are exactly the network's own afterwards, so nothing is guessed.
+Training scripts rarely save a bare state dict. So this module also reads a state dict inside a
+dictionary (beside an epoch and an optimizer), names with a common prefix (``module.`` of data
+parallel training, ``model.`` of a Lightning module), names with the parts that wrappers put in
+(``_orig_mod`` of `torch.compile`), and safetensors. Names are changed only if they are exactly the
+network's own afterwards, so nothing is guessed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SHOWN = 6
 
 
 def is_safetensors(file: Path) -> bool:
-    """Whether a file is of the format safetensors: the length of a JSON header, and the header."""
+    """Whether a file has the format safetensors: it begins with the length of a JSON header."""
     with file.open("rb") as stream:
         head = stream.read(_LENGTH_BYTES + 1)
     length = int.from_bytes(head[:_LENGTH_BYTES], "little")
@@ -67,7 +67,7 @@ def _unpickled(file: Path) -> Any:
 
 
 def _state_dict(file: Path, found: Any) -> Weights:
-    """The state dict that something read from a file is, or has inside."""
+    """The state dict that an object from a file is, or contains."""
     if not isinstance(found, Mapping):
         raise LoadError(
             f"{file} holds a {type(found).__name__}, not a state dict; save the weights, with "
@@ -87,7 +87,7 @@ def _state_dict(file: Path, found: Any) -> Weights:
 
 
 def _is_state_dict(value: Any) -> bool:
-    """Whether it maps names to tensors. Beside them, a network may have kept a state of its own."""
+    """Whether it maps names to tensors; a network may have saved other state beside them."""
     import torch
 
     if not isinstance(value, Mapping) or not value:
@@ -99,7 +99,7 @@ def _is_state_dict(value: Any) -> bool:
 
 
 def _named_as(names: Collection[str], weights: Weights) -> Weights:
-    """The weights by the network's names, where these are theirs but for wrappers; else as is."""
+    """The weights under the network's names if only wrappers changed these; else as they are."""
     wanted = set(names)
     for renamed in _renamed(wanted, weights):
         if renamed.keys() == wanted and len(renamed) == len(weights):
@@ -108,7 +108,7 @@ def _named_as(names: Collection[str], weights: Weights) -> Weights:
 
 
 def _renamed(wanted: Collection[str], weights: Weights) -> Iterator[Weights]:
-    """Ways to call the weights, from the nearest on."""
+    """Possible names of the weights, the most likely first."""
     bare = {_without_wrappers(name): value for name, value in weights.items()}
     for some in (weights, bare):
         yield some
@@ -117,7 +117,7 @@ def _renamed(wanted: Collection[str], weights: Weights) -> Iterator[Weights]:
 
 
 def _prefixes(wanted: Collection[str], weights: Weights) -> list[str]:
-    """What stands before the network's own names, if the same before all."""
+    """The prefix of the network's own names, if all have the same."""
     one = max(wanted, key=len, default="")
     before = {name.removesuffix(one) for name in weights if name.endswith(f".{one}")}
     return [prefix for prefix in before if all(name.startswith(prefix) for name in weights)]

@@ -1,8 +1,8 @@
 """Hugging Face transformers: a folder with configuration, safetensors, and tokenizer or processor.
 
-The folder is all that is read: nothing is looked for in the Hub, code that comes with a model is
-never run, and weights that are not safetensors (pickles) are refused. What goes in and comes out
-depends on the task: :mod:`pipeline.backends.transformers.tasks`.
+Only the folder is read. Nothing is fetched from the Hub, code that comes with a model is never run,
+and weights that are not safetensors (pickles) are refused. Inputs and outputs depend on the task:
+:mod:`pipeline.backends.transformers.tasks`.
 
 API: https://huggingface.co/docs/transformers/main_classes/model
 """
@@ -35,7 +35,7 @@ _SHOWN = 4
 
 
 class TransformersServable(Servable):
-    """A model in inference mode, with what prepares its inputs."""
+    """A model in inference mode, with its tokenizer or image processor."""
 
     def __init__(
         self,
@@ -97,8 +97,8 @@ class TransformersBackend:
     def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> TransformersServable:
         """Loads a model and its tokenizer or image processor from a folder.
 
-        Weights are float32 on a CPU, and on a GPU of the type in which they are stored; with
-        ``precision: half``, half on either.
+        Weights are float32 on a CPU; on a GPU they keep the dtype in which they are stored. With
+        ``precision: half`` they are in half precision on both.
         """
         assert isinstance(spec, TransformersModel)
         self.start()

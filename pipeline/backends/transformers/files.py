@@ -29,7 +29,7 @@ def check_folder(path: Path) -> None:
     """Looks at names, sizes and the configuration; loads nothing.
 
     Raises:
-      LoadError: it is no such folder, or a file of it is empty.
+      LoadError: it is not such a folder, or one of its files is empty.
       UntrustedArtifactError: its weights are pickles, or the model is code that it brings.
     """
     if not path.exists():
@@ -57,7 +57,7 @@ def check_folder(path: Path) -> None:
 
 
 def _check_index(file: Path) -> None:
-    """Refuses weights that do not lie in the folder: they would not count in the digest."""
+    """Refuses weights outside the folder: they would not count in the digest."""
     try:
         index: Any = json.loads(file.read_text())
         parts = {str(part) for part in index["weight_map"].values()}
@@ -71,7 +71,7 @@ def _check_index(file: Path) -> None:
 def task_of(path: Path) -> str | None:
     """The task that a model was saved for, as the ensemble file names it; None for all others.
 
-    What was saved for another task, such as masked words, can still make embeddings.
+    A model that was saved for another task, such as masked words, can still make embeddings.
     """
     try:
         config: Any = json.loads((path / "config.json").read_text())

@@ -1,4 +1,4 @@
-"""The tasks of transformers models: which inputs, what is made of them, which outputs."""
+"""The tasks of transformers models: their inputs, how these are prepared, and their outputs."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from pipeline.errors import LoadError
 from pipeline.spec.model import TransformersModel
 
 _NO_LIMIT = 1_000_000
-"""Tokenizers that know no limit say 10 to the power of 30."""
+"""Tokenizers without a limit say 10 to the power of 30."""
 
 LazyOutputs = Mapping[str, Callable[[], Any]]
 
 
 @dataclass(frozen=True)
 class Task:
-    """What surrounds a model.
+    """What prepares the inputs of a model and makes outputs of its results.
 
     Attributes:
       inputs, outputs: its tensors as the ensemble file names them.

@@ -1,1 +1,1 @@
-"""Modules of a hub, asked for and fetched."""
+"""Fetches modules from a hub."""

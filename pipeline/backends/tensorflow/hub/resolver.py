@@ -1,9 +1,9 @@
 """Modules of a hub (tfhub.dev, Kaggle, servers like them), fetched by way of tensorflow_hub.
 
-Its own download waits for ever, and takes an archive that was cut off between two of its files for
-a whole one; so the hub is asked in :mod:`pipeline.backends.tensorflow.hub.response`. tensorflow_hub
-(0.16.1) does the rest: it keeps the cache, lets one process download at a time, unpacks the
-archive, and refuses links and paths that lead out of it.
+Its own download waits for ever, and accepts an archive that was cut off between two of its files;
+so the request is made in :mod:`pipeline.backends.tensorflow.hub.response`. tensorflow_hub (0.16.1)
+does the rest: it keeps the cache, lets one process download at a time, unpacks the archive, and
+refuses links and paths that lead out of it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pipeline.backends.tensorflow.hub.response import (
 )
 from pipeline.errors import ArtifactError, LoadError
 
-_ABANDONED_SECS = 60  # a lock is not respected any longer when nothing has happened for so long
+_ABANDONED_SECS = 60  # after so long without progress, a lock is ignored
 
 
 def module_folder(url: str, patience: Patience | None = None) -> str:
@@ -36,7 +36,7 @@ def module_folder(url: str, patience: Patience | None = None) -> str:
     Raises:
       ArtifactNotFoundError: the hub has no such module.
       ArtifactError: the hub does not answer or refuses, or the module cannot be stored.
-      LoadError: what came is no SavedModel; asking again would not help.
+      LoadError: the answer is not a SavedModel; asking again would not help.
     """
     patience = patience or Patience()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read at import: errors only

@@ -1,4 +1,4 @@
-"""What a hub answers when it is asked for a module.
+"""The request for a module, and the answer of the hub.
 
 The protocol: ``GET URL?tf-hub-format=compressed`` answers, after redirects, with a tar archive of a
 SavedModel (https://www.tensorflow.org/hub/hosting).
@@ -28,10 +28,10 @@ _ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a hub is waited for. One that never answers is given up after about a minute.
+    """How long to wait for a hub. One that never answers is given up after about a minute.
 
     Attributes:
-      silence_secs: without a byte for so long, a connection counts as dead.
+      silence_secs: a connection counts as dead after so long without a byte.
       pauses_secs: before each further attempt.
       module_secs: the longest that the download of one module may take.
     """
@@ -42,7 +42,7 @@ class Patience:
 
 
 class InterruptedDownloadError(Exception):
-    """What may go better at the next attempt. No OSError: tarfile would take it for bad data."""
+    """The next attempt may succeed. It is not an OSError, which tarfile would take for bad data."""
 
 
 def ask(url: str, patience: Patience) -> Response:
@@ -58,7 +58,7 @@ def ask(url: str, patience: Patience) -> Response:
     protocol = compressed_module_resolver.HttpCompressedFileResolver()
     request = protocol._append_compressed_format_query(url)
     try:
-        # The context is tensorflow_hub's: it heeds TFHUB_DISABLE_CERT_VALIDATION.
+        # tensorflow_hub's context respects TFHUB_DISABLE_CERT_VALIDATION.
         answer = urllib.request.urlopen(
             request, timeout=patience.silence_secs, context=protocol._context
         )
@@ -128,7 +128,7 @@ class Response:
         return b"".join(chunks)
 
     def described(self) -> str:
-        """What came, for somebody who expected an archive."""
+        """What the answer is, for somebody who expected an archive."""
         kind = self._answer.headers.get_content_type()
         if self._head.lstrip().startswith(b"<"):
             return f"a web page ({kind})"
