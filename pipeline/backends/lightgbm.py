@@ -107,8 +107,8 @@ def _check_whole(file: Path) -> None:
     content = file.read_bytes()
     if not content.startswith(b"tree\n"):
         raise LoadError(
-            f"{file} is no LightGBM model: expected the text that Booster.save_model writes, which "
-            "begins with the line 'tree'"
+            f"{file} is not a LightGBM model: expected the text that Booster.save_model writes, "
+            "which begins with the line 'tree'"
         )
     sizes = _TREE_SIZES.search(content)
     trees, end = content.find(b"\nTree=0"), content.find(b"\nend of trees")

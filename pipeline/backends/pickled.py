@@ -69,7 +69,7 @@ def check_estimator(file: Path, found: Any, methods: tuple[str, ...]) -> None:
     package = kind.__module__.partition(".")[0]
     if package in _BOOSTERS and kind.__name__ == "Booster":
         raise LoadError(
-            f"{file} holds a Booster of {package}, which is no scikit-learn estimator; save it "
+            f"{file} holds a Booster of {package}, which is not a scikit-learn estimator; save it "
             f"with booster.save_model('{_BOOSTERS[package]}') and set `framework: {package}`"
         )
     if any(hasattr(found, method) for method in methods):

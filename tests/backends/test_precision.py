@@ -46,7 +46,7 @@ def test_gpu_has_float16_and_cpu_bfloat16():
 
 
 def test_exported_program_is_refused(tmp_path):
-    with pytest.raises(LoadError, match=r"has its precision in its code.*`precision: half`"):
+    with pytest.raises(LoadError, match=r"precision is fixed in its code.*`precision: half`"):
         load(models.torch_export(tmp_path), model_spec(precision="half", **TORCH))
 
 

@@ -178,6 +178,6 @@ def _check_types(
     for node in nodes:
         if node.name in named and node.type not in known:
             raise LoadError(
-                f"{path}: '{node.name}' is a {node.type}, which is no column; expected one of "
-                f"{', '.join(known)} (for sklearn-onnx, export with zipmap=False)"
+                f"{path}: '{node.name}' is a {node.type}, which cannot be a column; expected one "
+                f"of {', '.join(known)} (for sklearn-onnx, export with zipmap=False)"
             )

@@ -109,7 +109,7 @@ def _start(file: BinaryIO) -> int:
 def _tensors(file: BinaryIO, message: str, end: int, depth: int) -> Iterator[int]:
     """Goes to each tensor below a message in turn; yields where that tensor ends."""
     if depth > _DEEPEST:
-        raise ValueError("its messages lie too deep in each other")
+        raise ValueError("its messages are nested too deeply")
     below = _TENSORS_BELOW[message]
     for number, kind, size in _fields(file, end):
         inner = below.get(number) if kind == _BYTES else None

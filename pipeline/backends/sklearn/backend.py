@@ -222,7 +222,7 @@ def _dense(method: str, result: Any) -> Array:
     if isinstance(result, list):
         raise ModelFaultError(
             f"{method} returns a list of {len(result)} arrays (a model of several targets), "
-            "which is no column"
+            "which cannot be a column"
         )
     # Copied: a transformer may return its input, or an array that it keeps for the next call.
     return decoded(np.array(result.toarray() if hasattr(result, "toarray") else result))

@@ -37,9 +37,9 @@ class TensorflowServable(Servable):
         for name in spec.outputs:
             if name in program.no_columns:
                 raise LoadError(
-                    f"{path}: output '{name}' is {program.no_columns[name]}, which is no column; "
-                    "expected a dense tensor, or a ragged one whose rows are tensors (`to_tensor`, "
-                    "`merge_dims` or `tf.sparse.to_dense` make one)"
+                    f"{path}: output '{name}' is {program.no_columns[name]}, which cannot be a "
+                    "column; expected a dense tensor, or a ragged one whose rows are tensors "
+                    "(`to_tensor`, `merge_dims` or `tf.sparse.to_dense` make one)"
                 )
         signature = signature_of(path, spec, program.inputs, program.outputs)
         self.signature = replace(signature, takes_examples=program.takes_examples)

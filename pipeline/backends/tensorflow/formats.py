@@ -149,9 +149,9 @@ def _load_keras(path: Path) -> Any:
         except (TypeError, ValueError) as error:
             if lacking := _NOT_LOCATED.search(str(error)):
                 raise LoadError(
-                    f"{path} needs the {lacking[1]} '{lacking[2]}', which is not in the file, nor "
-                    "in Keras; save the model with model.export(FOLDER) as a SavedModel, which "
-                    "brings what its own layers compute"
+                    f"{path} needs the {lacking[1]} '{lacking[2]}', which is not in the file and "
+                    "not in Keras; save the model with model.export(FOLDER) as a SavedModel, which "
+                    "contains what its own layers compute"
                 ) from error
             if "safe_mode" not in str(error):
                 raise

@@ -17,8 +17,7 @@ _PARSERS = {
 
 @dataclass(frozen=True)
 class Program:
-    """A model as a concrete function of named tensors. It never traces again, whatever the number
-    of rows.
+    """A model as a concrete function of named tensors, traced once for any number of rows.
 
     Attributes:
       call: tensors by input name -> tensors by output name.

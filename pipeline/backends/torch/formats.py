@@ -82,7 +82,7 @@ def open_network(path: Path, spec: TorchModel, device: str) -> Network:
         return _open_state_dict(path, spec, device)
     if found == EXPORTED and spec.precision == "half":
         raise LoadError(
-            f"{path} holds {found}, which has its precision in its code; export it in half "
+            f"{path} holds {found}, whose precision is fixed in its code; export it in half "
             "precision, or remove `precision: half`"
         )
     with loading(path, found):

@@ -62,7 +62,7 @@ def _check_index(file: Path) -> None:
         index: Any = json.loads(file.read_text())
         parts = {str(part) for part in index["weight_map"].values()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise LoadError(f"{file} is no index of weights: {error}") from error
+        raise LoadError(f"{file} is not an index of weights: {error}") from error
     for part in sorted(parts):
         if leads_out(part):
             raise LoadError(f"{file} names weights in '{part}', expected a file in its folder")

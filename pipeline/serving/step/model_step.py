@@ -40,8 +40,8 @@ _LOGGER = logging.getLogger(__name__)
 _QUICK_SECS = 0.01
 _WAY_OUT = (
     "or a list with one tensor for each row; what a graph gives for the whole call, as non-max "
-    "suppression does, is no column: name the outputs it is made from, or write a model of "
-    "`framework: python` around it"
+    "suppression does, cannot be a column: name the outputs that it is made from, or write a model "
+    "of `framework: python` around it"
 )
 
 # Versions of which has been said how many rows they take: several threads find it out.

@@ -126,7 +126,7 @@ def test_output_that_is_no_tensor_is_refused(tmp_path):
     model.graph.output.append(maps)
     model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
     onnx.save(model, path)
-    with pytest.raises(LoadError, match=r"'maps' is a seq\(map\(int64.*, which is no column"):
+    with pytest.raises(LoadError, match=r"'maps' is a seq\(map\(int64.*, which cannot be a column"):
         load(path, spec("maps"))
     assert load(path, spec("y")).predict({"x": np.float32([[1, 2]])})["y"].tolist() == [[-1, -2]]
 

@@ -230,7 +230,7 @@ def test_model_is_called_in_inference_mode(tmp_path):
     [
         ({"weight_map": {"w": "../model.safetensors"}}, r"'\.\./model\.safetensors', expected a"),
         ({"weight_map": {"w": "/srv/model.safetensors"}}, r"'/srv/model\.safetensors', expected"),
-        ({"weights": {}}, "is no index of weights"),
+        ({"weights": {}}, "is not an index of weights"),
     ],
 )
 def test_weights_that_lie_outside_the_folder_are_refused(tmp_path, index, expected):

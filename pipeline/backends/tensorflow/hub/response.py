@@ -65,7 +65,7 @@ def ask(url: str, patience: Patience) -> Response:
     except urllib.error.HTTPError as error:
         raise _refusal(url, error) from error
     except http.client.InvalidURL as error:
-        raise ArtifactNotFoundError(f"{url} is no URL: {error}") from error
+        raise ArtifactNotFoundError(f"{url} is not a URL: {error}") from error
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         if isinstance(reason, TimeoutError):
