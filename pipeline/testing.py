@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 
-from pipeline.backends.base import Array, Servable
-from pipeline.batch.columns import Column
+from pipeline.backends.base import Servable
+from pipeline.batch.columns import Array, Column
 from pipeline.batch.release import ModelVersion
 from pipeline.batch.tensors import Signature
 from pipeline.errors import LoadError, OutOfMemoryError

@@ -23,8 +23,9 @@ from statistics import median
 import numpy as np
 
 from benchmarks.support import command_line, machine, sections
-from pipeline.backends.base import Array, Servable
+from pipeline.backends.base import Servable
 from pipeline.batch.batch import Batch
+from pipeline.batch.columns import Array
 from pipeline.batch.tensors import Signature
 from pipeline.serving.step.model_step import ModelStep
 from pipeline.spec.model import OnnxModel

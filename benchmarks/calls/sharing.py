@@ -26,8 +26,8 @@ from apache_beam.utils.multi_process_shared import MultiProcessShared
 from benchmarks.support import command_line, machine, sections
 from benchmarks.support.arrays import one_array
 from benchmarks.support.small_models import FEATURES, network
-from pipeline.backends.base import Array, LoadContext, Servable
-from pipeline.batch.columns import Column
+from pipeline.backends.base import LoadContext, Servable
+from pipeline.batch.columns import Array, Column
 from pipeline.batch.release import ModelVersion
 from pipeline.connectors.vm_sharing import VmSharing
 from pipeline.serving.files.local_files import digest_of

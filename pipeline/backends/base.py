@@ -11,16 +11,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
-
-from pipeline.batch.columns import Column
+from pipeline.batch.columns import Array, Column
 from pipeline.batch.tensors import Signature
 from pipeline.spec.model import ModelSpec
 from pipeline.spec.row_limits import DEFAULT_ROWS
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from pipeline.backends.base import Array, Servable
+from pipeline.backends.base import Servable
 from pipeline.backends.reasons import hides_its_reason, own_words
-from pipeline.batch.columns import Column
+from pipeline.batch.columns import Array, Column
 from pipeline.errors import (
     EnsembleError,
     InferenceError,

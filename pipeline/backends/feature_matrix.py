@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.backends.base import Array
+from pipeline.batch.columns import Array
 from pipeline.batch.tensors import TensorSpec, dtype_name
 from pipeline.errors import LoadError
 from pipeline.spec.model import ColumnInput, ModelSpec

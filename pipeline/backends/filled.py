@@ -11,8 +11,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Collection, Mapping
 
-from pipeline.backends.base import Array, Servable, ServableAround
-from pipeline.batch.columns import Column, Ragged, part, repeat_last
+from pipeline.backends.base import Servable, ServableAround
+from pipeline.batch.columns import Array, Column, Ragged, part, repeat_last
 from pipeline.errors import ModelFaultError, OutOfMemoryError, ProcessLostError
 
 

@@ -30,14 +30,14 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.backends.base import Array, LoadContext, Servable
+from pipeline.backends.base import LoadContext, Servable
 from pipeline.backends.failures import computing, loading
 from pipeline.backends.model_files import size_of
 from pipeline.backends.native_threads import bound_blas
 from pipeline.backends.reasons import own_words
 from pipeline.backends.text import decoded
 from pipeline.backends.user_class import load_class
-from pipeline.batch.columns import Column, from_rows, read_only
+from pipeline.batch.columns import Array, Column, from_rows, read_only
 from pipeline.batch.joining import common_dtype
 from pipeline.batch.tensors import Signature
 from pipeline.errors import DeviceError, LoadError, ModelFaultError

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.backends.base import Array
+from pipeline.batch.columns import Array
 
 
 def decoded(array: Array) -> Array:

@@ -21,11 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.backends.base import Array, LoadContext, Servable
+from pipeline.backends.base import LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package
 from pipeline.backends.feature_matrix import feature_names, only_input, output_specs
 from pipeline.backends.model_files import model_file, size_of
 from pipeline.backends.tensor_names import signature_of
+from pipeline.batch.columns import Array
 from pipeline.batch.tensors import TensorSpec
 from pipeline.errors import DeviceError, LoadError
 from pipeline.spec.model import ModelSpec

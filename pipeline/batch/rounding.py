@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from pipeline.batch.columns import Array
 
 FULL = 1e-4
 HALF = 2e-2

@@ -15,7 +15,11 @@ from functools import partial
 from pathlib import PurePosixPath
 
 from pipeline.batch.version_number import alone
-from pipeline.drafting.recognition import SUFFIXES, framework_of_file, framework_of_folder
+from pipeline.drafting.recognition import (
+    FRAMEWORK_SUFFIXES,
+    framework_of_file,
+    framework_of_folder,
+)
 
 _VERSIONED_FILE = re.compile(r"(?P<prefix>.+[-_](?=[vV]))?[vV]?(?P<number>[0-9]+(?:\.[0-9]+)*)")
 _NO_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
@@ -125,7 +129,7 @@ def _newest_version(
 def _versioned(found: FoundModel, path: PurePosixPath, version: str, folder: _Folder) -> FoundModel:
     """A model in a version's folder: the folder itself, where it is alone of its kind there."""
     inside = PurePosixPath(found.path).relative_to(path / version)
-    suffixes = SUFFIXES.get(found.framework, ())
+    suffixes = FRAMEWORK_SUFFIXES.get(found.framework, ())
     fitting = [name for name in folder.files if PurePosixPath(name).suffix.lower() in suffixes]
     if fitting == [str(inside)] and found.watch is None:
         return replace(found, path=str(path / version), watch=str(path / "*"))

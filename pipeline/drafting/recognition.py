@@ -16,7 +16,7 @@ HEAD_BYTES = 256
 
 Head = Callable[[], bytes]
 
-SUFFIXES: dict[str, tuple[str, ...]] = {
+FRAMEWORK_SUFFIXES: dict[str, tuple[str, ...]] = {
     "sklearn": sklearn.SUFFIXES,
     "onnx": onnx.SUFFIXES,
     "torch": torch.SUFFIXES,
@@ -46,8 +46,8 @@ def framework_of_file(name: str, head: Head) -> str | None:
             found = "xgboost"
         else:
             return None
-        return found if suffix in SUFFIXES[found] else None
-    return next((name for name, suffixes in SUFFIXES.items() if suffix in suffixes), None)
+        return found if suffix in FRAMEWORK_SUFFIXES[found] else None
+    return next((name for name, suffixes in FRAMEWORK_SUFFIXES.items() if suffix in suffixes), None)
 
 
 def framework_of_folder(names: Collection[str]) -> str | None:

@@ -20,9 +20,9 @@ from functools import partial
 
 import numpy as np
 
-from pipeline.backends.base import Array, Servable, ServableAround
+from pipeline.backends.base import Servable, ServableAround
 from pipeline.batch import rounding
-from pipeline.batch.columns import Column, Ragged, part
+from pipeline.batch.columns import Array, Column, Ragged, part
 from pipeline.errors import ModelFaultError, OutOfMemoryError, ProcessLostError
 from pipeline.serving.step import agreement, bisection
 from pipeline.serving.step.bisection import Experience

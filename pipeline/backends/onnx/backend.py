@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.backends.base import Array, LoadContext, Servable
+from pipeline.backends.base import LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package
 from pipeline.backends.model_files import model_file, size_of
 from pipeline.backends.onnx import companions
@@ -19,7 +19,7 @@ from pipeline.backends.onnx import file as onnx_file
 from pipeline.backends.reasons import own_words
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.text import as_str, decoded, is_text
-from pipeline.batch.columns import Column, ragged_from_rows
+from pipeline.batch.columns import Array, Column, ragged_from_rows
 from pipeline.batch.tensors import TensorSpec, numpy_dtype
 from pipeline.errors import DeviceError, LoadError
 from pipeline.spec.model import ModelSpec

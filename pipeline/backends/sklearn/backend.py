@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.backends.base import Array, LoadContext, Servable
+from pipeline.backends.base import LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package
 from pipeline.backends.feature_matrix import only_input
 from pipeline.backends.model_files import model_file, size_of
@@ -28,7 +28,7 @@ from pipeline.backends.pickled import check_estimator, lacking, unpickle
 from pipeline.backends.sklearn import features as sklearn_features
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.text import decoded
-from pipeline.batch.columns import read_only
+from pipeline.batch.columns import Array, read_only
 from pipeline.batch.tensors import TensorSpec, dtype_name
 from pipeline.errors import DeviceError, ModelFaultError, UntrustedArtifactError
 from pipeline.spec.model import ModelSpec, SklearnModel

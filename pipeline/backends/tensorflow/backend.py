@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.backends.base import Array, LoadContext, Servable
+from pipeline.backends.base import LoadContext, Servable
 from pipeline.backends.failures import computing, needs_package
 from pipeline.backends.filled import FilledServable
 from pipeline.backends.model_files import model_file, not_empty, size_of
@@ -21,7 +21,7 @@ from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.tensorflow.formats import open_keras, open_saved_model
 from pipeline.backends.tensorflow.program import Program
 from pipeline.backends.text import decoded
-from pipeline.batch.columns import Column, Ragged
+from pipeline.batch.columns import Array, Column, Ragged
 from pipeline.errors import DeviceError, LoadError
 from pipeline.spec.model import ModelSpec, TensorflowModel
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.backends.base import Array, LoadContext, Servable
+from pipeline.backends.base import LoadContext, Servable
 from pipeline.backends.failures import computing, needs_package
 from pipeline.backends.model_files import model_file, size_of
 from pipeline.backends.tensor_names import signature_of
@@ -21,7 +21,7 @@ from pipeline.backends.torch.formats import EACH_ROW, Network, named_outputs, op
 from pipeline.backends.torch.runtime import limit_forks, limit_threads
 from pipeline.backends.torch.thread_choice import ThreadChoice
 from pipeline.batch import columns
-from pipeline.batch.columns import Column
+from pipeline.batch.columns import Array, Column
 from pipeline.batch.tensors import numpy_dtype
 from pipeline.errors import ModelFaultError
 from pipeline.spec.model import ModelSpec, TorchModel

@@ -23,8 +23,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from pipeline.backends.base import Array
 from pipeline.backends.reasons import own_words
+from pipeline.batch.columns import Array
 from pipeline.errors import DeviceError, ProcessLostError
 
 _T = TypeVar("_T")

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.backends.base import Array, LoadContext, Servable
+from pipeline.backends.base import LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.torch.device import TorchDevice, choose_device
@@ -23,6 +23,7 @@ from pipeline.backends.torch.runtime import half_precision, limit_forks, limit_t
 from pipeline.backends.torch.thread_choice import ThreadChoice
 from pipeline.backends.transformers.files import check_folder
 from pipeline.backends.transformers.tasks import Task, open_task
+from pipeline.batch.columns import Array
 from pipeline.errors import LoadError
 from pipeline.spec.model import ModelSpec, TransformersModel
 

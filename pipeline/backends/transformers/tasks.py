@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.backends.base import Array
 from pipeline.backends.failures import needs_package
 from pipeline.backends.text import as_str
+from pipeline.batch.columns import Array
 from pipeline.batch.tensors import TensorSpec
 from pipeline.errors import LoadError
 from pipeline.spec.model import TransformersModel

@@ -16,7 +16,7 @@ from pipeline.connectors.bigquery.schema import TableColumn, column_of_api, colu
 from pipeline.errors import PathError
 
 VIEWER_ROLE = "roles/bigquery.dataViewer"
-EDITOR_ROLE = "roles/bigquery.dataEditor"
+DATA_EDITOR_ROLE = "roles/bigquery.dataEditor"
 JOB_ROLE = "roles/bigquery.jobUser"
 USER_ROLE = "roles/bigquery.user"
 
@@ -72,16 +72,16 @@ def existing_columns(table: TableName) -> tuple[TableColumn, ...] | None:
     """
     with _client(table.project) as client:
         try:
-            with _explained(f"table '{table}'", EDITOR_ROLE):
+            with _explained(f"table '{table}'", DATA_EDITOR_ROLE):
                 found = client.get_table(str(table), **_CALL)
         except _MissingError:
-            with _explained(f"dataset '{table.project}.{table.dataset}'", EDITOR_ROLE):
+            with _explained(f"dataset '{table.project}.{table.dataset}'", DATA_EDITOR_ROLE):
                 client.get_dataset(f"{table.project}.{table.dataset}", **_CALL)
             return None
     if found.table_type != "TABLE":
         kind = found.table_type.lower().replace("_", " ")
         raise PathError(f"'{table}' is a {kind}, expected a table")
-    _require(table, "bigquery.tables.updateData", EDITOR_ROLE)
+    _require(table, "bigquery.tables.updateData", DATA_EDITOR_ROLE)
     return _columns(found.schema)
 
 
@@ -94,7 +94,7 @@ def create(table: TableName, columns: Sequence[TableColumn]) -> None:
     schema = [bigquery.SchemaField.from_api_repr(column_to_api(column)) for column in columns]
     made = bigquery.Table(str(table), schema=schema)
     where = f"table '{table}'"
-    _call(where, EDITOR_ROLE, lambda c: c.create_table(made, exists_ok=True, **_CALL), table)
+    _call(where, DATA_EDITOR_ROLE, lambda c: c.create_table(made, exists_ok=True, **_CALL), table)
 
 
 class _MissingError(PathError):

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Protocol
 
-from pipeline.backends.base import Array, Servable, ServableAround
+from pipeline.backends.base import Servable, ServableAround
 from pipeline.backends.reasons import own_words
-from pipeline.batch.columns import Column
+from pipeline.batch.columns import Array, Column
 from pipeline.batch.release import ModelVersion
 from pipeline.errors import ArtifactError, DeviceError, LoadError, ProcessLostError
 from pipeline.serving.opening import Opening
