@@ -51,7 +51,7 @@ class Page:
     facts: RunFacts
 
     def write(self, statistics: RunStatistics) -> None:
-        """Writes the page in place of an earlier one. Readers see either whole.
+        """Writes the page, which replaces an earlier one. Readers see either one whole.
 
         Raises:
           ArtifactError: the storage refuses.

@@ -57,7 +57,7 @@ class _Accelerator:
         return _MACHINES[self.type][self.count]
 
     def fits(self, machine: str) -> bool:
-        if self.machines == (_ON_N1,):  # attached to a machine, in place of built into its type
+        if self.machines == (_ON_N1,):  # attached to a machine, not built into its type
             return machine.startswith(("n1-", "custom-"))
         custom = f"{self.machines[0].split('-')[0]}-custom-"
         return machine in self.machines or machine.startswith(custom)
@@ -90,7 +90,7 @@ def configure(
 
 
 def one_process(settings: WorkerSettings) -> bool:
-    """Whether a worker has one SDK process, in place of one for each vCPU."""
+    """Whether a worker has one SDK process instead of one for each vCPU."""
     return settings.sdk_processes == "one" or bool(
         settings.accelerator and not settings.sdk_processes
     )

@@ -251,7 +251,7 @@ def _check_rest(
 
 
 class RaisingParser(argparse.ArgumentParser):
-    """Raises in place of printing its usage and exiting."""
+    """Raises instead of printing its usage and exiting."""
 
     def error(self, message: str) -> NoReturn:
         """See ArgumentParser."""

@@ -147,7 +147,7 @@ def normalize(step: Normalize, column: Column) -> Column:
     Shape stays, but with the layout "chw" ``(rows, h, w, channels)`` becomes
     ``(rows, channels, h, w)``.
     """
-    # As one factor and one offset: two passes over all values in place of three.
+    # As one factor and one offset: two passes over all values instead of three.
     std = np.asarray(step.std, dtype=np.float64)
     factor = (1 / (step.divide_by * std)).astype(np.float32)
     offset = (-np.asarray(step.mean, dtype=np.float64) / std).astype(np.float32)

@@ -124,7 +124,7 @@ class Look:
       waiting: the newest version, if it is to be proposed and not complete yet.
       settling: whether time alone can make `waiting` complete; else its marker is missing.
       rule: how the versions are ordered; None as long as nothing was proposed.
-      told: URI -> fingerprint, of versions of which nothing more needs to be told.
+      told: URI -> fingerprint, for versions about which nothing more needs to be reported.
     """
 
     seen: Mapping[str, Sighting] = field(default_factory=dict)
@@ -249,7 +249,7 @@ def _replaces(version: Version, other: Version | None, rule: VersionRule) -> boo
 
 
 def _reasons(previous: Look, rule: VersionRule, there: Iterable[Version]) -> dict[str, str]:
-    """URI -> why a version is passed over, for those of which that was not told before.
+    """URI -> why a version is passed over, for those not reported before.
 
     Args:
       previous: the look before.

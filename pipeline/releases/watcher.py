@@ -48,13 +48,13 @@ class Lister(Protocol):
 
 @dataclass
 class _Watch:
-    """One target, and what its thread knows of it.
+    """One target, and what its thread knows about it.
 
     Attributes:
-      due_secs: when to look next; None for not before somebody asks for it.
+      due_secs: when to look next; None to wait until somebody asks.
       offers: candidates that nobody has confirmed yet.
       outage: looks in a row that failed.
-      announced: the version of which was said last that it is incomplete.
+      announced: the version that was last reported as incomplete.
     """
 
     target: WatchTarget
@@ -114,7 +114,7 @@ class Watcher:
     def offers(self, wait_secs: float = 0.0) -> list[Candidate]:
         """The candidates that wait to be confirmed: at most one version for each target.
 
-        A newer version takes the place of one that is not confirmed yet.
+        A newer version replaces one that is not confirmed yet.
 
         Args:
           wait_secs: how long to wait for the first one.
@@ -153,7 +153,8 @@ class Watcher:
             started = self._clock()
             next_secs = started + self._interval_secs
             with self._changed:
-                # Before the look: who asks for another one while it lasts has seen something newer.
+                # Before the look: whoever asks for another look during this one has seen something
+                # newer.
                 watch.due_secs = next_secs if self._periodic else None
             done = self._look(watch, started)
             with self._changed:

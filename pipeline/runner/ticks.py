@@ -15,7 +15,7 @@ from pipeline.runner.endless import RESTRICTION, WATERMARK
 
 
 class Ticks(PTransform):
-    """Begin of the pipeline -> PCollection of int, one now and then, and a last one at the end.
+    """Start of the pipeline -> PCollection of int, one now and then, and a last one at the end.
 
     Beam's PeriodicImpulse would do, but cannot be stopped. A poll never waits: where the runner
     does not either, other sources must.

@@ -24,10 +24,10 @@ _usual_interval_secs = 0.005
 
 
 def settle() -> None:
-    """Takes everything that exists now out of the collector's sight: modules, which stay anyway.
+    """Hides everything that exists now from the garbage collector: modules, which stay anyway.
 
-    To be called when the frameworks are imported and no model is loaded yet, for what is out of
-    sight is never freed where it hangs together in cycles. Does nothing the second time.
+    Call it when the frameworks are imported and no model is loaded yet: hidden objects that are in
+    cycles are never freed. Idempotent.
     """
     with _lock:
         if not gc.get_freeze_count():
@@ -38,7 +38,7 @@ def settle() -> None:
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Around imports of frameworks: without the collector, which would take a sixth of the time.
+    """Wraps imports of frameworks: without the collector, which would take a sixth of the time.
 
     Modules make no garbage worth mentioning, and it would look at all of them again and again.
     """

@@ -55,7 +55,7 @@ _T = TypeVar("_T", bound=_Closable)
 
 @dataclass(frozen=True)
 class ProcessHandle(Generic[_T]):
-    """What travels to the workers in place of the object itself: it can be pickled.
+    """What travels to the workers instead of the object itself: it can be pickled.
 
     Attributes:
       job_key: names the job; a process normally sees only one.

@@ -238,7 +238,7 @@ class Lookup(_CombineOp):
         return self
 
     def with_file_text(self, text: str) -> Self:
-        """The step with the labels in place of the file."""
+        """The step with the labels instead of the file."""
         return self.model_copy(update={"labels": labels_in(text, str), "file": None})
 
     def types(self, *read: Type) -> dict[str, Type]:

@@ -150,7 +150,7 @@ def _reads(
     before_combine: Mapping[str, str],
     producers: Mapping[str, str],
 ) -> Iterator[tuple[str, str, Mapping[str, str], str]]:
-    """Who reads which column, of which that are made by then, and why no others are."""
+    """Who reads which column, the columns that exist by then, and why there are no others."""
     rule = "prepare steps run before all models"
     for prepare in spec.prepare:
         for column in prepare.columns_read():

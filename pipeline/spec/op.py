@@ -93,7 +93,7 @@ class Op(StrictModel, ABC):
         return file
 
     def with_file_text(self, text: str) -> Self:
-        """The step with the content of the file in place of its name.
+        """The step with the content of the file instead of its name.
 
         Raises:
           ValueError: the file holds something else; says what, as in "holds a label twice".

@@ -239,7 +239,7 @@ class OneHot(_OfOne):
         return range(self.depth) if self.depth is not None else self.labels or ()
 
     def with_file_text(self, text: str) -> Self:
-        """The step with the labels in place of the file."""
+        """The step with the labels instead of the file."""
         labels = labels_in(text, str, int)
         if len(set(labels)) < len(labels):
             raise ValueError("holds a label twice")
@@ -373,7 +373,7 @@ class Tokenize(_OfOne):
         return [self.column] if self.mask is None else [self.column, self.mask]
 
     def with_file_text(self, text: str) -> Self:
-        """The step with the tokenizer in place of the file; it travels with the job."""
+        """The step with the tokenizer instead of the file; it travels with the job."""
         if len(text) > _MAX_TOKENIZER_CHARS:
             raise ValueError(
                 f"holds {len(text):,} characters, expected at most {_MAX_TOKENIZER_CHARS:,}: it "

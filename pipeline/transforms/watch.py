@@ -20,7 +20,7 @@ _PAUSE_SECS = 1.0
 
 
 class WatchModels(PTransform):
-    """Begin of the pipeline -> PCollection of :class:`Candidate`, for as long as the job runs.
+    """Start of the pipeline -> PCollection of :class:`Candidate`, for as long as the job runs.
 
     A candidate is emitted at least once: again when its bundle is retried, when the runner does
     not report the bundle as committed, and when the source moves to another process.

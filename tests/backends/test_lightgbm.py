@@ -63,7 +63,9 @@ def test_file_that_lost_lines_within_is_refused(tmp_path):
 
 def test_other_text_is_refused_with_what_was_expected(tmp_path):
     (tmp_path / "notes.txt").write_text("trees are nice\n")
-    with pytest.raises(LoadError, match=r"not a LightGBM model: expected the text that .*save_model"):
+    with pytest.raises(
+        LoadError, match=r"not a LightGBM model: expected the text that .*save_model"
+    ):
         load(tmp_path, spec("predict"))
 
 

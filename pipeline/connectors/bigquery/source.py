@@ -23,7 +23,7 @@ from pipeline.spec.record import RecordSpec
 
 
 class ReadTable(PTransform):
-    """Begin of the pipeline -> PCollection of :class:`Block`, a record for each row.
+    """Start of the pipeline -> PCollection of :class:`Block`, a record for each row.
 
     The table, or the result of the query, is exported to Avro files under ``--temp_location`` (a
     ``gs://`` folder), which are removed when they have been read. A query runs in ``--project``,

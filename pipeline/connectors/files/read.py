@@ -26,7 +26,7 @@ DEFAULT_SPLIT_BYTES = (32 << 20) - (64 << 10)
 
 
 class ReadBlocks(PTransform):
-    """Begin of the pipeline -> PCollection of :class:`Block`, of records in files or of images.
+    """Start of the pipeline -> PCollection of :class:`Block`, of records in files or of images.
 
     What cannot be read of a file ends in a block whose error says where and why; all records before
     the damage, and where the format allows it those behind, come in other blocks. The order of

@@ -122,7 +122,7 @@ def read_head(location: str, count: int) -> bytes:
 
 
 def write_text(location: str, text: str, mime_type: str = "text/plain") -> None:
-    """Writes a small file, in place of an older one; readers see it whole or not at all.
+    """Writes a small file, which replaces an older one; readers see it whole or not at all.
 
     Args:
       location: where to write; the folder of a local file is created.

@@ -1,4 +1,4 @@
-"""The columns of an ensemble of which statistics are made, and the kind of each."""
+"""The columns of an ensemble for which statistics are made, and the kind of each."""
 
 from __future__ import annotations
 

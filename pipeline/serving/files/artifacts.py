@@ -70,7 +70,7 @@ class ArtifactStore(Protocol):
         ...
 
     def write_text(self, uri: str, text: str) -> None:
-        """Writes a small file, in place of an older one; readers see it whole or not at all.
+        """Writes a small file, which replaces an older one; readers see it whole or not at all.
 
         Raises:
           ArtifactError: the storage refuses.

@@ -44,7 +44,7 @@ _WAY_OUT = (
     "of `framework: python` around it"
 )
 
-# Versions of which has been said how many rows they take: several threads find it out.
+# Versions whose most rows were logged: several threads find them out.
 _told: WeakSet[Servable] = WeakSet()
 
 

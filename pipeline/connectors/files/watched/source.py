@@ -47,7 +47,7 @@ def _never() -> bool:
 
 
 class ReadNewFiles(PTransform):
-    """Begin of the pipeline -> PCollection of :class:`Block`, of a folder's files as they come.
+    """Start of the pipeline -> PCollection of :class:`Block`, of a folder's files as they come.
 
     Every file is read once, those present at the start included, in order of modification time and
     name; a compressed one is decompressed (told by its name). A file that changed after it was read
