@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.backends.foreign_files import UNREADABLE, way_out
-from pipeline.drafting.recognition import SUFFIXES
+from pipeline.drafting.recognition import FRAMEWORK_SUFFIXES
 from pipeline.errors import LoadError
 from tests.support import models
 from tests.support.specs import load, model_spec
@@ -51,7 +51,7 @@ def test_pickle_for_a_framework_that_reads_none_is_refused_with_how_to_save_it(f
 
 
 def test_no_file_that_some_framework_reads_by_itself_counts_as_unreadable():
-    assert not set(UNREADABLE) & {suffix for some in SUFFIXES.values() for suffix in some}
+    assert not set(UNREADABLE) & {suffix for some in FRAMEWORK_SUFFIXES.values() for suffix in some}
     assert all(way_out(f"model{suffix.upper()}") for suffix in UNREADABLE)
     assert way_out("model.onnx") is None
 
