@@ -193,7 +193,7 @@ def next_look(
     now_secs: float,
     settle_secs: float,
 ) -> tuple[Look, list[Candidate]]:
-    """One look: what to remember of it, and what to tell because of it.
+    """One look: what to remember of it, and what to propose or report because of it.
 
     Args:
       target: what is watched.
@@ -224,7 +224,7 @@ def next_look(
     reasons = _reasons(previous, rule, there)
     told = {uri: print_ for uri, print_ in previous.told.items() if uri in seen}
     told |= {version.uri: version.fingerprint for version in there if version.uri in reasons}
-    if complete:  # what was there before a proposal and is older than it is no news
+    if complete:  # older versions that were there before a proposal are not reported
         older = fitting[: fitting.index(complete[-1]) + 1]
         told |= {version.uri: version.fingerprint for version in older}
     look = Look(
@@ -276,14 +276,11 @@ def _version(target: WatchTarget, uri: str, inside: dict[str, StoredFile]) -> Ve
     if (target.complete_marker and not is_folder) or (is_folder and not target.models):
         return None
     marker = inside.get(target.complete_marker) if target.complete_marker else None
-    lines = sorted(f"{name}\0{f.size_bytes}\0{f.fingerprint}" for name, f in inside.items())
-    "\n".join(lines).encode("utf-8", "surrogateescape")  # names need not be UTF-8
+    lines = (f"{name}\0{f.size_bytes}\0{f.fingerprint}" for name, f in inside.items())
     return Version(
         uri=uri,
         updated_us=max(file.updated_us for file in inside.values()),
-        fingerprint=hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[
-            :16
-        ],
+        fingerprint=_digest(lines),
         is_folder=is_folder,
         in_parts=not is_folder and (len(inside) > 1 or any(f.unread for f in inside.values())),
         marked_us=marker.updated_us if marker else None,
@@ -329,8 +326,7 @@ def candidate_of(
 def _passed_over(
     target: WatchTarget, there: Sequence[Version], reasons: Mapping[str, str]
 ) -> Candidate:
-    prints = sorted(f"{v.uri}\0{v.fingerprint}" for v in there if v.uri in reasons)
-    identity = hashlib.sha256("\n".join(prints).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    identity = _digest(f"{v.uri}\0{v.fingerprint}" for v in there if v.uri in reasons)
     shown = [reasons[uri] for uri in sorted(reasons)[:_SHOWN]]
     more = [f"{len(reasons) - _SHOWN} more"] if len(reasons) > _SHOWN else []
     return Candidate(
@@ -339,6 +335,12 @@ def _passed_over(
         sequence_us=0,
         passed_over="passed over: " + "; ".join(shown + more),
     )
+
+
+def _digest(lines: Iterable[str]) -> str:
+    """A short hash of some lines, the same in any order."""
+    text = "\n".join(sorted(lines)).encode("utf-8", "surrogateescape")  # names need not be UTF-8
+    return hashlib.sha256(text).hexdigest()[:16]
 
 
 def _subject(target: WatchTarget) -> str:

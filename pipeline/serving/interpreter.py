@@ -53,7 +53,7 @@ def importing() -> Iterator[None]:
 
 @contextmanager
 def shared() -> Iterator[None]:
-    """Around a load: threads take turns more often."""
+    """Wraps a load: threads take turns more often."""
     global _loads, _usual_interval_secs
     with _lock:
         if not _loads:

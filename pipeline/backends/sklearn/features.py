@@ -54,7 +54,7 @@ def forget_names(parts: Iterable[Any]) -> None:
 
 @contextmanager
 def selecting() -> Iterator[None]:
-    """Around a call.
+    """Wraps a call of an estimator.
 
     Raises:
       ModelFaultError: the estimator picks columns of a DataFrame by their names.
