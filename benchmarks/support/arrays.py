@@ -1,7 +1,6 @@
 """Outputs of the models that benchmarks have."""
 
-from pipeline.backends.base import Array
-from pipeline.batch.columns import Column, Ragged
+from pipeline.batch.columns import Array, Column, Ragged
 
 
 def one_array(column: Column) -> Array:

@@ -10,8 +10,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from pipeline.backends.base import Array, Servable
-from pipeline.batch.columns import Column
+from pipeline.backends.base import Servable
+from pipeline.batch.columns import Array, Column
 from pipeline.batch.release import ModelVersion
 from pipeline.batch.tensors import Signature
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
