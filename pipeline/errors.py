@@ -20,6 +20,7 @@
     │   └── ProcessLostError        the process that computes is gone; the rows are not at fault
     ├── ServiceError                a service refuses while the job runs
     ├── OutputError                 what a job wrote must not stand, or is not what was asked for
+    ├── ThreadEndedError            a thread that the job depends on ended by an error
     ├── RowsError                   some rows of a batch cannot be computed, the others can
     └── RecordError                 one record is unusable; becomes a dead letter
 
@@ -51,13 +52,23 @@ __all__ = [
     "RowsError",
     "ServiceError",
     "SpecError",
+    "ThreadEndedError",
     "UntrustedArtifactError",
     "WireError",
+    "is_interrupt",
 ]
 
 
 class EnsembleError(Exception):
     """Base class of all errors below."""
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether an error asks this process to end. A panic of a package in Rust does not.
+
+    PyO3 derives its PanicException from BaseException, so ``except Exception`` lets it pass.
+    """
+    return isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit)
 
 
 class LaunchError(EnsembleError):
@@ -132,6 +143,10 @@ class ProcessLostError(InferenceError):
 
 class ServiceError(EnsembleError):
     """A subscription or topic is gone or may not be used any more, while the job runs."""
+
+
+class ThreadEndedError(EnsembleError):
+    """A thread that the job depends on ended by an error."""
 
 
 class OutputError(EnsembleError):

@@ -22,6 +22,7 @@ from pipeline.errors import (
     LoadError,
     ModelFaultError,
     OutOfMemoryError,
+    is_interrupt,
 )
 
 _S = TypeVar("_S", bound=Servable)
@@ -97,7 +98,9 @@ def loading(path: Path, kind: str) -> Iterator[None]:
         yield
     except EnsembleError:
         raise
-    except Exception as error:
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         raise LoadError(f"{path} cannot be loaded as {kind}: {own_words(error)}") from error
 
 
@@ -107,7 +110,7 @@ def computing(predict: _Predict[_S, _R]) -> _Predict[_S, _R]:
     Raises:
       OutOfMemoryError: the framework ran out of memory.
       InferenceError: instead of an error whose text begins with a stack or a place in C++ code; the
-        reason comes first.
+        reason comes first. Instead of a panic, too.
       Exception: every other error of the framework, unchanged.
     """
 
@@ -115,10 +118,12 @@ def computing(predict: _Predict[_S, _R]) -> _Predict[_S, _R]:
     def guarded(self: _S, inputs: Mapping[str, Array]) -> _R:
         try:
             return predict(self, inputs)
-        except Exception as error:
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             words = own_words(error)
             if not is_out_of_memory(error):
-                if hides_its_reason(error):
+                if hides_its_reason(error) or not isinstance(error, Exception):
                     raise InferenceError(words) from error
                 raise
         # Raised outside the handler: the framework's frames, which hold the tensors that did not

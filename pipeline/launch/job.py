@@ -38,12 +38,14 @@ from pipeline.launch.table_names import Tables, tables_of
 from pipeline.launch.versions import Beginner
 from pipeline.releases.candidate import ReleaseEvent
 from pipeline.releases.checks import GateChecks
+from pipeline.releases.launch_marks import LaunchMarks
 from pipeline.releases.versions import watch_targets
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.files.artifacts import ArtifactCache, LocalCopies
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.rehearsal.rehearsal import Rehearsal
 from pipeline.serving.release_manager import ManagerHandle
+from pipeline.serving.trial.trials import Trials
 from pipeline.spec import graph as graphs
 from pipeline.spec import text as spec_text
 from pipeline.spec.ensemble import EnsembleSpec
@@ -128,11 +130,15 @@ def check_job(settings: Settings, beam: PipelineOptions, placement: Placement, s
     history = accepted_before(told.release_dir, graph, store)
     targets = watch_targets(graph.models, told.release_pattern or None)
     allowed = allowed_uris(graph, told.allowed_model_uris)
-    gate_checks = GateChecks(graph, loader.cache, store, allowed, limits.call_rows, records)
+    models = settings.models
+    trials = Trials(graph, loader, records, models.trial_secs, models.trial_memory_mb)
+    gate_checks = GateChecks(graph, loader.cache, store, allowed, limits.call_rows, records, trials)
+    marks = LaunchMarks(told.release_dir, store) if told.release_dir and not dry_run else None
     with ExitStack() as at_end:
         at_end.callback(checks.close)
         patterns = look_under(targets, lister, history[-1].rules if history else {}, say)
-        found = Beginner(gate_checks, checks.get(), patterns, say).begin(history)
+        beginner = Beginner(gate_checks, checks.get(), patterns, say, marks, placement.loads_apart)
+        found = beginner.begin(history)
         watched = tuple(pattern.target for pattern in patterns)
         refresh = refresh_of(told, gate_checks, found.state, watched, lister, handle, managers)
         if not dry_run:  # last: what is refused makes no table

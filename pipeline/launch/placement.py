@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -24,11 +25,14 @@ class Placement:
       intra_op_threads: see FrameworkLoader.
       threads_share_models: several threads of a process call the same models.
       several_processes: a machine has more than one process that serves.
+      loads_apart: the process that launches loads no model; trials do (see `serving.trial`).
     """
 
     intra_op_threads: int
     threads_share_models: bool
     several_processes: bool
+
+    loads_apart: ClassVar[bool] = False
 
     def option_problems(self, outputs: Outputs, options: PipelineOptions) -> list[str]:
         """What is wrong with Beam's options and the places that they name."""
@@ -50,6 +54,8 @@ class Placement:
 
 class RemotePlacement(Placement):
     """Processes on other machines. The one that launches has no GPU."""
+
+    loads_apart: ClassVar[bool] = True
 
     def option_problems(self, outputs: Outputs, options: PipelineOptions) -> list[str]:
         """See Placement."""

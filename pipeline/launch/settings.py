@@ -124,6 +124,8 @@ class ModelSettings:
     max_batch_latency_ms: int
     max_model_faults: int
     model_cache_dir: str
+    trial_secs: int
+    trial_memory_mb: int
 
 
 @dataclass(frozen=True)

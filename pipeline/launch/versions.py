@@ -10,6 +10,7 @@ rolled back from.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -18,6 +19,7 @@ from pipeline.errors import ArtifactError, EnsembleError, ModelError
 from pipeline.launch.patterns import Pattern, Say, rules_after
 from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.releases.checks import Examples, FetchedVersion, GateChecks
+from pipeline.releases.launch_marks import LaunchMarks
 from pipeline.releases.proposal import Proposal, Refusal, proposal_of, release_of
 from pipeline.releases.state import Accepted, GateState, initial_state
 from pipeline.releases.versions import candidate_of
@@ -71,12 +73,16 @@ class Beginner:
       manager: loads them, and keeps those that are found.
       patterns: what lies under the patterns.
       say: told what is being done, and what is passed over.
+      marks: tell whether a launch came back from loading an accepted release.
+      apart: models are loaded by trials only, nothing in this process.
     """
 
     checks: GateChecks
     manager: ReleaseManager
     patterns: Sequence[Pattern]
     say: Say
+    marks: LaunchMarks | None = None
+    apart: bool = False
     _events: list[ReleaseEvent] = field(default_factory=list)
     _refused: list[str] = field(default_factory=list)
     _handled: list[str] = field(default_factory=list)
@@ -99,7 +105,7 @@ class Beginner:
             return self._beginning(release, rehearsal, initial_state(release, _now(), rules=rules))
         last = history[-1].release
         state = initial_state(last, _now(), history, rules=rules)
-        rehearsal, problems = self._attempt(last, {})
+        rehearsal, problems = self._resume(last)
         if problems:
             reason = "; ".join(problems)
             self.say(f"release generation {last.generation} cannot be resumed: {reason}")
@@ -130,7 +136,7 @@ class Beginner:
         while target is not None:
             generation = target.release.generation
             release = Release(state.current.generation + 1, target.release.versions)
-            rehearsal, found = self._attempt(release, {})
+            rehearsal, found = self._resume(release)
             if not found:
                 self.say(f"going back to the versions of generation {generation}")
                 back = Candidate(f"launch {generation}", LAUNCH, 0, rollback_to=generation)
@@ -146,6 +152,30 @@ class Beginner:
                 "files, or give another folder to start anew",
             ]
         )
+
+    def _resume(self, release: Release) -> tuple[Rehearsal, list[str]]:
+        """What was learnt of a release that was accepted before, and what is wrong with it.
+
+        It is tried apart only where the launch before did not come back from loading it.
+        """
+        trials, marks = self.checks.trials, self.marks
+        generation = release.generation
+        left = marks is not None and marks.is_left(generation)
+        if trials is not None and (left or self.apart):
+            if left:
+                self.say(
+                    f"the last launch did not come back from loading release generation "
+                    f"{generation}: it is tried in a process of its own"
+                )
+            try:
+                found = {one: self.checks.cache.fetch_version(one) for one in release.versions}
+                answer = trials(release, found, {}, say=self.say, again=True)
+            except EnsembleError as error:
+                return Rehearsal(), _texts(error)
+            if self.apart and answer is not None:
+                return answer.rehearsal, list(answer.problems)
+        with marks.around(generation) if marks is not None else nullcontext():
+            return self._attempt(release, {})
 
     def _attempt(self, release: Release, examples: Examples) -> tuple[Rehearsal, list[str]]:
         comparison = self.checks.comparison(self.manager, examples)
@@ -222,16 +252,40 @@ class Beginner:
         if problems:
             return None, Rehearsal(), problems
         release = Release(generation, tuple(one.version for one in found.values()))
-        rehearsal, texts = self._attempt(release, examples)
+        rehearsal, texts, is_decided = self._tried_apart(release, found, examples, state)
+        if not is_decided:
+            rehearsal, texts = self._attempt(release, examples)
         for text in texts:
             problems.setdefault(_model_of(text, uris), []).append(text)
-        if not problems:
+        if not problems and not is_decided:
             for version, some in examples.items():
                 try:
                     self.checks.check_examples({version: some}, release, rehearsal, self.manager)
                 except EnsembleError as error:
                     problems[version.model] = _lines(error, version.model)
         return release, rehearsal, problems
+
+    def _tried_apart(
+        self,
+        release: Release,
+        found: Mapping[str, FetchedVersion],
+        examples: Examples,
+        state: GateState | None,
+    ) -> tuple[Rehearsal, list[str], bool]:
+        """What a trial of the versions found, its problems, and whether they are all there is."""
+        trials = self.checks.trials
+        if trials is None:
+            return Rehearsal(), [], False
+        tried = {one.version: one.fetched for one in found.values()}
+        # Beside an accepted release that cannot be served, nothing is known to do no harm.
+        again = self.apart or state is not None
+        try:
+            answer = trials(release, tried, examples, say=self.say, again=again)
+        except ModelError as error:
+            return Rehearsal(), list(error.problems), True
+        if answer is None or not self.apart:
+            return Rehearsal(), [], False
+        return answer.rehearsal, list(answer.problems), True
 
     def _fetched(self, model: str, uri: str, proposed: Candidate | None) -> FetchedVersion:
         known = self._found.get((model, uri))
@@ -311,9 +365,13 @@ def _model_of(problem: str, models: Iterable[str]) -> str | None:
 
 
 def _lines(error: EnsembleError, model: str) -> list[str]:
-    texts = error.problems if isinstance(error, ModelError) else [str(error)]
+    texts = _texts(error)
     about = f"model '{model}'"
     return [text if text.startswith(about) else f"{about}: {text}" for text in texts]
+
+
+def _texts(error: EnsembleError) -> list[str]:
+    return list(error.problems) if isinstance(error, ModelError) else [str(error)]
 
 
 def _now() -> datetime:

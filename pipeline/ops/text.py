@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.batch import columns
 from pipeline.batch.columns import Array, Column
 from pipeline.batch.tensors import FLOATS, numpy_dtype
+from pipeline.errors import RowsError, is_interrupt
 from pipeline.ops.values import Bad, each_value
 from pipeline.spec.prepare import Lower, Tokenize
 
@@ -71,7 +72,7 @@ def tokenize(step: Tokenize, column: Column) -> Column | tuple[Column, Column]:
     """
     texts = [row.item() for row in columns.iterate(column)]
     tokenizer = _tokenizer(step.tokenizer or "", step.max_length)
-    encoded = tokenizer.encode_batch(texts, add_special_tokens=step.special_tokens)
+    encoded = _tokens(tokenizer, texts, step.special_tokens)
     rows = [np.array(one.ids, dtype=np.int64) for one in encoded]
     masks = [np.ones(len(row), dtype=np.int64) for row in rows]
     if step.pad:
@@ -106,7 +107,9 @@ def _tokenizer(json: str, max_length: int | None) -> Any:
         ) from error
     try:
         tokenizer = Tokenizer.from_str(json)
-    except Exception as error:  # it raises nothing more precise
+    except BaseException as error:  # it raises nothing more precise, and may panic
+        if is_interrupt(error):
+            raise
         raise ValueError(f"cannot read its tokenizer.json: {error}") from error
     tokenizer.no_padding()
     if max_length is None:
@@ -114,6 +117,31 @@ def _tokenizer(json: str, max_length: int | None) -> Any:
     else:
         tokenizer.enable_truncation(max_length)
     return tokenizer
+
+
+def _tokens(tokenizer: Any, texts: list[str], special_tokens: bool) -> list[Any]:
+    """The encoding of each text.
+
+    Raises:
+      RowsError: the tokenizer panics at some of them.
+    """
+    try:
+        encoded: list[Any] = tokenizer.encode_batch(texts, add_special_tokens=special_tokens)
+        return encoded
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
+        if len(texts) == 1:
+            raise RowsError({0: f"the tokenizer refuses the text: {error}"}) from error
+    found, bad = [], {}
+    for row, text in enumerate(texts):
+        try:
+            found += _tokens(tokenizer, [text], special_tokens)
+        except RowsError as error:
+            bad[row] = error.messages[0]
+    if bad:
+        raise RowsError(bad)
+    return found
 
 
 def _filled(row: Array, length: int, value: int) -> Array:

@@ -69,6 +69,26 @@ MODELS: tuple[Parameter, ...] = (
         param_type="GCS_WRITE_FOLDER",
         regex=FOLDER,
     ),
+    Parameter(
+        "trial_secs",
+        "CPU seconds of a trial",
+        "Model versions that were never accepted are first loaded and run in a process of their "
+        "own, since a damaged file may end the process that loads it or never come back. This is "
+        "the most CPU time of it, and 60 s more for each GiB of files; by the clock ten times as "
+        "much. 0 tries nothing: for files that you made yourself.",
+        kind="integer",
+        default="60",
+        group="Models",
+    ),
+    Parameter(
+        "trial_memory_mb",
+        "Memory of a trial",
+        "The most memory of that process, in MiB. 0 means 4,096 and eight times the size of the "
+        "files.",
+        kind="integer",
+        default="0",
+        group="Models",
+    ),
 )
 
 REFRESH: tuple[Parameter, ...] = (

@@ -1,14 +1,15 @@
 """The gate's checks of a proposed release: the cheap ones first, the expensive ones last.
 
 Anybody may send a message that says where models are, so the URIs are checked first. Then the files
-are fetched and their digests compared, a rehearsal runs a few rows through the whole graph
+are fetched and their digests compared, what was never accepted is tried in a process of its own, a
+rehearsal runs a few rows through the whole graph
 (loading, signatures, shapes, rows that depend on their company), and the examples that come with a
 new version are checked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.batch.columns import Column
@@ -21,8 +22,9 @@ from pipeline.releases.proposal import Proposal
 from pipeline.serving.files.artifacts import ArtifactCache, ArtifactStore, Fetched
 from pipeline.serving.rehearsal import golden
 from pipeline.serving.rehearsal.example_files import examples_of
-from pipeline.serving.rehearsal.rehearsal import Comparison, Rehearsal, fed, rehearse
+from pipeline.serving.rehearsal.rehearsal import Comparison, Rehearsal, attempt, fed, rehearse
 from pipeline.serving.release_manager import ReleaseManager
+from pipeline.serving.trial.trials import Trials
 from pipeline.spec.graph import Graph
 from pipeline.spec.row_limits import DEFAULT_ROWS
 from pipeline.spec.uris import is_class_uri
@@ -54,6 +56,7 @@ class GateChecks:
       allowed: where models may come from. Manifests may lie anywhere: they only name models.
       call_rows: the most rows of a call, for models that set none themselves.
       records: see Comparison. A few rows only, because they are pickled with the job.
+      trials: tries new versions in a process of their own; None where that is not done.
     """
 
     graph: Graph
@@ -62,6 +65,7 @@ class GateChecks:
     allowed: AllowedUris
     call_rows: int = DEFAULT_ROWS
     records: Mapping[str, Column] = field(default_factory=dict, compare=False, repr=False)
+    trials: Trials | None = None
 
     def read_manifest(self, candidate: Candidate) -> Manifest | None:
         """The manifest that a candidate names; None if it names none.
@@ -108,8 +112,53 @@ class GateChecks:
             return problem
         return None if is_class_uri(uri) else self.allowed.problem(uri)
 
+    def examples_of(self, found: Iterable[FetchedVersion]) -> Examples:
+        """The examples that come with some versions. Raises what `examples` does."""
+        return {one.version: self.examples(one) for one in found}
+
+    def try_apart(
+        self,
+        release: Release,
+        new: Sequence[FetchedVersion],
+        examples: Examples,
+        serving: Release,
+        manager: ReleaseManager,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Tries the versions of a release that were never accepted, in a process of their own.
+
+        Args:
+          release: the release to check.
+          new: those versions.
+          examples: see `check`.
+          serving: the release whose other models feed those that are tried.
+          manager: has that release.
+          cancelled: whether the job ends.
+
+        Raises:
+          ModelError: see Trials.
+          TrialCancelledError: the job ends.
+        """
+        if self.trials is None or not new:
+            return
+
+        def given() -> dict[str, Column]:
+            changing = {one.version.model for one in new}
+            comparison = Comparison(self.call_rows, self.records, in_company=False)
+            columns = attempt(self.graph, serving, manager, comparison=comparison)[0].columns
+            kept = [model for model in self.graph.models if model.name not in changing]
+            written = {column for model in kept for column in model.columns_written()}
+            return {name: column for name, column in columns.items() if name in written}
+
+        found = {one.version: one.fetched for one in new}
+        self.trials(release, found, examples, given, cancelled=cancelled)
+
     def check(
-        self, release: Release, found: Mapping[str, FetchedVersion], manager: ReleaseManager
+        self,
+        release: Release,
+        found: Mapping[str, FetchedVersion],
+        examples: Examples,
+        manager: ReleaseManager,
     ) -> int:
         """Loads a release, rehearses it and checks the examples of its new versions.
 
@@ -118,6 +167,7 @@ class GateChecks:
         Args:
           release: the release to check.
           found: the versions that were fetched for it.
+          examples: those that come with its new versions.
           manager: loads the models, and keeps those that are loaded already.
 
         Returns:
@@ -132,13 +182,11 @@ class GateChecks:
         for version in release.versions:
             if version not in here:
                 self.cache.fetch_version(version)
-        new = [one for one in found.values() if one.version in release.versions]
-        examples = {one.version: self.examples(one) for one in new}
         comparison = self.comparison(manager, examples)
         try:
             rehearsal = rehearse(self.graph, release, manager, comparison=comparison)
         except ModelError as error:
-            places = [f"model '{one.version.model}' at {one.version.uri}" for one in new]
+            places = [f"model '{version.model}' at {version.uri}" for version in examples]
             proposed = f" (proposed: {', '.join(places)})" if places else ""
             raise ModelError("; ".join(error.problems) + proposed) from error
         count = self.check_examples(examples, release, rehearsal, manager)

@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.backends.reasons import cut, with_type
 from pipeline.batch.release import Release
-from pipeline.errors import ArtifactError, EnsembleError, LaunchError
+from pipeline.errors import ArtifactError, EnsembleError, LaunchError, is_interrupt
 from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.releases.checks import FetchedVersion, GateChecks
 from pipeline.releases.manifest import Manifest
@@ -23,6 +23,7 @@ from pipeline.releases.proposal import Proposal, Refusal, proposal_of, release_o
 from pipeline.releases.state import Accepted, GateState
 from pipeline.releases.store import ReleaseStore
 from pipeline.serving.release_manager import ReleaseManager
+from pipeline.serving.trial.trials import TrialCancelledError
 
 _LOGGER = logging.getLogger(__name__)
 _REASON_CHARACTERS = 2000
@@ -71,6 +72,7 @@ class Gate:
         manager: ReleaseManager,
         activate: Callable[[Release], None] = lambda release: None,
         manifest: Manifest | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> Verdict:
         """The verdict on one candidate.
 
@@ -81,14 +83,18 @@ class Gate:
             activated.
           activate: called with a release that passed, while it is still loaded.
           manifest: the candidate's manifest, where it was read already; see `manifest_of`.
+          cancelled: whether the job ends; then a trial under way is given up.
         """
         started = time.monotonic()
         try:
-            event, state = self._verdict(state, candidate, manager, activate, manifest)
+            event, state = self._verdict(state, candidate, manager, activate, manifest, cancelled)
             again = False
-        except Exception as error:
+        except BaseException as error:  # a panic of native code is no Exception
+            if is_interrupt(error):
+                raise
             event = ReleaseEvent("rejected", self.now(), candidate, reason=_reason(error))
-            again = type(error) is ArtifactError  # its subclasses are final
+            # Its subclasses are final.
+            again = type(error) is ArtifactError or isinstance(error, TrialCancelledError)
             state = state if again else state.refuse(candidate)
         else:
             if event.release is not None:
@@ -111,6 +117,7 @@ class Gate:
         manager: ReleaseManager,
         activate: Callable[[Release], None],
         manifest: Manifest | None,
+        cancelled: Callable[[], bool],
     ) -> tuple[ReleaseEvent, GateState]:
         proposal = proposal_of(
             state, candidate, lambda one: manifest or self.checks.read_manifest(one)
@@ -119,7 +126,7 @@ class Gate:
             return self._refused(candidate, proposal), state.refuse(candidate)
         found = self.checks.fetch(proposal)
         try:
-            return self._verdict_on_fetched(state, candidate, proposal, found, manager, activate)
+            return self._verdict_on_fetched(state, proposal, found, manager, activate, cancelled)
         finally:
             for one in found.values():
                 one.fetched.let_go()
@@ -127,19 +134,26 @@ class Gate:
     def _verdict_on_fetched(
         self,
         state: GateState,
-        candidate: Candidate,
         proposal: Proposal,
         found: Mapping[str, FetchedVersion],
         manager: ReleaseManager,
         activate: Callable[[Release], None],
+        cancelled: Callable[[], bool],
     ) -> tuple[ReleaseEvent, GateState]:
+        candidate = proposal.candidate
         versions = {model: one.version for model, one in found.items()}
         release = release_of(state, proposal, versions)
         if isinstance(release, Refusal):
             return self._refused(candidate, release), state.refuse(candidate, versions)
+        changed = [one for one in found.values() if one.version in release.versions]
+        examples = self.checks.examples_of(changed)
+        known = {version for one in state.history for version in one.release.versions}
+        new = [one for one in changed if one.version not in known]
+        # Before any room is made for it: what serves goes on, however long the trial takes.
+        self.checks.try_apart(release, new, examples, state.current, manager, cancelled)
         with manager.trial(release):
             before = manager.loaded()
-            examples = self.checks.check(release, found, manager)
+            checked = self.checks.check(release, found, examples, manager)
             loads = manager.load_secs(release, before).items()
             load_secs = {model: round(secs, 3) for model, secs in loads}
             event = ReleaseEvent(
@@ -147,7 +161,7 @@ class Gate:
                 self.now(),
                 candidate,
                 release,
-                details={"examples": examples, "load_secs": load_secs, **_about(proposal, state)},
+                details={"examples": checked, "load_secs": load_secs, **_about(proposal, state)},
             )
             state = state.accept(
                 candidate, release, event.time, found=versions, target=proposal.target
@@ -188,7 +202,7 @@ def _with_details(event: ReleaseEvent, details: Mapping[str, Any]) -> ReleaseEve
     return replace(event, details={**event.details, **details})
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """An error in one line."""
     if isinstance(error, EnsembleError):
         text = "; ".join(error.problems) if isinstance(error, LaunchError) else str(error)

@@ -20,6 +20,7 @@ from pipeline.releases.gate import Gate, Verdict
 from pipeline.releases.manifest import Manifest
 from pipeline.releases.proposal import next_candidate, spelled_out
 from pipeline.releases.state import GateState
+from pipeline.runner.job_thread import CLOSE_SECS, JobThread
 from pipeline.serving.activation import RETRY_SECS
 from pipeline.serving.process_handle import ProcessHandle
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
@@ -75,7 +76,7 @@ class CandidateQueue:
         self._waiting: list[_Waiting] = []
         self._busy = False
         self._events: list[ReleaseEvent] = []
-        self._thread: threading.Thread | None = None
+        self._thread: JobThread | None = None
         self._closed = False
 
     @property
@@ -90,12 +91,17 @@ class CandidateQueue:
                 return
             self._waiting.append(_Waiting(candidate))
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="gate", daemon=True)
-                self._thread.start()
+                self._thread = JobThread("gate", self._run)
             self._changed.notify_all()
 
     def drain_events(self) -> list[ReleaseEvent]:
-        """The verdicts since the last call, in order."""
+        """The verdicts since the last call, in order.
+
+        Raises:
+          ThreadEndedError: there will be no verdicts any more.
+        """
+        if self._thread is not None:
+            self._thread.check()
         with self._changed:
             drained, self._events = self._events, []
             return drained
@@ -108,13 +114,16 @@ class CandidateQueue:
             )
 
     def close(self) -> None:
-        """Ends the thread after the candidate that is at the gate now; drops the others."""
+        """Ends the thread, gives up the candidate that is at the gate now, drops the others.
+
+        A candidate that keeps the thread in native code is not waited for longer than CLOSE_SECS.
+        """
         with self._changed:
             self._closed = True
             self._waiting.clear()
             self._changed.notify_all()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(CLOSE_SECS)
 
     # --- the thread
 
@@ -126,10 +135,12 @@ class CandidateQueue:
                 self._manager,
                 activate=self._manager.aspire,
                 manifest=one.manifest,
+                cancelled=lambda: self._closed,
             )
             with self._changed:
                 self._busy = False
-                if not verdict.again or not self._postponed(one, verdict):
+                # Without a verdict when the job ends, it is lost like those that wait.
+                if not verdict.again or not (self._closed or self._postponed(one, verdict)):
                     self._state = verdict.state
                     self._events.append(verdict.event)
                 self._changed.notify_all()
@@ -163,7 +174,7 @@ class CandidateQueue:
 
     def _postponed(self, one: _Waiting, verdict: Verdict) -> bool:
         """Puts a candidate back if it may go to the gate again."""
-        if self._closed or one.attempts == len(self._retry_secs):
+        if one.attempts == len(self._retry_secs):
             return False
         if one.attempts == 0:
             _LOGGER.warning(

@@ -17,10 +17,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-from pipeline.errors import ArtifactError
+from pipeline.errors import ArtifactError, is_interrupt
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.version_rule import VersionRule
 from pipeline.releases.versions import Look, StoredFile, WatchTarget, next_look
+from pipeline.runner.job_thread import JobThread
 from pipeline.runner.outage import Outage
 from pipeline.serving.process_handle import process_object
 
@@ -97,9 +98,10 @@ class Watcher:
         self._watches = {
             target: _Watch(target, first_secs, self._outage(target)) for target in targets
         }
+        self._threads: list[JobThread] = []
         for watch in self._watches.values():
             name = f"watch {watch.target.pattern}"
-            threading.Thread(target=self._run, args=(watch,), name=name, daemon=True).start()
+            self._threads.append(JobThread(name, partial(self._run, watch)))
 
     def look_now(self, target: WatchTarget) -> None:
         """Asks for a look at one of the targets; returns at once.
@@ -118,7 +120,12 @@ class Watcher:
 
         Args:
           wait_secs: how long to wait for the first one.
+
+        Raises:
+          ThreadEndedError: nobody looks at one of the targets any more.
         """
+        for thread in self._threads:
+            thread.check()
         with self._changed:
             self._changed.wait_for(lambda: self._closed or any(self._offered()), wait_secs)
             return list(self._offered())
@@ -179,7 +186,9 @@ class Watcher:
             watch.look, candidates = next_look(
                 watch.target, watch.look, files, now_secs=now_secs, settle_secs=self._interval_secs
             )
-        except Exception as error:  # whatever it is, the next look may go well
+        except BaseException as error:  # whatever it is, the next look may go well
+            if is_interrupt(error):
+                raise
             watch.outage.begin(error, None if isinstance(error, ArtifactError) else error)
             return False
         watch.outage.end()

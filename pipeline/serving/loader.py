@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.batch.release import ModelVersion
-from pipeline.errors import ArtifactChangedError, ArtifactError, DeviceError
+from pipeline.errors import ArtifactChangedError, ArtifactError
 from pipeline.serving.cores import usable_cores
 from pipeline.serving.files.artifacts import ArtifactCache, Fetched
-from pipeline.serving.opening import Opening, Sharing, start
+from pipeline.serving.opening import Opening, Sharing, start, told_by_uri
 from pipeline.spec.model import ModelSpec
 from pipeline.spec.row_limits import DEFAULT_ROWS
 
@@ -65,14 +64,14 @@ class FrameworkLoader:
           ArtifactError: its files are missing, untrusted or broken, or were changed meanwhile.
           DeviceError: the device that it must run on is not there.
         """
-        spec = next(model for model in self.models if model.name == version.model)
+        spec = self._spec(version)
         if problem := spec.version_problem(version.uri):
             raise ArtifactChangedError(f"model '{version.model}': {problem}")
         sharing = self._sharing(spec)
         started = time.monotonic()
         fetched = fetch(version)
-        opening = Opening(fetched.path, spec, self._context(spec, sharing))
-        with _told_by_uri(fetched, version.uri):
+        opening = self.opening(version, fetched)
+        with told_by_uri(fetched.path, version.uri if fetched.is_copy else None):
             servable = opening() if sharing is None else sharing(version, opening)
         try:
             fetched.check_unchanged()
@@ -89,6 +88,14 @@ class FrameworkLoader:
         )
         return servable
 
+    def opening(self, version: ModelVersion, fetched: Fetched) -> Opening:
+        """What opens a version, from its files."""
+        spec = self._spec(version)
+        return Opening(fetched.path, spec, self._context(spec, self._sharing(spec)))
+
+    def _spec(self, version: ModelVersion) -> ModelSpec:
+        return next(model for model in self.models if model.name == version.model)
+
     def _sharing(self, spec: ModelSpec) -> Sharing | None:
         return self.sharing if spec.model_sharing == "vm" else None
 
@@ -100,14 +107,3 @@ class FrameworkLoader:
             self.shared or sharing is not None,
             spec.max_batch_size or self.call_rows,
         )
-
-
-@contextmanager
-def _told_by_uri(fetched: Fetched, uri: str) -> Iterator[None]:
-    """Errors name a copy by what it is a copy of: that is what users know."""
-    try:
-        yield
-    except (ArtifactError, DeviceError) as error:
-        if not fetched.is_copy:
-            raise
-        raise type(error)(str(error).replace(str(fetched.path), uri)) from error

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import logging
 import traceback
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from pipeline.backends import registry
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.backends.filled import FilledServable, PairedServable
 from pipeline.batch.release import ModelVersion
-from pipeline.errors import LoadError
+from pipeline.errors import ArtifactError, DeviceError, LoadError
 from pipeline.serving import interpreter
 from pipeline.serving.merging import MergingServable
 from pipeline.spec.model import ModelSpec
@@ -68,6 +68,22 @@ class Opening:
             only_full=on_gpu,
             independent=self.spec.independent_rows,
         )
+
+
+@contextmanager
+def told_by_uri(path: Path, uri: str | None) -> Iterator[None]:
+    """Around what opens a copy: errors name it by what it is a copy of, which is what users know.
+
+    Args:
+      path: of the files.
+      uri: what they are a copy of; None where they are used in place.
+    """
+    try:
+        yield
+    except (ArtifactError, DeviceError) as error:
+        if uri is None:
+            raise
+        raise type(error)(str(error).replace(str(path), uri)) from error
 
 
 Sharing = Callable[[ModelVersion, Opening], Servable]

@@ -20,7 +20,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.backends.base import Servable
+from pipeline.backends.reasons import with_type
 from pipeline.batch.release import ModelVersion, Release
+from pipeline.errors import LoadError, is_interrupt
+from pipeline.runner.job_thread import CLOSE_SECS, JobThread
 from pipeline.serving import retention, switching
 from pipeline.serving.activation import Activation, Timing
 from pipeline.serving.files.artifacts import Fetched
@@ -31,6 +34,7 @@ from pipeline.serving.process_handle import ProcessHandle
 from pipeline.serving.version_table import Loader, VersionTable
 
 MemoryPolicy = Literal["availability", "resource"]
+_LOOK_SECS = 1.0
 Preparation = Callable[[Release, "ReleaseManager"], object]
 
 
@@ -78,7 +82,7 @@ class ReleaseManager:
         self._active: Release | None = None  # what `_lives` says, for readers without the lock
         self._activations: list[Activation] = []
         self._preparing = threading.Lock()  # one release is prepared or tried at a time
-        self._thread: threading.Thread | None = None
+        self._thread: JobThread | None = None
         self._closed = False
 
     # --- releases
@@ -88,8 +92,7 @@ class ReleaseManager:
         with self._changed:
             self._switch(switching.aspire(self._lives, release, self._clock()))
             if self._thread is None and self._lives.get(State.ASPIRED):
-                self._thread = threading.Thread(target=self._run, name="releases", daemon=True)
-                self._thread.start()
+                self._thread = JobThread("releases", self._run)
 
     def active(self) -> Release | None:
         """The release that serves now, None before the first is ready. Never waits."""
@@ -107,6 +110,7 @@ class ReleaseManager:
 
         Raises:
           Exception: why the aspired release was given up; the next call tries again.
+          ThreadEndedError: nothing will be prepared any more.
         """
         if (active := self._active) is not None:
             return active
@@ -119,7 +123,8 @@ class ReleaseManager:
                     raise failed.error
                 if self._closed:
                     raise RuntimeError("the models of this process were closed")
-                self._changed.wait()
+                self._check_thread()
+                self._changed.wait(_LOOK_SECS)
             return self._active
 
     def wait_for(self, generation: int, timeout_secs: float) -> bool:
@@ -159,7 +164,12 @@ class ReleaseManager:
         self._table.mark_prepared(release)
 
     def drain_activations(self) -> list[Activation]:
-        """What was attempted since the last call, in order."""
+        """What was attempted since the last call, in order.
+
+        Raises:
+          ThreadEndedError: nothing will be prepared any more.
+        """
+        self._check_thread()
         with self._changed:
             drained, self._activations = self._activations, []
             return drained
@@ -243,10 +253,14 @@ class ReleaseManager:
             self._closed = True
             self._changed.notify_all()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(CLOSE_SECS)
         free(self._table.clear())
         if self._copies is not None:
             self._copies.keep_only(())  # other processes of the job may want what is on disk
+
+    def _check_thread(self) -> None:
+        if self._thread is not None:
+            self._thread.check()
 
     def _switch(self, lives: Lives) -> None:
         """Takes over what a policy decided. Needs the lock."""
@@ -306,13 +320,13 @@ class ReleaseManager:
                 self._make_room(release)
                 if not self._table.is_prepared(release):
                     self._prepare(release, self)
-            except Exception as raised:
-                error = raised
-                forget_locals(error)
-            except BaseException:  # interrupted: that says nothing of the release
-                with self._changed:
-                    self._switch(switching.abandon(self._lives))
-                raise
+            except BaseException as raised:
+                if is_interrupt(raised):  # that says nothing of the release
+                    with self._changed:
+                        self._switch(switching.abandon(self._lives))
+                    raise
+                error = raised if isinstance(raised, Exception) else LoadError(with_type(raised))
+                forget_locals(raised)
             with self._changed:
                 now = self._clock()
                 pause_secs = self._timing.pause_secs(attempt) if retry else None

@@ -299,4 +299,4 @@ def test_examples_that_are_compared_are_those_that_were_fetched(tmp_path):
     lines.unlink()
     manager = ReleaseManager(FakeLoader(lambda version: FakeServable(above_a_hundred)))
     with pytest.raises(ModelError, match="in other company"):
-        checks.check(release, found, manager)
+        checks.check(release, found, checks.examples_of(found.values()), manager)

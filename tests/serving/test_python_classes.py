@@ -122,7 +122,7 @@ def test_files_of_a_class_are_refreshed_and_the_class_stays(
     found = checks.fetch(wanting(**wanted))
     release = Release(2, tuple(one.version for one in found.values()))
     manager = ReleaseManager(loader)
-    checks.check(release, found, manager)
+    checks.check(release, found, {}, manager)
     with manager.use(release, "affine") as servable:
         (bias,) = servable.predict({"x": np.zeros((1, 4), np.float32)})["y"].tolist()
         assert bias == pytest.approx(models.affine_weights(2.0)[1].tolist())

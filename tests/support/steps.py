@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -242,3 +243,43 @@ class HalfPairs:
                 raise ValueError("cannot read '\ud83d'")
         special = {"half": "a\ud83d", "none": None}
         return {"told": [special.get(text, text) for text in columns["text"]]}
+
+
+class Deadly:
+    """An affine model whose file names what happens at its load or its first call."""
+
+    def load(self, path):
+        when, _, self.what = path.read_text().partition(" ")
+        self.when = when
+        if when == "load":
+            self.happen()
+
+    def predict(self, columns):
+        if self.when == "call":
+            self.happen()
+        weight = float(self.what) if self.when == "good" else 1.0
+        return {"y": columns["x"] * np.float32(weight)}
+
+    def happen(self):
+        if self.what.startswith("SIG"):
+            os.kill(os.getpid(), signal.Signals[self.what])
+        elif self.what == "loop":
+            while True:
+                pass
+        elif self.what == "memory":
+            kept = []
+            while True:
+                kept.append(b"x" * (64 << 20))
+        elif self.what == "exit":
+            os._exit(3)
+        elif self.what == "panic":
+            raise Panic("index out of bounds")
+        elif self.what == "raise":
+            raise ValueError("of no use")
+        elif self.what == "child":
+            os.system(f"{sys.executable} -c 'import time; time.sleep(1000)' &")
+            os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class Panic(BaseException):
+    """As PyO3 raises for a panic in Rust: no Exception."""

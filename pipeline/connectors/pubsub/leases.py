@@ -20,6 +20,7 @@ from google.api_core.exceptions import GoogleAPICallError
 
 from pipeline.connectors.pubsub.clients import new_subscriber
 from pipeline.connectors.pubsub.errors import brief, passes
+from pipeline.runner.job_thread import JobThread
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -64,8 +65,7 @@ class Leases:
         self._due = threading.Event()
         self._closing = threading.Event()
         self._looked_at = 0.0
-        self._thread = threading.Thread(target=self._keep, name="pubsub-leases", daemon=True)
-        self._thread.start()
+        self._thread = JobThread("pubsub-leases", self._keep)
 
     def take_up(self, delivered: Iterable[tuple[str, str]]) -> set[str]:
         """Takes note of a delivery.
@@ -75,7 +75,11 @@ class Leases:
 
         Returns:
           The ids of the messages that are new.
+
+        Raises:
+          ThreadEndedError: no lease is prolonged any more, and nothing is acknowledged.
         """
+        self._thread.check()
         expires_at = time.monotonic() + _FIRST_LEASE_SECS
         new = set()
         with self._lock:

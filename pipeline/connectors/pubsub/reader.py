@@ -151,7 +151,7 @@ class Reader:
             while not self._stop.is_set():
                 self._wait_for_room()
                 self._until_it_works(self._pull)
-        except Exception as error:
+        except BaseException as error:
             if not self._stop.is_set():
                 self._failure = error
                 activity.note()

@@ -92,6 +92,18 @@ class BeamArtifactStore:
             reason = explain(uri, error, WRITER_ROLE)
             raise ArtifactError(f"{uri} cannot be written: {reason}") from error
 
+    def remove(self, uri: str) -> None:
+        """See ArtifactStore."""
+        try:
+            if is_local(uri):
+                Path(uri).unlink(missing_ok=True)
+            else:
+                FileSystems.delete([uri])
+        except Exception as error:
+            if status_of(error) != 404:
+                reason = explain(uri, error, WRITER_ROLE)
+                raise ArtifactError(f"{uri} cannot be removed: {reason}") from error
+
     def write_folder(self, uri: str, source: Path) -> None:
         """See ArtifactStore."""
         try:

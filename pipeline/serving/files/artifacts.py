@@ -77,6 +77,14 @@ class ArtifactStore(Protocol):
         """
         ...
 
+    def remove(self, uri: str) -> None:
+        """Removes a file, if there is one.
+
+        Raises:
+          ArtifactError: the storage refuses.
+        """
+        ...
+
     def write_folder(self, uri: str, source: Path) -> None:
         """Copies all files of a local folder. Only a local `uri` appears as a whole.
 

@@ -55,12 +55,14 @@ class Comparison:
       examples: finds those that come with a version.
       in_company: launch and gate compare rows in other company; a process that loads a release
         which was accepted does not do it once more.
+      given: columns of models that are not tried but known from elsewhere.
     """
 
     call_rows: int = DEFAULT_ROWS
     records: Mapping[str, Column] = field(default_factory=dict)
     examples: Callable[[ModelVersion], Sequence[golden.Example]] = _no_examples
     in_company: bool = True
+    given: Mapping[str, Column] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,10 @@ def attempt(
     _prepare(graph, rehearsal, comparison.records)
     for position, model in enumerate(graph.models, start=1):
         where = f"model '{model.name}'"
+        if given := comparison.given.keys() & set(model.columns_written()):
+            for name in given:
+                rehearsal.add(name, comparison.given[name])
+            continue
         progress(f"loading {where} ({model.framework}), {position} of {len(graph.models)}")
         try:
             with manager.use(release, model.name) as servable:

@@ -21,6 +21,8 @@ from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
+from pipeline.runner.job_thread import JobThread
+
 _LOGGER = logging.getLogger(__name__)
 
 _SCAN_BYTES = 1 << 20
@@ -90,8 +92,7 @@ class RollingWriter:
         self._changed = threading.Condition()
         Path(prefix).parent.mkdir(parents=True, exist_ok=True)
         recover(prefix, suffix)
-        self._thread = threading.Thread(target=self._run, name="rolling-writer", daemon=True)
-        self._thread.start()
+        self._thread = JobThread("rolling-writer", self._run)
 
     def append(self, chunks: Sequence[bytes]) -> None:
         """Adds chunks to the open file: all of them, or none if it fails.
@@ -102,6 +103,7 @@ class RollingWriter:
         Raises:
           OSError: they cannot be written, or a file before these could not be closed.
           ValueError: the writer is closed.
+          ThreadEndedError: no file is closed when it is due any more.
         """
         data = b"".join(chunks)
         if not data:
@@ -111,6 +113,7 @@ class RollingWriter:
                 raise ValueError(f"the writer of '{self._prefix}' is closed")
             if self._failure is not None:
                 raise self._failure
+            self._thread.check()
             if self._current is None:
                 self._current = self._open()
                 self._changed.notify()

@@ -116,7 +116,7 @@ class FolderReader:
         )
         self._expect_answer()
         self._failed = (b"", 0)
-        self._steps: queue.Queue[ReadStep | Exception] = queue.Queue(_STEPS_AHEAD)
+        self._steps: queue.Queue[ReadStep | BaseException] = queue.Queue(_STEPS_AHEAD)
         self._closed = threading.Event()
         threading.Thread(target=self._run, name="folder-reader", daemon=True).start()
 
@@ -132,7 +132,7 @@ class FolderReader:
             if time.monotonic() > self._answer_expected_by:
                 self._outage.begin(f"no answer for {_PATIENCE_SECS:.0f} s")
             return None
-        if isinstance(step, Exception):
+        if isinstance(step, BaseException):
             self._closed.set()
             raise step
         self.progress = step.progress
@@ -163,7 +163,7 @@ class FolderReader:
                 rest_secs = max(self._interval_secs, rest_secs)
                 self._expect_answer(rest_secs)
                 self._closed.wait(rest_secs)
-        except Exception as error:
+        except BaseException as error:
             self._steps.put(error)
             activity.note()
 

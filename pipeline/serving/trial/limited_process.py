@@ -1,0 +1,160 @@
+"""A child process under limits: of time, of memory, and of what it may drag down with it.
+
+Its memory is looked at from here, as resident pages: TensorFlow and PyTorch alone map more than
+4 GB of addresses, so a limit of the address space says nothing. CPU time is limited by the kernel
+(setrlimit(2)), which no loop in native code can put off. When memory is short, the kernel ends this
+process before any other (proc(5), oom_score_adj); it ends with its parent (prctl(2)).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.backends.reasons import cut
+
+_LOOK_SECS = 0.05
+_WALL_FACTOR = 10
+_NICE = 5
+"""Those who serve on the same cores come first."""
+_PARENT_DEATH_SIGNAL = 1
+_SHOWN_CHARACTERS = 300
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a process may take.
+
+    Attributes:
+      cpu_secs: seconds of all its threads together; ten times that by the clock.
+      memory_bytes: most resident memory.
+    """
+
+    cpu_secs: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended.
+
+    Attributes:
+      reason: what ended it, as in "was ended by SIGSEGV"; None where it exited with 0.
+      by_chance: the reason may be the machine's state, so that another try may go well.
+      secs: by the clock.
+      peak_bytes: the most resident memory that was seen.
+    """
+
+    reason: str | None
+    by_chance: bool
+    secs: float
+    peak_bytes: int
+
+
+def confine(cpu_secs: int) -> None:
+    """Puts this process under the limits that the kernel keeps. Called by the child itself."""
+    ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    soft = cpu_secs if hard == resource.RLIM_INFINITY else min(cpu_secs, hard)
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+    signal.signal(signal.SIGXCPU, signal.SIG_DFL)
+    os.nice(_NICE)
+    with suppress(OSError):  # not everybody may, in a sandbox
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def run(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    output: Path,
+    limits: Limits,
+    look: Callable[[], None] = lambda: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Ended:
+    """Runs a process to its end, or ends it and what it started.
+
+    Args:
+      command: runs it. It must call `confine`.
+      environment: its variables.
+      output: a new file for what it prints.
+      limits: what it may take.
+      look: called some times a second meanwhile.
+      cancelled: asked as often; once it is so, the process is ended.
+
+    Raises:
+      OSError: it cannot be started.
+    """
+    began, peak = time.monotonic(), 0
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            reason, by_chance = None, False
+            while reason is None:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_LOOK_SECS)
+                    break
+                look()
+                peak = max(peak, resident_bytes(process.pid))
+                secs = time.monotonic() - began
+                if cancelled():
+                    reason = "was given up, since the job ends"
+                elif peak > limits.memory_bytes:
+                    reason = f"took more than {limits.memory_bytes >> 20:,} MiB of memory"
+                elif secs > limits.cpu_secs * _WALL_FACTOR:
+                    reason = f"took more than {limits.cpu_secs * _WALL_FACTOR:,} s"
+                    by_chance = True
+        finally:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    look()
+    if reason is None:
+        reason, by_chance = _reason(process.returncode, limits)
+    return Ended(reason, by_chance, time.monotonic() - began, peak)
+
+
+def _reason(status: int, limits: Limits) -> tuple[str | None, bool]:
+    if status == 0:
+        return None, False
+    if status > 0:
+        return f"ended with exit status {status}", False
+    if -status == signal.SIGXCPU:
+        return f"took more than {limits.cpu_secs:,} s of CPU time", True
+    name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
+    return f"was ended by {name}", -status == signal.SIGKILL
+
+
+def resident_bytes(pid: int) -> int:
+    """The resident memory of a process; 0 where it has ended."""
+    try:
+        pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
+    except (OSError, IndexError):
+        return 0
+    return int(pages) * resource.getpagesize()
+
+
+def last_words(output: Path) -> str:
+    """The end of what a process printed, in one line; empty where that is nothing."""
+    with output.open("rb") as file:
+        file.seek(0, os.SEEK_END)
+        file.seek(max(file.tell() - 4096, 0))
+        text = file.read().decode(errors="replace")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    said = lines[-1] if lines else ""
+    return cut("".join(c if c.isprintable() else " " for c in said), _SHOWN_CHARACTERS)
