@@ -26,6 +26,7 @@ from pipeline.releases.versions import watch_targets
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.files.artifacts import ArtifactCache
 from pipeline.serving.loader import FrameworkLoader
+from pipeline.serving.trial.trials import Trials
 from pipeline.spec.graph import Graph
 from pipeline.spec.plain_data import did_you_mean
 from pipeline.spec.uris import is_class_uri, is_hub_url
@@ -148,7 +149,8 @@ def pass_gate(wanted: WantedRelease, state: GateState | None, say: Say) -> Relea
         named = _fetched(assumed.current, cache, say)
         state = initial_state(named, datetime.now(UTC), rules=assumed.rules)
     loader = FrameworkLoader(graph.spec.models, cache, "cpu", os.cpu_count() or 1, cpu_only=True)
-    gate = Gate(GateChecks(graph, cache, store, allowed_uris(graph, wanted.allowed)))
+    allowed, trials = allowed_uris(graph, wanted.allowed), Trials(graph, loader)
+    gate = Gate(GateChecks(graph, cache, store, allowed, trials=trials))
     manager = ManagerFactory(graph, loader)()
     say(f"verifying: loading {len(graph.models)} models, running made-up rows and golden examples")
     try:
