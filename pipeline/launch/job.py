@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import tempfile
 import uuid
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from pipeline.batch.columns import Column
 from pipeline.batch.release import Release
 from pipeline.connectors.files.earlier_files import NO_EARLIER_FILES, EarlierFiles
 from pipeline.connectors.storage import paths
@@ -129,10 +131,7 @@ def check_job(settings: Settings, beam: PipelineOptions, placement: Placement, s
     lister = StorageLister(beam)
     history = accepted_before(told.release_dir, graph, store)
     targets = watch_targets(graph.models, told.release_pattern or None)
-    allowed = allowed_uris(graph, told.allowed_model_uris)
-    models = settings.models
-    trials = Trials(graph, loader, records, models.trial_secs, models.trial_memory_mb)
-    gate_checks = GateChecks(graph, loader.cache, store, allowed, limits.call_rows, records, trials)
+    gate_checks = _gate_checks(settings, graph, loader, store, records)
     marks = LaunchMarks(told.release_dir, store) if told.release_dir and not dry_run else None
     with ExitStack() as at_end:
         at_end.callback(checks.close)
@@ -159,6 +158,20 @@ def check_job(settings: Settings, beam: PipelineOptions, placement: Placement, s
         earlier=earlier,
         events=found.events,
     )
+
+
+def _gate_checks(
+    settings: Settings,
+    graph: Graph,
+    loader: FrameworkLoader,
+    store: BeamArtifactStore,
+    records: Mapping[str, Column],
+) -> GateChecks:
+    """What launch and gate check versions with, on the first records of the input."""
+    allowed = allowed_uris(graph, settings.refresh.allowed_model_uris)
+    models = settings.models
+    trials = Trials(graph, loader, records, models.trial_secs, models.trial_memory_mb)
+    return GateChecks(graph, loader.cache, store, allowed, loader.call_rows, records, trials)
 
 
 def _checked_graph(

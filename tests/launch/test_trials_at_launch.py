@@ -7,7 +7,7 @@ import pytest
 from pipeline.batch.release import ModelVersion, Release
 from pipeline.connectors.storage.listing import StorageLister
 from pipeline.errors import ModelError
-from pipeline.launch.patterns import look
+from pipeline.launch.patterns import look_under
 from pipeline.launch.versions import Beginner
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.gate import utc_now
@@ -32,7 +32,7 @@ class Launch:
 
     def begin(self, history=(), apart=False):
         targets = [WatchTarget(f"{self.harm.folder}/net/*", (MODEL,))]
-        patterns = look(targets, StorageLister(), {}, self.said.append)
+        patterns = look_under(targets, StorageLister(), {}, self.said.append)
 
         def load(version):
             self.loaded.append(version)
