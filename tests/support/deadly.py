@@ -21,7 +21,7 @@ MODEL = "net"
 class Harm:
     """Files of versions, and what tries them. All lies below `folder`."""
 
-    def __init__(self, folder: Path, **limits: int) -> None:
+    def __init__(self, folder: Path, cpu_secs: int = 60, memory_mb: int = 0) -> None:
         self.folder = folder
         entry = {
             "name": MODEL,
@@ -37,7 +37,7 @@ class Harm:
         self.store = BeamArtifactStore()
         self.cache = ArtifactCache(folder / "cache", self.store)
         self.loader = FrameworkLoader(self.graph.models, self.cache, "cpu", intra_op_threads=1)
-        self.trials = Trials(self.graph, self.loader, **limits)
+        self.trials = Trials(self.graph, self.loader, cpu_secs=cpu_secs, memory_mb=memory_mb)
         self.checks = GateChecks(
             self.graph,
             self.cache,

@@ -248,19 +248,19 @@ class HalfPairs:
 class Deadly:
     """An affine model whose file names what happens at its load or its first call."""
 
-    def load(self, path):
+    def load(self, path: Path) -> None:
         when, _, self.what = path.read_text().partition(" ")
         self.when = when
         if when == "load":
             self.happen()
 
-    def predict(self, columns):
+    def predict(self, columns: Columns) -> Columns:
         if self.when == "call":
             self.happen()
         weight = float(self.what) if self.when == "good" else 1.0
         return {"y": columns["x"] * np.float32(weight)}
 
-    def happen(self):
+    def happen(self) -> None:
         if self.what.startswith("SIG"):
             os.kill(os.getpid(), signal.Signals[self.what])
         elif self.what == "loop":
