@@ -46,6 +46,7 @@ PURE = {
         "google",
         "google_crc32c",
         "zstandard",
+        "cramjam",
     },
     "drawing": set(),
     "report": {"numpy"},

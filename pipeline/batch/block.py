@@ -38,6 +38,7 @@ class Block:
       first: the number of the first record in its file, for error messages: the line of a CSV file,
         from 1; the row of a Parquet file, from 0.
       header: the names of the columns of a CSV file.
+      lost: how many records the error is about, as far as the source says; 0 if it does not.
     """
 
     wire_form: ClassVar[str] = "block/1"
@@ -49,6 +50,7 @@ class Block:
     format: str = "jsonl"
     first: int = 0
     header: tuple[str, ...] = ()
+    lost: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "source", printable(self.source))

@@ -13,6 +13,7 @@ NAMESPACE = "ensemble"
 
 PREDICTIONS = "predictions"
 DEAD_LETTERS = "dead_letters"
+UNREAD_RECORDS = "unread_records"
 LATENCY_MS = "latency_ms"
 RELEASE_LAG_MS = "release_lag_ms"
 REFRESH_MESSAGES = "refresh_messages"
@@ -52,6 +53,12 @@ METRICS = (
         "counter",
         "records",
         "The same by stage and error type, such as `dead_letters/decode/wrong_shape`.",
+    ),
+    Metric(
+        UNREAD_RECORDS,
+        "counter",
+        "records",
+        "Records in parts of files that are damaged, as these say; such a part is one dead letter.",
     ),
     Metric(
         LATENCY_MS,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
@@ -28,16 +29,29 @@ class Payloads(Protocol):
     def __iter__(self) -> Iterator[bytes]: ...
 
 
+@dataclass(frozen=True)
+class BadRow:
+    """A row that cannot be made a Python object.
+
+    Attributes:
+      reason: why.
+      data: its bytes, as far as they may be shown.
+    """
+
+    reason: str
+    data: bytes
+
+
 class JsonRows:
     """Rows that are Python objects, such as those of Avro files.
 
     Attributes:
-      rows: one mapping for each record.
+      rows: for each record a mapping, or why there is none.
     """
 
     __slots__ = ("rows",)
 
-    def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def __init__(self, rows: Iterable[Mapping[str, Any] | BadRow]) -> None:
         self.rows = tuple(rows)
 
     def __len__(self) -> int:
@@ -130,11 +144,15 @@ def as_json(value: Any) -> bytes:
     return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
 
 
-def shown(row: Mapping[str, Any]) -> bytes:
+def shown(row: Mapping[str, Any] | BadRow) -> bytes:
     """JSON text of a row; of values that JSON cannot hold, what Python calls them."""
+    if isinstance(row, BadRow):
+        return row.data
     try:
         return as_json(row)
     except (TypeError, ValueError, RecursionError):
+        if not isinstance(row, Mapping):  # of a file that holds no records
+            return as_json(_shown_value(row))
         return as_json({_printable(key): _shown_value(value) for key, value in row.items()})
 
 

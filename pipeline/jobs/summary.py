@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipeline.batch.metrics import REPORT_PAGES, ROW_DIFFERENCES, ROW_SAMPLES
+from pipeline.batch.metrics import REPORT_PAGES, ROW_DIFFERENCES, ROW_SAMPLES, UNREAD_RECORDS
 from pipeline.batch.tensors import Signature
 from pipeline.drawing.text import draw_text
 from pipeline.launch.job import Job
@@ -62,6 +62,8 @@ def summary(counters: Mapping[str, int], job: Job, elapsed_secs: float) -> str:
         kinds = {n: c for n, c in counters.items() if n.startswith("dead_letters/")}
         for name, count in sorted(kinds.items(), key=lambda item: (-item[1], item[0])):
             lines.append(f"{count:>19,} {name.removeprefix('dead_letters/').replace('/', ': ')}")
+    if unread := counters.get(UNREAD_RECORDS):
+        lines.append(f"warning: {unread:,} records were in parts of files that cannot be read")
     if differ := counters.get(ROW_DIFFERENCES):
         lines.append(
             f"warning: {differ:,} of {counters[ROW_SAMPLES]:,} rows computed once more "

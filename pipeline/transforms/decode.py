@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import apache_beam as beam
+from apache_beam.metrics import Metrics
 
 from pipeline.batch.batch import Batch, Reject
 from pipeline.batch.block import Block
+from pipeline.batch.metrics import NAMESPACE, UNREAD_RECORDS
 from pipeline.formats.registry import decoders
 from pipeline.runner.beam_types import DoFn
 from pipeline.spec.record import RecordSpec
@@ -44,4 +46,5 @@ class Decode(DoFn):
                 error_message=block.error,
             )
             batch = replace(batch, rejects=(*batch.rejects, unreadable))
+            Metrics.counter(NAMESPACE, UNREAD_RECORDS).inc(block.lost)
         yield batch

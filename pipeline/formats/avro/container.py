@@ -2,8 +2,8 @@
 
 A container is a header and then blocks of records, each followed by the 16 bytes of a marker that
 the header names. Markers make it possible to begin in the middle of a file, and to go on behind a
-block that is damaged. Only this framing is read here; the records are decoded by fastavro, which
-is handed a container made of the header and one block.
+block that is damaged. Only this framing is read here, and what is compressed is unpacked, so far as
+memory allows; the records are for `avro.records`.
 
 Source: https://avro.apache.org/docs/1.12.0/specification/#object-container-files
 """
@@ -13,12 +13,17 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import IO, Any, cast
 
 import fastavro
 
+from pipeline.batch.arrow_values import reason
 from pipeline.batch.block import Block
 from pipeline.batch.payloads import JsonRows
+from pipeline.formats.avro import codecs
+from pipeline.formats.avro.extent import number
+from pipeline.formats.avro.records import DamagedError, RecordReader, Row
 from pipeline.formats.format import Reading
 from pipeline.formats.opened_file import OpenedFile, WatchedFile
 
@@ -36,11 +41,13 @@ class AvroHeader:
     Attributes:
       data: its bytes.
       schema: of the records, as plain data.
+      codec: how blocks are compressed.
       file_bytes: size of the whole file.
     """
 
     data: bytes
     schema: Any
+    codec: str
     file_bytes: int
 
     @property
@@ -55,26 +62,30 @@ def blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
     file = WatchedFile(opened.file)
     try:
         header = read_header(file)
+        reader = RecordReader(header.schema, header.marker, reading)
     except ValueError as error:
         if opened.start == 0:
             yield Block((), path, f"{path}: {error}", format="avro")
         return
-    held: list[dict[str, Any]] = []
+    held: list[Row] = []
     position = _next_block(file, header, opened.start)
     while position is not None and position < opened.end:
         begin = position
         try:
-            held += _records(file, header, begin)
+            count, data = _block(file, header, begin, reading.max_chunk_bytes)
             position = file.tell()
-        except _DamagedError as damage:
+            records = reader.records(count, data)
+            while some := list(islice(records, rows)):
+                held += some
+                while len(held) >= rows:
+                    yield Block(JsonRows(held[:rows]), path, format="avro")
+                    held = held[rows:]
+        except DamagedError as damage:
             position = _next_block(file, header, begin + 1)
             end = header.file_bytes if position is None else position
             message = f"{path}, bytes {begin} to {end}: {damage}"
-            yield Block(JsonRows(held), path, message, format="avro")
+            yield Block(JsonRows(held), path, message, format="avro", lost=damage.records)
             held = []
-        while len(held) >= rows:
-            yield Block(JsonRows(held[:rows]), path, format="avro")
-            held = held[rows:]
     if held:
         yield Block(JsonRows(held), path, format="avro")
 
@@ -95,47 +106,41 @@ def read_header(file: WatchedFile) -> AvroHeader:
         fastavro.writer(io.BytesIO(), "null", [], codec=reader.codec)
     except Exception as error:  # whatever its bytes lead fastavro to
         file.raise_failure()
-        raise ValueError(f"its Avro header cannot be read: {_reason(error)}") from error
+        words = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"its Avro header cannot be read: {words}") from error
+    codec = reader.codec
+    if not codecs.is_known(codec):
+        raise ValueError(f"its blocks are compressed as '{codec}', which nobody here can undo")
     file.seek(0)
     data = file.read(end)
-    return AvroHeader(data, reader.writer_schema, file.seek(0, io.SEEK_END))
+    return AvroHeader(data, reader.writer_schema, codec, file.seek(0, io.SEEK_END))
 
 
-class _DamagedError(Exception):
-    """A block of a container that cannot be read."""
-
-
-def _records(file: WatchedFile, header: AvroHeader, begin: int) -> list[dict[str, Any]]:
-    """The records of the block at byte `begin`; leaves the file behind its marker.
+def _block(file: WatchedFile, header: AvroHeader, begin: int, most: int) -> tuple[int, bytes]:
+    """How many records the block at byte `begin` has, and their bytes; leaves the file behind it.
 
     Raises:
-      _DamagedError: it is cut, or holds something else than records.
+      DamagedError: it is cut, something else than records, or unpacks to more than `most` bytes.
     """
     file.seek(begin)
     head = file.read(_HEAD_BYTES)
-    count, at = _number(head, 0)
-    size, at = _number(head, at)
-    if not 0 <= size <= header.file_bytes - begin:
-        raise _DamagedError("found no block of records")
+    try:
+        count, at = number(head, 0)
+        size, at = number(head, at)
+    except (IndexError, ValueError):
+        raise DamagedError("found no block of records") from None
+    if count < 0 or not 0 <= size <= header.file_bytes - begin:
+        raise DamagedError("found no block of records")
     file.seek(begin)
     block = file.read(at + size + _MARKER_BYTES)
     if not block.endswith(header.marker) or len(block) < at + size + _MARKER_BYTES:
-        raise _DamagedError("a block of records is cut, or its end is damaged")
+        raise DamagedError("a block of records is cut, or its end is damaged")
     try:
-        return cast(list[dict[str, Any]], list(fastavro.reader(io.BytesIO(header.data + block))))
-    except Exception as error:  # whatever its bytes lead decompressor and decoder to
-        raise _DamagedError(f"a block of {count} records is damaged: {_reason(error)}") from error
-
-
-def _number(data: bytes, at: int) -> tuple[int, int]:
-    """The number at a place (zigzag varint), and the place behind it."""
-    value = shift = 0
-    for i in range(at, len(data)):
-        value |= (data[i] & 0x7F) << shift
-        shift += 7
-        if data[i] < 0x80:
-            return (value >> 1) ^ -(value & 1), i + 1
-    raise _DamagedError("found no block of records")
+        return count, codecs.unpacked(header.codec, block[at : at + size], most)
+    except Exception as error:  # whatever its bytes lead a library to
+        raise DamagedError(
+            f"a block of {count} records is damaged: {reason(error)}", count
+        ) from error
 
 
 def _next_block(file: WatchedFile, header: AvroHeader, start: int) -> int | None:
@@ -151,7 +156,3 @@ def _next_block(file: WatchedFile, header: AvroHeader, start: int) -> int | None
         position += len(chunk)
         tail = (tail + chunk)[1 - _MARKER_BYTES :]
     return None
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from pipeline.batch.block import Block
-from pipeline.batch.payloads import JsonRows
+from pipeline.batch.payloads import BadRow, JsonRows
+from pipeline.errors import RecordError
 from pipeline.formats.avro import container, schema
 from pipeline.formats.decoder import RowDecoder
 from pipeline.formats.format import Format
@@ -28,7 +29,10 @@ class AvroDecoder(RowDecoder):
     def record(self, block: Block, row: int) -> dict[str, Any]:
         """See Decoder."""
         assert isinstance(block.payloads, JsonRows)
-        return cast(dict[str, Any], block.payloads.rows[row])
+        found = block.payloads.rows[row]
+        if isinstance(found, BadRow):
+            raise RecordError("unreadable_value", f"{block.source}, {found.reason}")
+        return cast(dict[str, Any], found)
 
 
 def _check(opened: OpenedFile, record: RecordSpec) -> Iterator[str]:

@@ -105,7 +105,7 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
                     first += table.num_rows
             except ValueError as error:
                 message = f"{path}, rows {first} to {behind - 1}: cannot be read: {error}"
-                yield Block((), path, message, format="parquet")
+                yield Block((), path, message, format="parquet", lost=behind - first)
         first = behind
 
 
