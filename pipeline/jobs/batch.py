@@ -41,11 +41,14 @@ from pipeline.transforms.prepare import Prepare
 from pipeline.transforms.waiting import all_complete
 
 
-def build_batch(pipeline: beam.Pipeline, job: Job, engine: JobEngine) -> None:
+def build_batch(pipeline: beam.Pipeline, job: Job, engine: JobEngine) -> list[str]:
     """Adds the steps of a batch job to an empty pipeline.
 
     Everything between reading a file's range and writing a shard is one fused stage: no shuffle, so
     memory does not grow with the number of records.
+
+    Returns:
+      the temporary folders that a run which fails leaves behind.
     """
     settings = job.settings
     decoded = pipeline | "Read" >> _source(job) | "Decode" >> decode_blocks(job)
@@ -59,12 +62,14 @@ def build_batch(pipeline: beam.Pipeline, job: Job, engine: JobEngine) -> None:
     outputs = encode(finished, job, (*wanted, DEAD_LETTER_LINES, *engine.outcome_outputs))
     # One after the other: what fails leaves what comes behind it as it was.
     done = _load(outputs, job)
-    done += _write_files(outputs, wanted[0], job, all_complete(done, "Loaded"))
+    written, folders = _write_files(outputs, wanted[0], job, all_complete(done, "Loaded"))
+    done += written
     if settings.outputs.report_path:
         page = report.page_of(job, pipeline.options, engine.notes)
         statistics = report.gather(finished, job)
         done += report.report_at_end(statistics, page, all_complete(done, "Written"))
     engine.check_outcomes(outputs, settings.run.max_dead_letter_percent, done)
+    return folders
 
 
 def _load(outputs: Any, job: Job) -> list[Any]:
@@ -84,7 +89,9 @@ def _load(outputs: Any, job: Job) -> list[Any]:
     return loaded
 
 
-def _write_files(outputs: Any, predictions: str, job: Job, after: Sequence[Any]) -> list[Any]:
+def _write_files(
+    outputs: Any, predictions: str, job: Job, after: Sequence[Any]
+) -> tuple[list[Any], list[str]]:
     """Writes predictions and dead letters where files are wanted.
 
     Args:
@@ -94,7 +101,7 @@ def _write_files(outputs: Any, predictions: str, job: Job, after: Sequence[Any])
       after: see `transforms.waiting`.
 
     Returns:
-      what is complete when the files have their names, as PCollections.
+      what is complete when the files have their names, as PCollections; and where they are before.
     """
     wanted = job.settings.outputs
     create = ParquetFile if wanted.output_format == "parquet" else lines_file
@@ -106,9 +113,9 @@ def _write_files(outputs: Any, predictions: str, job: Job, after: Sequence[Any])
         elif sink.content is Content.DEAD_LETTERS:
             sinks[DEAD_LETTER_LINES] = FileSink("DeadLetters", sink.place, LINES_SUFFIX)
     if not sinks:
-        return []
+        return [], []
     write = WriteBlocks(list(sinks.values()), job.earlier, after)
-    return [tuple(outputs[tag] for tag in sinks) | "WriteFiles" >> write]
+    return [tuple(outputs[tag] for tag in sinks) | "WriteFiles" >> write], write.folders
 
 
 def _source(job: Job) -> beam.PTransform:

@@ -7,6 +7,7 @@ name), and one of a format without places to cut, are streamed by one worker eac
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -74,6 +75,8 @@ class ReadBlocks(PTransform):
 def read_range(part: FileRange, reading: Reading) -> Iterator[Block]:
     """The records of one range, of a format whose files hold several.
 
+    A file that is shorter than its range says ends in a block that says so.
+
     Raises:
       FileNotFoundError: the file is gone.
     """
@@ -88,3 +91,10 @@ def read_range(part: FileRange, reading: Reading) -> Iterator[Block]:
         return
     with opened(part) as file:
         yield from form.blocks(file, reading)
+        size = file.file.seek(0, io.SEEK_END)
+    if size < part.end:
+        message = (
+            f"{part.path}: had {part.end:,} bytes or more when the input was matched, and {size:,} "
+            "when it was read: it was cut or replaced meanwhile, and is not whole"
+        )
+        yield Block((), part.path, message, format=form.name)

@@ -31,6 +31,8 @@ from pipeline.spec.uris import is_local
 
 _LOGGER = logging.getLogger(__name__)
 
+_STAYS = "what this one wrote stays in"
+
 
 @dataclass(frozen=True, order=True)
 class TemporaryFile:
@@ -117,6 +119,11 @@ class WriteBlocks(PTransform):
         self._earlier = earlier
         self._after = after
 
+    @property
+    def folders(self) -> list[str]:
+        """Where the files are until they have their names."""
+        return [folder for _, folder in self._sinks]
+
     def expand(self, chunks: Any) -> Any:
         """Builds the steps write, finalise."""
         chunks = (chunks,) if isinstance(chunks, PCollection) else chunks
@@ -188,13 +195,29 @@ def finalise_all(
     if strange := [file.path for file in earlier.added() if not _is_ours(file.path, moves)]:
         raise OutputError(
             f"'{strange[0]}' was written while this job ran, by another one with the same prefix; "
-            f"what this one wrote stays in {', '.join(folder for _, _, folder in places)}"
+            f"{_STAYS} {', '.join(folder for _, _, folder in places)}"
         )
     # The names of new files are left alone, however often this runs: a move replaces what is there.
     earlier.delete(kept=moves)
     for (prefix, suffix, folder), files in zip(places, written, strict=False):
         finalise(files, prefix, suffix, folder)
     return list(moves)
+
+
+def remove_unfinished(folders: Iterable[str], error: BaseException) -> None:
+    """Removes the temporary folders of a job that failed, unless its error says that they stay.
+
+    Args:
+      folders: of the job.
+      error: what it failed with.
+    """
+    if _STAYS in str(error):
+        return
+    for folder in folders:
+        try:
+            _remove_folder(folder)
+        except Exception as problem:  # the job's own error is what has to be told
+            _LOGGER.warning("%s could not be removed: %s", folder, problem)
 
 
 def _moves(files: Iterable[TemporaryFile], prefix: str, suffix: str) -> dict[str, TemporaryFile]:

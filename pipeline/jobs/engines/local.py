@@ -21,6 +21,7 @@ from pipeline.connectors.bigquery.names import TableName
 from pipeline.connectors.bigquery.sink import InsertRows, ToRows
 from pipeline.connectors.files.rolling.sink import AppendLines, WriteObjects
 from pipeline.connectors.files.watched.source import ReadNewFiles
+from pipeline.connectors.files.write import remove_unfinished
 from pipeline.connectors.pubsub.sink import PublishMessages
 from pipeline.connectors.pubsub.source import PollMessages
 from pipeline.errors import OutputError
@@ -150,12 +151,16 @@ class Local:
             job.handle.close()  # the workers load their own
         _let_children_import_us()
         pipeline = beam.Pipeline(runner=local_runner(), options=options)
-        build_batch(pipeline, job, self)
+        folders = build_batch(pipeline, job, self)
         progress.say(f"running ensemble '{job.graph.spec.name}', release {job.release.release_id}")
         started = progress.elapsed_secs
         with progress.showing(BatchStatus(process_tally(job.handle.job_key))):
-            result = pipeline.run()
-            result.wait_until_finish()
+            try:
+                result = pipeline.run()
+                result.wait_until_finish()
+            except BaseException as error:
+                remove_unfinished(folders, error)
+                raise
         counters = _counters(result)
         print(summary.summary(counters, job, progress.elapsed_secs - started))
         predictions, dead_letters = counters.get(PREDICTIONS, 0), counters.get(DEAD_LETTERS, 0)

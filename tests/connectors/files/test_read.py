@@ -262,6 +262,20 @@ def test_file_whose_name_is_not_utf8_is_read_and_can_be_named(tmp_path, format):
         orjson.dumps([block.source, [dict(origin.attributes) for origin in block.origins]])
 
 
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("split_bytes", [1 << 30, 400])
+def test_file_that_shrinks_while_it_is_read_is_told(tmp_path, format, split_bytes):
+    path = formats.write(tmp_path, format, [row(i) for i in range(60)])
+    parts = list(file_ranges.split_file(match_input(str(path))[0], split_bytes))
+    whole = path.stat().st_size
+    assert not [b.error for part in parts for b in read_range(part, Reading()) if b.error]
+    os.truncate(path, whole // 2)
+    errors = [b.error for part in parts for b in read_range(part, Reading()) if b.error]
+    told = [error for error in errors if "it was cut or replaced meanwhile" in error]
+    assert told
+    assert f"{path}: had {whole:,} bytes or more when the input was matched" in told[-1]
+
+
 def test_names_tell_the_format():
     assert [
         format_of(name).name
