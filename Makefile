@@ -12,7 +12,7 @@ help: ## the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' Makefile | expand -t 24
 
 .PHONY: help demo demo-streaming demo-pubsub image demo-docker demo-docker-streaming \
-  test test-container test-gpu check lock reference bench bench-gpu clean
+  test fuzz test-container test-gpu check lock reference bench bench-gpu clean
 
 demo: $(READY) ## train four models, run the ensemble, show what came out
 	$(BIN)/python examples/digits/train.py --output_dir $(DEMO)
@@ -58,6 +58,9 @@ demo-docker-streaming: $(READY) image ## refresh a model under a stream, the job
 
 test: check ## lint, types, tests
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+
+fuzz: $(READY) ## many damaged model files at the gate of a stream (FUZZED_FILES of each format)
+	FUZZED_FILES=$${FUZZED_FILES:-100} $(BIN)/python -m pytest --timeout=7200 tests/releases/test_fuzzed_candidates.py
 
 test-container: $(READY) ## builds the image and runs it; needs Docker and the base images
 	$(BIN)/python -m pytest tests/container

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
+from apache_beam.runners.runner import create_runner
 
 from pipeline.connectors.storage import paths
 from pipeline.drawing.svg import as_svg
-from pipeline.errors import PathError
+from pipeline.errors import ParameterError, PathError
 from pipeline.jobs import summary
 from pipeline.jobs.engines.contract import JobEngine
 from pipeline.jobs.engines.local import Local
@@ -65,10 +66,18 @@ def _draw(job: launch.Job, progress: Progress) -> None:
 
 
 def beam_options(beam_args: Sequence[str]) -> PipelineOptions:
-    """Beam's options, with the defaults of this project."""
+    """Beam's options, with the defaults of this project.
+
+    Raises:
+      ParameterError: there is no such runner.
+    """
     options = PipelineOptions(list(beam_args))
     # The package is installed on the workers; a pickled __main__ would be a second version of it.
     options.view_as(SetupOptions).save_main_session = False
     standard = options.view_as(StandardOptions)
     standard.runner = standard.runner or "DirectRunner"
+    try:
+        create_runner(standard.runner)
+    except (AttributeError, ImportError, ValueError) as error:
+        raise ParameterError(f"--runner: {error}") from error
     return options

@@ -85,7 +85,7 @@ def _rollback_to(data: Mapping[str, Any]) -> int:
     if "rollback_to" not in data and data["rollback"] is True:
         return 0
     generation = data.get("rollback_to")
-    if "rollback" in data or type(generation) is not int or generation < 1:
+    if "rollback" in data or type(generation) is not int or not 1 <= generation < 1 << 63:
         raise ValueError(
             f'found {shown(data)}, expected {{"rollback": true}} or {{"rollback_to": GENERATION}}'
         )
@@ -125,7 +125,7 @@ def load(text: str) -> Accepted:
     data = _json(text)
     try:
         release = Release(
-            int(data["generation"]),
+            _whole(data, "generation", least=1),
             tuple(
                 ModelVersion(model, str(entry["uri"]), str(entry["digest"]))
                 for model, entry in data["models"].items()
@@ -135,7 +135,7 @@ def load(text: str) -> Accepted:
             release,
             datetime.fromisoformat(data["accepted"]),
             _candidate(data["candidate"]),
-            data["rollback_returns_to"],
+            _whole(data, "rollback_returns_to", least=1, optional=True),
             {model: _mark(model, entry) for model, entry in data["newest"].items()},
             # missing in files of earlier builds
             {key: VersionRule.from_json(rule) for key, rule in data.get("rules", {}).items()},
@@ -150,13 +150,27 @@ def load(text: str) -> Accepted:
     return accepted
 
 
+def _whole(data: Mapping[str, Any], key: str, *, least: int, optional: bool = False) -> Any:
+    """A number of a file, which somebody may have written by hand; None where it may lack.
+
+    Raises:
+      ValueError: it is something else, or no file can hold it again.
+    """
+    value = data[key]
+    if optional and value is None:
+        return None
+    if type(value) is not int or not least <= value < 1 << 63:
+        raise ValueError(f"{key}: found {shown(value)}, expected a whole number from {least} on")
+    return value
+
+
 def _candidate(data: Mapping[str, Any] | None) -> Candidate | None:
     if data is None:
         return None
     return Candidate(
         candidate_id=data["id"],
         source=data["source"],
-        sequence_us=data["sequence_us"],
+        sequence_us=_whole(data, "sequence_us", least=0),
         models=data.get("models", {}),
         manifest_uri=data.get("release"),
         rollback_to=data.get("rollback_to"),
@@ -165,7 +179,7 @@ def _candidate(data: Mapping[str, Any] | None) -> Candidate | None:
 
 def _mark(model: str, data: Mapping[str, Any]) -> Mark:
     version = ModelVersion(model, data["uri"], data["digest"])
-    return Mark(version, data["sequence_us"], data["candidate_id"])
+    return Mark(version, _whole(data, "sequence_us", least=0), data["candidate_id"])
 
 
 def _json(text: str) -> Any:

@@ -173,7 +173,7 @@ def _rollback(value: Any, _: Collection[str]) -> dict[str, Any]:
 
 
 def _rollback_to(value: Any, _: Collection[str]) -> dict[str, Any]:
-    if type(value) is not int or value < 1:
+    if type(value) is not int or not 1 <= value < 1 << 63:
         raise _MalformedError(
             f"rollback_to: found {shown(value)}, expected a generation, which is 1 or more"
         )

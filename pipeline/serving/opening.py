@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pipeline.backends import registry
 from pipeline.backends.base import LoadContext, Servable
+from pipeline.backends.failures import loading
 from pipeline.backends.filled import FilledServable, PairedServable
 from pipeline.batch.release import ModelVersion
 from pipeline.errors import ArtifactError, DeviceError, LoadError
@@ -46,7 +47,9 @@ class Opening:
           ArtifactError: its files are untrusted or broken.
           DeviceError: the device that it must run on is not there.
         """
-        with interpreter.shared():
+        kind = f"a model of the framework '{self.spec.framework}'"
+        # Backends say it better where they can; what a damaged file makes them raise is endless.
+        with interpreter.shared(), loading(self.path, kind):
             servable = registry.backend(self.spec.framework).load(
                 self.path, self.spec, self.context
             )

@@ -91,6 +91,11 @@ def test_input_that_matches_nothing_and_output_that_cannot_be_written_are_refuse
     assert "--output_path: output" in shown
 
 
+def test_unknown_runner_is_refused_with_those_that_exist(job, capsys):
+    assert job.run("--runner=DirectRuner") == 2
+    assert "--runner: Unexpected pipeline runner: DirectRuner" in capsys.readouterr().err
+
+
 def test_missing_bucket_is_refused_by_name(job, capsys, gcs):
     job.write_input(record(0))
     shown = refused(job, capsys, "--output_path=gs://no-such-bucket/p", "--no_auth")

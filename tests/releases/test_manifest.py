@@ -101,6 +101,17 @@ def test_damaged_release_is_not_read(damage):
         load(damage(dump(ACCEPTED)))
 
 
+@pytest.mark.parametrize("value", [1e30, 2**63, 10**30, -1, 1.5, True, "3", [], {}])
+@pytest.mark.parametrize("key", ["generation", "rollback_returns_to", "sequence_us"])
+def test_number_that_no_file_could_hold_again_is_named(key, value):
+    data = json.loads(dump(ACCEPTED))
+    for place in (data, data["candidate"], *data["newest"].values()):
+        if key in place:
+            place[key] = value
+    with pytest.raises(ValueError, match=rf"^(not JSON|{key}: found .*, expected a whole number)"):
+        load(json.dumps(data))
+
+
 def test_written_rollback_names_a_generation_or_the_one_before():
     assert parse('{"rollback": true}') == Manifest({}, rollback_to=0)
     assert parse('{"rollback_to": 3}') == Manifest({}, rollback_to=3)
@@ -114,6 +125,8 @@ def test_written_rollback_names_a_generation_or_the_one_before():
         '{"rollback_to": 0}',
         '{"rollback_to": "3"}',
         '{"rollback_to": true}',
+        '{"rollback_to": 1e30}',
+        '{"rollback_to": 9223372036854775808}',
         '{"rollback": true, "rollback_to": 3}',
     ],
 )
