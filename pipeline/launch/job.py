@@ -193,7 +193,7 @@ def _checked_graph(
         raise LaunchError([*problems, *error.problems]) from None
     problems += placement.cache_problems(models.model_cache_dir, graph, say)
     if not dry_run:
-        problems += place_problems(inputs, outputs, settings.refresh, graph.spec)
+        problems += place_problems(settings, graph.spec)
         problems += launch_tables.problems(tables, inputs, graph.spec)
         problems += launch_files.problems(inputs, outputs.output_format, graph.spec)
     if problems:

@@ -17,10 +17,8 @@ from apache_beam.io.filesystem import FileSystem
 from pipeline.launch.outputs import LINES_SUFFIX
 from pipeline.launch.settings import (
     Content,
-    Inputs,
     Medium,
-    Outputs,
-    RefreshSettings,
+    Settings,
     default_dead_letter_path,
 )
 from pipeline.spec.ensemble import EnsembleSpec
@@ -63,21 +61,18 @@ class _Read:
         return name == pattern or name.startswith(f"{pattern}/")
 
 
-def place_problems(
-    inputs: Inputs, outputs: Outputs, refresh: RefreshSettings, spec: EnsembleSpec
-) -> list[str]:
+def place_problems(settings: Settings, spec: EnsembleSpec) -> list[str]:
     """What a job would write among what is read, by parameter.
 
     Args:
-      inputs: what it reads.
-      outputs: what it writes.
-      refresh: where versions and releases are looked for.
+      settings: what it reads and writes.
       spec: the ensemble, its URIs absolute.
     """
-    read = list(_read(inputs, refresh, spec))
+    read = list(_read(settings, spec))
     problems: list[str] = []
-    for output in _written(outputs, inputs.streaming):
-        met = next((places for places in read if places.has(output.name)), None)
+    for output in _written(settings):
+        others = (places for places in read if places.origin != f"--{output.parameter}")
+        met = next((places for places in others if places.has(output.name)), None)
         if met is not None:
             problems.append(
                 f"--{output.parameter}: a file such as '{output.name}' is what {met.origin} "
@@ -86,7 +81,12 @@ def place_problems(
     return problems
 
 
-def _written(outputs: Outputs, streaming: bool) -> Iterator[_Written]:
+def _written(settings: Settings) -> Iterator[_Written]:
+    outputs, streaming = settings.outputs, settings.inputs.streaming
+    if settings.run.graph_path:
+        yield _Written("graph_path", settings.run.graph_path)
+    if folder := settings.refresh.release_dir.rstrip("/"):
+        yield _Written("release_dir", f"{folder}/release-000001.json")
     if outputs.report_path:
         yield _Written("report_path", outputs.report_path)
     beside = default_dead_letter_path(outputs.place(Content.PREDICTIONS, Medium.FILES))
@@ -99,7 +99,9 @@ def _written(outputs: Outputs, streaming: bool) -> Iterator[_Written]:
             yield _Written(sink.parameter, f"{sink.place}-{shard}{suffix}")
 
 
-def _read(inputs: Inputs, refresh: RefreshSettings, spec: EnsembleSpec) -> Iterator[_Read]:
+def _read(settings: Settings, spec: EnsembleSpec) -> Iterator[_Read]:
+    inputs, refresh = settings.inputs, settings.refresh
+    yield _Read("--ensemble_spec", settings.models.ensemble_spec, "the next run would need it")
     if inputs.input_file_pattern:
         harm = "the job, or its next run, would read its own output as records"
         yield _Read("--input_file_pattern", inputs.input_file_pattern, harm)

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+import yaml
 
 import main
 from tests.support.jobs import record
@@ -72,6 +73,34 @@ def test_output_in_the_release_folder_is_refused(job, refused):
         f"--release_dir={job.folder}/releases/", f"--output_path={job.folder}/releases/p"
     )
     assert "only the job's releases may be there" in shown
+
+
+@pytest.mark.parametrize(
+    ("parameter", "name"), [("graph_path", "g.svg"), ("release_dir", "releases")]
+)
+def test_whatever_else_a_job_writes_is_compared_with_what_it_reads(job, refused, parameter, name):
+    pattern = f"--input_file_pattern={job.input}/**"
+    shown = refused(f"--{parameter}={job.input}/{name}", pattern)
+    assert f"--{parameter}: a file such as '{job.input}/{name}" in shown
+    uri = job.spec["models"][1]["uri"]
+    assert "the `uri` of model 'net'" in refused(f"--{parameter}={uri}/{name}")
+
+
+def test_release_folder_that_would_be_watched_for_releases_is_refused(job, refused):
+    shown = refused(
+        "--streaming=true",
+        "--refresh_mode=watch",
+        f"--release_dir={job.folder}/releases",
+        f"--release_pattern={job.folder}/releases/*.json",
+    )
+    assert "is what --release_pattern" in shown
+
+
+def test_output_that_would_replace_the_ensemble_file_is_refused(job, refused):
+    (job.folder / "e.svg").write_text(yaml.safe_dump(job.spec))
+    path = f"{job.folder}/e.svg"
+    shown = refused(f"--ensemble_spec={path}", f"--graph_path={path}")
+    assert f"is what --ensemble_spec ('{path}') reads" in shown
 
 
 def test_two_outputs_in_one_place_are_refused(job, refused):
