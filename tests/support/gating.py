@@ -149,6 +149,7 @@ class Bench:
         )
         self.manager.ensure(ensemble.state.current)
         self.loader.loads.clear()
+        self._queues = []
         self.queue = self.new_queue()
 
     def _prepare(self, release: Release, manager: ReleaseManager) -> None:
@@ -159,9 +160,11 @@ class Bench:
         self, gate: Gate | None = None, state: GateState | None = None, **options: Any
     ) -> CandidateQueue:
         ensemble = self.ensemble
-        return CandidateQueue(
+        queue = CandidateQueue(
             gate or ensemble.gate, self.manager, state or ensemble.state, **options
         )
+        self._queues.append(queue)
+        return queue
 
     def propose(
         self, *candidates: Candidate, queue: CandidateQueue | None = None
@@ -186,7 +189,8 @@ class Bench:
 
     def close(self) -> None:
         self.loader.gate.set()
-        self.queue.close()
+        for queue in self._queues:
+            queue.close()
         self.manager.close()
 
 
