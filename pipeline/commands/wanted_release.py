@@ -13,7 +13,6 @@ from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.connectors.storage.hub_cache import HubCache
 from pipeline.connectors.storage.listing import StorageLister
 from pipeline.errors import ArtifactError, LaunchError, ModelError
-from pipeline.launch import job as launch
 from pipeline.launch.patterns import Say, look_under, newest, rules_after
 from pipeline.launch.release import accepted_before, allowed_uris
 from pipeline.releases.candidate import Candidate
@@ -143,7 +142,7 @@ def pass_gate(wanted: WantedRelease, state: GateState | None, say: Say) -> Relea
     if wanted.rollback_to is not None and not _target_is_recorded(wanted, state, say):
         raise ModelError("--verify: it is not recorded which versions the rollback leads to")
     graph, store = wanted.graph, BeamArtifactStore()
-    cache = ArtifactCache(launch.MODEL_CACHE, store, HubCache(store))
+    cache = ArtifactCache(None, store, HubCache(store))
     if state is None:
         assumed = _assumed(graph, say)
         named = _fetched(assumed.current, cache, say)

@@ -15,7 +15,6 @@ from pipeline.drafting.draft import FILL_IN, GUESS, Draft, ModelDraft, model_dra
 from pipeline.drafting.model_folders import FoundModel, find_models, usable_name
 from pipeline.drafting.recognition import HEAD_BYTES
 from pipeline.errors import ArtifactError, EnsembleError, PathError, UntrustedArtifactError
-from pipeline.launch import job as launch
 from pipeline.launch.patterns import Say
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.files.artifacts import ArtifactCache
@@ -46,7 +45,7 @@ class ModelsFolder:
         if location.endswith("://") or not location:
             raise PathError(f"found '{location}', expected a folder of models")
         store = BeamArtifactStore()
-        self._cache = ArtifactCache(launch.MODEL_CACHE, store)
+        self._cache = ArtifactCache(None, store)
         self._folder = location.rstrip("/") or "/"
         try:
             files = [file.relative for file in store.list_files(self._folder)]

@@ -6,13 +6,10 @@ message of the launcher's log.
 
 from __future__ import annotations
 
-import os
-import tempfile
 import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -53,9 +50,6 @@ from pipeline.spec import text as spec_text
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.graph import Graph
 from pipeline.spec.row_limits import RowLimits
-
-MODEL_CACHE = Path(tempfile.gettempdir()) / f"ensemble-models-{os.getuid()}"
-"""Where models are downloaded or copied to, for all processes of this user on this machine."""
 
 
 @dataclass(frozen=True)
@@ -233,7 +227,7 @@ def _cache(settings: Settings, graph: Graph, store: BeamArtifactStore) -> Artifa
     hub = HubCache(store, settings.models.model_cache_dir)
     if settings.run.dry_run:
         copies = LocalCopies()  # it is over before anybody overwrites what it loaded
-    cache = ArtifactCache(MODEL_CACHE, store, hub, copies)
+    cache = ArtifactCache(None, store, hub, copies)
     cache.evict()
     return cache
 

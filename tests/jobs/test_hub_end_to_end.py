@@ -7,7 +7,6 @@ import sys
 import numpy as np
 import pytest
 
-from pipeline.launch import job as launch
 from tests.support import models
 from tests.support.hub_server import PAGE, Answer, Hub, archive, embedded, save_embedding
 from tests.support.jobs import Job
@@ -41,7 +40,7 @@ def job(tmp_path, tmp_path_factory, hub, monkeypatch):
     hub.requests.clear()
     machine = tmp_path_factory.mktemp("machine")
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(machine / "tfhub"))
-    monkeypatch.setattr(launch, "MODEL_CACHE", machine / "models")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(machine / "cache"))
     job = Job(tmp_path, tmp_path)
     job.spec = {
         "name": "texts",

@@ -186,7 +186,7 @@ class ArtifactCache:
     `Fetched` does; :meth:`evict` removes the others.
 
     Args:
-      root: folder for copies; created when needed.
+      root: folder for copies; created when needed. None for one of the user's own.
       store: where artifacts come from.
       hub: finds the artifacts behind URLs of a hub; None where there are none.
       copies: which local files are copied.
@@ -194,7 +194,7 @@ class ArtifactCache:
 
     def __init__(
         self,
-        root: Path,
+        root: Path | None,
         store: ArtifactStore,
         hub: ModuleHub | None = None,
         copies: LocalCopies = LocalCopies(),

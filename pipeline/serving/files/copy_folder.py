@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import ArtifactError
+from pipeline.serving.files.own_folder import own_folder
 
 _LOCKS = "locks"
 _SUFFIX = ".lock"
@@ -110,11 +111,16 @@ class CopyFolder:
     """The copies of all URIs. Can be pickled.
 
     Args:
-      root: the folder; created when needed, for this user only.
+      root: the folder; created when needed, for this user only. None for the user's own on
+        whatever machine it is asked for.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path | None) -> None:
+        self._named = root
+
+    @property
+    def _root(self) -> Path:
+        return self._named or own_folder("models")
 
     @contextmanager
     def locked(self, uri: str) -> Iterator[Copies]:

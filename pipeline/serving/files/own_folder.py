@@ -17,7 +17,6 @@ _NAME = "ensemble-inference"
 _PRIVATE = 0o700
 
 
-@cache
 def own_folder(name: str) -> Path:
     """A folder that only this user can look into and write to; made where it is missing.
 
@@ -34,7 +33,12 @@ def own_folder(name: str) -> Path:
         above.mkdir(parents=True, exist_ok=True)
         return private(private(above / _NAME) / name)
     except (OSError, RuntimeError):
-        return Path(tempfile.mkdtemp(prefix=f"{_NAME}-{name}-"))
+        return _fresh(name)
+
+
+@cache
+def _fresh(name: str) -> Path:
+    return Path(tempfile.mkdtemp(prefix=f"{_NAME}-{name}-"))
 
 
 def private(folder: Path) -> Path:

@@ -12,7 +12,6 @@ import pytest
 
 from pipeline.batch.release import ModelVersion, Release
 from pipeline.errors import ModelError
-from pipeline.serving.files import own_folder
 from pipeline.serving.rehearsal.golden import Example
 from pipeline.serving.rehearsal.rehearsal import rehearse
 from pipeline.serving.release_manager import ReleaseManager
@@ -25,9 +24,7 @@ from tests.support.waiting import wait_until
 def remembered(tmp_path, monkeypatch):
     """What was tried is remembered for one test only."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user-cache"))
-    own_folder.own_folder.cache_clear()
-    yield tmp_path / "user-cache"
-    own_folder.own_folder.cache_clear()
+    return tmp_path / "user-cache"
 
 
 def tried(harm, what, number=2, **options):
