@@ -149,7 +149,7 @@ class Bench:
         )
         self.manager.ensure(ensemble.state.current)
         self.loader.loads.clear()
-        self._queues = []
+        self._queues: list[CandidateQueue] = []
         self.queue = self.new_queue()
 
     def _prepare(self, release: Release, manager: ReleaseManager) -> None:

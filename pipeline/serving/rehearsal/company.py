@@ -19,7 +19,7 @@ from pipeline.batch import columns, rounding
 from pipeline.batch.columns import Column
 from pipeline.batch.rounding import Difference
 from pipeline.errors import InferenceError, ProcessLostError
-from pipeline.serving.step.agreement import Answer
+from pipeline.serving.step.agreement import OutputValues
 from pipeline.serving.step.model_step import ModelStep
 
 
@@ -63,8 +63,8 @@ class Company:
         self._available = available
         self._rows = len(next(iter(available.values())))
         self.at_once = min(self._rows, most)
-        self._together: list[Answer] = []
-        self._alone: dict[int, Answer] = {}
+        self._together: list[OutputValues] = []
+        self._alone: dict[int, OutputValues] = {}
 
     def together(self) -> dict[str, Column]:
         """The outputs of all rows, by tensor.
@@ -147,12 +147,12 @@ class Company:
             for tensor in parts[0]
         }
 
-    def _answers(self, order: Sequence[int]) -> dict[int, Answer]:
+    def _answers(self, order: Sequence[int]) -> dict[int, OutputValues]:
         """Row -> what it was given; see `_outputs`."""
         return dict(zip(order, _by_row(self._outputs(order)), strict=True))
 
     def _findings(
-        self, when: str, answers: Mapping[int, Answer], tolerance: float
+        self, when: str, answers: Mapping[int, OutputValues], tolerance: float
     ) -> Iterator[_Finding]:
         for row, answer in answers.items():
             apart = rounding.difference(self._together[row], answer, tolerance)
@@ -184,6 +184,6 @@ class Company:
         )
 
 
-def _by_row(outputs: Mapping[str, Column]) -> list[Answer]:
+def _by_row(outputs: Mapping[str, Column]) -> list[OutputValues]:
     tensors = [columns.iterate(column) for column in outputs.values()]
     return [dict(zip(outputs, values, strict=True)) for values in zip(*tensors, strict=True)]

@@ -10,7 +10,7 @@ from pipeline.batch.columns import Array, Column
 from pipeline.batch.rounding import Difference
 from pipeline.errors import OutOfMemoryError, ProcessLostError
 
-Answer = Mapping[str, Array]
+OutputValues = Mapping[str, Array]
 """Output -> value of one row, without batch axis; or of the rows of one call."""
 
 
@@ -19,7 +19,9 @@ def first_row(outputs: Mapping[str, Column]) -> dict[str, Array]:
     return {name: next(iter(columns.iterate(column))) for name, column in outputs.items()}
 
 
-def compare_row(among: Answer, alone: Callable[[], Answer], tolerance: float) -> Difference | None:
+def compare_row(
+    among: OutputValues, alone: Callable[[], OutputValues], tolerance: float
+) -> Difference | None:
     """How a row differs by itself from what it was among others; None where it does not.
 
     Args:
@@ -41,7 +43,7 @@ def compare_row(among: Answer, alone: Callable[[], Answer], tolerance: float) ->
 
 
 def compare_rows(
-    rows: Iterable[tuple[Answer, Callable[[], Answer]]], tolerance: float
+    rows: Iterable[tuple[OutputValues, Callable[[], OutputValues]]], tolerance: float
 ) -> Difference | None:
     """How the first of some rows differs; where only its labels do, the next one must, too.
 

@@ -29,7 +29,7 @@ from pipeline.batch.columns import Array, Column, Ragged
 from pipeline.batch.tensors import dtype_name, numpy_dtype
 from pipeline.errors import ModelFaultError, OutOfMemoryError, RowsError
 from pipeline.serving.step import agreement, bisection
-from pipeline.serving.step.agreement import Answer, first_row
+from pipeline.serving.step.agreement import OutputValues, first_row
 from pipeline.serving.step.bisection import Experience
 from pipeline.serving.step.faults import ModelFaults
 from pipeline.serving.step.memory_limit import MemoryLimit
@@ -218,7 +218,7 @@ class ModelStep:
         if not self._spec.independent_rows:
             return True
 
-        def alone(place: int) -> Answer:
+        def alone(place: int) -> OutputValues:
             one = self._call(batch.columns, rows[place : place + 1], servable.unmerged())
             return first_row(one)
 
