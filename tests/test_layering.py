@@ -1,6 +1,7 @@
 """The house: which package may import which, what is pure, and how large a folder may be."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -133,6 +134,30 @@ def test_packages_of_prepare_steps_are_imported_where_they_are_used(path):
     found = roots(path) & ONLY_IN.keys()
     assert all(ONLY_IN[root] == name_of(path) for root in found)
     assert not roots(path, top_only=True) & ONLY_IN.keys()
+
+
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+# Private names of Python, Beam and LightGBM, for which there is no public way.
+FOREIGN = {"_exit", "_get_component_coders", "_fitted_with_feature_names"}
+
+
+def private_reaches(path):
+    """Names with an underscore that a module takes from others than itself."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and not (
+            isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+        ):
+            yield node.attr
+        elif isinstance(node, ast.ImportFrom):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "setattr":
+            yield from (arg.value for arg in node.args[1:2] if isinstance(arg, ast.Constant))
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_tests_speak_to_public_names(path):
+    found = {name for name in private_reaches(path) if re.match(r"_[A-Za-z]", str(name))}
+    assert found <= FOREIGN
 
 
 def test_every_module_is_in_a_known_package():

@@ -171,6 +171,6 @@ def test_every_key_and_parameter_is_documented():
         ensemble.EnsembleSpec,
         record_spec.RecordSpec,
         record_spec.FieldSpec,
-        model_spec._ModelBase,
+        model_spec.ModelEntry,
     ):
         assert all(f"`{key}`" in documented for key in model.model_fields)

@@ -128,11 +128,11 @@ def main() -> int:
     tables = report.tables(benchmark.results)
     print(f"\nAll contenders gave the same answers.\n\n{tables}\n\n{measured_on}")
     if chosen == list(CONTENDERS) and not options.records:
-        _publish(options.docs, benchmark.results, tables, measured_on)
+        publish(options.docs, benchmark.results, tables, measured_on)
     return 0
 
 
-def _publish(document: Path, results: list[Result], tables: str, measured_on: str) -> None:
+def publish(document: Path, results: list[Result], tables: str, measured_on: str) -> None:
     picture = "Records a second of each contender, as a share of a bare loop"
     sections.rewrite(document, "batch", tables, command_line.used(), measured_on, picture)
     report.draw(results, document.with_name("batch.png"))

@@ -33,7 +33,7 @@ from pipeline.spec.model import TensorflowModel
 _MAX_ROWS = 1024
 _CHECKED = 41  # one call in so many; not a multiple of 8, so each number of rows has its turn
 _ROWS = (1, 2, 3, 4, 5, 6, 7, 8)
-_THREADS = (1, 2, 4, 8, 12)  # a worker of Dataflow has 12
+THREADS = (1, 2, 4, 8, 12)  # a worker of Dataflow has 12
 HEADER = (
     "threads",
     "calls/s unmerged",
@@ -84,7 +84,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         plain = _model(Path(folder))
     merged = MergingServable(plain, ["x"], _MAX_ROWS)
-    found: dict[int, list[tuple[Measured, Measured]]] = {threads: [] for threads in _THREADS}
+    found: dict[int, list[tuple[Measured, Measured]]] = {threads: [] for threads in THREADS}
     try:
         for number in range(options.rounds):
             for threads, rounds in found.items():
@@ -95,7 +95,7 @@ def main() -> int:
     compared = [compare(threads, rounds) for threads, rounds in found.items()]
     print(f"{_table(compared)}\n\n{measured_on}")
     if not options.quick:
-        _publish(options.docs, compared, measured_on)
+        publish(options.docs, compared, measured_on)
     return 0
 
 
@@ -113,7 +113,7 @@ def _round(
     return measured[plain], measured[merged]
 
 
-def _publish(document: Path, compared: Sequence[Compared], measured_on: str) -> None:
+def publish(document: Path, compared: Sequence[Compared], measured_on: str) -> None:
     table = _table(compared)
     picture = "Calls a second and their latency, by threads"
     sections.rewrite(document, "merging", table, command_line.used(), measured_on, picture)

@@ -34,8 +34,8 @@ from pipeline.serving.files.local_files import digest_of
 from pipeline.serving.opening import Opening
 from pipeline.spec.model import OnnxModel
 
-_ROWS = (1, 64, 1024)
-_DIRECT, _SHARED, _BEAM = "in the same process", "`model_sharing: vm`", "arrays through Beam"
+ROWS = (1, 64, 1024)
+DIRECT, SHARED, BEAM = "in the same process", "`model_sharing: vm`", "arrays through Beam"
 _HEADER = ("rows of 64 floats", "the model is", "p50 us", "p90 us", "more us", "of direct")
 
 Predict = Callable[[Mapping[str, Array]], Mapping[str, Column]]
@@ -48,9 +48,9 @@ def main() -> int:
     measured_on = machine.describe()
     found: Found = {}
     with tempfile.TemporaryDirectory() as folder, _variants(Path(folder)) as variants:
-        for rows in _ROWS:
+        for rows in ROWS:
             x = np.random.default_rng(rows).normal(size=(rows, FEATURES)).astype("float32")
-            expected = one_array(variants[_DIRECT]({"x": x})["proba"])
+            expected = one_array(variants[DIRECT]({"x": x})["proba"])
             for name, predict in variants.items():
                 assert np.array_equal(one_array(predict({"x": x})["proba"]), expected), (name, rows)
             for _ in range(options.rounds):
@@ -58,18 +58,18 @@ def main() -> int:
                     found.setdefault((rows, name), []).extend(_seconds(predict, x, options.calls))
     print(f"{_table(found)}\n\n{measured_on}")
     if not options.quick:
-        _publish(options.docs, found, measured_on)
+        publish(options.docs, found, measured_on)
     return 0
 
 
-def _publish(document: Path, found: Found, measured_on: str) -> None:
+def publish(document: Path, found: Found, measured_on: str) -> None:
     sections.rewrite(document, "sharing", _table(found), command_line.used(), measured_on)
     direct_us, shared_us, beam_us = (
-        1e6 * float(np.median(found[_ROWS[-1], name])) for name in (_DIRECT, _SHARED, _BEAM)
+        1e6 * float(np.median(found[ROWS[-1], name])) for name in (DIRECT, SHARED, BEAM)
     )
     sections.summarise(
         document,
-        f"Call of a model in another process, {_ROWS[-1]:,} rows",
+        f"Call of a model in another process, {ROWS[-1]:,} rows",
         f"{shared_us - direct_us:,.0f} us more than in the same process",
         f"Beam's MultiProcessShared alone {beam_us - direct_us:,.0f} us",
     )
@@ -93,7 +93,7 @@ def _variants(folder: Path) -> Iterator[dict[str, Predict]]:
         partial(_Held, opening), key, path=str(folder), always_proxy=True, spawn_process=True
     )
     held = beam.acquire()
-    yield {_DIRECT: direct.predict, _SHARED: shared.predict, _BEAM: held.predict}
+    yield {DIRECT: direct.predict, SHARED: shared.predict, BEAM: held.predict}
     shared.close()
 
 
@@ -119,7 +119,7 @@ def _seconds(predict: Predict, x: Array, calls: int) -> list[float]:
 def _lines(found: Found) -> Iterator[Sequence[str]]:
     for (rows, name), seconds in found.items():
         p50_us, p90_us = 1e6 * np.percentile(seconds, [50, 90])
-        direct_us = 1e6 * np.median(found[rows, _DIRECT])
+        direct_us = 1e6 * np.median(found[rows, DIRECT])
         yield (
             f"{rows}",
             name,

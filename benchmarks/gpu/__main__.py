@@ -40,9 +40,9 @@ _BATCHES = 4
 _MERGED_THREADS = (1, 12)
 _MERGED_ROWS = 128
 _TOLERANCES = {"full": 1e-4, "half": 2e-2}
-_WAYS = ("bare", "one caller", "bare, four threads", "four callers")
-_HEADER = ("network", "framework", "precision", *(f"{way}: rows/s" for way in _WAYS[:2]), "of bare")
-_HEADER += (*(f"{way}: rows/s" for way in _WAYS[2:]), "of bare")
+WAYS = ("bare", "one caller", "bare, four threads", "four callers")
+_HEADER = ("network", "framework", "precision", *(f"{way}: rows/s" for way in WAYS[:2]), "of bare")
+_HEADER += (*(f"{way}: rows/s" for way in WAYS[2:]), "of bare")
 
 Predict = Callable[[np.ndarray], np.ndarray]
 
@@ -70,7 +70,7 @@ class Contest:
 
     def of_bare(self, way: str) -> float:
         """Its rate as a share of the bare loop's with as many threads, compared round by round."""
-        bare = self.rates[_WAYS[_WAYS.index(way) - 1]]
+        bare = self.rates[WAYS[WAYS.index(way) - 1]]
         return median(ours / loop for ours, loop in zip(self.rates[way], bare, strict=True))
 
 
@@ -99,10 +99,10 @@ def main() -> int:
     except (WrongError, merging.WrongError) as error:
         print(error, file=sys.stderr)
         return 1
-    figures = _figures(contests, merged, options.rows)
+    figures = figures_of(contests, merged, options.rows)
     print(f"\n{figures}\n\n{measured_on}")
     if not options.quick:
-        _publish(options.docs, contests, figures, measured_on)
+        publish(options.docs, contests, figures, measured_on)
     return 0
 
 
@@ -191,7 +191,7 @@ def _rates(
                 raise WrongError("this project and the bare framework differ")
     rates: dict[str, list[float]] = {way: [] for way in ways}
     for number in range(options.rounds):
-        for way in (_WAYS, _WAYS[::-1])[number % 2]:
+        for way in (WAYS, WAYS[::-1])[number % 2]:
             rates[way].append(_rate(*ways[way], batches, options.secs))
     return rates
 
@@ -253,7 +253,7 @@ def _merged(
     return [merging.compare(threads, rounds) for threads, rounds in found.items()]
 
 
-def _figures(
+def figures_of(
     contests: Sequence[Contest], merged: Mapping[str, Sequence[merging.Compared]], rows: int
 ) -> str:
     calls = sections.table(_HEADER, [_row(contest) for contest in contests])
@@ -267,12 +267,12 @@ def _figures(
 def _row(contest: Contest) -> tuple[str, ...]:
     one, four = (
         (f"{contest.rate(bare):,.0f}", f"{contest.rate(ours):,.0f}", f"{contest.of_bare(ours):.0%}")
-        for bare, ours in (_WAYS[:2], _WAYS[2:])
+        for bare, ours in (WAYS[:2], WAYS[2:])
     )
     return contest.network, contest.framework, contest.precision, *one, *four
 
 
-def _publish(document: Path, contests: Sequence[Contest], figures: str, measured_on: str) -> None:
+def publish(document: Path, contests: Sequence[Contest], figures: str, measured_on: str) -> None:
     sections.rewrite(document, "gpu", figures, command_line.used(), measured_on)
     one, four = (
         "; ".join(

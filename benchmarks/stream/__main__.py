@@ -54,10 +54,10 @@ def main() -> int:
     except (EmulatorError, JobError) as error:
         print(error, file=sys.stderr)
         return 1
-    figures = _figures(steps, kept, rounds)
+    figures = figures_of(steps, kept, rounds)
     print(f"\n{figures}\n\n{measured_on}")
     if not options.quick:
-        _publish(options.docs, figures, measured_on, steps, rounds)
+        publish(options.docs, figures, measured_on, steps, rounds)
     return 0
 
 
@@ -116,7 +116,7 @@ def _shown(step: Step) -> Step:
     return step
 
 
-def _figures(steps: Sequence[Step], kept: Sequence[float], rounds: Sequence[Step]) -> str:
+def figures_of(steps: Sequence[Step], kept: Sequence[float], rounds: Sequence[Step]) -> str:
     table = sections.table(_HEADER, [_row(step) for step in sorted(steps, key=lambda s: s.rate)])
     p50, p99 = (1000 * median(getattr(s, f"{p}_secs") for s in rounds) for p in ("p50", "p99"))
     sustained = f"{max(kept):,.0f} records/s" if kept else f"less than {steps[0].rate:,.0f}"
@@ -127,7 +127,7 @@ def _figures(steps: Sequence[Step], kept: Sequence[float], rounds: Sequence[Step
     )
 
 
-def _publish(
+def publish(
     document: Path, figures: str, measured_on: str, steps: Sequence[Step], rounds: Sequence[Step]
 ) -> None:
     picture = "Latency by rate"

@@ -113,7 +113,7 @@ class Bench:
             (samples[-1][i] - samples[0][i]) / (samples[-1][0] - samples[0][0]) for i in (1, 2)
         )
         p50, p99 = percentiles(receiver.take_latencies(order, settle_secs).tolist(), (0.5, 0.99))
-        return Step(rate, published, predicted, *_backlog(samples), p50, p99, *cores)
+        return Step(rate, published, predicted, *backlog_of(samples), p50, p99, *cores)
 
     def _sleep_until(self, at: float) -> None:
         self._job.check()
@@ -135,7 +135,7 @@ class Bench:
         return _process_secs(self._job.pid), load, _machine_secs()
 
 
-def _backlog(samples: list[tuple[float, int, int]]) -> tuple[float, float]:
+def backlog_of(samples: list[tuple[float, int, int]]) -> tuple[float, float]:
     """The mean backlog of the last third of the samples, and its growth a second until then.
 
     Args:

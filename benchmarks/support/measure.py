@@ -58,7 +58,7 @@ def run(command: Sequence[str], output_folder: Path | None = None) -> Run:
 
         def look() -> None:
             if output_folder is not None:
-                growth.append((time.perf_counter() - started, _bytes_in(output_folder)))
+                growth.append((time.perf_counter() - started, bytes_in(output_folder)))
 
         def watch() -> None:
             nonlocal peak_bytes
@@ -84,7 +84,7 @@ def run(command: Sequence[str], output_folder: Path | None = None) -> Run:
     return Run(secs, peak_bytes, tuple(growth))
 
 
-def _bytes_in(folder: Path) -> int:
+def bytes_in(folder: Path) -> int:
     """The size of all files in a folder and the folders in it, now."""
     size = 0
     for place, _, names in os.walk(folder):

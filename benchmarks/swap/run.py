@@ -180,12 +180,12 @@ def swap(contender: Contender, answers: Sequence[Array], steady_secs: float) -> 
             threads.wait_until_all_run(2)
             time.sleep(steady_secs / 2)
             threads.end()
-        return _observe(threads.finished, started, announced, contender.load_secs())
+        return observe(threads.finished, started, announced, contender.load_secs())
     finally:
         contender.close()
 
 
-def _observe(
+def observe(
     finished: Sequence[Finished], started: float, announced: float, load_secs: float
 ) -> Swap:
     swapped = max(each.at[each.version.index(2)] for each in finished)

@@ -19,7 +19,7 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-_BEFORE = {"tensorflow": ("triton",)}
+BEFORE = {"tensorflow": ("triton",)}
 """Package -> those that must be loaded before it, where they are installed."""
 
 
@@ -29,7 +29,7 @@ class _Before(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        for package in _BEFORE.get(fullname, ()):
+        for package in BEFORE.get(fullname, ()):
             with suppress(Exception):  # not installed, or broken: PyTorch does without it, too
                 importlib.import_module(package)
         return None

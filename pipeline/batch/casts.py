@@ -40,7 +40,7 @@ def lost(values: Array, dtype: str) -> Array | None:
         limit = _float_limit(kind, wanted)
         if _within(values, -limit, limit):
             return None
-        bad = _changed(values, wanted) if kind in "iu" else _overflowing(values, wanted)
+        bad = changed(values, wanted) if kind in "iu" else overflowing(values, wanted)
     else:
         bounds = np.iinfo(wanted)
         low, high = int(bounds.min), int(bounds.max)
@@ -121,12 +121,13 @@ def _within(values: Array, low: float, high: float) -> bool:
     return not (least < low or greatest > high)
 
 
-def _overflowing(values: Array, wanted: np.dtype[Any]) -> Array:
+def overflowing(values: Array, wanted: np.dtype[Any]) -> Array:
+    """Which finite values become infinite, as a mask."""
     with np.errstate(over="ignore"):
         return np.asarray(np.isinf(values.astype(wanted)) & np.isfinite(values))
 
 
-def _changed(values: Array, wanted: np.dtype[Any]) -> Array:
+def changed(values: Array, wanted: np.dtype[Any]) -> Array:
     """The integers that the cast changes."""
     with np.errstate(over="ignore", invalid="ignore"):
         wide = values.astype(wanted).astype(np.float64)

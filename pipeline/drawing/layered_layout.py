@@ -213,7 +213,7 @@ def _placed(rows: _Rows, links: _Links, sizes: Sequence[Size], gaps: Gaps) -> di
     for pull in range(_PULLS):
         for row in rows if pull % 2 == 0 else reversed(rows):
             pulled = [_pulled(node, links, middles, sizes) for node in row]
-            free = _ascending(
+            free = nearest_ascending(
                 [(wish - offsets[n], weight) for n, (wish, weight) in zip(row, pulled, strict=True)]
             )
             middles |= {n: place + offsets[n] for n, place in zip(row, free, strict=True)}
@@ -240,7 +240,7 @@ def _across(node: Node, sizes: Sequence[Size]) -> float:
     return sizes[node].across if isinstance(node, int) else 0.0
 
 
-def _ascending(values: Iterable[tuple[float, float]]) -> list[float]:
+def nearest_ascending(values: Iterable[tuple[float, float]]) -> list[float]:
     """The ascending sequence nearest to values with weights, by least squares.
 
     By pooling adjacent violators (Ayer et al. 1955, doi:10.1214/aoms/1177728423).

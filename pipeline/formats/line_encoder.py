@@ -170,7 +170,7 @@ def _not_text_rows(column: Column) -> list[int]:
     dtypes = {row.dtype for row in rows} if isinstance(column, Ragged) else {column.dtype}
     if not any(dtype.kind in "OU" for dtype in dtypes) or _is_all_text(column):
         return []
-    return [i for i, row in enumerate(rows) if not _is_text(row)]
+    return [i for i, row in enumerate(rows) if not is_text(row)]
 
 
 def _is_all_text(column: Column) -> bool:
@@ -189,12 +189,12 @@ def _is_all_text(column: Column) -> bool:
     return kinds <= {bytes}
 
 
-def _is_text(row: Any) -> bool:
+def is_text(row: Any) -> bool:
     """Whether all text of a row can be written; bytes always can."""
     if isinstance(row, str):
         return row.isascii() or _encodes(row)
     if isinstance(row, np.ndarray):
-        return all(map(_is_text, row.ravel().tolist()))
+        return all(map(is_text, row.ravel().tolist()))
     return True
 
 

@@ -174,7 +174,7 @@ def _insert(outputs: Any, job: Job, engine: JobEngine) -> list[Any]:
 
 def _write_events(events: Events, outputs: Outputs, engine: JobEngine) -> None:
     for source, some in events.items():
-        logged = some | f"LogEvents[{source}]" >> beam.Map(_log_event)
+        logged = some | f"LogEvents[{source}]" >> beam.Map(log_event)
         for sink in outputs.of(Content.RELEASE_EVENTS, Medium.FILES):
             lines = logged | f"EventLine[{source}]" >> beam.Map(ReleaseEvent.line)
             _ = lines | f"WriteEvents[{source}]" >> _delivery(sink, outputs, engine)
@@ -183,7 +183,8 @@ def _write_events(events: Events, outputs: Outputs, engine: JobEngine) -> None:
             _ = messages | f"PublishEvents[{source}]" >> _delivery(sink, outputs, engine)
 
 
-def _log_event(event: ReleaseEvent) -> ReleaseEvent:
+def log_event(event: ReleaseEvent) -> ReleaseEvent:
+    """Logs and counts what became of a candidate; passes it on."""
     Metrics.counter(NAMESPACE, f"releases/{event.outcome}").inc()
     bad = event.outcome in ("rejected", "failed")
     RELEASE_LOGGER.log(logging.WARNING if bad else logging.INFO, "%s", event)

@@ -111,7 +111,7 @@ class MergingServable(ServableAround):
         self._limit = MemoryLimit(call_rows)
         self._free = concurrency
         self._gathering = 0  # leaders that have not taken their group yet
-        self._concurrency = concurrency
+        self.concurrency = concurrency
         self._only_full = only_full
         self._independent = independent
         # Else the callers of one group come back to several.
@@ -146,7 +146,7 @@ class MergingServable(ServableAround):
     def occupancy(self) -> Occupancy:
         """Who is here now."""
         with self._lock:
-            running = self._concurrency - self._free - self._gathering
+            running = self.concurrency - self._free - self._gathering
             return Occupancy(len(self._waiting), self._gathering, running)
 
     def unmerged(self) -> Servable:
@@ -157,7 +157,7 @@ class MergingServable(ServableAround):
         """Whether a call may begin now that has so many rows to choose from. Needs the lock."""
         if not self._free:
             return False
-        if not self._only_full or self._free == self._concurrency:
+        if not self._only_full or self._free == self.concurrency:
             return True
         # Those that wait may be about to go with a leader that gathers its group.
         return not self._gathering and rows >= (self._limit.rows or 0)

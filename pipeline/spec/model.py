@@ -26,7 +26,9 @@ _HALF_ELSEWHERE = {
 }
 
 
-class _ModelBase(StrictModel):
+class ModelEntry(StrictModel):
+    """What a model of any framework has in the ensemble file."""
+
     name: Name = Field(description="The model's name in graphs, metrics, labels and errors.")
     uri: str = Field(
         min_length=1,
@@ -121,7 +123,7 @@ class _ModelBase(StrictModel):
         return marker
 
     @model_validator(mode="after")
-    def _marker_is_of_use(self) -> _ModelBase:
+    def _marker_is_of_use(self) -> ModelEntry:
         if self.complete_marker is not None and self.watch is None:
             raise ValueError("key 'complete_marker' has no use without the key 'watch'")
         return self
@@ -134,7 +136,7 @@ class _ModelBase(StrictModel):
         return {k: {"column": v} if isinstance(v, str) else v for k, v in inputs.items()}
 
     @model_validator(mode="after")
-    def _bytes_are_outputs(self) -> _ModelBase:
+    def _bytes_are_outputs(self) -> ModelEntry:
         for tensor in self.bytes_outputs:
             if tensor not in self.outputs:
                 raise ValueError(
@@ -183,7 +185,7 @@ class _ModelBase(StrictModel):
         return list(self.outputs.values())
 
 
-class SklearnModel(_ModelBase):
+class SklearnModel(ModelEntry):
     """A scikit-learn estimator. One input, the feature matrix; outputs are its methods.
 
     The methods: `predict`, `predict_proba`, `decision_function`, `transform`; those that it has.
@@ -205,7 +207,7 @@ class SklearnModel(_ModelBase):
     )
 
 
-class OnnxModel(_ModelBase):
+class OnnxModel(ModelEntry):
     """An ONNX graph run by ONNX Runtime: a file, or a folder with one `.onnx` file in it.
 
     Example::
@@ -220,7 +222,7 @@ class OnnxModel(_ModelBase):
     framework: Literal["onnx"]
 
 
-class TorchModel(_ModelBase):
+class TorchModel(ModelEntry):
     """TorchScript, `torch.export` (.pt2), or a state dict or safetensors with `module`.
 
     Inputs are the arguments of `forward`. Outputs without a name are `output_0`, `output_1`...
@@ -245,7 +247,7 @@ class TorchModel(_ModelBase):
     )
 
 
-class TensorflowModel(_ModelBase):
+class TensorflowModel(ModelEntry):
     """A SavedModel folder, a `.keras` file, or a module of TF Hub or Kaggle.
 
     A module: `uri: https://tfhub.dev/google/nnlm-en-dim50/2`.
@@ -267,7 +269,7 @@ class TensorflowModel(_ModelBase):
     )
 
 
-class XgboostModel(_ModelBase):
+class XgboostModel(ModelEntry):
     """An XGBoost booster, `.json` or `.ubj`. One input; outputs `predict`, `margin`, `leaf`.
 
     Example::
@@ -282,7 +284,7 @@ class XgboostModel(_ModelBase):
     framework: Literal["xgboost"]
 
 
-class LightgbmModel(_ModelBase):
+class LightgbmModel(ModelEntry):
     """A LightGBM booster, a text file. One input; outputs `predict`, `raw`, `leaf`.
 
     Example::
@@ -297,7 +299,7 @@ class LightgbmModel(_ModelBase):
     framework: Literal["lightgbm"]
 
 
-class TransformersModel(_ModelBase):
+class TransformersModel(ModelEntry):
     """A folder as `save_pretrained` writes it, with safetensors; inputs and outputs go by `task`.
 
     Example::
@@ -323,7 +325,7 @@ class TransformersModel(_ModelBase):
     )
 
 
-class PythonModel(_ModelBase):
+class PythonModel(ModelEntry):
     """Your own class: `uri: package.module:Class`, with `load(path)` and `predict(columns)`.
 
     Example::

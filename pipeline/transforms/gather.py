@@ -73,6 +73,11 @@ class GatherStatistics(DoFn):
         if len(self._parts) >= _MANY:
             self._parts = [run_statistics.merged(self._parts)]
 
+    @property
+    def waiting(self) -> int:
+        """How many parts of the bundle wait to be merged."""
+        return len(self._parts)
+
     def finish_bundle(self) -> Iterator[Any]:
         """Emits the bundle's statistics."""
         if self._parts:

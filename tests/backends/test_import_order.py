@@ -47,7 +47,7 @@ def test_what_must_come_before_a_package_is_imported_with_it_and_only_with_it(tm
     program = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
         "from pipeline.backends import import_order\n"
-        "import_order._BEFORE['big'] = ('missing', 'broken', 'before')\n"
+        "import_order.BEFORE['big'] = ('missing', 'broken', 'before')\n"
         "import_order.keep_import_order()\n"
         "print('kept'); import json; import big; import big\n"
     )

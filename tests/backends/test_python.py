@@ -9,6 +9,7 @@ from pipeline.batch.columns import Ragged
 from pipeline.errors import DeviceError, LoadError, ModelFaultError
 from tests.support import models, steps
 from tests.support.specs import load, model_spec
+from tests.support.steps import Shout
 
 
 def spec(name, **changes):
@@ -27,15 +28,19 @@ def test_lists_and_text_become_columns(tmp_path):
     assert found.tolist() == ["A!", "B Ü!"]
 
 
-def test_load_gets_the_path_or_none(tmp_path):
-    assert shout(tmp_path, path="somewhere")._step.path == tmp_path
-    assert shout(tmp_path)._step.path is None
+def test_load_gets_the_path_or_none(tmp_path, monkeypatch):
+    paths = []
+    monkeypatch.setattr(Shout, "load", lambda step, path: paths.append(path))
+    shout(tmp_path, path="somewhere")
+    shout(tmp_path)
+    assert paths == [tmp_path, None]
 
 
-def test_close_reaches_the_step(tmp_path):
-    servable = shout(tmp_path)
-    servable.close()
-    assert servable._step.closed
+def test_close_reaches_the_step(tmp_path, monkeypatch):
+    closed = []
+    monkeypatch.setattr(Shout, "close", lambda step: closed.append(step))
+    shout(tmp_path).close()
+    assert len(closed) == 1
     load(models.numpy_weights(tmp_path), spec("Affine", path="w")).close()  # has none
 
 

@@ -1,11 +1,15 @@
 """However a TensorFlow model is stored, no number of rows makes it trace or compile anew."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from pipeline.backends import registry
 from pipeline.backends.base import LoadContext
 from pipeline.backends.filled import FilledServable
+from pipeline.backends.tensorflow import backend
+from pipeline.backends.tensorflow.formats import open_saved_model
 from pipeline.batch.batch import Batch
 from pipeline.batch.columns import Ragged
 from pipeline.serving.step.model_step import ModelStep
@@ -153,16 +157,21 @@ def test_layers_of_a_keras_model_run_in_python_only_while_it_is_loaded(tmp_path)
 @pytest.fixture
 def recorded(tmp_path, monkeypatch):
     """A compiled model for up to 100 rows, and the numbers of rows that XLA sees."""
+    seen = []
+
+    def opened(*arguments):
+        program = open_saved_model(*arguments)
+
+        def record(tensors):
+            seen.append(tensors["x"].shape[0])
+            return program.call(tensors)
+
+        return replace(program, call=record)
+
+    monkeypatch.setattr(backend, "open_saved_model", opened)
     context = LoadContext("cpu", call_rows=100)
     servable = registry.backend("tensorflow").load(compiled(tmp_path), X, context)
-    program, seen = servable._servable._program, []
-    call = program.call
-
-    def record(tensors):
-        seen.append(tensors["x"].shape[0])
-        return call(tensors)
-
-    object.__setattr__(program, "call", record)
+    seen.clear()  # what warmed it up
     return servable, seen
 
 

@@ -114,12 +114,22 @@ def test_fallback_from_the_gpu_is_silent_under_auto(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_calls_are_bounded_to_the_granted_threads(threads, tmp_path):
+def test_calls_are_bounded_to_the_granted_threads(threads, tmp_path, monkeypatch):
     import json
 
+    import xgboost
+
+    seen, predict = [], xgboost.Booster.predict
+
+    def look(booster, *arguments, **more):
+        config = json.loads(booster.save_config())["learner"]["generic_param"]
+        seen.append(config["nthread"])
+        return predict(booster, *arguments, **more)
+
     servable = load(models.xgboost_ubj(tmp_path), spec("predict"), threads=threads)
-    generic = json.loads(servable._booster.save_config())["learner"]["generic_param"]
-    assert generic["nthread"] == str(threads)
+    monkeypatch.setattr(xgboost.Booster, "predict", look)
+    servable.predict({"X": np.ones((1, 4), "float32")})
+    assert seen == [str(threads)]
 
 
 @pytest.mark.parametrize(

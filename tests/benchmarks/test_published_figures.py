@@ -140,7 +140,7 @@ def test_batch_shows_all_contenders_and_says_where_runs_do_not_tell(document):
         rate = None if contender.key == "ours-2-parquet" else 1e6 / number
         result.add(Run(9.0, 2**20), Timed(rate, 1.0))
         results.append(result)
-    batch._publish(document, results, report.tables(results), LINE)
+    batch.publish(document, results, report.tables(results), LINE)
     rows, _ = section(document, "batch")
     assert len(rows) == len(CONTENDERS) + 4
     ours, *_, two = (row for row in rows if row[0].startswith("this project"))
@@ -184,8 +184,8 @@ def test_stream_shows_the_highest_rate_that_was_sustained(document):
         Step(1000, 1000, 1000, 50, 0, 0.05, 0.1, 0.5, 0.1, 1.5),
         Step(2000, 2000, 1500, 5000, 500, 1.0, 3.0, 0.5, 0.1, 2.0),
     ]
-    figures = streaming._figures(steps, [1000], steps[:1])
-    streaming._publish(document, figures, LINE, steps, steps[:1])
+    figures = streaming.figures_of(steps, [1000], steps[:1])
+    streaming.publish(document, figures, LINE, steps, steps[:1])
     rows, text = section(document, "streaming")
     assert [row[-1] for row in rows[2:]] == ["sustained", "falls behind"]
     assert "Sustained: **1,000 records/s**" in text
@@ -200,8 +200,8 @@ def test_merging_is_compared_within_each_round(document):
     plain, merged = Measured(100.0, 1.0, 4.0), Measured(200.0, 0.5, 2.0)
     # In a slow round both are slow: the ratio stays.
     slow = [Measured(m.calls_per_sec / 10, m.p50_ms, m.p99_ms * 10) for m in (plain, merged)]
-    compared = [compare(n, [(plain, merged), tuple(slow)]) for n in merging._THREADS]
-    merging._publish(document, compared, LINE)
+    compared = [compare(n, [(plain, merged), tuple(slow)]) for n in merging.THREADS]
+    merging.publish(document, compared, LINE)
     rows, _ = section(document, "merging")
     assert [row[0] for row in rows[2:]] == ["1", "2", "4", "8", "12"]
     assert {(row[3], row[8]) for row in rows[2:]} == {("2.00", "0.50")}
@@ -213,11 +213,11 @@ def test_merging_is_compared_within_each_round(document):
 def test_large_networks_are_compared_with_as_many_threads_of_the_bare_framework(document):
     # In a slow round all are slow: the ratio stays.
     rates = dict(
-        zip(gpu._WAYS, ([100.0, 10.0], [90.0, 9.0], [200.0, 20.0], [300.0, 30.0]), strict=True)
+        zip(gpu.WAYS, ([100.0, 10.0], [90.0, 9.0], [200.0, 20.0], [300.0, 30.0]), strict=True)
     )
     contests = [gpu.Contest("vision", "torch", precision, rates) for precision in ("full", "half")]
     small = [compare(12, [(Measured(100.0, 1.0, 4.0), Measured(200.0, 0.5, 2.0))])]
-    gpu._publish(document, contests, gpu._figures(contests, {"vision": small}, 64), LINE)
+    gpu.publish(document, contests, gpu.figures_of(contests, {"vision": small}, 64), LINE)
     rows, text = section(document, "gpu")
     assert rows[2] == ["vision", "torch", "full", "55", "50", "90%", "110", "165", "150%"]
     assert rows[-1][:5] == ["vision", "12", "100", "200", "2.00"]
@@ -229,11 +229,11 @@ def test_large_networks_are_compared_with_as_many_threads_of_the_bare_framework(
 
 
 def test_shared_models_are_compared_with_a_call_in_the_same_process(document):
-    times = {sharing._DIRECT: 1e-4, sharing._SHARED: 3e-4, sharing._BEAM: 5e-4}
-    found = {(n, v): [s] * 3 for n in sharing._ROWS for v, s in times.items()}
-    sharing._publish(document, found, LINE)
+    times = {sharing.DIRECT: 1e-4, sharing.SHARED: 3e-4, sharing.BEAM: 5e-4}
+    found = {(n, v): [s] * 3 for n in sharing.ROWS for v, s in times.items()}
+    sharing.publish(document, found, LINE)
     rows, _ = section(document, "sharing")
-    assert [row[-1] for row in rows[2:]] == ["1.0", "3.0", "5.0"] * len(sharing._ROWS)
+    assert [row[-1] for row in rows[2:]] == ["1.0", "3.0", "5.0"] * len(sharing.ROWS)
     assert summary(document, "Call of a model in another process, 1,024 rows") == [
         "200 us more than in the same process",
         "Beam's MultiProcessShared alone 400 us",

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.stream.run import Step, _backlog
+from benchmarks.stream.run import Step, backlog_of
 from benchmarks.swap.contenders import Answer
-from benchmarks.swap.run import Finished, WrongError, _observe, swap
+from benchmarks.swap.run import Finished, WrongError, observe, swap
 
 ROOT = Path(__file__).parents[2]
 
@@ -84,7 +84,7 @@ def test_gaps_are_split_where_they_end():
         Finished([1, 5, 7], [1, 2, 2]),
         Finished([1.5, 6, 7.5], [1, 2, 2]),
     ]
-    seen = _observe(finished, started=0, announced=2, load_secs=3)
+    seen = observe(finished, started=0, announced=2, load_secs=3)
     assert (seen.swap_secs, seen.longest) == (4, 3.5)
     assert seen.longest_by_thread == (4, 4.5)
     assert seen.steady == (0.5, 1, 0.5)
@@ -125,7 +125,7 @@ def test_rate_is_sustained_while_the_backlog_is_small_and_does_not_grow(
     backlog_at_first, predicted_per_sec, sustained
 ):
     samples = [(t, 1000 * t, predicted_per_sec * t - backlog_at_first) for t in range(15)]
-    backlog, growth = _backlog(samples)
+    backlog, growth = backlog_of(samples)
     assert growth == pytest.approx(1000 - predicted_per_sec)
     step = Step(1000, 1000, predicted_per_sec, backlog, growth, 0, 0, 0, 0, 0)
     assert step.is_sustained is sustained

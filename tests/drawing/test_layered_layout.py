@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.drawing.layered_layout import Gaps, Size, Way, _ascending, lay_out
+from pipeline.drawing.layered_layout import Gaps, Size, Way, lay_out, nearest_ascending
 
 GAPS = Gaps(layers=10, crowd=0, boxes=4, ways=2)
 
@@ -43,4 +43,4 @@ def test_single_neighbours_are_straight_across_from_each_other():
     ],
 )
 def test_nearest_ascending_sequence(values, expected):
-    assert _ascending(values) == expected
+    assert nearest_ascending(values) == expected

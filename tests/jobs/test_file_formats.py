@@ -165,5 +165,5 @@ def test_formats_that_a_job_cannot_have_are_refused(job, capsys):
 def test_stream_reads_files_of_every_format(job, format):
     formats.write(job.input, format, rows(20))
     assert job.run("--streaming=true", "--stop_after_records=20") == 0
-    found = [line for line in job._lines("out/p-2*.jsonl") if "predictions" in line]
+    found = [line for line in job.lines("out/p-2*.jsonl") if "predictions" in line]
     assert sorted(line["id"] for line in found) == sorted(f"r{i}" for i in range(20))

@@ -197,7 +197,7 @@ def test_uri_outside_of_the_pattern_is_tried_once_nothing_under_it_passes(launch
     elsewhere = launch.ensemble.folder / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "number").write_text("7")
-    spec = launch.ensemble._spec()
+    spec = launch.ensemble.spec()
     spec["models"][0]["uri"] = str(elsewhere)
     graph = resolve(EnsembleSpec.model_validate(spec))
     launch.checks = replace(launch.checks, graph=graph)

@@ -28,8 +28,8 @@ class TorchEnsemble(Ensemble):
         script = torch.jit.script(Cancels())
         models.save_torchscript(script, self.path(model, number) / "model.pt")
 
-    def _spec(self):
-        spec = super()._spec()
+    def spec(self):
+        spec = super().spec()
         for entry in spec["models"]:
             outputs = {"output_0": entry["outputs"]["y"]}
             entry |= {"framework": "torch", "inputs": {"input": "x"}, "outputs": outputs}

@@ -75,6 +75,15 @@ class Stream:
                 self.finished.append((time.monotonic(), batch))
                 self._reached.notify_all()
 
+    def start(self):
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
     def wait_for(self, condition, secs=30):
         with self._reached:
             assert self._reached.wait_for(condition, timeout=secs)
@@ -90,14 +99,11 @@ class Stream:
 @contextmanager
 def streaming(manager, specs, first):
     stream = Stream(manager, specs, first)
-    for thread in stream._threads:
-        thread.start()
+    stream.start()
     try:
         yield stream
     finally:
-        stream._stop.set()
-        for thread in stream._threads:
-            thread.join()
+        stream.stop()
         manager.close()
 
 

@@ -1,6 +1,7 @@
 """What a model is granted when it is loaded: its device and its threads."""
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from pipeline.backends.base import LoadContext
@@ -14,6 +15,7 @@ from pipeline.serving.merging import MergingServable
 from pipeline.testing import FakeServable
 from tests.backends.cases import CASES
 from tests.support import models
+from tests.support.estimators import TellsItsJobs
 from tests.support.specs import model_spec
 
 CASE = next(case for case in CASES if case.framework == "onnx")
@@ -34,6 +36,20 @@ def load(tmp_path):
     return loaded
 
 
+@pytest.fixture
+def sessions(monkeypatch):
+    """The options of the ONNX sessions that are made."""
+    seen = []
+
+    class Session(onnxruntime.InferenceSession):
+        def __init__(self, file, options, **more):
+            seen.append(options)
+            super().__init__(file, options, **more)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    return seen
+
+
 def test_models_of_a_gpu_job_are_checked_on_the_cpu_of_the_machine_that_launches_it(load):
     with pytest.raises(DeviceError):
         load("gpu")
@@ -41,8 +57,11 @@ def test_models_of_a_gpu_job_are_checked_on_the_cpu_of_the_machine_that_launches
 
 
 @pytest.mark.parametrize(("asked", "granted"), [(1, 1), (0, usable_cores())])
-def test_a_call_gets_its_threads_or_one_for_each_core_of_this_machine(load, asked, granted):
-    options = load("cpu", asked)._servable._session.get_session_options()
+def test_a_call_gets_its_threads_or_one_for_each_core_of_this_machine(
+    load, sessions, asked, granted
+):
+    load("cpu", asked)
+    (options,) = sessions
     assert options.intra_op_num_threads == granted
 
 
@@ -52,17 +71,14 @@ def test_calls_are_merged_where_threads_share_a_model(load):
 
 
 def test_model_whose_calls_take_one_thread_computes_as_many_calls_as_threads_are_granted(tmp_path):
-    from sklearn.ensemble import RandomForestClassifier
-
-    forest = RandomForestClassifier(2, n_jobs=-1).fit(np.eye(4), [0, 1, 0, 1])
-    path = models.save_estimator(forest, tmp_path / "model.skops")
+    path = models.save_estimator(TellsItsJobs(n_jobs=-1), tmp_path / "model.joblib")
     outputs = {"predict": "p"}
     spec = model_spec(framework="sklearn", inputs={"X": "x"}, outputs=outputs, trusted=True)
     cache = ArtifactCache(tmp_path / "cache", None)
     loader = FrameworkLoader((spec,), cache, "cpu", intra_op_threads=4, shared=True)
     loaded = loader(ModelVersion(spec.name, str(path), digest_of(path)))
-    estimator = loaded._servable._servable._calls["predict"].__self__
-    assert (loaded._free, estimator.n_jobs) == (4, 1)
+    assert loaded.concurrency == 4
+    assert loaded.predict({"X": np.eye(4)})["predict"].tolist() == [1] * 4
 
 
 def test_shared_model_is_granted_all_cores_and_its_framework_is_started_elsewhere(

@@ -182,20 +182,20 @@ def test_copy_serves_whatever_became_of_the_files(model, watching):
 
 
 def test_file_that_changes_while_it_is_copied_is_no_version(model, watching, monkeypatch):
-    clone = local_files._clone
+    clone = local_files.clone
 
     def overwrite_meanwhile(source, destination):
         model.with_name("weights.bin").write_bytes(b"longer than it was before" * 9)
         return clone(source, destination)
 
-    monkeypatch.setattr(local_files, "_clone", overwrite_meanwhile)
+    monkeypatch.setattr(local_files, "clone", overwrite_meanwhile)
     with pytest.raises(ArtifactError, match="was changed while it was copied") as caught:
         watching.fetch(str(model))
     assert type(caught.value) is ArtifactError, "the gate tries it again"
 
 
 def test_too_little_room_is_told_before_anything_is_copied(model, watching, monkeypatch, tmp_path):
-    monkeypatch.setattr(local_files, "_clone", lambda source, destination: False)
+    monkeypatch.setattr(local_files, "clone", lambda source, destination: False)
     monkeypatch.setattr(local_files.shutil, "disk_usage", lambda folder: Usage(100, 90, 10))
     with pytest.raises(ArtifactError, match=r"needs [\d,]+ bytes .* 10 are free: .*TMPDIR"):
         watching.fetch(str(model))

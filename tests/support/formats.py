@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.batch.tensors import FLOATS, INTEGERS
-from pipeline.formats.tfrecord.example import _example_class
+from pipeline.formats.tfrecord.example import example_class
 from pipeline.formats.tfrecord.format import framed
 
 Rows = Sequence[Mapping[str, Any]]
@@ -102,7 +102,7 @@ def _tfrecord(rows: Rows, fields: Fields) -> bytes:
 
 def example(row: Mapping[str, Any]) -> bytes:
     """A serialised tf.Example."""
-    made = _example_class()()
+    made = example_class()()
     for key, value in row.items():
         values = value if isinstance(value, list) else [value]
         while values and isinstance(values[0], list):

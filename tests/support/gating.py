@@ -50,7 +50,7 @@ class Ensemble:
         self.names = itertools.count(1)
         for model in NAMES:
             self.put(model, 1)
-        self.graph = resolve(EnsembleSpec.model_validate(self._spec()))
+        self.graph = resolve(EnsembleSpec.model_validate(self.spec()))
         uris = [model.uri for model in self.graph.models]
         self.launch = Release(1, tuple(self.version(model, 1) for model in NAMES))
         cache = ArtifactCache(folder / "cache", self.store)
@@ -95,7 +95,7 @@ class Ensemble:
         name = name or f"rollback {next(self.names)}"
         return Candidate(name, "test", 0, rollback_to=to)
 
-    def _spec(self) -> dict[str, Any]:
+    def spec(self) -> dict[str, Any]:
         return {
             "name": "e",
             "record": {"fields": {"x": {"dtype": "float32", "shape": [4]}}},

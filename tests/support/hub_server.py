@@ -55,7 +55,7 @@ class Hub:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                hub._answer(self)
+                hub.answer_to(self)
 
             def log_message(self, *message: object) -> None:
                 pass
@@ -84,7 +84,7 @@ class Hub:
         self._server.shutdown()
         self._server.server_close()
 
-    def _answer(self, request: BaseHTTPRequestHandler) -> None:
+    def answer_to(self, request: BaseHTTPRequestHandler) -> None:
         url = urlsplit(request.path)
         self.requests[url.path] += 1
         answers = self._answers.get(url.path, [Answer(b"no such model", status=404)])

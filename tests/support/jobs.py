@@ -70,12 +70,12 @@ class Job:
         return main.main(self.arguments(*more))
 
     def predictions(self) -> list[Any]:
-        return self._lines("out/p-0*")
+        return self.lines("out/p-0*")
 
     def dead_letters(self) -> list[Any]:
-        return self._lines("out/p-dead-letters-*")
+        return self.lines("out/p-dead-letters-*")
 
-    def _lines(self, pattern: str) -> list[Any]:
+    def lines(self, pattern: str) -> list[Any]:
         files = sorted(self.folder.glob(pattern))
         return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html.parser import HTMLParser
 from pathlib import Path
 
-from pipeline.report.page.markup import _EMPTY
+from pipeline.report.page.markup import EMPTY_ELEMENTS
 
 
 class Page(HTMLParser):
@@ -35,7 +35,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append(tag)
         self.attributes += [(name, value or "") for name, value in attrs]
-        if tag not in _EMPTY:
+        if tag not in EMPTY_ELEMENTS:
             self._open.append(tag)
         if tag == "tr":
             self._cells = []

@@ -98,7 +98,7 @@ def test_long_bundle_holds_few_parts_and_loses_none(models):
     step.start_bundle()
     for i in range(500):
         step.process(batch([float(i)]))
-        assert len(step._parts) <= 32
+        assert step.waiting <= 32
     (found,) = step.finish_bundle()
     assert found.value.predictions == 500
     assert found.value.columns["y"].values.count == 500

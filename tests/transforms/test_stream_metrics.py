@@ -14,7 +14,7 @@ from pipeline.batch.batch import Batch, Reject
 from pipeline.batch.metrics import METRICS, NAMESPACE
 from pipeline.batch.release import ModelVersion, Release
 from pipeline.formats.line_encoder import dead_letter
-from pipeline.jobs.stream import _log_event
+from pipeline.jobs.stream import log_event
 from pipeline.releases.candidate import Outcome, ReleaseEvent
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
 from pipeline.testing import FakeClock, FakeLoader, FakeServable
@@ -53,7 +53,7 @@ def counted(build):
 def test_release_events_are_counted_by_what_became_of_them():
     outcomes = [*get_args(Outcome), "rejected"]
     events = [ReleaseEvent(outcome, datetime.now(UTC)) for outcome in outcomes]
-    found = counted(lambda p: p | beam.Create(events) | beam.Map(_log_event))
+    found = counted(lambda p: p | beam.Create(events) | beam.Map(log_event))
     assert found == {
         f"releases/{outcome}": outcomes.count(outcome) for outcome in get_args(Outcome)
     }

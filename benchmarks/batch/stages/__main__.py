@@ -72,11 +72,11 @@ def main() -> int:
         return 1
     print(f"\n{_table(found)}\n\n{measured_on}")
     if not options.quick:
-        _publish(options.docs, found, measured_on)
+        publish(options.docs, found, measured_on)
     return 0
 
 
-def _publish(document: Path, found: Mapping[Format, Explained], measured_on: str) -> None:
+def publish(document: Path, found: Mapping[Format, Explained], measured_on: str) -> None:
     picture = "Microseconds a record by stage"
     sections.rewrite(document, "stages", _table(found), command_line.used(), measured_on, picture)
     for form, explained in found.items():

@@ -29,7 +29,7 @@ ToRows = Callable[[bytes], list[Row]]
 
 # https://cloud.google.com/bigquery/quotas#streaming_inserts: 10 MB a request, 500 rows are advised.
 _MOST_ROWS = 500
-_MOST_BYTES = 9_000_000
+MOST_BYTES = 9_000_000
 
 
 class LoadRows(PTransform):
@@ -135,10 +135,10 @@ class _Insert(DoFn):
         table = str(self._table)
         rows, long = _split_by_length(self._to_rows(chunk))
         for row in long:
-            yield _refused(row, f"it is longer than {_MOST_BYTES:,} bytes", table)
+            yield letter_of(row, f"it is longer than {MOST_BYTES:,} bytes", table)
         for request in rows:
             for error in self._insert(request):
-                yield _refused(request[error["index"]], error["errors"], table)
+                yield letter_of(request[error["index"]], error["errors"], table)
 
     def teardown(self) -> None:
         self._client.close()
@@ -165,10 +165,10 @@ def _split_by_length(rows: Iterable[Row]) -> tuple[list[list[Row]], list[Row]]:
     size = 0
     for row in rows:
         row_bytes = len(json.dumps(row))  # as the client does, which escapes all but ASCII
-        if row_bytes > _MOST_BYTES:
+        if row_bytes > MOST_BYTES:
             long.append(row)
             continue
-        if len(portions[-1]) == _MOST_ROWS or size + row_bytes > _MOST_BYTES:
+        if len(portions[-1]) == _MOST_ROWS or size + row_bytes > MOST_BYTES:
             portions.append([])
             size = 0
         portions[-1].append(row)
@@ -178,10 +178,10 @@ def _split_by_length(rows: Iterable[Row]) -> tuple[list[list[Row]], list[Row]]:
 
 def _refused_by_beam(failed: tuple[Any, Row, Any], table: str) -> bytes:
     _, row, errors = failed
-    return _refused(row, errors, table)
+    return letter_of(row, errors, table)
 
 
-def _refused(row: Row, errors: Any, table: str) -> bytes:
+def letter_of(row: Row, errors: Any, table: str) -> bytes:
     """The dead letter of a row, as a line.
 
     Args:

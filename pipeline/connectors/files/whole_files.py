@@ -23,7 +23,7 @@ MAX_FILE_BYTES = 64 << 20
 """A larger file is no image that somebody wants to have classified, but a slip in the pattern."""
 
 # As for text: what a worker holds of a block is bounded.
-_MAX_BLOCK_BYTES = 8 << 20
+MAX_BLOCK_BYTES = 8 << 20
 _AT_ONCE = 8
 
 
@@ -44,7 +44,7 @@ def match_groups(pattern: str, block_rows: int) -> Iterator[FileGroup]:
     held_bytes = 0
     for file in paths.match_input(pattern):
         held_bytes += file.size_in_bytes
-        if held and (len(held) == block_rows or held_bytes > _MAX_BLOCK_BYTES):
+        if held and (len(held) == block_rows or held_bytes > MAX_BLOCK_BYTES):
             yield FileGroup(tuple(held))
             held, held_bytes = [], file.size_in_bytes
         held.append((file.path, file.size_in_bytes))

@@ -23,7 +23,7 @@ from pipeline.connectors.pubsub.errors import (
 )
 from pipeline.errors import PathError
 
-_WAIT_SECS = 5.0
+WAIT_SECS = 5.0
 # https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names
 _NAME = r"[A-Za-z][A-Za-z0-9_.~+%-]{2,254}"
 
@@ -101,7 +101,7 @@ def _look(
     """The subscription or topic; None if it may be used, but not looked at."""
     try:
         try:
-            found = get(timeout=_WAIT_SECS, retry=None)
+            found = get(timeout=WAIT_SECS, retry=None)
         except PermissionDenied:
             found = None
         granted = _granted(client, name, permission)
@@ -116,7 +116,7 @@ def _granted(client: Any, name: str, permission: str) -> bool:
     try:
         answer = client.test_iam_permissions(
             request={"resource": name, "permissions": [permission]},
-            timeout=_WAIT_SECS,
+            timeout=WAIT_SECS,
             retry=None,
         )
     except MethodNotImplemented:

@@ -24,10 +24,10 @@ from pipeline.runner.job_thread import JobThread
 
 _LOGGER = logging.getLogger(__name__)
 
-_FIRST_LEASE_SECS = 10.0  # the shortest that a subscription can have; asking needs one more role
+FIRST_LEASE_SECS = 10.0  # the shortest that a subscription can have; asking needs one more role
 # Short, since a killed process's messages come again only when their leases have run out.
 _LEASE_SECS = 20
-_PROLONG_BEFORE_SECS = 6.0
+PROLONG_BEFORE_SECS = 6.0
 _LOOK_SECS = 1.0
 _GATHER_SECS = 0.02  # the acknowledgements of a few bundles go in one request
 _RETRY_SECS = 0.5
@@ -80,7 +80,7 @@ class Leases:
           ThreadEndedError: no lease is prolonged any more, and nothing is acknowledged.
         """
         self._thread.check()
-        expires_at = time.monotonic() + _FIRST_LEASE_SECS
+        expires_at = time.monotonic() + FIRST_LEASE_SECS
         new = set()
         with self._lock:
             for message_id, ack_id in delivered:
@@ -197,7 +197,7 @@ class Leases:
             ending = [
                 (key, lease.ack_id)
                 for key, lease in self._leases.items()
-                if lease.expires_at < now + _PROLONG_BEFORE_SECS
+                if lease.expires_at < now + PROLONG_BEFORE_SECS
                 and key not in self._done
                 and key not in self._returned
             ]

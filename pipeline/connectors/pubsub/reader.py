@@ -38,8 +38,8 @@ _LOGGER = logging.getLogger(__name__)
 _MAX_QUEUED = 5_000
 _MAX_QUEUED_BYTES = 64 << 20
 _PULL_MESSAGES = 1000
-_PATIENT_SECS = 20.0  # one request may wait so long for a message; then there must be an answer
-_IMPATIENT_SECS = 5.0
+PATIENT_SECS = 20.0  # one request may wait so long for a message; then there must be an answer
+IMPATIENT_SECS = 5.0
 # A request that is ended while its answer is under way loses these messages until their leases run
 # out: time for the answer, if there is one.
 _HANG_UP_SECS = 0.3
@@ -194,7 +194,7 @@ class Reader:
             "max_messages": _PULL_MESSAGES,
             "return_immediately": not patient,
         }
-        timeout_secs = _PATIENT_SECS if patient else _IMPATIENT_SECS
+        timeout_secs = PATIENT_SECS if patient else IMPATIENT_SECS
         try:
             response = self._client.pull(request=request, timeout=timeout_secs, retry=None)
         except GoogleAPICallError as error:

@@ -19,7 +19,7 @@ from pipeline.serving.files.local_files import ArtifactFile, digest_of, local_fi
 from pipeline.spec.uris import is_local
 
 _COPY_BYTES = 1 << 20
-_TEXT_BYTES = 16 << 20
+TEXT_BYTES = 16 << 20
 
 
 class BeamArtifactStore:
@@ -62,9 +62,9 @@ class BeamArtifactStore:
         try:
             for chunk in _read(uri):
                 content += chunk
-                if len(content) > _TEXT_BYTES:
+                if len(content) > TEXT_BYTES:
                     raise ValueError(
-                        f"it has more than {_TEXT_BYTES >> 20} MiB, expected a small text file"
+                        f"it has more than {TEXT_BYTES >> 20} MiB, expected a small text file"
                     )
         except ArtifactNotFoundError as error:
             raise ArtifactNotFoundError(f"{uri} does not exist") from error

@@ -62,7 +62,7 @@ class TfRecordDecoder(RowDecoder):
     def record(self, block: Block, row: int) -> dict[str, Any]:
         """See Decoder."""
         try:
-            found = _example_class().FromString(block.payloads[row]).features.feature
+            found = example_class().FromString(block.payloads[row]).features.feature
         except DecodeError:
             raise RecordError("not_an_example", "the record is not a tf.Example") from None
         complete = all(name in found for name in self._needed)
@@ -104,7 +104,7 @@ def _texts(values: Any) -> Any:
 
 
 @cache
-def _example_class() -> Any:
+def example_class() -> Any:
     """The message class of tf.Example."""
     file = descriptor_pb2.FileDescriptorProto(
         name="example.proto", package="tensorflow", syntax="proto3"

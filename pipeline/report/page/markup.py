@@ -10,7 +10,7 @@ from html import escape
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
-_EMPTY = frozenset({"meta", "br"})
+EMPTY_ELEMENTS = frozenset({"meta", "br"})
 
 
 class Markup(str):
@@ -43,7 +43,7 @@ def element(name: str, /, *children: Child, **attributes: str | float | None) ->
         if value is not None
     )
     content = fragment(children)
-    return Markup(f"<{opening}>" if name in _EMPTY else f"<{opening}>{content}</{name}>")
+    return Markup(f"<{opening}>" if name in EMPTY_ELEMENTS else f"<{opening}>{content}</{name}>")
 
 
 def fragment(children: Iterable[Child]) -> Markup:

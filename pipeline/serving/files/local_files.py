@@ -156,7 +156,7 @@ def copy_version(path: Path, target: Path) -> None:
         pairs[file] = (place_of(path, file.relative), to / file.relative)
     for _, destination in pairs.values():
         destination.parent.mkdir(parents=True, exist_ok=True)
-    whole = [file for file, pair in pairs.items() if not _clone(*pair)]
+    whole = [file for file, pair in pairs.items() if not clone(*pair)]
     check_room(target.parent, whole)
     for file in whole:
         shutil.copyfile(*pairs[file])
@@ -178,7 +178,7 @@ def check_room(folder: Path, files: Sequence[ArtifactFile]) -> None:
         )
 
 
-def _clone(source: Path, destination: Path) -> bool:
+def clone(source: Path, destination: Path) -> bool:
     """Makes a file that shares the blocks of another one; whether the file system can."""
     with source.open("rb") as content, destination.open("wb") as file:
         try:

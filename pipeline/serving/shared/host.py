@@ -95,6 +95,11 @@ class ModelHost:
         self._look_secs = look_secs
         threading.Thread(target=self._watch, name="clients", daemon=True).start()
 
+    def versions(self) -> frozenset[ModelVersion]:
+        """The versions that are open, or about to be."""
+        with self._lock:
+            return frozenset(self._entries)
+
     def open(self, version: ModelVersion, opening: Opening, client: Client) -> Reply:
         """Opens a version for a client: a Description. Those who ask meanwhile wait."""
         with self._lock:

@@ -9,7 +9,6 @@ import torch
 
 from pipeline.backends.torch.device import Gpu
 from pipeline.errors import ProcessLostError
-from tests.support.waiting import wait_until
 
 
 class StandIn(Gpu):
@@ -50,15 +49,18 @@ def test_call_that_comes_meanwhile_has_a_thread_of_its_own():
 def test_third_call_takes_the_thread_that_is_idle_first():
     gpu = StandIn()
     let_go = {name: threading.Event() for name in ("long", "short")}
+    inside = threading.Semaphore(0)
 
     def hold(name):
+        inside.release()
         assert let_go[name].wait(30)
         return threading.get_ident()
 
     with ThreadPoolExecutor(3) as callers:
         for begun, first in enumerate([["long", "short"], ["short", "long"]]):
             held = {name: callers.submit(gpu.run, partial(hold, name)) for name in first}
-            wait_until(lambda: all(lane.busy for lane in gpu._lanes))
+            for _ in held:
+                assert inside.acquire(timeout=30)
             third = callers.submit(gpu.run, threading.get_ident)
             let_go["short"].set()
             assert third.result(30) == held["short"].result(30), begun

@@ -41,7 +41,6 @@ def test_long_call_is_never_tried_with_one_thread():
 def test_only_thread_that_is_granted_is_taken_without_a_try():
     model = Model(small, granted=1)
     assert model.threads(64, 20) == [1] * 20
-    assert not model.choice._trials
 
 
 def test_first_call_that_prepares_something_does_not_decide():
@@ -68,6 +67,7 @@ def test_it_is_tried_again_when_the_machine_may_have_changed():
 
 def test_call_that_fails_tells_nothing():
     model = Model(small)
-    with pytest.raises(ValueError, match="told to fail"), model.choice.for_call(64):
-        raise ValueError("told to fail")
-    assert model.choice._trials[7].secs == {}
+    for _ in range(20):  # in no time, with all threads
+        with pytest.raises(ValueError, match="told to fail"), model.choice.for_call(64):
+            raise ValueError("told to fail")
+    assert model.threads(64, 20)[-1] == 1

@@ -215,14 +215,15 @@ def test_outputs_of_another_task_are_refused_with_those_that_exist(tmp_path):
 
 def test_model_is_called_in_inference_mode(tmp_path):
     import torch
+    from torch.nn.modules.module import register_module_forward_pre_hook
 
-    modes = []
+    modes = set()
     servable = load(models.bert_embedder(tmp_path), spec("feature-extraction", "cls"))
-    servable._model.register_forward_pre_hook(
-        lambda *arguments: modes.append(torch.is_inference_mode_enabled())
-    )
-    servable.predict({"text": TEXTS})
-    assert modes == [True]
+    with register_module_forward_pre_hook(
+        lambda *arguments: modes.add(torch.is_inference_mode_enabled())
+    ):
+        servable.predict({"text": TEXTS})
+    assert modes == {True}
 
 
 @pytest.mark.parametrize(

@@ -141,8 +141,8 @@ def test_output_is_watched_while_it_grows(tmp_path, monkeypatch):
             (tmp_path / "go-on").write_text("")
         return seen[-1]
 
-    bytes_in = measure._bytes_in
-    monkeypatch.setattr(measure, "_bytes_in", look)
+    bytes_in = measure.bytes_in
+    monkeypatch.setattr(measure, "bytes_in", look)
     (tmp_path / "out").mkdir()
     os.mkfifo(tmp_path / "go-on")  # whoever reads it waits for the one who writes
     lines = [

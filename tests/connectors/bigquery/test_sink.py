@@ -78,7 +78,7 @@ def test_refused_row_is_a_dead_letter_and_the_others_are_inserted(bigquery, tabl
 def test_dead_letter_names_the_table_the_reason_the_row_and_its_release():
     row = {"id": 5, "y": 0.5, **RELEASE}
     refusal = [{"location": "y", "message": "no such field: y."}]
-    letter = json.loads(bigquery_sink._refused(row, refusal, "p.d.t"))
+    letter = json.loads(bigquery_sink.letter_of(row, refusal, "p.d.t"))
     assert (letter["id"], letter["stage"], letter["error_type"]) == (5, "write", "not_inserted")
     assert letter["error_message"] == "table 'p.d.t' refused the row: y no such field: y."
     assert json.loads(letter["payload"]) == row
@@ -92,7 +92,7 @@ def test_many_rows_go_in_requests_of_a_size_that_bigquery_takes(bigquery, table)
 
 
 def test_row_that_is_too_long_for_a_request_is_refused_alone(bigquery, table, monkeypatch):
-    monkeypatch.setattr(bigquery_sink, "_MOST_BYTES", 1500)
+    monkeypatch.setattr(bigquery_sink, "MOST_BYTES", 1500)
     long = "x" * 1500
     insert(table, [b"".join(chunks("a", long, "b"))], expect=[long])
     assert ids(bigquery, table) == ["a", "b"]

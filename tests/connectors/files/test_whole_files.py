@@ -58,7 +58,7 @@ def test_files_arrive_from_cloud_storage(bucket, gcs):
 
 
 def test_groups_are_bounded_by_rows_and_by_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(whole_files, "_MAX_BLOCK_BYTES", 10)
+    monkeypatch.setattr(whole_files, "MAX_BLOCK_BYTES", 10)
     write(tmp_path, a=b"xxxx", b=b"xxxx", c=b"xxxx", d=b"x" * 30, e=b"", f=b"", g=b"", h=b"")
     groups = match_groups(f"{tmp_path}/*", 3)
     names = [[Path(path).stem for path, _ in group.files] for group in groups]

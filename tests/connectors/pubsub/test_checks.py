@@ -91,7 +91,7 @@ def test_a_service_that_is_not_there_is_refused_at_once(pubsub, proxy, monkeypat
 
 
 def test_a_silent_service_is_refused_soon(pubsub, proxy, monkeypatch):
-    monkeypatch.setattr(pubsub_checks, "_WAIT_SECS", 0.5)
+    monkeypatch.setattr(pubsub_checks, "WAIT_SECS", 0.5)
     line = proxy(pubsub.address)
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", line.address)
     line.stall()

@@ -32,7 +32,7 @@ def line(pubsub, proxy, monkeypatch):
     line = proxy(pubsub.address)
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", line.address)
     # The emulator gives messages to the waiting request of a lost connection, which must end first.
-    monkeypatch.setattr(pubsub_reader, "_PATIENT_SECS", 0.5)
+    monkeypatch.setattr(pubsub_reader, "PATIENT_SECS", 0.5)
     return line
 
 
@@ -178,8 +178,8 @@ def test_a_message_acknowledged_after_its_lease_ran_out_is_not_emitted_again(
     pubsub, topic, monkeypatch
 ):
     # No lease is worth anything, as after a long outage.
-    monkeypatch.setattr(pubsub_leases, "_FIRST_LEASE_SECS", 0.0)
-    monkeypatch.setattr(pubsub_leases, "_PROLONG_BEFORE_SECS", -1e9)
+    monkeypatch.setattr(pubsub_leases, "FIRST_LEASE_SECS", 0.0)
+    monkeypatch.setattr(pubsub_leases, "PROLONG_BEFORE_SECS", -1e9)
     subscription = pubsub.new_subscription(topic, retain_acked_messages=True)
     pubsub.publish_all(topic, numbered(50))
     with Stream({"subscription": subscription}) as stream:
@@ -232,7 +232,7 @@ def test_a_request_that_times_out_is_no_outage_while_the_service_answers(service
 
 
 def test_a_service_that_falls_silent_is_an_outage(subscription, line, warnings, monkeypatch):
-    monkeypatch.setattr(pubsub_reader, "_IMPATIENT_SECS", 0.5)
+    monkeypatch.setattr(pubsub_reader, "IMPATIENT_SECS", 0.5)
     reader = Reader(subscription)
     try:
         line.stall()
@@ -262,7 +262,7 @@ def test_what_was_pulled_can_be_taken_after_pulling_stopped(pubsub, topic, subsc
 
 
 def test_leases_are_prolonged_while_a_message_is_held(pubsub, topic, subscription, monkeypatch):
-    monkeypatch.setattr(pubsub_leases, "_FIRST_LEASE_SECS", 4.0)
+    monkeypatch.setattr(pubsub_leases, "FIRST_LEASE_SECS", 4.0)
     pubsub.publish(topic, b"held")
     request = {"subscription": subscription, "max_messages": 1}
     (pulled,) = pubsub.subscriber.pull(request=request).received_messages

@@ -79,7 +79,7 @@ def test_text_that_cannot_be_read_or_written_is_explained(folder, put, tmp_path,
     put("weights.bin", b"\xff")
     with pytest.raises(ValueError, match="not UTF-8 text"):
         STORE.read_text(f"{folder}/weights.bin")
-    monkeypatch.setattr(artifact_store, "_TEXT_BYTES", 1 << 20)
+    monkeypatch.setattr(artifact_store, "TEXT_BYTES", 1 << 20)
     put("large.bin", bytes(2 << 20))
     with pytest.raises(ValueError, match="more than 1 MiB, expected a small"):
         STORE.read_text(f"{folder}/large.bin")

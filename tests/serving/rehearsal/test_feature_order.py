@@ -154,7 +154,7 @@ class NamedEnsemble(Ensemble):
     def put(self, model, number, order=NAMES):
         self.kind.build(self.path(model, number), table(order, rows=100 + number))
 
-    def _spec(self):
+    def spec(self):
         return {
             "name": "e",
             "record": {"fields": FIELDS},

@@ -131,7 +131,7 @@ def test_host_that_cannot_be_started_is_told_at_load(link, tmp_path):
 def test_version_that_was_closed_is_opened_again_by_the_next_call_of_another_user(opened, link):
     host = link.host()
     opened.close()
-    assert host._entries == {}
+    assert host.versions() == frozenset()
     assert opened.predict(ONNX.rows(1))["y"].shape == (1, 3)
 
 

@@ -36,7 +36,7 @@ _STEPS_AHEAD = 16
 # A file that fails this often, while its folder can be listed, is given up.
 _MOST_TRIES = 5
 
-_PATIENCE_SECS = 10.0
+PATIENCE_SECS = 10.0
 
 # Looks take at most a tenth of the time, however many files there are.
 _REST_PER_LOOK = 10
@@ -130,7 +130,7 @@ class FolderReader:
             step = self._steps.get(timeout=wait_secs) if wait_secs else self._steps.get_nowait()
         except queue.Empty:
             if time.monotonic() > self._answer_expected_by:
-                self._outage.begin(f"no answer for {_PATIENCE_SECS:.0f} s")
+                self._outage.begin(f"no answer for {PATIENCE_SECS:.0f} s")
             return None
         if isinstance(step, BaseException):
             self._closed.set()
@@ -236,7 +236,7 @@ class FolderReader:
 
     def _expect_answer(self, rest_secs: float = 0.0) -> None:
         # The storage clients try on by themselves for about two minutes, without a word.
-        self._answer_expected_by = time.monotonic() + rest_secs + _PATIENCE_SECS
+        self._answer_expected_by = time.monotonic() + rest_secs + PATIENCE_SECS
 
     def _give_up(self, file: FileVersion, reason: str) -> bool:
         fingerprint, tries = self._failed

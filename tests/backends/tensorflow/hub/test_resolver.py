@@ -177,7 +177,7 @@ def test_hub_that_stops_in_the_middle_is_not_waited_for(hub, packed, monkeypatch
         request.wfile.flush()
         stop.wait(10)
 
-    monkeypatch.setattr(hub, "_answer", send_half)
+    monkeypatch.setattr(hub, "answer_to", send_half)
     reason = reason_of(ArtifactError, hub.base + PATH, pauses_secs=())
     stop.set()
     assert f"nothing came for 0.3 s, after 100 of {len(packed)} bytes" in reason

@@ -469,7 +469,7 @@ def test_silence_of_the_storage_is_said_once_and_reading_goes_on_after_it(
     gcs, proxy, bucket, caplog, monkeypatch
 ):
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(folder_reader, "_PATIENCE_SECS", 1.0)
+    monkeypatch.setattr(folder_reader, "PATIENCE_SECS", 1.0)
     release = threading.Event()
     proxy.pass_by = lambda path: release.wait(60)
     gcs.upload(f"{bucket}/in/a.jsonl", b"a\n")
