@@ -13,6 +13,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pipeline"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 FOLDERS = sorted({path.parent for path in MODULES})
+BENCHMARKS = sorted({path.parent for path in (ROOT / "benchmarks").rglob("*.py")})
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 # From the bottom up. Packages of one floor do not import each other.
 FLOORS = (
@@ -74,6 +76,10 @@ def name_of(path):
     return str(path.relative_to(PACKAGE))
 
 
+def below_root(path):
+    return str(path.relative_to(ROOT))
+
+
 def package_of(path):
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
@@ -94,7 +100,6 @@ def roots(path, top_only=False):
 
 
 every_module = pytest.mark.parametrize("path", MODULES, ids=name_of)
-every_folder = pytest.mark.parametrize("folder", FOLDERS, ids=name_of)
 
 
 @every_module
@@ -136,7 +141,6 @@ def test_packages_of_prepare_steps_are_imported_where_they_are_used(path):
     assert not roots(path, top_only=True) & ONLY_IN.keys()
 
 
-TESTS = sorted((ROOT / "tests").rglob("*.py"))
 # Private names of Python, Beam and LightGBM, for which there is no public way.
 FOREIGN = {"_exit", "_get_component_coders", "_fitted_with_feature_names"}
 
@@ -154,17 +158,22 @@ def private_reaches(path):
             yield from (arg.value for arg in node.args[1:2] if isinstance(arg, ast.Constant))
 
 
-@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", TESTS, ids=below_root)
 def test_tests_speak_to_public_names(path):
     found = {name for name in private_reaches(path) if re.match(r"_[A-Za-z]", str(name))}
     assert found <= FOREIGN
+
+
+@every_module
+def test_package_knows_neither_its_tests_nor_its_benchmarks(path):
+    assert not roots(path) & {"tests", "benchmarks"}
 
 
 def test_every_module_is_in_a_known_package():
     assert {package_of(path) for path in MODULES} - {"__init__"} == set(FLOOR)
 
 
-@every_folder
+@pytest.mark.parametrize("folder", [*FOLDERS, *BENCHMARKS], ids=below_root)
 def test_folder_is_small_and_no_two_of_its_modules_share_a_prefix(folder):
     stems = [p.stem for p in folder.glob("*.py") if p.stem not in ("__init__", "__main__")]
     assert len(stems) <= 20
@@ -184,7 +193,7 @@ def test_connectors_do_not_know_each_other(connector):
     assert not known & {f"pipeline.connectors.{other}" for other in others}
 
 
-@every_folder
+@pytest.mark.parametrize("folder", [*FOLDERS, *BENCHMARKS], ids=below_root)
 def test_folder_says_what_it_is(folder):
     assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
 
