@@ -85,7 +85,9 @@ class RecordReader:
 
     def _at_once(self, count: int, data: bytes) -> list[Row] | None:
         """The records, if they can all be made and are all that there is."""
-        block = self._header + _number(count) + _number(len(data)) + data + self._marker
+        block = (
+            self._header + encoded_number(count) + encoded_number(len(data)) + data + self._marker
+        )
         try:
             found: Any = next(fastavro.block_reader(io.BytesIO(block)))
             rows = cast(list[Row], list(found))
@@ -136,7 +138,7 @@ def _projection(schema: Any, keys: tuple[str, ...] | None) -> Any:
     return used
 
 
-def _number(value: int) -> bytes:
+def encoded_number(value: int) -> bytes:
     """A number of no sign as a zigzag varint."""
     value <<= 1
     found = bytearray()

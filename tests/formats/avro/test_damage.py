@@ -10,7 +10,7 @@ import fastavro
 import orjson
 import pytest
 
-from pipeline.formats.avro.records import _number
+from pipeline.formats.avro.records import encoded_number
 from pipeline.formats.format import Reading
 from pipeline.formats.opened_file import OpenedFile
 from pipeline.formats.registry import FORMATS, decoders
@@ -62,7 +62,7 @@ def written(rows=None, schema=SCHEMA, codec="null", **options):
 def bomb(schema, count, data, codec="null"):
     """A container with one block of made-up bytes."""
     header = written([], schema, codec)
-    return header + _number(count) + _number(len(data)) + data + header[-16:]
+    return header + encoded_number(count) + encoded_number(len(data)) + data + header[-16:]
 
 
 def read(data, record=RECORD, pass_through=("day",), most=32 << 20):
@@ -173,7 +173,7 @@ for depth in range(1, 30):  # 2**30 records of no bytes
     inner = [{"name": "l", "type": HOLLOW}, {"name": "r", "type": f"A{depth - 1}"}]
     HOLLOW = {"type": "record", "name": f"A{depth}", "fields": inner}
 ONE = b"\x02a"
-MANY = _number(700_000_000)
+MANY = encoded_number(700_000_000)
 FLAGS = of(
     ("id", "string"), ("x", {"type": "array", "items": of(("f", "boolean")) | {"name": "B"}})
 )
@@ -186,7 +186,7 @@ BOMBS = {
     "packed": lambda: written([{"id": "a", "x": "z" * 200_000_000}], TEXT, "deflate"),
     "packed more": lambda: written([{"id": "a", "x": "z" * 200_000_000}], TEXT, "zstandard"),
     "snappy": lambda: bomb(TEXT, 1, b"\xff\xff\xff\xff\x0f" + b"\0" * 8, "snappy"),
-    "flags": lambda: bomb(FLAGS, 1, ONE + _number(1_000_000) + b"\1" * 1_000_000 + b"\0"),
+    "flags": lambda: bomb(FLAGS, 1, ONE + encoded_number(1_000_000) + b"\1" * 1_000_000 + b"\0"),
     "records": lambda: bomb(of(("x", "null")), 700_000_000, b""),
 }
 
