@@ -88,7 +88,7 @@ class GateChecks:
           ModelError: models may not come from some of the URIs; names all of them.
           ArtifactError: the files are missing, unreadable or not those that the proposal names.
         """
-        asked = {model: self._problem(model, uri) for model, uri in proposal.wanted.items()}
+        asked = {model: self.uri_problem(model, uri) for model, uri in proposal.wanted.items()}
         if problems := [f"model '{model}': {text}" for model, text in asked.items() if text]:
             raise ModelError(problems)
         found = {}
@@ -106,7 +106,7 @@ class GateChecks:
             found[model] = FetchedVersion(ModelVersion(model, uri, fetched.digest), fetched)
         return found
 
-    def _problem(self, model: str, uri: str) -> str | None:
+    def uri_problem(self, model: str, uri: str) -> str | None:
         """Why a model may not come from `uri`; importing a class is never allowed."""
         if problem := self.graph.spec.model(model).version_problem(uri):
             return problem

@@ -1,5 +1,6 @@
 """A launch outlives its models, and passes over an accepted release that killed the last one."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,20 @@ def test_accepted_release_that_passes_its_second_trial_is_resumed(launch):
         beginning = launch.begin(launch.accepted(2))
     assert number_of(beginning) == 2
     assert launch.heard("trial:")
+
+
+def test_accepted_release_from_a_folder_that_is_not_allowed_is_not_resumed(launch, tmp_path):
+    """As somebody may write it who can write to the release folder only."""
+    launch.harm.put(2, "good 2")
+    *_, last = launch.accepted(2)
+    foreign = tmp_path / "elsewhere" / "3"
+    foreign.parent.mkdir()
+    foreign.write_text("good 3")
+    version = ModelVersion(MODEL, str(foreign), digest_of(foreign))
+    planted = replace(last, release=Release(2, (version,)))
+    assert number_of(launch.begin([*launch.accepted(), planted])) == 1
+    assert launch.heard("generation 2 cannot be resumed", str(foreign))
+    assert version not in launch.loaded
 
 
 def test_launch_of_a_service_tries_an_accepted_release(launch):
