@@ -20,7 +20,7 @@ from pipeline.serving.rehearsal import golden
 from pipeline.serving.rehearsal.rehearsal import Comparison, Rehearsal, attempt, fed
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.serving.trial import limited_process
-from pipeline.serving.trial.messages import ANSWER, PROGRESS, REQUEST, Answer, Request
+from pipeline.serving.trial.messages import ANSWER, PROGRESS, REQUEST, TrialAnswer, TrialRequest
 
 
 class _Tell(Protocol):
@@ -33,7 +33,7 @@ def main() -> None:
     """Tries what the folder asks for."""
     folder, cpu_secs = Path(sys.argv[1]), int(sys.argv[2])
     limited_process.confine(cpu_secs)
-    request: Request = pickle.loads((folder / REQUEST).read_bytes())
+    request: TrialRequest = pickle.loads((folder / REQUEST).read_bytes())
     opening.start(one.spec.framework for one in request.openings.values())
     with (folder / PROGRESS).open("w", buffering=1) as file:
 
@@ -46,7 +46,7 @@ def main() -> None:
     unfinished.rename(folder / ANSWER)
 
 
-def _answer(request: Request, tell: _Tell) -> Answer:
+def _answer(request: TrialRequest, tell: _Tell) -> TrialAnswer:
     not_loaded = []
 
     def load(version: ModelVersion) -> Servable:
@@ -73,11 +73,11 @@ def _answer(request: Request, tell: _Tell) -> Answer:
     )
     if not problems:
         problems = _example_problems(request, rehearsal, manager, tell)
-    return Answer.of(rehearsal, problems, not_loaded)
+    return TrialAnswer.of(rehearsal, problems, not_loaded)
 
 
 def _example_problems(
-    request: Request, rehearsal: Rehearsal, manager: ReleaseManager, tell: _Tell
+    request: TrialRequest, rehearsal: Rehearsal, manager: ReleaseManager, tell: _Tell
 ) -> list[str]:
     problems = []
     for version, examples in request.examples.items():

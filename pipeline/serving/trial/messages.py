@@ -23,7 +23,7 @@ REQUEST, ANSWER, PROGRESS, OUTPUT = "request", "answer", "progress", "output"
 
 
 @dataclass(frozen=True)
-class Request:
+class TrialRequest:
     """What is to be tried.
 
     Attributes:
@@ -47,7 +47,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Answer:
+class TrialAnswer:
     """What was learnt.
 
     Attributes:
@@ -68,7 +68,9 @@ class Answer:
     wire_form: ClassVar[str] = "trial/1"
 
     @classmethod
-    def of(cls, rehearsal: Rehearsal, problems: Sequence[str], not_loaded: Sequence[str]) -> Answer:
+    def of(
+        cls, rehearsal: Rehearsal, problems: Sequence[str], not_loaded: Sequence[str]
+    ) -> TrialAnswer:
         """The answer that tells of a rehearsal."""
         return cls(
             rehearsal.models,

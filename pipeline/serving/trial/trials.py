@@ -38,7 +38,14 @@ from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.rehearsal import golden
 from pipeline.serving.trial import limited_process
 from pipeline.serving.trial.limited_process import Limits
-from pipeline.serving.trial.messages import ANSWER, OUTPUT, PROGRESS, REQUEST, Answer, Request
+from pipeline.serving.trial.messages import (
+    ANSWER,
+    OUTPUT,
+    PROGRESS,
+    REQUEST,
+    TrialAnswer,
+    TrialRequest,
+)
 from pipeline.spec.graph import Graph
 
 DEFAULT_SECS = 60
@@ -84,7 +91,7 @@ class Trials:
         say: Callable[[str], None] = lambda text: None,
         cancelled: Callable[[], bool] = lambda: False,
         again: bool = False,
-    ) -> Answer | None:
+    ) -> TrialAnswer | None:
         """Tries some versions of a release.
 
         Args:
@@ -106,7 +113,7 @@ class Trials:
         """
         if not self.cpu_secs or (self._are_known(found) and not again):
             return None
-        request = Request(
+        request = TrialRequest(
             self.graph,
             release,
             {version: self.loader.opening(version, one) for version, one in found.items()},
@@ -154,11 +161,11 @@ class Trials:
 
 
 def _tried(
-    request: Request,
+    request: TrialRequest,
     limits: Limits,
     say: Callable[[str], None],
     cancelled: Callable[[], bool],
-) -> Answer:
+) -> TrialAnswer:
     """The answer of a trial process, which is started once more where its end may be chance."""
     for rest in reversed(range(_TRIES)):
         with tempfile.TemporaryDirectory(prefix="trial-") as name:
@@ -178,7 +185,7 @@ def _tried(
             death = ended.reason
             if death is None:
                 try:
-                    return wire.loads((folder / ANSWER).read_bytes(), Answer)
+                    return wire.loads((folder / ANSWER).read_bytes(), TrialAnswer)
                 except (OSError, WireError) as error:
                     death = f"left no answer: {error}"
             if not (ended.by_chance and rest):
@@ -225,15 +232,17 @@ def _death(model: str, reason: str, said: str) -> str:
     )
 
 
-def _on_cpu(request: Request) -> Request:
+def _on_cpu(request: TrialRequest) -> TrialRequest:
     return _with_contexts(request, lambda context: replace(context, device="cpu", shared=False))
 
 
-def _alone(request: Request) -> Request:
+def _alone(request: TrialRequest) -> TrialRequest:
     return _with_contexts(request, lambda context: replace(context, shared=False))
 
 
-def _with_contexts(request: Request, change: Callable[[LoadContext], LoadContext]) -> Request:
+def _with_contexts(
+    request: TrialRequest, change: Callable[[LoadContext], LoadContext]
+) -> TrialRequest:
     openings = {
         version: replace(opening, context=change(opening.context))
         for version, opening in request.openings.items()
@@ -241,7 +250,7 @@ def _with_contexts(request: Request, change: Callable[[LoadContext], LoadContext
     return replace(request, openings=openings)
 
 
-def _environment(request: Request) -> dict[str, str]:
+def _environment(request: TrialRequest) -> dict[str, str]:
     """That of this process; modules are found where they are found here."""
     above = str(Path(pipeline.__file__).parents[1])
     paths = dict.fromkeys([above, *(str(Path(path).absolute()) for path in sys.path)])
