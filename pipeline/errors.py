@@ -64,11 +64,12 @@ class EnsembleError(Exception):
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Whether an error asks this process to end. A panic of a package in Rust does not.
+    """Whether an error asks this process to end.
 
-    PyO3 derives its PanicException from BaseException, so ``except Exception`` lets it pass.
+    A panic of a package in Rust does not, although PyO3 derives its PanicException from
+    BaseException, which ``except Exception`` lets pass; nor does a model that calls `sys.exit`.
     """
-    return isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit)
+    return isinstance(error, KeyboardInterrupt | GeneratorExit)
 
 
 class LaunchError(EnsembleError):

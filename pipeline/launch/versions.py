@@ -162,7 +162,7 @@ class Beginner:
             return Rehearsal(), problems
         trials, marks = self.checks.trials, self.marks
         generation = release.generation
-        left = marks is not None and marks.is_left(generation)
+        left = marks is not None and self._is_left(marks, generation)
         if trials is not None and (left or self.apart):
             if left:
                 self.say(
@@ -178,6 +178,13 @@ class Beginner:
                 return answer.rehearsal, list(answer.problems)
         with marks.around(generation) if marks is not None else nullcontext():
             return self._attempt(release, {})
+
+    def _is_left(self, marks: LaunchMarks, generation: int) -> bool:
+        try:
+            return marks.is_left(generation)
+        except ArtifactError as error:
+            self.say(f"warning: nobody knows whether the last launch came back: {error}")
+            return False
 
     def _not_allowed(self, release: Release) -> list[str]:
         """Where a release names what neither the ensemble file nor `--allowed_model_uris` allows.
@@ -296,8 +303,8 @@ class Beginner:
         again = self.apart or state is not None
         try:
             answer = trials(release, tried, examples, say=self.say, again=again)
-        except ModelError as error:
-            return Rehearsal(), list(error.problems), True
+        except EnsembleError as error:
+            return Rehearsal(), _texts(error), True
         if answer is None or not self.apart:
             return Rehearsal(), [], False
         return answer.rehearsal, list(answer.problems), True

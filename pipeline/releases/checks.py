@@ -144,9 +144,14 @@ class GateChecks:
 
         def given() -> dict[str, Column]:
             changing = {one.version.model for one in new}
+            kept = [model for model in self.graph.models if model.name not in changing]
+            if not kept:
+                return {}
+            before = manager.loaded()
             comparison = Comparison(self.call_rows, self.records, in_company=False)
             columns = attempt(self.graph, serving, manager, comparison=comparison)[0].columns
-            kept = [model for model in self.graph.models if model.name not in changing]
+            # Where nothing served before, only what the release needs stays.
+            manager.unload({*serving.versions} - {*release.versions, *before})
             written = {column for model in kept for column in model.columns_written()}
             return {name: column for name, column in columns.items() if name in written}
 

@@ -100,11 +100,11 @@ class CandidateQueue:
         Raises:
           ThreadEndedError: there will be no verdicts any more.
         """
-        if self._thread is not None:
-            self._thread.check()
         with self._changed:
             drained, self._events = self._events, []
-            return drained
+        if self._thread is not None and not drained:
+            self._thread.check()
+        return drained
 
     def wait_idle(self, timeout_secs: float | None = None) -> bool:
         """Waits until every candidate has its verdict; False if the time is up first."""

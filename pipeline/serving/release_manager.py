@@ -169,10 +169,11 @@ class ReleaseManager:
         Raises:
           ThreadEndedError: nothing will be prepared any more.
         """
-        self._check_thread()
         with self._changed:
             drained, self._activations = self._activations, []
-            return drained
+        if not drained:
+            self._check_thread()
+        return drained
 
     @contextmanager
     def trial(self, release: Release) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +273,19 @@ class Deadly:
                 kept.append(b"x" * (64 << 20))
         elif self.what == "exit":
             os._exit(3)
+        elif self.what == "sys.exit":
+            sys.exit(0)
+        elif self.what == "thread":
+            threading.Thread(target=threading.Event().wait).start()
+        elif self.what == "answers":  # what the parent reads is not what it expects
+            for name in ("progress", "answer"):
+                place = Path(sys.argv[1]) / name
+                place.unlink(missing_ok=True)
+                os.mkfifo(place)
+            os._exit(0)
+        elif self.what == "lines":
+            (Path(sys.argv[1]) / "progress").write_text('[]\n1\n{"model": 3}\n\n' + "[" * 100_000)
+            os._exit(4)
         elif self.what == "panic":
             raise Panic("index out of bounds")
         elif self.what == "raise":

@@ -20,19 +20,24 @@ _PRIVATE = 0o700
 def own_folder(name: str) -> Path:
     """A folder that only this user can look into and write to; made where it is missing.
 
-    Where the user's cache folder cannot be used, it is a fresh one, which lasts as long as the
-    machine keeps it and is found by this process alone.
+    Where the user's cache folder cannot be used, it is in the temporary folder; and a fresh one,
+    found by this process alone, where somebody else has taken that name.
 
     Args:
       name: what it is for.
     """
-    above = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
     try:
+        above = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
         if not above.is_absolute():
             raise OSError(f"{above} is not absolute")
         above.mkdir(parents=True, exist_ok=True)
         return private(private(above / _NAME) / name)
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError):  # no home, or none that can be written
+        pass
+    try:
+        shared = Path(tempfile.gettempdir())
+        return private(private(shared / f"{_NAME}-{os.getuid()}") / name)
+    except OSError:
         return _fresh(name)
 
 
@@ -52,6 +57,8 @@ def private(folder: Path) -> Path:
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise PermissionError(f"{folder} is not a folder of this user")
+    if found.st_mode & 0o022:
+        raise PermissionError(f"others may write to {folder}")
     if found.st_mode & 0o077:
         folder.chmod(_PRIVATE)
     return folder

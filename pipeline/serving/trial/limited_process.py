@@ -26,6 +26,7 @@ _WALL_FACTOR = 10
 _NICE = 5
 """Those who serve on the same cores come first."""
 _PARENT_DEATH_SIGNAL = 1
+_FILE_BYTES = 1 << 30
 _SHOWN_CHARACTERS = 300
 
 
@@ -63,6 +64,7 @@ def confine(cpu_secs: int) -> None:
     """Puts this process under the limits that the kernel keeps. Called by the child itself."""
     ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_FILE_BYTES, _FILE_BYTES))
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     soft = cpu_secs if hard == resource.RLIM_INFINITY else min(cpu_secs, hard)
     resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))

@@ -15,11 +15,13 @@ import hashlib
 import json
 import os
 import pickle
+import platform
+import stat
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import metadata
@@ -27,12 +29,13 @@ from pathlib import Path
 
 import pipeline
 from pipeline.backends.base import LoadContext
+from pipeline.backends.user_class import source_of
 from pipeline.batch import wire
 from pipeline.batch.columns import Column
 from pipeline.batch.release import ModelVersion, Release
-from pipeline.errors import EnsembleError, ModelError, WireError
+from pipeline.errors import ArtifactError, EnsembleError, ModelError
 from pipeline.serving.files.artifacts import Fetched
-from pipeline.serving.files.local_files import version_files
+from pipeline.serving.files.local_files import digest_of, version_files
 from pipeline.serving.files.own_folder import own_folder
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.rehearsal import golden
@@ -56,6 +59,8 @@ _MEMORY_FACTOR = 8
 _TRIES = 2
 """A time-out or a kill may be the machine's fault."""
 _REMEMBERED_SECS = 90 * 24 * 3600
+_MOST_BYTES = 256 << 20
+"""Of what a trial leaves. Its answer holds a few rows of each column."""
 _GPU = Path("/dev/nvidiactl")
 
 
@@ -71,8 +76,8 @@ class Trials:
       graph: the ensemble.
       loader: loads the models where they serve.
       records: see Comparison.
-      cpu_secs: CPU seconds of one trial, and as many as `_SECS_A_GIB` for each GiB of files; 0
-        tries nothing.
+      cpu_secs: CPU seconds for each model that is tried, beside `_SECS_A_GIB` for each GiB of its
+        files; 0 tries nothing.
       memory_mb: most memory of one, in MiB; 0 goes by the size of the files.
     """
 
@@ -109,6 +114,7 @@ class Trials:
         Raises:
           ModelError: the trial process died, and how; or models could not be loaded there. Those
             are not loaded where they serve either: damage may raise one time and kill another.
+          ArtifactError: this machine can try nothing now.
           TrialCancelledError: the job ends.
         """
         if not self.cpu_secs or (self._are_known(found) and not again):
@@ -123,14 +129,30 @@ class Trials:
             examples,
             given(),
         )
-        limits = self._limits(found)
-        answer = _tried(_on_cpu(request), limits, say, cancelled)
-        if answer.problems and not self.loader.cpu_only and _GPU.exists():
-            answer = _tried(_alone(request), limits, say, cancelled)  # it may need its GPU
+        answer = self._answer(request, self._limits(found), say, cancelled)
         if answer.not_loaded:
             raise ModelError(answer.problems)
         self._remember(found)
         return answer
+
+    def _answer(
+        self,
+        request: TrialRequest,
+        limits: Limits,
+        say: Callable[[str], None],
+        cancelled: Callable[[], bool],
+    ) -> TrialAnswer:
+        """What is learnt on the CPU, or on the GPU where a model may need it."""
+        may_need_gpu = not self.loader.cpu_only and _GPU.exists()
+        try:
+            answer = _tried(_on_cpu(request), limits, say, cancelled)
+        except ModelError:
+            if not may_need_gpu:
+                raise
+        else:
+            if not (answer.problems and may_need_gpu):
+                return answer
+        return _tried(_alone(request), limits, say, cancelled)
 
     def _limits(self, found: Mapping[ModelVersion, Fetched]) -> Limits:
         files = [file for one in found.values() for file in version_files(one.path)]
@@ -138,7 +160,7 @@ class Trials:
         memory = (self.memory_mb or _BASE_MEMORY_MB) << 20
         if not self.memory_mb:
             memory += _MEMORY_FACTOR * size
-        return Limits(self.cpu_secs + (_SECS_A_GIB * size >> 30), memory)
+        return Limits(len(found) * self.cpu_secs + (_SECS_A_GIB * size >> 30), memory)
 
     def _are_known(self, found: Mapping[ModelVersion, Fetched]) -> bool:
         folder = own_folder("trials")
@@ -154,9 +176,15 @@ class Trials:
                 (folder / self._key(version)).touch()
 
     def _key(self, version: ModelVersion) -> str:
-        """What a verdict holds for: these files, loaded so, by this software."""
+        """What a verdict holds for: these files, loaded so, by this software, here."""
         spec = self.graph.spec.model(version.model)
-        told = [version.digest, spec.model_dump(mode="json", exclude={"uri"}), _installed()]
+        entry = spec.model_dump(mode="json")
+        code = ""
+        if spec.artifact_uri == spec.uri:
+            del entry["uri"]  # where the files lie tells nothing; what is in them, the digest
+        else:
+            code = digest_of(source_of(spec.uri))
+        told = [version.digest, entry, code, _installed(), sys.version, platform.node()]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
@@ -168,7 +196,7 @@ def _tried(
 ) -> TrialAnswer:
     """The answer of a trial process, which is started once more where its end may be chance."""
     for rest in reversed(range(_TRIES)):
-        with tempfile.TemporaryDirectory(prefix="trial-") as name:
+        with _folder() as name:
             folder = Path(name)
             (folder / REQUEST).write_bytes(pickle.dumps(request))
             relay = _Relay(folder / PROGRESS, say)
@@ -185,14 +213,44 @@ def _tried(
             death = ended.reason
             if death is None:
                 try:
-                    return wire.loads((folder / ANSWER).read_bytes(), TrialAnswer)
-                except (OSError, WireError) as error:
+                    return wire.loads(_read(folder / ANSWER), TrialAnswer)
+                except Exception as error:  # whatever runs there may have written it
                     death = f"left no answer: {error}"
             if not (ended.by_chance and rest):
                 said = limited_process.last_words(folder / OUTPUT)
                 raise ModelError(_death(relay.model, death, said))
             say(f"the process that tries {_called(relay.model)} {death}; it is tried once more")
     raise AssertionError("the last try returns or raises")
+
+
+@contextmanager
+def _folder() -> Iterator[str]:
+    """A folder for the files of one trial.
+
+    Raises:
+      ArtifactError: this machine has no room for it, or for the process.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="trial-", ignore_cleanup_errors=True) as name:
+            yield name
+    except OSError as error:
+        raise ArtifactError(f"no release can be tried on this machine: {error}") from error
+
+
+def _read(file: Path, start: int = 0) -> bytes:
+    """A file that the trial left, from a place on; it may be anything.
+
+    Raises:
+      OSError: it is not there, or no plain file.
+      ValueError: it is too large.
+    """
+    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as opened:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
+            raise ValueError(f"no file of at most {_MOST_BYTES:,} bytes")
+        opened.seek(start)
+        return opened.read(_MOST_BYTES)
 
 
 class _Relay:
@@ -205,17 +263,14 @@ class _Relay:
         self._read = 0
 
     def __call__(self) -> None:
-        with suppress(FileNotFoundError), self._file.open("rb") as file:
-            file.seek(self._read)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    return
-                self._read += len(line)
-                with suppress(ValueError, KeyError):  # whatever runs there may write this file
-                    said = json.loads(line)
-                    self.model = said["model"] or self.model
-                    if said["say"]:
-                        self._say(f"trial: {said['say']}")
+        with suppress(Exception):  # whatever runs there may write this file
+            *lines, _ = _read(self._file, self._read).split(b"\n")
+            for line in lines:
+                self._read += len(line) + 1
+                said = json.loads(line)
+                self.model = str(said["model"] or self.model)
+                if said["say"]:
+                    self._say(f"trial: {said['say']}")
 
 
 def _called(model: str) -> str:

@@ -2,6 +2,8 @@
 
 import os
 import stat
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -25,10 +27,29 @@ def test_folder_lies_in_the_cache_of_the_user_and_is_found_again(cache_home):
     assert [mode(folder), mode(folder.parent)] == [0o700, 0o700]
 
 
-def test_folder_that_others_could_write_to_is_closed_to_them(cache_home):
+def test_folder_that_others_could_read_is_closed_to_them(cache_home):
+    folder = own_folder("models")
+    folder.chmod(0o755)
+    assert own_folder("models") == folder
+    assert mode(folder) == 0o700
+
+
+def test_folder_that_others_could_write_to_is_not_used(cache_home):
+    """They may have left something there."""
     folder = own_folder("models")
     folder.chmod(0o777)
-    assert mode(own_folder("models")) == 0o700
+    assert own_folder("models") != folder
+
+
+def test_user_without_home_has_a_folder_too(monkeypatch, tmp_path):
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "expanduser", no_home)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert own_folder("models") == tmp_path / f"ensemble-inference-{os.getuid()}" / "models"
+
+
+def no_home(path):
+    raise RuntimeError("Could not determine home directory.")
 
 
 @pytest.mark.parametrize("made", ["link", "file", "owner"])

@@ -4,6 +4,7 @@ import os
 import pickle
 import re
 import signal
+import tempfile
 import threading
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline.batch.release import ModelVersion, Release
-from pipeline.errors import ModelError
+from pipeline.errors import ArtifactError, ModelError
 from pipeline.serving.rehearsal.golden import Example
 from pipeline.serving.rehearsal.rehearsal import rehearse
 from pipeline.serving.release_manager import ReleaseManager
@@ -90,6 +91,37 @@ def test_what_the_trial_started_ends_with_it(tmp_path):
 def test_model_that_cannot_be_loaded_there_is_refused_with_its_own_reason(tmp_path):
     with pytest.raises(ModelError, match=r"model 'net': .*of no use"):
         tried(Harm(tmp_path), "load raise")
+
+
+def test_model_that_leaves_the_interpreter_is_refused_with_that_reason(tmp_path):
+    with pytest.raises(ModelError, match=r"model 'net': .*SystemExit"):
+        tried(Harm(tmp_path), "load sys.exit")
+
+
+def test_thread_that_a_model_starts_does_not_keep_its_trial_from_ending(tmp_path):
+    assert tried(Harm(tmp_path), "load thread").problems == ()
+
+
+@pytest.mark.parametrize(("what", "said"), [("answers", "left no answer"), ("lines", "status 4")])
+def test_what_a_model_leaves_where_the_trial_answers_is_only_read(tmp_path, what, said):
+    with pytest.raises(ModelError, match=said):
+        tried(Harm(tmp_path), f"call {what}")
+
+
+def test_machine_without_room_for_a_trial_is_not_the_fault_of_the_model(tmp_path, monkeypatch):
+    harm = Harm(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(ArtifactError, match="no release can be tried on this machine"):
+        tried(harm, "good 3")
+
+
+def test_other_code_of_a_class_with_the_same_files_is_tried(tmp_path, monkeypatch):
+    harm = Harm(tmp_path)
+    assert tried(harm, "good 3") is not None
+    changed = tmp_path / "changed.py"
+    changed.write_text("")
+    monkeypatch.setattr("pipeline.serving.trial.trials.source_of", lambda name: changed)
+    assert tried(harm, "good 3") is not None
 
 
 def test_answer_tells_what_a_rehearsal_in_this_process_tells(tmp_path):
