@@ -46,9 +46,9 @@ def spec_keys() -> str:
         ("Top level", ensemble.EnsembleSpec, None),
         ("`record`", record_spec.RecordSpec, None),
         ("each of `record.fields`", record_spec.FieldSpec, None),
-        ("each of `models`", model_spec._ModelBase, None),
+        ("each of `models`", model_spec.ModelEntry, None),
         *(
-            (f"`framework: {_only(model, 'framework')}`", model, model_spec._ModelBase)
+            (f"`framework: {_only(model, 'framework')}`", model, model_spec.ModelEntry)
             for model in typing.get_args(model_spec.ModelSpec)
         ),
         ("a model input from a column", model_spec.ColumnInput, None),

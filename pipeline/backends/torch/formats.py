@@ -16,6 +16,7 @@ from typing import Any
 
 from pipeline.backends.failures import loading, needs_package
 from pipeline.backends.reasons import own_words
+from pipeline.backends.torch.exported_archive import check_plain
 from pipeline.backends.torch.runtime import half_precision
 from pipeline.backends.torch.weights import is_safetensors, read_weights
 from pipeline.backends.user_class import load_class
@@ -89,7 +90,7 @@ def open_network(path: Path, spec: TorchModel, device: str) -> Network:
         return (
             _open_torchscript(path, spec, device)
             if found == TORCHSCRIPT
-            else _open_exported(path, device)
+            else _open_exported(path, spec, device)
         )
 
 
@@ -201,12 +202,14 @@ def _load_script(path: Path, device: str) -> Any:
     return torch.jit.load(path, map_location=device)  # type: ignore[no-untyped-call]
 
 
-def _open_exported(path: Path, device: str) -> Network:
+def _open_exported(path: Path, spec: TorchModel, device: str) -> Network:
     """A `.pt2` program. A part that was exported in training mode stays in it (torch's rule)."""
     import torch
     from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind, TensorArgument
     from torch.export.passes import move_to_device_pass
 
+    if not spec.trusted:
+        check_plain(path)
     with path.open("rb") as file:
         program = move_to_device_pass(torch.export.load(file), device)
     values = {node.name: node.meta.get("val") for node in program.graph.nodes}
@@ -220,16 +223,16 @@ def _open_exported(path: Path, device: str) -> Network:
         positional, named = calling.in_spec.unflatten(leaves)
         return module(*positional, **named)
 
-    def spec(argument: Any) -> TensorSpec:
+    def spec_of(argument: Any) -> TensorSpec:
         if isinstance(argument, TensorArgument):
             return _traced_spec(argument.name, values[argument.name])
         return TensorSpec(argument.name, dims=())
 
-    returned = calling.out_spec.unflatten([spec(result) for result in results])
+    returned = calling.out_spec.unflatten([spec_of(result) for result in results])
     taken = [a for a in arguments if not isinstance(a, ConstantArgument)]
     return Network(
         call=call,
-        inputs=tuple(spec(argument) for argument in taken),
+        inputs=tuple(spec_of(argument) for argument in taken),
         outputs=tuple(
             replace(value, name=name)
             for name, value in named_outputs(returned).items()
