@@ -30,7 +30,13 @@ from pipeline.launch.checks import path_problems
 from pipeline.launch.patterns import Say, look_under
 from pipeline.launch.placement import Placement
 from pipeline.launch.places import place_problems
-from pipeline.launch.release import Refresh, accepted_before, allowed_uris, refresh_of
+from pipeline.launch.release import (
+    Refresh,
+    accepted_before,
+    allowed_manifests,
+    allowed_uris,
+    refresh_of,
+)
 from pipeline.launch.settings import Settings
 from pipeline.launch.steps import ready_step
 from pipeline.launch.table_names import Tables, tables_of
@@ -165,7 +171,16 @@ def _gate_checks(
     allowed = allowed_uris(graph, settings.refresh.allowed_model_uris)
     models = settings.models
     trials = Trials(graph, loader, records, models.trial_secs, models.trial_memory_mb)
-    return GateChecks(graph, loader.cache, store, allowed, loader.call_rows, records, trials)
+    return GateChecks(
+        graph,
+        loader.cache,
+        store,
+        allowed,
+        loader.call_rows,
+        records,
+        trials,
+        allowed_manifests(settings.refresh),
+    )
 
 
 def _checked_graph(

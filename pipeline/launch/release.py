@@ -19,6 +19,7 @@ from pipeline.serving.files.artifacts import ArtifactStore
 from pipeline.serving.release_manager import ManagerHandle
 from pipeline.spec.graph import Graph
 from pipeline.spec.uris import is_class_uri
+from pipeline.spec.version_pattern import literal_prefix
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,20 @@ def refresh_of(
     return Refresh(watcher, queue, gate, managers, state)
 
 
+def allowed_manifests(settings: RefreshSettings) -> AllowedUris:
+    """Where manifests may lie that somebody names."""
+    named = _folders(settings.allowed_manifest_uris)
+    if not named:
+        pattern = settings.release_pattern
+        folder = literal_prefix(pattern).rpartition("/")[0] if pattern else ""
+        named = tuple(place for place in (folder, settings.release_dir) if place)
+    return AllowedUris(named, "manifests", "--allowed_manifest_uris")
+
+
+def _folders(text: str) -> tuple[str, ...]:
+    return tuple(folder.strip() for folder in text.split(",") if folder.strip())
+
+
 def allowed_uris(graph: Graph, named: str = "") -> AllowedUris:
     """Where models may be refreshed from.
 
@@ -96,8 +111,8 @@ def allowed_uris(graph: Graph, named: str = "") -> AllowedUris:
       graph: the ensemble; its own folders count where none are named.
       named: folders, separated by commas.
     """
-    if folders := [folder.strip() for folder in named.split(",") if folder.strip()]:
-        return AllowedUris(tuple(folders))
+    if folders := _folders(named):
+        return AllowedUris(folders)
     return AllowedUris.beside(
         [m.artifact_uri for m in graph.models if not is_class_uri(m.artifact_uri)],
         [target.pattern for target in watch_targets(graph.models)],

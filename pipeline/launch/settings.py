@@ -137,6 +137,7 @@ class RefreshSettings:
     release_pattern: str
     refresh_subscription: str
     allowed_model_uris: str
+    allowed_manifest_uris: str
     memory_policy: MemoryPolicy
     release_dir: str
 

@@ -142,6 +142,15 @@ REFRESH: tuple[Parameter, ...] = (
         parent=("refresh_mode", ("watch", "event", "both")),
     ),
     Parameter(
+        "allowed_manifest_uris",
+        "Allowed manifest folders",
+        "Folders in which the release manifests that refresh messages name may lie, separated by "
+        "commas. Default: the folder of --release_pattern, and --release_dir.",
+        group="Refresh",
+        regex=f"^{MODEL_URI}(, *{MODEL_URI})*$",
+        parent=("refresh_mode", ("watch", "event", "both")),
+    ),
+    Parameter(
         "memory_policy",
         "Memory policy",
         "availability: a new version is loaded beside the active and the previous one, so there is "

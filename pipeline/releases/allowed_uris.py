@@ -1,4 +1,4 @@
-"""The folders from which models may be refreshed."""
+"""The folders from which models may be refreshed, and manifests read."""
 
 from __future__ import annotations
 
@@ -21,9 +21,13 @@ class AllowedUris:
     Attributes:
       folders: local, ``gs://`` or the start of a hub's URLs; a ``/`` at the end makes no
         difference.
+      what: comes from there.
+      parameter: names others.
     """
 
     folders: tuple[str, ...]
+    what: str = "models"
+    parameter: str = "--allowed_model_uris"
 
     @classmethod
     def beside(cls, model_uris: Iterable[str], patterns: Iterable[str] = ()) -> AllowedUris:
@@ -39,15 +43,15 @@ class AllowedUris:
         return cls(tuple(dict.fromkeys(folders)))
 
     def problem(self, uri: str) -> str | None:
-        """Why a model may not come from `uri`, in words; None if it may."""
+        """Why nothing may come from `uri`, in words; None if it may."""
         if climbs(uri):
-            return f"{uri} has '..' in it, expected the direct way to a model"
+            return f"{uri} has '..' in it, expected the direct way"
         if any(f"{uri}/".startswith(f"{f.rstrip('/')}/") for f in self.folders if f):
             return None
         shown = [*self.folders[:_SHOWN], *(["..."] if len(self.folders) > _SHOWN else [])]
         return (
-            f"{uri} is outside the folders that models may come from ({', '.join(shown)}); "
-            "--allowed_model_uris names others"
+            f"{uri} is outside the folders that {self.what} may come from "
+            f"({', '.join(shown) or 'none'}); {self.parameter} names others"
         )
 
 

@@ -29,6 +29,7 @@ from pipeline.spec.graph import Graph
 from pipeline.spec.row_limits import DEFAULT_ROWS
 from pipeline.spec.uris import is_class_uri
 
+_MANIFEST_BYTES = 1 << 20
 Examples = Mapping[ModelVersion, Sequence[golden.Example]]
 
 
@@ -53,10 +54,11 @@ class GateChecks:
       graph: the ensemble.
       cache: brings the models' files to this machine.
       store: reads the files beside them.
-      allowed: where models may come from. Manifests may lie anywhere: they only name models.
+      allowed: where models may come from.
       call_rows: the most rows of a call, for models that set none themselves.
       records: see Comparison. A few rows only, because they are pickled with the job.
       trials: tries new versions in a process of their own; None where that is not done.
+      manifests: where manifests may lie; None for anywhere.
     """
 
     graph: Graph
@@ -66,20 +68,24 @@ class GateChecks:
     call_rows: int = DEFAULT_ROWS
     records: Mapping[str, Column] = field(default_factory=dict, compare=False, repr=False)
     trials: Trials | None = None
+    manifests: AllowedUris | None = None
 
     def read_manifest(self, candidate: Candidate) -> Manifest | None:
         """The manifest that a candidate names; None if it names none.
 
         Raises:
           ArtifactError: it cannot be read.
-          ModelError: it is not a manifest.
+          ModelError: it is not a manifest, or lies where none may lie.
         """
-        if candidate.manifest_uri is None:
+        uri = candidate.manifest_uri
+        if uri is None:
             return None
+        if self.manifests is not None and (problem := self.manifests.problem(uri)):
+            raise ModelError(f"manifest {problem}")
         try:
-            return parse(self.store.read_text(candidate.manifest_uri))
+            return parse(self.store.read_text(uri, _MANIFEST_BYTES))
         except ValueError as error:
-            raise ModelError(f"manifest {candidate.manifest_uri}: {error}") from error
+            raise ModelError(f"manifest {uri}: {error}") from error
 
     def fetch(self, proposal: Proposal) -> dict[str, FetchedVersion]:
         """Fetches the versions that a proposal wants, by model.

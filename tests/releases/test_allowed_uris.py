@@ -63,3 +63,15 @@ def test_default_is_the_folder_in_which_versions_of_a_model_lie(uri, folder):
 )
 def test_watched_pattern_allows_the_folder_before_its_first_wildcard(pattern, folder):
     assert AllowedUris.beside([], [pattern]).folders == (folder,)
+
+
+def test_manifests_have_folders_and_a_parameter_of_their_own():
+    allowed = AllowedUris(("gs://b/releases",), "manifests", "--allowed_manifest_uris")
+    assert allowed.problem("gs://b/releases/12.json") is None
+    for uri in ("/etc/passwd", "gs://b/releases/../x.json", "gs://b/releases-of-others/1.json"):
+        assert uri in (allowed.problem(uri) or "")
+    assert "manifests may come from (gs://b/releases); --allowed_manifest_uris" in (
+        allowed.problem("/etc/passwd") or ""
+    )
+    nowhere = AllowedUris((), "manifests", "--allowed_manifest_uris")
+    assert "(none)" in (nowhere.problem("/etc/passwd") or "")

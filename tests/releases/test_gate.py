@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.batch.release import Release
 from pipeline.errors import ModelError
+from pipeline.releases.allowed_uris import AllowedUris
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.gate import Gate, utc_now
 from pipeline.releases.proposal import Proposal
@@ -300,3 +301,16 @@ def test_examples_that_are_compared_are_those_that_were_fetched(tmp_path):
     manager = ReleaseManager(FakeLoader(lambda version: FakeServable(above_a_hundred)))
     with pytest.raises(ModelError, match="in other company"):
         checks.check(release, found, checks.examples_of(found.values()), manager)
+
+
+def test_manifest_outside_the_allowed_folders_is_not_read(bench, tmp_path):
+    ensemble = bench.ensemble
+    secret = tmp_path / "secret"
+    secret.write_text("the password")
+    inside = AllowedUris((str(ensemble.folder / "releases"),), "manifests")
+    checks = replace(ensemble.gate.checks, manifests=inside)
+    queue = bench.new_queue(replace(ensemble.gate, checks=checks))
+    (event,) = bench.propose(Candidate("m", "test", 0, manifest_uri=str(secret)), queue=queue)
+    assert event.outcome == "rejected"
+    assert "outside the folders that manifests may come from" in event.reason
+    assert "password" not in event.reason

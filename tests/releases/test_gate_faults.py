@@ -60,11 +60,11 @@ class FlakyStore(BeamArtifactStore):
     def __init__(self, failures):
         self.failures = failures
 
-    def read_text(self, uri):
+    def read_text(self, uri, *limits):
         if self.failures:
             self.failures -= 1
             raise ArtifactError(f"{uri} cannot be read: connection refused")
-        return super().read_text(uri)
+        return super().read_text(uri, *limits)
 
 
 @pytest.mark.parametrize(("failures", "outcome"), [(3, "accepted"), (4, "rejected")])
@@ -88,9 +88,9 @@ class CountingStore(BeamArtifactStore):
     def __init__(self):
         self.read = []
 
-    def read_text(self, uri):
+    def read_text(self, uri, *limits):
         self.read.append(uri)
-        return super().read_text(uri)
+        return super().read_text(uri, *limits)
 
 
 def test_manifest_is_read_once_for_its_order_and_its_verdict(tmp_path):

@@ -123,11 +123,11 @@ class FlakyStore(BeamArtifactStore):
 
     failures = 2
 
-    def read_text(self, uri):
+    def read_text(self, uri, *limits):
         if self.failures:
             self.failures -= 1
             raise ArtifactError("connection refused")
-        return super().read_text(uri)
+        return super().read_text(uri, *limits)
 
 
 def test_stateful_gate_frees_what_it_loaded(tmp_path):

@@ -15,11 +15,11 @@ from apache_beam.io.filesystems import FileSystems
 from pipeline.connectors.storage.errors import READER_ROLE, WRITER_ROLE, explain, status_of
 from pipeline.connectors.storage.listing import match_files
 from pipeline.errors import ArtifactError, ArtifactNotFoundError
+from pipeline.serving.files.artifacts import TEXT_BYTES
 from pipeline.serving.files.local_files import ArtifactFile, digest_of, local_files
 from pipeline.spec.uris import is_local
 
 _COPY_BYTES = 1 << 20
-TEXT_BYTES = 16 << 20
 
 
 class BeamArtifactStore:
@@ -56,15 +56,18 @@ class BeamArtifactStore:
         except ArtifactNotFoundError:
             return False
 
-    def read_text(self, uri: str) -> str:
+    def read_text(self, uri: str, most_bytes: int = TEXT_BYTES) -> str:
         """See ArtifactStore."""
         content = bytearray()
+        # Reading a device or a pipe may never end.
+        if is_local(uri) and Path(uri).exists() and not Path(uri).is_file():
+            raise ArtifactError(f"{uri} is no regular file")
         try:
             for chunk in _read(uri):
                 content += chunk
-                if len(content) > TEXT_BYTES:
+                if len(content) > most_bytes:
                     raise ValueError(
-                        f"it has more than {TEXT_BYTES >> 20} MiB, expected a small text file"
+                        f"it has more than {most_bytes >> 20} MiB, expected a small text file"
                     )
         except ArtifactNotFoundError as error:
             raise ArtifactNotFoundError(f"{uri} does not exist") from error

@@ -29,6 +29,9 @@ from pipeline.serving.files.local_files import (
 from pipeline.spec.uris import CLASS_SCHEME, is_class_uri, is_hub_url, is_local
 from pipeline.spec.version_pattern import match
 
+TEXT_BYTES = 16 << 20
+"""Most bytes of a small text file."""
+
 
 class ArtifactStore(Protocol):
     """Artifacts, and small files about them. Stateless, picklable; any thread may call it."""
@@ -59,8 +62,12 @@ class ArtifactStore(Protocol):
         """
         ...
 
-    def read_text(self, uri: str) -> str:
+    def read_text(self, uri: str, most_bytes: int = TEXT_BYTES) -> str:
         """The text of a small file: a manifest, examples.
+
+        Args:
+          uri: of the file.
+          most_bytes: what counts as small.
 
         Raises:
           ArtifactNotFoundError: there is none.

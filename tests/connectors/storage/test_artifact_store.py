@@ -1,9 +1,9 @@
 import gzip
+import os
 import pickle
 
 import pytest
 
-from pipeline.connectors.storage import artifact_store
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.errors import ArtifactError, ArtifactNotFoundError, LoadError
 from pipeline.serving.files.artifacts import ArtifactCache
@@ -73,19 +73,26 @@ def test_written_text_is_read_back_and_replaced_and_leaves_nothing_else(folder):
     assert [file.relative for file in STORE.list_files(f"{folder}/releases")] == ["r.json"]
 
 
-def test_text_that_cannot_be_read_or_written_is_explained(folder, put, tmp_path, monkeypatch):
+def test_text_that_cannot_be_read_or_written_is_explained(folder, put, tmp_path):
     with pytest.raises(ArtifactNotFoundError, match=f"{folder}/none.json does not exist"):
         STORE.read_text(f"{folder}/none.json")
     put("weights.bin", b"\xff")
     with pytest.raises(ValueError, match="not UTF-8 text"):
         STORE.read_text(f"{folder}/weights.bin")
-    monkeypatch.setattr(artifact_store, "TEXT_BYTES", 1 << 20)
     put("large.bin", bytes(2 << 20))
     with pytest.raises(ValueError, match="more than 1 MiB, expected a small"):
-        STORE.read_text(f"{folder}/large.bin")
+        STORE.read_text(f"{folder}/large.bin", 1 << 20)
     no_folder = "gs://no-such" if folder.startswith("gs://") else f"{folder}/weights.bin"
     with pytest.raises(ArtifactError, match=f"^{no_folder}/r.json cannot be written: "):
         STORE.write_text(f"{no_folder}/r.json", "{}")
+
+
+def test_text_is_read_from_files_only(tmp_path):
+    """A device or a pipe may never end."""
+    os.mkfifo(tmp_path / "pipe")
+    for place in ("/dev/zero", str(tmp_path / "pipe"), str(tmp_path)):
+        with pytest.raises(ArtifactError, match=f"^{place} is no regular file"):
+            STORE.read_text(place)
 
 
 @pytest.mark.parametrize("uri", ["nowhere://a/b", "gs://", "gs://bucket/models/*"])
