@@ -47,10 +47,10 @@ def test_job_of_two_processes_predicts_as_unshared_and_loads_each_model_once(sha
     together = _predictions(shared)
     lines = (shared.folder / "noted/events").read_text().splitlines()
     pids = [int(line.split()[2]) for line in lines if line.startswith("loaded")]
-    assert len(pids) == 2, "once for the checks, once for both processes"
-    assert pids[0] == os.getpid()
-    assert pids[1] != os.getpid()
-    wait_until(lambda: started(pids[1]) is None)
+    assert len(pids) == 3, "once for the trial, once for the checks, once for both processes"
+    assert pids[1] == os.getpid()
+    assert os.getpid() not in (pids[0], pids[2])
+    wait_until(lambda: started(pids[0]) is started(pids[2]) is None)
     for model in shared.spec["models"]:
         del model["model_sharing"]
     assert shared.run(*PROCESSES, "--overwrite=true") == 0
