@@ -2,12 +2,15 @@
 
 That process is a child of the one that needed it first. It ends with it; whoever needs it next
 starts another. Arrays do not go through Beam's channel (see :mod:`pipeline.serving.shared.arena`).
+
+That channel is a port of this machine, and whoever may call unpickles and is unpickled. Beam knows
+callers by a key that is the same everywhere; here it is one that only this user can read.
 """
 
 from __future__ import annotations
 
 import logging
-import tempfile
+import secrets
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,17 +18,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from apache_beam.utils import multi_process_shared
 from apache_beam.utils.multi_process_shared import MultiProcessShared
 
 from pipeline.backends.base import Servable
 from pipeline.batch.release import ModelVersion
+from pipeline.serving.files.own_folder import own_folder
 from pipeline.serving.opening import Opening
 from pipeline.serving.process_handle import ProcessHandle
 from pipeline.serving.shared.arena import ArenaPool
 from pipeline.serving.shared.host import ModelHost
 from pipeline.serving.shared.servable import SharedServable
 
-_FOLDER = Path(tempfile.gettempdir()) / "ensemble-shared"
+_KEY_BYTES = 32
 _LOOK_SECS = 5.0
 
 
@@ -36,6 +41,18 @@ def _make_host(look_secs: float) -> ModelHost:
     ours.addHandler(logging.StreamHandler())
     ours.setLevel(logging.WARNING)
     return ModelHost(look_secs)
+
+
+def key_in(folder: Path) -> bytes:
+    """The key of the user's processes, made by the first that needs it."""
+    key, mine = folder / "key", folder / f".key-{secrets.token_hex(8)}"
+    if not key.exists():
+        mine.touch(0o600)
+        mine.write_bytes(secrets.token_bytes(_KEY_BYTES))
+        with suppress(FileExistsError):
+            key.hardlink_to(mine)
+        mine.unlink()
+    return key.read_bytes()
 
 
 class BeamHostLink:
@@ -58,11 +75,12 @@ class BeamHostLink:
         """See HostLink."""
         with self._lock:
             if self._host is None:
-                _FOLDER.mkdir(mode=0o700, exist_ok=True)
+                folder = own_folder("shared")
+                multi_process_shared.AUTH_KEY = key_in(folder)
                 self._shared = MultiProcessShared(
                     partial(_make_host, self._look_secs),
                     f"models-{self._job_key}",
-                    path=str(_FOLDER),
+                    path=str(folder),
                     always_proxy=True,
                     spawn_process=True,
                 )

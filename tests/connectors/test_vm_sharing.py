@@ -1,16 +1,22 @@
 """One copy of a model for several real processes: what they see, and what becomes of the copy."""
 
 import os
+import re
 import signal
+import stat
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import AuthenticationError
+from multiprocessing.managers import BaseManager
 from unittest import mock
 
 import numpy as np
 import pytest
 
 from pipeline.batch.batch import Batch
+from pipeline.connectors.vm_sharing import key_in
 from pipeline.errors import LoadError, OutOfMemoryError
+from pipeline.serving.files.own_folder import own_folder
 from pipeline.serving.shared.arena import Address, Arena
 from pipeline.serving.shared.host import started
 from pipeline.serving.step.model_step import ModelStep
@@ -235,3 +241,16 @@ def test_memory_that_the_host_cannot_reach_by_a_mocked_arena_is_told_with_what_t
     hint = r"`model_sharing: vm` does not work here: /proc/\d+/fd/0 .*; remove the key"
     with pytest.raises(LoadError, match=hint):
         clients[0].ask(_open_unreachable, loader, versions[0])
+
+
+def test_only_processes_of_this_user_are_answered(watched):
+    """Beam's own key, which everybody knows, opens nothing."""
+    folder = own_folder("shared")
+    places = [file.read_text() for file in folder.iterdir() if "models-" in file.name]
+    addresses = {place for place in places if re.fullmatch(r"[\w.]+:\d+", place)}
+    assert addresses
+    for host, port in (address.split(":") for address in addresses):
+        with pytest.raises((AuthenticationError, ConnectionError)):
+            BaseManager((host, int(port)), authkey=b"mps").connect()
+    assert stat.S_IMODE((folder / "key").stat().st_mode) & 0o077 == 0
+    assert key_in(folder) == key_in(folder) != b"mps"
