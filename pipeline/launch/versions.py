@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 
 from pipeline.batch.release import ModelVersion, Release
 from pipeline.errors import ArtifactError, EnsembleError, ModelError
 from pipeline.launch.patterns import Pattern, Say, rules_after
 from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.releases.checks import Examples, FetchedVersion, GateChecks
+from pipeline.releases.gate import utc_now
 from pipeline.releases.launch_marks import LaunchMarks
 from pipeline.releases.proposal import Proposal, Refusal, proposal_of, release_of
 from pipeline.releases.state import Accepted, GateState, initial_state
@@ -102,9 +102,10 @@ class Beginner:
         if not history:
             uris = {model.name: model.artifact_uri for model in self.checks.graph.models}
             release, rehearsal = self._choose(uris, generation=1)
-            return self._beginning(release, rehearsal, initial_state(release, _now(), rules=rules))
+            state = initial_state(release, utc_now(), rules=rules)
+            return self._beginning(release, rehearsal, state)
         last = history[-1].release
-        state = initial_state(last, _now(), history, rules=rules)
+        state = initial_state(last, utc_now(), history, rules=rules)
         rehearsal, problems = self._resume(last)
         if problems:
             reason = "; ".join(problems)
@@ -129,7 +130,7 @@ class Beginner:
                 max(times, default=0),
                 models={model: version.uri for model, version in changed.items()},
             )
-            state = state.accept(proposed, release, _now(), found=changed)
+            state = state.accept(proposed, release, utc_now(), found=changed)
             return self._beginning(release, rehearsal, state)
         known = {accepted.release.generation: accepted for accepted in state.history}
         target = known.get(state.history[-1].returns_to or 0)
@@ -140,7 +141,7 @@ class Beginner:
             if not found:
                 self.say(f"going back to the versions of generation {generation}")
                 back = Candidate(f"launch {generation}", LAUNCH, 0, rollback_to=generation)
-                state = state.accept(back, release, _now(), target=target)
+                state = state.accept(back, release, utc_now(), target=target)
                 return self._beginning(release, rehearsal, state)
             target = known.get(target.returns_to or 0)
         raise ModelError(
@@ -336,7 +337,8 @@ class Beginner:
         self.say(f"{uri} is passed over for {models}: {reason}")
         self._refused.append(f"{uri} does not pass: {reason}")
         if option.candidate is not None:
-            self._events.append(ReleaseEvent("rejected", _now(), option.candidate, reason=reason))
+            rejected = ReleaseEvent("rejected", utc_now(), option.candidate, reason=reason)
+            self._events.append(rejected)
             if judged and not self._again.intersection(option.uris.values()):
                 self._handled.append(option.candidate.candidate_id)
         gone = [self._found.pop(item) for item in option.uris.items() if item in self._found]
@@ -389,14 +391,9 @@ def _model_of(problem: str, models: Iterable[str]) -> str | None:
 
 
 def _lines(error: EnsembleError, model: str) -> list[str]:
-    texts = _texts(error)
     about = f"model '{model}'"
-    return [text if text.startswith(about) else f"{about}: {text}" for text in texts]
+    return [text if text.startswith(about) else f"{about}: {text}" for text in _texts(error)]
 
 
 def _texts(error: EnsembleError) -> list[str]:
     return list(error.problems) if isinstance(error, ModelError) else [str(error)]
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -245,11 +245,7 @@ class TorchModel(ModelEntry):
     module_args: dict[str, Any] = Field(
         default_factory=dict, description="Keyword arguments for `module`."
     )
-    trusted: bool = Field(
-        default=False,
-        description="Allow `.pt2` files with more than tensors and known operators: loading them "
-        "may run code that they carry.",
-    )
+    trusted: bool = Field(default=False, description="Allow `.pt2` files that can run code.")
 
 
 class TensorflowModel(ModelEntry):

@@ -278,7 +278,7 @@ class Deadly:
         elif self.what == "thread":
             threading.Thread(target=threading.Event().wait).start()
         elif self.what == "answers":  # what the parent reads is not what it expects
-            for name in ("progress", "answer"):
+            for name in ("progress", "answer", "output"):
                 place = Path(sys.argv[1]) / name
                 place.unlink(missing_ok=True)
                 os.mkfifo(place)
@@ -291,7 +291,7 @@ class Deadly:
         elif self.what == "raise":
             raise ValueError("of no use")
         elif self.what == "child":
-            os.system(f"{sys.executable} -c 'import time; time.sleep(1000)' &")
+            os.system(f"{sys.executable} -c 'import signal; signal.pause()' &")
             os.kill(os.getpid(), signal.SIGSEGV)
 
 

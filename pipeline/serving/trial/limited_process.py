@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from pipeline.backends.reasons import cut
 
@@ -27,6 +28,7 @@ _NICE = 5
 """Those who serve on the same cores come first."""
 _PARENT_DEATH_SIGNAL = 1
 _FILE_BYTES = 1 << 30
+_READ_BYTES = 4096
 _SHOWN_CHARACTERS = 300
 
 
@@ -50,14 +52,12 @@ class Ended:
     Attributes:
       reason: what ended it, as in "was ended by SIGSEGV"; None where it exited with 0.
       by_chance: the reason may be the machine's state, so that another try may go well.
-      secs: by the clock.
-      peak_bytes: the most resident memory that was seen.
+      said: the end of what it printed, in one line; empty where that is nothing.
     """
 
     reason: str | None
     by_chance: bool
-    secs: float
-    peak_bytes: int
+    said: str
 
 
 def confine(cpu_secs: int) -> None:
@@ -96,7 +96,7 @@ def run(
       OSError: it cannot be started.
     """
     began, peak = time.monotonic(), 0
-    with output.open("wb") as file:
+    with output.open("w+b") as file:
         process = subprocess.Popen(
             command,
             env=environment,
@@ -125,10 +125,12 @@ def run(
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        # By this descriptor: the process may have put something else in the place of the file.
+        said = _last_line(file)
     look()
     if reason is None:
         reason, by_chance = _reason(process.returncode, limits)
-    return Ended(reason, by_chance, time.monotonic() - began, peak)
+    return Ended(reason, by_chance, said)
 
 
 def _reason(status: int, limits: Limits) -> tuple[str | None, bool]:
@@ -151,12 +153,9 @@ def resident_bytes(pid: int) -> int:
     return int(pages) * resource.getpagesize()
 
 
-def last_words(output: Path) -> str:
-    """The end of what a process printed, in one line; empty where that is nothing."""
-    with output.open("rb") as file:
-        file.seek(0, os.SEEK_END)
-        file.seek(max(file.tell() - 4096, 0))
-        text = file.read().decode(errors="replace")
+def _last_line(file: BinaryIO) -> str:
+    file.seek(max(file.seek(0, os.SEEK_END) - _READ_BYTES, 0))
+    text = file.read(_READ_BYTES).decode(errors="replace")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     said = lines[-1] if lines else ""
     return cut("".join(c if c.isprintable() else " " for c in said), _SHOWN_CHARACTERS)

@@ -114,7 +114,7 @@ class Trials:
         Raises:
           ModelError: the trial process died, and how; or models could not be loaded there. Those
             are not loaded where they serve either: damage may raise one time and kill another.
-          ArtifactError: this machine can try nothing now.
+          ArtifactError: this machine can try nothing now, or the files were changed meanwhile.
           TrialCancelledError: the job ends.
         """
         if not self.cpu_secs or (self._are_known(found) and not again):
@@ -132,6 +132,8 @@ class Trials:
         answer = self._answer(request, self._limits(found), say, cancelled)
         if answer.not_loaded:
             raise ModelError(answer.problems)
+        for one in found.values():
+            one.check_unchanged()  # else other files were tried than those of the digest
         self._remember(found)
         return answer
 
@@ -217,8 +219,7 @@ def _tried(
                 except Exception as error:  # whatever runs there may have written it
                     death = f"left no answer: {error}"
             if not (ended.by_chance and rest):
-                said = limited_process.last_words(folder / OUTPUT)
-                raise ModelError(_death(relay.model, death, said))
+                raise ModelError(_death(relay.model, death, ended.said))
             say(f"the process that tries {_called(relay.model)} {death}; it is tried once more")
     raise AssertionError("the last try returns or raises")
 

@@ -15,6 +15,7 @@ from pipeline.formats.format import Reading
 from pipeline.formats.opened_file import OpenedFile
 from pipeline.formats.registry import FORMATS, decoders
 from pipeline.spec.record import RecordSpec
+from tests.support.damage import mutated
 
 ROWS = 200
 SCHEMA = {
@@ -128,20 +129,6 @@ def test_damaged_block_says_how_many_records_it_held():
     assert letters == []
     assert len(ids) + lost == ROWS
     assert f"a block of {lost} records is damaged" in error
-
-
-def mutated(chance, data):
-    changed = bytearray(data)
-    for _ in range(chance.choice([1, 1, 2, 4])):
-        at = chance.randrange(len(changed))
-        how = chance.random()
-        if how < 0.6:
-            changed[at] ^= 1 << chance.randrange(8)
-        elif how < 0.8:
-            changed[at] = chance.randrange(256)
-        else:
-            changed[at : at + (how < 0.9)] = b"" if how < 0.9 else b"\x15"
-    return bytes(changed)
 
 
 def read_mutated(count):
