@@ -17,7 +17,7 @@ from pipeline.connectors.pubsub import checks as pubsub_checks
 from pipeline.connectors.storage import paths
 from pipeline.errors import PathError
 from pipeline.launch import outputs as launch_outputs
-from pipeline.launch.settings import Content, Inputs, Medium, Outputs, Settings
+from pipeline.launch.settings import Content, Inputs, Medium, Outputs, Settings, Sink
 from pipeline.spec.uris import is_local
 
 Check = Callable[[], object]
@@ -26,7 +26,7 @@ Check = Callable[[], object]
 def path_problems(settings: Settings) -> list[str]:
     """Everything that is wrong with where the job reads and writes, by parameter.
 
-    A dry run reads no records and writes none.
+    A dry run writes nothing, so it only compares its places with each other.
     """
     problems: list[str] = []
     failed: set[str] = set()
@@ -72,6 +72,7 @@ def _checks(settings: Settings) -> Iterator[tuple[str, Check]]:
     if path := settings.run.graph_path:
         yield "graph_path", partial(paths.check_writable, path)
     if settings.run.dry_run:
+        yield from _place_checks(settings.outputs, settings.inputs)
         return
     refresh, models = settings.refresh, settings.models
     yield from _input_checks(settings.inputs)
@@ -99,14 +100,27 @@ def _output_checks(outputs: Outputs, inputs: Inputs) -> Iterator[tuple[str, Chec
     """Tables are looked at in `launch.tables`."""
     for sink in outputs.of(Medium.TOPIC):
         yield sink.parameter, partial(pubsub_checks.check_topic, sink.place)
+    yield from _place_checks(outputs, inputs)
     for sink in outputs.of(Medium.FILES):
         yield sink.parameter, partial(paths.check_writable, sink.place)
-        yield sink.parameter, partial(launch_outputs.check_prefix, sink, outputs)
-        if sink.content is not Content.RELEASE_EVENTS and not inputs.streaming:
-            check = partial(launch_outputs.check_earlier, sink, outputs)
-            yield sink.parameter, partial(check, inputs.input_file_pattern)
+        if _replaces(sink, inputs):
+            yield sink.parameter, partial(launch_outputs.check_earlier, sink, outputs)
     if path := outputs.report_path:
         yield "report_path", partial(paths.check_writable, path)
         if not inputs.streaming:
             check_report = launch_outputs.check_earlier_report
             yield "report_path", partial(check_report, path, outputs.overwrite)
+
+
+def _place_checks(outputs: Outputs, inputs: Inputs) -> Iterator[tuple[str, Check]]:
+    """Whether outputs are in each other's way or in that of the input, by looks alone."""
+    for sink in outputs.of(Medium.FILES):
+        yield sink.parameter, partial(launch_outputs.check_prefix, sink, outputs)
+        if _replaces(sink, inputs):
+            check = partial(launch_outputs.check_input_stays, sink, outputs)
+            yield sink.parameter, partial(check, inputs.input_file_pattern)
+
+
+def _replaces(sink: Sink, inputs: Inputs) -> bool:
+    """Whether files of an earlier run are in the way of a sink's: those of a stream never are."""
+    return sink.content is not Content.RELEASE_EVENTS and not inputs.streaming

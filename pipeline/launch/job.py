@@ -201,8 +201,8 @@ def _checked_graph(
     except SpecError as error:
         raise LaunchError([*problems, *error.problems]) from None
     problems += placement.cache_problems(models.model_cache_dir, graph, say)
+    problems += place_problems(settings, graph.spec)
     if not dry_run:
-        problems += place_problems(settings, graph.spec)
         problems += launch_tables.problems(tables, inputs, graph.spec)
         problems += launch_files.problems(inputs, outputs.output_format, graph.spec)
     if problems:

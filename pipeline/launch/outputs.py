@@ -72,23 +72,30 @@ def check_prefix(sink: Sink, outputs: Outputs) -> None:
             )
 
 
-def check_earlier(sink: Sink, outputs: Outputs, input_file_pattern: str) -> None:
+def check_earlier(sink: Sink, outputs: Outputs) -> None:
     """Makes sure that no files of an earlier run are there, unless they may be deleted.
 
     Raises:
-      PathError: there are some; or, of those that may be deleted, some are the job's input.
+      PathError: there are some.
     """
-    earlier = [
-        file.path for names in names_of(outputs)[sink.parameter] for file in names.existing()
-    ]
-    if earlier and not outputs.overwrite:
+    earlier = [] if outputs.overwrite else _earlier(sink, outputs)
+    if earlier:
         raise PathError(
             f"found {len(earlier)} files of an earlier run, {earlier[0]} the first; give another "
             "prefix, or --overwrite=true to delete them"
         )
-    if read := {_absolute(path) for path in _files_of(input_file_pattern)} & set(
-        map(_absolute, earlier)
-    ):
+
+
+def check_input_stays(sink: Sink, outputs: Outputs, input_file_pattern: str) -> None:
+    """Makes sure that no files of an earlier run that would be deleted are the job's input.
+
+    Raises:
+      PathError: some are.
+    """
+    if not outputs.overwrite:
+        return
+    earlier = {_absolute(path) for path in _earlier(sink, outputs)}
+    if read := {_absolute(path) for path in _files_of(input_file_pattern)} & earlier:
         raise PathError(
             f"--overwrite=true would delete {len(read)} files that --input_file_pattern reads, "
             f"{min(read)} the first; give another prefix, or a narrower pattern"
@@ -106,6 +113,10 @@ def check_earlier_report(path: str, overwrite: bool) -> None:
             f"'{path}' exists, the report of an earlier run; give another name, or "
             "--overwrite=true to replace it"
         )
+
+
+def _earlier(sink: Sink, outputs: Outputs) -> list[str]:
+    return [file.path for names in names_of(outputs)[sink.parameter] for file in names.existing()]
 
 
 def _files_of(input_file_pattern: str) -> Iterator[str]:

@@ -15,11 +15,15 @@ def refused(job, capsys):
 
     def run(*more):
         job.write_input(record(0))
-        status = main.main(job.arguments(*more))
-        shown = capsys.readouterr().err
-        assert status == 2, shown
-        assert not (job.folder / "out").exists()
-        return shown[shown.index("Not started") :]
+        told = []
+        for how in ((), ("--dry_run",)):
+            status = main.main([*job.arguments(*more), *how])
+            shown = capsys.readouterr().err
+            assert status == 2, shown
+            assert not (job.folder / "out").exists()
+            told.append(shown[shown.index("Not started") :])
+        assert told[0] == told[1], "a dry run is refused for the same"
+        return told[0]
 
     return run
 
@@ -45,6 +49,17 @@ def test_output_beside_input_of_another_ending_is_written(job):
 def test_stream_whose_pattern_covers_its_output_is_refused(job, refused):
     shown = refused("--streaming=true", f"--output_path={job.folder}/in/p", "--stop_after_secs=5")
     assert "would read its own output as records" in shown
+
+
+def test_overwriting_the_only_file_that_is_read_is_refused(job, refused):
+    """A pattern without wildcards matches no name that files of this run would get."""
+    earlier = job.input / "p-00001-of-00007.jsonl"
+    job.write_input(record(0), name=earlier.name)
+    shown = refused(
+        *(f"--input_file_pattern={earlier}", f"--output_path={job.input}/p", "--overwrite=true")
+    )
+    assert f"would delete 1 files that --input_file_pattern reads, {earlier} the first" in shown
+    assert earlier.exists()
 
 
 def test_links_and_dots_do_not_hide_that_two_places_are_one(job, refused):
