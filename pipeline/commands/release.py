@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 
 from pipeline.batch.message import Message
-from pipeline.commands import manifest_file, parsers, wanted_release
+from pipeline.commands import manifest_file, parsers, trial_options, wanted_release
 from pipeline.commands.wanted_release import WantedRelease
 from pipeline.connectors.pubsub import checks as pubsub_checks
 from pipeline.connectors.pubsub.publisher import publisher
@@ -17,6 +17,7 @@ from pipeline.jobs.progress import Progress
 from pipeline.launch import job as launch
 from pipeline.launch.options import RaisingParser
 from pipeline.releases import manifest
+from pipeline.serving.trial.apart import TrialLimits
 from pipeline.spec import text as spec_text
 
 REFUSED = "Not released"
@@ -82,6 +83,7 @@ def add_parser(commands: parsers.Commands) -> RaisingParser:
         const="true",
         help="load and check everything here first. Default: true with --set, false for a rollback",
     )
+    trial_options.add(parser)
     return parser
 
 
@@ -146,9 +148,14 @@ def _read(arguments: argparse.Namespace) -> WantedRelease:
                 "1 or more"
             )
     changes: dict[str, str] = {}
+    limits = TrialLimits()
     try:
         changes = wanted_release.parse_changes(arguments.set)
     except LaunchError as error:
+        wrong += error.problems
+    try:
+        limits = trial_options.limits_of(arguments)
+    except ParameterError as error:
         wrong += error.problems
     if wrong:
         raise ParameterError(wrong)
@@ -159,6 +166,7 @@ def _read(arguments: argparse.Namespace) -> WantedRelease:
         back,
         arguments.release_dir,
         arguments.allowed_model_uris,
+        limits,
     )
 
 

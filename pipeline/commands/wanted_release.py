@@ -25,6 +25,7 @@ from pipeline.releases.versions import watch_targets
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.files.artifacts import ArtifactCache
 from pipeline.serving.loader import FrameworkLoader
+from pipeline.serving.trial.apart import TrialLimits
 from pipeline.serving.trial.trials import Trials
 from pipeline.spec.graph import Graph
 from pipeline.spec.plain_data import did_you_mean
@@ -43,6 +44,7 @@ class WantedRelease:
       rollback_to: a generation, or 0 for the one before the current, instead of changes.
       release_dir: where the job records accepted releases; empty if that is not known.
       allowed: the job's --allowed_model_uris.
+      limits: what the trial of new versions may take.
     """
 
     graph: Graph
@@ -50,6 +52,7 @@ class WantedRelease:
     rollback_to: int | None = None
     release_dir: str = ""
     allowed: str = ""
+    limits: TrialLimits = field(default_factory=TrialLimits)
 
 
 def problems(wanted: WantedRelease) -> list[str]:
@@ -148,7 +151,8 @@ def pass_gate(wanted: WantedRelease, state: GateState | None, say: Say) -> Relea
         named = _fetched(assumed.current, cache, say)
         state = initial_state(named, datetime.now(UTC), rules=assumed.rules)
     loader = FrameworkLoader(graph.spec.models, cache, "cpu", os.cpu_count() or 1, cpu_only=True)
-    allowed, trials = allowed_uris(graph, wanted.allowed), Trials(graph, loader)
+    trials = Trials(graph, loader, limits=wanted.limits)
+    allowed = allowed_uris(graph, wanted.allowed)
     gate = Gate(GateChecks(graph, cache, store, allowed, trials=trials))
     manager = ManagerFactory(graph, loader)()
     say(f"verifying: loading {len(graph.models)} models, running made-up rows and golden examples")

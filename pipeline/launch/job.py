@@ -50,6 +50,7 @@ from pipeline.serving.files.artifacts import ArtifactCache, LocalCopies
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.rehearsal.rehearsal import Rehearsal
 from pipeline.serving.release_manager import ManagerHandle
+from pipeline.serving.trial.apart import TrialLimits
 from pipeline.serving.trial.trials import Trials
 from pipeline.spec import graph as graphs
 from pipeline.spec import text as spec_text
@@ -170,7 +171,8 @@ def _gate_checks(
     """What launch and gate check versions with, on the first records of the input."""
     allowed = allowed_uris(graph, settings.refresh.allowed_model_uris)
     models = settings.models
-    trials = Trials(graph, loader, records, models.trial_secs, models.trial_memory_mb)
+    limits = TrialLimits(models.trial_secs, models.trial_memory_mb)
+    trials = Trials(graph, loader, records, limits)
     return GateChecks(
         graph,
         loader.cache,

@@ -64,14 +64,7 @@ def parse(argv: Sequence[str]) -> Parsed:
       SystemExit: with status 0, after ``--help``.
     """
     texts, rest = _split(argv)
-    problems: list[str] = []
-    values: dict[str, Value] = {}
-    for parameter in PARAMETERS:
-        text = texts.get(parameter.name) or parameter.default or ""
-        try:
-            values[parameter.name] = _convert(parameter, text) if text else ""
-        except ValueError as error:
-            problems.append(f"--{parameter.name}: {error}")
+    values, problems = values_of(PARAMETERS, texts)
     beam = BeamParser()
     beam_args, warnings, meant = _check_rest(rest, beam.flags, problems)
     for parameter in PARAMETERS:
@@ -112,7 +105,14 @@ def _split(argv: Sequence[str]) -> tuple[dict[str, str], list[str]]:
         description="Runs an ensemble of models over records. Options of Apache Beam and of its "
         "runners (--runner, --project, --direct_num_workers, ...) are passed on.",
     )
-    for parameter in PARAMETERS:
+    add_parameters(parser, PARAMETERS)
+    known, rest = parser.parse_known_args(list(argv))
+    return {name: text.strip() for name, text in vars(known).items() if text is not None}, rest
+
+
+def add_parameters(parser: argparse.ArgumentParser, parameters: Sequence[Parameter]) -> None:
+    """Makes parameters options of a parser, which leaves their values as text."""
+    for parameter in parameters:
         text = parameter.help.replace("%", "%%")
         if parameter.default:
             text += f" Default: {parameter.default}."
@@ -124,8 +124,27 @@ def _split(argv: Sequence[str]) -> tuple[dict[str, str], list[str]]:
             const="true" if parameter.kind == "boolean" else None,
             metavar="|".join(parameter.choices) or parameter.kind.upper(),
         )
-    known, rest = parser.parse_known_args(list(argv))
-    return {name: text.strip() for name, text in vars(known).items() if text is not None}, rest
+
+
+def values_of(
+    parameters: Sequence[Parameter], texts: Mapping[str, str | None]
+) -> tuple[dict[str, Value], list[str]]:
+    """The values of parameters by name, "" for one that cannot be read, and what is wrong.
+
+    Args:
+      parameters: that were asked for.
+      texts: name -> what was given; where that is nothing, the default counts.
+    """
+    values: dict[str, Value] = {}
+    problems: list[str] = []
+    for parameter in parameters:
+        text = texts.get(parameter.name) or parameter.default or ""
+        values[parameter.name] = ""
+        try:
+            values[parameter.name] = _convert(parameter, text) if text else ""
+        except ValueError as error:
+            problems.append(f"--{parameter.name}: {error}")
+    return values, problems
 
 
 def _convert(parameter: Parameter, text: str) -> Value:

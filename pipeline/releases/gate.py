@@ -23,7 +23,7 @@ from pipeline.releases.proposal import Proposal, Refusal, proposal_of, release_o
 from pipeline.releases.state import Accepted, GateState
 from pipeline.releases.store import ReleaseStore
 from pipeline.serving.release_manager import ReleaseManager
-from pipeline.serving.trial.trials import TrialCancelledError
+from pipeline.serving.trial.apart import TrialCancelledError
 
 _LOGGER = logging.getLogger(__name__)
 _REASON_CHARACTERS = 2000

@@ -126,6 +126,25 @@ def test_broken_version_is_not_released(run, ensemble, tmp_path):
     assert "cannot be loaded as an ONNX graph" in done.err
 
 
+def test_trial_before_a_release_has_the_limits_of_the_job(run, ensemble, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user-cache"))  # nothing was tried before
+    words = ["release", ensemble.spec, "--set", "clf=clf/2", "--manifest", tmp_path / "1.json"]
+    done = run(*words, "--trial_memory_mb=50")
+    assert done.status == 2
+    assert "took more than 50 MiB of memory" in done.err
+    assert run(*words, "--trial_memory_mb=50", "--trial_secs=0").status == 0
+
+
+def test_limits_that_cannot_be_read_are_named_as_main_names_them(run, ensemble, tmp_path):
+    words = ["release", ensemble.spec, "--set", "clf", "--manifest", tmp_path / "1.json"]
+    done = run(*words, "--trial_secs=soon", "--trial_memory_mb=-1")
+    assert done.status == 2
+    assert done.err.splitlines()[-2:] == [
+        "  --trial_secs: found 'soon', expected an integer of at least 0",
+        "  --trial_memory_mb: found '-1', expected an integer of at least 0",
+    ]
+
+
 def test_version_older_than_what_was_accepted_is_told_before_anything_is_loaded(
     run, ensemble, tmp_path
 ):

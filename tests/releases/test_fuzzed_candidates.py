@@ -22,6 +22,7 @@ from pipeline.releases.state import initial_state
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.files.artifacts import ArtifactCache
 from pipeline.serving.loader import FrameworkLoader
+from pipeline.serving.trial.apart import TrialLimits
 from pipeline.serving.trial.trials import Trials
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.graph import resolve
@@ -95,7 +96,7 @@ class Stream:
         store = BeamArtifactStore()
         cache = ArtifactCache(folder / "cache", store)
         loader = FrameworkLoader(graph.models, cache, "cpu", intra_op_threads=1)
-        trials = Trials(graph, loader, cpu_secs=20, memory_mb=3000)
+        trials = Trials(graph, loader, limits=TrialLimits(20, 3000))
         checks = GateChecks(graph, cache, store, AllowedUris((str(folder),)), trials=trials)
         self.manager = ManagerFactory(graph, loader)()
         digest = cache.fetch(graph.models[0].uri).digest

@@ -11,6 +11,7 @@ from pipeline.releases.candidate import Candidate
 from pipeline.releases.checks import GateChecks
 from pipeline.serving.files.artifacts import ArtifactCache
 from pipeline.serving.loader import FrameworkLoader
+from pipeline.serving.trial.apart import TrialLimits
 from pipeline.serving.trial.trials import Trials
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.graph import Graph, resolve
@@ -37,7 +38,7 @@ class Harm:
         self.store = BeamArtifactStore()
         self.cache = ArtifactCache(folder / "cache", self.store)
         self.loader = FrameworkLoader(self.graph.models, self.cache, "cpu", intra_op_threads=1)
-        self.trials = Trials(self.graph, self.loader, cpu_secs=cpu_secs, memory_mb=memory_mb)
+        self.trials = Trials(self.graph, self.loader, limits=TrialLimits(cpu_secs, memory_mb))
         self.checks = GateChecks(
             self.graph,
             self.cache,

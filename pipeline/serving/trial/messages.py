@@ -1,8 +1,4 @@
-"""What a trial process is given, and what it answers.
-
-The request is a pickle: it comes from the process that starts the trial. The answer is none, for
-whatever runs in a model's native code may have written it.
-"""
+"""The trial of a release: what its process is given, does and answers."""
 
 from __future__ import annotations
 
@@ -10,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from pipeline.backends.base import Servable
 from pipeline.batch.columns import Column
 from pipeline.batch.release import ModelVersion, Release
 from pipeline.batch.tensors import Shape
-from pipeline.serving.opening import Opening
+from pipeline.errors import EnsembleError, LoadError, ModelError
+from pipeline.serving.opening import Opening, told_by_uri
 from pipeline.serving.rehearsal import golden
-from pipeline.serving.rehearsal.rehearsal import ModelFacts, Rehearsal
+from pipeline.serving.rehearsal.rehearsal import Comparison, ModelFacts, Rehearsal, attempt, fed
+from pipeline.serving.release_manager import ReleaseManager
+from pipeline.serving.trial.apart import Tell
 from pipeline.spec.graph import Graph
-
-REQUEST, ANSWER, PROGRESS, OUTPUT = "request", "answer", "progress", "output"
-"""The files of a trial, all in one folder."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +41,60 @@ class TrialRequest:
     records: Mapping[str, Column]
     examples: Mapping[ModelVersion, Sequence[golden.Example]]
     given: Mapping[str, Column]
+
+    @property
+    def frameworks(self) -> list[str]:
+        """See Task."""
+        return [opening.spec.framework for opening in self.openings.values()]
+
+    @property
+    def on_cpu(self) -> bool:
+        """See Task."""
+        return all(opening.context.device == "cpu" for opening in self.openings.values())
+
+    def answer(self, tell: Tell) -> TrialAnswer:
+        """Loads, rehearses and checks the versions that are tried."""
+        not_loaded = []
+
+        def load(version: ModelVersion) -> Servable:
+            found = self.openings.get(version)
+            if found is None:
+                raise LoadError("is not tried, and what it gives is not known")
+            tell(model=version.model)
+            try:
+                with told_by_uri(found.path, self.uris.get(version)):
+                    return found()
+            except EnsembleError:
+                not_loaded.append(version.model)
+                raise
+
+        manager = ReleaseManager(load)
+        comparison = Comparison(
+            self.call_rows,
+            self.records,
+            lambda version: self.examples.get(version, ()),
+            given=self.given,
+        )
+        rehearsal, problems = attempt(
+            self.graph, self.release, manager, lambda text: tell(say=text), comparison
+        )
+        if not problems:
+            problems = self._example_problems(rehearsal, manager, tell)
+        return TrialAnswer.of(rehearsal, problems, not_loaded)
+
+    def _example_problems(
+        self, rehearsal: Rehearsal, manager: ReleaseManager, tell: Tell
+    ) -> list[str]:
+        problems = []
+        for version, examples in self.examples.items():
+            spec = self.graph.spec.model(version.model)
+            tell(model=spec.name)
+            try:
+                with manager.use(self.release, spec.name) as servable:
+                    golden.check(examples, spec, servable, fed(spec, rehearsal))
+            except ModelError as error:
+                problems.append(f"model '{spec.name}' at {version.uri}: {error}")
+        return problems
 
 
 @dataclass(frozen=True)

@@ -13,59 +13,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import pickle
 import platform
-import stat
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-import pipeline
 from pipeline.backends.base import LoadContext
 from pipeline.backends.user_class import source_of
-from pipeline.batch import wire
 from pipeline.batch.columns import Column
 from pipeline.batch.release import ModelVersion, Release
-from pipeline.errors import ArtifactError, EnsembleError, ModelError
+from pipeline.errors import ModelError
 from pipeline.serving.files.artifacts import Fetched
-from pipeline.serving.files.local_files import digest_of, version_files
+from pipeline.serving.files.local_files import digest_of
 from pipeline.serving.files.own_folder import own_folder
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.rehearsal import golden
-from pipeline.serving.trial import limited_process
+from pipeline.serving.trial.apart import TrialLimits, answer_of
 from pipeline.serving.trial.limited_process import Limits
-from pipeline.serving.trial.messages import (
-    ANSWER,
-    OUTPUT,
-    PROGRESS,
-    REQUEST,
-    TrialAnswer,
-    TrialRequest,
-)
+from pipeline.serving.trial.messages import TrialAnswer, TrialRequest
 from pipeline.spec.graph import Graph
 
-DEFAULT_SECS = 60
-_SECS_A_GIB = 60
-_BASE_MEMORY_MB = 4096
-_MEMORY_FACTOR = 8
-"""Most memory by default, beside what the frameworks take, in terms of the files' size."""
-_TRIES = 2
-"""A time-out or a kill may be the machine's fault."""
 _REMEMBERED_SECS = 90 * 24 * 3600
-_MOST_BYTES = 256 << 20
-"""Of what a trial leaves. Its answer holds a few rows of each column."""
 _GPU = Path("/dev/nvidiactl")
-
-
-class TrialCancelledError(EnsembleError):
-    """The job ended while a release was tried; that says nothing of the release."""
 
 
 @dataclass(frozen=True)
@@ -76,16 +50,13 @@ class Trials:
       graph: the ensemble.
       loader: loads the models where they serve.
       records: see Comparison.
-      cpu_secs: CPU seconds for each model that is tried, beside `_SECS_A_GIB` for each GiB of its
-        files; 0 tries nothing.
-      memory_mb: most memory of one, in MiB; 0 goes by the size of the files.
+      limits: what the process may take that tries them.
     """
 
     graph: Graph
     loader: FrameworkLoader
     records: Mapping[str, Column] = field(default_factory=dict, compare=False, repr=False)
-    cpu_secs: int = DEFAULT_SECS
-    memory_mb: int = 0
+    limits: TrialLimits = field(default_factory=TrialLimits)
 
     def __call__(
         self,
@@ -117,7 +88,7 @@ class Trials:
           ArtifactError: this machine can try nothing now, or the files were changed meanwhile.
           TrialCancelledError: the job ends.
         """
-        if not self.cpu_secs or (self._are_known(found) and not again):
+        if not self.limits.cpu_secs or (self._are_known(found) and not again):
             return None
         request = TrialRequest(
             self.graph,
@@ -129,7 +100,8 @@ class Trials:
             examples,
             given(),
         )
-        answer = self._answer(request, self._limits(found), say, cancelled)
+        limits = self.limits.for_models(one.path for one in found.values())
+        answer = self._answer(request, limits, say, cancelled)
         if answer.not_loaded:
             raise ModelError(answer.problems)
         for one in found.values():
@@ -147,22 +119,14 @@ class Trials:
         """What is learnt on the CPU, or on the GPU where a model may need it."""
         may_need_gpu = not self.loader.cpu_only and _GPU.exists()
         try:
-            answer = _tried(_on_cpu(request), limits, say, cancelled)
+            answer = answer_of(_on_cpu(request), TrialAnswer, limits, say, cancelled)
         except ModelError:
             if not may_need_gpu:
                 raise
         else:
             if not (answer.problems and may_need_gpu):
                 return answer
-        return _tried(_alone(request), limits, say, cancelled)
-
-    def _limits(self, found: Mapping[ModelVersion, Fetched]) -> Limits:
-        files = [file for one in found.values() for file in version_files(one.path)]
-        size = sum(file.size_bytes for file in files)
-        memory = (self.memory_mb or _BASE_MEMORY_MB) << 20
-        if not self.memory_mb:
-            memory += _MEMORY_FACTOR * size
-        return Limits(len(found) * self.cpu_secs + (_SECS_A_GIB * size >> 30), memory)
+        return answer_of(_alone(request), TrialAnswer, limits, say, cancelled)
 
     def _are_known(self, found: Mapping[ModelVersion, Fetched]) -> bool:
         folder = own_folder("trials")
@@ -190,104 +154,6 @@ class Trials:
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
-def _tried(
-    request: TrialRequest,
-    limits: Limits,
-    say: Callable[[str], None],
-    cancelled: Callable[[], bool],
-) -> TrialAnswer:
-    """The answer of a trial process, which is started once more where its end may be chance."""
-    for rest in reversed(range(_TRIES)):
-        with _folder() as name:
-            folder = Path(name)
-            (folder / REQUEST).write_bytes(pickle.dumps(request))
-            relay = _Relay(folder / PROGRESS, say)
-            ended = limited_process.run(
-                [sys.executable, "-P", "-m", __package__, name, str(limits.cpu_secs)],
-                _environment(request),
-                folder / OUTPUT,
-                limits,
-                look=relay,
-                cancelled=cancelled,
-            )
-            if cancelled():
-                raise TrialCancelledError("the job ended while the release was tried")
-            death = ended.reason
-            if death is None:
-                try:
-                    return wire.loads(_read(folder / ANSWER), TrialAnswer)
-                except Exception as error:  # whatever runs there may have written it
-                    death = f"left no answer: {error}"
-            if not (ended.by_chance and rest):
-                raise ModelError(_death(relay.model, death, ended.said))
-            say(f"the process that tries {_called(relay.model)} {death}; it is tried once more")
-    raise AssertionError("the last try returns or raises")
-
-
-@contextmanager
-def _folder() -> Iterator[str]:
-    """A folder for the files of one trial.
-
-    Raises:
-      ArtifactError: this machine has no room for it, or for the process.
-    """
-    try:
-        with tempfile.TemporaryDirectory(prefix="trial-", ignore_cleanup_errors=True) as name:
-            yield name
-    except OSError as error:
-        raise ArtifactError(f"no release can be tried on this machine: {error}") from error
-
-
-def _read(file: Path, start: int = 0) -> bytes:
-    """A file that the trial left, from a place on; it may be anything.
-
-    Raises:
-      OSError: it is not there, or no plain file.
-      ValueError: it is too large.
-    """
-    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as opened:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
-            raise ValueError(f"no file of at most {_MOST_BYTES:,} bytes")
-        opened.seek(start)
-        return opened.read(_MOST_BYTES)
-
-
-class _Relay:
-    """Passes on what a trial process says, and knows which model it is at."""
-
-    def __init__(self, file: Path, say: Callable[[str], None]) -> None:
-        self.model = ""
-        self._file = file
-        self._say = say
-        self._read = 0
-
-    def __call__(self) -> None:
-        with suppress(Exception):  # whatever runs there may write this file
-            *lines, _ = _read(self._file, self._read).split(b"\n")
-            for line in lines:
-                self._read += len(line) + 1
-                said = json.loads(line)
-                self.model = str(said["model"] or self.model)
-                if said["say"]:
-                    self._say(f"trial: {said['say']}")
-
-
-def _called(model: str) -> str:
-    return f"model '{model}'" if model else "the release"
-
-
-def _death(model: str, reason: str, said: str) -> str:
-    where = f"model '{model}': " if model else ""
-    words = f" (it said: {said})" if said else ""
-    return (
-        f"{where}the process that loaded and ran it for a trial {reason}{words}; the files may be "
-        "damaged or made to do harm: save the model anew, or, if it needs more, raise "
-        "--trial_secs or --trial_memory_mb"
-    )
-
-
 def _on_cpu(request: TrialRequest) -> TrialRequest:
     return _with_contexts(request, lambda context: replace(context, device="cpu", shared=False))
 
@@ -304,21 +170,6 @@ def _with_contexts(
         for version, opening in request.openings.items()
     }
     return replace(request, openings=openings)
-
-
-def _environment(request: TrialRequest) -> dict[str, str]:
-    """That of this process; modules are found where they are found here."""
-    above = str(Path(pipeline.__file__).parents[1])
-    paths = dict.fromkeys([above, *(str(Path(path).absolute()) for path in sys.path)])
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(paths),
-        # What is read beyond a buffer is this byte (mallopt(3)), so that it harms each time.
-        "MALLOC_PERTURB_": "165",
-    }
-    if all(opening.context.device == "cpu" for opening in request.openings.values()):
-        environment["CUDA_VISIBLE_DEVICES"] = ""
-    return environment
 
 
 @cache

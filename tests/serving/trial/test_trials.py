@@ -16,7 +16,7 @@ from pipeline.errors import ArtifactError, ModelError
 from pipeline.serving.rehearsal.golden import Example
 from pipeline.serving.rehearsal.rehearsal import rehearse
 from pipeline.serving.release_manager import ReleaseManager
-from pipeline.serving.trial.trials import TrialCancelledError
+from pipeline.serving.trial.apart import TrialCancelledError
 from tests.support.deadly import Harm
 from tests.support.waiting import wait_until
 
