@@ -17,7 +17,10 @@ A_FEW = 0.25
 
 @pytest.fixture(scope="module")
 def use(tmp_path_factory):
-    """Threads granted -> model -> milliseconds of each thread, in a process with all models."""
+    """Threads granted -> model -> rounds of milliseconds of each thread.
+
+    All models of one number are in one process.
+    """
     folder = tmp_path_factory.mktemp("models")
     thread_models.save(folder)
     measured = {}
@@ -37,16 +40,18 @@ def use(tmp_path_factory):
 
 @pytest.mark.parametrize("model", [build.__name__ for build in thread_models.EVERY[:-1]])
 def test_one_thread_granted_keeps_one_busy(model, use):
-    busiest, second, *_ = [*use(1)[model], 0.0]
-    assert second < A_FEW * busiest, use(1)[model]
+    for busiest, second, *_ in use(1)[model]:
+        assert second < A_FEW * busiest, use(1)[model]
 
 
 def test_what_a_torchscript_forks_runs_on_as_many_threads_beside_the_call(use):
-    busiest, _, third, *_ = [*use(1)["forking_torch"], 0.0, 0.0]
-    assert third < A_FEW * busiest, use(1)["forking_torch"]
+    for busiest, _, third, *_ in use(1)["forking_torch"]:
+        assert third < A_FEW * busiest, use(1)["forking_torch"]
 
 
 @pytest.mark.parametrize("model", [build.__name__ for build in thread_models.SPREAD])
 def test_two_threads_granted_are_both_used(model, use):
-    busiest, second, *_ = [*use(2)[model], 0.0]
-    assert second > A_FEW * busiest, use(2)[model]
+    # In one round, since where others keep the cores busy the first thread that gets one may do
+    # nearly all of a round's work. A second thread that does not exist works in none.
+    rounds = use(2)[model]
+    assert any(second > A_FEW * busiest for busiest, second, *_ in rounds), rounds

@@ -1,7 +1,8 @@
 """Models large enough that each framework would spread one call over the cores it may use.
 
 Run as a program, this loads them with so many threads and prints how busy each thread of the
-process was while they predicted: ``python -m tests.backends.thread_models FOLDER THREADS``.
+process was in each round while they predicted:
+``python -m tests.backends.thread_models FOLDER THREADS``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(3000, 64)).astype("float32")
 Y = (X[:, 0] > 0).astype("int64")
 _ENOUGH_MS = 60.0
+_ROUNDS = 8
 
 
 def _estimator(estimator, folder, output="predict"):
@@ -183,14 +185,18 @@ def _busy_ms() -> dict[str, float]:
     return found
 
 
-def _use(servable, inputs) -> list[float]:
-    """Milliseconds of each thread during calls, the busiest first."""
+def _use(servable, inputs, rounds: int) -> list[list[float]]:
+    """Milliseconds of each thread during the calls of each round, the busiest first."""
     servable.predict(inputs)  # starts the threads
+    return [_round(servable, inputs) for _ in range(rounds)]
+
+
+def _round(servable, inputs) -> list[float]:
     before, used = _busy_ms(), [0.0]
     while sum(used) < _ENOUGH_MS:
         servable.predict(inputs)
         used = sorted((ms - before.get(t, 0.0) for t, ms in _busy_ms().items()), reverse=True)
-    return used
+    return [*used, 0.0, 0.0]
 
 
 def _main(folder: Path, threads: int) -> None:
@@ -203,7 +209,8 @@ def _main(folder: Path, threads: int) -> None:
     }
 
     with ThreadPoolExecutor(1) as thread:  # as Beam calls models: not on the main thread
-        used = {name: thread.submit(_use, *one).result() for name, one in loaded.items()}
+        rounds = 1 if threads == 1 else _ROUNDS
+        used = {n: thread.submit(_use, *one, rounds).result() for n, one in loaded.items()}
     print(json.dumps(used))
 
 
