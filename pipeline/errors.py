@@ -11,7 +11,7 @@
     ├── ArtifactError               a model's files
     │   ├── ArtifactNotFoundError   nothing at that URI
     │   ├── ArtifactChangedError    not the files the release was made from
-    │   ├── UntrustedArtifactError  loading would run code, and nobody allowed it
+    │   ├── UntrustedArtifactError  it could run code or touch files, and nobody allowed it
     │   └── LoadError               the framework cannot load them
     ├── DeviceError                 the asked device is not there
     ├── InferenceError              a loaded model failed
@@ -115,7 +115,12 @@ class ArtifactChangedError(ArtifactError):
 
 
 class UntrustedArtifactError(ArtifactError):
-    """Loading the files would run code that they carry, and the spec does not say `trusted`."""
+    """The files could run code that they carry or touch other files, and are not trusted."""
+
+    @property
+    def names_a_way(self) -> bool:
+        """Whether the key `trusted` would let them in: then the message says so."""
+        return "`trusted: true`" in str(self)
 
 
 class LoadError(ArtifactError):

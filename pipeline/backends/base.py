@@ -127,7 +127,7 @@ class Backend(Protocol):
         """Loads a local file or folder.
 
         Raises:
-          UntrustedArtifactError: it would run code and the spec does not say `trusted: true`.
+          UntrustedArtifactError: it could run code or touch files, and is not trusted.
           LoadError: the framework cannot load it, or it does not have the format that it claims.
           DeviceError: ``device: gpu`` and the framework cannot use one.
         """

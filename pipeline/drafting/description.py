@@ -46,10 +46,10 @@ def description_of(framework: str, path: Path, *, trusted: bool = False) -> Mode
     Args:
       framework: one of registry.FRAMEWORKS, except python.
       path: its file or folder.
-      trusted: whether to load files that need ``trusted: true`` and may run code.
+      trusted: whether to load files that need ``trusted: true``.
 
     Raises:
-      UntrustedArtifactError: it would run code, and is not trusted.
+      UntrustedArtifactError: it could run code or touch files, and is not trusted.
       LoadError: the framework cannot load it.
     """
     keys: dict[str, Any] = {}
@@ -59,8 +59,8 @@ def description_of(framework: str, path: Path, *, trusted: bool = False) -> Mode
     load = registry.backend(framework).load
     try:
         servable = load(path, unbound(framework, str(path), **keys), context)
-    except UntrustedArtifactError:
-        if not trusted or framework != "sklearn":
+    except UntrustedArtifactError as error:
+        if not trusted or not error.names_a_way:
             raise
         keys["trusted"] = True
         servable = load(path, unbound(framework, str(path), **keys), context)

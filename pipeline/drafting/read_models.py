@@ -101,7 +101,7 @@ class ModelsFolder:
             described = description_of(found.framework, fetched.path, trusted=trusted)
         except EnsembleError as error:
             problem = str(error).replace(place, uri)
-            if isinstance(error, UntrustedArtifactError) and found.framework == "sklearn":
+            if isinstance(error, UntrustedArtifactError) and error.names_a_way:
                 problem += "; with --trusted, `init` does so and reads it"
             return model_draft(found.name, found.framework, uri, watch, problem=problem)
         return model_draft(

@@ -245,7 +245,11 @@ class TorchModel(ModelEntry):
     module_args: dict[str, Any] = Field(
         default_factory=dict, description="Keyword arguments for `module`."
     )
-    trusted: bool = Field(default=False, description="Allow `.pt2` files that can run code.")
+    trusted: bool = Field(
+        default=False,
+        description="Allow `.pt2` files that can run code, and TorchScript that can read or write "
+        "files of the machine.",
+    )
 
 
 class TensorflowModel(ModelEntry):

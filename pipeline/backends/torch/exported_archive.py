@@ -22,34 +22,36 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.backends.reasons import own_words
+from pipeline.backends.torch.operators import only_computes
 from pipeline.errors import UntrustedArtifactError
 from pipeline.spec.plain_data import shown
 
+# PyTorch finds members whatever their case.
 _MEMBER = re.compile(
     r"archive_(format|version)|byteorder|version|\.data/\w+|models/[\w.-]+\.json"
     r"|data/(weights|constants|sample_inputs)/[\w.-]+|extra/.*"
     r"|serialized_exported_program\.json"
-    r"|serialized_(state_dict|constants)\.(pt|json)|serialized_example_inputs\.pt|extra_files/.*"
+    r"|serialized_(state_dict|constants)\.(pt|json)|serialized_example_inputs\.pt|extra_files/.*",
+    re.IGNORECASE,
 )
-_PROGRAM = re.compile(r"models/[^/]+\.json|serialized_exported_program\.json")
-_CONFIG = re.compile(r"data/(weights|constants)/.*_config\.json")
+_PROGRAM = re.compile(r"models/[^/]+\.json|serialized_exported_program\.json", re.IGNORECASE)
+_CONFIG = re.compile(r"data/(weights|constants)/.*_config\.json", re.IGNORECASE)
 # The first format has its pickles under the name .json, too.
-_PICKLE = re.compile(r"data/.*\.pt|serialized_(state_dict|constants|example_inputs)\..*")
+_PICKLE = re.compile(
+    r"data/.*\.pt|serialized_(state_dict|constants|example_inputs)\..*", re.IGNORECASE
+)
 _PAYLOAD = re.compile(r"(weight|tensor)_\d+")
 
-_NAMESPACES = (
-    r"aten|prim|prims|mkldnn|_?quantized|quantized_decomposed|torchvision|torchaudio|torchao"
-)
 _CONTROL_FLOW = (
     "cond|while_loop|scan|map_impl|associative_scan|wrap_with_set_grad_enabled|wrap_with_autocast"
 )
 _TARGET = re.compile(
-    rf"torch\.ops\.({_NAMESPACES})\.(?!from_file\b)\w+(\.\w+)?"
-    rf"|torch\.ops\.higher_order\.({_CONTROL_FLOW})"
+    rf"torch\.ops\.higher_order\.({_CONTROL_FLOW})"
     r"|_operator\.(getitem|add|sub|mul|floordiv|truediv|mod|pow|neg|pos|abs|index|eq|ne|lt|le|gt|ge"
     r"|and_|or_|not_|xor|lshift|rshift)"
     r"|math\.(ceil|floor|trunc|sqrt|pow|log2|exp|log)|torch\.(_?sym_\w+)"
 )
+_OPERATOR = re.compile(r"torch\.ops\.(\w+)\.(\w+)(\.\w+)?", re.ASCII)
 _FREE = {"metadata", "as_string", "as_strings", "in_spec", "out_spec"}
 """Keys of texts that are kept or compared, never evaluated."""
 _PLAIN = re.compile(r"[\w.<=>+-]*", re.ASCII)
@@ -111,7 +113,7 @@ def _problems(path: Path) -> Iterator[str]:
         if archive.comment:
             yield "a comment"
         names = archive.namelist()
-        if len(set(names)) != len(names):
+        if len({name.lower() for name in names}) != len(names):
             yield "a member twice"
         root = _root(names)
         for name in names:
@@ -167,7 +169,9 @@ def _problems_of_program(value: Any, key: str = "") -> Iterator[str]:
 
 def _is_plain(key: str, text: str) -> bool:
     if key in ("target", "as_operator"):
-        return _TARGET.fullmatch(text) is not None and not _has_dunder(text)
+        operator = _OPERATOR.fullmatch(text)
+        known = (operator and only_computes(operator[1], operator[2])) or _TARGET.fullmatch(text)
+        return known is not None and not _has_dunder(text)
     if key == "expr_str":
         return _is_expression(text, _EXPRESSION_NODES, _EXPRESSION_CALLS)
     if key == "guards_code":

@@ -18,6 +18,7 @@ from pipeline.backends.failures import loading, needs_package
 from pipeline.backends.reasons import own_words
 from pipeline.backends.torch.exported_archive import check_plain
 from pipeline.backends.torch.runtime import half_precision
+from pipeline.backends.torch.script_archive import check_code
 from pipeline.backends.torch.weights import is_safetensors, read_weights
 from pipeline.backends.user_class import load_class
 from pipeline.batch.tensors import DTYPES, Shape, TensorSpec
@@ -66,7 +67,8 @@ def open_network(path: Path, spec: TorchModel, device: str) -> Network:
 
     Raises:
       LoadError: it is none of them, is broken, or does not fit the entry's `module`.
-      UntrustedArtifactError: it holds pickled objects other than tensors.
+      UntrustedArtifactError: it holds pickled objects other than tensors, or could run code or
+        touch files, and the entry does not say `trusted`.
     """
     found = weights_format(path)
     if spec.module is None and found == STATE_DICT:
@@ -155,7 +157,8 @@ def named_outputs(result: Any) -> dict[str, Any]:
 
 
 def _open_torchscript(path: Path, spec: TorchModel, device: str) -> Network:
-
+    if not spec.trusted:
+        check_code(path)
     script = _load_script(path, device).eval()
     floats = _halved(script, spec, device)
     arguments = script.forward.schema.arguments[1:]  # without self
