@@ -272,6 +272,10 @@ class TensorflowModel(ModelEntry):
         description="Signature of the SavedModel to call. `__call__` is the model itself, which is "
         "also called if it has no signature `serving_default`.",
     )
+    trusted: bool = Field(
+        default=False,
+        description="Allow SavedModels that can read or write files of the machine.",
+    )
 
 
 class XgboostModel(ModelEntry):

@@ -86,7 +86,7 @@ class TensorflowBackend:
         with _placed_on(device):
             if graph.is_file():
                 not_empty(graph)
-                program = open_saved_model(path, spec.signature, spec.inputs)
+                program = open_saved_model(path, spec.signature, spec.inputs, spec.trusted)
             else:
                 path = model_file(path, SUFFIXES, otherwise=" or a saved_model.pb")
                 program = open_keras(path)

@@ -19,6 +19,7 @@ from pipeline.backends.tensorflow.program import (
     tensor_spec,
     variable_bytes,
 )
+from pipeline.backends.tensorflow.saved_graph import check_graph
 from pipeline.errors import LoadError, UntrustedArtifactError
 
 _DEFAULT, _CALL = "serving_default", "__call__"
@@ -44,7 +45,9 @@ def refuse_old_format(where: str, names: Collection[str]) -> None:
         )
 
 
-def open_saved_model(path: Path, signature: str, inputs: Collection[str]) -> Program:
+def open_saved_model(
+    path: Path, signature: str, inputs: Collection[str], trusted: bool = False
+) -> Program:
     """Opens a SavedModel folder by one of its signatures, or as the callable object that it is.
 
     The signature ``__call__`` is the object itself. It also replaces a missing ``serving_default``;
@@ -55,14 +58,18 @@ def open_saved_model(path: Path, signature: str, inputs: Collection[str]) -> Pro
       path: the folder.
       signature: which one.
       inputs: names of the inputs that are bound; they choose among the ways to call an object.
+      trusted: it may read and write files of this machine.
 
     Raises:
+      UntrustedArtifactError: it may, and is not trusted.
       LoadError: it is broken, of the TF1 Hub format, or has no such signature.
     """
     import tensorflow as tf
 
     refuse_old_format(str(path), [file.name for file in path.iterdir()])
     with loading(path, "a SavedModel"):
+        if not trusted:
+            check_graph(path, signature)
         loaded = tf.saved_model.load(str(path))
     if signature in loaded.signatures:
         return _by_signature(path, loaded, signature)
@@ -102,7 +109,7 @@ def open_keras(path: Path) -> Program:
     that makes it, or by its position: ``output_0``, ``output_1``...
 
     Raises:
-      UntrustedArtifactError: it carries Python code (a Lambda layer).
+      UntrustedArtifactError: Keras' safe mode refuses it: a Lambda layer, a file elsewhere.
       LoadError: it is broken, needs classes that are not there, or has no declared inputs.
     """
     import tensorflow as tf
@@ -155,9 +162,15 @@ def _load_keras(path: Path) -> Any:
                 ) from error
             if "safe_mode" not in str(error):
                 raise
+            what = (
+                "carries Python code in a Lambda layer, and loading it would run it"
+                if "lambda" in str(error).lower()
+                else "has a layer that could run code or read files when it is loaded, such as a "
+                "vocabulary outside the archive"
+            )
             raise UntrustedArtifactError(
-                f"{path} carries Python code in a Lambda layer, and loading it would run it; "
-                "replace the layer, or save the model with model.export() as a SavedModel"
+                f"{path} {what}; replace the layer, or save the model with model.export() as a "
+                "SavedModel"
             ) from error
 
 

@@ -131,6 +131,28 @@ def test_keras_file_with_python_code_is_refused(tmp_path):
         load(path, spec("y"))
 
 
+def test_keras_file_that_names_a_file_elsewhere_is_refused(tmp_path):
+    import json
+    import zipfile
+
+    import keras
+
+    words = keras.Input((1,), dtype="string", name="s")
+    lookup = keras.layers.StringLookup(vocabulary=["a"], name="y")
+    keras.Model(words, lookup(words)).save(tmp_path / "plain.keras")
+    path = tmp_path / "changed.keras"
+    with zipfile.ZipFile(tmp_path / "plain.keras") as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "config.json":
+                config = json.loads(content)
+                config["config"]["layers"][1]["config"]["vocabulary"] = "/etc/hostname"
+                content = json.dumps(config).encode()
+            new.writestr(name, content)
+    with pytest.raises(UntrustedArtifactError, match="a vocabulary outside the archive"):
+        load(path, spec("y", inputs={"s": "text"}))
+
+
 def test_folder_above_the_versions_is_refused_with_what_it_holds(tmp_path):
     models.saved_model(tmp_path / "12")
     with pytest.raises(LoadError, match=r"\(\.keras\) or a saved_model\.pb.*it holds 12$"):
