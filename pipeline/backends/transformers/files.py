@@ -19,6 +19,10 @@ _TASKS = {
     "Model": "feature-extraction",
 }
 """Ending of an architecture's name -> task."""
+_NAMING_FILES = ("tokenizer_config.json", "special_tokens_map.json")
+"""Files whose keys become arguments of a tokenizer, which opens those that it is given."""
+_LEFTOVERS = ("tokenizer_file", "special_tokens_map_file", "added_tokens_file")
+"""Keys of older tokenizer_config.json files: paths where a model was made, which nothing reads."""
 _EXPECTED = (
     "expected a folder as save_pretrained writes it: config.json, model.safetensors and the files "
     "of the tokenizer or image processor"
@@ -30,7 +34,8 @@ def check_folder(path: Path) -> None:
 
     Raises:
       LoadError: it is not such a folder, or one of its files is empty.
-      UntrustedArtifactError: its weights are pickles, or the model is code that it brings.
+      UntrustedArtifactError: its weights are pickles, the model is code that it brings, or its
+        tokenizer would open files elsewhere.
     """
     if not path.exists():
         raise LoadError(f"{path} does not exist; {_EXPECTED}")
@@ -53,6 +58,8 @@ def check_folder(path: Path) -> None:
     for name in names:
         if name.endswith(_INDEX):
             _check_index(path / name)
+        if name in _NAMING_FILES:
+            _check_named_files(path / name)
     _check_config(path)
 
 
@@ -66,6 +73,25 @@ def _check_index(file: Path) -> None:
     for part in sorted(parts):
         if leads_out(part):
             raise LoadError(f"{file} names weights in '{part}', expected a file in its folder")
+
+
+def _check_named_files(file: Path) -> None:
+    """Refuses files outside the folder that transformers would open because a key names them."""
+    try:
+        keys: Any = json.loads(file.read_text())
+    except ValueError as error:
+        raise LoadError(f"{file} is not JSON: {error}") from error
+    for key, name in keys.items() if isinstance(keys, dict) else ():
+        if not key.endswith("_file") or not isinstance(name, str):
+            continue
+        if file.name == _NAMING_FILES[0] and key in _LEFTOVERS:
+            continue
+        if leads_out(name) and (file.parent / name).exists():
+            raise UntrustedArtifactError(
+                f"{file} names the file '{name}' in its key '{key}', expected a file in its "
+                "folder: remove the key, or load the tokenizer where you trust it and call "
+                "save_pretrained"
+            )
 
 
 def task_of(path: Path) -> str | None:

@@ -152,6 +152,49 @@ def test_code_that_a_model_brings_is_never_run(tmp_path):
     assert not marker.exists()
 
 
+@pytest.mark.parametrize(
+    ("file", "key"),
+    [
+        ("tokenizer_config.json", "gguf_file"),
+        ("tokenizer_config.json", "vocab_file"),
+        ("special_tokens_map.json", "tokenizer_file"),
+        ("special_tokens_map.json", "gguf_file"),
+    ],
+)
+@pytest.mark.parametrize("absolute", [True, False])
+def test_tokenizer_that_would_open_files_elsewhere_is_refused(file, key, absolute, tmp_path):
+    path, other = models.bert_classifier(tmp_path / "model"), tmp_path / "other.json"
+    other.write_text((path / "tokenizer.json").read_text())
+    keys = json.loads((path / file).read_text()) if (path / file).exists() else {}
+    name = str(other) if absolute else "../other.json"
+    (path / file).write_text(json.dumps({**keys, key: name}))
+    with pytest.raises(UntrustedArtifactError, match=rf"{file} names the file .*its key '{key}'"):
+        classify(path)
+
+
+def test_paths_that_a_tokenizer_remembers_of_where_it_was_made_are_no_reason(tmp_path):
+    path, other = models.bert_classifier(tmp_path / "model"), tmp_path / "other.json"
+    other.write_text("{}")
+    file = path / "tokenizer_config.json"
+    made = {
+        "special_tokens_map_file": str(other),
+        "tokenizer_file": str(other),
+        "name_or_path": str(tmp_path),
+        "vocab_file": "/root/.cache/nobody/has/this.txt",
+        "merges_file": None,
+    }
+    file.write_text(json.dumps({**json.loads(file.read_text()), **made}))
+    assert classify(path)["label"].shape == (3,)
+
+
+@pytest.mark.parametrize("part", ["../model.safetensors", "/model.safetensors", "a/../../m"])
+def test_index_that_leads_out_of_the_folder_is_refused(part, tmp_path):
+    path = models.bert_classifier(tmp_path / "model")
+    (path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"w": part}}))
+    with pytest.raises(LoadError, match="expected a file in its folder"):
+        classify(path)
+
+
 def test_nothing_is_looked_for_in_the_network(tmp_path, monkeypatch):
     asked = []
 
