@@ -141,8 +141,11 @@ def test_packages_of_prepare_steps_are_imported_where_they_are_used(path):
     assert not roots(path, top_only=True) & ONLY_IN.keys()
 
 
-# Private names of Python, Beam and LightGBM, for which there is no public way.
-FOREIGN = {"_exit", "_get_component_coders", "_fitted_with_feature_names"}
+# Private names of Python, Beam, LightGBM and PyTorch, for which there is no public way.
+FOREIGN = {
+    *("_exit", "_get_component_coders", "_fitted_with_feature_names"),
+    *("_C", "_jit_get_all_schemas"),
+}
 
 
 def private_reaches(path):

@@ -102,13 +102,44 @@ def test_missing_weights_are_named_when_the_model_is_fetched(model):
 
 
 def test_what_is_read_through_a_linked_folder_counts(tmp_path):
-    (tmp_path / "shared").mkdir()
-    (tmp_path / "shared" / "vocab.txt").write_text("a")
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "assets").symlink_to(tmp_path / "shared")
+    (tmp_path / "model" / "shared").mkdir(parents=True)
+    (tmp_path / "model" / "shared" / "vocab.txt").write_text("a")
+    (tmp_path / "model" / "assets").symlink_to("shared")
     before = digest_of(tmp_path / "model")
-    (tmp_path / "shared" / "vocab.txt").write_text("b")
+    (tmp_path / "model" / "shared" / "vocab.txt").write_text("b")
     assert digest_of(tmp_path / "model") != before
+
+
+@pytest.mark.parametrize("copied", [True, False])
+@pytest.mark.parametrize("linked", ["vocab.txt", "assets"])
+def test_link_that_leads_out_of_a_version_is_refused(linked, copied, tmp_path):
+    (tmp_path / "secrets" / "words").mkdir(parents=True)
+    (tmp_path / "secrets" / "words" / "vocab.txt").write_text("a")
+    (tmp_path / "versions" / "1").mkdir(parents=True)
+    target = tmp_path / "secrets" / "words" / ("vocab.txt" if linked == "vocab.txt" else "")
+    (tmp_path / "versions" / "1" / linked).symlink_to(target)
+    pattern = f"{tmp_path}/versions/*" if copied else "nowhere/*"
+    cache = ArtifactCache(tmp_path / "cache", None, copies=LocalCopies((pattern,)))
+    with pytest.raises(LoadError, match=r"vocab\.txt leads by a link to .* put the file itself"):
+        cache.fetch(f"{tmp_path}/versions/1")
+
+
+def test_weights_beside_a_file_are_no_link_that_leads_out(model, tmp_path):
+    weights = model.with_name("weights.bin").rename(tmp_path / "elsewhere")
+    model.with_name("weights.bin").symlink_to(weights)
+    with pytest.raises(LoadError, match=r"weights\.bin leads by a link"):
+        digest_of(model)
+
+
+def test_links_as_the_cache_of_a_hub_has_them_are_followed(tmp_path):
+    """``snapshots/REVISION/NAME`` leads to ``blobs/HASH``, and a version may be a link itself."""
+    blob, snapshot = tmp_path / "blobs" / ("0f" * 20), tmp_path / "snapshots" / "1"
+    blob.parent.mkdir()
+    blob.write_text("{}")
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").symlink_to("../../blobs/" + blob.name)
+    (tmp_path / "current").symlink_to(snapshot)
+    assert digest_of(tmp_path / "current") == digest_of(snapshot)
 
 
 def test_link_to_a_folder_above_is_refused(tmp_path):

@@ -1,6 +1,8 @@
 """The files of an artifact on this machine: which they are, whether they changed, copies of them.
 
-Links are followed, to files and to folders, so that what a model reads through one counts.
+Links are followed, to files and to folders, so that what a model reads through one counts. In a
+version they lead to its own files, or to a store that names files by their content, as the cache of
+Hugging Face and DVC do: else who made the model would choose which file of the machine is read.
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.backends.onnx.companions import companions_of
-from pipeline.errors import ArtifactError, ArtifactNotFoundError
+from pipeline.errors import ArtifactError, ArtifactNotFoundError, LoadError
 
 _ESCAPE = re.compile(r"\\([0-7]{3})")
+_CONTENT_NAME = re.compile(r"[0-9a-f]{30,}(\.\w+)?")
 _FICLONE = 0x40049409  # linux/fs.h
 _NO_CLONES = {errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM}
 
@@ -62,15 +65,32 @@ def version_files(path: Path) -> list[ArtifactFile]:
 
     Raises:
       ArtifactNotFoundError: nothing is there, or a folder without files.
-      LoadError: a file that it needs is missing, or not in its folder.
+      LoadError: a file that it needs is missing, or not in its folder; a link leads out of that.
       ArtifactError: a link leads back to a folder above it.
       OSError: a file cannot be read.
     """
     files = local_files(path)
-    if files[0].relative:
-        return files
-    names = companions_of(path)
-    return files + [ArtifactFile(name, (path.parent / name).stat().st_size) for name in names]
+    if not files[0].relative:
+        names = companions_of(path)
+        files += [ArtifactFile(name, (path.parent / name).stat().st_size) for name in names]
+    _check_links(path if path.is_dir() else path.parent, [file.relative for file in files])
+    return files
+
+
+def _check_links(folder: Path, names: Sequence[str]) -> None:
+    inside = f"{os.path.realpath(folder)}/"
+    for name in names:
+        target = os.path.realpath(folder / name)
+        # "": a file that the ensemble file or a pattern names itself.
+        if name and not target.startswith(inside) and not _named_by_content(target):
+            raise LoadError(
+                f"{folder / name} leads by a link to '{target}', outside the folder of the model: "
+                "put the file itself there (cp -rL copies a folder so)"
+            )
+
+
+def _named_by_content(target: str) -> bool:
+    return _CONTENT_NAME.fullmatch(target.rpartition("/")[2]) is not None
 
 
 def files_below(folder: Path) -> Iterator[str]:
