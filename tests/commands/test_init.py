@@ -137,6 +137,18 @@ def test_pickle_is_not_loaded_unless_trusted(run, folder):
     assert (folder / "sprung").exists()
 
 
+def test_network_that_writes_files_is_not_loaded_unless_trusted(run, folder):
+    marker = folder / "marker"
+    models.torchscript_that_writes(folder / "models/net/1", marker)
+    _, text, _ = init(run, "models")
+    said = " ".join(text.replace("#", " ").split())
+    assert "with --trusted, `init` does so and reads it" in said
+    assert not marker.exists()
+    data, _, _ = init(run, "models", "--trusted", "--overwrite")
+    assert data["models"][0]["trusted"] is True
+    assert marker.exists()
+
+
 def test_trusted_pickle_is_read_and_the_entry_says_trusted(run, folder):
     models.save_estimator(models.classifier(), folder / "models/species.joblib")
     data, _, _ = init(run, "models", "--trusted")

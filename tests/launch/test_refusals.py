@@ -81,6 +81,21 @@ def test_pickle_without_trust_is_refused(job, capsys):
     assert "trusted: true" in shown
 
 
+def test_model_that_would_write_a_file_is_refused_by_check_and_launch_and_writes_none(job, capsys):
+    job.write_input(record(0))
+    marker = job.folder / "marker"
+    models.torchscript_that_writes(job.folder / "writes/1", marker)
+    inputs, outputs = {"input": "x"}, {"output_0": "linear_y"}
+    entry = {"name": "linear", "framework": "torch", "inputs": inputs, "outputs": outputs}
+    job.spec["models"][0] = {**entry, "uri": "writes/1"}
+    for more in ((), ("--dry_run",)):
+        shown = refused(job, capsys, *more)
+        assert "model 'linear'" in shown
+        assert "calls save (line" in shown
+        assert "trusted: true" in shown
+    assert not marker.exists()
+
+
 def test_input_that_matches_nothing_and_output_that_cannot_be_written_are_refused_together(
     job, capsys
 ):

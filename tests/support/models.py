@@ -215,6 +215,18 @@ def save_torchscript(script: Any, path: Path) -> Path:
     return path
 
 
+def torchscript_that_writes(folder: Path, marker: Path) -> Path:
+    """A network that writes `marker` as soon as it is loaded; it takes `input` as others do."""
+    import torch
+
+    from tests.support.networks import Writes
+
+    script = torch.jit.script(Writes(str(marker)).eval())
+    path = save_torchscript(script, folder / "model.pt")
+    marker.unlink(missing_ok=True)
+    return path
+
+
 def torch_export(folder: Path, scale: float = 1.0, rows: int | None = None) -> Path:
     return save_exported(affine_network(scale), {"input": (rows, 4)}, folder / "model.pt2")
 

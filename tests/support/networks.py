@@ -271,3 +271,24 @@ class Nested(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.nested.nested_tensor([torch.arange(int(n)) for n in x])
+
+
+class Writes(torch.nn.Module):
+    """input [4] -> [3]; TorchScript of it writes a file as soon as it is loaded."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = path
+
+    @torch.jit.export
+    def __getstate__(self) -> tuple[str, bool]:
+        return (self.path, self.training)
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[str, bool]) -> None:
+        torch.save(torch.zeros(1), state[0])
+        self.path = state[0]
+        self.training = state[1]
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return input[:, :3]

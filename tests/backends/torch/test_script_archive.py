@@ -9,6 +9,7 @@ import pytest
 from pipeline.backends.torch.script_archive import check_code
 from pipeline.errors import UntrustedArtifactError
 from tests.support import models
+from tests.support.networks import Writes
 from tests.support.specs import load, model_spec
 
 SPEC = {"framework": "torch", "inputs": {"x": "x"}, "outputs": {"output_0": "y"}}
@@ -56,24 +57,6 @@ def writes(tmp_path):
             torch.save(x, self.path)
             return x
 
-    class AtLoad(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.path = str(marker)
-
-        @torch.jit.export
-        def __getstate__(self):
-            return (self.path, self.training)
-
-        @torch.jit.export
-        def __setstate__(self, state: tuple[str, bool]):
-            torch.save(torch.zeros(1), state[0])
-            self.path = state[0]
-            self.training = state[1]
-
-        def forward(self, x):
-            return x
-
     class Reads(torch.nn.Module):
         def forward(self, x):
             return x + torch.from_file("/etc/hostname", shared=False, size=0)
@@ -86,7 +69,7 @@ def writes(tmp_path):
         def forward(self, x):
             return self.inner(x)
 
-    return marker, [InForward(), AtLoad(), Reads(), Below()]
+    return marker, [InForward(), Writes(str(marker)), Reads(), Below()]
 
 
 def test_networks_that_touch_files_are_refused_before_they_are_loaded(writes, tmp_path):
@@ -101,10 +84,10 @@ def test_networks_that_touch_files_are_refused_before_they_are_loaded(writes, tm
         assert not marker.exists()
 
 
-def test_trusted_networks_may_touch_files(writes, tmp_path):
-    marker, (_, at_load, *_) = writes
-    path = saved(at_load, tmp_path / "net.pt")
-    load(path, model_spec(**SPEC, trusted=True))
+def test_trusted_networks_may_touch_files(tmp_path):
+    marker = tmp_path / "marker"
+    path = models.torchscript_that_writes(tmp_path, marker)
+    load(path, model_spec(**{**SPEC, "inputs": {"input": "x"}}, trusted=True))
     assert marker.exists()
 
 
