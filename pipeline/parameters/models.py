@@ -84,7 +84,7 @@ MODELS: tuple[Parameter, ...] = (
         "trial_memory_mb",
         "Memory of a trial",
         "The most memory of that process, in MiB. 0 means 4,096 and eight times the size of the "
-        "files.",
+        "files. Never more than the machine, or the container, has left.",
         kind="integer",
         default="0",
         group="Models",

@@ -119,7 +119,7 @@ def answer_of(
 
     Raises:
       ModelError: the process died, and how; names the model that it was at.
-      ArtifactError: this machine can try nothing now.
+      ArtifactError: this machine can try nothing now: it has no room, or too little memory.
       TrialCancelledError: the job ends.
     """
     for rest in reversed(range(_TRIES)):
@@ -143,6 +143,8 @@ def answer_of(
                     return wire.loads(_read(folder / ANSWER), form)
                 except Exception as error:  # whatever runs there may have written it
                     death = f"left no answer: {error}"
+            if ended.by_machine and not rest:
+                raise ArtifactError(_lack(relay.model, death))
             if not (ended.by_chance and rest):
                 raise ModelError(_death(relay.model, death, ended.said))
             say(f"the process that tries {_called(relay.model)} {death}; it is tried once more")
@@ -210,6 +212,14 @@ def _death(model: str, reason: str, said: str) -> str:
         f"{where}the process that loaded and ran it for a trial {reason}{words}; the files may be "
         "damaged or made to do harm: save the model anew, or, if it needs more, raise "
         "--trial_secs or --trial_memory_mb"
+    )
+
+
+def _lack(model: str, reason: str) -> str:
+    where = f"model '{model}': " if model else ""
+    return (
+        f"{where}this machine cannot try it now: the process that loaded and ran it {reason}; that "
+        "says nothing of the model: free memory, or use a machine or container with more"
     )
 
 

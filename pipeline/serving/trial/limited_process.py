@@ -18,15 +18,18 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from pipeline.backends.reasons import cut
+from pipeline.serving.trial import machine_memory
 
 _LOOK_SECS = 0.05
 _WALL_FACTOR = 10
 _NICE = 5
 """Those who serve on the same cores come first."""
 _PARENT_DEATH_SIGNAL = 1
+_LEFT_SHARE = 15 / 16
+"""Of the memory that the machine has left, what a process may take."""
 _FILE_BYTES = 1 << 30
 _READ_BYTES = 4096
 _SHOWN_CHARACTERS = 300
@@ -38,7 +41,7 @@ class Limits:
 
     Attributes:
       cpu_secs: seconds of all its threads together; ten times that by the clock.
-      memory_bytes: most resident memory.
+      memory_bytes: most resident memory; never more than the machine has left when it starts.
     """
 
     cpu_secs: int
@@ -52,11 +55,13 @@ class Ended:
     Attributes:
       reason: what ended it, as in "was ended by SIGSEGV"; None where it exited with 0.
       by_chance: the reason may be the machine's state, so that another try may go well.
+      by_machine: the reason surely is that: it had too little memory left.
       said: the end of what it printed, in one line; empty where that is nothing.
     """
 
     reason: str | None
     by_chance: bool
+    by_machine: bool
     said: str
 
 
@@ -96,6 +101,7 @@ def run(
       OSError: it cannot be started.
     """
     began, peak = time.monotonic(), 0
+    left = machine_memory.left_bytes()
     with output.open("w+b") as file:
         process = subprocess.Popen(
             command,
@@ -106,21 +112,16 @@ def run(
             start_new_session=True,
         )
         try:
-            reason, by_chance = None, False
-            while reason is None:
+            end = None
+            while end is None:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(_LOOK_SECS)
                     break
                 look()
                 peak = max(peak, resident_bytes(process.pid))
                 secs = time.monotonic() - began
-                if cancelled():
-                    reason = "was given up, since the job ends"
-                elif peak > limits.memory_bytes:
-                    reason = f"took more than {limits.memory_bytes >> 20:,} MiB of memory"
-                elif secs > limits.cpu_secs * _WALL_FACTOR:
-                    reason = f"took more than {limits.cpu_secs * _WALL_FACTOR:,} s"
-                    by_chance = True
+                end = _Cause("was given up, since the job ends") if cancelled() else None
+                end = end or _excess(limits, left, peak, secs)
         finally:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -128,20 +129,42 @@ def run(
         # By this descriptor: the process may have put something else in the place of the file.
         said = _last_line(file)
     look()
-    if reason is None:
-        reason, by_chance = _reason(process.returncode, limits)
-    return Ended(reason, by_chance, said)
+    end = end or _cause(process.returncode, limits)
+    return Ended(end.reason, end.by_chance, end.by_machine, said)
 
 
-def _reason(status: int, limits: Limits) -> tuple[str | None, bool]:
+class _Cause(NamedTuple):
+    """See Ended."""
+
+    reason: str | None
+    by_chance: bool = False
+    by_machine: bool = False
+
+
+def _excess(limits: Limits, left_bytes: float, peak_bytes: int, secs: float) -> _Cause | None:
+    """Which limit a process is beyond that is kept from here."""
+    if peak_bytes > limits.memory_bytes:
+        return _Cause(f"took more than {limits.memory_bytes >> 20:,} MiB of memory")
+    # At the very end of what is left, the kernel would end it, and this process has no room, too.
+    if peak_bytes > left_bytes * _LEFT_SHARE:
+        left_mb = int(left_bytes) >> 20
+        reason = f"took most of the {left_mb:,} MiB of memory that this machine had left"
+        return _Cause(reason, by_chance=True, by_machine=True)
+    if secs > limits.cpu_secs * _WALL_FACTOR:
+        return _Cause(f"took more than {limits.cpu_secs * _WALL_FACTOR:,} s", by_chance=True)
+    return None
+
+
+def _cause(status: int, limits: Limits) -> _Cause:
+    """What ended a process by itself, or by the kernel."""
     if status == 0:
-        return None, False
+        return _Cause(None)
     if status > 0:
-        return f"ended with exit status {status}", False
+        return _Cause(f"ended with exit status {status}")
     if -status == signal.SIGXCPU:
-        return f"took more than {limits.cpu_secs:,} s of CPU time", True
+        return _Cause(f"took more than {limits.cpu_secs:,} s of CPU time", by_chance=True)
     name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
-    return f"was ended by {name}", -status == signal.SIGKILL
+    return _Cause(f"was ended by {name}", by_chance=-status == signal.SIGKILL)
 
 
 def resident_bytes(pid: int) -> int:

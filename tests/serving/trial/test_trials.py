@@ -16,6 +16,7 @@ from pipeline.errors import ArtifactError, ModelError
 from pipeline.serving.rehearsal.golden import Example
 from pipeline.serving.rehearsal.rehearsal import rehearse
 from pipeline.serving.release_manager import ReleaseManager
+from pipeline.serving.trial import machine_memory
 from pipeline.serving.trial.apart import TrialCancelledError
 from tests.support.deadly import Harm
 from tests.support.waiting import wait_until
@@ -74,6 +75,19 @@ def test_kill_from_outside_is_tried_twice(tmp_path):
 def test_memory_is_limited_and_the_limit_named(tmp_path):
     with pytest.raises(ModelError, match=r"took more than 700 MiB of memory.*--trial_memory_mb"):
         tried(Harm(tmp_path, memory_mb=700), "load memory")
+
+
+@pytest.mark.parametrize("memory_mb", [0, 700])
+def test_lack_of_memory_on_this_machine_is_not_the_fault_of_the_model(
+    tmp_path, monkeypatch, memory_mb
+):
+    monkeypatch.setattr(machine_memory, "left_bytes", lambda: 600 << 20)
+    said = []
+    with pytest.raises(ArtifactError, match="of the 600 MiB of memory that this machine") as told:
+        tried(Harm(tmp_path, memory_mb=memory_mb), "load memory", say=said.append)
+    assert type(told.value) is ArtifactError, "so that the candidate may come to the gate again"
+    assert str(told.value).startswith("model 'net': this machine cannot try it now")
+    assert sum("it is tried once more" in line for line in said) == 1
 
 
 def test_what_the_trial_started_ends_with_it(tmp_path):
