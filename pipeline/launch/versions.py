@@ -15,19 +15,21 @@ from dataclasses import dataclass, field, replace
 
 from pipeline.batch.release import ModelVersion, Release
 from pipeline.errors import ArtifactError, EnsembleError, ModelError
+from pipeline.launch.choices import LAUNCH, Choice, check_not_undone, choices_of
 from pipeline.launch.patterns import Pattern, Say, rules_after
 from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.releases.checks import Examples, FetchedVersion, GateChecks
 from pipeline.releases.gate import utc_now
 from pipeline.releases.launch_marks import LaunchMarks
-from pipeline.releases.proposal import Proposal, Refusal, proposal_of, release_of
+from pipeline.releases.proposal import Proposal
 from pipeline.releases.state import Accepted, GateState, initial_state
-from pipeline.releases.versions import candidate_of
+from pipeline.serving.files.artifacts import Fetched
 from pipeline.serving.rehearsal.golden import Example
 from pipeline.serving.rehearsal.rehearsal import Rehearsal, attempt
 from pipeline.serving.release_manager import ReleaseManager
+from pipeline.serving.trial.messages import TrialAnswer
+from pipeline.serving.trial.trials import Trials
 
-LAUNCH = "the launch of the job"
 _SHOWN = 3
 """Most versions that were passed over in the message of a refused launch; all are said before."""
 
@@ -47,21 +49,6 @@ class Beginning:
     rehearsal: Rehearsal
     state: GateState
     events: tuple[ReleaseEvent, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Option:
-    """What a pattern's models may start with.
-
-    Attributes:
-      uris: model -> URI.
-      candidate: as watch mode would propose it; None for what needs no proposal.
-      updated_us: when it was written; 0 where that does not matter.
-    """
-
-    uris: Mapping[str, str]
-    candidate: Candidate | None = None
-    updated_us: int = 0
 
 
 @dataclass
@@ -88,6 +75,7 @@ class Beginner:
     _handled: list[str] = field(default_factory=list)
     _again: set[str] = field(default_factory=set)
     _found: dict[tuple[str, str], FetchedVersion] = field(default_factory=dict)
+    _not_resumed: dict[frozenset[ModelVersion], list[str]] = field(default_factory=dict)
 
     def begin(self, history: Sequence[Accepted]) -> Beginning:
         """The release that a job starts with.
@@ -96,8 +84,14 @@ class Beginner:
           history: what earlier runs accepted, oldest first.
 
         Raises:
-          ModelError: there is none; says why.
+          ModelError: there is none, or this machine cannot try any now; says why.
         """
+        try:
+            return self._begin(history)
+        except ArtifactError as error:  # of `_answer`: nothing is passed over for that
+            raise ModelError(str(error)) from error
+
+    def _begin(self, history: Sequence[Accepted]) -> Beginning:
         rules = rules_after(self.patterns, history[-1].rules if history else None)
         if not history:
             uris = {model.name: model.artifact_uri for model in self.checks.graph.models}
@@ -159,8 +153,14 @@ class Beginner:
 
         It is tried apart only where the launch before did not come back from loading it.
         """
-        if problems := self._not_allowed(release):
-            return Rehearsal(), problems
+        rehearsal, problems = Rehearsal(), self._not_allowed(release)
+        if not problems:
+            rehearsal, problems = self._resume_allowed(release)
+        if problems:
+            self._not_resumed[frozenset(release.versions)] = problems
+        return rehearsal, problems
+
+    def _resume_allowed(self, release: Release) -> tuple[Rehearsal, list[str]]:
         trials, marks = self.checks.trials, self.marks
         generation = release.generation
         left = marks is not None and self._is_left(marks, generation)
@@ -172,13 +172,36 @@ class Beginner:
                 )
             try:
                 found = {one: self.checks.cache.fetch_version(one) for one in release.versions}
-                answer = trials(release, found, {}, say=self.say, again=True)
             except EnsembleError as error:
                 return Rehearsal(), _texts(error)
+            answer, problems = self._answer(trials, release, found, {}, again=True)
+            if problems:
+                return Rehearsal(), problems
             if self.apart and answer is not None:
                 return answer.rehearsal, list(answer.problems)
         with marks.around(generation) if marks is not None else nullcontext():
             return self._attempt(release, {})
+
+    def _answer(
+        self,
+        trials: Trials,
+        release: Release,
+        found: Mapping[ModelVersion, Fetched],
+        examples: Examples,
+        *,
+        again: bool,
+    ) -> tuple[TrialAnswer | None, list[str]]:
+        """What a trial learnt, None where nothing was tried; or what it died or suffered from.
+
+        Raises:
+          ArtifactError: the fault is this machine's. That is no reason to pass over anything.
+        """
+        try:
+            return trials(release, found, examples, say=self.say, again=again), []
+        except EnsembleError as error:
+            if type(error) is ArtifactError:  # its subclasses tell of the files
+                raise
+            return None, _texts(error)
 
     def _is_left(self, marks: LaunchMarks, generation: int) -> bool:
         try:
@@ -224,7 +247,7 @@ class Beginner:
           ModelError: nothing passes.
         """
         watched = [pattern for pattern in self.patterns if pattern.target.models]
-        options = [_options(pattern, uris, state) for pattern in watched]
+        options = [choices_of(pattern, uris, state) for pattern in watched]
         at = [0] * len(options)
         while True:
             chosen = [of[position] for of, position in zip(options, at, strict=True)]
@@ -266,7 +289,7 @@ class Beginner:
             try:
                 found[model] = self._fetched(model, uri, proposed.get(model))
                 if state is not None and model in proposed:
-                    _check_not_undone(state, model, found[model].version)
+                    check_not_undone(state, model, found[model].version)
                 examples[found[model].version] = self.checks.examples(found[model])
             except EnsembleError as error:
                 problems[model] = _lines(error, model)
@@ -275,7 +298,10 @@ class Beginner:
         if problems:
             return None, Rehearsal(), problems
         release = Release(generation, tuple(one.version for one in found.values()))
-        rehearsal, texts, is_decided = self._tried_apart(release, found, examples, state)
+        if texts := self._not_resumed.get(frozenset(release.versions), []):
+            rehearsal, is_decided = Rehearsal(), True
+        else:
+            rehearsal, texts, is_decided = self._tried_apart(release, found, examples, state)
         if not is_decided:
             rehearsal, texts = self._attempt(release, examples)
         for text in texts:
@@ -302,10 +328,9 @@ class Beginner:
         tried = {one.version: one.fetched for one in found.values()}
         # Beside an accepted release that cannot be served, nothing is known to do no harm.
         again = self.apart or state is not None
-        try:
-            answer = trials(release, tried, examples, say=self.say, again=again)
-        except EnsembleError as error:
-            return Rehearsal(), _texts(error), True
+        answer, problems = self._answer(trials, release, tried, examples, again=again)
+        if problems:
+            return Rehearsal(), problems, True
         if answer is None or not self.apart:
             return Rehearsal(), [], False
         return answer.rehearsal, list(answer.problems), True
@@ -329,7 +354,7 @@ class Beginner:
         more = len(self._refused) - _SHOWN
         return self._refused[:_SHOWN] + [f"{more} more versions do not pass"] * (more > 0)
 
-    def _pass_over(self, option: _Option, problems: Sequence[str], *, judged: bool) -> None:
+    def _pass_over(self, option: Choice, problems: Sequence[str], *, judged: bool) -> None:
         """Tells it, and frees what it holds; `judged` tells that the version itself is at fault."""
         uri = " and ".join(dict.fromkeys(option.uris.values()))
         reason = " ".join("; ".join(problems).split())
@@ -356,33 +381,6 @@ class Beginner:
                 order = "the newest" if not position else "the newest that passes"
                 text = f"{version.uri}, {order} of {len(found)} under {where}"
             self.say(f"model '{model}': starting at {text}")
-
-
-def _options(pattern: Pattern, uris: Mapping[str, str], state: GateState | None) -> list[_Option]:
-    """What the models of a pattern may start with, best first."""
-    target, options = pattern.target, []
-    for version in pattern.newest_first:
-        assert target.rule is not None, "there are versions"
-        candidate = candidate_of(target, version, pattern.newest_first[::-1], target.rule)
-        if state is None or not isinstance(proposal_of(state, candidate), Refusal):
-            of = dict.fromkeys(target.models, version.uri)
-            options.append(_Option(of, candidate, version.updated_us))
-    last = _Option({model: uris[model] for model in target.models})
-    if state is not None or last.uris not in [option.uris for option in options]:
-        options.append(last)
-    return options
-
-
-def _check_not_undone(state: GateState, model: str, version: ModelVersion) -> None:
-    """Makes sure that nobody rolled back from a version.
-
-    Raises:
-      ModelError: somebody did.
-    """
-    proposal = Proposal(Candidate("launch", LAUNCH, 0), wanted={model: version.uri})
-    refusal = release_of(state, proposal, {model: version})
-    if isinstance(refusal, Refusal):
-        raise ModelError(refusal.reason)
 
 
 def _model_of(problem: str, models: Iterable[str]) -> str | None:

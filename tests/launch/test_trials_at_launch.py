@@ -1,5 +1,6 @@
 """A launch outlives its models, and passes over an accepted release that killed the last one."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,12 +18,13 @@ from pipeline.releases.state import initial_state
 from pipeline.releases.versions import WatchTarget
 from pipeline.serving.files.artifacts import digest_of
 from pipeline.serving.release_manager import ReleaseManager
+from pipeline.serving.trial import machine_memory
 from tests.support.deadly import MODEL, Harm
 
 
 class Launch:
     def __init__(self, folder: Path):
-        self.harm = Harm(folder)
+        self.harm = Harm(folder, cpu_secs=5, memory_mb=700)
         self.marks = LaunchMarks(str(folder / "releases"), self.harm.store)
         self.said: list[str] = []
         self.loaded: list[ModelVersion] = []
@@ -61,7 +63,8 @@ class Launch:
 
 
 @pytest.fixture
-def launch(tmp_path):
+def launch(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user-cache"))  # nothing was tried before
     return Launch(tmp_path)
 
 
@@ -131,7 +134,48 @@ def test_accepted_release_from_a_folder_that_is_not_allowed_is_not_resumed(launc
     assert version not in launch.loaded
 
 
-def test_launch_of_a_service_tries_an_accepted_release(launch):
-    launch.harm.put(2, "load SIGSEGV")
-    assert number_of(launch.begin(launch.accepted(2), apart=True)) == 1
+@pytest.mark.parametrize("apart", [False, True], ids=["one process", "service"])
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("load SIGSEGV", "was ended by SIGSEGV"),
+        ("call exit", "ended with exit status 3"),
+        ("load loop", "took more than 5 s of CPU time"),
+        ("load memory", "took more than 700 MiB"),
+    ],
+)
+def test_accepted_release_whose_trial_dies_is_passed_over_for_the_one_before(
+    launch, apart, what, said
+):
+    """On a service it is tried at each launch, in one process after a launch that did not end."""
+    launch.harm.put(2, what)
+    with nullcontext() if apart else launch.marks.around(2):
+        beginning = launch.begin(launch.accepted(2), apart=apart)
+    assert number_of(beginning) == 1
+    assert launch.heard("generation 2 cannot be resumed", said)
+    assert launch.heard("going back to the versions of generation 1")
+    assert [version.label for version in launch.loaded] == ([] if apart else ["1"])
+    again = sum("it is tried once more" in line for line in launch.said)
+    assert again == ("loop" in what), "what cannot be resumed is not tried as a newer version, too"
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["one process", "service"])
+def test_accepted_release_that_this_machine_cannot_try_is_not_passed_over(
+    launch, apart, monkeypatch
+):
+    launch.harm.put(2, "good 2")
+    monkeypatch.setattr(machine_memory, "left_bytes", lambda: 1 << 20)
+    left = nullcontext() if apart else launch.marks.around(2)
+    with pytest.raises(ModelError, match="this machine cannot try it now"), left:
+        launch.begin(launch.accepted(2), apart=apart)
     assert not launch.loaded
+    assert not launch.heard("going back")
+
+
+def test_version_that_this_machine_cannot_try_is_not_passed_over(launch, monkeypatch):
+    launch.harm.put(2, "good 2")
+    monkeypatch.setattr(machine_memory, "left_bytes", lambda: 1 << 20)
+    with pytest.raises(ModelError, match="this machine cannot try it now"):
+        launch.begin()
+    assert not launch.loaded
+    assert not launch.heard("passed over")
