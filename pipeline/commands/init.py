@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.backends.foreign_files import way_out
-from pipeline.commands import parsers
+from pipeline.commands import parsers, trial_options
 from pipeline.connectors.storage import paths
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.drafting import combine as draft_combine
@@ -27,6 +27,7 @@ from pipeline.formats.tfrecord.format import TFRECORD
 from pipeline.jobs.progress import Progress
 from pipeline.launch.first_records import FirstRecords, first_records
 from pipeline.launch.options import RaisingParser
+from pipeline.serving.trial.apart import TrialLimits
 from pipeline.spec import text as spec_text
 from pipeline.spec.uris import is_local
 
@@ -46,7 +47,8 @@ def add_parser(commands: parsers.Commands) -> RaisingParser:
         Models are found by their files: NAME/VERSION/..., NAME/... or single files, of
         scikit-learn, ONNX, PyTorch, TensorFlow, XGBoost, LightGBM and transformers. Of several
         versions the newest is taken. Each is loaded and asked for its tensors; files that run code
-        when they are loaded (pickles) only with --trusted.
+        when they are loaded (pickles) only with --trusted. A process of its own does so, since a
+        damaged file may end it.
 
         The record's fields come from the models, and with --records from the first records of a
         file (JSON lines, CSV, Parquet, Avro, TFRecord, pictures). What is a guess says so in a
@@ -71,6 +73,7 @@ def add_parser(commands: parsers.Commands) -> RaisingParser:
         help="load files that run code: only if you trust where they come from",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
+    trial_options.add(parser)
     return parser
 
 
@@ -81,34 +84,34 @@ def run_command(arguments: argparse.Namespace) -> None:
       LaunchError: there are no models or records, or the file cannot be written.
     """
     progress = Progress()
-    folder, records = _look(arguments)
+    folder, records, limits = _look(arguments)
     for path in folder.unreadable:
         progress.say(f"passed over {path}, which is {way_out(path)}")
     base = spec_text.folder_of(arguments.output)
+    read = folder.read(limits, progress.say, trusted=arguments.trusted)
     models = []
-    for number, found in enumerate(folder.found, start=1):
-        progress.say(
-            f"reading model '{found.name}' ({found.framework}), {number} of {len(folder.found)}"
-        )
+    for found, described in zip(folder.found, read, strict=True):
         uri = _as_written(folder.location(found.path), base)
         watch = _as_written(folder.location(found.watch), base) if found.watch else None
-        models.append(folder.read(found, uri, watch, trusted=arguments.trusted))
+        models.append(folder.entry(found, described, uri, watch))
     draft = _drafted(arguments.name or folder.ensemble_name, models, records)
-    draft_combine.suggest(draft, folder.try_out(draft, progress.say))
+    draft_combine.suggest(draft, folder.try_out(draft, limits, progress.say))
     text = as_yaml(draft, _heading(arguments))
     spec_text.parse(text, source=arguments.output)
     paths.write_text(arguments.output, text, "application/yaml")
     print("\n".join(_summary(draft, arguments)))
 
 
-def _look(arguments: argparse.Namespace) -> tuple[ModelsFolder, FirstRecords | None]:
-    """The models, and the records if they are given.
+def _look(
+    arguments: argparse.Namespace,
+) -> tuple[ModelsFolder, FirstRecords | None, TrialLimits]:
+    """The models, the records if they are given, and what the process may take that loads models.
 
     Raises:
       LaunchError: what is wrong with any of the arguments.
     """
     wrong: list[str] = []
-    folder, records = None, None
+    folder, records, limits = None, None, TrialLimits()
     if arguments.name is not None and not _NAME.fullmatch(arguments.name):
         wrong.append(
             f"--name: found '{arguments.name}', expected letters, digits, '_', '.' and '-'"
@@ -123,12 +126,16 @@ def _look(arguments: argparse.Namespace) -> tuple[ModelsFolder, FirstRecords | N
         except PathError as error:
             wrong += [f"--records: {problem}" for problem in error.problems]
     try:
+        limits = trial_options.limits_of(arguments)
+    except ParameterError as error:
+        wrong += error.problems
+    try:
         _check_output(arguments.output, arguments.overwrite)
     except PathError as error:
         wrong += [f"--output: {problem}" for problem in error.problems]
     if wrong or folder is None:
         raise ParameterError(wrong)
-    return folder, records
+    return folder, records, limits
 
 
 def _check_output(output: str, overwrite: bool) -> None:

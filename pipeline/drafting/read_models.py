@@ -10,20 +10,24 @@ from pipeline.batch.release import ModelVersion, Release
 from pipeline.batch.tensors import TensorSpec
 from pipeline.connectors.storage import paths
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
-from pipeline.drafting.description import description_of
+from pipeline.drafting.description import Described, ModelFile, described_apart
 from pipeline.drafting.draft import FILL_IN, GUESS, Draft, ModelDraft, model_draft
 from pipeline.drafting.model_folders import FoundModel, find_models, usable_name
 from pipeline.drafting.recognition import HEAD_BYTES
-from pipeline.errors import ArtifactError, EnsembleError, PathError, UntrustedArtifactError
+from pipeline.errors import ArtifactError, EnsembleError, ModelError, PathError
 from pipeline.launch.patterns import Say
 from pipeline.serving.factory import ManagerFactory
-from pipeline.serving.files.artifacts import ArtifactCache
+from pipeline.serving.files.artifacts import ArtifactCache, Fetched
 from pipeline.serving.loader import FrameworkLoader
-from pipeline.serving.rehearsal.rehearsal import attempt
+from pipeline.serving.rehearsal.rehearsal import Rehearsal, attempt
+from pipeline.serving.trial.apart import TrialLimits, answer_of
+from pipeline.serving.trial.messages import TrialAnswer, TrialRequest
 from pipeline.spec import graph as graphs
 from pipeline.spec.column_types import Type
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.uris import is_local
+
+_NOT_YET = f"{FILL_IN}this does not work yet: "
 
 
 class ModelsFolder:
@@ -46,6 +50,7 @@ class ModelsFolder:
             raise PathError(f"found '{location}', expected a folder of models")
         store = BeamArtifactStore()
         self._cache = ArtifactCache(None, store)
+        self._fetched: dict[str, Fetched] = {}
         self._folder = location.rstrip("/") or "/"
         try:
             files = [file.relative for file in store.list_files(self._folder)]
@@ -84,68 +89,141 @@ class ModelsFolder:
             return self._folder
         return f"{self._folder.rstrip('/')}/{path}" if self._folder else path
 
-    def read(self, found: FoundModel, uri: str, watch: str | None, *, trusted: bool) -> ModelDraft:
+    def read(self, limits: TrialLimits, say: Say, *, trusted: bool) -> list[Described]:
+        """What its models say of themselves, in the order of `found`.
+
+        Args:
+          limits: of the process that loads them.
+          say: told what is being done.
+          trusted: whether to load files that may run code.
+        """
+        described: dict[int, Described] = {}
+        files: dict[int, ModelFile] = {}
+        for position, found in enumerate(self.found):
+            try:
+                path = self._fetch(found).path
+                files[position] = ModelFile(found.name, found.framework, path)
+            except EnsembleError as error:
+                described[position] = Described(None, str(error))
+        if files:
+            made = described_apart(list(files.values()), limits, say, trusted=trusted)
+            described |= zip(files, made, strict=True)
+        return [described[position] for position in range(len(self.found))]
+
+    def entry(
+        self, found: FoundModel, described: Described, uri: str, watch: str | None
+    ) -> ModelDraft:
         """The entry of a model, with its tensors.
 
         Args:
           found: the model.
+          described: what it says of itself.
           uri: the key `uri` of the entry.
           watch: the key `watch` of the entry.
-          trusted: whether to load files that may run code.
         """
-        location = self.location(found.path)
-        place = location
-        try:
-            fetched = self._cache.fetch(location)
-            place = str(fetched.path)
-            described = description_of(found.framework, fetched.path, trusted=trusted)
-        except EnsembleError as error:
-            problem = str(error).replace(place, uri)
-            if isinstance(error, UntrustedArtifactError) and error.names_a_way:
-                problem += "; with --trusted, `init` does so and reads it"
-            return model_draft(found.name, found.framework, uri, watch, problem=problem)
+        known = described.description
+        if known is None:
+            # A key that an entry must have; what it is, is known no more than the tensors are.
+            keys = {"task": "feature-extraction"} if found.framework == "transformers" else {}
+            problem = self._problem(found, described, uri)
+            return model_draft(found.name, found.framework, uri, watch, keys=keys, problem=problem)
         return model_draft(
             found.name,
             found.framework,
             uri,
             watch,
-            keys=described.keys,
-            inputs=described.inputs,
-            outputs=described.outputs,
-            optional=described.optional,
-            takes_examples=described.takes_examples,
+            keys=known.keys,
+            inputs=known.inputs,
+            outputs=known.outputs,
+            optional=known.optional,
+            takes_examples=known.takes_examples,
         )
 
-    def try_out(self, draft: Draft, say: Say) -> dict[str, Type]:
+    def try_out(self, draft: Draft, limits: TrialLimits, say: Say) -> dict[str, Type]:
         """Loads the drafted models as a job would, and runs made-up rows through them.
 
-        Problems become notes; facts about the outputs are added to the models.
+        Problems become notes; facts about the outputs are added to the models. A model that ends
+        the process that runs it is left out, and the others are run without it.
 
         Returns:
           column -> dtype and row shape, of the outputs that are known then.
         """
         known = [model for model in draft.models if not model.problem]
-        if not known:
-            return {}
-        data = draft.as_data()
-        names = {model.name for model in known}
-        data["models"] = [entry for entry in data["models"] if entry["name"] in names]
-        graph = graphs.resolve(EnsembleSpec.model_validate(data))
-        at = {found.name: self.location(found.path) for found in self.found}
-        versions = [ModelVersion(n, at[n], self._cache.fetch(at[n]).digest) for n in sorted(names)]
-        # The number of threads of `description_of`: TensorFlow cannot change it later.
-        loader = FrameworkLoader(graph.spec.models, self._cache, "cpu", 1, cpu_only=True)
-        manager = ManagerFactory(graph, loader)()
-        try:
-            rehearsal, problems = attempt(graph, Release(1, tuple(versions)), manager, say)
-        finally:
-            manager.close()
+        rehearsal, problems = Rehearsal(), list[str]()
+        while known:
+            try:
+                rehearsal, problems = self._rehearse(draft, known, limits, say)
+                break
+            except ModelError as error:
+                say(f"left out: {'; '.join(error.problems)}")
+                known = _harmless(known, error.problems)
         for model in known:
             _learn(model, rehearsal.types)
-            model.notes += _notes(model, problems, f"{FILL_IN}this does not work yet: ")
+            model.notes += _notes(model, problems, _NOT_YET)
             model.notes += _notes(model, rehearsal.unknown, GUESS)
         columns = {column for model in draft.models for column in model.outputs.values()}
         return {column: rehearsal.types[column] for column in columns & rehearsal.types.keys()}
+
+    def _rehearse(
+        self, draft: Draft, models: Sequence[ModelDraft], limits: TrialLimits, say: Say
+    ) -> tuple[Rehearsal, list[str]]:
+        """What is learnt of the drafted ensemble with some of its models, and the problems.
+
+        Raises:
+          ModelError: the process that loaded and ran them died; begins with the model, if known.
+        """
+        data = draft.as_data()
+        names = sorted(model.name for model in models)
+        data["models"] = [entry for entry in data["models"] if entry["name"] in names]
+        graph = graphs.resolve(EnsembleSpec.model_validate(data))
+        chosen = [found for found in self.found if found.name in names]
+        files = {found.name: self._fetch(found) for found in chosen}
+        versions = {
+            found.name: ModelVersion(
+                found.name, self.location(found.path), files[found.name].digest
+            )
+            for found in sorted(chosen, key=lambda found: found.name)
+        }
+        release = Release(1, tuple(versions.values()))
+        # The number of threads of `description_of`: TensorFlow cannot change it later.
+        loader = FrameworkLoader(graph.spec.models, self._cache, "cpu", 1, cpu_only=True)
+        if not limits.cpu_secs:
+            manager = ManagerFactory(graph, loader)()
+            try:
+                return attempt(graph, release, manager, say)
+            finally:
+                manager.close()
+        request = TrialRequest(
+            graph,
+            release,
+            {version: loader.opening(version, files[name]) for name, version in versions.items()},
+            {version: version.uri for name, version in versions.items() if files[name].is_copy},
+            loader.call_rows,
+        )
+        within = limits.for_models(file.path for file in files.values())
+        answer = answer_of(request, TrialAnswer, within, say)
+        return answer.rehearsal, list(answer.problems)
+
+    def _problem(self, found: FoundModel, described: Described, uri: str) -> str:
+        """Why a model is not known, by its key `uri`."""
+        fetched = self._fetched.get(found.path)
+        place = str(fetched.path) if fetched else self.location(found.path)
+        problem = described.problem.replace(place, uri).removeprefix(f"model '{found.name}': ")
+        if uri not in problem:
+            problem = f"{uri}: {problem}"
+        if described.needs_trust:
+            problem += "; with --trusted, `init` does so and reads it"
+        return problem
+
+    def _fetch(self, found: FoundModel) -> Fetched:
+        """The files of a model, fetched once; a copy stays as long as this object.
+
+        Raises:
+          ArtifactError: they cannot be brought here.
+        """
+        if found.path not in self._fetched:
+            self._fetched[found.path] = self._cache.fetch(self.location(found.path))
+        return self._fetched[found.path]
 
     def _head(self, path: str) -> bytes:
         return paths.read_head(self.location(path), HEAD_BYTES)
@@ -158,7 +236,18 @@ def _learn(model: ModelDraft, types: dict[str, Type]) -> None:
             model.types[tensor] = TensorSpec(tensor, dtype, (None, *shape))
 
 
+def _harmless(models: Sequence[ModelDraft], problems: Sequence[str]) -> list[ModelDraft]:
+    """The models that no problem names; the others get notes. None where none is named."""
+    blamed = [model for model in models if _own(model, problems)]
+    for model in blamed:
+        model.notes += _notes(model, problems, _NOT_YET)
+    return [model for model in models if model not in blamed] if blamed else []
+
+
 def _notes(model: ModelDraft, sentences: Sequence[str], before: str) -> list[str]:
+    return [f"{before}{sentence}" for sentence in _own(model, sentences)]
+
+
+def _own(model: ModelDraft, sentences: Sequence[str]) -> list[str]:
     begin = f"model '{model.name}'"
-    own = [s.removeprefix(begin).lstrip(": ") for s in sentences if s.startswith(begin)]
-    return [f"{before}{sentence}" for sentence in own]
+    return [s.removeprefix(begin).lstrip(": ") for s in sentences if s.startswith(begin)]

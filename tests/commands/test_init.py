@@ -1,5 +1,6 @@
 """`init`: what it writes passes `check` when everything is known, and says what is not."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +30,12 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def init(run, *words):
-    """Runs it, and returns the ensemble file as data, and as text without its first lines."""
-    done = run("init", *words)
+def init(run, *words, limits=("--trial_secs=0",)):
+    """Runs it, and returns the ensemble file as data, and as text without its first lines.
+
+    Without limits of its own in this process, which has the frameworks.
+    """
+    done = run("init", *words, *limits)
     assert done.status == 0, done.err
     text = Path("ensemble.yaml").read_text()
     assert spec_text.parse(text, source="ensemble.yaml")
@@ -114,6 +118,51 @@ def test_without_records_models_that_read_the_same_share_a_field(run, folder):
     assert bound(data, "net") == bound(data, "dense") == {"x": "features"}
     assert text.count("guess: another model reads the same type and shape") == 1
     assert run("check", "ensemble.yaml").status == 0
+
+
+def test_process_that_may_die_of_a_model_finds_what_this_one_finds(run, folder):
+    models.onnx_file(folder / "models/net")
+    models.save_estimator(models.classifier(), folder / "models/species.joblib")
+    models.lightgbm_text(folder / "models/trees")
+    models.bert_classifier(folder / "models/bert")
+    (folder / "models/broken.pt").write_bytes(b"no archive")
+    here = init(run, "models", "--trusted")[1]
+    apart = init(run, "models", "--trusted", "--overwrite", limits=())[1]
+    assert apart == here
+
+
+def test_model_that_kills_who_reads_it_is_told_and_costs_the_others_nothing(run, folder):
+    file = models.lightgbm_text(folder / "models/trees")
+    text = file.read_text()
+    assert "num_tree_per_iteration=1" in text
+    file.write_text(text.replace("num_tree_per_iteration=1", "num_tree_per_iteration=0"))
+    models.onnx_file(folder / "models/good")
+    data, text, done = init(run, "models", limits=())
+    said = " ".join(text.replace("#", " ").split())
+    assert "its tensors are not known. models/trees" in said
+    assert "was ended by SIGFPE" in said
+    assert bound(data, "good") == {"x": "features"}
+    assert "not known: trees; " in done.out
+
+
+def test_model_that_never_ends_is_told(run, folder):
+    file = models.lightgbm_text(folder / "models/trees")
+    # Each node is its own child. The file also says how many bytes a tree has, so none is lost.
+    text = re.sub(
+        r"(?<=_child=).*", lambda match: re.sub(r"[-\d]", "0", match[0]), file.read_text()
+    )
+    file.write_text(text)
+    _, text, _ = init(run, "models", limits=("--trial_secs=5",))
+    said = " ".join(text.replace("#", " ").split())
+    assert "took more than" in said
+    assert "its tensors are not known. models/trees" in said
+
+
+def test_model_without_a_config_leaves_an_entry_that_can_be_filled_in(run, folder):
+    (models.bert_classifier(folder / "models/bert") / "config.json").write_text("{")
+    data, text, _ = init(run, "models")
+    assert data["models"][0]["task"] == "feature-extraction"
+    assert "fill in: its tensors are not known." in text
 
 
 def test_pickle_is_not_loaded_unless_trusted(run, folder):

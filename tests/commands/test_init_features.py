@@ -24,7 +24,7 @@ def folder(tmp_path, monkeypatch):
 
 def init(run, *words):
     """The ensemble file as data, and its text."""
-    done = run("init", "models", *words)
+    done = run("init", "models", "--trial_secs=0", *words)
     assert done.status == 0, done.err
     text = Path("ensemble.yaml").read_text()
     return yaml.safe_load(text), " ".join(text.replace("#", " ").split())

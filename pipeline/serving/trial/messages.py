@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from pipeline.backends.base import Servable
@@ -38,9 +38,9 @@ class TrialRequest:
     openings: Mapping[ModelVersion, Opening]
     uris: Mapping[ModelVersion, str]
     call_rows: int
-    records: Mapping[str, Column]
-    examples: Mapping[ModelVersion, Sequence[golden.Example]]
-    given: Mapping[str, Column]
+    records: Mapping[str, Column] = field(default_factory=dict)
+    examples: Mapping[ModelVersion, Sequence[golden.Example]] = field(default_factory=dict)
+    given: Mapping[str, Column] = field(default_factory=dict)
 
     @property
     def frameworks(self) -> list[str]:
