@@ -32,6 +32,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pipeline.readable import readable
+
 __all__ = [
     "ArtifactChangedError",
     "ArtifactError",
@@ -60,7 +62,10 @@ __all__ = [
 
 
 class EnsembleError(Exception):
-    """Base class of all errors below."""
+    """Base class of all errors below. Their texts are readable, whatever names stand in them."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(readable(message))
 
 
 def is_interrupt(error: BaseException) -> bool:
@@ -80,10 +85,9 @@ class LaunchError(EnsembleError):
     """
 
     def __init__(self, problems: str | Sequence[str]) -> None:
-        self.problems: tuple[str, ...] = (
-            (problems,) if isinstance(problems, str) else tuple(problems)
-        )
-        super().__init__("\n".join(self.problems))
+        each = (problems,) if isinstance(problems, str) else problems
+        self.problems: tuple[str, ...] = tuple(map(readable, each))
+        Exception.__init__(self, "\n".join(self.problems))
 
 
 class ParameterError(LaunchError):

@@ -18,6 +18,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 # From the bottom up. Packages of one floor do not import each other.
 FLOORS = (
+    {"readable"},
     {"errors"},
     {"batch"},
     {"spec", "runner"},
@@ -36,6 +37,7 @@ WITH_BEAM = {"runner", "connectors", "transforms", "launch", "jobs"}
 _NUMBERS = {"numpy", "pyarrow"}
 # What a pure package may import beside Python's own library. Nothing there starts a thread.
 PURE = {
+    "readable": set(),
     "errors": set(),
     "batch": {*_NUMBERS, "orjson"},
     "spec": {"numpy", "pydantic", "pydantic_core", "yaml"},
@@ -170,6 +172,12 @@ def test_tests_speak_to_public_names(path):
 @every_module
 def test_package_knows_neither_its_tests_nor_its_benchmarks(path):
     assert not roots(path) & {"tests", "benchmarks"}
+
+
+@every_module
+def test_loggers_are_made_where_their_lines_become_readable(path):
+    made = "getLogger" in path.read_text()
+    assert made == (name_of(path) in ("readable.py", "connectors/vm_sharing.py"))
 
 
 def test_every_module_is_in_a_known_package():

@@ -19,6 +19,7 @@ from pipeline.batch.columns import Column
 from pipeline.batch.payloads import Payloads
 from pipeline.batch.payloads import take as take_payloads
 from pipeline.batch.release import Release
+from pipeline.readable import readable
 
 RecordId = str | int | None
 
@@ -32,8 +33,7 @@ class Reject:
       record_id: its id; None if it failed before the id was known.
       stage: "read", "decode", "prepare", "inference", "combine" or "encode".
       error_type: short stable name of the failure; dead letters are counted by it.
-      error_message: what was found and what was expected. Text that UTF-8 cannot encode, such as
-        half of a surrogate pair, is escaped.
+      error_message: what was found and what was expected, made readable.
       model: the model that failed, if one did.
       release: the release that served the batch, if it had one by then.
       origin: what came with its message, if the source has that.
@@ -49,8 +49,7 @@ class Reject:
     origin: Origin | None = None
 
     def __post_init__(self) -> None:
-        written = self.error_message.encode(errors="backslashreplace").decode()
-        object.__setattr__(self, "error_message", written)
+        object.__setattr__(self, "error_message", readable(self.error_message))
 
 
 @dataclass(frozen=True)

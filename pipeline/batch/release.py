@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from pipeline.batch.version_number import naming_part
+from pipeline.readable import path_of, readable
 
 
 @dataclass(frozen=True, order=True)
@@ -32,8 +33,9 @@ class ModelVersion:
 
         ``models/mlp/12/model.onnx`` is "12"; ``models/clf-v3.joblib`` is "clf-v3.joblib".
         """
-        parts = [part for part in self.uri.split("/") if part]
-        return parts[naming_part(parts)] if parts else self.uri
+        place = path_of(self.uri)
+        parts = [part for part in place.split("/") if part]
+        return readable(parts[naming_part(parts)] if parts else place)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 from pipeline.errors import EnsembleError, LaunchError
+from pipeline.readable import readable
 
 
 def exit_status_of(
@@ -43,6 +44,6 @@ def exit_status_of(
         ours = [line for line in str(error).splitlines() if line.startswith("pipeline.errors.")]
         if not ours:
             raise
-        print(f"{failed}: {ours[-1].partition(': ')[2]}", file=sys.stderr)
+        print(f"{failed}: {readable(ours[-1].partition(': ')[2])}", file=sys.stderr)
         return 1
     return 0

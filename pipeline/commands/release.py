@@ -16,6 +16,7 @@ from pipeline.errors import LaunchError, ParameterError
 from pipeline.jobs.progress import Progress
 from pipeline.launch import job as launch
 from pipeline.launch.options import RaisingParser
+from pipeline.readable import without_secrets
 from pipeline.releases import manifest
 from pipeline.serving.trial.apart import TrialLimits
 from pipeline.spec import text as spec_text
@@ -115,7 +116,7 @@ def run_command(arguments: argparse.Namespace) -> None:
     if arguments.topic:
         message = json.dumps(_message(wanted), ensure_ascii=False)
         publisher(arguments.topic).publish([Message(message.encode())], _GIVE_UP_SECS)
-        print(f"published {message} to {arguments.topic}")
+        print(f"published {without_secrets(message)} to {arguments.topic}")
 
 
 def _read(arguments: argparse.Namespace) -> WantedRelease:

@@ -9,6 +9,7 @@ from pipeline.commands import parsers
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.errors import ArtifactError, ParameterError, PathError
 from pipeline.launch.options import RaisingParser
+from pipeline.readable import readable, shown_uri, without_secrets
 from pipeline.releases import history as release_history
 from pipeline.releases.state import HISTORY
 from pipeline.releases.store import ReleaseStore
@@ -64,11 +65,11 @@ def run_command(arguments: argparse.Namespace) -> None:
     entries = release_history.history_entries(history)[:count]
     if arguments.json:
         shown = {"release_dir": folder, "releases": [entry.as_json() for entry in entries]}
-        print(json.dumps(shown, indent=2))
+        print(without_secrets(json.dumps(shown, indent=2)))
         return
     print("\n".join(release_history.table_lines(entries)))
     release = history[-1].release
     width = max(len(version.model) for version in release.versions)
     print(f"\nGeneration {release.generation}, which serves:")
     for version in release.versions:
-        print(f"  {version.model:<{width}}  {version.uri}")
+        print(f"  {readable(version.model):<{width}}  {shown_uri(version.uri)}")

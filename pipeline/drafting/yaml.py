@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.batch.tensors import describe
 from pipeline.drafting.draft import Bound, Draft, ModelDraft, StepDraft
+from pipeline.readable import readable
 
 _WIDTH = 100
 _PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./*-]*|gs://[A-Za-z0-9_./*-]+")
@@ -155,6 +156,7 @@ def _in_block(keys: Mapping[str, Any]) -> Iterator[str]:
 
 def _noted(line: str, note: str) -> Iterator[str]:
     """A line with a comment: behind it if there is room, otherwise in lines above it."""
+    note = readable(note)
     if not note:
         yield line
     elif len(line) + 3 + len(note) <= _WIDTH:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.batch.tensors import describe
+from pipeline.readable import shown_uri
 from pipeline.spec.column_types import Type
 from pipeline.spec.combine import CombineStep
 from pipeline.spec.graph import Graph
@@ -132,7 +133,7 @@ def _of_record(graph: Graph) -> _Part:
 
 def _of_model(model: ModelSpec, version: str | None) -> _Part:
     notes = [model.framework, *([f"version {version}"] if version else [])]
-    details = [model.artifact_uri]
+    details = [shown_uri(model.artifact_uri)]
     for tensor, binding in model.inputs.items():
         fed_by = binding.column if isinstance(binding, ColumnInput) else "a constant"
         details.append(f"input {tensor}: {fed_by}")

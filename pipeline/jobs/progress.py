@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from pipeline.batch.release import Release
+from pipeline.readable import readable
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.transforms.tally import Count, Tally
 
@@ -36,7 +37,7 @@ class Progress:
         return time.monotonic() - self._started
 
     def say(self, message: str) -> None:
-        """One line, with the seconds since the start."""
+        """One line, with the seconds since the start; made readable."""
         with self._lock:
             self._end_line()
             print(self._stamped(message), file=self._stream, flush=True)
@@ -74,7 +75,7 @@ class Progress:
             self.end_status()
 
     def _stamped(self, message: str) -> str:
-        return f"[{self.elapsed_secs:6.1f} s] {message}"
+        return f"[{self.elapsed_secs:6.1f} s] {readable(message)}"
 
     def _end_line(self) -> None:
         if self._rewriting:

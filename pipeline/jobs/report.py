@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.errors import ArtifactError
 from pipeline.launch.job import Job
 from pipeline.parameters import PARAMETERS
+from pipeline.readable import logger
 from pipeline.report.page.facts import EngineNotes, RunFacts
 from pipeline.report.page.page import render
 from pipeline.report.statistics import run as run_statistics
@@ -35,7 +35,7 @@ _SHOWN_BEAM_OPTIONS = (
     *("runner", "direct_num_workers", "direct_running_mode", "project", "region", "job_name"),
     *("machine_type", "num_workers", "max_num_workers"),
 )
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logger(__name__)
 
 
 @dataclass(frozen=True)

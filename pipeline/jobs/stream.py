@@ -30,6 +30,7 @@ from pipeline.jobs.batch import (
 from pipeline.jobs.engines.contract import Events, JobEngine
 from pipeline.launch.job import Job
 from pipeline.launch.settings import Content, Medium, Outputs, Sink
+from pipeline.readable import logger
 from pipeline.releases.candidate import ReleaseEvent
 from pipeline.runner.stopping import stopped
 from pipeline.transforms.count_refused import LETTERS, STATISTICS, CountRefused
@@ -44,8 +45,8 @@ from pipeline.transforms.gate import EVENTS
 from pipeline.transforms.refresh_messages import CandidatesFromMessages
 from pipeline.transforms.watch import WatchModels
 
-_LOGGER = logging.getLogger(__name__)
-RELEASE_LOGGER = logging.getLogger("pipeline.releases")
+_LOGGER = logger(__name__)
+RELEASE_LOGGER = logger("pipeline.releases")
 """What became of each proposed release, a line each."""
 
 _ENCODED = {

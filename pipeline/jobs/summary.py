@@ -10,6 +10,7 @@ from pipeline.drawing.text import draw_text
 from pipeline.launch.job import Job
 from pipeline.launch.outputs import LINES_SUFFIX
 from pipeline.launch.settings import Content, Medium, Outputs
+from pipeline.readable import shown_uri
 from pipeline.report import quantities
 from pipeline.report.dead_letter_share import percentage
 
@@ -24,7 +25,7 @@ def dry_run(job: Job) -> str:
         version = job.release.version_of(model.name)
         lines.append(
             f"  {model.name}: {model.framework}, version {version.label}, on {facts.device}, "
-            f"{quantities.size(facts.size_bytes)}, {version.uri}"
+            f"{quantities.size(facts.size_bytes)}, {shown_uri(version.uri)}"
         )
         lines += _signature(facts.signature)
         if not model.independent_rows:

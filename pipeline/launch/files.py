@@ -5,7 +5,6 @@ And the first records, on which its models are tried.
 
 from __future__ import annotations
 
-import logging
 import pickle
 from collections.abc import Iterator, Mapping
 
@@ -21,11 +20,12 @@ from pipeline.formats.table_encoder import RESERVED
 from pipeline.launch.first_records import first_batch
 from pipeline.launch.settings import Inputs
 from pipeline.ops.batches import prepare_batch
+from pipeline.readable import logger
 from pipeline.serving.rehearsal.made_up import ROWS
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.graph import Graph
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logger(__name__)
 
 _SAMPLE = 8
 """Records among which some will differ."""

@@ -241,7 +241,8 @@ def _cache(settings: Settings, graph: Graph, store: BeamArtifactStore) -> Artifa
     """Where the job's models are on each machine; what no process uses any more is removed here."""
     watched = tuple(model.watch for model in graph.spec.models if model.watch is not None)
     copies = LocalCopies(watched, refreshed=settings.refresh.refresh_mode != "off")
-    hub = HubCache(store, settings.models.model_cache_dir)
+    most_bytes = settings.models.max_hub_model_mb << 20
+    hub = HubCache(store, settings.models.model_cache_dir, most_bytes=most_bytes)
     if settings.run.dry_run:
         copies = LocalCopies()  # it is over before anybody overwrites what it loaded
     cache = ArtifactCache(None, store, hub, copies)

@@ -124,6 +124,7 @@ class ModelSettings:
     max_batch_latency_ms: int
     max_model_faults: int
     model_cache_dir: str
+    max_hub_model_mb: int
     trial_secs: int
     trial_memory_mb: int
 

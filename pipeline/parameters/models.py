@@ -70,6 +70,16 @@ MODELS: tuple[Parameter, ...] = (
         regex=FOLDER,
     ),
     Parameter(
+        "max_hub_model_mb",
+        "Size of a hub module",
+        "The most that is fetched for a model from a hub, in MiB: its archive, and what the "
+        "archive unpacks to.",
+        kind="integer",
+        minimum=1,
+        default="4096",
+        group="Models",
+    ),
+    Parameter(
         "trial_secs",
         "CPU seconds of a trial",
         "Model versions that were never accepted are first loaded and run in a process of their "

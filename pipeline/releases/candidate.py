@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import orjson
 
 from pipeline.batch.release import Release
+from pipeline.readable import readable, without_secrets
 from pipeline.releases.version_rule import VersionRule
 
 
@@ -69,7 +70,7 @@ class ReleaseEvent:
       time: aware, UTC.
       candidate: the candidate, for verdicts.
       release: the release that came of it, or that a process prepared.
-      reason: why it was rejected, ignored or failed, in one line.
+      reason: why it was rejected, ignored or failed, made readable.
       details: durations in seconds, process name, attempt and so on.
       unknown: see :mod:`pipeline.batch.wire`.
     """
@@ -83,6 +84,10 @@ class ReleaseEvent:
     reason: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     unknown: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.reason is not None:
+            object.__setattr__(self, "reason", readable(self.reason))
 
     def __str__(self) -> str:
         """The event as people read it in a log."""
@@ -98,7 +103,7 @@ class ReleaseEvent:
         return f"{text}: {self.reason}" if self.reason else text
 
     def line(self) -> bytes:
-        """The event as one JSON line with its newline."""
+        """The event as one JSON line with its newline, without the secrets of URLs."""
         found: dict[str, Any] = {
             "event": self.outcome,
             "time": self.time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -111,6 +116,7 @@ class ReleaseEvent:
             found["reason"] = self.reason
         found |= self.details
         try:
-            return orjson.dumps(found, option=orjson.OPT_APPEND_NEWLINE)
+            text = orjson.dumps(found).decode()
         except TypeError:  # a local name that is not UTF-8
-            return f"{json.dumps(found)}\n".encode()
+            text = json.dumps(found)
+        return f"{without_secrets(text)}\n".encode()

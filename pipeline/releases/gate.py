@@ -6,7 +6,6 @@ an unexpected error is a rejection too, and is logged with its traceback.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from typing import Any
 from pipeline.backends.reasons import cut, with_type
 from pipeline.batch.release import Release
 from pipeline.errors import ArtifactError, EnsembleError, LaunchError, is_interrupt
+from pipeline.readable import logger
 from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.releases.checks import FetchedVersion, GateChecks
 from pipeline.releases.manifest import Manifest
@@ -25,7 +25,7 @@ from pipeline.releases.store import ReleaseStore
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.serving.trial.apart import TrialCancelledError
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logger(__name__)
 _REASON_CHARACTERS = 2000
 
 

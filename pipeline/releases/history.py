@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from pipeline.batch.release import ModelVersion
+from pipeline.readable import readable
 from pipeline.releases.state import Accepted
 
 
@@ -136,8 +137,8 @@ def table_lines(made: Sequence[Entry]) -> list[str]:
                 str(release.generation),
                 _utc(entry.accepted).replace("T", " ").rstrip("Z"),
                 release.release_id,
-                ", ".join(map(str, entry.changes)) or "nothing",
-                entry.reason,
+                readable(", ".join(map(str, entry.changes)) or "nothing"),
+                readable(entry.reason),
             )
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

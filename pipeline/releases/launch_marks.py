@@ -8,15 +8,15 @@ not come back.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pipeline.errors import ArtifactError
+from pipeline.readable import logger
 from pipeline.serving.files.artifacts import ArtifactStore
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logger(__name__)
 
 
 @dataclass(frozen=True)

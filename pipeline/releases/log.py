@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from dataclasses import dataclass
 
 from pipeline.errors import ArtifactNotFoundError
+from pipeline.readable import logger
 from pipeline.releases import manifest
 from pipeline.releases.state import HISTORY, Accepted
 from pipeline.serving.files.artifacts import ArtifactStore
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logger(__name__)
 _NAME = re.compile(r"release-(\d+)\.json")
 
 

@@ -9,12 +9,12 @@ the next process finds the newest version again; in event mode the message is no
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pipeline.readable import logger
 from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.releases.gate import Gate, Verdict
 from pipeline.releases.manifest import Manifest
@@ -25,7 +25,7 @@ from pipeline.serving.activation import RETRY_SECS
 from pipeline.serving.process_handle import ProcessHandle
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logger(__name__)
 
 
 @dataclass(eq=False)

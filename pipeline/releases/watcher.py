@@ -9,7 +9,6 @@ once more, under the same candidate id, and the gate drops what it knows.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -18,6 +17,7 @@ from functools import partial
 from typing import Protocol
 
 from pipeline.errors import ArtifactError, is_interrupt
+from pipeline.readable import logger
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.version_rule import VersionRule
 from pipeline.releases.versions import Look, StoredFile, WatchTarget, next_look
@@ -25,7 +25,7 @@ from pipeline.runner.job_thread import JobThread
 from pipeline.runner.outage import Outage
 from pipeline.serving.process_handle import process_object
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logger(__name__)
 
 
 class Lister(Protocol):

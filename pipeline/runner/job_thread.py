@@ -6,17 +6,17 @@ and look healthy.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 
 from pipeline.errors import ThreadEndedError
+from pipeline.readable import logger
 from pipeline.runner.activity import activity
 
 CLOSE_SECS = 20.0
 """How long the end of a job waits for a thread that may be in native code."""
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logger(__name__)
 
 
 class JobThread:

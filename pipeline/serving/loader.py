@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,13 +9,14 @@ from dataclasses import dataclass
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.batch.release import ModelVersion
 from pipeline.errors import ArtifactChangedError, ArtifactError
+from pipeline.readable import logger
 from pipeline.serving.cores import usable_cores
 from pipeline.serving.files.artifacts import ArtifactCache, Fetched
 from pipeline.serving.opening import Opening, Sharing, start, told_by_uri
 from pipeline.spec.model import ModelSpec
 from pipeline.spec.row_limits import DEFAULT_ROWS
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logger(__name__)
 
 
 @dataclass(frozen=True)

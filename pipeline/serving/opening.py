@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,11 +15,12 @@ from pipeline.backends.failures import loading
 from pipeline.backends.filled import FilledServable, PairedServable
 from pipeline.batch.release import ModelVersion
 from pipeline.errors import ArtifactError, DeviceError, LoadError
+from pipeline.readable import logger
 from pipeline.serving import interpreter
 from pipeline.serving.merging import MergingServable
 from pipeline.spec.model import ModelSpec
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logger(__name__)
 
 
 @dataclass(frozen=True)

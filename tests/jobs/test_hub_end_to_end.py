@@ -89,14 +89,36 @@ def test_texts_become_vectors_and_other_machines_ask_the_hub_no_more(job, hub, t
     worker = ("--direct_num_workers=1", "--direct_running_mode=multi_processing")
     done = subprocess.run(
         [sys.executable, "main.py", *job.arguments(modules, "--overwrite=true", *worker)],
-        env={**environment, "TMPDIR": str(away)},
+        env={**environment, "TMPDIR": str(away), "XDG_CACHE_HOME": str(away)},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
     check_predictions(job)
     assert hub.requests.total() == 3
-    assert not (away / "tfhub_modules").exists()
+    assert not list(away.rglob("hub"))
+
+
+def test_key_in_a_url_serves_and_is_shown_nowhere(job, hub, tmp_path, capfd):
+    for model in job.spec["models"]:
+        model["uri"] += "?key=s3cr3t/9"
+    asked_for = f"--report_path={tmp_path}/report.html", f"--graph_path={tmp_path}/graph.svg"
+    job.write_input({"id": "bad", "text": 3}, name="b.jsonl")
+    assert job.run("--dry_run=true") == 0
+    assert job.run(*asked_for) == 0
+    (dead,) = job.dead_letters()
+    assert dead["id"] == "bad"
+    lines = job.predictions()
+    assert [line["release"]["models"] for line in lines] == [{"net": "2", "words": "1"}] * 4
+    hub.put("/gone/1", Answer(status=404))
+    job.spec["models"][1]["uri"] = f"{hub.base}/gone/1?key=s3cr3t/9"
+    assert job.run("--overwrite=true") == 2
+    files = [file for file in tmp_path.rglob("*") if file.is_file() and file.suffix != ".yaml"]
+    assert len(files) >= 5
+    said = capfd.readouterr()
+    assert f"model 'net': {hub.base}/gone/1?...: the hub answers HTTP 404" in said.err
+    assert "s3cr3t" not in said.out + said.err
+    assert not [file for file in files if b"s3cr3t" in file.read_bytes()]
 
 
 def test_dry_run_shows_what_a_module_takes_and_gives(job, hub, capsys):

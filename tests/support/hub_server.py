@@ -7,9 +7,12 @@ and without the query with a page for people.
 from __future__ import annotations
 
 import io
+import ssl
 import tarfile
 import threading
 from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -31,6 +34,7 @@ class Answer:
       body: bytes that are sent.
       length: what is announced; None for the true length, -1 for nothing.
       silent: never answers at all.
+      raw: writes the whole answer, headers too, and ends when it is told to or cannot write.
     """
 
     body: bytes = PAGE
@@ -38,16 +42,20 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     length: int | None = None
     silent: bool = False
+    raw: Callable[[io.BufferedIOBase, threading.Event], None] | None = None
 
 
 class Hub:
     """Serves what `put` was given, on a port of its own, until `close`.
 
+    Args:
+      tls: for https; None for http.
+
     Attributes:
       requests: path -> how often it was asked for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.requests: Counter[str] = Counter()
         self._answers: dict[str, list[Answer]] = {}
         self._closing = threading.Event()
@@ -62,11 +70,14 @@ class Hub:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        self._scheme = "http" if tls is None else "https"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
     def base(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
 
     def put(self, path: str, *answers: Answer | bytes) -> str:
         """Gives these answers at a path, in turn, the last one again and again; returns the URL.
@@ -91,6 +102,10 @@ class Hub:
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         if answer.silent:
             self._closing.wait(30)
+            return
+        if answer.raw is not None:
+            with suppress(OSError):
+                answer.raw(request.wfile, self._closing)
             return
         stored = url.path.endswith(".tar.gz")  # where a redirect leads
         if not stored and parse_qs(url.query).get("tf-hub-format") != ["compressed"]:

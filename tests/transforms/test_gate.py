@@ -169,7 +169,7 @@ def test_failed_activation_tells_process_attempt_and_reason(tmp_path):
     with pytest.raises(ArtifactError):
         manager.ensure(ensemble.launch)
     (event,) = activation_events(manager)
-    assert (event.outcome, event.reason) == ("failed", "ArtifactError: no luck")
+    assert (event.outcome, event.reason) == ("failed", "ArtifactError: no\\nluck")
     assert (event.details["attempt"], event.details["final"]) == (1, True)
     assert {"process", "prepare_secs", "load_secs"} <= event.details.keys()
     assert activation_events(manager) == []

@@ -8,7 +8,6 @@ pickle files cannot be read so, and need ``trusted: true``.
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
 import warnings
@@ -31,13 +30,14 @@ from pipeline.backends.text import decoded
 from pipeline.batch.columns import Array, read_only
 from pipeline.batch.tensors import TensorSpec, dtype_name
 from pipeline.errors import DeviceError, ModelFaultError, UntrustedArtifactError
+from pipeline.readable import logger
 from pipeline.spec.model import ModelSpec, SklearnModel
 
 METHODS = ("predict", "predict_proba", "decision_function", "transform")
 SUFFIXES = (".skops", ".joblib", ".pkl", ".pickle")
 
 _TORCH_SHIM = "sklearn.externals.array_api_compat.torch"
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logger(__name__)
 _WARNINGS_LOCK = threading.Lock()  # warnings.catch_warnings changes the whole process
 
 

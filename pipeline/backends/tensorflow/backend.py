@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -23,11 +22,12 @@ from pipeline.backends.tensorflow.program import Program
 from pipeline.backends.text import decoded
 from pipeline.batch.columns import Array, Column, Ragged
 from pipeline.errors import DeviceError, LoadError
+from pipeline.readable import logger
 from pipeline.spec.model import ModelSpec, TensorflowModel
 
 SUFFIXES = (".keras",)
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logger(__name__)
 
 
 class TensorflowServable(Servable):

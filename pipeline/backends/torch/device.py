@@ -11,7 +11,6 @@ Source: https://docs.pytorch.org/docs/stable/notes/cuda.html (asynchronous execu
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from abc import ABC, abstractmethod
@@ -26,9 +25,10 @@ import numpy as np
 from pipeline.backends.reasons import own_words
 from pipeline.batch.columns import Array
 from pipeline.errors import DeviceError, ProcessLostError
+from pipeline.readable import logger
 
 _T = TypeVar("_T")
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logger(__name__)
 
 _GPU_CALLS = 2
 """Calls at a time: one computes while the rows of the other travel."""

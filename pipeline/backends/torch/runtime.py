@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from functools import cache
 from typing import Any
 
-_LOGGER = logging.getLogger(__name__)
+from pipeline.readable import logger
+
+_LOGGER = logger(__name__)
 
 
 def half_precision(device: str) -> Any:

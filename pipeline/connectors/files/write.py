@@ -10,7 +10,6 @@ bundles left that failed or were run twice.
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,11 +24,12 @@ from apache_beam.transforms.window import GlobalWindows
 from pipeline.connectors.files.earlier_files import NO_EARLIER_FILES, EarlierFiles
 from pipeline.connectors.storage.paths import shard_path
 from pipeline.errors import OutputError
+from pipeline.readable import logger
 from pipeline.runner import coders
 from pipeline.runner.beam_types import DoFn, PTransform
 from pipeline.spec.uris import is_local
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logger(__name__)
 
 _STAYS = "what this one wrote stays in"
 

@@ -8,7 +8,6 @@ because the service is not reached is sent when it is.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -20,9 +19,10 @@ from google.api_core.exceptions import GoogleAPICallError
 
 from pipeline.connectors.pubsub.clients import new_subscriber
 from pipeline.connectors.pubsub.errors import brief, passes
+from pipeline.readable import logger
 from pipeline.runner.job_thread import JobThread
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logger(__name__)
 
 FIRST_LEASE_SECS = 10.0  # the shortest that a subscription can have; asking needs one more role
 # Short, since a killed process's messages come again only when their leases have run out.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import uuid
 from typing import Any
 
@@ -10,8 +9,9 @@ from google.api_core.exceptions import AlreadyExists, GoogleAPICallError, NotFou
 
 from pipeline.connectors.pubsub.clients import new_subscriber
 from pipeline.connectors.pubsub.errors import EDITOR_ROLE, explain
+from pipeline.readable import logger
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logger(__name__)
 
 _CALL_SECS = 5.0
 _A_DAY_SECS = 24 * 3600  # the shortest that the service accepts

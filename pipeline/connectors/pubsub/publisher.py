@@ -8,7 +8,6 @@ to the emulator at 42 us of CPU time each, against 59,000 at 4 us.
 from __future__ import annotations
 
 import functools
-import logging
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,8 +29,9 @@ from pipeline.connectors.pubsub.errors import (
     pause_secs,
 )
 from pipeline.errors import ServiceError
+from pipeline.readable import logger
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logger(__name__)
 
 _REQUEST_MESSAGES = 1000
 _REQUEST_BYTES = 4 << 20  # the service takes 10 MB; this much passes a slow line in time

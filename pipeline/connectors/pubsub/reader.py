@@ -8,7 +8,6 @@ which a stream without messages does not.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -31,9 +30,10 @@ from pipeline.connectors.pubsub.errors import (
 )
 from pipeline.connectors.pubsub.leases import Leases
 from pipeline.errors import ServiceError
+from pipeline.readable import logger
 from pipeline.runner.activity import activity
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logger(__name__)
 
 _MAX_QUEUED = 5_000
 _MAX_QUEUED_BYTES = 64 << 20

@@ -14,19 +14,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.backends.tensorflow.hub.resolver import module_folder
+from pipeline.backends.tensorflow.hub.resolver import DEFAULT_BYTES, module_folder
 from pipeline.backends.tensorflow.hub.response import Patience
 from pipeline.errors import ArtifactError, ArtifactNotFoundError
+from pipeline.readable import logger, shown_uri
 from pipeline.serving.files.artifacts import ArtifactStore
 from pipeline.serving.files.local_files import digest_of, local_files
+from pipeline.serving.files.own_folder import own_folder
 from pipeline.spec.uris import is_local
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logger(__name__)
 _MANIFEST = "module.json"
 
 
@@ -36,14 +37,16 @@ class HubCache:
 
     Attributes:
       store: reads and writes the folder.
-      folder: where modules are kept, local or ``gs://``; empty to keep them in tensorflow_hub's
+      folder: where modules are kept, local or ``gs://``; empty to keep them in this user's
         cache only, so that each machine asks the hub.
       patience: how long the hub is waited for.
+      most_bytes: of a module's archive, and of its files together.
     """
 
     store: ArtifactStore
     folder: str = ""
     patience: Patience = field(default_factory=Patience)
+    most_bytes: int = DEFAULT_BYTES
 
     def place(self, url: str) -> str:
         """See ModuleHub. Asks the hub where the module is not kept, or not as a whole.
@@ -54,9 +57,12 @@ class HubCache:
           ArtifactError: the folder cannot be read, or the hub does not answer.
         """
         if not self.folder:
-            return module_folder(url, self.patience)
+            return self._fetched(url)
         home = f"{self.folder.rstrip('/')}/{hashlib.sha256(url.encode()).hexdigest()[:16]}"
         return self._kept(home) or self._keep(url, home)
+
+    def _fetched(self, url: str) -> str:
+        return module_folder(url, self.patience, self.most_bytes, own_folder("hub"))
 
     def _kept(self, home: str) -> str | None:
         """Where the module is kept; None where it is not."""
@@ -73,18 +79,18 @@ class HubCache:
 
     def _keep(self, url: str, home: str) -> str:
         """Fetches a module from the hub and keeps it. Where that is not possible, it is used."""
-        fetched = module_folder(url, self.patience)
+        fetched = self._fetched(url)
         if not is_local(fetched):  # TFHUB_CACHE_DIR is a shared one already
             return fetched
         folder = Path(fetched)
         digest = digest_of(folder)
         files = {file.relative: file.size_bytes for file in local_files(folder)}
-        manifest = {"url": url, "digest": digest, "files": files}
+        manifest = {"url": shown_uri(url), "digest": digest, "files": files}
         try:
             self.store.write_folder(f"{home}/{digest}", folder)
             self.store.write_text(f"{home}/{_MANIFEST}", json.dumps(manifest, indent=1))
         except ArtifactError as error:
-            _LOGGER.warning("%s is not kept in %s: %s", url, self.folder, error)
+            _LOGGER.warning("%s is not kept in %s: %s", shown_uri(url), self.folder, error)
             return fetched
         return f"{home}/{digest}"
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from html import escape
 
+from pipeline.readable import without_secrets
+
 # Control characters, those that change the direction of text, and what UTF-8 cannot hold.
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
@@ -23,10 +25,12 @@ Child = str | Iterable["Child"] | None
 
 
 def text(content: str) -> Markup:
-    """Text as markup; invisible characters are shown as escapes."""
+    """Text as markup; invisible characters are shown as escapes, no secrets of URLs."""
     if isinstance(content, Markup):
         return content
-    return Markup(escape(_UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", content)))
+    return Markup(
+        escape(_UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", without_secrets(content)))
+    )
 
 
 def element(name: str, /, *children: Child, **attributes: str | float | None) -> Markup:

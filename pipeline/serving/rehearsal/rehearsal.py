@@ -12,7 +12,6 @@ examples that come with its version, where there are some.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +27,7 @@ from pipeline.batch.release import ModelVersion, Release
 from pipeline.batch.tensors import Shape, Signature, describe, dtype_fits, dtype_name, shape_fits
 from pipeline.errors import EnsembleError, ModelError, ProcessLostError, RowsError
 from pipeline.ops.step import apply, check_ready
+from pipeline.readable import logger
 from pipeline.serving.rehearsal import golden, made_up
 from pipeline.serving.rehearsal.company import Company, LoneRowError
 from pipeline.serving.rehearsal.feature_order import FeatureOrder
@@ -38,7 +38,7 @@ from pipeline.spec.graph import Graph
 from pipeline.spec.model import ColumnInput, ConstantInput, ModelSpec
 from pipeline.spec.row_limits import DEFAULT_ROWS
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logger(__name__)
 
 
 def _no_examples(version: ModelVersion) -> Sequence[golden.Example]:
@@ -315,7 +315,7 @@ def _choices(
 
 def _failure(model: ModelSpec, rehearsal: Rehearsal, errors: Sequence[Exception]) -> str:
     rows = "made-up rows" if rehearsal.made_up else "the first records and on made-up rows"
-    hint = "\n  (if it rightly rejects such rows, set `warm_up: false` on the model)"
+    hint = " (if it rightly rejects such rows, set `warm_up: false` on the model)"
     return (
         f"model '{model.name}' fails on {rows}, also of zeros and empty text: "
         f"{with_type(errors[-1])}{hint if rejects_values(errors) else ''}"

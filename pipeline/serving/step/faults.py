@@ -12,17 +12,17 @@ was not warmed up, has nothing to be measured by. Its rows are tried all the sam
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline.backends.reasons import own_words
 from pipeline.batch.columns import Column
 from pipeline.errors import ModelFaultError, ProcessLostError
+from pipeline.readable import logger
 from pipeline.serving.step.bad_share import BadShare
 from pipeline.serving.step.bisection import FEWEST_TRIES, RowOutcomes
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logger(__name__)
 
 MOST_TRIES = 4096
 """As many rows as a batch job has in its largest batches."""

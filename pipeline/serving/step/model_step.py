@@ -11,7 +11,6 @@ never gets: an output with another number of rows, or one that is text here and 
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from pipeline.batch.batch import Batch
 from pipeline.batch.columns import Array, Column, Ragged
 from pipeline.batch.tensors import dtype_name, numpy_dtype
 from pipeline.errors import ModelFaultError, OutOfMemoryError, RowsError
+from pipeline.readable import logger
 from pipeline.serving.step import agreement, bisection
 from pipeline.serving.step.agreement import OutputValues, first_row
 from pipeline.serving.step.bisection import Experience
@@ -35,7 +35,7 @@ from pipeline.serving.step.faults import ModelFaults
 from pipeline.serving.step.memory_limit import MemoryLimit
 from pipeline.spec.model import ConstantInput, ModelSpec
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logger(__name__)
 
 _QUICK_SECS = 0.01
 _WAY_OUT = (

@@ -11,7 +11,6 @@ after a first difference.
 from __future__ import annotations
 
 import itertools
-import logging
 import random
 import threading
 from collections import deque
@@ -26,12 +25,13 @@ from pipeline.batch.batch import Batch
 from pipeline.batch.columns import Column
 from pipeline.batch.rounding import Difference
 from pipeline.errors import ModelFaultError, OutOfMemoryError, ProcessLostError
+from pipeline.readable import logger
 from pipeline.serving.process_handle import process_object
 from pipeline.serving.step import agreement
 from pipeline.serving.step.model_step import ModelStep, rounding_of
 from pipeline.spec.model import ModelSpec
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logger(__name__)
 
 MAX_DIFFERENCES = 3
 """So many among the last samples are no accident."""

@@ -1,42 +1,62 @@
 """Modules of a hub (tfhub.dev, Kaggle, servers like them), fetched by way of tensorflow_hub.
 
-Its own download waits for ever, and accepts an archive that was cut off between two of its files;
-so the request is made in :mod:`pipeline.backends.tensorflow.hub.response`. tensorflow_hub (0.16.1)
-does the rest: it keeps the cache, lets one process download at a time, unpacks the archive, and
-refuses links and paths that lead out of it.
+Its own download waits for ever, knows no limit of size, and accepts an archive that was cut off
+between two of its files; so the request is made in
+:mod:`pipeline.backends.tensorflow.hub.response`, and its answer unpacked in
+:mod:`pipeline.backends.tensorflow.hub.archive`. tensorflow_hub (0.16.1) does the rest: it keeps the
+cache and lets one process download at a time.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tarfile
 import time
 import warnings
+from pathlib import Path
 
 from pipeline.backends.failures import needs_package
 from pipeline.backends.reasons import own_words
 from pipeline.backends.tensorflow.formats import refuse_old_format
+from pipeline.backends.tensorflow.hub.archive import ArchiveError, OversizeError, unpack
 from pipeline.backends.tensorflow.hub.response import (
     EXPECTED,
+    Download,
     InterruptedDownloadError,
     Patience,
     ask,
+    too_large,
 )
+from pipeline.backends.tensorflow.hub.transport import Deadline
 from pipeline.errors import ArtifactError, LoadError
 
+DEFAULT_BYTES = 4096 << 20
 _ABANDONED_SECS = 60  # after so long without progress, a lock is ignored
 
 
-def module_folder(url: str, patience: Patience | None = None) -> str:
+def module_folder(
+    url: str,
+    patience: Patience | None = None,
+    most_bytes: int = DEFAULT_BYTES,
+    root: Path | None = None,
+) -> str:
     """The folder of a module, fetched unless it is in tensorflow_hub's cache.
 
-    The cache is the folder in the environment variable ``TFHUB_CACHE_DIR``, else a temporary one of
-    this machine. Threads and processes may ask for the same module at once.
+    The cache is the folder in the environment variable ``TFHUB_CACHE_DIR``, else `root`. Threads
+    and processes may ask for the same module at once.
+
+    Args:
+      url: of the module.
+      patience: how long the hub is waited for.
+      most_bytes: of the archive, and of its files together.
+      root: a folder that nobody else may write to; None for tensorflow_hub's own choice, a known
+        name in the machine's temporary folder.
 
     Raises:
       ArtifactNotFoundError: the hub has no such module.
       ArtifactError: the hub does not answer or refuses, or the module cannot be stored.
-      LoadError: the answer is not a SavedModel; asking again would not help.
+      LoadError: the answer is not a SavedModel, or too large; asking again would not help.
     """
     patience = patience or Patience()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read at import: errors only
@@ -44,42 +64,46 @@ def module_folder(url: str, patience: Patience | None = None) -> str:
         warnings.filterwarnings("ignore", "pkg_resources", UserWarning)
         import tensorflow as tf
         from tensorflow_hub import resolver
-        from tensorflow_hub.compressed_module_resolver import (
-            _module_dir,
-        )
 
-    def download(handle: str, folder: str) -> None:
-        _download(handle, folder, patience)
+    deadline = Deadline(time.monotonic() + patience.module_secs, patience.silence_secs)
+    wanted = Download(url, patience, deadline, most_bytes)
 
-    folder = _module_dir(url)
+    def download(_: str, folder: str) -> None:
+        _download(wanted, folder)
+
+    cache = resolver.tfhub_cache_dir(root and str(root), use_temp=True)
+    folder = resolver.create_local_module_dir(cache, hashlib.sha1(url.encode()).hexdigest())
     for pause in (*patience.pauses_secs, None):
         try:
-            return str(resolver.atomic_download(url, download, folder, _ABANDONED_SECS))
+            # It logs the URL that it gets, and writes it beside the module.
+            return str(resolver.atomic_download(wanted.shown, download, folder, _ABANDONED_SECS))
         except InterruptedDownloadError as error:
             if pause is None:
                 attempts = len(patience.pauses_secs) + 1
                 raise ArtifactError(
-                    f"{url} cannot be fetched, after {attempts} attempts: {error}"
+                    f"{wanted.shown} cannot be fetched, after {attempts} attempts: {error}"
                 ) from error
             time.sleep(pause)
         except (OSError, tf.errors.OpError) as error:
             raise ArtifactError(
-                f"{url} cannot be stored in '{folder}': {own_words(error)}"
+                f"{wanted.shown} cannot be stored in '{folder}': {own_words(error)}"
             ) from error
     raise AssertionError("the last attempt returns or raises")
 
 
-def _download(url: str, folder: str, patience: Patience) -> None:
+def _download(wanted: Download, folder: str) -> None:
     """Fills an existing folder, or raises; tensorflow_hub then removes it again."""
     import tensorflow as tf
-    from tensorflow_hub import resolver
 
-    with ask(url, patience) as response:
+    url = wanted.shown
+    with ask(wanted) as response:
         try:
-            resolver.DownloadManager(url).download_and_uncompress(response, folder)
-        except ValueError as error:
+            unpack(response, folder, wanted.most_bytes)
+        except OversizeError as error:
+            raise LoadError(too_large(url, "unpacks to", wanted.most_bytes)) from error
+        except ArchiveError as error:
             raise LoadError(f"{url}: its archive is refused: {error}; {EXPECTED}") from error
-        except (OSError, EOFError, tarfile.TarError) as error:
+        except (OSError, EOFError, ValueError, tarfile.TarError) as error:
             raise LoadError(f"{url}: found {response.described()}, {EXPECTED}") from error
     names = [name.rstrip("/") for name in tf.io.gfile.listdir(folder)]
     refuse_old_format(url, names)

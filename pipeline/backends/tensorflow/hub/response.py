@@ -7,21 +7,22 @@ SavedModel (https://www.tensorflow.org/hub/hosting).
 from __future__ import annotations
 
 import http.client
-import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 from pipeline.backends.reasons import own_words
-from pipeline.errors import ArtifactError, ArtifactNotFoundError
+from pipeline.backends.tensorflow.hub import transport
+from pipeline.backends.tensorflow.hub.transport import Deadline
+from pipeline.errors import ArtifactError, ArtifactNotFoundError, LoadError
+from pipeline.readable import shown_uri
 
 EXPECTED = (
     "expected the tar archive of a TensorFlow 2 SavedModel, as hubs send it for one version of a "
     "model (https://tfhub.dev/PUBLISHER/MODEL/VERSION, "
     "https://www.kaggle.com/models/PUBLISHER/MODEL/tensorFlow2/VARIATION/VERSION)"
 )
+OTHER_WAY = "download it in another way, and give its folder as `uri`"
 _HEAD_BYTES = 64
 _ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
 
@@ -33,7 +34,7 @@ class Patience:
     Attributes:
       silence_secs: a connection counts as dead after so long without a byte.
       pauses_secs: before each further attempt.
-      module_secs: the longest that the download of one module may take.
+      module_secs: the longest that the download of one module may take, all attempts together.
     """
 
     silence_secs: float = 18.0
@@ -45,63 +46,108 @@ class InterruptedDownloadError(Exception):
     """The next attempt may succeed. It is not an OSError, which tarfile would take for bad data."""
 
 
-def ask(url: str, patience: Patience) -> Response:
+@dataclass(frozen=True)
+class Download:
+    """What is asked for, and what it may cost.
+
+    Attributes:
+      url: of the module.
+      patience: how long is waited.
+      deadline: when all of it must be here.
+      most_bytes: of the answer.
+    """
+
+    url: str
+    patience: Patience
+    deadline: Deadline
+    most_bytes: int
+
+    @property
+    def shown(self) -> str:
+        """The URL for people."""
+        return shown_uri(self.url)
+
+    def late(self, progress: str) -> ArtifactError:
+        """It takes too long altogether."""
+        limit = f"{self.patience.module_secs:g} s"
+        return ArtifactError(f"{self.shown} is not here after {limit}{progress}; {OTHER_WAY}")
+
+
+def ask(download: Download) -> Response:
     """Asks for a module.
 
     Raises:
       ArtifactNotFoundError: the hub has none there.
-      ArtifactError: the hub refuses.
+      ArtifactError: the hub refuses, leads to where nobody may follow, or takes too long.
+      LoadError: it announces more than it may.
       InterruptedDownloadError: it does not answer, or asks to come back later.
     """
     from tensorflow_hub import compressed_module_resolver
 
     protocol = compressed_module_resolver.HttpCompressedFileResolver()
-    request = protocol._append_compressed_format_query(url)
     try:
+        request = protocol._append_compressed_format_query(download.url)
         # tensorflow_hub's context respects TFHUB_DISABLE_CERT_VALIDATION.
-        answer = urllib.request.urlopen(
-            request, timeout=patience.silence_secs, context=protocol._context
-        )
-    except urllib.error.HTTPError as error:
-        raise _refusal(url, error) from error
-    except http.client.InvalidURL as error:
-        raise ArtifactNotFoundError(f"{url} is not a URL: {error}") from error
+        answer = transport.get(request, download.deadline, protocol._context)
+    except transport.RefusedAddressError as error:
+        raise ArtifactError(f"{download.shown}: {error}; {OTHER_WAY}") from error
+    except transport.LateError as error:
+        raise download.late("") from error
+    except (http.client.InvalidURL, ValueError):
+        # Without its cause, whose text repeats the URL.
+        raise ArtifactNotFoundError(
+            f"{download.shown} is not a URL that can be asked, or leads to none"
+        ) from None
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         if isinstance(reason, TimeoutError):
-            reason = f"no answer within {patience.silence_secs:g} s"
+            reason = f"no answer within {download.patience.silence_secs:g} s"
         raise InterruptedDownloadError(
             own_words(reason) if isinstance(reason, Exception) else str(reason)
         ) from error
-    return Response(answer, url, patience)
+    if not 200 <= answer.status < 300:
+        answer.close()
+        raise _refusal(download.shown, answer.status, answer.reason)
+    return Response(answer, download)
 
 
-def _refusal(url: str, error: urllib.error.HTTPError) -> Exception:
-    said = f"the hub answers HTTP {error.code} ({error.reason})"
-    if error.code in (404, 410):
+def _refusal(url: str, status: int, reason: str) -> Exception:
+    said = f"the hub answers HTTP {status} ({reason})"
+    if status in (404, 410):
         return ArtifactNotFoundError(f"{url}: {said}, {EXPECTED}")
-    if error.code in (401, 403):
+    if status in (401, 403):
         return ArtifactError(
             f"{url}: {said}, expected a public model; download it with an account that has access, "
             "and give its folder as `uri`"
         )
-    if error.code in (408, 429) or error.code >= 500:
+    if status in (408, 429) or status >= 500:
         return InterruptedDownloadError(said)
     return ArtifactError(f"{url}: {said}, {EXPECTED}")
 
 
-class Response:
-    """The body of an answer, as tarfile reads it: all of it and in time, or an error."""
+def too_large(url: str, verb: str, most_bytes: int) -> str:
+    """What to do about an archive that has, or unpacks to, more bytes than it may."""
+    most = f"more than {most_bytes >> 20:,} MiB"
+    return f"{url}: its archive {verb} {most}; a larger --max_hub_model_mb takes it"
 
-    def __init__(self, answer: Any, url: str, patience: Patience) -> None:
+
+class Response:
+    """The body of an answer, as tarfile reads it: all of it and in time, or an error.
+
+    Raises:
+      LoadError: it announces more than it may.
+    """
+
+    def __init__(self, answer: Any, download: Download) -> None:
         self._answer = answer
-        self._url = url
-        self._patience = patience
-        self._deadline = time.monotonic() + patience.module_secs
+        self._download = download
         length = answer.headers.get("Content-Length") or ""
         self._expected = int(length) if length.isdecimal() else None
         self._received = 0
         self._head = b""
+        if self._expected is not None and self._expected > download.most_bytes:
+            answer.close()
+            raise self._too_large()
 
     def __enter__(self) -> Response:
         return self
@@ -120,6 +166,7 @@ class Response:
         Raises:
           InterruptedDownloadError: it ended before its announced length, or nothing came for long.
           ArtifactError: it takes too long altogether.
+          LoadError: it is larger than it may be.
         """
         chunks = []
         while size > 0 and (chunk := self._chunk(size)):
@@ -137,23 +184,27 @@ class Response:
         return f"{kind} that begins with {self._head[:20]!r}"
 
     def _chunk(self, size: int) -> bytes:
-        if time.monotonic() > self._deadline:
-            limit = f"{self._patience.module_secs:g} s"
-            raise ArtifactError(f"{self._url} is not here after {limit}, only {self._progress()}")
         if self._expected is not None:
             size = min(size, self._expected - self._received)
         try:
             chunk: bytes = self._answer.read1(size) if size else b""
+        except transport.LateError as error:
+            raise self._download.late(f", only {self._progress()}") from error
         except TimeoutError as error:
-            silence = f"nothing came for {self._patience.silence_secs:g} s"
+            silence = f"nothing came for {self._download.patience.silence_secs:g} s"
             raise InterruptedDownloadError(f"{silence}, after {self._progress()}") from error
         except (OSError, http.client.HTTPException) as error:
             raise InterruptedDownloadError(f"cut off after {self._progress()}") from error
         if size and not chunk and self._expected is not None:
             raise InterruptedDownloadError(f"cut off after {self._progress()}")
         self._received += len(chunk)
+        if self._received > self._download.most_bytes:
+            raise self._too_large()
         self._head += chunk[: _HEAD_BYTES - len(self._head)]
         return chunk
+
+    def _too_large(self) -> LoadError:
+        return LoadError(too_large(self._download.shown, "has", self._download.most_bytes))
 
     def _progress(self) -> str:
         of = "" if self._expected is None else f" of {self._expected}"

@@ -8,7 +8,6 @@ was left. (It survives the death of the machine once the file has its final name
 from __future__ import annotations
 
 import fcntl
-import logging
 import os
 import re
 import secrets
@@ -21,9 +20,10 @@ from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
+from pipeline.readable import logger
 from pipeline.runner.job_thread import JobThread
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logger(__name__)
 
 _SCAN_BYTES = 1 << 20
 

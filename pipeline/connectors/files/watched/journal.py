@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 
@@ -13,9 +12,10 @@ from pipeline.connectors.storage import paths
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.connectors.storage.errors import WRITER_ROLE, explain
 from pipeline.errors import ArtifactError, PathError
+from pipeline.readable import logger
 from pipeline.runner.outage import Outage
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logger(__name__)
 
 
 class Journal:

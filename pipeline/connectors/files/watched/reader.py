@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import logging
 import queue
 import threading
 import time
@@ -26,10 +25,11 @@ from pipeline.connectors.files.watched.listing import (
 )
 from pipeline.connectors.storage.errors import READER_ROLE, explain
 from pipeline.formats.format import Reading
+from pipeline.readable import logger
 from pipeline.runner.activity import activity
 from pipeline.runner.outage import Outage
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logger(__name__)
 
 _STEPS_AHEAD = 16
 

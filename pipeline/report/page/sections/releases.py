@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from pipeline.batch.release import ModelVersion, Release
+from pipeline.readable import shown_uri
 from pipeline.report import quantities
 from pipeline.report.page import moments
 from pipeline.report.page.facts import RunFacts
@@ -130,4 +131,4 @@ def _sizes(loaded: Iterable[LoadedModel]) -> str:
 
 def _files(version: ModelVersion) -> Markup:
     digest = element("small", f" {version.digest[:12]}", title="digest")
-    return element("span", version.uri, digest, class_="code long")
+    return element("span", shown_uri(version.uri), digest, class_="code long")

@@ -110,13 +110,15 @@ def test_archive_of_something_else_is_refused_by_its_files(hub):
 def test_archive_cannot_write_outside_its_folder(hub, module, kept, name):
     packed = archive(module, **{name: b"evil"})
     reason = reason_of(LoadError, hub.put(PATH, packed))
-    assert reason.startswith(f": its archive is refused: Relative path '{name}' is invalid")
+    assert reason.startswith(
+        f": its archive is refused: its file '{name}' would lie outside the fo"
+    )
     assert not list(kept.parent.rglob("escaped"))
 
 
 def test_archive_with_a_link_is_refused(hub, module):
     reason = reason_of(LoadError, hub.put(PATH, archive(module, link="/etc/passwd")))
-    assert ": its archive is refused: Unexpected object type in tar archive" in reason
+    assert ": its archive is refused: 'link' is no plain file or folder; expected the tar" in reason
 
 
 def test_module_of_the_old_format_is_refused_with_its_url(hub, module):
@@ -181,11 +183,6 @@ def test_hub_that_stops_in_the_middle_is_not_waited_for(hub, packed, monkeypatch
     reason = reason_of(ArtifactError, hub.base + PATH, pauses_secs=())
     stop.set()
     assert f"nothing came for 0.3 s, after 100 of {len(packed)} bytes" in reason
-
-
-def test_download_that_takes_too_long_is_given_up(hub, packed):
-    reason = reason_of(ArtifactError, hub.put(PATH, packed), module_secs=-1.0)
-    assert reason == f" is not here after -1 s, only 0 of {len(packed)} bytes"
 
 
 def test_hub_that_is_not_there_is_named(hub):
