@@ -101,6 +101,7 @@ lock: $(READY) ## the exact pins of requirements*.txt, from the .in files
 	$(BIN)/python .ci/lock.py requirements.in requirements.txt
 	$(BIN)/python .ci/lock.py requirements-gpu.in requirements-gpu.txt
 	$(BIN)/python .ci/lock.py requirements-dev.in requirements-dev.txt
+	$(BIN)/python .ci/lock.py requirements-audit.in requirements-audit.txt
 
 reference: $(READY) ## the tables of README.md, from the code
 	$(BIN)/python .ci/reference.py

@@ -16,7 +16,10 @@ from tests.support.cloud_build import step
 from tests.support.cloud_steps import DIGEST, DOCKER, GCLOUD, NAME, ROOT, SPEC, Workspace
 
 LATEST = "gs://my-bucket/templates/ensemble/latest.json"
-AFTER_TESTS = ("check", "build", "smoke", "push", "scan", "spec", "complete-spec", "publish")
+AFTER_TESTS = (
+    *("check", "build", "smoke", "installed", "audit", "push", "scan"),
+    *("spec", "complete-spec", "publish"),
+)
 
 
 def instead(answer, old, new):
@@ -39,6 +42,9 @@ def test_build_by_hand_runs_from_check_to_latest(workspace):
         ["gcloud", "storage"],  # is the version new?
         ["docker", "build"],
         ["docker", "run"],  # the demo
+        ["docker", "run"],  # what it has installed
+        ["pip", "install"],
+        ["pip-audit", "--requirement=build/cloud/installed.txt"],
         ["docker", "push"],
         ["docker", "push"],  # the cache
         ["docker", "image"],
@@ -238,6 +244,38 @@ def test_smoke_counts_what_came_out(workspace, written, found):
 def test_smoke_fails_with_the_demo(workspace):
     workspace.stub("docker", DOCKER + "\nexit 2")
     assert workspace.run("check", "smoke").status == 2
+
+
+# --- audit
+
+
+def test_audit_is_of_what_the_image_has_by_the_versions_that_advisories_name(workspace):
+    assert workspace.run("check", "installed").status == 0
+    installed = workspace.path("build/cloud/installed.txt").read_text().splitlines()
+    assert installed == ["numpy==2.4.6", "torch==2.13.0", "pip==25.0"]
+    assert f"{NAME}:1.2.0" in workspace.calls[-1]
+
+
+def test_audit_that_finds_something_ends_the_build_before_the_push(workspace):
+    workspace.stub("pip-audit", "exit 1")
+    done = workspace.run(*AFTER_TESTS)
+    assert done.status == 1
+    assert "name what is accepted, and why, in accepted-vulnerabilities.txt" in done.stderr
+    assert ["docker", "push"] not in [call[:2] for call in workspace.calls]
+
+
+def test_audit_is_told_what_is_accepted(workspace):
+    file = workspace.path("accepted-vulnerabilities.txt")
+    file.write_text(file.read_text() + "\nPYSEC-2026-1 not called here, until 3.1\nCVE-2026-2\n")
+    assert workspace.run("check", "installed", "audit").status == 0
+    ignored = [word for word in workspace.calls[-1] if word.startswith("--ignore")]
+    assert ignored == ["--ignore-vuln=PYSEC-2026-1", "--ignore-vuln=CVE-2026-2"]
+
+
+def test_audit_can_be_switched_off(workspace):
+    workspace.given |= {"_SCAN": "false"}
+    assert "Not audited" in workspace.run("check", "installed", "audit").stdout
+    assert "pip-audit" not in [call[0] for call in workspace.calls]
 
 
 # --- push

@@ -35,6 +35,8 @@ esac
 DOCKER = f"""
 case "$*" in
   *.ci/template_spec.py*) while [[ $1 != .ci/* ]]; do shift; done; exec {sys.executable} "$@" ;;
+  *"pip freeze"*)
+    printf '%s\\n' 'dataflow-ensemble @ file:///source' numpy==2.4.6 torch==2.13.0+cpu pip==25.0 ;;
   *template/main.py*)
     mkdir -p build/digits/out
     seq 300 >build/digits/out/predictions-00000-of-00002.jsonl
@@ -72,9 +74,12 @@ class Workspace:
         (self.folder / "bin").mkdir(parents=True)
         (self.folder / "workspace/.ci").mkdir(parents=True)
         shutil.copy(ROOT / ".ci/template_spec.py", self.path(".ci"))
+        shutil.copy(ROOT / "accepted-vulnerabilities.txt", self.path(""))
         self.path("metadata.json").write_text('{"name": "Ensemble", "streaming": true}')
         self.stub("gcloud", GCLOUD)
         self.stub("docker", DOCKER)
+        self.stub("pip", "")
+        self.stub("pip-audit", "")
 
     def path(self, name: str) -> Path:
         return self.folder / "workspace" / name
