@@ -7,6 +7,8 @@ from typing import Any
 
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner, fn_runner
 
+from pipeline.runner.loopback import stay_on_loopback
+
 
 def local_runner() -> FnApiRunner:
     """A runner for batch and stream.
@@ -15,6 +17,7 @@ def local_runner() -> FnApiRunner:
     fastest of them and the only one that this project is tested on.
     """
     _make_metrics_eager()
+    stay_on_loopback()
     return FnApiRunner()
 
 
