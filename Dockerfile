@@ -50,13 +50,15 @@ COPY main.py .ci/image/check_image.py .ci/image/entrypoint .ci/image/install_ext
 
 # --- CPU. The requirements change less often than the code and come before it.
 FROM base AS cpu-requirements
-COPY requirements.txt ./
+COPY requirements.txt requirements-torch.txt ./
 # PyTorch's CPU build is a tenth of the size of PyPI's. Where its index cannot be reached, pip says so
-# after some seconds and takes PyPI's; --no-deps keeps that wait to this one package.
+# after some seconds and takes PyPI's; --no-deps keeps that wait to this one package. What PyPI's needs
+# besides comes last.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-RUN pip install --no-cache-dir --no-deps --extra-index-url ${TORCH_INDEX} $(grep ^torch== requirements.txt)
+RUN pip install --no-cache-dir --no-deps --extra-index-url ${TORCH_INDEX} -r requirements-torch.txt
 # TensorFlow's C++ headers are a tenth of the image.
-RUN pip install --no-cache-dir -r requirements.txt \
+RUN pip install --no-cache-dir --no-warn-conflicts --require-hashes -r requirements.txt \
+    && pip install --no-cache-dir -r requirements-torch.txt \
     && rm -r "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/tensorflow/include"
 
 FROM cpu-requirements AS cpu
@@ -87,9 +89,11 @@ LABEL org.opencontainers.image.title="Ensemble inference on Dataflow, CPU" \
 # machine's. In layers of a few GB each, which a worker pulls and unpacks side by side.
 FROM base AS gpu-requirements
 COPY requirements-gpu.txt ./
-RUN pip install --no-cache-dir --no-deps $(grep ^nvidia- requirements-gpu.txt)
-RUN pip install --no-cache-dir --no-deps $(grep -E '^(torch|triton)==' requirements-gpu.txt)
-RUN pip install --no-cache-dir -r requirements-gpu.txt \
+RUN awk '/^nvidia-/, !/\\$/' requirements-gpu.txt >/tmp/layer \
+    && pip install --no-cache-dir --no-deps --require-hashes -r /tmp/layer
+RUN awk '/^(torch|triton)==/, !/\\$/' requirements-gpu.txt >/tmp/layer \
+    && pip install --no-cache-dir --no-deps --require-hashes -r /tmp/layer
+RUN pip install --no-cache-dir --require-hashes -r requirements-gpu.txt \
     && rm -r "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/tensorflow/include"
 
 FROM gpu-requirements AS gpu

@@ -83,25 +83,32 @@ bench-gpu: $(GPU_READY) ## the GPU part of docs/benchmarks.md, in about 3 minute
 # XGBoost wants another NCCL than PyTorch.
 $(GPU_READY): requirements-gpu.txt requirements-dev.txt
 	$(PYTHON) -m venv .venv-gpu
-	.venv-gpu/bin/pip install --quiet -r requirements-gpu.txt \
-	  $$(grep -E '^(matplotlib|onnx|pytest|pytest-timeout|transformers)==' requirements-dev.txt)
+	.venv-gpu/bin/pip install --quiet --require-hashes -r requirements-gpu.txt
+	.venv-gpu/bin/pip install --quiet \
+	  $$(grep -oE '^(matplotlib|onnx|pytest|pytest-timeout|transformers)==[^ ]+' requirements-dev.txt)
 	touch $(GPU_READY)
 
 # The CPU build of torch is a tenth of the size of PyPI's. Where its index cannot be reached, pip says
-# so after some seconds and takes PyPI's; --no-deps keeps that wait to this one package.
-$(READY): requirements.txt requirements-dev.txt
+# so after some seconds and takes PyPI's; --no-deps keeps that wait to this one package. The last line is
+# for what PyPI's build needs besides.
+$(READY): requirements.txt requirements-torch.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v == (3, 11) or sys.exit("Python 3.11 is needed, found %d.%d: make PYTHON=/path/to/python3.11" % v)'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --no-deps --extra-index-url $(TORCH_CPU) "$$(grep ^torch== requirements.txt)"
-	$(BIN)/pip install --quiet -r requirements.txt -r requirements-dev.txt
+	$(BIN)/pip install --quiet --no-deps --extra-index-url $(TORCH_CPU) -r requirements-torch.txt
+	$(BIN)/pip install --quiet --no-warn-conflicts --require-hashes -r requirements.txt -r requirements-dev.txt
+	$(BIN)/pip install --quiet -r requirements-torch.txt
 	touch $(READY)
 
-# Exact pins of everything that gets installed, from the direct ones in the .in files.
-lock: $(READY) ## the exact pins of requirements*.txt, from the .in files
-	$(BIN)/python .ci/lock.py requirements.in requirements.txt
-	$(BIN)/python .ci/lock.py requirements-gpu.in requirements-gpu.txt
-	$(BIN)/python .ci/lock.py requirements-dev.in requirements-dev.txt
-	$(BIN)/python .ci/lock.py requirements-audit.in requirements-audit.txt
+# Exact pins of everything that gets installed, from the direct ones in the .in files. In an environment
+# of its own, so that a lock that cannot be installed can be mended.
+LOCK := build/lock/bin
+lock: ## the exact pins and hashes of requirements*.txt, from the .in files
+	$(PYTHON) -m venv build/lock
+	$(LOCK)/pip install --quiet uv==0.13.9
+	$(LOCK)/python .ci/lock.py requirements.in requirements.txt
+	$(LOCK)/python .ci/lock.py requirements-gpu.in requirements-gpu.txt
+	$(LOCK)/python .ci/lock.py requirements-dev.in requirements-dev.txt
+	$(LOCK)/python .ci/lock.py requirements-audit.in requirements-audit.txt
 
 reference: $(READY) ## the tables of README.md, from the code
 	$(BIN)/python .ci/reference.py

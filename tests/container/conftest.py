@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -52,7 +53,7 @@ def shell(image):
 def installed(shell):
     """Name -> version of the packages in the image, names in lower case with dashes."""
     listed = json.loads(shell("pip list --format=json --disable-pip-version-check"))
-    return {p["name"].lower().replace("_", "-"): p["version"] for p in listed}
+    return {re.sub(r"[-_.]+", "-", p["name"]).lower(): p["version"] for p in listed}
 
 
 @pytest.fixture

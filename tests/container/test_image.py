@@ -1,5 +1,6 @@
 """What the image holds, and what it leaves out."""
 
+import re
 import subprocess
 
 import pytest
@@ -11,8 +12,9 @@ pytestmark = pytest.mark.timeout(3600)  # the first test builds the image
 
 def test_packages_are_those_of_the_requirements_and_the_project(shell, installed):
     assert shell("pip check").strip() == "No broken requirements found."
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    pins = dict(line.lower().replace("_", "-").split("==") for line in lines if line[0] != "#")
+    text = "".join((ROOT / f"requirements{of}.txt").read_text() for of in ("", "-torch"))
+    found = re.findall(r"^([\w.-]+)==(\S+)", text, flags=re.MULTILINE)
+    pins = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in found}
     of_base = {"pip", "wheel"}
     assert {name: v.split("+")[0] for name, v in installed.items() if name not in of_base} == {
         **{name: version for name, version in pins.items() if name not in of_base},
@@ -29,6 +31,7 @@ def test_package_is_installed_and_not_a_loose_folder_beside_main(shell):
         "entrypoint",
         "install_extras",
         "main.py",
+        "requirements-torch.txt",
         "requirements.txt",
     ]
 

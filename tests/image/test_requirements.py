@@ -1,5 +1,6 @@
 """The files that pin what the images hold."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -9,9 +10,14 @@ ROOT = Path(__file__).parents[2]
 BUILDS = {"torch", "onnxruntime", "onnxruntime-gpu"}
 
 
-def pins(name):
-    lines = (ROOT / name).read_text().splitlines()
-    return dict(line.split("==") for line in lines if not line.startswith("#"))
+WITHOUT_HASHES = "requirements-torch.txt"  # it says why
+LOCKS = sorted(path.name for path in ROOT.glob("requirements*.txt"))
+
+
+def pins(*names):
+    """Name -> version."""
+    text = "".join((ROOT / name).read_text() for name in names)
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", text, flags=re.MULTILINE))
 
 
 def direct(name):
@@ -27,12 +33,35 @@ def direct(name):
 
 
 def normal(pinned):
-    return {name.lower().replace("_", "-"): version for name, version in pinned.items()}
+    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pinned.items()}
 
 
-@pytest.mark.parametrize("kind", ["requirements", "requirements-gpu"])
-def test_lock_holds_the_direct_requirements(kind):
-    locked, asked = normal(pins(f"{kind}.txt")), normal(direct(f"{kind}.in"))
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_requirement_is_one_version_with_hashes(lock):
+    text = (ROOT / lock).read_text()
+    whole = [line for line in text.replace("\\\n", "").splitlines() if line[:1] != "#"]
+    assert len(whole) == len(pins(lock)) > 0
+    pinned = r"[\w.-]+==\S+"
+    hashes = r"( +--hash=sha256:[0-9a-f]{64})+" if lock != WITHOUT_HASHES else ""
+    assert [line for line in whole if not re.fullmatch(pinned + hashes, line)] == []
+
+
+@pytest.mark.parametrize("file", ["Dockerfile", "Makefile", "cloudbuild.yaml"])
+def test_pip_checks_hashes_wherever_it_installs_a_lock(file):
+    lines = re.findall(r"pip install[^&\n]* -r requirements[^&\n]*", (ROOT / file).read_text())
+    assert lines
+    unchecked = [line for line in lines if "--require-hashes" not in line]
+    assert unchecked == [line for line in lines if WITHOUT_HASHES in line]
+
+
+@pytest.mark.parametrize(
+    "locks",
+    [("requirements.txt", WITHOUT_HASHES), ("requirements-gpu.txt",), ("requirements-audit.txt",)],
+    ids=" ".join,
+)
+def test_lock_holds_the_direct_requirements(locks):
+    locked = normal(pins(*locks))
+    asked = normal(direct(locks[0].replace(".txt", ".in")))
     assert {name: locked.get(name) for name in asked} == asked
 
 

@@ -39,7 +39,11 @@ def prepare(java: bool) -> None:
     print(f"installing {_REQUIREMENTS[0].name} into {_ENVIRONMENT}: about 2 minutes", flush=True)
     try:
         subprocess.run([sys.executable, "-m", "venv", "--clear", _ENVIRONMENT], check=True)
-        pip = [str(PYTHON), "-m", "pip", "install", "--quiet"]
+        # Without hashes, which would have to name all that Ray and Spark need.
+        pins = re.findall(r"^[\w.-]+==\S+", _REQUIREMENTS[1].read_text(), flags=re.MULTILINE)
+        constraints = _ENVIRONMENT / "constraints.txt"
+        constraints.write_text("\n".join(pins))
+        pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "-c", str(constraints)]
         subprocess.run([*pip, "-r", str(_REQUIREMENTS[0])], check=True)
     except subprocess.CalledProcessError as error:
         raise MissingError(f"the peers' environment cannot be made: {error}") from error
