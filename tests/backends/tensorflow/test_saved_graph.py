@@ -274,6 +274,22 @@ def test_vocabulary_of_a_constant_that_a_table_is_given_is_refused(vocabulary, t
         load(folder, model_spec(**SPEC))
 
 
+def test_initialiser_that_another_function_calls_with_a_path_is_refused(vocabulary, tmp_path):
+    words = table(vocabulary)
+    folder = saved(tmp_path / "model", lambda s: {"y": words.lookup(s)}, words=words)
+
+    def change(graph):
+        each = {f.signature.name.strip("_0123456789"): f for f in graph.graph_def.library.function}
+        wrapper = next(f for name, f in each.items() if name.startswith("inference_signature"))
+        constant(wrapper.node_def.add(), str(vocabulary))
+        call = wrapper.node_def.add(op="StatefulPartitionedCall", name="call", input=["path"])
+        call.attr["f"].func.name = each["inference__initializer"].signature.name
+
+    changed(folder, change)
+    with pytest.raises(UntrustedArtifactError, match="reads a file that is no asset of the model"):
+        check_graph(folder, "serving_default")
+
+
 @pytest.fixture
 def of_tensorflow_1(vocabulary, tmp_path):
     """A graph without objects, with a variable and a table."""

@@ -125,6 +125,7 @@ HIDDEN = [
     'getattr(x, "sa" "ve")("a")',
     "getattr(x, 'save')('a')",
     'getattr(x, """save""")("a")',
+    'torch.add("""a"b""", torch.save(x, """c"d"""))',
     "c = __torch__.torch.classes",
     "t = __torch__",
     "__torch__.torch.classes.torchvision.Video",
