@@ -244,6 +244,19 @@ def test_run_that_fails_in_the_middle_leaves_the_earlier_files(job, fails):
     assert fails == "kill" or not list(job.folder.glob("out/*.tmp-*"))
 
 
+def test_what_a_killed_run_left_is_neither_in_the_way_nor_touched(job):
+    job.write_input(record(0))
+    left = job.folder / "out/p.tmp-5f3a9c01b2d4/0123.jsonl"
+    left.parent.mkdir(parents=True)
+    left.write_text("half a rec")
+    assert job.run() == 0
+    assert job.run("--overwrite=true") == 0
+    assert left.read_text() == "half a rec"
+    pattern, output = f"--input_file_pattern={job.folder}/out/**", f"--output_path={job.folder}/q"
+    assert job.run(pattern, output, "--max_dead_letter_percent=100") == 1, "no prediction is right"
+    assert "half a rec" not in "".join(path.read_text() for path in job.folder.glob("q-*"))
+
+
 @pytest.mark.parametrize("prefix", ["out put/p é", "out/p{0}%20", "out/ünï code/p+(1)!"])
 def test_prefix_may_have_any_characters_but_wildcards(job, prefix):
     job.write_input(record(0), b"broken")

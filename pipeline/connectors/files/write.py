@@ -22,6 +22,7 @@ from apache_beam.pvalue import AsList, PCollection
 from apache_beam.transforms.window import GlobalWindows
 
 from pipeline.connectors.files.earlier_files import NO_EARLIER_FILES, EarlierFiles
+from pipeline.connectors.storage import temporary_folder
 from pipeline.connectors.storage.paths import shard_path
 from pipeline.errors import OutputError
 from pipeline.readable import logger
@@ -113,9 +114,8 @@ class WriteBlocks(PTransform):
         after: Sequence[Any] = (),
     ) -> None:
         super().__init__()
-        # Made once, here: all workers and retries of this job, and nobody else, use this folder.
-        job = uuid.uuid4().hex[:12]
-        self._sinks = [(sink, f"{sink.prefix}.tmp-{job}") for sink in sinks]
+        # Made once, here: all workers and retries of this job, and nobody else, use these folders.
+        self._sinks = [(sink, temporary_folder.new_folder(sink.prefix)) for sink in sinks]
         self._earlier = earlier
         self._after = after
 

@@ -25,6 +25,7 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 
 from pipeline.backends.onnx.companions import companions, names_others
 from pipeline.connectors.storage.errors import READER_ROLE, explain, status_of
+from pipeline.connectors.storage.temporary_folder import is_unfinished
 from pipeline.errors import ArtifactError, ArtifactNotFoundError, LoadError
 from pipeline.releases.version_rule import VersionRule, rule_of
 from pipeline.releases.versions import StoredFile, rank
@@ -43,12 +44,18 @@ _FIELDS = "items(name,bucket,size,generation,timeCreated),nextPageToken"
 def match_files(pattern: str) -> list[Any]:
     """The files that match in any storage Beam reaches, as its FileMetadata.
 
+    Those that a batch job has not finished are left out (see `temporary_folder`).
+
     Raises:
       Exception: whatever the storage raises; see `errors.explain`.
     """
     found = FileSystems.match([pattern])[0].metadata_list
     # Object stores keep empty "folder/" objects, as their consoles create them.
-    return [file for file in found if not file.path.endswith("/")]
+    return [
+        file
+        for file in found
+        if not file.path.endswith("/") and not is_unfinished(file.path, pattern)
+    ]
 
 
 @dataclass(frozen=True)

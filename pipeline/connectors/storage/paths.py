@@ -15,6 +15,7 @@ from apache_beam.io.filesystems import FileSystems
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.connectors.storage.errors import READER_ROLE, WRITER_ROLE, explain, status_of
 from pipeline.connectors.storage.listing import match_files
+from pipeline.connectors.storage.temporary_folder import is_unfinished
 from pipeline.errors import ArtifactError, PathError
 from pipeline.spec.uris import is_local
 
@@ -214,5 +215,6 @@ def _match_local(pattern: str) -> list[Any]:
     named = [pattern]
     if not Path(pattern).exists():
         named = glob.glob(pattern, include_hidden=True)  # noqa: PTH207  # may be absolute
-    files = [(path, Path(path).stat()) for path in sorted(named) if Path(path).is_file()]
+    kept = (path for path in sorted(named) if not is_unfinished(path, pattern))
+    files = [(path, Path(path).stat()) for path in kept if Path(path).is_file()]
     return [FileMetadata(path, found.st_size, found.st_mtime) for path, found in files]

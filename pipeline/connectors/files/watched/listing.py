@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.connectors.storage.listing import match_files
+from pipeline.connectors.storage.temporary_folder import is_unfinished
 from pipeline.spec.uris import is_local
 
 FINGERPRINT_BYTES = 16
@@ -87,6 +88,8 @@ def _list_local(pattern: str) -> Iterator[FileVersion]:
     os.scandir(folder).close()
     for path in glob.iglob(pattern, recursive=True):  # noqa: PTH207  # may be absolute
         if path.rpartition("/")[2].startswith(".") or path.endswith(_UNFINISHED):
+            continue
+        if is_unfinished(path, pattern):
             continue
         try:
             found = Path(path).stat()
