@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -24,6 +25,7 @@ import_order.keep_import_order()  # tests import frameworks to make models, befo
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")
 
+_ROOT = Path(__file__).parents[1]
 _LONGEST_FILES = ("test_readme.py", "test_batch_benchmark_runs.py", "test_streaming_demo.py")
 
 
@@ -50,10 +52,10 @@ def gcs(tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "gcp_storage_emulator", "start", "--in-memory"]
+    command = [sys.executable, "-m", "tests.support.storage_emulator", "start", "--in-memory"]
     with (folder / "log").open("w") as log, pytest.MonkeyPatch.context() as patch:
         emulator = subprocess.Popen(
-            [*command, "--host=127.0.0.1", f"--port={port}"], stdout=log, stderr=log
+            [*command, "--host=127.0.0.1", f"--port={port}"], cwd=_ROOT, stdout=log, stderr=log
         )
         try:
             _wait_until_it_answers(url, emulator, folder / "log")

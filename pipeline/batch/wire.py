@@ -1,9 +1,8 @@
 """Values as bytes, for places where they outlive the program that wrote them.
 
 A runner keeps elements, restrictions and state while a job is updated, and hands them to the next
-build. So nothing there is a pickle, which only the build that made it can surely read. (The state
-of a service's gate still is one; what has to last is in the `release_dir`.) A value is a JSON
-object with the names of its fields, behind the name and version of its form::
+build. So nothing there is a pickle, which only the build that made it can surely read. A value is
+a JSON object with the names of its fields, behind the name and version of its form::
 
     {"form": "candidate/1", "candidate_id": "...", "source": "watch gs://b/clf/*", ...}
 

@@ -6,13 +6,13 @@ import argparse
 import json
 
 from pipeline.commands import parsers
-from pipeline.connectors.storage.artifact_store import BeamArtifactStore
+from pipeline.connectors.storage.log_files import LogFiles
 from pipeline.errors import ArtifactError, ParameterError, PathError
 from pipeline.launch.options import RaisingParser
 from pipeline.readable import readable, shown_uri, without_secrets
 from pipeline.releases import history as release_history
+from pipeline.releases.log import ReleaseLog
 from pipeline.releases.state import HISTORY
-from pipeline.releases.store import ReleaseStore
 
 REFUSED = "No status"
 
@@ -54,7 +54,7 @@ def run_command(arguments: argparse.Namespace) -> None:
     count = int(arguments.last)
     try:
         # More than are shown, to know what the last one changed and what a rollback returned to.
-        history = ReleaseStore(folder, BeamArtifactStore()).load_history(count + HISTORY)
+        history = ReleaseLog(folder, LogFiles()).load_history(count + HISTORY)
     except ArtifactError as error:
         raise PathError(str(error)) from error
     if not history:

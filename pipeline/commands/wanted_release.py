@@ -12,6 +12,7 @@ from pipeline.batch.release import ModelVersion, Release
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.connectors.storage.hub_cache import HubCache
 from pipeline.connectors.storage.listing import StorageLister
+from pipeline.connectors.storage.log_files import LogFiles
 from pipeline.errors import ArtifactError, LaunchError, ModelError
 from pipeline.launch.patterns import Say, look_under, newest, rules_after
 from pipeline.launch.release import accepted_before, allowed_uris
@@ -94,9 +95,11 @@ def gate_state(wanted: WantedRelease, say: Say) -> GateState | None:
     Raises:
       ModelError: the folder cannot be read, or there is nothing to roll back.
     """
-    history = accepted_before(wanted.release_dir, wanted.graph, BeamArtifactStore())
-    if history:
-        return initial_state(history[-1].release, datetime.now(UTC), history)
+    before = accepted_before(wanted.release_dir, wanted.graph, LogFiles())
+    if history := before.appended:
+        return initial_state(
+            history[-1].release, datetime.now(UTC), history, position=before.position
+        )
     if wanted.release_dir:
         nothing = f"--release_dir: no release of these models is recorded in {wanted.release_dir}"
         if wanted.rollback_to is not None:
@@ -121,7 +124,7 @@ def refuse_ignored(wanted: WantedRelease, state: GateState | None, say: Say) -> 
 def _target_is_recorded(wanted: WantedRelease, state: GateState | None, say: Say) -> bool:
     """Whether the release that a rollback leads to is recorded.
 
-    The job knows the release that it was launched with, but does not record it.
+    The last releases are read only; the job may remember others.
     """
     if state is None:
         return False

@@ -64,9 +64,9 @@ def build_stream(pipeline: beam.Pipeline, job: Job, engine: JobEngine) -> None:
     """Adds the steps of a streaming job to an empty pipeline."""
     settings = job.settings
     events = {"Launch": _launch_events(pipeline, job)}
-    releases = _refresh(pipeline, job, engine, events)
-    side_inputs = [] if releases is None else [beam.pvalue.AsIter(releases)]
-    assign = beam.ParDo(AssignActiveRelease(job.handle, job.release), *side_inputs)
+    _refresh(pipeline, job, engine, events)
+    follower = job.refresh.follower if job.refresh is not None else None
+    assign = beam.ParDo(AssignActiveRelease(job.handle, job.release, follower))
     decoded = _read(pipeline, job, engine) | "Decode" >> decode_blocks(job)
     assign = assign.with_outputs(EVENTS, main="batches")
     assigned = run_prepare_steps(decoded, job) | "AssignRelease" >> assign
@@ -100,10 +100,10 @@ def _launch_events(pipeline: beam.Pipeline, job: Job) -> Any:
     return pipeline | "PassedOver" >> told
 
 
-def _refresh(pipeline: beam.Pipeline, job: Job, engine: JobEngine, events: Events) -> Any | None:
-    """The refresh branch; adds to `events`, and returns the releases for a side input, if any."""
+def _refresh(pipeline: beam.Pipeline, job: Job, engine: JobEngine, events: Events) -> None:
+    """The refresh branch; adds to `events`."""
     if job.refresh is None:
-        return None
+        return
     watcher, settings = job.refresh.watcher, job.settings.refresh
     sources = {"Watch": pipeline | "Watch" >> WatchModels(watcher, stopped)}
     if settings.listens:
@@ -117,9 +117,7 @@ def _refresh(pipeline: beam.Pipeline, job: Job, engine: JobEngine, events: Event
         )
         sources["Messages"] = asked["candidates"]
         events["Messages"] = asked[EVENTS]
-    verdicts, releases = engine.gate(pipeline, sources, job)
-    events.update(verdicts)
-    return releases
+    events.update(engine.gate(pipeline, sources, job))
 
 
 def _wanted(outputs: Outputs) -> tuple[str, ...]:

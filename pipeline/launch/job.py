@@ -6,10 +6,12 @@ message of the launcher's log.
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -20,6 +22,7 @@ from pipeline.connectors.storage import paths
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.connectors.storage.hub_cache import HubCache
 from pipeline.connectors.storage.listing import StorageLister
+from pipeline.connectors.storage.log_files import LogFiles
 from pipeline.connectors.vm_sharing import VmSharing
 from pipeline.drawing.drawing import Drawing, draw
 from pipeline.errors import LaunchError, PathError, SpecError
@@ -35,6 +38,7 @@ from pipeline.launch.release import (
     accepted_before,
     allowed_manifests,
     allowed_uris,
+    begin_log,
     refresh_of,
 )
 from pipeline.launch.settings import Settings
@@ -44,9 +48,11 @@ from pipeline.launch.versions import Beginner
 from pipeline.releases.candidate import ReleaseEvent
 from pipeline.releases.checks import GateChecks
 from pipeline.releases.launch_marks import LaunchMarks
+from pipeline.releases.log import ReleaseLog
 from pipeline.releases.versions import watch_targets
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.files.artifacts import ArtifactCache, LocalCopies
+from pipeline.serving.files.own_folder import own_folder
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.rehearsal.rehearsal import Rehearsal
 from pipeline.serving.release_manager import ManagerHandle
@@ -95,8 +101,10 @@ class Job:
     def close(self) -> None:
         """Frees what the job holds in this process."""
         if self.refresh is not None:
-            self.refresh.queue.close()
+            self.refresh.close()
         self.handle.close()
+        if self.refresh is not None and not self.settings.refresh.release_dir:
+            shutil.rmtree(_own_log(self.handle.job_key), ignore_errors=True)
 
 
 def check_job(settings: Settings, beam: PipelineOptions, placement: Placement, say: Say) -> Job:
@@ -130,28 +138,27 @@ def check_job(settings: Settings, beam: PipelineOptions, placement: Placement, s
     handle = ManagerHandle(job_key, managers)
     checks = placement.for_checks(handle, managers)
     lister = StorageLister(beam)
-    history = accepted_before(told.release_dir, graph, store)
+    log = ReleaseLog(told.release_dir or str(_own_log(job_key)), LogFiles(beam))
+    before = accepted_before(told.release_dir, graph, log.storage)
     targets = watch_targets(graph.models, told.release_pattern or None)
     gate_checks = _gate_checks(settings, graph, loader, store, records)
     marks = LaunchMarks(told.release_dir, store) if told.release_dir and not dry_run else None
     with ExitStack() as at_end:
         at_end.callback(checks.close)
-        patterns = look_under(targets, lister, history[-1].rules if history else {}, say)
+        patterns = look_under(targets, lister, before.rules, say)
         beginner = Beginner(gate_checks, checks.get(), patterns, say, marks, placement.loads_apart)
-        found = beginner.begin(history)
+        found = beginner.begin(before)
         watched = tuple(pattern.target for pattern in patterns)
-        refresh = refresh_of(told, gate_checks, found.state, watched, lister, handle, managers)
-        if not dry_run:  # last: what is refused makes no table
-            launch_tables.prepare_outputs(
-                tables, graph.spec, found.rehearsal.types, say, streaming=inputs.streaming
-            )
+        refresh = refresh_of(told, gate_checks, found.state, watched, lister, log, handle, managers)
+        if not dry_run:  # last: what is refused makes no table and no release
+            types, streaming = found.rehearsal.types, inputs.streaming
+            launch_tables.prepare_outputs(tables, graph.spec, types, say, streaming=streaming)
+            if refresh is not None:
+                begin_log(log, found, before)
         if checks is handle:
             at_end.pop_all()  # what was checked serves
     return Job(
-        settings=settings,
-        graph=graph,
-        tables=tables,
-        row_limits=limits,
+        *(settings, graph, tables, limits),
         release=found.release,
         handle=handle,
         rehearsal=found.rehearsal,
@@ -159,6 +166,11 @@ def check_job(settings: Settings, beam: PipelineOptions, placement: Placement, s
         earlier=earlier,
         events=found.events,
     )
+
+
+def _own_log(job_key: str) -> Path:
+    """Where a job in one process, for which no `release_dir` is given, keeps its release log."""
+    return own_folder("release-logs") / job_key
 
 
 def _gate_checks(
@@ -195,7 +207,7 @@ def _checked_graph(
     """
     inputs, outputs, models = settings.inputs, settings.outputs, settings.models
     dry_run = settings.run.dry_run
-    problems = path_problems(settings)
+    problems = path_problems(settings) + placement.refresh_problems(settings.refresh)
     if not dry_run:
         problems += placement.option_problems(outputs, beam)
     try:

@@ -11,10 +11,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.launch import hub as launch_hub
 from pipeline.launch.checks import service_problems
-from pipeline.launch.settings import Outputs
+from pipeline.launch.settings import Outputs, RefreshSettings
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.release_manager import ManagerHandle
 from pipeline.spec.graph import Graph
+from pipeline.spec.uris import bucket_of
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,10 @@ class Placement:
 
     def option_problems(self, outputs: Outputs, options: PipelineOptions) -> list[str]:
         """What is wrong with Beam's options and the places that they name."""
+        return []
+
+    def refresh_problems(self, refresh: RefreshSettings) -> list[str]:
+        """What is wrong with how models are refreshed."""
         return []
 
     def cache_problems(self, folder: str, graph: Graph, say: Callable[[str], None]) -> list[str]:
@@ -60,6 +65,18 @@ class RemotePlacement(Placement):
     def option_problems(self, outputs: Outputs, options: PipelineOptions) -> list[str]:
         """See Placement."""
         return service_problems(outputs.report_path, options)
+
+    def refresh_problems(self, refresh: RefreshSettings) -> list[str]:
+        """See Placement. Workers hear of releases in the release log only."""
+        folder = refresh.release_dir
+        if refresh.refresh_mode == "off" or bucket_of(folder):
+            return []
+        found = f"found '{folder}'" if folder else "it is missing"
+        return [
+            f"--release_dir: {found}, and --refresh_mode={refresh.refresh_mode} needs it on a "
+            "service, in Cloud Storage: workers follow the releases that are recorded there; add "
+            "--release_dir=gs://BUCKET/releases/JOB"
+        ]
 
     def cache_problems(self, folder: str, graph: Graph, say: Callable[[str], None]) -> list[str]:
         """See Placement."""

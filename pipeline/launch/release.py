@@ -6,16 +6,17 @@ from dataclasses import dataclass
 
 from pipeline.errors import ArtifactError, ModelError
 from pipeline.launch.settings import RefreshSettings
+from pipeline.launch.versions import Beginning
 from pipeline.releases.allowed_uris import AllowedUris
 from pipeline.releases.checks import GateChecks
+from pipeline.releases.follower import FollowerFactory, FollowerHandle
 from pipeline.releases.gate import Gate
+from pipeline.releases.log import LogStorage, Look, ReleaseLog
 from pipeline.releases.queue import CandidateQueueFactory, CandidateQueueHandle
-from pipeline.releases.state import Accepted, GateState
-from pipeline.releases.store import ReleaseStore
+from pipeline.releases.state import GateState
 from pipeline.releases.versions import WatchTarget, watch_targets
 from pipeline.releases.watcher import Lister, WatcherHandle
 from pipeline.serving.factory import ManagerFactory
-from pipeline.serving.files.artifacts import ArtifactStore
 from pipeline.serving.release_manager import ManagerHandle
 from pipeline.spec.graph import Graph
 from pipeline.spec.uris import is_class_uri
@@ -31,6 +32,8 @@ class Refresh:
       queue: the candidates of a local process.
       gate: comes to the verdicts of a service.
       managers, state: what the gate of a service starts with.
+      follower: where each process follows the release log; None where all of the job is in one
+        process that has a log to itself.
     """
 
     watcher: WatcherHandle
@@ -38,22 +41,53 @@ class Refresh:
     gate: Gate
     managers: ManagerFactory
     state: GateState
+    follower: FollowerHandle | None = None
+
+    def close(self) -> None:
+        """Frees what it holds in this process."""
+        self.queue.close()
+        if self.follower is not None:
+            self.follower.close()
 
 
-def accepted_before(release_dir: str, graph: Graph, store: ArtifactStore) -> list[Accepted]:
-    """What earlier runs of the job accepted, oldest first; without a folder, nothing.
+def accepted_before(release_dir: str, graph: Graph, files: LogStorage) -> Look:
+    """What earlier runs of the job accepted; without a folder, nothing.
 
     Raises:
       ModelError: the folder cannot be read.
     """
     if not release_dir:
-        return []
+        return Look((), 0)
     names = sorted(model.name for model in graph.models)
     try:
-        history = ReleaseStore(release_dir, store).load_history()
+        return ReleaseLog(release_dir, files).look(0, names)
     except ArtifactError as error:
         raise ModelError(f"--release_dir: {error}") from error
-    return [a for a in history if [v.model for v in a.release.versions] == names]
+
+
+def begin_log(log: ReleaseLog, beginning: Beginning, before: Look) -> None:
+    """Appends the release that a job starts with, if the log does not have it.
+
+    Args:
+      log: of the job.
+      beginning: what it starts with.
+      before: what the log has.
+
+    Raises:
+      ModelError: it cannot be appended.
+    """
+    first = beginning.state.history[-1]
+    if before.appended and before.appended[-1].release == first.release:
+        return
+    try:
+        appended = log.append(first)
+    except ArtifactError as error:
+        raise ModelError(f"--release_dir: {error}") from error
+    if not appended:
+        raise ModelError(
+            f"--release_dir: another job appended {log.uri_of(first.release.generation)} at this "
+            "moment; launch again to start with it"
+        )
 
 
 def refresh_of(
@@ -62,6 +96,7 @@ def refresh_of(
     state: GateState,
     targets: tuple[WatchTarget, ...],
     lister: Lister,
+    log: ReleaseLog,
     manager: ManagerHandle,
     managers: ManagerFactory,
 ) -> Refresh | None:
@@ -77,17 +112,21 @@ def refresh_of(
             f"--refresh_mode={settings.refresh_mode}: nothing to watch; give a model the key "
             "`watch` in the ensemble file, or give --release_pattern"
         )
-    folder = settings.release_dir
-    gate = Gate(checks, ReleaseStore(folder, checks.store) if folder else None)
+    gate = Gate(checks, log)
     watcher = WatcherHandle(
         manager.job_key,
         targets,
         lister,
+        gate.has_verdict,
         interval_secs=settings.watch_interval_secs,
         periodic=settings.watches,
     )
     queue = CandidateQueueHandle(manager.job_key, CandidateQueueFactory(gate, manager, state))
-    return Refresh(watcher, queue, gate, managers, state)
+    follower = None
+    if settings.release_dir:
+        make = FollowerFactory(log, manager, state.current, settings.release_poll_secs)
+        follower = FollowerHandle(manager.job_key, make)
+    return Refresh(watcher, queue, gate, managers, state, follower)
 
 
 def allowed_manifests(settings: RefreshSettings) -> AllowedUris:

@@ -141,6 +141,7 @@ class RefreshSettings:
     allowed_manifest_uris: str
     memory_policy: MemoryPolicy
     release_dir: str
+    release_poll_secs: int
 
     @property
     def watches(self) -> bool:

@@ -21,8 +21,9 @@ from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.releases.checks import Examples, FetchedVersion, GateChecks
 from pipeline.releases.gate import utc_now
 from pipeline.releases.launch_marks import LaunchMarks
+from pipeline.releases.log import Look
 from pipeline.releases.proposal import Proposal
-from pipeline.releases.state import Accepted, GateState, initial_state
+from pipeline.releases.state import GateState, initial_state
 from pipeline.serving.files.artifacts import Fetched
 from pipeline.serving.rehearsal.golden import Example
 from pipeline.serving.rehearsal.rehearsal import Rehearsal, attempt
@@ -77,42 +78,49 @@ class Beginner:
     _found: dict[tuple[str, str], FetchedVersion] = field(default_factory=dict)
     _not_resumed: dict[frozenset[ModelVersion], list[str]] = field(default_factory=dict)
 
-    def begin(self, history: Sequence[Accepted]) -> Beginning:
+    def begin(self, before: Look) -> Beginning:
         """The release that a job starts with.
 
+        Where the release accepted last is that of a launch, nobody has refreshed anything since,
+        and the ensemble file decides again.
+
         Args:
-          history: what earlier runs accepted, oldest first.
+          before: what the release log has.
 
         Raises:
           ModelError: there is none, or this machine cannot try any now; says why.
         """
         try:
-            return self._begin(history)
+            return self._begin(before)
         except ArtifactError as error:  # of `_answer`: nothing is passed over for that
             raise ModelError(str(error)) from error
 
-    def _begin(self, history: Sequence[Accepted]) -> Beginning:
-        rules = rules_after(self.patterns, history[-1].rules if history else None)
-        if not history:
+    def _begin(self, before: Look) -> Beginning:
+        history, position = before.appended, before.position
+        last = history[-1] if history else None
+        rules = rules_after(self.patterns, last.rules if last else None)
+        if last is None or last.candidate is None:
             uris = {model.name: model.artifact_uri for model in self.checks.graph.models}
-            release, rehearsal = self._choose(uris, generation=1)
-            state = initial_state(release, utc_now(), rules=rules)
+            release, rehearsal = self._choose(uris, generation=position + 1)
+            if last is not None and last.release.versions == release.versions:
+                release = last.release
+            state = initial_state(release, utc_now(), history, rules=rules, position=position)
             return self._beginning(release, rehearsal, state)
-        last = history[-1].release
-        state = initial_state(last, utc_now(), history, rules=rules)
-        rehearsal, problems = self._resume(last)
+        state = initial_state(last.release, utc_now(), history, rules=rules, position=position)
+        rehearsal, problems = self._resume(last.release)
+        generation = last.release.generation
         if problems:
             reason = "; ".join(problems)
-            self.say(f"release generation {last.generation} cannot be resumed: {reason}")
+            self.say(f"release generation {generation} cannot be resumed: {reason}")
             return self._instead(state, problems)
-        self.say(f"resuming at release {last.release_id}, generation {last.generation}")
-        return self._beginning(last, rehearsal, state)
+        self.say(f"resuming at release {last.release.release_id}, generation {generation}")
+        return self._beginning(last.release, rehearsal, state)
 
     def _instead(self, state: GateState, problems: list[str]) -> Beginning:
         """What serves where the release accepted last cannot be: newer versions, or older ones."""
         uris = {version.model: version.uri for version in state.current.versions}
         try:
-            release, rehearsal = self._choose(uris, state.current.generation + 1, state)
+            release, rehearsal = self._choose(uris, state.newest_generation + 1, state)
         except ModelError as error:
             problems = [*error.problems]
         else:
@@ -130,7 +138,7 @@ class Beginner:
         target = known.get(state.history[-1].returns_to or 0)
         while target is not None:
             generation = target.release.generation
-            release = Release(state.current.generation + 1, target.release.versions)
+            release = Release(state.newest_generation + 1, target.release.versions)
             rehearsal, found = self._resume(release)
             if not found:
                 self.say(f"going back to the versions of generation {generation}")

@@ -175,11 +175,22 @@ REFRESH: tuple[Parameter, ...] = (
     Parameter(
         "release_dir",
         "Release folder",
-        "Accepted releases are recorded here, and a job that is started again resumes at the last "
-        "one. Local or gs://.",
+        "Accepted releases are recorded here; the workers follow what is recorded, and a job that "
+        "is started again resumes at the last release. Local or gs://. Needed on Dataflow where "
+        "models are refreshed.",
         group="Refresh",
         param_type="GCS_WRITE_FOLDER",
         regex=FOLDER,
+        parent=("refresh_mode", ("watch", "event", "both")),
+    ),
+    Parameter(
+        "release_poll_secs",
+        "Seconds between looks for a release",
+        "How often each process looks in --release_dir for the next release: one small read.",
+        kind="integer",
+        minimum=1,
+        default="5",
+        group="Refresh",
         parent=("refresh_mode", ("watch", "event", "both")),
     ),
     Parameter(

@@ -6,27 +6,34 @@ an unexpected error is a rejection too, and is logged with its traceback.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 from pipeline.backends.reasons import cut, with_type
 from pipeline.batch.release import Release
 from pipeline.errors import ArtifactError, EnsembleError, LaunchError, is_interrupt
 from pipeline.readable import logger
-from pipeline.releases.candidate import Candidate, ReleaseEvent
+from pipeline.releases.build import build_id
+from pipeline.releases.candidate import Candidate, Outcome, ReleaseEvent
 from pipeline.releases.checks import FetchedVersion, GateChecks
+from pipeline.releases.log import ReleaseLog
 from pipeline.releases.manifest import Manifest
 from pipeline.releases.proposal import Proposal, Refusal, proposal_of, release_of
 from pipeline.releases.state import Accepted, GateState
-from pipeline.releases.store import ReleaseStore
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.serving.trial.apart import TrialCancelledError
 
 _LOGGER = logger(__name__)
 _REASON_CHARACTERS = 2000
+
+
+class GenerationTakenError(EnsembleError):
+    """Another gate appended a release to the log meanwhile, so this one has to be merged again."""
 
 
 def utc_now() -> datetime:
@@ -41,7 +48,7 @@ class Verdict:
     Attributes:
       event: the outcome, with its reason.
       state: what the gate remembers from now on.
-      again: whether the storage could not be read. The caller may then drop this verdict and ask
+      again: whether a storage could not be used. The caller may then drop this verdict and ask
         again; if it does not, the candidate is not remembered and may be proposed again.
     """
 
@@ -54,15 +61,18 @@ class Verdict:
 class Gate:
     """Comes to the verdicts on candidates for one ensemble. Can be pickled.
 
+    What it remembers is a state, which it brings up to date with the log each time, so that any
+    process may go on where another one stopped.
+
     Attributes:
       checks: the checks that a proposal has to pass.
-      releases: the store of accepted releases; None if they are not kept. A release that cannot be
-        written there serves nevertheless: the event says ``not_persisted`` and why.
+      log: of accepted releases and verdicts. A release that cannot be appended does not serve. None
+        for a gate that only says what it would say.
       now: the time, aware, UTC.
     """
 
     checks: GateChecks
-    releases: ReleaseStore | None = None
+    log: ReleaseLog | None = None
     now: Callable[[], datetime] = utc_now
 
     def __call__(
@@ -74,34 +84,98 @@ class Gate:
         manifest: Manifest | None = None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Verdict:
-        """The verdict on one candidate.
+        """The verdict on one candidate: the recorded one, if it has one.
 
         Args:
           state: what the gate remembers.
           candidate: what is proposed.
           manager: loads the proposed release for its rehearsal, and unloads it unless it is
             activated.
-          activate: called with a release that passed, while it is still loaded.
+          activate: called with a release that passed and was appended, while it is still loaded.
           manifest: the candidate's manifest, where it was read already; see `manifest_of`.
           cancelled: whether the job ends; then a trial under way is given up.
         """
         started = time.monotonic()
-        try:
-            event, state = self._verdict(state, candidate, manager, activate, manifest, cancelled)
-            again = False
-        except BaseException as error:  # a panic of native code is no Exception
-            if is_interrupt(error):
-                raise
-            event = ReleaseEvent("rejected", self.now(), candidate, reason=_reason(error))
-            # Its subclasses are final.
-            again = type(error) is ArtifactError or isinstance(error, TrialCancelledError)
-            state = state if again else state.refuse(candidate)
-        else:
-            if event.release is not None:
-                event = _with_details(event, self._persist(state.history[-1]))
+        verdict: Verdict | None = None
+        while verdict is None:
+            try:
+                state = self._caught_up(state)
+                verdict = self._recorded(state, candidate)
+                if verdict is not None:
+                    return verdict
+                event, after = self._judge(state, candidate, manager, activate, manifest, cancelled)
+                verdict = Verdict(event, after)
+            except GenerationTakenError as error:
+                _LOGGER.info("%s; the candidate is merged onto it", error)
+            except BaseException as error:  # a panic of native code is no Exception
+                if is_interrupt(error):
+                    raise
+                event = ReleaseEvent("rejected", self.now(), candidate, reason=_reason(error))
+                # Its subclasses are final.
+                again = type(error) is ArtifactError or isinstance(error, TrialCancelledError)
+                verdict = Verdict(event, state if again else state.refuse(candidate), again)
         self.checks.cache.evict()
         secs = round(time.monotonic() - started, 3)
-        return Verdict(_with_details(event, {"verification_secs": secs}), state, again)
+        verdict = replace(verdict, event=_with_details(verdict.event, {"verification_secs": secs}))
+        if not verdict.again:
+            self._record(verdict.event)
+        return verdict
+
+    def has_verdict(self, candidate: Candidate) -> bool:
+        """Whether the log has a verdict on a candidate; False where it cannot be read."""
+        if self.log is None:
+            return False
+        try:
+            return self.log.verdict_on(candidate, self._binds) is not None
+        except ArtifactError:
+            return False
+
+    @property
+    def _binds(self) -> str:
+        """What its verdicts hold for: this build, and what it was told to check."""
+        checks, trials = self.checks, self.checks.trials
+        limits = trials.limits if trials is not None else None
+        told = [checks.graph.spec.model_dump_json(), checks.allowed, checks.manifests, limits]
+        digest = hashlib.sha256(repr(told).encode()).hexdigest()
+        return f"build {build_id()}, ensemble and limits {digest[:12]}"
+
+    def _caught_up(self, state: GateState) -> GateState:
+        if self.log is None:
+            return state
+        newest = state.newest_generation
+        look = self.log.since(newest, [version.model for version in state.current.versions])
+        return state.follow(look.appended, look.position) if look.position > newest else state
+
+    def _recorded(self, state: GateState, candidate: Candidate) -> Verdict | None:
+        """The verdict that a candidate has; None if it has none yet.
+
+        What was appended is accepted, even if the gate that did so came to no verdict file.
+        """
+        if self.log is None:
+            return None
+        found = self.log.verdict_on(candidate, self._binds)
+        if found is not None:
+            kept = self.log.read(found.generation) if found.generation is not None else None
+            release = kept.release if kept is not None else None
+            event = ReleaseEvent(found.outcome, found.time, candidate, release, found.reason)
+            return Verdict(event, state)
+        for before, one in pairwise((state.history[0], *state.history)):
+            if one.candidate is not None and one.candidate.candidate_id == candidate.candidate_id:
+                back = before is not one and one.returns_to != before.release.generation
+                outcome: Outcome = "rolled_back" if back else "accepted"
+                event = ReleaseEvent(outcome, one.time, candidate, one.release)
+                self._record(event)
+                return Verdict(event, state)
+        return None
+
+    def _record(self, event: ReleaseEvent) -> None:
+        """Keeps a verdict. Without it the candidate may be offered again, and no harm is done."""
+        if self.log is None:
+            return
+        try:
+            self.log.record(event, self._binds)
+        except ArtifactError as error:
+            _LOGGER.warning("a verdict is not kept: %s", error)
 
     def manifest_of(self, candidate: Candidate) -> Manifest | None:
         """The manifest that a candidate names; None if it names none, or one that is unreadable."""
@@ -110,7 +184,7 @@ class Gate:
         except Exception:  # the verdict names it, when the turn of the candidate comes
             return None
 
-    def _verdict(
+    def _judge(
         self,
         state: GateState,
         candidate: Candidate,
@@ -126,12 +200,12 @@ class Gate:
             return self._refused(candidate, proposal), state.refuse(candidate)
         found = self.checks.fetch(proposal)
         try:
-            return self._verdict_on_fetched(state, proposal, found, manager, activate, cancelled)
+            return self._judge_fetched(state, proposal, found, manager, activate, cancelled)
         finally:
             for one in found.values():
                 one.fetched.let_go()
 
-    def _verdict_on_fetched(
+    def _judge_fetched(
         self,
         state: GateState,
         proposal: Proposal,
@@ -166,26 +240,18 @@ class Gate:
             state = state.accept(
                 candidate, release, event.time, found=versions, target=proposal.target
             )
+            self._append(state.history[-1])
             activate(release)
         return event, state
 
     def _refused(self, candidate: Candidate, refusal: Refusal) -> ReleaseEvent:
         return ReleaseEvent(refusal.outcome, self.now(), candidate, reason=refusal.reason)
 
-    def _persist(self, accepted: Accepted) -> dict[str, Any]:
-        if self.releases is None:
-            return {}
-        try:
-            self.releases.write(accepted)
-        except Exception as error:
-            reason = _reason(error)
-            _LOGGER.warning(
-                "release generation %d serves but could not be kept: %s",
-                accepted.release.generation,
-                reason,
-            )
-            return {"not_persisted": reason}
-        return {}
+    def _append(self, accepted: Accepted) -> None:
+        """Raises GenerationTakenError if another gate was faster."""
+        if self.log is not None and not self.log.append(accepted):
+            uri = self.log.uri_of(accepted.release.generation)
+            raise GenerationTakenError(f"another gate appended {uri}")
 
 
 def _about(proposal: Proposal, state: GateState) -> dict[str, Any]:

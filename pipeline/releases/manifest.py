@@ -20,6 +20,8 @@ from pipeline.releases.state import Accepted, Mark
 from pipeline.releases.version_rule import VersionRule
 from pipeline.spec.plain_data import shown
 
+_FORMAT = 1
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -92,10 +94,17 @@ def _rollback_to(data: Mapping[str, Any]) -> int:
     return generation
 
 
-def dump(accepted: Accepted) -> str:
-    """An accepted release as JSON text."""
+def dump(accepted: Accepted, writer: str = "") -> str:
+    """An accepted release as JSON text.
+
+    Args:
+      accepted: the release.
+      writer: tells two that write the same release apart.
+    """
     candidate = accepted.candidate
     data = {
+        "format": _FORMAT,
+        "writer": writer,
         "generation": accepted.release.generation,
         "release_id": accepted.release.release_id,
         "accepted": accepted.time.isoformat(),
@@ -124,6 +133,8 @@ def load(text: str) -> Accepted:
     """
     data = _json(text)
     try:
+        if data.get("format", 1) != _FORMAT:  # missing in files of earlier builds
+            raise ValueError(f"found format {shown(data['format'])}, expected {_FORMAT}")
         release = Release(
             _whole(data, "generation", least=1),
             tuple(

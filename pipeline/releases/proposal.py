@@ -119,7 +119,7 @@ def release_of(
       proposal: the result of `proposal_of`.
       found: model -> version, for every model that the proposal wants.
     """
-    generation = state.current.generation + 1
+    generation = state.newest_generation + 1
     if proposal.target is not None:
         return Release(generation, proposal.target.release.versions)
     versions = {version.model: version for version in state.current.versions}

@@ -74,7 +74,7 @@ class CandidateQueue:
         self._clock = clock
         self._changed = threading.Condition()
         self._waiting: list[_Waiting] = []
-        self._busy = False
+        self._busy: list[_Waiting] = []
         self._events: list[ReleaseEvent] = []
         self._thread: JobThread | None = None
         self._closed = False
@@ -85,9 +85,15 @@ class CandidateQueue:
         return self._state
 
     def propose(self, candidate: Candidate) -> None:
-        """Hands in a candidate and returns at once. A closed queue drops it."""
+        """Hands in a candidate and returns at once.
+
+        One that waits already is dropped: a source offers it until it has its verdict. So is
+        everything once the queue is closed.
+        """
         with self._changed:
-            if self._closed:
+            here = (*self._waiting, *self._busy)
+            known = candidate.candidate_id in [one.candidate.candidate_id for one in here]
+            if self._closed or known:
                 return
             self._waiting.append(_Waiting(candidate))
             if self._thread is None:
@@ -138,7 +144,7 @@ class CandidateQueue:
                 cancelled=lambda: self._closed,
             )
             with self._changed:
-                self._busy = False
+                self._busy = []
                 # Without a verdict when the job ends, it is lost like those that wait.
                 if not verdict.again or not (self._closed or self._postponed(one, verdict)):
                     self._state = verdict.state
@@ -157,7 +163,7 @@ class CandidateQueue:
             with self._changed:
                 if not self._closed:
                     self._waiting.remove(chosen)
-                    self._busy = True
+                    self._busy = [chosen]
                     return chosen
         return None
 

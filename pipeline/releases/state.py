@@ -26,7 +26,7 @@ from pipeline.releases.candidate import Candidate
 from pipeline.releases.version_rule import RELEASES, VersionRule, is_older
 
 HISTORY = 20
-"""How many accepted releases are remembered."""
+"""How many accepted releases are remembered; the log has all."""
 HANDLED = 1000
 """How many candidates are remembered by their ids."""
 
@@ -76,15 +76,23 @@ class GateState:
     Attributes:
       history: accepted releases, oldest first, the last one current; at least one.
       handled: ids of candidates that have their verdict, oldest first.
+      position: the highest generation that the log has a file for, if that is another ensemble's
+        or damaged; else 0.
     """
 
     history: tuple[Accepted, ...]
     handled: tuple[str, ...] = ()
+    position: int = 0
 
     @property
     def current(self) -> Release:
         """The newest accepted release."""
         return self.history[-1].release
+
+    @property
+    def newest_generation(self) -> int:
+        """The highest generation that is taken."""
+        return max(self.position, self.current.generation)
 
     @property
     def marks(self) -> Mapping[str, Mark]:
@@ -109,7 +117,7 @@ class GateState:
 
         Args:
           candidate: the candidate that it came from.
-          release: the release, of the generation after the current one.
+          release: the release, of the generation after the newest one.
           time: now.
           found: model -> version that the candidate named.
           target: the release that a rollback returned to; None for everything else.
@@ -118,7 +126,20 @@ class GateState:
         marks = self._marks_after(candidate, found or {})
         rules = {**rules_of(candidate), **self.rules}
         accepted = Accepted(release, time, candidate, returns_to, marks, rules)
-        return GateState((*self.history, accepted)[-HISTORY:], self._handled_with(candidate))
+        history = (*self.history, accepted)[-HISTORY:]
+        return replace(self, history=history, handled=self._handled_with(candidate))
+
+    def follow(self, appended: Iterable[Accepted], position: int) -> GateState:
+        """The state once it is known what others appended to the log.
+
+        Args:
+          appended: releases of the same models after the current one, oldest first.
+          position: the highest generation that the log has a file for.
+        """
+        history = (*self.history, *appended)[-HISTORY:]
+        ids = [one.candidate.candidate_id for one in history if one.candidate]
+        handled = tuple(dict.fromkeys((*self.handled, *ids)))
+        return GateState(history, handled[-HANDLED:], position)
 
     def refuse(
         self, candidate: Candidate, found: Mapping[str, ModelVersion] | None = None
@@ -131,7 +152,8 @@ class GateState:
             earlier is old now, even if this candidate arrives first.
         """
         last = replace(self.history[-1], marks=self._marks_after(candidate, found or {}))
-        return GateState((*self.history[:-1], last), self._handled_with(candidate))
+        history = (*self.history[:-1], last)
+        return replace(self, history=history, handled=self._handled_with(candidate))
 
     def _marks_after(
         self, candidate: Candidate, found: Mapping[str, ModelVersion]
@@ -169,6 +191,7 @@ def initial_state(
     *,
     rules: Mapping[str, VersionRule] | None = None,
     handled: Iterable[str] = (),
+    position: int = 0,
 ) -> GateState:
     """The state of a job that starts.
 
@@ -179,6 +202,7 @@ def initial_state(
         after that of `release`, do not count.
       rules: see Accepted; None for those of the history.
       handled: ids of candidates that have their verdict from the launch.
+      position: see GateState.
     """
     models = _models(release)
     known = [
@@ -195,7 +219,7 @@ def initial_state(
     known[-1] = replace(known[-1], rules=rules)
     known = known[-HISTORY:]
     ids = [accepted.candidate.candidate_id for accepted in known if accepted.candidate]
-    return GateState(tuple(known), (*ids, *handled))
+    return GateState(tuple(known), (*ids, *handled), position)
 
 
 def _models(release: Release) -> list[str]:

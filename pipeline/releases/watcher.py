@@ -3,15 +3,16 @@
 A local runner has one thread for the bundles of all steps: anything that waits there stops the
 stream. So each pattern has a thread of its own, and bundles only collect what it found.
 
-What was seen is remembered by the process. After a restart the newest version is proposed
-once more, under the same candidate id, and the gate drops what it knows.
+What was seen is remembered by the process. A candidate is offered at most once an interval until
+it has its verdict, since what a bundle took along may be lost. After a restart the newest version
+is found once more, under the same candidate id, and offered unless it has its verdict.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -53,7 +54,8 @@ class _Watch:
 
     Attributes:
       due_secs: when to look next; None to wait until somebody asks.
-      offers: candidates that nobody has confirmed yet.
+      waiting: candidates without a verdict, as far as that was looked up.
+      offers: those of them that are to be offered now.
       outage: looks in a row that failed.
       announced: the version that was last reported as incomplete.
     """
@@ -62,6 +64,7 @@ class _Watch:
     due_secs: float | None
     outage: Outage
     look: Look = field(default_factory=Look)
+    waiting: list[Candidate] = field(default_factory=list)
     offers: list[Candidate] = field(default_factory=list)
     announced: str | None = None
 
@@ -72,6 +75,7 @@ class Watcher:
     Args:
       targets: what to look at.
       lister: lists the files.
+      has_verdict: whether a candidate has its verdict; may read a storage.
       interval_secs: the time between two looks at a target, and how long a version must stay
         unchanged to be complete.
       periodic: look all the time; else only when asked to, and again for as long as the newest
@@ -83,12 +87,14 @@ class Watcher:
         self,
         targets: Sequence[WatchTarget],
         lister: Lister,
+        has_verdict: Callable[[Candidate], bool],
         *,
         interval_secs: float,
         periodic: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lister = lister
+        self._has_verdict = has_verdict
         self._interval_secs = interval_secs
         self._periodic = periodic
         self._clock = clock
@@ -114,9 +120,9 @@ class Watcher:
             self._changed.notify_all()
 
     def offers(self, wait_secs: float = 0.0) -> list[Candidate]:
-        """The candidates that wait to be confirmed: at most one version for each target.
+        """The candidates whose turn it is: each once an interval until it has its verdict.
 
-        A newer version replaces one that is not confirmed yet.
+        A newer version replaces one that has none yet.
 
         Args:
           wait_secs: how long to wait for the first one.
@@ -127,14 +133,14 @@ class Watcher:
         for thread in self._threads:
             thread.check()
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or any(self._offered()), wait_secs)
-            return list(self._offered())
-
-    def confirm(self, candidates: Collection[Candidate]) -> None:
-        """Stops offering `candidates`: somebody else is responsible for them now."""
-        with self._changed:
-            for watch in self._watches.values():
-                watch.offers = [offer for offer in watch.offers if offer not in candidates]
+            watches = self._watches.values()
+            self._changed.wait_for(
+                lambda: self._closed or any(w.offers for w in watches), wait_secs
+            )
+            offered = [offer for watch in watches for offer in watch.offers]
+            for watch in watches:
+                watch.offers = []
+            return offered
 
     def close(self) -> None:
         """Ends the threads, each after the look that it is at; does not wait for them."""
@@ -152,9 +158,6 @@ class Watcher:
             clock=self._clock,
         )
 
-    def _offered(self) -> Iterable[Candidate]:
-        return (offer for watch in self._watches.values() for offer in watch.offers)
-
     def _run(self, watch: _Watch) -> None:
         while self._wait_until_due(watch):
             started = self._clock()
@@ -165,7 +168,7 @@ class Watcher:
                 watch.due_secs = next_secs if self._periodic else None
             done = self._look(watch, started)
             with self._changed:
-                if watch.due_secs is None and not done:
+                if watch.due_secs is None and (watch.waiting or not done):
                     watch.due_secs = next_secs
 
     def _wait_until_due(self, watch: _Watch) -> bool:
@@ -180,26 +183,32 @@ class Watcher:
 
     def _look(self, watch: _Watch, now_secs: float) -> bool:
         """Looks once; whether that may have been the last look for now."""
+        undecided = watch.waiting
+        candidates: Sequence[Candidate] = ()
         try:
+            undecided = [one for one in undecided if not self._has_verdict(one)]
             rule = watch.look.rule or watch.target.rule
             files = self._lister.list_files(watch.target.pattern, rule)
-            watch.look, candidates = next_look(
+            watch.look, found = next_look(
                 watch.target, watch.look, files, now_secs=now_secs, settle_secs=self._interval_secs
             )
+            candidates = [one for one in found if not self._has_verdict(one)]
         except BaseException as error:  # whatever it is, the next look may go well
             if is_interrupt(error):
                 raise
             watch.outage.begin(error, None if isinstance(error, ArtifactError) else error)
-            return False
-        watch.outage.end()
-        self._note_incomplete(watch)
-        if candidates:
-            newer = any(candidate.passed_over is None for candidate in candidates)
-            with self._changed:
-                waiting = [one for one in watch.offers if one.passed_over or not newer]
-                watch.offers = [*waiting, *candidates]
-                self._changed.notify_all()
-        return not watch.look.settling
+            done = False
+        else:
+            watch.outage.end()
+            self._note_incomplete(watch)
+            done = not watch.look.settling
+        newer = any(candidate.passed_over is None for candidate in candidates)
+        with self._changed:
+            kept = [one for one in undecided if one.passed_over or not newer]
+            watch.waiting = [*kept, *candidates]
+            watch.offers = list(watch.waiting)
+            self._changed.notify_all()
+        return done
 
     def _note_incomplete(self, watch: _Watch) -> None:
         waiting = watch.look.waiting
@@ -221,12 +230,13 @@ class WatcherHandle:
 
     Attributes:
       job_key: names the job; a process normally sees only one.
-      targets, lister, interval_secs, periodic: see Watcher.
+      targets, lister, has_verdict, interval_secs, periodic: see Watcher.
     """
 
     job_key: str
     targets: tuple[WatchTarget, ...]
     lister: Lister
+    has_verdict: Callable[[Candidate], bool]
     interval_secs: float
     periodic: bool = True
 
@@ -236,6 +246,7 @@ class WatcherHandle:
             Watcher,
             self.targets,
             self.lister,
+            self.has_verdict,
             interval_secs=self.interval_secs,
             periodic=self.periodic,
         )

@@ -1,8 +1,8 @@
 """AssignRelease in a stream: each batch is served by what is active in its process just then."""
 
-# No postponed annotations here: Beam reads that of the side input, and takes only a type.
+from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -12,6 +12,7 @@ from pipeline.batch.batch import Batch
 from pipeline.batch.metrics import NAMESPACE, RELEASE_LAG_MS
 from pipeline.batch.release import Release
 from pipeline.releases.candidate import ReleaseEvent
+from pipeline.releases.follower import FollowerHandle
 from pipeline.runner.beam_types import DoFn
 from pipeline.serving.release_manager import ManagerHandle
 from pipeline.transforms.gate import EVENTS, activation_events
@@ -21,36 +22,40 @@ from pipeline.transforms.gate import EVENTS, activation_events
 class AssignActiveRelease(DoFn):
     """Stamps a batch with the release that is active in this process when the batch comes.
 
-    Releases that arrive as a side input are aspired to, without waiting for them. What this process
-    made of them comes out on EVENTS.
+    What this process made of releases comes out on EVENTS.
 
     Args:
       handle: this process's models.
-      initial: for a process that is told of no other release first; its first batch waits for it.
+      initial: for a process that follows no release log; its first batch waits for it.
+      follower: follows the log; the first batch waits for the newest release there. None where
+        nothing changes the release from outside this process.
     """
 
-    def __init__(self, handle: ManagerHandle, initial: Release) -> None:
+    def __init__(
+        self, handle: ManagerHandle, initial: Release, follower: FollowerHandle | None = None
+    ) -> None:
         self._handle = handle
         self._initial = initial
+        self._follower_handle = follower
 
     def setup(self) -> None:
-        """Finds the process's manager."""
+        """Finds the process's manager, and begins to follow the log."""
         self._manager = self._handle.get()
+        self._follower = self._follower_handle.get() if self._follower_handle else None
 
-    def process(self, batch: Batch, releases: Iterable[Release] = ()) -> Iterator[Any]:
-        """Stamps one batch.
-
-        Args:
-          batch: the batch.
-          releases: the side input. Of several in one pane the newest counts.
-        """
-        newest = max((*releases, self._initial), key=lambda release: release.generation)
-        self._manager.aspire(newest)
-        yield batch.with_release(self._manager.wait_active(newest))
+    def process(self, batch: Batch) -> Iterator[Any]:
+        """Stamps one batch."""
+        yield batch.with_release(self._manager.active() or self._first())
         lag_ms = int(1000 * self._manager.lag_secs())
         Metrics.distribution(NAMESPACE, RELEASE_LAG_MS).update(lag_ms)
         for event in self._events():
             yield beam.pvalue.TaggedOutput(EVENTS, event)
 
-    def _events(self) -> Iterable[ReleaseEvent]:
-        return activation_events(self._manager)
+    def _first(self) -> Release:
+        newest = self._follower.newest() if self._follower else self._initial
+        return self._manager.wait_active(newest)
+
+    def _events(self) -> Iterator[ReleaseEvent]:
+        yield from activation_events(self._manager)
+        if self._follower is not None:
+            yield from self._follower.drain_events()

@@ -1,9 +1,8 @@
-"""The gate as a step: candidates in, release events and releases out."""
+"""The gate as a step: candidates in, release events out; releases are in the log."""
 
 from __future__ import annotations
 
 import os
-import pickle
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,6 @@ import apache_beam as beam
 from apache_beam.coders import BytesCoder
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 
-from pipeline.batch.release import Release
 from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.releases.gate import Gate, Verdict, utc_now
 from pipeline.releases.queue import CandidateQueueHandle
@@ -58,22 +56,24 @@ class LocalGate(DoFn):
 
 
 @beam.typehints.with_input_types(tuple[str, Candidate])
-@beam.typehints.with_output_types(Release)
-class StatefulGate(DoFn):
-    """Judges candidates of one key, in keyed state, inside the bundle.
+@beam.typehints.with_output_types(ReleaseEvent)
+class KeyedGate(DoFn):
+    """Judges candidates of one key, inside the bundle: for services, where any process may do so.
 
-    Accepted releases on the main output, ReleaseEvents on EVENTS. The models are loaded apart from
-    those that serve in this process, and freed after each verdict.
+    The key makes it serial. Nothing is kept in its state: what a gate has to remember is in the
+    release log. The models are loaded apart from those that serve in this process, and freed after
+    each verdict.
 
     Args:
       gate: comes to the verdicts.
       managers: makes the ReleaseManager in which a release is tried.
       initial: what is remembered at the start of the job.
-      retry_secs: pauses between attempts while the storage cannot be read.
+      retry_secs: pauses between attempts while a storage cannot be used.
       wait: spends so many seconds.
     """
 
     STATE = ReadModifyWriteStateSpec("gate", BytesCoder())
+    """Without a state, a service would spread the elements of a key."""
 
     def __init__(
         self,
@@ -86,23 +86,19 @@ class StatefulGate(DoFn):
     ) -> None:
         self._gate = gate
         self._managers = managers
-        self._initial = initial
+        self._state = initial
         self._retry_secs = retry_secs
         self._wait = wait
 
     def process(
         self,
         element: tuple[str, Candidate],
-        kept: Any = DoFn.StateParam(STATE),  # noqa: B008  # how Beam asks for it
-    ) -> Iterator[Any]:
+        _state: Any = DoFn.StateParam(STATE),  # noqa: B008  # how Beam asks for it
+    ) -> Iterator[ReleaseEvent]:
         """Judges one candidate."""
-        pickled = kept.read()
-        state = pickle.loads(pickled) if pickled else self._initial
-        verdict = self._verdict(state, element[1])
-        kept.write(pickle.dumps(verdict.state))
-        if verdict.event.release is not None:
-            yield verdict.event.release
-        yield beam.pvalue.TaggedOutput(EVENTS, verdict.event)
+        verdict = self._verdict(self._state, element[1])
+        self._state = verdict.state
+        yield verdict.event
 
     def _verdict(self, state: GateState, candidate: Candidate) -> Verdict:
         manager = self._managers()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import apache_beam as beam
@@ -22,8 +21,8 @@ _PAUSE_SECS = 1.0
 class WatchModels(PTransform):
     """Start of the pipeline -> PCollection of :class:`Candidate`, for as long as the job runs.
 
-    A candidate is emitted at least once: again when its bundle is retried, when the runner does
-    not report the bundle as committed, and when the source moves to another process.
+    A candidate is emitted at most once an interval until it has its verdict; and again when the
+    source moves to another process before that.
 
     Args:
       handle: the watcher of each process. In event mode it is not periodic, and this source emits
@@ -47,7 +46,7 @@ class WatchModels(PTransform):
 
 @beam.typehints.with_output_types(Candidate)
 class _Poll(DoFn):
-    """Emits what the process's watcher offers, and confirms it once the bundle is committed."""
+    """Emits what the process's watcher offers."""
 
     def __init__(
         self, handle: WatcherHandle, stopped: Callable[[], bool], wait_secs: float
@@ -60,7 +59,6 @@ class _Poll(DoFn):
     def process(
         self,
         element: bytes,
-        finalizer: Any = DoFn.BundleFinalizerParam,
         tracker: Any = RESTRICTION,
         _watermark: Any = WATERMARK,
     ) -> Iterator[TimestampedValue]:
@@ -69,9 +67,6 @@ class _Poll(DoFn):
             watcher.close()
             tracker.try_claim(tracker.current_restriction().start)
             return
-        offers = watcher.offers(self._wait_secs)
-        if offers:
-            finalizer.register(partial(watcher.confirm, offers))
-        for candidate in offers:
+        for candidate in watcher.offers(self._wait_secs):
             yield TimestampedValue(candidate, Timestamp.now())
         tracker.defer_remainder(Duration(_PAUSE_SECS))

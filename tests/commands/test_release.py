@@ -8,12 +8,12 @@ import yaml
 
 from pipeline.batch.block import Origin
 from pipeline.batch.release import ModelVersion, Release
-from pipeline.connectors.storage.artifact_store import BeamArtifactStore
+from pipeline.connectors.storage.log_files import LogFiles
 from pipeline.releases import manifest
 from pipeline.releases.candidate import Candidate
+from pipeline.releases.log import ReleaseLog
 from pipeline.releases.message import interpret
 from pipeline.releases.state import initial_state
-from pipeline.releases.store import ReleaseStore
 from pipeline.serving.files.local_files import digest_of
 from tests.support import models
 
@@ -58,7 +58,7 @@ class Ensemble:
 
     def accept(self, *releases):
         """Records releases, each as {model: version}, as a job that was launched with 1 and 1."""
-        store = ReleaseStore(str(self.folder / "accepted"), BeamArtifactStore())
+        log = ReleaseLog(str(self.folder / "accepted"), LogFiles())
         now = datetime.now(UTC)
         versions = {"clf": 1, "emb": 1}
         state = initial_state(self._release(1, versions), now)
@@ -68,7 +68,7 @@ class Ensemble:
             candidate = Candidate(f"c{generation}", "test", generation)
             found = {name: self.version(name, number) for name, number in changes.items()}
             state = state.accept(candidate, made, now, found=found)
-            store.write(state.history[-1])
+            log.append(state.history[-1])
         return self.folder / "accepted"
 
     def _release(self, generation, versions):

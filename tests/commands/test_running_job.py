@@ -22,7 +22,7 @@ def test_job_follows_what_release_writes_and_status_tells_what_it_did(run, strea
         stream.version(2, scale=3)
         assert run(*release, folder / "releases/1.json", "--set", "net=net/2").status == 0
         stream.feed_until(lambda: stream.serves(2))
-        assert "net 2" in run("status", accepted).out
+        assert "net 1 -> 2" in run("status", accepted).out
         assert run(*release, folder / "releases/2.json", "--rollback").status == 0
         stream.feed_until(lambda: stream.serves(3))
         assert stream.stop() == 0

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pipeline.batch.release import ModelVersion, Release
-from pipeline.connectors.storage.artifact_store import BeamArtifactStore
+from pipeline.connectors.storage.log_files import LogFiles
 from pipeline.releases.candidate import Candidate
+from pipeline.releases.log import ReleaseLog
 from pipeline.releases.state import initial_state
-from pipeline.releases.store import ReleaseStore
 
 BEGIN = datetime(2026, 11, 22, 9, 13, 44, 275_000, tzinfo=UTC)
 
@@ -24,7 +24,7 @@ def release(generation, clf, emb=1):
 
 def written(folder):
     """A job that was launched with clf 1, accepted 2 and 3, went back, and changed emb."""
-    store = ReleaseStore(str(folder), BeamArtifactStore())
+    log = ReleaseLog(str(folder), LogFiles())
     state = initial_state(release(1, 1), BEGIN)
     steps = [
         (
@@ -39,7 +39,7 @@ def written(folder):
     for i, (accepted, candidate, back_to) in enumerate(steps, start=1):
         target = back_to and next(a for a in state.history if a.release.generation == back_to)
         state = state.accept(candidate, accepted, BEGIN + timedelta(hours=i), target=target)
-        store.write(state.history[-1])
+        log.append(state.history[-1])
     return state
 
 
@@ -99,12 +99,12 @@ def test_damaged_file_is_passed_over_and_said_so(run, tmp_path, caplog):
 
 
 def test_overwritten_version_is_told_from_another_one(run, tmp_path):
-    store = ReleaseStore(str(tmp_path), BeamArtifactStore())
+    log = ReleaseLog(str(tmp_path), LogFiles())
     versions = [ModelVersion("clf", "gs://b/clf/2", digest) for digest in ("one", "other")]
     state = initial_state(Release(1, (versions[0],)), BEGIN)
     for generation, version in enumerate((versions[0], versions[1]), start=2):
         state = state.accept(Candidate("x", "watch", 1), Release(generation, (version,)), BEGIN)
-        store.write(state.history[-1])
+        log.append(state.history[-1])
     assert "clf 2 overwritten" in run("status", tmp_path).out
 
 

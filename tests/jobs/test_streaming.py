@@ -259,10 +259,13 @@ def test_restart_does_not_undo_a_rollback(stream):
     with stream.running(*options):
         stream.feed(20)
         stream.wait_until_all_predicted()
-        stream.feed_until(lambda: [e for e in stream.events("ignored") if "net/3" in e["reason"]])
+        stream.version(4, scale=4)
+        stream.feed_until(lambda: stream.serves(5))
         assert stream.stop() == 0
-    after = {p["release"]["models"]["net"] for p in stream.predictions()[before:]}
-    assert after == {"2"}
+    after = [p["release"]["models"]["net"] for p in stream.predictions()[before:]]
+    assert set(after) == {"2", "4"}
+    told = [event["candidate"]["id"] for event in stream.events("accepted")]
+    assert len(told) == len(set(told)) == 3, "no verdict is told twice"
 
 
 def test_rollback_serves_the_older_version_under_a_new_generation(stream):

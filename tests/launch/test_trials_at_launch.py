@@ -14,6 +14,7 @@ from pipeline.launch.versions import Beginner
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.gate import utc_now
 from pipeline.releases.launch_marks import LaunchMarks
+from pipeline.releases.log import Look
 from pipeline.releases.state import initial_state
 from pipeline.releases.versions import WatchTarget
 from pipeline.serving.files.artifacts import digest_of
@@ -45,7 +46,8 @@ class Launch:
         beginner = Beginner(
             self.harm.checks, manager, patterns, self.said.append, self.marks, apart
         )
-        return beginner.begin(history)
+        position = max((one.release.generation for one in history), default=0)
+        return beginner.begin(Look(tuple(history), position))
 
     def accepted(self, *numbers):
         """What an earlier run accepted, beginning with the version of the launch."""

@@ -13,6 +13,7 @@ from pipeline.launch.patterns import look_under
 from pipeline.launch.versions import Beginner
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.gate import utc_now
+from pipeline.releases.log import Look
 from pipeline.releases.state import initial_state
 from pipeline.releases.version_rule import VersionRule
 from pipeline.releases.versions import WatchTarget
@@ -52,13 +53,17 @@ class Launch:
         path.rmdir()
 
     def begin(self, history=(), models=("clf", "emb")):
+        position = max((one.release.generation for one in history), default=0)
+        return self.beginner(models).begin(Look(tuple(history), position))
+
+    def beginner(self, models=("clf", "emb")):
         folder = self.ensemble.folder
         targets = [WatchTarget(f"{folder}/{model}/*", (model,)) for model in models]
         patterns = look_under(targets, StorageLister(), self.rules, self.said.append)
         self.manager = ReleaseManager(
             self.loader, prepare=lambda release, manager: self.prepared.append(release)
         )
-        return Beginner(self.checks, self.manager, patterns, self.said.append).begin(history)
+        return Beginner(self.checks, self.manager, patterns, self.said.append)
 
     def numbers(self, beginning):
         return {v.model: int(v.label) for v in beginning.release.versions}
@@ -82,7 +87,7 @@ class Launch:
             release = Release(generation, tuple(versions.values()))
             proposed = Candidate(name, "test", position, models={"clf": version.uri})
             state = state.accept(proposed, release, utc_now(), found={"clf": version})
-        return state.history[1:]  # the release of the launch is not recorded
+        return state.history
 
 
 @pytest.fixture
@@ -267,11 +272,32 @@ def test_newer_version_serves_where_the_release_accepted_last_is_gone(launch):
 def test_rollback_is_not_undone_where_the_release_accepted_last_is_gone(launch):
     launch.put("clf", 2, 3)
     history = launch.accepted(2, 3, "back")
+    launch.remove("clf", 1)
     launch.remove("clf", 2)
     with pytest.raises(ModelError) as refused:
         launch.begin(history)
     assert "somebody may have rolled back from it" in refused.value.problems[-1]
     assert not any(v.label == "3" for v in launch.loader.loads)
+
+
+def test_release_of_a_launch_binds_no_later_launch(launch):
+    """Nobody refreshed anything since, so the ensemble file and the patterns decide again."""
+    history = launch.accepted()
+    again = launch.begin(history)
+    assert (again.release, len(again.state.history)) == (history[-1].release, 1)
+    launch.put("clf", 2)
+    newer = launch.begin(history)
+    assert (launch.numbers(newer)["clf"], newer.release.generation) == (2, 2)
+    assert newer.state.history[-1].returns_to == 1
+
+
+def test_generations_go_on_behind_those_of_other_ensembles(launch):
+    beginner = launch.beginner()
+    assert beginner.begin(Look((), 7)).release.generation == 8
+    launch.put("clf", 2)
+    history = launch.accepted(2)
+    resumed = launch.beginner().begin(Look(tuple(history), 9))
+    assert (resumed.release.generation, resumed.state.newest_generation) == (2, 9)
 
 
 def test_what_a_release_was_accepted_upon_serves_where_nothing_newer_does(launch):

@@ -91,7 +91,7 @@ def test_burst_of_shuffled_duplicates_ends_at_the_highest_with_few_loads(bench):
     events = bench.propose()
     assert bench.served() == 51.0
     assert len(bench.loads()) <= 2
-    assert len(events) == 100
+    assert {event.candidate.candidate_id for event in events} == {f"clf {n}" for n in numbers}
     assert set(outcomes(events)) == {"accepted", "ignored"}
     reasons = [event.reason or "" for event in events]
     assert sum("superseded by candidate 'clf 51'" in reason for reason in reasons) >= 40
@@ -251,8 +251,8 @@ def test_restarted_job_resumes_at_the_last_accepted_release(tmp_path):
     first.close()
 
     ensemble = Ensemble(tmp_path)
-    last = ensemble.releases.load_last()
-    ensemble.state = initial_state(last.release, utc_now(), ensemble.releases.load_history())
+    history = ensemble.log.load_history()
+    ensemble.state = initial_state(history[-1].release, utc_now(), history)
     second = Bench(ensemble)
     assert (second.manager.active().generation, second.served()) == (4, 2.0)
     again, back = second.propose(

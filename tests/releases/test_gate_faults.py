@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
+from pipeline.connectors.storage.log_files import LogFiles
 from pipeline.errors import ArtifactError
 from pipeline.releases.checks import GateChecks
+from pipeline.releases.log import ReleaseLog
 from pipeline.releases.queue import CandidateQueueFactory, CandidateQueueHandle
-from pipeline.releases.store import ReleaseStore
 from pipeline.serving.files.artifacts import ArtifactCache
 from pipeline.serving.release_manager import ManagerHandle
 from tests.support.gating import Bench, Ensemble, manifest, outcomes, until
@@ -24,14 +25,30 @@ def bench(tmp_path):
     made.close()
 
 
-def test_release_that_cannot_be_kept_serves_and_the_event_says_why(bench, tmp_path):
-    (tmp_path / "file").write_text("")
-    releases = ReleaseStore(str(tmp_path / "file"), BeamArtifactStore())
-    bench.ensemble.put("clf", 2)
-    bench.queue = bench.new_queue(replace(bench.ensemble.gate, releases=releases))
-    (event,) = bench.propose(bench.ensemble.candidate(clf=2))
-    assert event.outcome == "accepted"
-    assert "file/release-000002.json cannot be written" in event.details["not_persisted"]
+class FullDisk(LogFiles):
+    """Takes nothing for a while."""
+
+    room = False
+
+    def create(self, uri, text):
+        if not FullDisk.room:
+            raise ArtifactError(f"{uri} cannot be written: no space left on device")
+        return super().create(uri, text)
+
+
+def test_release_that_cannot_be_appended_never_serves_and_is_taken_once_it_can(bench):
+    ensemble = bench.ensemble
+    ensemble.put("clf", 2)
+    gate = replace(ensemble.gate, log=ReleaseLog(ensemble.log.folder, FullDisk()))
+    FullDisk.room = False
+    bench.queue = bench.new_queue(gate, retry_secs=(0.0,))
+    candidate = ensemble.candidate(clf=2)
+    (event,) = bench.propose(candidate)
+    assert event.outcome == "rejected"
+    assert "release-000002.json cannot be written: no space left on device" in event.reason
+    assert bench.served() == 1.0
+    FullDisk.room = True
+    assert outcomes(bench.propose(candidate)) == ["accepted"]
     assert bench.served() == 2.0
 
 
@@ -78,7 +95,7 @@ def test_unreachable_storage_is_tried_again_and_said_once(tmp_path, caplog, fail
     assert outcomes(events) == [outcome]
     assert caplog.text.count("connection refused") == 1
     again = bench.propose(*(event.candidate for event in events))
-    assert outcomes(again) == ["accepted" if outcome == "rejected" else "ignored"]
+    assert outcomes(again) == ["accepted"]  # for the first time, or as recorded
     bench.close()
 
 

@@ -3,9 +3,10 @@
 import pytest
 
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
+from pipeline.connectors.storage.log_files import LogFiles
 from pipeline.errors import ArtifactError
 from pipeline.releases.launch_marks import LaunchMarks
-from pipeline.releases.store import ReleaseStore
+from pipeline.releases.log import ReleaseLog
 
 
 @pytest.fixture(params=["local", "bucket"])
@@ -32,9 +33,8 @@ def test_load_that_raises_leaves_no_mark(folder):
 
 
 def test_mark_is_no_release(folder):
-    store = BeamArtifactStore()
-    with LaunchMarks(folder, store).around(3):
-        assert ReleaseStore(folder, store).load_history() == []
+    with LaunchMarks(folder, BeamArtifactStore()).around(3):
+        assert ReleaseLog(folder, LogFiles()).load_history() == []
 
 
 def test_folder_that_cannot_be_written_is_no_obstacle(tmp_path, caplog):

@@ -1,7 +1,4 @@
-"""Nothing that outlives a build of this program is a pickle of its classes.
-
-But for what the gate of a service remembers, for which `release_dir` is the lasting form.
-"""
+"""Nothing that outlives a build of this program is a pickle of its classes."""
 
 import pickle
 

@@ -15,13 +15,14 @@ import numpy as np
 from pipeline.backends.base import Servable
 from pipeline.batch.release import ModelVersion, Release
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
+from pipeline.connectors.storage.log_files import LogFiles
 from pipeline.releases.allowed_uris import AllowedUris
 from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.releases.checks import GateChecks
 from pipeline.releases.gate import Gate, utc_now
+from pipeline.releases.log import ReleaseLog
 from pipeline.releases.queue import CandidateQueue
 from pipeline.releases.state import GateState, initial_state
-from pipeline.releases.store import ReleaseStore
 from pipeline.serving.activation import Timing
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.files.artifacts import ArtifactCache, ArtifactStore
@@ -54,9 +55,9 @@ class Ensemble:
         uris = [model.uri for model in self.graph.models]
         self.launch = Release(1, tuple(self.version(model, 1) for model in NAMES))
         cache = ArtifactCache(folder / "cache", self.store)
-        self.releases = ReleaseStore(str(folder / "releases"), self.store)
+        self.log = ReleaseLog(str(folder / "releases"), LogFiles())
         self.gate = Gate(
-            GateChecks(self.graph, cache, self.store, AllowedUris.beside(uris)), self.releases
+            GateChecks(self.graph, cache, self.store, AllowedUris.beside(uris)), self.log
         )
         self.managers = ManagerFactory(
             self.graph, FrameworkLoader(self.graph.models, cache, "cpu", intra_op_threads=1)

@@ -41,10 +41,16 @@ def block(*messages):
     return Block(tuple(payloads), SOURCE, origins=tuple(origins))
 
 
+def undecided(candidate):
+    return False
+
+
 @pytest.fixture
 def handle(bucket, job_key):
     target = WatchTarget(f"{bucket}/clf/*", ("clf",))
-    return WatcherHandle(job_key, (target,), StorageLister(), interval_secs=0.02, periodic=False)
+    return WatcherHandle(
+        job_key, (target,), StorageLister(), undecided, interval_secs=0.02, periodic=False
+    )
 
 
 def look_in_bundle(handle, *messages):

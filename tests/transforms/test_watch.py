@@ -9,6 +9,13 @@ from pipeline.releases.watcher import WatcherHandle
 from pipeline.transforms.watch import WatchModels
 
 INTERVAL_SECS = 0.05
+ASKED = []
+
+
+def decided(candidate):
+    """As if the gate came to its verdict as soon as a candidate was offered."""
+    ASKED.append(candidate)
+    return ASKED.count(candidate) > 1
 
 
 @pytest.fixture
@@ -16,7 +23,8 @@ def watching(running, job_key, stop):
     """``with watching(*targets) as take``: `take()` waits for the next candidate."""
 
     def watch(*targets, interval_secs=INTERVAL_SECS, key=job_key):
-        handle = WatcherHandle(key, targets, StorageLister(), interval_secs)
+        ASKED.clear()
+        handle = WatcherHandle(key, targets, StorageLister(), decided, interval_secs)
         return running(lambda pipeline: pipeline | WatchModels(handle, stop))
 
     return watch
@@ -91,7 +99,7 @@ class HangingLister:
 
 def test_storage_that_hangs_does_not_stop_other_steps_nor_the_end(running, job_key, stop):
     handle = WatcherHandle(
-        job_key, (WatchTarget("gs://b/clf/*", ("clf",)),), HangingLister(), INTERVAL_SECS
+        job_key, (WatchTarget("gs://b/clf/*", ("clf",)),), HangingLister(), decided, INTERVAL_SECS
     )
 
     with running(

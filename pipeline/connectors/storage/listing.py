@@ -1,7 +1,7 @@
 """Lists what lies under a pattern, with all that tells an overwritten file from the old one.
 
 Beam's own listing has names, sizes and times, but no generations. So ``gs://`` is listed through
-google-cloud-storage, with Beam's credentials (https://docs.cloud.google.com/storage/docs/json_api).
+google-cloud-storage.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import requests
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.io.gcp.gcsio import create_storage_client
-from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions
 from google.api_core.exceptions import RetryError
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from pipeline.backends.onnx.companions import companions, names_others
 from pipeline.connectors.storage.errors import READER_ROLE, explain, status_of
+from pipeline.connectors.storage.gcs_client import gcs_client
 from pipeline.connectors.storage.temporary_folder import is_unfinished
 from pipeline.errors import ArtifactError, ArtifactNotFoundError, LoadError
 from pipeline.releases.version_rule import VersionRule, rule_of
@@ -63,8 +63,7 @@ class StorageLister:
     """A :class:`~pipeline.releases.watcher.Lister` of local folders and ``gs://`` buckets.
 
     Attributes:
-      options: Beam's options, for its credentials. None are used with ``--no_auth``, nor where an
-        emulator answers for the storage (``STORAGE_EMULATOR_HOST``).
+      options: Beam's options, for its credentials.
       retry_secs: for how long a request that failed is repeated. Who watches comes again anyway.
     """
 
@@ -87,9 +86,7 @@ class StorageLister:
 
     def _objects(self, pattern: str, rule: VersionRule | None) -> Iterator[StoredFile]:
         bucket, _, prefix = literal_prefix(pattern).removeprefix("gs://").partition("/")
-        emulator = os.environ.get("STORAGE_EMULATOR_HOST")
-        no_auth = bool(emulator or self.options.view_as(GoogleCloudOptions).no_auth)
-        client = _client(emulator, no_auth, self.options)
+        client = gcs_client(self.options)
         often = {"timeout": _ANSWER_SECS, "retry": DEFAULT_RETRY.with_timeout(self.retry_secs)}
         blobs = client.list_blobs(bucket, prefix=prefix, fields=_FIELDS, **often)
         there = {f"gs://{bucket}/{blob.name}": blob for blob in blobs}
@@ -131,12 +128,6 @@ def _asked(
 def _beside(uri: str, names: Iterable[str]) -> Iterator[str]:
     folder, slash, _ = uri.rpartition("/")
     return (f"{folder}{slash}{name}" for name in names)
-
-
-@lru_cache(maxsize=4)
-def _client(emulator: str | None, no_auth: bool, options: PipelineOptions) -> Any:
-    """A client, which connects to the emulator by itself; one for each address and options."""
-    return create_storage_client(options, use_credentials=not no_auth)
 
 
 def _object(uri: str, blob: Any, part_of: str = "") -> StoredFile:

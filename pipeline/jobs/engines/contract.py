@@ -43,7 +43,7 @@ class JobEngine(Engine, Protocol):
     def lookout(self, watcher: WatcherHandle) -> Lookout:
         """What looks for new versions when a message says that there are some."""
 
-    def gate(self, pipeline: Any, sources: dict[str, Any], job: Job) -> tuple[Events, Any | None]:
+    def gate(self, pipeline: Any, sources: dict[str, Any], job: Job) -> Events:
         """Add the gate to a stream that refreshes its models.
 
         Args:
@@ -52,7 +52,7 @@ class JobEngine(Engine, Protocol):
           job: has a `refresh`.
 
         Returns:
-          the events of the gate, and the releases as far as a side input has to tell of them.
+          the events of the gate. The releases that it accepts are in the release log.
         """
 
     def check(self, settings: Settings, options: PipelineOptions, progress: Progress) -> None:

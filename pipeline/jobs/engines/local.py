@@ -1,7 +1,7 @@
 """Jobs in this process and its children: our own sources and sinks, and a gate beside the stream.
 
-Local runners block a side input until its window ends, which in a stream is never. So the gate
-tells the process's ReleaseManager directly.
+The local runner has one thread for all bundles, which a verdict would hold up. So the gate has a
+thread of its own here, and tells the process's ReleaseManager directly.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Local:
         """See JobEngine."""
         return WatcherLookout(watcher)
 
-    def gate(self, pipeline: Any, sources: dict[str, Any], job: Job) -> tuple[Events, None]:
+    def gate(self, pipeline: Any, sources: dict[str, Any], job: Job) -> Events:
         """See JobEngine."""
         assert job.refresh is not None, "somebody proposes candidates"
         # Candidates and ticks go through steps of their own: together they would pass a Flatten,
@@ -114,7 +114,7 @@ class Local:
         for name, source in {**sources, "Ticks": ticks}.items():
             gate = LocalGate(job.refresh.queue, job.handle)
             events[f"Gate {name}"] = source | f"Gate[{name}]" >> beam.ParDo(gate)
-        return events, None
+        return events
 
     def check(self, settings: Settings, options: PipelineOptions, progress: Progress) -> None:
         """See JobEngine."""

@@ -1,4 +1,4 @@
-"""Jobs handed to a service (Dataflow), which has sources, sinks and triggered side inputs."""
+"""Jobs handed to a service (Dataflow), which has sources and sinks of its own."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
-from apache_beam.transforms.trigger import AccumulationMode, AfterCount, Repeatedly
-from apache_beam.transforms.window import GlobalWindows
 from google.api_core.exceptions import GoogleAPICallError
 
-from pipeline.batch.release import Release
 from pipeline.connectors.bigquery.names import TableName
 from pipeline.connectors.bigquery.sink import InsertByService, ToRows
 from pipeline.connectors.files.rolling.sink import WriteGroups
@@ -36,7 +33,7 @@ from pipeline.report.page.facts import EngineNotes
 from pipeline.runner.stopping import stopped
 from pipeline.transforms.check_share import CheckShare
 from pipeline.transforms.encode import OUTCOMES
-from pipeline.transforms.gate import EVENTS, StatefulGate
+from pipeline.transforms.gate import KeyedGate
 from pipeline.transforms.refresh_messages import BundleLookout
 from pipeline.transforms.waiting import all_complete
 
@@ -95,32 +92,18 @@ class Service:
         """See JobEngine. The source of the watcher may be in another process."""
         return BundleLookout(watcher)
 
-    def gate(self, pipeline: Any, sources: dict[str, Any], job: Job) -> tuple[Events, Any]:
-        """See JobEngine. All processes hear of releases by a side input."""
+    def gate(self, pipeline: Any, sources: dict[str, Any], job: Job) -> Events:
+        """See JobEngine. Any process may be the one that judges."""
         refresh = job.refresh
         assert refresh is not None, "somebody proposes candidates"
-        gate = StatefulGate(refresh.gate, refresh.managers, refresh.state)
-        gated = (
+        gate = KeyedGate(refresh.gate, refresh.managers, refresh.state)
+        events = (
             tuple(sources.values())
             | "Candidates" >> beam.Flatten()
             | "OneKey" >> beam.WithKeys("gate").with_output_types(tuple[str, Candidate])
-            | "Gate" >> beam.ParDo(gate).with_outputs(EVENTS, main="releases")
+            | "Gate" >> beam.ParDo(gate)
         )
-        # A service holds records back until the side input has fired once: the first release does
-        # that. Every firing holds all releases so far, so a worker that starts late is told of the
-        # newest.
-        first = pipeline | "FirstRelease" >> beam.Create([job.release])
-        releases = (
-            (first, gated["releases"])
-            | "Releases" >> beam.Flatten()
-            | "EachRelease"
-            >> beam.WindowInto(
-                GlobalWindows(),
-                trigger=Repeatedly(AfterCount(1)),
-                accumulation_mode=AccumulationMode.ACCUMULATING,
-            ).with_output_types(Release)
-        )
-        return {"Gate": gated[EVENTS]}, releases
+        return {"Gate": events}
 
     def check(self, settings: Settings, options: PipelineOptions, progress: Progress) -> None:
         """See JobEngine. What a service refuses is known to the placement's checks."""

@@ -1,0 +1,137 @@
+"""The files of a release log: each appears once, whole, and never changes.
+
+Only a storage that can create a file on the condition that there is none will do: two writers of
+one name must not both believe that theirs is the file.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from apache_beam.options.pipeline_options import PipelineOptions
+from google.api_core.exceptions import (
+    NotFound,
+    PreconditionFailed,
+    RequestRangeNotSatisfiable,
+)
+from google.cloud.storage import Blob
+
+from pipeline.connectors.storage.errors import READER_ROLE, WRITER_ROLE, explain, status_of
+from pipeline.connectors.storage.gcs_client import gcs_client
+from pipeline.errors import ArtifactError
+from pipeline.spec.uris import bucket_of, is_local
+
+_READ_SECS = 5.0
+_ANSWER_SECS = 20.0
+_MOST_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class LogFiles:
+    """A :class:`~pipeline.releases.log.LogStorage` of local folders and ``gs://`` buckets.
+
+    Attributes:
+      options: Beam's options, for its credentials.
+    """
+
+    options: PipelineOptions = field(default_factory=PipelineOptions)
+
+    def create(self, uri: str, text: str) -> bool:
+        """See LogStorage."""
+        try:
+            if is_local(uri):
+                return _create_local(Path(uri), text)
+            # With this condition the client repeats a request whose answer was lost, too.
+            self._blob(uri).upload_from_string(
+                text, "application/json", if_generation_match=0, timeout=_ANSWER_SECS
+            )
+        except PreconditionFailed:
+            return False
+        except ArtifactError:
+            raise
+        except Exception as error:
+            reason = explain(uri, error, WRITER_ROLE)
+            raise ArtifactError(f"{uri} cannot be written: {reason}") from error
+        return True
+
+    def read(self, uri: str) -> str | None:
+        """See LogStorage. One request with a short time-out: who polls comes again."""
+        try:
+            content = self._content(uri)
+        except (ArtifactError, ValueError):
+            raise
+        except Exception as error:
+            if isinstance(error, NotFound) or status_of(error) == 404:
+                return None
+            reason = explain(uri, error, READER_ROLE)
+            raise ArtifactError(f"{uri} cannot be read: {reason}") from error
+        if len(content) > _MOST_BYTES:
+            raise ValueError(f"it has more than {_MOST_BYTES >> 20} MiB, expected a manifest")
+        return content.decode("utf-8-sig")
+
+    def names(self, folder: str, start: str) -> list[str]:
+        """See LogStorage."""
+        try:
+            if is_local(folder):
+                with suppress(FileNotFoundError):
+                    return [name for name in os.listdir(folder) if name.startswith(start)]  # noqa: PTH208
+                return []
+            bucket, _, path = self._gs(folder).partition("/")
+            prefix = f"{path}/{start}" if path else start
+            blobs = gcs_client(self.options).list_blobs(
+                bucket, prefix=prefix, delimiter="/", fields="items(name),nextPageToken"
+            )
+            return [blob.name.rpartition("/")[2] for blob in blobs]
+        except ArtifactError:
+            raise
+        except Exception as error:
+            reason = explain(folder, error, READER_ROLE)
+            raise ArtifactError(f"{folder} cannot be listed: {reason}") from error
+
+    def _content(self, uri: str) -> bytes:
+        if is_local(uri):
+            if Path(uri).exists() and not Path(uri).is_file():
+                raise ValueError("it is no regular file")  # reading a pipe may never end
+            with Path(uri).open("rb") as file:
+                return file.read(_MOST_BYTES + 1)
+        try:
+            content: bytes = self._blob(uri).download_as_bytes(
+                end=_MOST_BYTES, timeout=_READ_SECS, retry=None, raw_download=True
+            )
+        except RequestRangeNotSatisfiable:  # it is empty
+            return b""
+        return content
+
+    def _blob(self, uri: str) -> Any:
+        return Blob.from_uri(f"gs://{self._gs(uri)}", client=gcs_client(self.options))
+
+    def _gs(self, uri: str) -> str:
+        """Bucket and name of a place in Cloud Storage.
+
+        Raises:
+          ArtifactError: it is in another storage.
+        """
+        if bucket_of(uri) is None:
+            raise ArtifactError(
+                f"{uri}: expected a local folder or one in Cloud Storage (gs://): no other storage "
+                "is known to create a file only where there is none"
+            )
+        return uri.removeprefix("gs://").rstrip("/")
+
+
+def _create_local(path: Path, text: str) -> bool:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.link(temporary, path)  # unlike a rename, it fails where there is such a name
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True

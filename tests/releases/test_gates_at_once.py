@@ -1,0 +1,117 @@
+"""Several gates at work on one release log: none accepts what another one did, and nothing is lost.
+
+An update of a job on a service starts the new one beside the old one, so this happens.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from pipeline.releases.checks import GateChecks
+from pipeline.serving.activation import Timing
+from pipeline.serving.release_manager import ReleaseManager
+from pipeline.testing import FakeLoader
+from tests.support.gating import Ensemble
+
+
+class Judge:
+    """A gate of its own, with models of its own, as another process would have them."""
+
+    def __init__(self, ensemble, checks=None):
+        gate = ensemble.gate
+        self.gate = replace(gate, checks=checks or gate.checks)
+        self.state = ensemble.state
+        self.manager = ReleaseManager(FakeLoader(ensemble.fake), timing=Timing(retry_secs=()))
+
+    def __call__(self, candidate):
+        verdict = self.gate(self.state, candidate, self.manager)
+        self.state = verdict.state
+        return verdict.event
+
+
+@pytest.fixture
+def ensemble(tmp_path):
+    made = Ensemble(tmp_path)
+    for number in range(2, 10):
+        made.put("clf", number)
+        made.put("emb", number)
+    return made
+
+
+class Interrupted(GateChecks):
+    """Lets another gate come first, between the checks and the log."""
+
+    def check(self, *arguments):
+        count = super().check(*arguments)
+        while BETWEEN:
+            BETWEEN.pop()()
+        return count
+
+
+BETWEEN = []
+
+
+def test_release_that_another_gate_came_before_is_merged_onto_its(ensemble):
+    slow = Judge(ensemble, Interrupted(**vars(ensemble.gate.checks)))
+    fast = Judge(ensemble)
+    BETWEEN.append(lambda: fast(ensemble.candidate(emb=2)))
+    event = slow(ensemble.candidate(clf=2))
+    assert (event.outcome, event.release.generation) == ("accepted", 3)
+    assert event.release.versions == (ensemble.version("clf", 2), ensemble.version("emb", 2))
+    assert [a.release.generation for a in ensemble.log.load_history()] == [2, 3]
+
+
+def test_same_candidate_at_two_gates_is_accepted_once(ensemble):
+    slow = Judge(ensemble, Interrupted(**vars(ensemble.gate.checks)))
+    fast = Judge(ensemble)
+    candidate = ensemble.candidate(clf=2)
+    BETWEEN.append(lambda: fast(candidate))
+    event = slow(candidate)
+    assert (event.outcome, event.release.generation) == ("accepted", 2)
+    assert [a.release.generation for a in ensemble.log.load_history()] == [2]
+
+
+def test_eight_gates_at_once_append_one_line_of_releases(ensemble):
+    candidates = [
+        ensemble.candidate(n, **{model: n}) for n in range(2, 6) for model in ("clf", "emb")
+    ]
+    judges = [Judge(ensemble) for _ in candidates]
+    with ThreadPoolExecutor(8) as pool:
+        events = list(pool.map(lambda judge, one: judge(one), judges, candidates))
+    history = ensemble.log.load_history()
+    generations = [one.release.generation for one in history]
+    assert generations == list(range(2, 2 + len(generations)))
+    accepted = [event.release for event in events if event.outcome == "accepted"]
+    assert sorted(accepted, key=lambda r: r.generation) == [one.release for one in history]
+    assert {event.outcome for event in events} <= {"accepted", "ignored"}
+    newest = history[-1].release
+    assert [version.label for version in newest.versions] == ["5", "5"]
+    for before, after in pairwise(history):
+        changed = set(after.release.versions) - set(before.release.versions)
+        assert len(changed) == 1, "each builds on the one before"
+
+
+def test_process_that_knows_nothing_gives_the_verdict_of_before(ensemble):
+    accepted, bad = ensemble.candidate(clf=2), ensemble.candidate(clf=99)
+    first = Judge(ensemble)
+    told = [first(accepted), first(bad)]
+    again = Judge(ensemble)
+    repeated = [again(accepted), again(bad)]
+    for before, after in zip(told, repeated, strict=True):
+        assert (after.outcome, after.reason) == (before.outcome, before.reason)
+        assert (after.release, after.time) == (before.release, before.time)
+    assert again.state.current.generation == 2
+
+
+def test_rejection_of_another_ensemble_binds_nobody(ensemble):
+    candidate = ensemble.candidate(clf=99)
+    judge = Judge(ensemble)
+    assert judge(candidate).outcome == "rejected"
+    ensemble.put("clf", 99)
+    assert judge(candidate).outcome == "rejected", "as it is recorded"
+    spec = ensemble.graph.spec.model_copy(update={"name": "another"})
+    graph = replace(ensemble.graph, spec=spec)
+    other = Judge(ensemble, replace(ensemble.gate.checks, graph=graph))
+    assert other(candidate).outcome == "accepted"
