@@ -29,5 +29,5 @@ def test_job_follows_what_release_writes_and_status_tells_what_it_did(run, strea
     newest, before = run("status", accepted).out.splitlines()[1:3]
     assert newest.split()[:2] == ["*", "3"]
     assert "net 2 -> 1" in newest
-    assert "rollback, watch" in newest
+    assert "rollback to 1, watch" in newest
     assert before.split()[0] == "2"
