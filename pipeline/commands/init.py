@@ -46,9 +46,9 @@ def add_parser(commands: parsers.Commands) -> RaisingParser:
         """
         Models are found by their files: NAME/VERSION/..., NAME/... or single files, of
         scikit-learn, ONNX, PyTorch, TensorFlow, XGBoost, LightGBM and transformers. Of several
-        versions the newest is taken. Each is loaded and asked for its tensors; files that run code
-        when they are loaded (pickles) only with --trusted. A process of its own does so, since a
-        damaged file may end it.
+        versions the newest is taken. Each is loaded and asked for its tensors; files that can run
+        code or touch other files (pickles) only with --trusted. A process of its own does so, since
+        a damaged file may end it.
 
         The record's fields come from the models, and with --records from the first records of a
         file (JSON lines, CSV, Parquet, Avro, TFRecord, pictures). What is a guess says so in a
@@ -70,7 +70,7 @@ def add_parser(commands: parsers.Commands) -> RaisingParser:
     parser.add_argument(
         "--trusted",
         action="store_true",
-        help="load files that run code: only if you trust where they come from",
+        help="load files that can run code or touch others: only if you trust where they come from",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
     trial_options.add(parser)
