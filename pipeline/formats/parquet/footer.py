@@ -97,6 +97,34 @@ def row_groups(file: WatchedFile) -> tuple[RowGroup, ...]:
         raise ValueError(f"its index is damaged ({error!r})") from error
 
 
+def unpacked_bytes(stored: memoryview) -> int:
+    """What the pages of a chunk say that they become, once decompressed.
+
+    Arrow makes room for as much as each says. Where a page cannot be read, the sum ends: Arrow
+    comes to an end there, too.
+
+    Args:
+      stored: the bytes of the chunk.
+    """
+    reader, found = _Reader(stored), 0
+    try:
+        while not reader.is_at_end:
+            sizes = {2: 0, 3: 0}
+            for number, kind in reader.fields():
+                if number in sizes and kind in _INTEGERS:
+                    sizes[number] = reader.integer()
+                else:
+                    reader.skip(kind)
+            unpacked, packed = sizes.values()
+            found += max(unpacked, 0)
+            if packed < 0:
+                break
+            reader.pass_over(packed)
+    except (IndexError, KeyError, ValueError):
+        pass
+    return found
+
+
 # Each range of a file is read by itself, and all of them look at the index.
 @lru_cache(maxsize=4)
 def _parsed(index: bytes, file_bytes: int) -> tuple[RowGroup, ...]:
@@ -177,7 +205,8 @@ class _Column:
         fixed = self.kind != _BYTE_ARRAY and self.values == rows
         return Chunk(
             self.path,
-            self.dictionary or self.data,
+            # As Arrow has it: some writers name a place behind the data.
+            min(self.dictionary, self.data) if self.dictionary else self.data,
             self.stored,
             max(made, self.unpacked),
             even=fixed and self.unpacked <= 2 * made + (1 << 20),
@@ -224,9 +253,18 @@ class _Reader:
       IndexError: from all methods, at the end of the data.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | memoryview) -> None:
         self._data = data
         self._at = 0
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether nothing is left."""
+        return self._at >= len(self._data)
+
+    def pass_over(self, count: int) -> None:
+        """Passes over bytes that are no values."""
+        self._move(count)
 
     def fields(self) -> Iterator[tuple[int, int]]:
         """Number and type of each field of a struct; whoever asks for the next has read it."""
@@ -251,7 +289,7 @@ class _Reader:
         """Some text."""
         length = self._varint()
         self._move(length)
-        return self._data[self._at - length : self._at].decode()
+        return bytes(self._data[self._at - length : self._at]).decode()
 
     def skip(self, kind: int, depth: int = 0) -> None:
         """Passes over a value of any type."""

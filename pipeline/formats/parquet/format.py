@@ -26,8 +26,9 @@ from pipeline.formats.decoder import Decoder, Part, regular_ids
 from pipeline.formats.fields import IrregularError
 from pipeline.formats.format import Format, Reading
 from pipeline.formats.misfits import misfits
-from pipeline.formats.opened_file import OpenedFile, WatchedFile
+from pipeline.formats.opened_file import OpenedFile
 from pipeline.formats.parquet import footer
+from pipeline.formats.parquet.checked_file import CheckedFile, SwollenPagesError
 from pipeline.formats.parquet.footer import RowGroup
 from pipeline.formats.raw import no_bytes
 from pipeline.spec.record import RecordSpec
@@ -86,7 +87,7 @@ def _column(table: pa.RecordBatch, name: str) -> pa.Array:
 
 def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
     """The rows of the row groups of a range; columns that it lacks are for the decoder to tell."""
-    path, keys, file = opened.path, reading.keys, WatchedFile(opened.file)
+    path, keys, file = opened.path, reading.keys, CheckedFile(opened.file)
     try:
         index = _Index(file)
         names = index.names(keys)
@@ -111,7 +112,7 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
 
 def _check(opened: OpenedFile, record: RecordSpec) -> Iterator[str]:
     """What the schema lacks."""
-    index = _Index(WatchedFile(opened.file))
+    index = _Index(CheckedFile(opened.file))
     index.names((*record.fields, *([record.id] if record.id else [])))
     found = dict(zip(index.schema.names, index.schema.types, strict=True))
     yield from misfits(found, record, arrow_columns.fits)
@@ -128,7 +129,7 @@ class _Index:
       ValueError: it is none.
     """
 
-    def __init__(self, file: WatchedFile) -> None:
+    def __init__(self, file: CheckedFile) -> None:
         self._file = file
         try:
             self.groups = footer.row_groups(file)
@@ -159,13 +160,14 @@ class _Index:
           ValueError: the rows from here on cannot be read.
         """
         missing = self.groups[group].rows
+        self._file.expect(chunk for chunk in self.groups[group].chunks if chunk.column in names)
         tables = self._parquet.iter_batches(
             rows, row_groups=[group], columns=names, use_threads=False
         )
         while True:
             try:
                 table = next(tables, None)
-            except (pa.ArrowException, OSError) as error:
+            except (pa.ArrowException, OSError, SwollenPagesError) as error:
                 self._file.raise_failure()
                 raise ValueError(_reason(error)) from error
             if table is None:

@@ -104,6 +104,39 @@ def test_few_bytes_that_become_many_are_refused_before_they_do(column):
     assert (rows, errors) == (len(column()), [])
 
 
+def varint(number):
+    """A number as Thrift's compact protocol writes it."""
+    rest, made = number << 1, bytearray()
+    while rest > 0x7F:
+        made.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    return bytes([*made, rest])
+
+
+def with_index_that_says(data, sizes):
+    """A file whose index has other numbers in the places of some."""
+    begin = index_of(data)
+    index = data[begin:-8]
+    for number, instead in sizes.items():
+        assert varint(number) in index
+        index = index.replace(varint(number), varint(instead))
+    return data[:begin] + index + struct.pack("<I", len(index)) + data[-4:]
+
+
+@pytest.mark.parametrize("compression", ["zstd", "gzip", "brotli"])
+def test_pages_that_become_more_than_the_index_says_are_refused_before_they_do(compression):
+    size = 64 << 20
+    table = pa.table({"n": [1], "x": [b"\0" * size]})
+    options = {"compression": compression, "use_dictionary": False, "write_statistics": False}
+    data = written(table, **options, data_page_size=1 << 30)
+    chunk = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0).column(1)
+    lying = with_index_that_says(data, {size: 1000, chunk.total_uncompressed_size: 1000})
+    rows, (error,) = read(lying)
+    assert rows == 0
+    assert "rows 0 to 0: cannot be read: the pages of column 'x' become 67,108,8" in error
+    assert read(lying, keys=("n",)) == (1, [])
+
+
 def test_unused_columns_may_be_of_any_size():
     table = pa.table({"x": endless_list(), "n": [1]})
     assert read(written(table, compression="zstd"), keys=("n",)) == (1, [])
