@@ -1,6 +1,7 @@
 """Names and texts from outside in log lines and errors: one line, nothing unseen, no secrets."""
 
 import io
+import json
 import logging
 
 import pytest
@@ -9,10 +10,10 @@ from hypothesis import strategies as st
 
 from pipeline import errors
 from pipeline.batch.batch import Reject
-from pipeline.batch.release import ModelVersion
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.jobs.progress import Progress
 from pipeline.readable import logger, path_of, readable, shown_uri
-from pipeline.releases.candidate import ReleaseEvent
+from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.releases.gate import utc_now
 
 UNSEEN = "\n\r\t\0\x1b\x7f\x85\u2028\u2029\u202e\u2066\u200b\ufeff\udc80"
@@ -112,7 +113,12 @@ def test_secrets_of_a_url_are_shown_nowhere(scheme, user, place, after, around, 
         assert readable(shown) == shown
     if after:
         assert readable(around.replace("{}", uri)).endswith(f"...{around.rpartition('{}')[2]}")
-    label = ModelVersion("clf", uri, "d").label
+    version = ModelVersion("clf", uri, "d")
+    candidate = Candidate("c", "event s", 0, models={"clf": uri}, manifest_uri=uri)
+    event = ReleaseEvent("rejected", utc_now(), candidate, Release(1, (version,)), f"not {uri}")
+    assert json.loads(event.line())["candidate"]["models"] == {"clf": shown_uri(uri)}
+    assert "cr3t" not in f"{event.line()!r} {event}"
+    label = version.label
     assert "cr3t" not in label
     assert path_of(uri) == f"{scheme}://{place}"
 
