@@ -30,6 +30,7 @@ from pipeline.serving.trial.apart import TrialCancelledError
 
 _LOGGER = logger(__name__)
 _REASON_CHARACTERS = 2000
+_RACES = 20
 
 
 class GenerationTakenError(EnsembleError):
@@ -50,11 +51,13 @@ class Verdict:
       state: what the gate remembers from now on.
       again: whether a storage could not be used. The caller may then drop this verdict and ask
         again; if it does not, the candidate is not remembered and may be proposed again.
+      recorded: whether it is that of before.
     """
 
     event: ReleaseEvent
     state: GateState
     again: bool = False
+    recorded: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,30 +99,43 @@ class Gate:
           cancelled: whether the job ends; then a trial under way is given up.
         """
         started = time.monotonic()
-        verdict: Verdict | None = None
-        while verdict is None:
-            try:
-                state = self._caught_up(state)
-                verdict = self._recorded(state, candidate)
-                if verdict is not None:
-                    return verdict
-                event, after = self._judge(state, candidate, manager, activate, manifest, cancelled)
-                verdict = Verdict(event, after)
-            except GenerationTakenError as error:
-                _LOGGER.info("%s; the candidate is merged onto it", error)
-            except BaseException as error:  # a panic of native code is no Exception
-                if is_interrupt(error):
-                    raise
-                event = ReleaseEvent("rejected", self.now(), candidate, reason=_reason(error))
-                # Its subclasses are final.
-                again = type(error) is ArtifactError or isinstance(error, TrialCancelledError)
-                verdict = Verdict(event, state if again else state.refuse(candidate), again)
+        try:
+            verdict = self._verdict(state, candidate, manager, activate, manifest, cancelled)
+        except BaseException as error:  # a panic of native code is no Exception
+            if is_interrupt(error):
+                raise
+            event = ReleaseEvent("rejected", self.now(), candidate, reason=_reason(error))
+            # Its subclasses are final.
+            again = type(error) is ArtifactError or isinstance(error, TrialCancelledError)
+            verdict = Verdict(event, state if again else state.refuse(candidate), again)
         self.checks.cache.evict()
-        secs = round(time.monotonic() - started, 3)
-        verdict = replace(verdict, event=_with_details(verdict.event, {"verification_secs": secs}))
+        if verdict.recorded:
+            return verdict
         if not verdict.again:
             self._record(verdict.event)
-        return verdict
+        secs = round(time.monotonic() - started, 3)
+        return replace(verdict, event=_with_details(verdict.event, {"verification_secs": secs}))
+
+    def _verdict(
+        self,
+        state: GateState,
+        candidate: Candidate,
+        manager: ReleaseManager,
+        activate: Callable[[Release], None],
+        manifest: Manifest | None,
+        cancelled: Callable[[], bool],
+    ) -> Verdict:
+        for _ in range(_RACES):
+            state = self._caught_up(state)
+            if (recorded := self._recorded(state, candidate)) is not None:
+                return recorded
+            try:
+                event, after = self._judge(state, candidate, manager, activate, manifest, cancelled)
+            except GenerationTakenError as error:
+                _LOGGER.info("%s; the candidate is merged onto it", error)
+            else:
+                return Verdict(event, after)
+        raise ArtifactError(f"other gates came first {_RACES} times in a row")
 
     def has_verdict(self, candidate: Candidate) -> bool:
         """Whether the log has a verdict on a candidate; False where it cannot be read."""
@@ -158,14 +174,14 @@ class Gate:
             kept = self.log.read(found.generation) if found.generation is not None else None
             release = kept.release if kept is not None else None
             event = ReleaseEvent(found.outcome, found.time, candidate, release, found.reason)
-            return Verdict(event, state)
+            return Verdict(event, state, recorded=True)
         for before, one in pairwise((state.history[0], *state.history)):
             if one.candidate is not None and one.candidate.candidate_id == candidate.candidate_id:
                 back = before is not one and one.returns_to != before.release.generation
                 outcome: Outcome = "rolled_back" if back else "accepted"
                 event = ReleaseEvent(outcome, one.time, candidate, one.release)
                 self._record(event)
-                return Verdict(event, state)
+                return Verdict(event, state, recorded=True)
         return None
 
     def _record(self, event: ReleaseEvent) -> None:

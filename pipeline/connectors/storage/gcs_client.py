@@ -25,7 +25,7 @@ def gcs_client(options: PipelineOptions) -> Any:
     return _client(emulator, no_auth, options)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=64)  # each copy of a step brings its own options
 def _client(emulator: str | None, no_auth: bool, options: PipelineOptions) -> Any:
     """A client connects to the emulator by itself, so there is one for each address."""
     return create_storage_client(options, use_credentials=not no_auth)
