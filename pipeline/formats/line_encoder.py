@@ -7,6 +7,7 @@ made; only text costs a call for each row.
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -17,8 +18,10 @@ import orjson
 from pipeline.batch.batch import Batch, Reject
 from pipeline.batch.block import Origin
 from pipeline.batch.columns import Array, Column, Ragged
-from pipeline.batch.message import Message
+from pipeline.batch.message import MOST_DATA_BYTES, Message, acceptable_attributes
 
+_CUT = 1 << 16
+"""Characters of a text of a dead letter that is cut; a whole number of groups of base64."""
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
 
 
@@ -110,7 +113,7 @@ def prediction_messages(batch: Batch, lines: Sequence[bytes]) -> tuple[Message, 
     """The predictions of a batch as messages.
 
     Each has the attributes and the ordering key of its record, and record_id, release_id and
-    generation.
+    generation, as far as Pub/Sub takes them.
 
     Args:
       batch: as handed to `predictions`.
@@ -129,15 +132,52 @@ def prediction_messages(batch: Batch, lines: Sequence[bytes]) -> tuple[Message, 
 
 
 def dead_letter_message(reject: Reject, line: bytes) -> Message:
-    """A dead letter as a message, with the attributes of its record, stage and error_type."""
-    return _message(line, reject.origin, {"stage": reject.stage, "error_type": reject.error_type})
+    """A dead letter as a message, with the attributes of its record, stage and error_type.
+
+    One that is too large for a message is cut, see `fitting_dead_letter`.
+    """
+    told = {"stage": reject.stage, "error_type": reject.error_type}
+    return _message(fitting_dead_letter(line), reject.origin, told)
+
+
+def fitting_dead_letter(line: bytes) -> bytes:
+    """A dead letter that a message can hold: the line itself, or one with less of the payload.
+
+    It then has the size of the payload, its SHA-256 and the first 64 KiB of its text, and no more
+    than so much of the other texts.
+    """
+    if len(line) <= MOST_DATA_BYTES:
+        return line
+    letter = orjson.loads(line)
+    payload = letter["payload"]
+    raw = base64.b64decode(payload) if letter["payload_encoding"] == "base64" else payload.encode()
+    short = {k: v[:_CUT] if isinstance(v, str) else v for k, v in letter.items()}
+    short |= {"payload_bytes": len(raw), "payload_sha256": hashlib.sha256(raw).hexdigest()}
+    return orjson.dumps(short, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def reject_too_large(batch: Batch, lines: Sequence[bytes]) -> Batch:
+    """The batch without rows whose line no message can hold.
+
+    Args:
+      batch: as handed to `predictions`.
+      lines: as that returned them.
+    """
+    reasons = {
+        row: (
+            "too_large_message",
+            f"the prediction has {len(line)} bytes, and a message at most {MOST_DATA_BYTES}",
+        )
+        for row, line in enumerate(lines)
+        if len(line) > MOST_DATA_BYTES
+    }
+    return batch.reject(reasons, stage="encode") if reasons else batch
 
 
 def _message(line: bytes, origin: Origin | None, attributes: dict[str, str]) -> Message:
-    data = line.rstrip(b"\n")
-    if origin is None:
-        return Message(data, attributes)
-    return Message(data, {**origin.attributes, **attributes}, origin.ordering_key)
+    others = origin.attributes if origin is not None else {}
+    data, key = line.rstrip(b"\n"), origin.ordering_key if origin is not None else ""
+    return Message(data, acceptable_attributes(attributes, others), key)
 
 
 def _time(us: int) -> str:

@@ -18,6 +18,7 @@ from apache_beam.metrics import Metrics
 from pipeline.batch.message import Message
 from pipeline.batch.metrics import NAMESPACE
 from pipeline.connectors.bigquery.output_rows import dead_letter_rows
+from pipeline.formats.line_encoder import fitting_dead_letter
 from pipeline.jobs import report
 from pipeline.jobs.batch import (
     decode_blocks,
@@ -195,6 +196,7 @@ def _log_lost(line: bytes) -> None:
 
 
 def _refused_message(line: bytes) -> tuple[Message, ...]:
+    line = fitting_dead_letter(line)
     return (Message(line.rstrip(b"\n"), {"stage": "write", "error_type": "not_inserted"}),)
 
 
