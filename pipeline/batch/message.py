@@ -43,7 +43,7 @@ def acceptable_attributes(own: Mapping[str, str], others: Mapping[str, str]) -> 
       own: win over `others` of the same key.
       others: those of the record.
     """
-    kept = {}
+    kept: dict[str, str] = {}
     for key, value in {**own, **{k: v for k, v in others.items() if k not in own}}.items():
         if len(kept) == _ATTRIBUTES:
             break

@@ -154,7 +154,7 @@ def check_job(settings: Settings, beam: PipelineOptions, placement: Placement, s
             types, streaming = found.rehearsal.types, inputs.streaming
             launch_tables.prepare_outputs(tables, graph.spec, types, say, streaming=streaming)
             if refresh is not None:
-                begin_log(log, found, before)
+                begin_log(log, found, before, say)
         if checks is handle:
             at_end.pop_all()  # what was checked serves
     return Job(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.errors import ArtifactError, ModelError
+from pipeline.launch.patterns import Say
 from pipeline.launch.settings import RefreshSettings
 from pipeline.launch.versions import Beginning
 from pipeline.releases.allowed_uris import AllowedUris
@@ -65,13 +66,14 @@ def accepted_before(release_dir: str, graph: Graph, files: LogStorage) -> Look:
         raise ModelError(f"--release_dir: {error}") from error
 
 
-def begin_log(log: ReleaseLog, beginning: Beginning, before: Look) -> None:
+def begin_log(log: ReleaseLog, beginning: Beginning, before: Look, say: Say) -> None:
     """Appends the release that a job starts with, if the log does not have it.
 
     Args:
       log: of the job.
       beginning: what it starts with.
       before: what the log has.
+      say: told what was appended.
 
     Raises:
       ModelError: it cannot be appended.
@@ -87,6 +89,11 @@ def begin_log(log: ReleaseLog, beginning: Beginning, before: Look) -> None:
         raise ModelError(
             f"--release_dir: another job appended {log.uri_of(first.release.generation)} at this "
             "moment; launch again to start with it"
+        )
+    if before.position:  # else nobody follows it yet
+        say(
+            f"release generation {first.release.generation} is in {log.folder}: every job with the "
+            "same models that follows this folder serves it"
         )
 
 
@@ -124,7 +131,13 @@ def refresh_of(
     queue = CandidateQueueHandle(manager.job_key, CandidateQueueFactory(gate, manager, state))
     follower = None
     if settings.release_dir:
-        make = FollowerFactory(log, manager, state.current, settings.release_poll_secs)
+        make = FollowerFactory(
+            log.for_polling(),
+            manager,
+            state.current,
+            settings.release_poll_secs,
+            checks.release_problems,
+        )
         follower = FollowerHandle(manager.job_key, make)
     return Refresh(watcher, queue, gate, managers, state, follower)
 

@@ -161,7 +161,7 @@ class Beginner:
 
         It is tried apart only where the launch before did not come back from loading it.
         """
-        rehearsal, problems = Rehearsal(), self._not_allowed(release)
+        rehearsal, problems = Rehearsal(), self.checks.release_problems(release)
         if not problems:
             rehearsal, problems = self._resume_allowed(release)
         if problems:
@@ -217,19 +217,6 @@ class Beginner:
         except ArtifactError as error:
             self.say(f"warning: nobody knows whether the last launch came back: {error}")
             return False
-
-    def _not_allowed(self, release: Release) -> list[str]:
-        """Where a release names what neither the ensemble file nor `--allowed_model_uris` allows.
-
-        Who may write to the release folder must not decide where models come from.
-        """
-        found = {v.model: self._problem_with(v.model, v.uri) for v in release.versions}
-        return [f"model '{model}': {problem}" for model, problem in found.items() if problem]
-
-    def _problem_with(self, model: str, uri: str) -> str | None:
-        """Why a model may not come from `uri`; from where the ensemble file names it, it may."""
-        is_named = uri == self.checks.graph.spec.model(model).artifact_uri
-        return None if is_named else self.checks.uri_problem(model, uri)
 
     def _attempt(self, release: Release, examples: Examples) -> tuple[Rehearsal, list[str]]:
         comparison = self.checks.comparison(self.manager, examples)
@@ -349,7 +336,7 @@ class Beginner:
             return known
         self.say(f"fetching model '{model}' from {uri}")
         if proposed is None:  # named by the ensemble file, or accepted
-            if problem := self._problem_with(model, uri):
+            if problem := self.checks.recorded_problem(model, uri):
                 raise ModelError(f"model '{model}': {problem}")
             fetched = self.checks.cache.fetch(uri)
             found = FetchedVersion(ModelVersion(model, uri, fetched.digest), fetched)

@@ -112,6 +112,19 @@ class GateChecks:
             found[model] = FetchedVersion(ModelVersion(model, uri, fetched.digest), fetched)
         return found
 
+    def release_problems(self, release: Release) -> list[str]:
+        """Where a recorded release names what neither the ensemble file nor the folders allow.
+
+        Who may write to the release folder must not decide where models come from.
+        """
+        found = {v.model: self.recorded_problem(v.model, v.uri) for v in release.versions}
+        return [f"model '{model}': {problem}" for model, problem in found.items() if problem]
+
+    def recorded_problem(self, model: str, uri: str) -> str | None:
+        """Why a model may not come from `uri`; from where the ensemble file names it, it may."""
+        is_named = uri == self.graph.spec.model(model).artifact_uri
+        return None if is_named else self.uri_problem(model, uri)
+
     def uri_problem(self, model: str, uri: str) -> str | None:
         """Why a model may not come from `uri`; importing a class is never allowed."""
         if problem := self.graph.spec.model(model).version_problem(uri):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pipeline.batch.release import Release
@@ -39,6 +39,8 @@ class ReleaseFollower:
       initial: what serves where the log has no release of these models.
       poll_secs: between two looks, give or take a fifth, so that many processes do not look at
         once.
+      problems: why a recorded release must not serve; who may write to the folder must not decide
+        where models come from.
       listing_secs: between two listings, which find what comes behind a generation that was left
         out, and tell whether the folder is still there.
       clock: seconds, monotonic.
@@ -51,6 +53,7 @@ class ReleaseFollower:
         initial: Release,
         *,
         poll_secs: float,
+        problems: Callable[[Release], Sequence[str]] = lambda release: (),
         listing_secs: float = _LISTING_SECS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -59,6 +62,7 @@ class ReleaseFollower:
         self._initial = initial
         self._models = [version.model for version in initial.versions]
         self._poll_secs = poll_secs
+        self._problems = problems
         self._listing_secs = listing_secs
         self._clock = clock
         self._changed = threading.Condition()
@@ -67,6 +71,7 @@ class ReleaseFollower:
         self._newest: Release | None = None
         self._events: list[ReleaseEvent] = []
         self._others_said = False
+        self._gone = False
         self._outage = Outage(
             _LOGGER,
             log.folder,
@@ -117,27 +122,29 @@ class ReleaseFollower:
             listing = self._clock() - listed_at >= self._listing_secs
             try:
                 look = self._log.look if listing else self._log.since
-                self._take(look(self._position, self._models, count=1))
+                self._take(look(self._position, self._models, count=1), listing)
             except BaseException as error:  # whatever it is, the next look may go well
                 if is_interrupt(error):
                     raise
                 self._outage.begin(error, None if isinstance(error, ArtifactError) else error)
             else:
-                self._outage.end()
                 listed_at = self._clock() if listing else listed_at
+                if self._gone:
+                    self._outage.begin("its releases are gone")
+                else:
+                    self._outage.end()
             pause_secs = self._poll_secs * random.uniform(1 - _JITTER, 1 + _JITTER)
             with self._changed:
                 if self._closed or self._changed.wait_for(lambda: self._closed, pause_secs):
                     return
 
-    def _take(self, look: Look) -> None:
-        """Takes over what a look has found.
-
-        Raises:
-          ArtifactError: the folder had releases, and has none any more.
-        """
+    def _take(self, look: Look, listing: bool) -> None:
+        """Takes over what a look has found."""
         newest = look.appended[-1].release if look.appended else None
         with self._changed:
+            if newest is not None and (problems := self._problems(newest)):
+                self._events.append(self._passed_over(newest, "; ".join(problems)))
+                newest = None
             if newest is None and self._newest is None:
                 _LOGGER.warning(
                     "%s has no release of these models: the job's first one serves",
@@ -146,23 +153,22 @@ class ReleaseFollower:
                 newest = self._initial
             if look.other is not None and not self._others_said:
                 self._others_said = True
-                self._events.append(self._passed_over(look.other))
-            gone = look.is_empty and self._position > 0
+                theirs = ", ".join(version.model for version in look.other.versions)
+                why = f"it has the models {theirs}, and this job has {', '.join(self._models)}"
+                self._events.append(self._passed_over(look.other, why))
+            if listing:
+                self._gone = look.is_empty and self._position > 0
+            elif look.appended:
+                self._gone = False
             self._position = look.position
             self._newest = newest or self._newest
             self._changed.notify_all()
         if newest is not None:
             self._manager.aspire(newest)
-        if gone:
-            raise ArtifactError("its releases are gone")
 
-    def _passed_over(self, other: Release) -> ReleaseEvent:
-        theirs = ", ".join(version.model for version in other.versions)
-        reason = (
-            f"{self._log.uri_of(other.generation)} is passed over: it has the models {theirs}, "
-            f"and this job has {', '.join(self._models)}"
-        )
-        return ReleaseEvent("ignored", utc_now(), release=other, reason=reason)
+    def _passed_over(self, release: Release, why: str) -> ReleaseEvent:
+        reason = f"{self._log.uri_of(release.generation)} is passed over: {why}"
+        return ReleaseEvent("ignored", utc_now(), release=release, reason=reason)
 
 
 @dataclass(frozen=True)
@@ -170,7 +176,7 @@ class FollowerFactory:
     """Everything that a process needs to follow the log. Can be pickled.
 
     Attributes:
-      log, initial, poll_secs: see ReleaseFollower.
+      log, initial, poll_secs, problems: see ReleaseFollower.
       manager: finds the models of the process.
     """
 
@@ -178,11 +184,17 @@ class FollowerFactory:
     manager: ManagerHandle
     initial: Release
     poll_secs: float
+    problems: Callable[[Release], Sequence[str]]
 
     def __call__(self) -> ReleaseFollower:
         """A new follower."""
-        manager = self.manager.get()
-        return ReleaseFollower(self.log, manager, self.initial, poll_secs=self.poll_secs)
+        return ReleaseFollower(
+            self.log,
+            self.manager.get(),
+            self.initial,
+            poll_secs=self.poll_secs,
+            problems=self.problems,
+        )
 
 
 @dataclass(frozen=True)

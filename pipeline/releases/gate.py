@@ -16,7 +16,7 @@ from typing import Any
 
 from pipeline.backends.reasons import cut, with_type
 from pipeline.batch.release import Release
-from pipeline.errors import ArtifactError, EnsembleError, LaunchError, is_interrupt
+from pipeline.errors import ArtifactError, EnsembleError, LaunchError, ModelError, is_interrupt
 from pipeline.readable import logger
 from pipeline.releases.build import build_id
 from pipeline.releases.candidate import Candidate, Outcome, ReleaseEvent
@@ -159,7 +159,8 @@ class Gate:
         if self.log is None:
             return state
         newest = state.newest_generation
-        look = self.log.since(newest, [version.model for version in state.current.versions])
+        # By a listing: the gate may have slept for long, and somebody may have cleared up.
+        look = self.log.look(newest, [version.model for version in state.current.versions])
         return state.follow(look.appended, look.position) if look.position > newest else state
 
     def _recorded(self, state: GateState, candidate: Candidate) -> Verdict | None:
@@ -214,6 +215,8 @@ class Gate:
         )
         if isinstance(proposal, Refusal):
             return self._refused(candidate, proposal), state.refuse(candidate)
+        if proposal.target and (problems := self.checks.release_problems(proposal.target.release)):
+            raise ModelError(problems)
         found = self.checks.fetch(proposal)
         try:
             return self._judge_fetched(state, proposal, found, manager, activate, cancelled)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Protocol
 
@@ -43,8 +43,12 @@ class LogStorage(Protocol):
         """
         ...
 
+    def for_polling(self) -> LogStorage:
+        """The same storage; a read answers within seconds, or raises, and is not repeated."""
+        ...
+
     def read(self, uri: str) -> str | None:
-        """The text of a file, None where there is none. Answers within seconds, or raises.
+        """The text of a file, None where there is none.
 
         Raises:
           ArtifactError: the storage refuses or does not answer.
@@ -95,6 +99,10 @@ class ReleaseLog:
     folder: str
     storage: LogStorage
 
+    def for_polling(self) -> ReleaseLog:
+        """The same for somebody who comes again soon: a read that fails is not repeated."""
+        return replace(self, storage=self.storage.for_polling())
+
     def uri_of(self, generation: int) -> str:
         """The URI of a generation."""
         return f"{self._root}/release-{generation:06d}.json"
@@ -110,7 +118,10 @@ class ReleaseLog:
         if self.storage.create(uri, text):
             return True
         # The storage's client repeats a request whose answer was lost: the file may be this one.
-        return self.storage.read(uri) == text
+        try:
+            return self.storage.read(uri) == text
+        except ValueError:
+            return False
 
     def read(self, generation: int) -> Accepted | None:
         """The release of a generation; None if there is none, or it is damaged, with a warning.

@@ -7,9 +7,7 @@ of an accepted release adds the digests and what the gate remembers, and can be 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -82,7 +80,7 @@ def text_of(manifest: Manifest) -> str:
         data["rollback_to"] = manifest.rollback_to
     else:
         data["rollback"] = True
-    return _text(data)
+    return orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
 
 
 def _rollback_to(data: Mapping[str, Any]) -> int:
@@ -124,7 +122,7 @@ def dump(accepted: Accepted, writer: str = "") -> str:
         },
         "rules": {model: rule.as_json() for model, rule in accepted.rules.items()},
     }
-    return _text(data)
+    return orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
 
 
 def load(text: str) -> Accepted:
@@ -199,13 +197,4 @@ def _json(text: str) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        with suppress(ValueError):
-            return json.loads(text)  # half of a pair stands for a byte of a local name
         raise ValueError(f"not JSON: {error}") from error
-
-
-def _text(data: Mapping[str, Any]) -> str:
-    try:
-        return orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
-    except TypeError:  # a local name that is not UTF-8
-        return f"{json.dumps(data, indent=2)}\n"

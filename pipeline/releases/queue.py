@@ -19,7 +19,7 @@ from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.releases.gate import Gate, Verdict
 from pipeline.releases.manifest import Manifest
 from pipeline.releases.proposal import next_candidate, spelled_out
-from pipeline.releases.state import GateState
+from pipeline.releases.state import HANDLED, GateState
 from pipeline.runner.job_thread import CLOSE_SECS, JobThread
 from pipeline.serving.activation import RETRY_SECS
 from pipeline.serving.process_handle import ProcessHandle
@@ -76,6 +76,7 @@ class CandidateQueue:
         self._waiting: list[_Waiting] = []
         self._busy: list[_Waiting] = []
         self._events: list[ReleaseEvent] = []
+        self._told: tuple[str, ...] = ()
         self._thread: JobThread | None = None
         self._closed = False
 
@@ -148,7 +149,9 @@ class CandidateQueue:
                 # Without a verdict when the job ends, it is lost like those that wait.
                 if not verdict.again or not (self._closed or self._postponed(one, verdict)):
                     self._state = verdict.state
-                    self._events.append(verdict.event)
+                    if not (verdict.recorded and one.candidate.candidate_id in self._told):
+                        self._events.append(verdict.event)
+                    self._told = (*self._told, one.candidate.candidate_id)[-HANDLED:]
                 self._changed.notify_all()
 
     def _next(self) -> _Waiting | None:

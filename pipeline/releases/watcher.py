@@ -189,10 +189,11 @@ class Watcher:
             undecided = [one for one in undecided if not self._has_verdict(one)]
             rule = watch.look.rule or watch.target.rule
             files = self._lister.list_files(watch.target.pattern, rule)
-            watch.look, found = next_look(
+            look, found = next_look(
                 watch.target, watch.look, files, now_secs=now_secs, settle_secs=self._interval_secs
             )
             candidates = [one for one in found if not self._has_verdict(one)]
+            watch.look = look
         except BaseException as error:  # whatever it is, the next look may go well
             if is_interrupt(error):
                 raise

@@ -16,7 +16,7 @@ from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.releases.gate import Gate, Verdict, utc_now
 from pipeline.releases.queue import CandidateQueueHandle
-from pipeline.releases.state import GateState
+from pipeline.releases.state import HANDLED, GateState
 from pipeline.runner.beam_types import DoFn
 from pipeline.serving.activation import RETRY_SECS, Activation
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
@@ -89,6 +89,7 @@ class KeyedGate(DoFn):
         self._state = initial
         self._retry_secs = retry_secs
         self._wait = wait
+        self._told: tuple[str, ...] = ()
 
     def process(
         self,
@@ -96,8 +97,14 @@ class KeyedGate(DoFn):
         _state: Any = DoFn.StateParam(STATE),  # noqa: B008  # how Beam asks for it
     ) -> Iterator[ReleaseEvent]:
         """Judges one candidate."""
-        verdict = self._verdict(self._state, element[1])
+        candidate = element[1]
+        verdict = self._verdict(self._state, candidate)
         self._state = verdict.state
+        # A candidate is offered until it has its verdict, so copies may wait here. Where a bundle
+        # is lost, so is this object, and the next one tells the verdict.
+        if verdict.recorded and candidate.candidate_id in self._told:
+            return
+        self._told = (*self._told, candidate.candidate_id)[-HANDLED:]
         yield verdict.event
 
     def _verdict(self, state: GateState, candidate: Candidate) -> Verdict:

@@ -132,8 +132,24 @@ def test_folder_that_is_deleted_is_said_and_serving_goes_on(log, follow, caplog,
     (tmp_path / "releases" / "release-000001.json").unlink()
     wait_until(lambda: "its releases are gone" in caplog.text)
     assert manager.active() == accepted(1).release
+    wait_until(lambda: caplog.text.count("its releases are gone") == 1)
     log.append(accepted(2))
     until(manager, 2)
+    wait_until(lambda: "following the release log" in caplog.text)
+
+
+def test_release_from_where_no_model_may_come_is_passed_over(log, follow):
+    log.append(accepted(1))
+    follower, manager = follow(
+        problems=lambda release: ["clf/2 is outside"] if release.generation == 2 else []
+    )
+    until(manager, 1)
+    log.append(accepted(2))
+    events = []
+    wait_until(lambda: events.extend(follower.drain_events()) or events)
+    assert "is passed over: clf/2 is outside" in events[0].reason
+    log.append(accepted(3))
+    until(manager, 3)
 
 
 def test_releases_of_another_ensemble_are_passed_over_with_one_event(log, follow):

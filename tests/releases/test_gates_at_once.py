@@ -6,13 +6,17 @@ An update of a job on a service starts the new one beside the old one, so this h
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.releases.checks import GateChecks
+from pipeline.releases.gate import utc_now
 from pipeline.serving.activation import Timing
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.testing import FakeLoader
+from pipeline.transforms.gate import KeyedGate
 from tests.support.gating import Ensemble
 
 
@@ -115,3 +119,35 @@ def test_rejection_of_another_ensemble_binds_nobody(ensemble):
     graph = replace(ensemble.graph, spec=spec)
     other = Judge(ensemble, replace(ensemble.gate.checks, graph=graph))
     assert other(candidate).outcome == "accepted"
+
+
+def test_gate_that_slept_while_old_releases_were_removed_goes_on_behind_the_newest(ensemble):
+    sleeper, judge = Judge(ensemble), Judge(ensemble)
+    for number in (2, 3, 4):
+        judge(ensemble.candidate(number, clf=number))
+    Path(ensemble.log.uri_of(2)).unlink()
+    event = sleeper(ensemble.candidate(emb=2))
+    assert event.release.generation == 5
+    assert [version.label for version in event.release.versions] == ["4", "2"]
+
+
+def test_rollback_to_where_no_model_may_come_from_is_rejected(ensemble, tmp_path):
+    planted = Release(2, (ModelVersion("clf", "/elsewhere/clf/1", "d"), ensemble.version("emb", 1)))
+    judge = Judge(ensemble)
+    ensemble.log.append(judge.state.accept(ensemble.candidate(), planted, utc_now()).history[-1])
+    assert judge(ensemble.candidate(clf=2)).release.generation == 3
+    event = judge(ensemble.rollback(to=2))
+    assert event.outcome == "rejected"
+    assert "/elsewhere/clf/1" in event.reason
+
+
+def test_verdict_that_was_told_is_not_told_again_by_the_same_step(ensemble):
+    def step():
+        managers = lambda: ReleaseManager(FakeLoader(ensemble.fake))  # noqa: E731
+        return KeyedGate(ensemble.gate, managers, ensemble.state)
+
+    first, fresh = step(), step()
+    element = ("gate", ensemble.candidate(clf=2))
+    assert [event.outcome for event in first.process(element)] == ["accepted"]
+    assert list(first.process(element)) == []
+    assert [event.outcome for event in fresh.process(element)] == ["accepted"]

@@ -1,7 +1,9 @@
 """The release log: appended once, read by everybody, whatever lies in its folder."""
 
+import errno
 import logging
 import multiprocessing
+import os
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -177,3 +179,15 @@ def test_storage_that_refuses_is_an_error(tmp_path):
 def test_storage_without_create_if_absent_is_refused():
     with pytest.raises(ArtifactError, match=r"hdfs://n/releases.*expected a local folder or"):
         ReleaseLog("hdfs://n/releases", LogFiles()).append(accepted(1))
+
+
+def test_file_system_without_hard_links_is_named(tmp_path, monkeypatch):
+    """The refusal is made up: every file system here has them."""
+
+    def refuse(source, target):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(ArtifactError, match="has no hard links"):
+        ReleaseLog(str(tmp_path), LogFiles()).append(accepted(1))
+    assert list(tmp_path.iterdir()) == []

@@ -6,10 +6,11 @@ one name must not both believe that theirs is the file.
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,15 @@ class LogFiles:
 
     Attributes:
       options: Beam's options, for its credentials.
+      patient: whether a read that fails is repeated for a while, as the client does by itself.
     """
 
     options: PipelineOptions = field(default_factory=PipelineOptions)
+    patient: bool = True
+
+    def for_polling(self) -> LogFiles:
+        """See LogStorage."""
+        return replace(self, patient=False)
 
     def create(self, uri: str, text: str) -> bool:
         """See LogStorage."""
@@ -60,7 +67,7 @@ class LogFiles:
         return True
 
     def read(self, uri: str) -> str | None:
-        """See LogStorage. One request with a short time-out: who polls comes again."""
+        """See LogStorage."""
         try:
             content = self._content(uri)
         except (ArtifactError, ValueError):
@@ -100,8 +107,9 @@ class LogFiles:
             with Path(uri).open("rb") as file:
                 return file.read(_MOST_BYTES + 1)
         try:
+            how: dict[str, Any] = {"timeout": _READ_SECS, "retry": None}
             content: bytes = self._blob(uri).download_as_bytes(
-                end=_MOST_BYTES, timeout=_READ_SECS, retry=None, raw_download=True
+                end=_MOST_BYTES, raw_download=True, **({} if self.patient else how)
             )
         except RequestRangeNotSatisfiable:  # it is empty
             return b""
@@ -132,6 +140,13 @@ def _create_local(path: Path, text: str) -> bool:
         os.link(temporary, path)  # unlike a rename, it fails where there is such a name
     except FileExistsError:
         return False
+    except OSError as error:
+        if error.errno in (errno.EPERM, errno.ENOTSUP):
+            raise ArtifactError(
+                f"{path} cannot be written: the file system of this folder has no hard links, "
+                "which a release log needs; name a folder on another one"
+            ) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
     return True
