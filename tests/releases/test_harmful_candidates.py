@@ -70,7 +70,7 @@ def test_harmful_candidate_is_rejected_and_a_good_one_after_it_serves(stream, wh
 def test_what_was_accepted_is_not_tried_on_the_way_back(stream, monkeypatch):
     assert stream.verdict(2, "good 2").outcome == "accepted"
     tried = []
-    monkeypatch.setattr("pipeline.serving.trial.trials._tried", lambda *_: tried.append(1))
+    monkeypatch.setattr("pipeline.serving.trial.trials.answer_of", lambda *_: tried.append(1))
     stream.queue.propose(Candidate("rollback", "test", 0, rollback_to=1))
     assert stream.queue.wait_idle(60)
     assert stream.queue.drain_events()[-1].outcome == "rolled_back"
