@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from pipeline.batch.release import Release
 from pipeline.readable import logger
@@ -29,6 +29,7 @@ from pipeline.releases.state import HISTORY, Accepted
 from pipeline.releases.version_rule import VersionRule
 
 _LOGGER = logger(__name__)
+_T = TypeVar("_T")
 _NAME = re.compile(r"release-(\d+)\.json")
 
 
@@ -129,13 +130,7 @@ class ReleaseLog:
         Raises:
           ArtifactError: the storage refuses or does not answer.
         """
-        uri = self.uri_of(generation)
-        try:
-            text = self.storage.read(uri)
-            return None if text is None else manifest.load(text)
-        except ValueError as error:
-            _LOGGER.warning("%s is passed over: %s", uri, error)
-            return None
+        return self._parsed(self.uri_of(generation), manifest.load)
 
     def generations(self) -> list[int]:
         """All generations that have a file, in order; of any ensemble, damaged ones as well.
@@ -218,10 +213,13 @@ class ReleaseLog:
         Raises:
           ArtifactError: the storage refuses or does not answer.
         """
-        uri = self._verdict_uri(candidate, binds)
+        return self._parsed(self._verdict_uri(candidate, binds), recorded_verdict.parse)
+
+    def _parsed(self, uri: str, parse: Callable[[str], _T]) -> _T | None:
+        """What is in a file; None if there is none, or it is damaged, with a warning."""
         try:
             text = self.storage.read(uri)
-            return None if text is None else recorded_verdict.parse(text)
+            return None if text is None else parse(text)
         except ValueError as error:
             _LOGGER.warning("%s is passed over: %s", uri, error)
             return None

@@ -3,6 +3,7 @@
 An update of a job on a service starts the new one beside the old one, so this happens.
 """
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
@@ -14,6 +15,7 @@ from pipeline.batch.release import ModelVersion, Release
 from pipeline.releases.checks import GateChecks
 from pipeline.releases.gate import utc_now
 from pipeline.serving.activation import Timing
+from pipeline.serving.files.local_files import digest_of
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.testing import FakeLoader
 from pipeline.transforms.gate import KeyedGate
@@ -132,13 +134,16 @@ def test_gate_that_slept_while_old_releases_were_removed_goes_on_behind_the_newe
 
 
 def test_rollback_to_where_no_model_may_come_from_is_rejected(ensemble, tmp_path):
-    planted = Release(2, (ModelVersion("clf", "/elsewhere/clf/1", "d"), ensemble.version("emb", 1)))
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(ensemble.path("clf", 1), elsewhere)
+    version = ModelVersion("clf", str(elsewhere), digest_of(elsewhere))
+    planted = Release(2, (version, ensemble.version("emb", 1)))
     judge = Judge(ensemble)
     ensemble.log.append(judge.state.accept(ensemble.candidate(), planted, utc_now()).history[-1])
     assert judge(ensemble.candidate(clf=2)).release.generation == 3
     event = judge(ensemble.rollback(to=2))
     assert event.outcome == "rejected"
-    assert "/elsewhere/clf/1" in event.reason
+    assert f"{elsewhere} is outside the folders that models may come from" in event.reason
 
 
 def test_verdict_that_was_told_is_not_told_again_by_the_same_step(ensemble):

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from apache_beam.pvalue import TaggedOutput
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.batch.batch import Batch, Reject
@@ -68,6 +68,8 @@ def batch_of(ids=("a", "b"), attributes=None, **columns):
 
 
 @given(ATTRIBUTES, st.text(max_size=2000))
+@example({f"key {i}": "value" for i in range(120)}, "many")
+@example({"k" * 257: "v", "": "v", "googclient_schema": "v", "value": "ü" * 513}, "L" * 1500)
 def test_attributes_are_those_that_pubsub_takes(attributes, record_id):
     found = encoded(batch_of((record_id,), attributes))
     (message,) = found[PREDICTION_MESSAGES]

@@ -16,7 +16,6 @@ from cryptography.x509.oid import NameOID
 from pipeline.backends.tensorflow.hub.resolver import module_folder
 from pipeline.backends.tensorflow.hub.response import Patience
 from pipeline.errors import ArtifactError, EnsembleError, LoadError
-from tests.support import models
 from tests.support.hub_server import Answer, Hub, archive
 
 PATH = "/google/affine/1"
@@ -59,18 +58,6 @@ def secure_hub(tmp_path, monkeypatch):
     server = Hub(tls)
     yield server
     server.close()
-
-
-@pytest.fixture(autouse=True)
-def kept(tmp_path, monkeypatch):
-    """tensorflow_hub's own cache, empty."""
-    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "tfhub"))
-    return tmp_path / "tfhub"
-
-
-@pytest.fixture(scope="module")
-def packed(tmp_path_factory):
-    return archive(models.saved_model(tmp_path_factory.mktemp("hub") / "affine"))
 
 
 def refusal(url, error=LoadError, most_bytes=MIB, silence_secs=20.0, module_secs=20.0):

@@ -8,7 +8,6 @@ from pipeline.backends.tensorflow.hub.resolver import module_folder
 from pipeline.backends.tensorflow.hub.response import Patience
 from pipeline.errors import ArtifactError, ArtifactNotFoundError, LoadError
 from pipeline.serving.files.local_files import digest_of
-from tests.support import models
 from tests.support.hub_server import PAGE, Answer, Hub, archive
 
 PATH = "/google/affine/1"
@@ -21,23 +20,6 @@ def hub():
     server = Hub()
     yield server
     server.close()
-
-
-@pytest.fixture(autouse=True)
-def kept(tmp_path, monkeypatch):
-    """tensorflow_hub's own cache, empty."""
-    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "tfhub"))
-    return tmp_path / "tfhub"
-
-
-@pytest.fixture(scope="module")
-def module(tmp_path_factory):
-    return models.saved_model(tmp_path_factory.mktemp("hub") / "affine")
-
-
-@pytest.fixture(scope="module")
-def packed(module):
-    return archive(module)
 
 
 def reason_of(error, url, **options):
