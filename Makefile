@@ -12,7 +12,7 @@ help: ## the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' Makefile | expand -t 24
 
 .PHONY: help demo demo-streaming demo-pubsub image demo-docker demo-docker-streaming \
-  test fuzz test-container test-gpu check lock reference bench bench-gpu clean
+  test test-long fuzz test-container test-gpu check lock reference bench bench-gpu clean
 
 demo: $(READY) ## train four models, run the ensemble, show what came out
 	$(BIN)/python examples/digits/train.py --output_dir $(DEMO)
@@ -58,6 +58,9 @@ demo-docker-streaming: $(READY) image ## refresh a model under a stream, the job
 
 test: check ## lint, types, tests
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+
+test-long: $(READY) ## tests that take minutes each, of kinds of which `make test` tries one
+	$(BIN)/python -m pytest -m long --timeout=3600
 
 fuzz: $(READY) ## many damaged model files at the gate of a stream (FUZZED_FILES of each format)
 	FUZZED_FILES=$${FUZZED_FILES:-100} $(BIN)/python -m pytest --timeout=7200 tests/releases/test_fuzzed_candidates.py

@@ -33,8 +33,18 @@ def test_each_framework_comes_right_behind_each_other_one_in_some_order():
     assert len(set(pairs)) == len(pairs) == len(NAMES) * (len(NAMES) - 1)
 
 
+@pytest.mark.parametrize("order", [NAMES, NAMES[::-1]], ids=["forward", "backward"])
+def test_frameworks_compute_with_each_before_each_other_one(order):
+    check(order)
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("order", orders(NAMES), ids=lambda order: f"{order[0]}_first")
-def test_frameworks_compute_in_every_order_of_their_imports(order):
+def test_frameworks_compute_with_each_first_and_right_behind_each_other_one(order):
+    check(order)
+
+
+def check(order):
     done = run(["-m", "tests.backends.framework_imports"], *order)
     assert done.returncode == 0, f"after {done.stdout.split()}: {done.stderr}"
     assert done.stdout.split() == order * 2

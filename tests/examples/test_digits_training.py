@@ -15,6 +15,7 @@ import yaml
 import main
 from pipeline.commands import command_line
 from pipeline.spec.ensemble import EnsembleSpec
+from tests.support.digits import trained_digits
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
 FRAMEWORKS = {"numpy", "sklearn", "skops", "onnx", "onnxruntime", "torch", "tensorflow", "keras"}
@@ -27,10 +28,7 @@ def run_script(name: str, *arguments: object, python_options: tuple[str, ...] = 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
-    output_dir = tmp_path_factory.mktemp("digits")
-    result = run_script("train.py", "--output_dir", output_dir)
-    assert result.returncode == 0, result.stderr
-    return output_dir, result.stdout
+    return trained_digits(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

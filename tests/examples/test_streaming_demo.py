@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+from tests.support.digits import trained_digits
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
 
@@ -28,9 +31,11 @@ def run_script(name: str, *arguments: object, **environment: str):
 def digits(tmp_path_factory):
     """The folder with trained models and records."""
     output_dir = tmp_path_factory.mktemp("streaming")
-    for script in ("train.py", "make_records.py"):
-        result = run_script(script, "--output_dir", output_dir)
-        assert result.returncode == 0, result.stderr
+    folder, _ = trained_digits(tmp_path_factory)
+    shutil.copytree(folder / "models", output_dir / "models")
+    shutil.copy(DIGITS / "ensemble.yaml", output_dir)
+    result = run_script("make_records.py", "--output_dir", output_dir)
+    assert result.returncode == 0, result.stderr
     return output_dir
 
 
