@@ -154,6 +154,7 @@ def accept_what_was_proposed(folder):
 def without_what_differs(text):
     """An output without what differs from run to run and from machine to machine."""
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "TIME", text)
+    text = re.sub(r"-\d{8}T\d{6}Z-[0-9a-f]{8}\b", "-LAUNCH", text)
     text = re.sub(r"[\d.]+ (KiB|MiB)", "SIZE", text)
     return re.sub(r"\b[0-9a-f]{12}\b", "ID", text)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 
 from pipeline.commands import parsers
 from pipeline.connectors.storage.log_files import LogFiles
@@ -11,10 +12,15 @@ from pipeline.errors import ArtifactError, ParameterError, PathError
 from pipeline.launch.options import RaisingParser
 from pipeline.readable import readable, shown_uri, without_secrets
 from pipeline.releases import history as release_history
+from pipeline.releases.history import Entry
 from pipeline.releases.log import ReleaseLog
+from pipeline.releases.orders.jobs import JobEntry, JobFolder
 from pipeline.releases.state import HISTORY
 
 REFUSED = "No status"
+
+_ENDED = 3
+"""How many streams are shown that have ended."""
 
 
 def add_parser(commands: parsers.Commands) -> RaisingParser:
@@ -22,11 +28,11 @@ def add_parser(commands: parsers.Commands) -> RaisingParser:
     parser = parsers.add(
         commands,
         "status",
-        "show the releases that a job accepted, what each changed, and which one serves",
+        "show the releases that a job accepted, which one serves, and the streams that run",
         """
         RELEASE_DIR is what the job has as --release_dir. The star marks the release accepted last:
-        each process of the job serves it as soon as it has loaded it. The release of the launch is
-        not recorded there, so a job that has accepted nothing yet has no status.
+        each process of the job serves it as soon as it has loaded it. Below are the
+        streams that have this folder: those that run or were killed, and the last that ended.
 
         examples:
           python -m pipeline status gs://BUCKET/releases
@@ -55,9 +61,10 @@ def run_command(arguments: argparse.Namespace) -> None:
     try:
         # More than are shown, to know what the last one changed and what a rollback returned to.
         history = ReleaseLog(folder, LogFiles()).load_history(count + HISTORY)
+        jobs = JobFolder(folder, LogFiles()).entries(_ENDED)
     except ArtifactError as error:
         raise PathError(str(error)) from error
-    if not history:
+    if not history and not jobs:
         raise PathError(
             f"found no accepted release in '{folder}', expected files release-000002.json and so "
             "on, as a job writes them to its --release_dir"
@@ -65,11 +72,27 @@ def run_command(arguments: argparse.Namespace) -> None:
     entries = release_history.history_entries(history)[:count]
     if arguments.json:
         shown = {"release_dir": folder, "releases": [entry.as_json() for entry in entries]}
+        shown["jobs"] = [entry.as_json() for entry in jobs]
         print(without_secrets(json.dumps(shown, indent=2)))
         return
+    if history:
+        _print_releases(entries)
+    if jobs:
+        print("\n".join(["\nStreams, the newest last:", *map(_job_line, jobs)]))
+
+
+def _print_releases(entries: Sequence[Entry]) -> None:
     print("\n".join(release_history.table_lines(entries)))
-    release = history[-1].release
+    release = entries[0].accepted.release
     width = max(len(version.model) for version in release.versions)
     print(f"\nGeneration {release.generation}, which serves:")
     for version in release.versions:
         print(f"  {readable(version.model):<{width}}  {shown_uri(version.uri)}")
+
+
+def _job_line(job: JobEntry) -> str:
+    started = f"{job.started:%Y-%m-%d %H:%M:%S}"
+    if not job.has_mark:
+        return readable(f"  {job.job_id}  started {started}")
+    ended = f"{job.ended:%Y-%m-%d %H:%M:%S} " if job.ended else ""
+    return readable(f"  {job.job_id}  started {started}, stopped {ended}by {job.ended_by}")

@@ -67,6 +67,7 @@ def run_stream(engine: JobEngine, job: Job, options: PipelineOptions, progress: 
             pipeline.run().wait_until_finish()
         finally:
             rolling_files.close_all()
+            job.note_end()
     count = tally.read()
     print(
         f"{count.records:,} records: {count.predictions:,} predictions, "

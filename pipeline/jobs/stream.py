@@ -33,7 +33,6 @@ from pipeline.launch.job import Job
 from pipeline.launch.settings import Content, Medium, Outputs, Sink
 from pipeline.readable import logger
 from pipeline.releases.candidate import ReleaseEvent
-from pipeline.runner.stopping import stopped
 from pipeline.transforms.count_refused import LETTERS, STATISTICS, CountRefused
 from pipeline.transforms.encode import (
     DEAD_LETTER_LINES,
@@ -86,12 +85,13 @@ def _read(pipeline: beam.Pipeline, job: Job, engine: JobEngine) -> Any:
     inputs = job.settings.inputs
     if pattern := inputs.input_file_pattern:
         output_path = job.settings.outputs.place(Content.PREDICTIONS, Medium.FILES)
-        return engine.read_files(pipeline, pattern, reading(job), output_path)
+        return engine.read_files(pipeline, pattern, reading(job), output_path, job.stopped)
     return pipeline | "Read" >> engine.read_messages(
         subscription=inputs.input_subscription or None,
         topic=inputs.input_topic or None,
         block_rows=job.row_limits.block_rows,
         patience_secs=job.settings.models.max_batch_latency_ms / 1000,
+        stopped=job.stopped,
     )
 
 
@@ -106,9 +106,11 @@ def _refresh(pipeline: beam.Pipeline, job: Job, engine: JobEngine, events: Event
     if job.refresh is None:
         return
     watcher, settings = job.refresh.watcher, job.settings.refresh
-    sources = {"Watch": pipeline | "Watch" >> WatchModels(watcher, stopped)}
+    sources = {"Watch": pipeline | "Watch" >> WatchModels(watcher, job.stopped)}
     if settings.listens:
-        read = engine.read_messages(subscription=settings.refresh_subscription, block_rows=100)
+        read = engine.read_messages(
+            subscription=settings.refresh_subscription, block_rows=100, stopped=job.stopped
+        )
         names = [model.name for model in job.graph.models]
         interpret = CandidatesFromMessages(names, engine.lookout(watcher))
         asked = (

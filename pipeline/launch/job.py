@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
 from pipeline.batch.columns import Column
 from pipeline.batch.release import Release
@@ -25,7 +25,7 @@ from pipeline.connectors.storage.listing import StorageLister
 from pipeline.connectors.storage.log_files import LogFiles
 from pipeline.connectors.vm_sharing import VmSharing
 from pipeline.drawing.drawing import Drawing, draw
-from pipeline.errors import LaunchError, PathError, SpecError
+from pipeline.errors import ArtifactError, LaunchError, PathError, SpecError
 from pipeline.launch import files as launch_files
 from pipeline.launch import outputs as launch_outputs
 from pipeline.launch import tables as launch_tables
@@ -45,11 +45,16 @@ from pipeline.launch.settings import Settings
 from pipeline.launch.steps import ready_step
 from pipeline.launch.table_names import Tables, tables_of
 from pipeline.launch.versions import Beginner
+from pipeline.readable import logger
 from pipeline.releases.candidate import ReleaseEvent
 from pipeline.releases.checks import GateChecks
+from pipeline.releases.gate import utc_now
 from pipeline.releases.launch_marks import LaunchMarks
 from pipeline.releases.log import ReleaseLog
+from pipeline.releases.orders.jobs import JobEntry, JobFolder, new_job_id
+from pipeline.releases.orders.stop_watcher import StopHandle, StopWatcherFactory
 from pipeline.releases.versions import watch_targets
+from pipeline.runner import stopping
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.files.artifacts import ArtifactCache, LocalCopies
 from pipeline.serving.files.own_folder import own_folder
@@ -63,6 +68,8 @@ from pipeline.spec import text as spec_text
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.graph import Graph
 from pipeline.spec.row_limits import RowLimits
+
+_LOGGER = logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,8 @@ class Job:
       refresh: what changes the release while it runs; None where nothing does.
       earlier: files of an earlier run, which those of this one replace.
       events: the versions that were passed over for the first release.
+      stops: where each process of a stream looks for the mark that ends it; None where there is no
+        release folder, and on a service.
     """
 
     settings: Settings
@@ -92,6 +101,37 @@ class Job:
     refresh: Refresh | None = None
     earlier: EarlierFiles = NO_EARLIER_FILES
     events: tuple[ReleaseEvent, ...] = ()
+    stops: StopHandle | None = None
+
+    @property
+    def stopped(self) -> Callable[[], bool]:
+        """Asked by each source of the job, in its process: whether to end. Can be pickled."""
+        return self.stops or stopping.stopped
+
+    def stop(self, by: str) -> None:
+        """Asks all sources of the job to end, in whatever process they are.
+
+        For a launcher that stays and gets a signal, on an engine whose workers are other
+        processes. Writes to the release folder, so call it from a thread, not from the handler.
+        Without a release folder only the sources of this process hear of it.
+
+        Args:
+          by: who asks, for people, such as "SIGTERM".
+
+        Raises:
+          ArtifactError: the storage refuses the mark.
+        """
+        stopping.stop_all()
+        if self.stops is not None:
+            self.stops.mark(by)
+
+    def note_end(self) -> None:
+        """Notes in the release folder that a stream has ended, so that nobody stops it any more."""
+        if self.stops is not None:
+            try:
+                self.stops.mark("the end of the job")
+            except ArtifactError as error:
+                _LOGGER.warning("the end of the job is not noted: %s", error)
 
     def drawing(self) -> Drawing:
         """What pictures of the job show: its graph, with the versions that serve it at first."""
@@ -102,6 +142,8 @@ class Job:
         """Frees what the job holds in this process."""
         if self.refresh is not None:
             self.refresh.close()
+        if self.stops is not None:
+            self.stops.close()
         self.handle.close()
         if self.refresh is not None and not self.settings.refresh.release_dir:
             shutil.rmtree(_own_log(self.handle.job_key), ignore_errors=True)
@@ -165,7 +207,36 @@ def check_job(settings: Settings, beam: PipelineOptions, placement: Placement, s
         refresh=refresh,
         earlier=earlier,
         events=found.events,
+        stops=_stops(settings, graph, beam, placement, log, job_key),
     )
+
+
+def _stops(
+    settings: Settings,
+    graph: Graph,
+    beam: PipelineOptions,
+    placement: Placement,
+    log: ReleaseLog,
+    job_key: str,
+) -> StopHandle | None:
+    """Enters a stream among the jobs of its release folder.
+
+    Raises:
+      PathError: the folder refuses that.
+    """
+    told = settings.refresh
+    if not settings.inputs.streaming or not told.release_dir or settings.run.dry_run:
+        return None
+    name = beam.view_as(GoogleCloudOptions).job_name or graph.spec.name
+    jobs, now = JobFolder(log.folder, log.storage), utc_now()
+    heeds = placement.heeds_stop_marks
+    entry = JobEntry(new_job_id(name, now), name, now, heeds)
+    try:
+        jobs.enter(entry)
+    except ArtifactError as error:
+        raise PathError(f"--release_dir: {error}") from error
+    make = StopWatcherFactory(jobs, entry.job_id, told.release_poll_secs)
+    return StopHandle(job_key, make) if heeds else None
 
 
 def _own_log(job_key: str) -> Path:

@@ -27,6 +27,8 @@ class Placement:
       threads_share_models: several threads of a process call the same models.
       several_processes: a machine has more than one process that serves.
       loads_apart: the process that launches loads no model; trials do (see `serving.trial`).
+      heeds_stop_marks: all sources of a stream are ours, so they can look for a mark in the release
+        folder; a service drains its own.
     """
 
     intra_op_threads: int
@@ -34,6 +36,7 @@ class Placement:
     several_processes: bool
 
     loads_apart: ClassVar[bool] = False
+    heeds_stop_marks: ClassVar[bool] = True
 
     def option_problems(self, outputs: Outputs, options: PipelineOptions) -> list[str]:
         """What is wrong with Beam's options and the places that they name."""
@@ -61,6 +64,7 @@ class RemotePlacement(Placement):
     """Processes on other machines. The one that launches has no GPU."""
 
     loads_apart: ClassVar[bool] = True
+    heeds_stop_marks: ClassVar[bool] = False
 
     def option_problems(self, outputs: Outputs, options: PipelineOptions) -> list[str]:
         """See Placement."""

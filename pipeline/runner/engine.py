@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from pipeline.runner.beam_types import PTransform
+from pipeline.runner.stopping import stopped as process_stopped
 
 
 class Engine(Protocol):
@@ -25,6 +26,7 @@ class Engine(Protocol):
         topic: str | None = None,
         block_rows: int,
         patience_secs: float = 0.0,
+        stopped: Callable[[], bool] = process_stopped,
     ) -> PTransform:
         """Start of the pipeline -> PCollection[Block], of Pub/Sub.
 
@@ -33,9 +35,18 @@ class Engine(Protocol):
           topic: ``projects/P/topics/T``, read from the start of the job on.
           block_rows: most messages in a block.
           patience_secs: longest time for which a message waits for others, where any waits.
+          stopped: whether the job was asked to stop; travels with the source. Of no use where the
+            service itself reads.
         """
 
-    def read_files(self, pipeline: Any, pattern: str, reading: Any, output_path: str) -> Any:
+    def read_files(
+        self,
+        pipeline: Any,
+        pattern: str,
+        reading: Any,
+        output_path: str,
+        stopped: Callable[[], bool] = process_stopped,
+    ) -> Any:
         """Add steps that read files as they appear: PCollection[Block].
 
         Args:
@@ -43,6 +54,7 @@ class Engine(Protocol):
           pattern: of the files, local or ``gs://``.
           reading: how to read one, see `formats.format.Reading`.
           output_path: where the results go, empty if not to files; a journal may stand beside it.
+          stopped: see `read_messages`.
         """
 
     def write_lines(self, prefix: str, roll_secs: float) -> PTransform:

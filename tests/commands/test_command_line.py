@@ -32,8 +32,8 @@ def test_help_of_each_command_has_examples_of_it(run, command, capsys):
 def test_no_command_prints_all_of_them(run):
     done = run()
     assert done.status == 2
-    assert all(name in done.out for name in ("init", "check", "release", "status"))
-    assert done.err.endswith("  expected a command, one of init, check, release, status\n")
+    assert all(name in done.out for name in ("init", "check", "release", "status", "stop"))
+    assert done.err.endswith("  expected a command, one of init, check, release, status, stop\n")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,7 @@ from pipeline.batch.block import Block
 from pipeline.connectors.pubsub.reader import Pulled, Reader, SharedReaders
 from pipeline.runner.activity import activity
 from pipeline.runner.beam_types import DoFn, OffsetRestrictionTracker, RestrictionProvider
-from pipeline.runner.stopping import stop_signal
+from pipeline.runner.stopping import stopped as process_stopped
 
 _MAX_BLOCK_BYTES = 8 << 20
 _BUNDLE_SECS = 0.1
@@ -59,7 +59,7 @@ class _Endless(RestrictionProvider):
 @beam.typehints.with_input_types(str)
 @beam.typehints.with_output_types(Block)
 class Poll(DoFn):
-    """Subscription -> blocks of its messages, until ``stop_signal`` is set in its process.
+    """Subscription -> blocks of its messages, until its job is asked to stop.
 
     * Messages are acknowledged after the bundle that emitted them is committed, and given back when
       it fails. That covers what is fused with this step; nothing else should follow it.
@@ -71,17 +71,23 @@ class Poll(DoFn):
       block_rows: most messages in a block.
       topic: if given, the subscription is made at the start, to this topic, and deleted at the end.
       patience_secs: how long a message may wait here for others to fill its block.
+      stopped: whether the job was asked to stop. Pickled with the pipeline.
 
     Raises:
       ServiceError: the subscription is gone, or may not be read.
     """
 
     def __init__(
-        self, block_rows: int, topic: str | None = None, patience_secs: float = 0.0
+        self,
+        block_rows: int,
+        topic: str | None = None,
+        patience_secs: float = 0.0,
+        stopped: Callable[[], bool] = process_stopped,
     ) -> None:
         self._block_rows = block_rows
         self._topic = topic
         self._patience_secs = patience_secs
+        self._stopped = stopped
         self._key = uuid.uuid4().hex  # the same in all copies of this step
 
     def setup(self) -> None:
@@ -119,7 +125,7 @@ class Poll(DoFn):
             yield _block(messages, subscription)
             if time.monotonic() >= until:
                 break
-        if stop_signal.is_set():
+        if self._stopped():
             reader.stop_pulling()
         if reader.is_exhausted:
             tracker.try_claim(_END)

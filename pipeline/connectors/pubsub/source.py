@@ -9,7 +9,7 @@ Blocks have as their timestamp the earliest publish time in them; those of all m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -21,6 +21,7 @@ from pipeline.batch.block import Block, Origin
 from pipeline.connectors.pubsub import own_subscription
 from pipeline.connectors.pubsub.poll import Poll
 from pipeline.runner.beam_types import DoFn, PTransform
+from pipeline.runner.stopping import stopped as process_stopped
 
 
 class PollMessages(PTransform):
@@ -34,6 +35,7 @@ class PollMessages(PTransform):
         the job's own.
       block_rows: most messages in a block.
       patience_secs: how long a message may wait for others to fill its block.
+      stopped: whether the job was asked to stop. Pickled with the pipeline.
 
     Raises:
       ValueError: not exactly one of subscription and topic is given.
@@ -46,11 +48,12 @@ class PollMessages(PTransform):
         topic: str | None = None,
         block_rows: int,
         patience_secs: float = 0.0,
+        stopped: Callable[[], bool] = process_stopped,
     ) -> None:
         super().__init__()
         _check_one(subscription, topic)
         self._subscription = subscription or own_subscription.new_name(str(topic))
-        self._poll = Poll(block_rows, topic, patience_secs)
+        self._poll = Poll(block_rows, topic, patience_secs, stopped)
 
     def expand(self, begin: Any) -> Any:
         """Builds the read."""

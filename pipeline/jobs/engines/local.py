@@ -7,7 +7,7 @@ thread of its own here, and tells the process's ReleaseManager directly.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ from pipeline.releases.watcher import WatcherHandle
 from pipeline.report.dead_letter_share import share_problem
 from pipeline.report.page.facts import EngineNotes
 from pipeline.runner.local_runner import local_runner
-from pipeline.runner.stopping import stopped
+from pipeline.runner.stopping import stopped as process_stopped
 from pipeline.runner.ticks import Ticks
 from pipeline.serving.cores import usable_cores
 from pipeline.spec.uris import is_local
@@ -64,6 +64,7 @@ class Local:
         topic: str | None = None,
         block_rows: int,
         patience_secs: float = 0.0,
+        stopped: Callable[[], bool] = process_stopped,
     ) -> PollMessages:
         """See Engine."""
         return PollMessages(
@@ -71,9 +72,17 @@ class Local:
             topic=topic,
             block_rows=block_rows,
             patience_secs=patience_secs,
+            stopped=stopped,
         )
 
-    def read_files(self, pipeline: Any, pattern: str, reading: Reading, output_path: str) -> Any:
+    def read_files(
+        self,
+        pipeline: Any,
+        pattern: str,
+        reading: Reading,
+        output_path: str,
+        stopped: Callable[[], bool] = process_stopped,
+    ) -> Any:
         """See Engine. The journal tells a later run what this one has read."""
         journal = f"{output_path}.read-journal" if output_path else None
         read = ReadNewFiles(pattern, reading, stopped=stopped, journal=journal)
@@ -109,7 +118,7 @@ class Local:
         assert job.refresh is not None, "somebody proposes candidates"
         # Candidates and ticks go through steps of their own: together they would pass a Flatten,
         # which ends the fused stage, for nothing.
-        ticks = pipeline | "Ticks" >> Ticks(_TICK_SECS, stopped)
+        ticks = pipeline | "Ticks" >> Ticks(_TICK_SECS, job.stopped)
         events = {}
         for name, source in {**sources, "Ticks": ticks}.items():
             gate = LocalGate(job.refresh.queue, job.handle)

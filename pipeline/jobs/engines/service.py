@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -30,7 +30,7 @@ from pipeline.launch.settings import Settings, WorkerSettings
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.watcher import WatcherHandle
 from pipeline.report.page.facts import EngineNotes
-from pipeline.runner.stopping import stopped
+from pipeline.runner.stopping import stopped as process_stopped
 from pipeline.transforms.check_share import CheckShare
 from pipeline.transforms.encode import OUTCOMES
 from pipeline.transforms.gate import KeyedGate
@@ -57,11 +57,19 @@ class Service:
         topic: str | None = None,
         block_rows: int,
         patience_secs: float = 0.0,
+        stopped: Callable[[], bool] = process_stopped,
     ) -> ReadByService:
-        """See Engine. No message waits."""
+        """See Engine. No message waits, and whoever drains the job ends the source."""
         return ReadByService(subscription=subscription, topic=topic, block_rows=block_rows)
 
-    def read_files(self, pipeline: Any, pattern: str, reading: Reading, output_path: str) -> Any:
+    def read_files(
+        self,
+        pipeline: Any,
+        pattern: str,
+        reading: Reading,
+        output_path: str,
+        stopped: Callable[[], bool] = process_stopped,
+    ) -> Any:
         """See Engine. A service remembers by itself what was read."""
         blocks = pipeline | "Read" >> ReadNewFiles(pattern, reading, stopped=stopped)
         return blocks | "Spread" >> beam.Reshuffle()
