@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
@@ -21,7 +22,6 @@ from pipeline.jobs.stream import RELEASE_LOGGER, build_stream
 from pipeline.launch.job import Job
 from pipeline.launch.settings import RunSettings
 from pipeline.runner import stopping
-from pipeline.runner.local_runner import local_runner
 from pipeline.transforms.gathered import Gathered, process_statistics
 from pipeline.transforms.tally import Tally, process_tally
 
@@ -46,11 +46,21 @@ def check_local_stream(options: PipelineOptions) -> None:
         )
 
 
-def run_stream(engine: JobEngine, job: Job, options: PipelineOptions, progress: Progress) -> None:
-    """Reads until SIGINT, SIGTERM or a limit; then finishes what is in flight, and returns."""
+def run_stream(
+    engine: JobEngine, job: Job, options: PipelineOptions, progress: Progress, runner: Any = None
+) -> None:
+    """Reads until SIGINT, SIGTERM or a limit; then finishes what is in flight, and returns.
+
+    Args:
+      engine: where it runs, with all of its steps in this process.
+      job: passed its checks.
+      options: Beam's.
+      progress: told how it goes.
+      runner: Beam's; None for that of the options.
+    """
     stopping.stop_signal.clear()  # an earlier stream of this process may have set it
     tally = process_tally(job.handle.job_key)
-    pipeline = beam.Pipeline(runner=local_runner(), options=options)
+    pipeline = beam.Pipeline(runner=runner, options=options)
     build_stream(pipeline, job, engine)
     page = page_of(job, options, engine.notes) if job.settings.outputs.report_path else None
     progress.say(

@@ -1,4 +1,4 @@
-"""Runs a checked job: in this process and its children, or handed to a service."""
+"""Runs a checked job: in this process and its children, on other workers, or on a service."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from pipeline.errors import ParameterError, PathError
 from pipeline.jobs import summary
 from pipeline.jobs.engines.contract import JobEngine
 from pipeline.jobs.engines.local import Local
+from pipeline.jobs.engines.portable import Portable
 from pipeline.jobs.engines.service import Service
 from pipeline.jobs.progress import Progress
-from pipeline.launch import dataflow_workers
+from pipeline.launch import dataflow_workers, portable
 from pipeline.launch import job as launch
 from pipeline.launch.options import Parsed
 
 _LOCAL = ("DirectRunner", "FnApiRunner")
+_PORTABLE = (portable.PRISM, portable.FLINK, portable.ANY)
+_SERVICE = "DataflowRunner"
 
 
 def run(parsed: Parsed, progress: Progress) -> None:
@@ -33,14 +36,14 @@ def run(parsed: Parsed, progress: Progress) -> None:
       LaunchError: it must not start.
       Exception: whatever stopped a local run.
     """
-    options = beam_options(parsed.beam_args)
+    options = _options(parsed)
     FileSystems.set_options(options)
     for warning in parsed.warnings:
         progress.say(f"warning: {warning}")
     settings = parsed.settings
     standard = options.view_as(StandardOptions)
     standard.streaming = settings.inputs.streaming
-    engine: JobEngine = Local() if standard.runner in _LOCAL else Service()
+    engine = _engine(options)
     engine.check(settings, options, progress)
     dataflow_workers.configure(settings.workers, options)
     job = launch.check_job(settings, options, engine.placement(options), progress.say)
@@ -54,6 +57,28 @@ def run(parsed: Parsed, progress: Progress) -> None:
             engine.run(job, options, progress)
     finally:
         job.close()
+
+
+def _options(parsed: Parsed) -> PipelineOptions:
+    options = beam_options(parsed.beam_args)
+    runner = options.view_as(StandardOptions).runner
+    if not (parsed.settings.inputs.streaming and portable.is_runner(portable.FLINK, runner)):
+        return options
+    return beam_options([*parsed.beam_args, *portable.flink_defaults(parsed.beam_args)])
+
+
+def _engine(options: PipelineOptions) -> JobEngine:
+    runner = options.view_as(StandardOptions).runner
+    if any(portable.is_runner(name, runner) for name in _LOCAL):
+        return Local()
+    if any(portable.is_runner(name, runner) for name in _PORTABLE):
+        return Portable(options)
+    if portable.is_runner(_SERVICE, runner):
+        return Service()
+    known = ", ".join((*_LOCAL, *_PORTABLE, _SERVICE))
+    raise ParameterError(
+        f"--runner: found {runner}, on which this template was never tried; expected one of {known}"
+    )
 
 
 def _draw(job: launch.Job, progress: Progress) -> None:

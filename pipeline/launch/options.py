@@ -17,7 +17,7 @@ from typing import NoReturn
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.errors import ParameterError
-from pipeline.launch import dataflow_workers, table_names
+from pipeline.launch import dataflow_workers, portable, table_names
 from pipeline.launch.settings import (
     SINKS,
     Content,
@@ -66,7 +66,10 @@ def parse(argv: Sequence[str]) -> Parsed:
     texts, rest = _split(argv)
     values, problems = values_of(PARAMETERS, texts)
     beam = BeamParser()
-    beam_args, warnings, meant = _check_rest(rest, beam.flags, problems)
+    known = beam.flags
+    if _names_flink(rest):
+        known = {**known, **{name: not value for name, value in portable.FLINK_DEFAULTS.items()}}
+    beam_args, warnings, meant = _check_rest(rest, known, problems)
     for parameter in PARAMETERS:
         if parameter.to_beam and (value := values.pop(parameter.name, "")):
             beam_args.append(f"--{parameter.name}={value}")
@@ -294,6 +297,13 @@ class BeamParser(RaisingParser):
             for flag in action.option_strings
             if flag.startswith("--")
         }
+
+
+def _names_flink(rest: Sequence[str]) -> bool:
+    """Whether the job server of Flink is asked, or may be."""
+    runners = (portable.FLINK, portable.ANY)
+    given = [token.removeprefix("--runner=") for token in rest]
+    return any(portable.is_runner(name, token) for name in runners for token in given)
 
 
 def _listed(names: Sequence[str]) -> str:

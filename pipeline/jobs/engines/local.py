@@ -12,32 +12,27 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 
 import pipeline as package
-from pipeline.batch.metrics import DEAD_LETTERS, NAMESPACE, PREDICTIONS
 from pipeline.connectors.bigquery.names import TableName
 from pipeline.connectors.bigquery.sink import InsertRows, ToRows
 from pipeline.connectors.files.rolling.sink import AppendLines, WriteObjects
 from pipeline.connectors.files.watched.source import ReadNewFiles
-from pipeline.connectors.files.write import remove_unfinished
 from pipeline.connectors.pubsub.sink import PublishMessages
 from pipeline.connectors.pubsub.source import PollMessages
-from pipeline.errors import OutputError
 from pipeline.formats.format import Reading
-from pipeline.jobs import report, summary
-from pipeline.jobs.batch import build_batch
+from pipeline.jobs import report
 from pipeline.jobs.engines.contract import Events
+from pipeline.jobs.engines.waited_batch import run_batch
 from pipeline.jobs.local_stream import check_local_stream, run_stream
-from pipeline.jobs.progress import BatchStatus, Progress
+from pipeline.jobs.progress import Progress
 from pipeline.launch import dataflow_workers
 from pipeline.launch.job import Job
 from pipeline.launch.outputs import LINES_SUFFIX
 from pipeline.launch.placement import Placement
 from pipeline.launch.settings import Settings, WorkerSettings
 from pipeline.releases.watcher import WatcherHandle
-from pipeline.report.dead_letter_share import share_problem
 from pipeline.report.page.facts import EngineNotes
 from pipeline.runner.local_runner import local_runner
 from pipeline.runner.stopping import stopped as process_stopped
@@ -46,7 +41,6 @@ from pipeline.serving.cores import usable_cores
 from pipeline.spec.uris import is_local
 from pipeline.transforms.gate import LocalGate
 from pipeline.transforms.refresh_messages import WatcherLookout
-from pipeline.transforms.tally import process_tally
 
 _TICK_SECS = 0.2
 
@@ -154,36 +148,12 @@ class Local:
           OutputError: a batch job has too many dead letters.
         """
         if job.settings.inputs.streaming:
-            run_stream(self, job, options, progress)
+            run_stream(self, job, options, progress, local_runner())
             return
         if options.view_as(DirectOptions).direct_running_mode == "multi_processing":
             job.handle.close()  # the workers load their own
         _let_children_import_us()
-        pipeline = beam.Pipeline(runner=local_runner(), options=options)
-        folders = build_batch(pipeline, job, self)
-        progress.say(f"running ensemble '{job.graph.spec.name}', release {job.release.release_id}")
-        started = progress.elapsed_secs
-        with progress.showing(BatchStatus(process_tally(job.handle.job_key))):
-            try:
-                result = pipeline.run()
-                result.wait_until_finish()
-            except BaseException as error:
-                remove_unfinished(folders, error)
-                raise
-        counters = _counters(result)
-        print(summary.summary(counters, job, progress.elapsed_secs - started))
-        predictions, dead_letters = counters.get(PREDICTIONS, 0), counters.get(DEAD_LETTERS, 0)
-        most = job.settings.run.max_dead_letter_percent
-        if problem := share_problem(predictions, dead_letters, most):
-            raise OutputError(problem)
-
-
-def _counters(result: Any) -> dict[str, int]:
-    counters: dict[str, int] = {}
-    for counter in result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]:
-        name = counter.key.metric.name
-        counters[name] = counters.get(name, 0) + counter.result
-    return counters
+        run_batch(self, job, options, progress, local_runner())
 
 
 def _let_children_import_us() -> None:

@@ -20,6 +20,7 @@ from pipeline.formats.format import Reading
 from pipeline.jobs import report
 from pipeline.jobs.batch import build_batch
 from pipeline.jobs.engines.contract import Events
+from pipeline.jobs.engines.keyed_gate import add_keyed_gate
 from pipeline.jobs.progress import Progress
 from pipeline.jobs.stream import build_stream
 from pipeline.launch import dataflow_workers
@@ -27,13 +28,11 @@ from pipeline.launch.job import Job
 from pipeline.launch.outputs import LINES_SUFFIX
 from pipeline.launch.placement import Placement, RemotePlacement
 from pipeline.launch.settings import Settings, WorkerSettings
-from pipeline.releases.candidate import Candidate
 from pipeline.releases.watcher import WatcherHandle
 from pipeline.report.page.facts import EngineNotes
 from pipeline.runner.stopping import stopped as process_stopped
 from pipeline.transforms.check_share import CheckShare
 from pipeline.transforms.encode import OUTCOMES
-from pipeline.transforms.gate import KeyedGate
 from pipeline.transforms.refresh_messages import BundleLookout
 from pipeline.transforms.waiting import all_complete
 
@@ -102,16 +101,7 @@ class Service:
 
     def gate(self, pipeline: Any, sources: dict[str, Any], job: Job) -> Events:
         """See JobEngine. Any process may be the one that judges."""
-        refresh = job.refresh
-        assert refresh is not None, "somebody proposes candidates"
-        gate = KeyedGate(refresh.gate, refresh.managers, refresh.state)
-        events = (
-            tuple(sources.values())
-            | "Candidates" >> beam.Flatten()
-            | "OneKey" >> beam.WithKeys("gate").with_output_types(tuple[str, Candidate])
-            | "Gate" >> beam.ParDo(gate)
-        )
-        return {"Gate": events}
+        return add_keyed_gate(sources, job)
 
     def check(self, settings: Settings, options: PipelineOptions, progress: Progress) -> None:
         """See JobEngine. What a service refuses is known to the placement's checks."""

@@ -1,0 +1,169 @@
+"""Jobs on Beam's portable runners: our own sources and sinks, in any number of processes.
+
+A job is waited for. Its workers are threads of this process (LOOPBACK) or processes of their own;
+what goes through this process's memory is used in the first case only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+from pipeline.connectors.bigquery.names import TableName
+from pipeline.connectors.bigquery.sink import InsertRows, ToRows
+from pipeline.connectors.files.rolling.sink import WriteGroups
+from pipeline.connectors.files.watched.source import ReadNewFiles
+from pipeline.connectors.pubsub.sink import PublishMessages
+from pipeline.connectors.pubsub.source import PollMessages
+from pipeline.errors import LaunchError
+from pipeline.formats.format import Reading
+from pipeline.jobs import report
+from pipeline.jobs.engines.contract import Events
+from pipeline.jobs.engines.keyed_gate import add_keyed_gate
+from pipeline.jobs.engines.waited_batch import run_batch
+from pipeline.jobs.local_stream import run_stream
+from pipeline.jobs.progress import Progress
+from pipeline.jobs.stream import build_stream
+from pipeline.launch import portable
+from pipeline.launch.job import Job
+from pipeline.launch.outputs import LINES_SUFFIX
+from pipeline.launch.placement import Placement
+from pipeline.launch.settings import Settings, WorkerSettings
+from pipeline.releases.watcher import WatcherHandle
+from pipeline.report.page.facts import EngineNotes
+from pipeline.runner.beam_types import PTransform
+from pipeline.runner.loopback import stay_on_loopback
+from pipeline.runner.stopping import stopped
+from pipeline.transforms.refresh_messages import BundleLookout
+
+
+class Portable:
+    """See JobEngine. A run is waited for and summed up, so no step has to check its outcomes.
+
+    Args:
+      options: Beam's, of the job.
+    """
+
+    notes = EngineNotes(
+        page_interval="every minute or two",
+        release_change="Workers change to a release at different moments. ",
+    )
+    outcome_outputs: tuple[str, ...] = ()
+
+    def __init__(self, options: PipelineOptions) -> None:
+        runner = options.view_as(StandardOptions).runner or ""
+        self._here = portable.works_here(options)
+        # Prism keeps what is reshuffled in its memory and acknowledges it all the same: when its
+        # worker dies, it is lost. On other engines it is safe there, and goes to all workers.
+        self._spreads = not portable.is_runner(portable.PRISM, runner)
+        self._on_flink = portable.is_runner(portable.FLINK, runner)
+
+    def read_messages(
+        self,
+        *,
+        subscription: str | None = None,
+        topic: str | None = None,
+        block_rows: int,
+        patience_secs: float = 0.0,
+    ) -> PTransform:
+        """See Engine."""
+        read = PollMessages(
+            subscription=subscription,
+            topic=topic,
+            block_rows=block_rows,
+            patience_secs=patience_secs,
+        )
+        return _Spread(read) if self._spreads else read
+
+    def read_files(self, pipeline: Any, pattern: str, reading: Reading, output_path: str) -> Any:
+        """See Engine. The journal tells a later run what this one has read."""
+        journal = f"{output_path}.read-journal" if output_path else None
+        read = ReadNewFiles(pattern, reading, stopped=stopped, journal=journal)
+        return pipeline | "Read" >> (_Spread(read) if self._spreads else read)
+
+    def write_lines(self, prefix: str, roll_secs: float) -> WriteGroups:
+        """See Engine. What is appended is there twice when a bundle is run once more."""
+        return WriteGroups(prefix, LINES_SUFFIX, roll_secs)
+
+    def publish(self, topic: str) -> PublishMessages:
+        """See Engine."""
+        return PublishMessages(topic)
+
+    def insert(self, table: TableName, to_rows: ToRows) -> InsertRows:
+        """See Engine."""
+        return InsertRows(table, to_rows)
+
+    def write_page(self, statistics: Sequence[Any], job: Job, options: PipelineOptions) -> None:
+        """See Engine. This process makes the page, or a worker where there are others."""
+        if self._here:
+            report.keep(statistics, job.handle.job_key)
+            return
+        page = report.page_of(job, options, self.notes)
+        report.report_every_minute(statistics | "Statistics" >> beam.Flatten(), page)
+
+    def check_outcomes(self, outputs: Any, most_percent: float, done: Sequence[Any]) -> None:
+        """See JobEngine."""
+
+    def lookout(self, watcher: WatcherHandle) -> BundleLookout:
+        """See JobEngine. The source of the watcher may be in another process."""
+        return BundleLookout(watcher)
+
+    def gate(self, pipeline: Any, sources: dict[str, Any], job: Job) -> Events:
+        """See JobEngine."""
+        return add_keyed_gate(sources, job)
+
+    def check(self, settings: Settings, options: PipelineOptions, progress: Progress) -> None:
+        """See JobEngine."""
+        streaming = settings.inputs.streaming
+        if settings.run.dry_run:
+            return
+        if problems := list(portable.problems(settings.run, streaming=streaming, options=options)):
+            raise LaunchError(problems)
+        for warning in portable.warnings(options) if streaming else ():
+            progress.say(f"warning: {warning}")
+        if settings.workers.accelerator:
+            progress.say("warning: --accelerator has an effect on Dataflow only")
+
+    def placement(self, options: PipelineOptions) -> Placement:
+        """See JobEngine."""
+        return portable.placement_of(options)
+
+    def describe_workers(self, settings: WorkerSettings, options: PipelineOptions) -> str:
+        """See JobEngine."""
+        return f"  --environment_type={portable.environment_type(options)}"
+
+    def run(self, job: Job, options: PipelineOptions, progress: Progress) -> None:
+        """See JobEngine.
+
+        Raises:
+          OutputError: a batch job has too many dead letters.
+        """
+        stay_on_loopback()
+        if not job.settings.inputs.streaming:
+            run_batch(self, job, options, progress)
+        elif self._here:
+            run_stream(self, job, options, progress)
+        else:
+            self._wait_for_workers(job, options, progress)
+
+    def _wait_for_workers(self, job: Job, options: PipelineOptions, progress: Progress) -> None:
+        pipeline = beam.Pipeline(options=options)
+        build_stream(pipeline, job, self)
+        progress.say(
+            f"streaming through ensemble '{job.graph.spec.name}', release {job.release.release_id}"
+        )
+        pipeline.run().wait_until_finish()
+
+
+class _Spread(PTransform):
+    """A source whose elements go to all workers."""
+
+    def __init__(self, read: PTransform) -> None:
+        super().__init__()
+        self._read = read
+
+    def expand(self, begin: Any) -> Any:
+        return begin | self._read | "Spread" >> beam.Reshuffle()
