@@ -12,7 +12,7 @@ help: ## the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' Makefile | expand -t 24
 
 .PHONY: help demo demo-streaming demo-pubsub image demo-docker demo-docker-streaming \
-  test test-long fuzz test-container test-gpu check lock reference bench bench-gpu clean
+  test test-long fuzz soak test-container test-gpu check lock reference bench bench-gpu clean
 
 demo: $(READY) ## train four models, run the ensemble, show what came out
 	$(BIN)/python examples/digits/train.py --output_dir $(DEMO)
@@ -64,6 +64,10 @@ test-long: $(READY) ## tests that take minutes each, of kinds of which `make tes
 
 fuzz: $(READY) ## many damaged model files at the gate of a stream (FUZZED_FILES of each format)
 	FUZZED_FILES=$${FUZZED_FILES:-100} $(BIN)/python -m pytest --timeout=7200 tests/releases/test_fuzzed_candidates.py
+
+soak: $(READY) ## a stream that is refreshed, corrupted, rolled back, paused, cut off and killed (SOAK_SECS, SOAK_SEED)
+	SOAK_SECS=$${SOAK_SECS:-1800} SOAK_EVERY_SECS=$${SOAK_EVERY_SECS:-10} \
+	  $(BIN)/python -m pytest -s tests/chaos/test_soak.py
 
 test-container: $(READY) ## builds the image and runs it; needs Docker and the base images
 	$(BIN)/python -m pytest tests/container

@@ -63,9 +63,6 @@ def run_stream(
     pipeline = beam.Pipeline(runner=runner, options=options)
     build_stream(pipeline, job, engine)
     page = page_of(job, options, engine.notes) if job.settings.outputs.report_path else None
-    progress.say(
-        f"streaming through ensemble '{job.graph.spec.name}', release {job.release.release_id}"
-    )
     with (
         _releases_said(progress),
         _stop_on_signals(progress),
@@ -73,6 +70,10 @@ def run_stream(
         progress.showing(StreamStatus(tally, job.handle.get())),
         _page_kept_up(page, process_statistics(job.handle.job_key), progress),
     ):
+        # Whoever reads this may send a signal, so the handlers are there by now.
+        progress.say(
+            f"streaming through ensemble '{job.graph.spec.name}', release {job.release.release_id}"
+        )
         try:
             pipeline.run().wait_until_finish()
         finally:
