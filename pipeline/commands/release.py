@@ -33,8 +33,10 @@ def add_parser(commands: parsers.Commands) -> RaisingParser:
         "release",
         "propose other versions of models, or a rollback, to a running job",
         """
-        A job in event mode reads the message that is published to --topic, one in watch mode the
-        file that is written to --manifest, below its --release_pattern. The job's gate decides.
+        Writes a proposal to the job's --release_dir, which its gate takes up within seconds,
+        whatever its refresh mode; where no job runs, that of the next one. Without it, a job in
+        event mode reads the message that is published to --topic, one in watch mode the file that
+        is written to --manifest, below its --release_pattern. The job's gate decides.
 
         What can be told before is told before: names, places, whether something is there, and with
         --release_dir whether the gate would pass over it as too old. With --set, everything that
@@ -45,7 +47,9 @@ def add_parser(commands: parsers.Commands) -> RaisingParser:
 
         examples:
           python -m pipeline release gs://BUCKET/ensemble.yaml --set clf=gs://BUCKET/clf/7 \\
-            --topic projects/PROJECT/topics/refresh --release_dir gs://BUCKET/releases
+            --release_dir gs://BUCKET/releases
+          python -m pipeline release gs://BUCKET/ensemble.yaml --rollback \\
+            --topic projects/PROJECT/topics/refresh
           python -m pipeline release ensemble.yaml --set clf=models/clf/7 --set emb=models/emb/3 \\
             --manifest proposed/000012.json
           python -m pipeline release ensemble.yaml --rollback --manifest proposed/000013.json
@@ -64,7 +68,7 @@ def add_parser(commands: parsers.Commands) -> RaisingParser:
     )
     what.add_argument("--rollback", action="store_true", help="to the release before the current")
     what.add_argument("--rollback_to", metavar="N", help="to the versions of generation N")
-    where = parser.add_argument_group("where to, at least one of")
+    where = parser.add_argument_group("where to, if not to --release_dir")
     where.add_argument("--topic", help="projects/PROJECT/topics/NAME, which gets a message")
     where.add_argument(
         "--manifest",
@@ -89,7 +93,7 @@ def add_parser(commands: parsers.Commands) -> RaisingParser:
 
 
 def run_command(arguments: argparse.Namespace) -> None:
-    """Checks what is proposed, then publishes it.
+    """Checks what is proposed, then writes or publishes it.
 
     Raises:
       LaunchError: something is wrong; names as many problems as possible at once.
@@ -113,6 +117,8 @@ def run_command(arguments: argparse.Namespace) -> None:
         text = manifest.text_of(wanted_release.manifest_of(wanted, state, release, say))
         paths.write_text(arguments.manifest, text, "application/json")
         print(f"wrote {arguments.manifest}")
+    if not (arguments.topic or arguments.manifest):
+        print(f"wrote {wanted_release.propose(wanted, state)}")
     if arguments.topic:
         message = json.dumps(_message(wanted), ensure_ascii=False)
         publisher(arguments.topic).publish([Message(message.encode())], _GIVE_UP_SECS)
@@ -135,8 +141,8 @@ def _read(arguments: argparse.Namespace) -> WantedRelease:
     if len(chosen) != 1:
         found = f"found {' and '.join(chosen)}" if chosen else "nothing to release"
         wrong.append(f"{found}, expected one of {', '.join(given)}")
-    if not (arguments.topic or arguments.manifest):
-        wrong.append("nowhere to release to: give --topic, --manifest or both")
+    if not (arguments.topic or arguments.manifest or arguments.release_dir):
+        wrong.append("nowhere to release to: give --release_dir, --topic or --manifest")
     if arguments.overwrite and not arguments.manifest:
         wrong.append("--overwrite needs --manifest")
     back: int | None = 0 if arguments.rollback else None

@@ -13,13 +13,15 @@ from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.connectors.storage.hub_cache import HubCache
 from pipeline.connectors.storage.listing import StorageLister
 from pipeline.connectors.storage.log_files import LogFiles
-from pipeline.errors import ArtifactError, LaunchError, ModelError
+from pipeline.errors import ArtifactError, LaunchError, ModelError, PathError
 from pipeline.launch.patterns import Say, look_under, newest, rules_after
 from pipeline.launch.release import accepted_before, allowed_uris
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.checks import GateChecks
 from pipeline.releases.gate import Gate
+from pipeline.releases.log import ReleaseLog
 from pipeline.releases.manifest import Manifest
+from pipeline.releases.orders.proposals import ProposalFolder
 from pipeline.releases.proposal import Refusal, proposal_of
 from pipeline.releases.state import GateState, initial_state
 from pipeline.releases.versions import watch_targets
@@ -97,9 +99,9 @@ def gate_state(wanted: WantedRelease, say: Say) -> GateState | None:
     """
     before = accepted_before(wanted.release_dir, wanted.graph, LogFiles())
     if history := before.appended:
-        return initial_state(
-            history[-1].release, datetime.now(UTC), history, position=before.position
-        )
+        newest, position = history[-1].release, before.position
+        state = initial_state(newest, datetime.now(UTC), history, position=position)
+        return _with_target(wanted, state)
     if wanted.release_dir:
         nothing = f"--release_dir: no release of these models is recorded in {wanted.release_dir}"
         if wanted.rollback_to is not None:
@@ -108,33 +110,34 @@ def gate_state(wanted: WantedRelease, say: Say) -> GateState | None:
     return None
 
 
+def _with_target(wanted: WantedRelease, state: GateState) -> GateState:
+    """The state that remembers the release that a rollback leads to, if the log has it.
+
+    Raises:
+      ModelError: the folder cannot be read.
+    """
+    known = [accepted.release.generation for accepted in state.history]
+    if not wanted.rollback_to or wanted.rollback_to in known:
+        return state
+    try:
+        found = ReleaseLog(wanted.release_dir, LogFiles()).read(wanted.rollback_to)
+    except ArtifactError as error:
+        raise ModelError(f"--release_dir: {error}") from error
+    same = found is not None and found.marks.keys() == state.marks.keys()
+    return replace(state, history=(found, *state.history)) if found and same else state
+
+
 def refuse_ignored(wanted: WantedRelease, state: GateState | None, say: Say) -> None:
     """Refuses what the gate would refuse, without reading any file.
 
     Raises:
       ModelError: the gate would ignore or reject it.
     """
-    if wanted.rollback_to is not None and not _target_is_recorded(wanted, state, say):
+    if wanted.rollback_to is not None and state is None:
         return
-    refusal = proposal_of(state or _assumed(wanted.graph, say), _candidate(wanted))
+    refusal = proposal_of(state or _assumed(wanted.graph, say), _candidate(wanted, state))
     if isinstance(refusal, Refusal):
         raise ModelError(f"the gate would say '{refusal.outcome}': {refusal.reason}")
-
-
-def _target_is_recorded(wanted: WantedRelease, state: GateState | None, say: Say) -> bool:
-    """Whether the release that a rollback leads to is recorded.
-
-    The last releases are read only; the job may remember others.
-    """
-    if state is None:
-        return False
-    last = state.history[-1]
-    target = wanted.rollback_to or last.returns_to
-    recorded = [accepted.release.generation for accepted in state.history]
-    if target is not None and recorded[0] > target:
-        say(f"generation {target} is not recorded in {wanted.release_dir}; the job may know it")
-        return False
-    return True
 
 
 def pass_gate(wanted: WantedRelease, state: GateState | None, say: Say) -> Release:
@@ -145,7 +148,7 @@ def pass_gate(wanted: WantedRelease, state: GateState | None, say: Say) -> Relea
     Raises:
       ModelError: it does not pass; says why.
     """
-    if wanted.rollback_to is not None and not _target_is_recorded(wanted, state, say):
+    if wanted.rollback_to is not None and state is None:
         raise ModelError("--verify: it is not recorded which versions the rollback leads to")
     graph, store = wanted.graph, BeamArtifactStore()
     cache = ArtifactCache(None, store, HubCache(store))
@@ -160,7 +163,7 @@ def pass_gate(wanted: WantedRelease, state: GateState | None, say: Say) -> Relea
     manager = ManagerFactory(graph, loader)()
     say(f"verifying: loading {len(graph.models)} models, running made-up rows and golden examples")
     try:
-        event = gate(state, _candidate(wanted), manager).event
+        event = gate(state, _candidate(wanted, state), manager).event
     finally:
         manager.close()
     if event.release is None:
@@ -217,14 +220,41 @@ def _assumed(graph: Graph, say: Say) -> GateState:
     return initial_state(release, datetime.now(UTC), rules=rules_after(patterns))
 
 
-def _candidate(wanted: WantedRelease) -> Candidate:
-    now_us = time.time_ns() // 1000
+def propose(wanted: WantedRelease, state: GateState | None) -> str:
+    """Writes a proposal into the release folder, where every gate reads it; its URI.
+
+    A rollback to the release before is one to a generation: it undoes what serves now, and nothing
+    that is accepted meanwhile.
+
+    Raises:
+      PathError: the folder refuses it.
+    """
+    names = tuple(model.name for model in wanted.graph.models)
+    folder = ProposalFolder(wanted.release_dir, LogFiles(), names)
+    candidate = _candidate(wanted, state)
+    try:
+        return folder.propose(
+            datetime.now(UTC),
+            candidate.sequence_us,
+            models=candidate.models,
+            rollback_to=candidate.rollback_to,
+        )
+    except ArtifactError as error:
+        raise PathError(f"--release_dir: {error}") from error
+
+
+def _candidate(wanted: WantedRelease, state: GateState | None) -> Candidate:
+    """What is wanted, newer than all that was accepted, whatever the clock of this machine says."""
+    now_us, back = time.time_ns() // 1000, wanted.rollback_to
+    if state is not None:
+        now_us = max(now_us, *(mark.sequence_us + 1 for mark in state.marks.values()))
+        back = state.history[-1].returns_to or 0 if back == 0 else back
     return Candidate(
         f"{RELEASE_COMMAND} {now_us}",
         RELEASE_COMMAND,
         now_us,
         models=wanted.changes,
-        rollback_to=wanted.rollback_to,
+        rollback_to=back,
     )
 
 

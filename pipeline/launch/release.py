@@ -13,6 +13,7 @@ from pipeline.releases.checks import GateChecks
 from pipeline.releases.follower import FollowerFactory, FollowerHandle
 from pipeline.releases.gate import Gate
 from pipeline.releases.log import LogStorage, Look, ReleaseLog
+from pipeline.releases.orders.proposals import Orders, ProposalFolder
 from pipeline.releases.queue import CandidateQueueFactory, CandidateQueueHandle
 from pipeline.releases.state import GateState
 from pipeline.releases.versions import WatchTarget, watch_targets
@@ -127,6 +128,7 @@ def refresh_of(
         gate.has_verdict,
         interval_secs=settings.watch_interval_secs,
         periodic=settings.watches,
+        orders=_orders(settings, log, state),
     )
     queue = CandidateQueueHandle(manager.job_key, CandidateQueueFactory(gate, manager, state))
     follower = None
@@ -140,6 +142,16 @@ def refresh_of(
         )
         follower = FollowerHandle(manager.job_key, make)
     return Refresh(watcher, queue, gate, managers, state, follower)
+
+
+def _orders(settings: RefreshSettings, log: ReleaseLog, state: GateState) -> Orders | None:
+    """Where people propose releases; nobody finds the log that a job has to itself."""
+    if not settings.release_dir:
+        return None
+    models = tuple(version.model for version in state.current.versions)
+    polled = log.for_polling()
+    folder = ProposalFolder(polled.folder, polled.storage, models)
+    return Orders(folder, settings.release_poll_secs)
 
 
 def allowed_manifests(settings: RefreshSettings) -> AllowedUris:

@@ -29,6 +29,8 @@ class Candidate:
       passed_over: not a proposal but the reason why the source passes over something that somebody
         may be waiting for. The gate only reports it.
       rule: the order of the versions under the source's pattern, if it has a pattern.
+      ordered: whether a person made it through the release folder: its first verdict holds for
+        every build.
       unknown: see :mod:`pipeline.batch.wire`.
     """
 
@@ -42,6 +44,7 @@ class Candidate:
     rollback_to: int | None = None
     passed_over: str | None = None
     rule: VersionRule | None = None
+    ordered: bool = False
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:

@@ -142,13 +142,17 @@ class Gate:
         if self.log is None:
             return False
         try:
-            return self.log.verdict_on(candidate, self._binds) is not None
+            return self.log.verdict_on(candidate, self._binds(candidate)) is not None
         except ArtifactError:
             return False
 
-    @property
-    def _binds(self) -> str:
-        """What its verdicts hold for: this build, and what it was told to check."""
+    def _binds(self, candidate: Candidate) -> str:
+        """What a verdict holds for: this build, and what it was told to check.
+
+        That on what a person ordered once holds for all.
+        """
+        if candidate.ordered:
+            return "every build"
         checks, trials = self.checks, self.checks.trials
         limits = trials.limits if trials is not None else None
         told = [checks.graph.spec.model_dump_json(), checks.allowed, checks.manifests, limits]
@@ -170,7 +174,7 @@ class Gate:
         """
         if self.log is None:
             return None
-        found = self.log.verdict_on(candidate, self._binds)
+        found = self.log.verdict_on(candidate, self._binds(candidate))
         if found is not None:
             kept = self.log.read(found.generation) if found.generation is not None else None
             release = kept.release if kept is not None else None
@@ -187,10 +191,10 @@ class Gate:
 
     def _record(self, event: ReleaseEvent) -> None:
         """Keeps a verdict. Without it the candidate may be offered again, and no harm is done."""
-        if self.log is None:
+        if self.log is None or event.candidate is None:
             return
         try:
-            self.log.record(event, self._binds)
+            self.log.record(event, self._binds(event.candidate))
         except ArtifactError as error:
             _LOGGER.warning("a verdict is not kept: %s", error)
 
@@ -211,7 +215,10 @@ class Gate:
         cancelled: Callable[[], bool],
     ) -> tuple[ReleaseEvent, GateState]:
         proposal = proposal_of(
-            state, candidate, lambda one: manifest or self.checks.read_manifest(one)
+            state,
+            candidate,
+            lambda one: manifest or self.checks.read_manifest(one),
+            self.log.read if self.log is not None else lambda generation: None,
         )
         if isinstance(proposal, Refusal):
             return self._refused(candidate, proposal), state.refuse(candidate)

@@ -56,6 +56,7 @@ def proposal_of(
     state: GateState,
     candidate: Candidate,
     read_manifest: Callable[[Candidate], Manifest | None] = lambda candidate: None,
+    recall: Callable[[int], Accepted | None] = lambda generation: None,
 ) -> Proposal | Refusal:
     """What a candidate would change, as far as this is known without its files.
 
@@ -68,13 +69,14 @@ def proposal_of(
       candidate: what is proposed.
       read_manifest: gives the content of its `manifest_uri`, None if it has none. Called only if
         the candidate is not refused without; what it raises comes through.
+      recall: gives an accepted release that the state remembers no more, None if there is none.
     """
     if (refusal := _refused_unread(state, candidate)) is not None:
         return refusal
     manifest = read_manifest(candidate)
     rollback_to = manifest.rollback_to if manifest else candidate.rollback_to
     if rollback_to is not None:
-        return _rollback(state, candidate, rollback_to)
+        return _rollback(state, candidate, rollback_to, recall)
     models = manifest.models if manifest else candidate.models
     if problem := _name_problem(state, models, whole=manifest is not None):
         return Refusal("rejected", problem)
@@ -191,12 +193,20 @@ def _supersedes(one: Candidate, other: Candidate, fixed: Mapping[str, VersionRul
     )
 
 
-def _rollback(state: GateState, candidate: Candidate, to: int) -> Proposal | Refusal:
+def _rollback(
+    state: GateState,
+    candidate: Candidate,
+    to: int,
+    recall: Callable[[int], Accepted | None],
+) -> Proposal | Refusal:
     known = {accepted.release.generation: accepted for accepted in state.history}
     last = state.history[-1]
     current = last.release.generation
     wanted = to or last.returns_to
     others = ", ".join(str(generation) for generation in known if generation != current)
+    recalled = recall(wanted) if wanted is not None and wanted not in known else None
+    if recalled is not None and _models(recalled.release) == _models(last.release):
+        known[recalled.release.generation] = recalled
     if wanted not in known:
         problem = (
             f"generation {current} was accepted upon no other, so there is nothing to undo"
@@ -224,6 +234,10 @@ def _name_problem(state: GateState, models: Mapping[str, str], whole: bool) -> s
     if whole and missing:
         problems.append(f"the manifest lacks {_called(missing)}; it must name every model: {known}")
     return "; ".join(problems) or None
+
+
+def _models(release: Release) -> list[str]:
+    return [version.model for version in release.versions]
 
 
 def _called(models: Sequence[str]) -> str:

@@ -6,6 +6,8 @@ stream. So each pattern has a thread of its own, and bundles only collect what i
 What was seen is remembered by the process. A candidate is offered at most once an interval until
 it has its verdict, since what a bundle took along may be lost. After a restart the newest version
 is found once more, under the same candidate id, and offered unless it has its verdict.
+
+Another thread reads what people propose in the release folder, in every mode.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Protocol
 from pipeline.errors import ArtifactError, is_interrupt
 from pipeline.readable import logger
 from pipeline.releases.candidate import Candidate
+from pipeline.releases.orders.proposals import Orders, ProposalReader
 from pipeline.releases.version_rule import VersionRule
 from pipeline.releases.versions import Look, StoredFile, WatchTarget, next_look
 from pipeline.runner.job_thread import JobThread
@@ -80,6 +83,7 @@ class Watcher:
         unchanged to be complete.
       periodic: look all the time; else only when asked to, and again for as long as the newest
         version is incomplete or the storage fails.
+      orders: where people propose releases; None where nobody can.
       clock: seconds, monotonic.
     """
 
@@ -91,6 +95,7 @@ class Watcher:
         *,
         interval_secs: float,
         periodic: bool = True,
+        orders: Orders | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lister = lister
@@ -108,6 +113,10 @@ class Watcher:
         for watch in self._watches.values():
             name = f"watch {watch.target.pattern}"
             self._threads.append(JobThread(name, partial(self._run, watch)))
+        self._ordered: Sequence[Candidate] = ()
+        if orders is not None:
+            read = partial(self._read_orders, orders)
+            self._threads.append(JobThread("read proposals", read))
 
     def look_now(self, target: WatchTarget) -> None:
         """Asks for a look at one of the targets; returns at once.
@@ -135,9 +144,10 @@ class Watcher:
         with self._changed:
             watches = self._watches.values()
             self._changed.wait_for(
-                lambda: self._closed or any(w.offers for w in watches), wait_secs
+                lambda: self._closed or self._ordered or any(w.offers for w in watches), wait_secs
             )
-            offered = [offer for watch in watches for offer in watch.offers]
+            offered = [*self._ordered, *(offer for watch in watches for offer in watch.offers)]
+            self._ordered = ()
             for watch in watches:
                 watch.offers = []
             return offered
@@ -211,6 +221,31 @@ class Watcher:
             self._changed.notify_all()
         return done
 
+    def _read_orders(self, orders: Orders) -> None:
+        reader = ProposalReader(orders.folder, self._has_verdict)
+        outage = Outage(
+            _LOGGER,
+            orders.folder.folder,
+            begins="proposals in %(what)s cannot be read: %(why)s; what serves goes on",
+            ends="reading proposals in %(what)s works again, after %(secs).0f s",
+            clock=self._clock,
+        )
+        while True:
+            waiting: Sequence[Candidate] = ()
+            try:
+                waiting = reader.look()
+            except BaseException as error:  # whatever it is, the next look may go well
+                if is_interrupt(error):
+                    raise
+                outage.begin(error, None if isinstance(error, ArtifactError) else error)
+            else:
+                outage.end()
+            with self._changed:
+                self._ordered = waiting
+                self._changed.notify_all()
+                if self._changed.wait_for(lambda: self._closed, orders.poll_secs):
+                    return
+
     def _note_incomplete(self, watch: _Watch) -> None:
         waiting = watch.look.waiting
         if waiting is None or waiting.uri == watch.announced:
@@ -231,7 +266,7 @@ class WatcherHandle:
 
     Attributes:
       job_key: names the job; a process normally sees only one.
-      targets, lister, has_verdict, interval_secs, periodic: see Watcher.
+      targets, lister, has_verdict, interval_secs, periodic, orders: see Watcher.
     """
 
     job_key: str
@@ -240,6 +275,7 @@ class WatcherHandle:
     has_verdict: Callable[[Candidate], bool]
     interval_secs: float
     periodic: bool = True
+    orders: Orders | None = None
 
     def get(self) -> Watcher:
         """The watcher of this process: the same one for every step of the job, also once closed."""
@@ -250,5 +286,6 @@ class WatcherHandle:
             self.has_verdict,
             interval_secs=self.interval_secs,
             periodic=self.periodic,
+            orders=self.orders,
         )
         return process_object(Watcher, self.job_key, make)

@@ -136,6 +136,7 @@ def test_values_without_arrays_are_json_that_a_person_can_read():
         "rollback_to": None,
         "passed_over": None,
         "rule": None,
+        "ordered": False,
     }
 
 

@@ -182,7 +182,7 @@ def test_all_mistakes_in_names_and_places_come_together(run, ensemble, tmp_path)
     ("words", "says"),
     [
         (["--topic", "t"], "nothing to release, expected one of --set, --rollback, --rollback_to"),
-        (["--rollback"], "nowhere to release to: give --topic, --manifest or both"),
+        (["--rollback"], "nowhere to release to: give --release_dir, --topic or --manifest"),
         (["--rollback", "--set", "clf=x", "--topic", "t"], "found --set and --rollback, expected"),
         (["--set", "clf", "--topic", "t"], "--set: found 'clf', expected MODEL=URI"),
         (["--set", "a=b", "--set", "a=c", "--topic", "t"], "model 'a' is set twice, to b and c"),
@@ -275,9 +275,7 @@ def test_rollback_can_be_verified_too(run, ensemble, tmp_path):
     [
         (["--rollback_to", "9"], 2, "generation 9 is not remembered; those to return to: 2"),
         (["--rollback_to", "3"], 2, "nothing changes: generation 3 and the current one"),
-        # The release of the launch is not recorded, but the job remembers it.
-        (["--rollback_to", "1"], 0, "generation 1 is not recorded in"),
-        (["--rollback_to", "1", "--verify"], 2, "--verify: it is not recorded which versions"),
+        (["--rollback_to", "1"], 2, "generation 1 is not remembered; those to return to: 2"),
     ],
 )
 def test_rollback_to_nothing_is_refused_as_far_as_is_known(
@@ -347,3 +345,49 @@ def test_manifest_in_the_working_folder_needs_no_folder_in_its_name(
     assert (
         "higher number" in run("release", "ensemble.yaml", "--rollback", "--manifest", "3.json").err
     )
+
+
+# --- a proposal in the release folder
+
+
+def proposals(folder):
+    return [json.loads(file.read_text()) for file in sorted((folder / "proposals").glob("*.json"))]
+
+
+def test_proposal_is_written_where_every_gate_reads_it(run, ensemble):
+    folder = ensemble.accept({"clf": 2})
+    words = ["release", ensemble.spec, "--release_dir", folder]
+    done = run(*words, "--set", "emb=emb/2")
+    assert (done.status, done.out) == (0, f"wrote {folder}/proposals/proposal-000001.json\n")
+    assert "verified in" in done.err
+    (proposal,) = proposals(folder)
+    assert proposal["models"] == {"emb": ensemble.uri("emb", 2)}
+    assert proposal["ensemble"] == ["clf", "emb"]
+
+
+def test_rollback_undoes_what_serves_now_whatever_is_accepted_before_it_is_read(run, ensemble):
+    folder = ensemble.accept({"clf": 2}, {"emb": 2})
+    words = ["release", ensemble.spec, "--release_dir", folder]
+    assert run(*words, "--rollback").status == 0
+    assert [proposal["rollback_to"] for proposal in proposals(folder)] == [2]
+
+
+def test_proposal_is_newer_than_what_was_accepted_whatever_the_clock_says(run, ensemble):
+    folder = ensemble.accept({"clf": 2})
+    file = folder / "release-000002.json"
+    data = json.loads(file.read_text())
+    ahead_us = 4_000_000_000_000_000  # the year 2096
+    data["newest"]["emb"]["sequence_us"] = ahead_us
+    file.write_text(json.dumps(data))
+    done = run("release", ensemble.spec, "--release_dir", folder, "--set", "emb=emb/2", UNCHECKED)
+    assert done.status == 0, done.err
+    assert proposals(folder)[0]["sequence_us"] == ahead_us + 1
+
+
+def test_generation_older_than_the_last_twenty_can_be_returned_to(run, ensemble):
+    folder = ensemble.accept(*({"clf": 1 + number % 2} for number in range(30)))
+    words = ["release", ensemble.spec, "--release_dir", folder, "--rollback_to"]
+    done = run(*words, "2", "--verify")
+    assert done.status == 0, done.err
+    assert [proposal["rollback_to"] for proposal in proposals(folder)] == [2]
+    assert "generation 99 is not remembered" in run(*words, "99").err
