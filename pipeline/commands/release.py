@@ -33,10 +33,9 @@ def add_parser(commands: parsers.Commands) -> RaisingParser:
         "release",
         "propose other versions of models, or a rollback, to a running job",
         """
-        Writes a proposal to the job's --release_dir, which its gate takes up within seconds,
-        whatever its refresh mode; where no job runs, that of the next one. Without it, a job in
-        event mode reads the message that is published to --topic, one in watch mode the file that
-        is written to --manifest, below its --release_pattern. The job's gate decides.
+        Writes a proposal to the job's --release_dir, which its gate takes up within seconds, or
+        that of the next job. Besides, a job in event mode reads what is published to --topic, one
+        in watch mode what is written to --manifest, below its --release_pattern.
 
         What can be told before is told before: names, places, whether something is there, and with
         --release_dir whether the gate would pass over it as too old. With --set, everything that
@@ -44,15 +43,12 @@ def add_parser(commands: parsers.Commands) -> RaisingParser:
         examples. A rollback goes to what served before, and is not held up by that.
 
         A relative URI starts at the folder of the ensemble file, as in that file.
-
         examples:
           python -m pipeline release gs://BUCKET/ensemble.yaml --set clf=gs://BUCKET/clf/7 \\
             --release_dir gs://BUCKET/releases
-          python -m pipeline release gs://BUCKET/ensemble.yaml --rollback \\
-            --topic projects/PROJECT/topics/refresh
           python -m pipeline release ensemble.yaml --set clf=models/clf/7 --set emb=models/emb/3 \\
             --manifest proposed/000012.json
-          python -m pipeline release ensemble.yaml --rollback --manifest proposed/000013.json
+          python -m pipeline release ensemble.yaml --rollback --topic projects/P/topics/refresh
         """,
     )
     parser.add_argument(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from apache_beam.options.pipeline_options import (
     DebugOptions,
@@ -148,6 +149,8 @@ class PlacementHere(Placement):
 
 class PlacementElsewhere(RemotePlacement):
     """Workers are other processes. Whether they see a local folder cannot be known here."""
+
+    heeds_stop_marks: ClassVar[bool] = True
 
     def option_problems(self, outputs: Outputs, options: PipelineOptions) -> list[str]:
         """See Placement."""

@@ -6,7 +6,7 @@ what goes through this process's memory is used in the first case only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -36,7 +36,7 @@ from pipeline.releases.watcher import WatcherHandle
 from pipeline.report.page.facts import EngineNotes
 from pipeline.runner.beam_types import PTransform
 from pipeline.runner.loopback import stay_on_loopback
-from pipeline.runner.stopping import stopped
+from pipeline.runner.stopping import stopped as process_stopped
 from pipeline.transforms.refresh_messages import BundleLookout
 
 
@@ -68,6 +68,7 @@ class Portable:
         topic: str | None = None,
         block_rows: int,
         patience_secs: float = 0.0,
+        stopped: Callable[[], bool] = process_stopped,
     ) -> PTransform:
         """See Engine."""
         read = PollMessages(
@@ -75,10 +76,18 @@ class Portable:
             topic=topic,
             block_rows=block_rows,
             patience_secs=patience_secs,
+            stopped=stopped,
         )
         return _Spread(read) if self._spreads else read
 
-    def read_files(self, pipeline: Any, pattern: str, reading: Reading, output_path: str) -> Any:
+    def read_files(
+        self,
+        pipeline: Any,
+        pattern: str,
+        reading: Reading,
+        output_path: str,
+        stopped: Callable[[], bool] = process_stopped,
+    ) -> Any:
         """See Engine. The journal tells a later run what this one has read."""
         journal = f"{output_path}.read-journal" if output_path else None
         read = ReadNewFiles(pattern, reading, stopped=stopped, journal=journal)

@@ -141,8 +141,8 @@ def _content(data: Any) -> dict[str, Any]:
     models, rollback_to = data.get("models"), data.get("rollback_to")
     if models is None and type(rollback_to) is int and 1 <= rollback_to < 1 << 63:
         return {"rollback_to": rollback_to}
-    named = isinstance(models, dict) and models and rollback_to is None
-    if named and all(isinstance(uri, str) and uri for uri in models.values()):
+    uris = list(models.values()) if isinstance(models, dict) and rollback_to is None else []
+    if uris and all(isinstance(uri, str) and uri for uri in uris):
         return {"models": models}
     raise ValueError(problem)
 
