@@ -65,7 +65,7 @@ def run_stream(
     page = page_of(job, options, engine.notes) if job.settings.outputs.report_path else None
     with (
         _releases_said(progress),
-        _stop_on_signals(progress),
+        stop_on_signals(progress),
         _stop_at_limits(job.settings.run, tally, progress),
         progress.showing(StreamStatus(tally, job.handle.get())),
         _page_kept_up(page, process_statistics(job.handle.job_key), progress),
@@ -140,7 +140,7 @@ def _releases_said(progress: Progress) -> Iterator[None]:
 
 
 @contextmanager
-def _stop_on_signals(progress: Progress) -> Iterator[None]:
+def stop_on_signals(progress: Progress) -> Iterator[None]:
     """The first signal stops the sources; a second one has its usual effect."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers

@@ -18,7 +18,7 @@ from apache_beam.options.pipeline_options_validator import PipelineOptionsValida
 from apache_beam.runners.runner import create_runner
 
 from pipeline.launch.placement import Placement, RemotePlacement
-from pipeline.launch.settings import Outputs, RefreshSettings, RunSettings
+from pipeline.launch.settings import Outputs, RefreshSettings, Settings
 from pipeline.serving.cores import usable_cores
 
 PRISM, FLINK, ANY = "PrismRunner", "FlinkRunner", "PortableRunner"
@@ -74,7 +74,7 @@ def works_here(options: PipelineOptions) -> bool:
     return environment_type(options) == "LOOPBACK" and not apart
 
 
-def problems(run: RunSettings, *, streaming: bool, options: PipelineOptions) -> Iterator[str]:
+def problems(settings: Settings, options: PipelineOptions) -> Iterator[str]:
     """What a job on a portable runner cannot have."""
     portable = options.view_as(PortableOptions)
     image = portable.environment_config or portable.lookup_environment_option(
@@ -88,9 +88,14 @@ def problems(run: RunSettings, *, streaming: bool, options: PipelineOptions) -> 
         )
     if portable.output_executable_path:
         yield "--output_executable_path: this template runs jobs, it makes no jar of them"
-    if not streaming or works_here(options):
+    if not settings.inputs.streaming or works_here(options):
         return
-    if run.stop_after_records:
+    if not settings.refresh.release_dir:
+        yield (
+            "--release_dir is missing: a stream whose workers are other processes is ended by a "
+            "mark there; add --release_dir=FOLDER, one that all workers see"
+        )
+    if settings.run.stop_after_records:
         yield (
             "--stop_after_records needs workers in this process (--environment_type=LOOPBACK): "
             "nobody counts the records of others together"

@@ -20,8 +20,9 @@ def stay_on_loopback() -> None:
     """Makes the servers that this process starts from now on answer this machine only."""
     from apache_beam.runners.portability import local_job_service
     from apache_beam.runners.portability.fn_api_runner import worker_handlers
+    from apache_beam.runners.worker import worker_pool_main
 
-    for module in (worker_handlers, local_job_service):
+    for module in (worker_handlers, local_job_service, worker_pool_main):
         if module.grpc is grpc:
             module.grpc = SimpleNamespace(**{**vars(grpc), "server": _server})
 

@@ -11,7 +11,7 @@ from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Duration, Timestamp
 
 from pipeline.runner.beam_types import DoFn, PTransform
-from pipeline.runner.endless import RESTRICTION, WATERMARK
+from pipeline.runner.endless import RESTRICTION, WATERMARK, end
 
 
 class Ticks(PTransform):
@@ -50,7 +50,7 @@ class _Poll(DoFn):
     ) -> Iterator[TimestampedValue]:
         ending = self._stopped()
         if ending:
-            tracker.try_claim(tracker.current_restriction().start)
+            end(tracker)
         if ending or time.monotonic() >= self._due:
             self._due = time.monotonic() + self._interval_secs
             self._count += 1

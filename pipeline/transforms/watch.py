@@ -12,7 +12,7 @@ from apache_beam.utils.timestamp import Duration, Timestamp
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.watcher import WatcherHandle
 from pipeline.runner.beam_types import DoFn, PTransform
-from pipeline.runner.endless import RESTRICTION, WATERMARK
+from pipeline.runner.endless import RESTRICTION, WATERMARK, end
 
 # A runner that heeds the pause between two polls (Dataflow does) pays for each with a checkpoint.
 _PAUSE_SECS = 1.0
@@ -65,7 +65,7 @@ class _Poll(DoFn):
         watcher = self._handle.get()
         if self._stopped():
             watcher.close()
-            tracker.try_claim(tracker.current_restriction().start)
+            end(tracker)
             return
         for candidate in watcher.offers(self._wait_secs):
             yield TimestampedValue(candidate, Timestamp.now())

@@ -18,7 +18,6 @@ from pipeline.batch.columns import Ragged, iterate
 from pipeline.batch.payloads import ArrowRows, JsonRows
 from pipeline.batch.release import ModelVersion, Release
 from pipeline.connectors.files.ranges import FileRange
-from pipeline.connectors.files.watched.reader import FolderProgress
 from pipeline.connectors.files.write import TemporaryFile
 from pipeline.errors import WireError
 from pipeline.releases.candidate import Candidate, ReleaseEvent
@@ -26,6 +25,7 @@ from pipeline.releases.version_rule import VersionRule
 from pipeline.report.statistics import run as run_statistics
 from pipeline.report.statistics.run import RunStatistics
 from pipeline.report.statistics.watched_columns import WatchedColumns
+from pipeline.runner.endless import SourceProgress
 
 GOLDEN = Path(__file__).parent / "golden_forms"
 RELEASE = Release(3, (ModelVersion("net", "gs://b/net/7", "ab12"),))
@@ -55,7 +55,7 @@ KNOWN = {
         reason="does not load",
         details={"load_secs": {"net": 0.25}},
     ),
-    "folder-progress-1": FolderProgress(b"\x00\x01\xff", b"\x02", 3),
+    "source-progress-1": SourceProgress(b"\x00\x01\xff", b"\x02", 3),
     "temporary-file-1": TemporaryFile("gs://b/out.tmp-1/a.jsonl", 12),
     "file-range-1": FileRange("gs://b/in.csv", 0, 99, "csv"),
     "block-1": Block(
@@ -116,7 +116,7 @@ def test_field_that_is_missing_has_its_default():
     assert wire.loads(written, Candidate) == Candidate("c", "s", 1)
 
 
-@pytest.mark.parametrize("name", ["candidate-1", "release-event-1", "folder-progress-1"])
+@pytest.mark.parametrize("name", ["candidate-1", "release-event-1", "source-progress-1"])
 def test_field_of_a_newer_version_is_kept_and_written_again(name):
     value = KNOWN[name]
     plain = json.loads(wire.dumps(value)) | {"shade": {"deep": [1, "x"]}}

@@ -6,7 +6,6 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.batch import wire
 from pipeline.batch.batch import Batch, Reject
@@ -15,8 +14,6 @@ from pipeline.batch.columns import Ragged
 from pipeline.batch.payloads import ArrowRows, JsonRows
 from pipeline.batch.release import Release
 from pipeline.connectors.files.ranges import FileRange
-from pipeline.connectors.files.watched.reader import FolderProgress
-from pipeline.connectors.files.watched.source import ReadNewFiles
 from pipeline.connectors.files.write import TemporaryFile
 from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.report.statistics.run import RunStatistics
@@ -60,14 +57,6 @@ def test_what_is_keyed_has_its_form(kind):
 
 def test_statistics_that_are_not_merged_yet_have_their_form():
     assert FormCoder(RunStatistics) in components(MergeStatistics().get_accumulator_coder())
-
-
-def test_place_in_a_watched_folder_has_its_form():
-    pipeline = beam.Pipeline(options=PipelineOptions(streaming=True))
-    _ = pipeline | ReadNewFiles("in/*")
-    proto, context = pipeline.to_runner_api(return_context=True)
-    coders = [context.coders.get_by_id(coder) for coder in proto.components.coders]
-    assert FormCoder(FolderProgress) in coders
 
 
 TABLE = pa.record_batch({"a": list(range(5000))})

@@ -51,10 +51,12 @@ class Leases:
 
     Args:
       subscription: ``projects/P/subscriptions/S``.
+      is_left: whether nobody works on what is held, so that no lease is prolonged.
     """
 
-    def __init__(self, subscription: str) -> None:
+    def __init__(self, subscription: str, is_left: Callable[[], bool] = bool) -> None:
         self._subscription = subscription
+        self._is_left = is_left
         self._client = new_subscriber()
         self._lock = threading.Lock()
         self._leases: dict[str, _Lease] = {}  # by message id, as are all of these
@@ -190,7 +192,7 @@ class Leases:
 
     def _prolong(self) -> None:
         now = time.monotonic()
-        if now < self._looked_at + _LOOK_SECS:
+        if now < self._looked_at + _LOOK_SECS or self._is_left():
             return
         self._looked_at = now
         with self._lock:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.io.restriction_trackers import OffsetRange
 from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Duration, Timestamp
@@ -21,7 +21,8 @@ from apache_beam.utils.timestamp import Duration, Timestamp
 from pipeline.batch.block import Block
 from pipeline.connectors.pubsub.reader import Pulled, Reader, SharedReaders
 from pipeline.runner.activity import activity
-from pipeline.runner.beam_types import DoFn, OffsetRestrictionTracker, RestrictionProvider
+from pipeline.runner.beam_types import DoFn
+from pipeline.runner.endless import RESTRICTION, end
 from pipeline.runner.stopping import stopped as process_stopped
 
 _MAX_BLOCK_BYTES = 8 << 20
@@ -30,30 +31,8 @@ _IDLE_SECS = 0.05
 _BUSY_SECS = 0.001
 # Messages take a while from their publish time to here: without news the watermark stays behind.
 _IDLE_LAG_SECS = 1
-_END = 2**63 - 1
 
 _readers = SharedReaders()
-
-
-class _Tracker(OffsetRestrictionTracker):
-    """Positions number the blocks. The range can be cut off where it is, but not shared out."""
-
-    def try_split(self, fraction_of_remainder: float) -> Any:
-        return super().try_split(0) if fraction_of_remainder == 0 else None
-
-    def is_bounded(self) -> bool:
-        return False
-
-
-class _Endless(RestrictionProvider):
-    def initial_restriction(self, element: str) -> OffsetRange:
-        return OffsetRange(0, _END)
-
-    def create_tracker(self, restriction: OffsetRange) -> _Tracker:
-        return _Tracker(restriction)
-
-    def restriction_size(self, element: str, restriction: OffsetRange) -> int:
-        return 1
 
 
 @beam.typehints.with_input_types(str)
@@ -72,6 +51,8 @@ class Poll(DoFn):
       topic: if given, the subscription is made at the start, to this topic, and deleted at the end.
       patience_secs: how long a message may wait here for others to fill its block.
       stopped: whether the job was asked to stop. Pickled with the pipeline.
+      confirms_late: see `runner.confirmations`, for acknowledgements. A message whose
+        acknowledgement is still waited for at the end of the job is delivered again.
 
     Raises:
       ServiceError: the subscription is gone, or may not be read.
@@ -83,11 +64,13 @@ class Poll(DoFn):
         topic: str | None = None,
         patience_secs: float = 0.0,
         stopped: Callable[[], bool] = process_stopped,
+        confirms_late: bool = False,
     ) -> None:
         self._block_rows = block_rows
         self._topic = topic
         self._patience_secs = patience_secs
         self._stopped = stopped
+        self._confirms_late = confirms_late
         self._key = uuid.uuid4().hex  # the same in all copies of this step
 
     def setup(self) -> None:
@@ -102,33 +85,36 @@ class Poll(DoFn):
         subscription: str,
         # Beam finds the three in this order only.
         finalizer: Any = DoFn.BundleFinalizerParam,
-        tracker: Any = DoFn.RestrictionParam(_Endless()),  # noqa: B008  # Beam's way
-        watermark: Any = DoFn.WatermarkEstimatorParam(  # noqa: B008
+        tracker: Any = RESTRICTION,
+        watermark: Any = DoFn.WatermarkEstimatorParam(  # noqa: B008  # Beam's way
             ManualWatermarkEstimator.default_provider()  # noqa: B008
         ),
     ) -> Iterator[TimestampedValue]:
         """Emits what has arrived, for a moment at most."""
         reader = self._open(subscription)
-        position = tracker.current_restriction().start
-        emitted: list[str] = []
-        until = time.monotonic() + _BUNDLE_SECS
-        while messages := reader.take(self._block_rows, _MAX_BLOCK_BYTES, self._patience_secs):
-            ids = [message.message_id for message in messages]
-            if not tracker.try_claim(position):
-                reader.give_back(ids)
-                return
-            position += 1
-            if not emitted:
-                finalizer.register(partial(self._commit, reader, emitted))
-            emitted += ids
-            self._uncommitted.update(ids)
-            yield _block(messages, subscription)
-            if time.monotonic() >= until:
-                break
+        with reader.in_use():
+            reader.confirmations.begin(finalizer)
+            progress = tracker.current_restriction()
+            emitted: list[str] = []
+            until = time.monotonic() + _BUNDLE_SECS
+            while messages := reader.take(self._block_rows, _MAX_BLOCK_BYTES, self._patience_secs):
+                ids = [message.message_id for message in messages]
+                progress = replace(progress, blocks=progress.blocks + 1)
+                if not tracker.try_claim(progress):
+                    reader.give_back(ids)
+                    return
+                if not emitted:
+                    commit = partial(self._commit, reader, emitted)
+                    reader.confirmations.add(finalizer, commit)
+                emitted += ids
+                self._uncommitted.update(ids)
+                yield _block(messages, subscription)
+                if time.monotonic() >= until:
+                    break
         if self._stopped():
             reader.stop_pulling()
-        if reader.is_exhausted:
-            tracker.try_claim(_END)
+        if reader.is_exhausted and reader.confirmations.may_end():
+            end(tracker)
             return
         _advance(watermark, reader.oldest_us())
         tracker.defer_remainder(Duration(self._rest(bool(emitted))))
@@ -142,7 +128,7 @@ class Poll(DoFn):
 
     def _open(self, subscription: str) -> Reader:
         if self._reader is None:
-            make = partial(Reader, subscription, self._topic)
+            make = partial(Reader, subscription, self._topic, self._confirms_late)
             self._reader = _readers.open(self._key, make)
         return self._reader
 

@@ -9,8 +9,10 @@ which a stream without messages does not.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from google.api_core.exceptions import DeadlineExceeded, GoogleAPICallError
@@ -32,6 +34,7 @@ from pipeline.connectors.pubsub.leases import Leases
 from pipeline.errors import ServiceError
 from pipeline.readable import logger
 from pipeline.runner.activity import activity
+from pipeline.runner.confirmations import Confirmations
 
 _LOGGER = logger(__name__)
 
@@ -40,6 +43,7 @@ _MAX_QUEUED_BYTES = 64 << 20
 _PULL_MESSAGES = 1000
 PATIENT_SECS = 20.0  # one request may wait so long for a message; then there must be an answer
 IMPATIENT_SECS = 5.0
+UNUSED_SECS = 60.0
 # A request that is ended while its answer is under way loses these messages until their leases run
 # out: time for the answer, if there is one.
 _HANG_UP_SECS = 0.3
@@ -60,12 +64,24 @@ class Reader:
       subscription: ``projects/P/subscriptions/S``.
       topic: if given, the subscription is made at the start, to this topic, and deleted at the end.
         Should the process be killed, Pub/Sub deletes it after a day without use.
+      confirms_late: see `runner.confirmations`. On the runners that need it the source may go on in
+        another process, which nobody says to this one: then a reader that is not `in_use` for
+        UNUSED_SECS asks for no message and prolongs no lease any more, until it is again.
+
+    Attributes:
+      confirmations: of what was emitted.
     """
 
-    def __init__(self, subscription: str, topic: str | None = None) -> None:
+    def __init__(
+        self, subscription: str, topic: str | None = None, confirms_late: bool = False
+    ) -> None:
+        self.confirmations = Confirmations(confirms_late)
+        self._may_be_left = confirms_late
+        self._users = 0
+        self._used_at = time.monotonic()
         self._subscription = subscription
         self._topic = topic
-        self._leases = Leases(subscription)
+        self._leases = Leases(subscription, self._is_left)
         self._client = new_subscriber()
         self._outage = outage(subscription, _LOGGER)
         self._changed = threading.Condition()
@@ -106,6 +122,19 @@ class Reader:
         if not taken and self._failure is not None:
             raise self._failure
         return taken
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """A bundle takes messages, or works on what it took."""
+        with self._changed:
+            self._users += 1
+            self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._users -= 1
+                self._used_at = time.monotonic()
 
     def acknowledge(self, message_ids: Iterable[str]) -> None:
         """These have been dealt with."""
@@ -150,6 +179,9 @@ class Reader:
                 self._until_it_works(self._create)
             while not self._stop.is_set():
                 self._wait_for_room()
+                if self._is_left():
+                    self._stop.wait(IMPATIENT_SECS)
+                    continue
                 self._until_it_works(self._pull)
         except BaseException as error:
             if not self._stop.is_set():
@@ -157,6 +189,10 @@ class Reader:
                 activity.note()
         finally:
             self._client.close()
+
+    def _is_left(self) -> bool:
+        unused = not self._users and time.monotonic() > self._used_at + UNUSED_SECS
+        return self._may_be_left and unused
 
     def _until_it_works(self, attempt: Callable[[bool], None]) -> None:
         """Repeats `attempt`, which is told whether it may wait, until it works or we stop."""

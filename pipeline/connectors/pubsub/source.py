@@ -36,6 +36,7 @@ class PollMessages(PTransform):
       block_rows: most messages in a block.
       patience_secs: how long a message may wait for others to fill its block.
       stopped: whether the job was asked to stop. Pickled with the pipeline.
+      confirms_late: see `runner.confirmations`.
 
     Raises:
       ValueError: not exactly one of subscription and topic is given.
@@ -49,11 +50,12 @@ class PollMessages(PTransform):
         block_rows: int,
         patience_secs: float = 0.0,
         stopped: Callable[[], bool] = process_stopped,
+        confirms_late: bool = False,
     ) -> None:
         super().__init__()
         _check_one(subscription, topic)
         self._subscription = subscription or own_subscription.new_name(str(topic))
-        self._poll = Poll(block_rows, topic, patience_secs, stopped)
+        self._poll = Poll(block_rows, topic, patience_secs, stopped, confirms_late)
 
     def expand(self, begin: Any) -> Any:
         """Builds the read."""

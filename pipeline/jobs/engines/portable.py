@@ -24,9 +24,9 @@ from pipeline.jobs import report
 from pipeline.jobs.engines.contract import Events
 from pipeline.jobs.engines.keyed_gate import add_keyed_gate
 from pipeline.jobs.engines.waited_batch import run_batch
+from pipeline.jobs.engines.worker_stream import run_on_workers
 from pipeline.jobs.local_stream import run_stream
 from pipeline.jobs.progress import Progress
-from pipeline.jobs.stream import build_stream
 from pipeline.launch import portable
 from pipeline.launch.job import Job
 from pipeline.launch.outputs import LINES_SUFFIX
@@ -35,6 +35,7 @@ from pipeline.launch.settings import Settings, WorkerSettings
 from pipeline.releases.watcher import WatcherHandle
 from pipeline.report.page.facts import EngineNotes
 from pipeline.runner.beam_types import PTransform
+from pipeline.runner.finalization import answer_quietly
 from pipeline.runner.loopback import stay_on_loopback
 from pipeline.runner.stopping import stopped as process_stopped
 from pipeline.transforms.refresh_messages import BundleLookout
@@ -59,7 +60,6 @@ class Portable:
         # Prism keeps what is reshuffled in its memory and acknowledges it all the same: when its
         # worker dies, it is lost. On other engines it is safe there, and goes to all workers.
         self._spreads = not portable.is_runner(portable.PRISM, runner)
-        self._on_flink = portable.is_runner(portable.FLINK, runner)
 
     def read_messages(
         self,
@@ -77,6 +77,7 @@ class Portable:
             block_rows=block_rows,
             patience_secs=patience_secs,
             stopped=stopped,
+            confirms_late=True,
         )
         return _Spread(read) if self._spreads else read
 
@@ -90,7 +91,7 @@ class Portable:
     ) -> Any:
         """See Engine. The journal tells a later run what this one has read."""
         journal = f"{output_path}.read-journal" if output_path else None
-        read = ReadNewFiles(pattern, reading, stopped=stopped, journal=journal)
+        read = ReadNewFiles(pattern, reading, stopped=stopped, journal=journal, confirms_late=True)
         return pipeline | "Read" >> (_Spread(read) if self._spreads else read)
 
     def write_lines(self, prefix: str, roll_secs: float) -> WriteGroups:
@@ -126,12 +127,11 @@ class Portable:
 
     def check(self, settings: Settings, options: PipelineOptions, progress: Progress) -> None:
         """See JobEngine."""
-        streaming = settings.inputs.streaming
         if settings.run.dry_run:
             return
-        if problems := list(portable.problems(settings.run, streaming=streaming, options=options)):
+        if problems := list(portable.problems(settings, options)):
             raise LaunchError(problems)
-        for warning in portable.warnings(options) if streaming else ():
+        for warning in portable.warnings(options) if settings.inputs.streaming else ():
             progress.say(f"warning: {warning}")
         if settings.workers.accelerator:
             progress.say("warning: --accelerator has an effect on Dataflow only")
@@ -151,20 +151,13 @@ class Portable:
           OutputError: a batch job has too many dead letters.
         """
         stay_on_loopback()
+        answer_quietly()
         if not job.settings.inputs.streaming:
             run_batch(self, job, options, progress)
         elif self._here:
             run_stream(self, job, options, progress)
         else:
-            self._wait_for_workers(job, options, progress)
-
-    def _wait_for_workers(self, job: Job, options: PipelineOptions, progress: Progress) -> None:
-        pipeline = beam.Pipeline(options=options)
-        build_stream(pipeline, job, self)
-        progress.say(
-            f"streaming through ensemble '{job.graph.spec.name}', release {job.release.release_id}"
-        )
-        pipeline.run().wait_until_finish()
+            run_on_workers(self, job, options, progress)
 
 
 class _Spread(PTransform):

@@ -10,9 +10,8 @@ import itertools
 import queue
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from pipeline.batch.block import Block
 from pipeline.connectors.files.watched.fetch import blocks_of_files
@@ -27,6 +26,7 @@ from pipeline.connectors.storage.errors import READER_ROLE, explain
 from pipeline.formats.format import Reading
 from pipeline.readable import logger
 from pipeline.runner.activity import activity
+from pipeline.runner.endless import SourceProgress
 from pipeline.runner.outage import Outage
 
 _LOGGER = logger(__name__)
@@ -43,27 +43,6 @@ _REST_PER_LOOK = 10
 
 
 @dataclass(frozen=True)
-class FolderProgress:
-    """How far the reading of a folder has come. Small, and enough to go on from.
-
-    Attributes:
-      seen: fingerprints of the files that were read, one after the other.
-      reading: fingerprint of the file in hand; empty for none.
-      blocks: how many blocks of it were taken.
-      ended: whether reading is over for good.
-      unknown: see :mod:`pipeline.batch.wire`.
-    """
-
-    wire_form: ClassVar[str] = "folder-progress/1"
-
-    seen: bytes = b""
-    reading: bytes = b""
-    blocks: int = 0
-    ended: bool = False
-    unknown: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class ReadStep:
     """One step of a reader.
 
@@ -72,7 +51,7 @@ class ReadStep:
       block: what it read; None where it came to the end of an empty file.
     """
 
-    progress: FolderProgress
+    progress: SourceProgress
     block: Block | None
 
 
@@ -87,7 +66,7 @@ class FolderReader:
       pattern: see :func:`~pipeline.connectors.files.watched.listing.list_files`.
       reading: how to read the files.
       interval_secs: between two looks at the folder.
-      start: where to begin.
+      start: where to begin; its keys are fingerprints of files.
       journal: saved from the thread of the reader; its file is never read as input.
     """
 
@@ -96,7 +75,7 @@ class FolderReader:
         pattern: str,
         reading: Reading,
         interval_secs: float,
-        start: FolderProgress,
+        start: SourceProgress,
         journal: Journal | None = None,
     ) -> None:
         self.progress = start
@@ -138,7 +117,7 @@ class FolderReader:
         self.progress = step.progress
         return step
 
-    def stands_at(self, progress: FolderProgress) -> bool:
+    def stands_at(self, progress: SourceProgress) -> bool:
         """Whether it is open, and the next step is the one that follows `progress`."""
         return self.progress == progress and not self._closed.is_set()
 
@@ -222,7 +201,7 @@ class FolderReader:
         self._hand_over(replace(self._ahead, blocks=self._ahead.blocks + 1), block)
         self._failed = (b"", 0)
 
-    def _hand_over(self, progress: FolderProgress, block: Block | None) -> None:
+    def _hand_over(self, progress: SourceProgress, block: Block | None) -> None:
         self._ahead = progress
         self._outage.end()
         self._steps.put(ReadStep(progress, block))

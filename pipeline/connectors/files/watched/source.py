@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.io.iobase import RestrictionProgress
-from apache_beam.io.watermark_estimators import WalltimeWatermarkEstimator
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Duration, Timestamp
 
 from pipeline.batch.block import Block
 from pipeline.connectors.files.watched import journal as folder_journal
 from pipeline.connectors.files.watched.journal import Journal
-from pipeline.connectors.files.watched.reader import FolderProgress, FolderReader
+from pipeline.connectors.files.watched.reader import FolderReader
 from pipeline.formats.format import Reading
 from pipeline.runner.activity import activity
-from pipeline.runner.beam_types import DoFn, PTransform, RestrictionProvider, RestrictionTracker
-from pipeline.runner.coders import FormCoder
+from pipeline.runner.beam_types import DoFn, PTransform
+from pipeline.runner.confirmations import Confirmations
+from pipeline.runner.endless import WATERMARK, Endless, SourceProgress, end
 from pipeline.spec.uris import is_local
 
 LOCAL_INTERVAL_SECS = 0.5
@@ -39,7 +37,6 @@ _IDLE_SECS = 0.05
 _LULL_SECS = 0.005
 
 _RESTRICTION = DoFn.RestrictionParam()
-_WATERMARK = DoFn.WatermarkEstimatorParam(WalltimeWatermarkEstimator.default_provider())
 
 
 def _never() -> bool:
@@ -77,6 +74,7 @@ class ReadNewFiles(PTransform):
       journal: file in which finished files are noted after their records were committed, so that a
         job that is launched again goes on behind them. It is about an interval behind at most, or
         5 seconds in a bucket. Without it, such a job begins anew.
+      confirms_late: see `runner.confirmations`, for the journal.
     """
 
     def __init__(
@@ -86,11 +84,14 @@ class ReadNewFiles(PTransform):
         interval_secs: float | None = None,
         stopped: Callable[[], bool] = _never,
         journal: str | None = None,
+        confirms_late: bool = False,
     ) -> None:
         super().__init__()
         if interval_secs is None:
             interval_secs = LOCAL_INTERVAL_SECS if is_local(pattern) else REMOTE_INTERVAL_SECS
-        self._dofn = _ReadFolder(pattern, reading or Reading(), interval_secs, stopped, journal)
+        self._dofn = _ReadFolder(
+            pattern, reading or Reading(), interval_secs, stopped, journal, confirms_late
+        )
 
     def expand(self, begin: Any) -> Any:
         """Builds the steps impulse and read."""
@@ -98,8 +99,8 @@ class ReadNewFiles(PTransform):
 
 
 @beam.typehints.with_output_types(Block)
-class _ReadFolder(DoFn, RestrictionProvider):
-    """The only element is the impulse; the restriction is a :class:`FolderProgress`."""
+class _ReadFolder(DoFn, Endless):
+    """The only element is the impulse; the restriction is a :class:`SourceProgress`."""
 
     def __init__(
         self,
@@ -108,31 +109,26 @@ class _ReadFolder(DoFn, RestrictionProvider):
         interval_secs: float,
         stopped: Callable[[], bool],
         journal_path: str | None,
+        confirms_late: bool,
     ) -> None:
         self._pattern = pattern
         self._reading = reading
         self._interval_secs = interval_secs
         self._stopped = stopped
         self._journal_path = journal_path
+        self._confirms_late = confirms_late
         self._journal: Journal | None = None
         self._reader: FolderReader | None = None
 
-    def initial_restriction(self, impulse: bytes) -> FolderProgress:
-        return FolderProgress(
+    def initial_restriction(self, element: object) -> SourceProgress:
+        return SourceProgress(
             folder_journal.read(self._journal_path) if self._journal_path else b""
         )
 
-    def create_tracker(self, progress: FolderProgress) -> _Tracker:
-        return _Tracker(progress)
-
-    def restriction_size(self, impulse: bytes, progress: FolderProgress) -> float:
-        return 1.0
-
-    def restriction_coder(self) -> FormCoder:
-        return FormCoder(FolderProgress)
-
     def setup(self) -> None:
         self._activity = 0
+        self._ending = False
+        self._confirmations = Confirmations(self._confirms_late)
         if self._journal_path:
             # Cloud Storage lets an object be overwritten about once a second.
             least_secs = 0.0 if is_local(self._journal_path) else REMOTE_INTERVAL_SECS
@@ -144,8 +140,9 @@ class _ReadFolder(DoFn, RestrictionProvider):
         impulse: bytes,
         finalizer: Any = DoFn.BundleFinalizerParam,
         tracker: Any = _RESTRICTION,
-        watermark: Any = _WATERMARK,
+        watermark: Any = WATERMARK,
     ) -> Iterator[Any]:
+        self._confirmations.begin(finalizer)
         reader = self._reader_at(tracker.current_restriction())
         ends_at = time.monotonic() + _BUNDLE_SECS
         taken = 0
@@ -158,12 +155,14 @@ class _ReadFolder(DoFn, RestrictionProvider):
             taken += 1
             if step.block is not None:
                 yield TimestampedValue(step.block, Timestamp.now())
-        if self._journal is not None and (taken or stopping):
-            finalizer.register(partial(self._journal.commit, reader.progress.seen))
-        if not stopping:
+        if self._journal is not None and (taken or (stopping and not self._ending)):
+            commit = partial(self._journal.commit, reader.progress.seen)
+            self._confirmations.add(finalizer, commit)
+        self._ending = stopping
+        if not stopping or not self._confirmations.may_end():
             tracker.defer_remainder(Duration(self._rest(bool(taken))))
             return
-        tracker.try_claim(replace(reader.progress, ended=True))
+        end(tracker)
         if self._journal is not None:
             finalizer.register(partial(self._journal.save, now=True))
         self.teardown()
@@ -181,7 +180,7 @@ class _ReadFolder(DoFn, RestrictionProvider):
         seen, self._activity = self._activity, activity.rest(self._activity, _IDLE_SECS)
         return self._interval_secs if seen == self._activity else 0.0
 
-    def _reader_at(self, progress: FolderProgress) -> FolderReader:
+    def _reader_at(self, progress: SourceProgress) -> FolderReader:
         """The reader of the bundle before, unless that bundle failed or ran elsewhere."""
         if self._reader is None or not self._reader.stands_at(progress):
             self.teardown()
@@ -193,40 +192,3 @@ class _ReadFolder(DoFn, RestrictionProvider):
                 self._journal,
             )
         return self._reader
-
-
-class _Tracker(RestrictionTracker):
-    """Follows the reader; can be checkpointed, not split, since one worker reads."""
-
-    def __init__(self, progress: FolderProgress) -> None:
-        self._progress = progress
-        self._checkpointed = False
-
-    def current_restriction(self) -> FolderProgress:
-        return self._progress
-
-    def try_claim(self, progress: FolderProgress) -> bool:
-        if not self._checkpointed:
-            self._progress = progress
-        return not self._checkpointed
-
-    def try_split(
-        self, fraction_of_remainder: float
-    ) -> tuple[FolderProgress, FolderProgress] | None:
-        if fraction_of_remainder or self._checkpointed or self._progress.ended:
-            return None
-        self._checkpointed = True
-        residual = self._progress
-        self._progress = replace(residual, ended=True)
-        return self._progress, residual
-
-    def check_done(self) -> bool:
-        if not self._progress.ended:
-            raise ValueError("the reading of a folder was neither deferred nor ended")
-        return True
-
-    def current_progress(self) -> RestrictionProgress:
-        return RestrictionProgress(fraction=1.0 if self._progress.ended else 0.0)
-
-    def is_bounded(self) -> bool:
-        return False

@@ -21,10 +21,11 @@ from hypothesis import strategies as st
 
 from pipeline.connectors.files.watched import reader as folder_reader
 from pipeline.connectors.files.watched.listing import FileVersion, Settling, list_files
-from pipeline.connectors.files.watched.reader import FolderProgress, FolderReader
+from pipeline.connectors.files.watched.reader import FolderReader
 from pipeline.connectors.files.watched.source import ReadNewFiles
 from pipeline.errors import PathError
 from pipeline.formats.format import Reading
+from pipeline.runner.endless import SourceProgress
 from tests.support.waiting import wait_until
 
 INTERVAL_SECS = 0.02
@@ -226,7 +227,7 @@ def test_reading_goes_on_from_any_checkpoint(rows, checkpoints):
         for number, count in enumerate(rows):
             text = b"".join(b"%d\n" % line for line in itertools.islice(lines, count))
             place(f"{folder}/{number}.jsonl", text)
-        progress, found = FolderProgress(), []
+        progress, found = SourceProgress(), []
         for steps in [*checkpoints, None]:
             reader = FolderReader(folder, Reading(2), 0.001, pickle.loads(pickle.dumps(progress)))
             assert reader.stands_at(progress)

@@ -1,0 +1,80 @@
+"""Waits for a stream whose workers are other processes; the marks in its release folder end it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipeline.errors import ArtifactError
+from pipeline.jobs.engines.contract import JobEngine
+from pipeline.jobs.local_stream import stop_on_signals
+from pipeline.jobs.progress import Progress
+from pipeline.jobs.stream import build_stream
+from pipeline.launch.job import Job
+from pipeline.runner import stopping
+
+_LOOK_SECS = 0.2
+
+
+def run_on_workers(
+    engine: JobEngine, job: Job, options: PipelineOptions, progress: Progress
+) -> None:
+    """Runs until somebody stops the job, or SIGINT, SIGTERM or ``stop_after_secs`` does."""
+    stopping.stop_signal.clear()
+    pipeline = beam.Pipeline(options=options)
+    build_stream(pipeline, job, engine)
+    progress.say(
+        f"streaming through ensemble '{job.graph.spec.name}', release {job.release.release_id}"
+    )
+    with (
+        stop_on_signals(progress),
+        _mark_written(job, progress),
+        _stop_after(job.settings.run.stop_after_secs, progress),
+    ):
+        pipeline.run().wait_until_finish()
+    job.note_end()
+    progress.say("the stream has ended; its metrics are with the runner")
+
+
+@contextmanager
+def _mark_written(job: Job, progress: Progress) -> Iterator[None]:
+    """Tells the workers when this process is asked to stop. A signal's handler cannot write."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(_LOOK_SECS):
+            if stopping.stopped():
+                try:
+                    job.stop("the process that launched the job")
+                except ArtifactError as error:
+                    progress.say(f"warning: cannot ask the workers to stop: {error}; trying again")
+                    continue
+                return
+
+    thread = threading.Thread(target=watch, name="stop-mark", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+@contextmanager
+def _stop_after(secs: int, progress: Progress) -> Iterator[None]:
+    def stop() -> None:
+        progress.say(f"stopping after {secs} s")
+        stopping.stop_all()
+
+    timer = threading.Timer(secs, stop)
+    timer.daemon = True
+    if secs:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
