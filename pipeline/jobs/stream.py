@@ -65,8 +65,10 @@ def build_stream(pipeline: beam.Pipeline, job: Job, engine: JobEngine) -> None:
     settings = job.settings
     events = {"Launch": _launch_events(pipeline, job)}
     _refresh(pipeline, job, engine, events)
-    follower = job.refresh.follower if job.refresh is not None else None
-    assign = beam.ParDo(AssignActiveRelease(job.handle, job.release, follower))
+    falls_back = settings.refresh.follows
+    assign = beam.ParDo(
+        AssignActiveRelease(job.handle, job.release, job.follower, falls_back=falls_back)
+    )
     decoded = _read(pipeline, job, engine) | "Decode" >> decode_blocks(job)
     assign = assign.with_outputs(EVENTS, main="batches")
     assigned = run_prepare_steps(decoded, job) | "AssignRelease" >> assign

@@ -79,7 +79,7 @@ def _checks(settings: Settings) -> Iterator[tuple[str, Check]]:
     if name := refresh.refresh_subscription:
         yield "refresh_subscription", partial(pubsub_checks.check_subscription, name)
     yield from _output_checks(settings.outputs, settings.inputs)
-    if refresh.release_dir:
+    if refresh.release_dir and not refresh.follows:  # else it is only read
         manifests = f"{refresh.release_dir.rstrip('/')}/release"
         yield "release_dir", partial(paths.check_writable, manifests)
     if models.model_cache_dir:

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.batch.columns import Column
 from pipeline.batch.release import Release
@@ -38,8 +38,12 @@ from pipeline.launch.release import (
     accepted_before,
     allowed_manifests,
     allowed_uris,
+    begin_following,
     begin_log,
+    follower_of,
+    marks_of,
     refresh_of,
+    stops_of,
 )
 from pipeline.launch.settings import Settings
 from pipeline.launch.steps import ready_step
@@ -48,11 +52,9 @@ from pipeline.launch.versions import Beginner
 from pipeline.readable import logger
 from pipeline.releases.candidate import ReleaseEvent
 from pipeline.releases.checks import GateChecks
-from pipeline.releases.gate import utc_now
-from pipeline.releases.launch_marks import LaunchMarks
+from pipeline.releases.follower import FollowerHandle
 from pipeline.releases.log import ReleaseLog
-from pipeline.releases.orders.jobs import JobEntry, JobFolder, new_job_id
-from pipeline.releases.orders.stop_watcher import StopHandle, StopWatcherFactory
+from pipeline.releases.orders.stop_watcher import StopHandle
 from pipeline.releases.versions import watch_targets
 from pipeline.runner import stopping
 from pipeline.serving.factory import ManagerFactory
@@ -84,7 +86,9 @@ class Job:
       release: what serves it at first.
       handle: where each process of the job finds its models.
       rehearsal: what the checks learnt of models and columns.
-      refresh: what changes the release while it runs; None where nothing does.
+      refresh: what finds new releases and judges them; None where nothing does.
+      follower: where each process of a stream follows the release log; None where nothing changes
+        the release from outside the process.
       earlier: files of an earlier run, which those of this one replace.
       events: the versions that were passed over for the first release.
       stops: where each process of a stream looks for the mark that ends it; None where there is no
@@ -99,6 +103,7 @@ class Job:
     handle: ManagerHandle
     rehearsal: Rehearsal
     refresh: Refresh | None = None
+    follower: FollowerHandle | None = None
     earlier: EarlierFiles = NO_EARLIER_FILES
     events: tuple[ReleaseEvent, ...] = ()
     stops: StopHandle | None = None
@@ -127,7 +132,7 @@ class Job:
 
     def note_end(self) -> None:
         """Notes in the release folder that a stream has ended, so that nobody stops it any more."""
-        if self.stops is not None:
+        if self.stops is not None and not self.settings.refresh.follows:
             try:
                 self.stops.mark("the end of the job")
             except ArtifactError as error:
@@ -142,6 +147,8 @@ class Job:
         """Frees what the job holds in this process."""
         if self.refresh is not None:
             self.refresh.close()
+        if self.follower is not None:
+            self.follower.close()
         if self.stops is not None:
             self.stops.close()
         self.handle.close()
@@ -184,14 +191,13 @@ def check_job(settings: Settings, beam: PipelineOptions, placement: Placement, s
     before = accepted_before(told.release_dir, graph, log.storage)
     targets = watch_targets(graph.models, told.release_pattern or None)
     gate_checks = _gate_checks(settings, graph, loader, store, records)
-    marks = LaunchMarks(told.release_dir, store) if told.release_dir and not dry_run else None
+    marks = marks_of(told, store, dry_run=dry_run)
     with ExitStack() as at_end:
         at_end.callback(checks.close)
-        patterns = look_under(targets, lister, before.rules, say)
+        patterns = () if told.follows else look_under(targets, lister, before.rules, say)
         beginner = Beginner(gate_checks, checks.get(), patterns, say, marks, placement.loads_apart)
-        found = beginner.begin(before)
-        watched = tuple(pattern.target for pattern in patterns)
-        refresh = refresh_of(told, gate_checks, found.state, watched, lister, log, handle, managers)
+        found = begin_following(beginner, before) if told.follows else beginner.begin(before)
+        refresh = refresh_of(told, gate_checks, found, patterns, lister, log, handle, managers)
         if not dry_run:  # last: what is refused makes no table and no release
             types, streaming = found.rehearsal.types, inputs.streaming
             launch_tables.prepare_outputs(tables, graph.spec, types, say, streaming=streaming)
@@ -207,36 +213,9 @@ def check_job(settings: Settings, beam: PipelineOptions, placement: Placement, s
         refresh=refresh,
         earlier=earlier,
         events=found.events,
-        stops=_stops(settings, graph, beam, placement, log, job_key),
+        follower=follower_of(settings, log, handle, found.state, gate_checks),
+        stops=stops_of(settings, graph, beam, placement, log, handle, say),
     )
-
-
-def _stops(
-    settings: Settings,
-    graph: Graph,
-    beam: PipelineOptions,
-    placement: Placement,
-    log: ReleaseLog,
-    job_key: str,
-) -> StopHandle | None:
-    """Enters a stream among the jobs of its release folder.
-
-    Raises:
-      PathError: the folder refuses that.
-    """
-    told = settings.refresh
-    if not settings.inputs.streaming or not told.release_dir or settings.run.dry_run:
-        return None
-    name = beam.view_as(GoogleCloudOptions).job_name or graph.spec.name
-    jobs, now = JobFolder(log.folder, log.storage), utc_now()
-    heeds = placement.heeds_stop_marks
-    entry = JobEntry(new_job_id(name, now), name, now, heeds)
-    try:
-        jobs.enter(entry)
-    except ArtifactError as error:
-        raise PathError(f"--release_dir: {error}") from error
-    make = StopWatcherFactory(jobs, entry.job_id, told.release_poll_secs)
-    return StopHandle(job_key, make) if heeds else None
 
 
 def _own_log(job_key: str) -> Path:

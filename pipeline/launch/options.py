@@ -206,9 +206,11 @@ def _check_together(given: set[str], refresh_mode: str, streaming: bool) -> Iter
             yield f"--{name} is read once, by a batch job: leave out --streaming"
     if refresh_mode in ("event", "both") and "refresh_subscription" not in given:
         yield f"--refresh_mode={refresh_mode} needs --refresh_subscription"
-    if refresh_mode in ("off", "watch") and "refresh_subscription" in given:
+    if refresh_mode == "follow" and "release_dir" not in given:
+        yield "--refresh_mode=follow needs --release_dir, the folder of the job whose gate decides"
+    if refresh_mode in ("off", "watch", "follow") and "refresh_subscription" in given:
         yield "--refresh_subscription needs --refresh_mode=event or both"
-    if refresh_mode in ("off", "event") and "release_pattern" in given:
+    if refresh_mode in ("off", "event", "follow") and "release_pattern" in given:
         yield "--release_pattern needs --refresh_mode=watch or both"
 
 

@@ -85,7 +85,8 @@ def _written(settings: Settings) -> Iterator[_Written]:
     outputs, streaming = settings.outputs, settings.inputs.streaming
     if settings.run.graph_path:
         yield _Written("graph_path", settings.run.graph_path)
-    if folder := settings.refresh.release_dir.rstrip("/"):
+    folder = settings.refresh.release_dir.rstrip("/")
+    if folder and not settings.refresh.follows:
         yield _Written("release_dir", f"{folder}/release-000001.json")
     if outputs.report_path:
         yield _Written("report_path", outputs.report_path)

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.errors import ArtifactError, ModelError
-from pipeline.launch.patterns import Say
-from pipeline.launch.settings import RefreshSettings
-from pipeline.launch.versions import Beginning
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
+
+from pipeline.errors import ArtifactError, ModelError, PathError
+from pipeline.launch.patterns import Pattern, Say
+from pipeline.launch.placement import Placement
+from pipeline.launch.settings import RefreshSettings, Settings
+from pipeline.launch.versions import Beginner, Beginning
 from pipeline.releases.allowed_uris import AllowedUris
 from pipeline.releases.checks import GateChecks
 from pipeline.releases.follower import FollowerFactory, FollowerHandle
-from pipeline.releases.gate import Gate
+from pipeline.releases.gate import Gate, utc_now
+from pipeline.releases.launch_marks import LaunchMarks
 from pipeline.releases.log import LogStorage, Look, ReleaseLog
+from pipeline.releases.orders.jobs import JobEntry, JobFolder, new_job_id
 from pipeline.releases.orders.proposals import Orders, ProposalFolder
+from pipeline.releases.orders.stop_watcher import StopHandle, StopWatcherFactory
 from pipeline.releases.queue import CandidateQueueFactory, CandidateQueueHandle
 from pipeline.releases.state import GateState
-from pipeline.releases.versions import WatchTarget, watch_targets
+from pipeline.releases.versions import watch_targets
 from pipeline.releases.watcher import Lister, WatcherHandle
 from pipeline.serving.factory import ManagerFactory
+from pipeline.serving.files.artifacts import ArtifactStore
 from pipeline.serving.release_manager import ManagerHandle
 from pipeline.spec.graph import Graph
 from pipeline.spec.uris import is_class_uri
@@ -34,8 +42,6 @@ class Refresh:
       queue: the candidates of a local process.
       gate: comes to the verdicts of a service.
       managers, state: what the gate of a service starts with.
-      follower: where each process follows the release log; None where all of the job is in one
-        process that has a log to itself.
     """
 
     watcher: WatcherHandle
@@ -43,13 +49,10 @@ class Refresh:
     gate: Gate
     managers: ManagerFactory
     state: GateState
-    follower: FollowerHandle | None = None
 
     def close(self) -> None:
         """Frees what it holds in this process."""
         self.queue.close()
-        if self.follower is not None:
-            self.follower.close()
 
 
 def accepted_before(release_dir: str, graph: Graph, files: LogStorage) -> Look:
@@ -98,29 +101,72 @@ def begin_log(log: ReleaseLog, beginning: Beginning, before: Look, say: Say) -> 
         )
 
 
+def marks_of(
+    settings: RefreshSettings, store: ArtifactStore, *, dry_run: bool
+) -> LaunchMarks | None:
+    """What notes that a launch is about to load a release; None where nothing may be written."""
+    if not settings.release_dir or dry_run or settings.follows:
+        return None
+    return LaunchMarks(settings.release_dir, store)
+
+
+def begin_following(beginner: Beginner, before: Look) -> Beginning:
+    """What a job without a gate starts with: the newest release of the log that it can serve.
+
+    Args:
+      beginner: knows no patterns.
+      before: what the release log has. Where that is nothing, the ensemble file decides, under
+        generation 0, so that the first release of the log follows it.
+
+    Raises:
+      ModelError: there is none, or this machine cannot try any now; says why.
+    """
+    say = beginner.say
+    if not before.appended:
+        say(
+            "--release_dir has no release of these models yet: that of the ensemble file serves "
+            "until there is one"
+        )
+        return beginner.begin(Look((), -1))
+    problems: list[str] = []
+    for accepted in reversed(before.appended):
+        generation = accepted.release.generation
+        try:
+            found = beginner.resume(accepted.release, before)
+        except ArtifactError as error:  # nothing is passed over for that
+            raise ModelError(str(error)) from error
+        if isinstance(found, Beginning):
+            say(f"following the releases of another job, from generation {generation} on")
+            return found
+        problems.append(f"generation {generation} cannot be served here: {'; '.join(found)}")
+        say(problems[-1])
+    raise ModelError(["--release_dir: no release there can be served by this job", *problems])
+
+
 def refresh_of(
     settings: RefreshSettings,
     checks: GateChecks,
-    state: GateState,
-    targets: tuple[WatchTarget, ...],
+    beginning: Beginning,
+    patterns: Sequence[Pattern],
     lister: Lister,
     log: ReleaseLog,
     manager: ManagerHandle,
     managers: ManagerFactory,
 ) -> Refresh | None:
-    """What refreshes the models, None where nothing does.
+    """What finds and judges new releases, None where nothing does.
 
     Raises:
       ModelError: watch mode, and there is nothing to watch.
     """
-    if settings.refresh_mode == "off":
+    if not (settings.watches or settings.listens):
         return None
+    targets = tuple(pattern.target for pattern in patterns)
     if settings.watches and not targets:
         raise ModelError(
             f"--refresh_mode={settings.refresh_mode}: nothing to watch; give a model the key "
             "`watch` in the ensemble file, or give --release_pattern"
         )
-    gate = Gate(checks, log)
+    gate, state = Gate(checks, log), beginning.state
     watcher = WatcherHandle(
         manager.job_key,
         targets,
@@ -131,17 +177,63 @@ def refresh_of(
         orders=_orders(settings, log, state),
     )
     queue = CandidateQueueHandle(manager.job_key, CandidateQueueFactory(gate, manager, state))
-    follower = None
-    if settings.release_dir:
-        make = FollowerFactory(
-            log.for_polling(),
-            manager,
-            state.current,
-            settings.release_poll_secs,
-            checks.release_problems,
+    return Refresh(watcher, queue, gate, managers, state)
+
+
+def follower_of(
+    settings: Settings,
+    log: ReleaseLog,
+    manager: ManagerHandle,
+    state: GateState,
+    checks: GateChecks,
+) -> FollowerHandle | None:
+    """Where each process follows the release log.
+
+    None where nothing changes the release, and where all of the job is in one process that has a
+    log to itself.
+    """
+    told = settings.refresh
+    if not settings.inputs.streaming or told.refresh_mode == "off" or not told.release_dir:
+        return None
+    first, poll_secs = state.current, told.release_poll_secs
+    make = FollowerFactory(log.for_polling(), manager, first, poll_secs, checks.release_problems)
+    return FollowerHandle(manager.job_key, make)
+
+
+def stops_of(
+    settings: Settings,
+    graph: Graph,
+    options: PipelineOptions,
+    placement: Placement,
+    log: ReleaseLog,
+    manager: ManagerHandle,
+    say: Say,
+) -> StopHandle | None:
+    """Enters a stream among the jobs of its release folder; what looks for its stop mark.
+
+    A job that only follows the folder writes nothing there: its id is said.
+
+    Raises:
+      PathError: the folder refuses that.
+    """
+    told = settings.refresh
+    if not settings.inputs.streaming or not told.release_dir or settings.run.dry_run:
+        return None
+    name = options.view_as(GoogleCloudOptions).job_name or graph.spec.name
+    jobs, now = JobFolder(log.folder, log.storage), utc_now()
+    heeds = placement.heeds_stop_marks
+    entry = JobEntry(new_job_id(name, now), name, now, heeds)
+    if told.follows and heeds:
+        say(
+            f"to end this job: python -m pipeline stop --job_name={entry.job_id}, and --release_dir"
         )
-        follower = FollowerHandle(manager.job_key, make)
-    return Refresh(watcher, queue, gate, managers, state, follower)
+    elif not told.follows:
+        try:
+            jobs.enter(entry)
+        except ArtifactError as error:
+            raise PathError(f"--release_dir: {error}") from error
+    make = StopWatcherFactory(jobs, entry.job_id, told.release_poll_secs)
+    return StopHandle(manager.job_key, make) if heeds else None
 
 
 def _orders(settings: RefreshSettings, log: ReleaseLog, state: GateState) -> Orders | None:

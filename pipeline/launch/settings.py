@@ -153,6 +153,11 @@ class RefreshSettings:
         """Whether models are refreshed by messages."""
         return self.refresh_mode in ("event", "both")
 
+    @property
+    def follows(self) -> bool:
+        """Whether the gate of another job decides what serves; nothing is written to its folder."""
+        return self.refresh_mode == "follow"
+
 
 @dataclass(frozen=True)
 class WorkerSettings:

@@ -95,6 +95,12 @@ class Beginner:
         except ArtifactError as error:  # of `_answer`: nothing is passed over for that
             raise ModelError(str(error)) from error
 
+    def resume(self, release: Release, before: Look) -> Beginning | list[str]:
+        """The beginning with a release of the log; or what is wrong with it here."""
+        rehearsal, problems = self._resume(release)
+        state = initial_state(release, utc_now(), before.appended)
+        return problems or self._beginning(release, rehearsal, state)
+
     def _begin(self, before: Look) -> Beginning:
         history, position = before.appended, before.position
         last = history[-1] if history else None

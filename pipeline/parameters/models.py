@@ -105,11 +105,12 @@ REFRESH: tuple[Parameter, ...] = (
     Parameter(
         "refresh_mode",
         "Refresh mode",
-        "How new model versions are found while a streaming job runs: off; watch (look at the "
+        "How new model versions are found while a job runs: off; watch (look at the "
         "models' `watch` patterns and at --release_pattern); event (messages of "
-        "--refresh_subscription); both.",
+        "--refresh_subscription); both; follow (the job, batch or stream, serves what the gate of "
+        "another one accepts into --release_dir, which is only read).",
         kind="choice",
-        choices=("off", "watch", "event", "both"),
+        choices=("off", "watch", "event", "both", "follow"),
         default="off",
         group="Refresh",
     ),
@@ -149,7 +150,7 @@ REFRESH: tuple[Parameter, ...] = (
         "commas. Default: the folders that the ensemble file names.",
         group="Refresh",
         regex=f"^{MODEL_URI}(, *{MODEL_URI})*$",
-        parent=("refresh_mode", ("watch", "event", "both")),
+        parent=("refresh_mode", ("watch", "event", "both", "follow")),
     ),
     Parameter(
         "allowed_manifest_uris",
@@ -158,7 +159,7 @@ REFRESH: tuple[Parameter, ...] = (
         "commas. Default: the folder of --release_pattern, and --release_dir.",
         group="Refresh",
         regex=f"^{MODEL_URI}(, *{MODEL_URI})*$",
-        parent=("refresh_mode", ("watch", "event", "both")),
+        parent=("refresh_mode", ("watch", "event", "both", "follow")),
     ),
     Parameter(
         "memory_policy",
@@ -170,7 +171,7 @@ REFRESH: tuple[Parameter, ...] = (
         choices=("availability", "resource"),
         default="availability",
         group="Refresh",
-        parent=("refresh_mode", ("watch", "event", "both")),
+        parent=("refresh_mode", ("watch", "event", "both", "follow")),
     ),
     Parameter(
         "release_dir",
@@ -181,7 +182,7 @@ REFRESH: tuple[Parameter, ...] = (
         group="Refresh",
         param_type="GCS_WRITE_FOLDER",
         regex=FOLDER,
-        parent=("refresh_mode", ("watch", "event", "both")),
+        parent=("refresh_mode", ("watch", "event", "both", "follow")),
     ),
     Parameter(
         "release_poll_secs",
@@ -191,7 +192,7 @@ REFRESH: tuple[Parameter, ...] = (
         minimum=1,
         default="5",
         group="Refresh",
-        parent=("refresh_mode", ("watch", "event", "both")),
+        parent=("refresh_mode", ("watch", "event", "both", "follow")),
     ),
     Parameter(
         "release_events_path",
@@ -201,7 +202,7 @@ REFRESH: tuple[Parameter, ...] = (
         group="Refresh",
         param_type="GCS_WRITE_FILE",
         regex=FILE,
-        parent=("refresh_mode", ("watch", "event", "both")),
+        parent=("refresh_mode", ("watch", "event", "both", "follow")),
     ),
     Parameter(
         "release_events_topic",
@@ -210,6 +211,6 @@ REFRESH: tuple[Parameter, ...] = (
         group="Refresh",
         param_type="PUBSUB_TOPIC",
         regex=TOPIC,
-        parent=("refresh_mode", ("watch", "event", "both")),
+        parent=("refresh_mode", ("watch", "event", "both", "follow")),
     ),
 )

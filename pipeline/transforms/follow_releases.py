@@ -11,11 +11,14 @@ from apache_beam.metrics import Metrics
 from pipeline.batch.batch import Batch
 from pipeline.batch.metrics import NAMESPACE, RELEASE_LAG_MS
 from pipeline.batch.release import Release
+from pipeline.readable import logger
 from pipeline.releases.candidate import ReleaseEvent
 from pipeline.releases.follower import FollowerHandle
 from pipeline.runner.beam_types import DoFn
 from pipeline.serving.release_manager import ManagerHandle
 from pipeline.transforms.gate import EVENTS, activation_events
+
+_LOGGER = logger(__name__)
 
 
 @beam.typehints.with_input_types(Batch)
@@ -29,14 +32,22 @@ class AssignActiveRelease(DoFn):
       initial: for a process that follows no release log; its first batch waits for it.
       follower: follows the log; the first batch waits for the newest release there. None where
         nothing changes the release from outside this process.
+      falls_back: whether `initial` serves where this process cannot load the newest release: its
+        gate, which is another job's, knows another graph.
     """
 
     def __init__(
-        self, handle: ManagerHandle, initial: Release, follower: FollowerHandle | None = None
+        self,
+        handle: ManagerHandle,
+        initial: Release,
+        follower: FollowerHandle | None = None,
+        *,
+        falls_back: bool = False,
     ) -> None:
         self._handle = handle
         self._initial = initial
         self._follower_handle = follower
+        self._falls_back = falls_back
 
     def setup(self) -> None:
         """Finds the process's manager, and begins to follow the log."""
@@ -53,7 +64,18 @@ class AssignActiveRelease(DoFn):
 
     def _first(self) -> Release:
         newest = self._follower.newest() if self._follower else self._initial
-        return self._manager.wait_active(newest)
+        try:
+            return self._manager.wait_active(newest)
+        except Exception as error:
+            if not self._falls_back or newest == self._initial:
+                raise
+            _LOGGER.warning(
+                "release generation %d cannot serve here, so generation %d does: %s",
+                newest.generation,
+                self._initial.generation,
+                error,
+            )
+            return self._manager.wait_active(self._initial)
 
     def _events(self) -> Iterator[ReleaseEvent]:
         yield from activation_events(self._manager)

@@ -85,6 +85,15 @@ def test_all_problems_are_reported_at_once_and_by_name():
         (["--graph_path=g.png"], "--graph_path: found 'g.png', expected a name that ends in .svg"),
         (["--max_dead_letter_percent=5", "--streaming"], "=5 needs a batch job"),
         (["--release_pattern=p"], "--release_pattern needs --refresh_mode=watch or both"),
+        (["--refresh_mode=follow"], "--refresh_mode=follow needs --release_dir"),
+        (
+            ["--refresh_mode=follow", "--release_dir=d", "--release_pattern=p"],
+            "--release_pattern needs --refresh_mode=watch or both",
+        ),
+        (
+            ["--refresh_mode=follow", "--release_dir=d", "--refresh_subscription=s"],
+            "--refresh_subscription needs --refresh_mode=event or both",
+        ),
     ],
 )
 def test_parameters_that_do_not_go_together_are_refused(more, says):
