@@ -11,6 +11,8 @@ from pipeline.connectors.storage.log_files import LogFiles
 from pipeline.jobs.engines.service import Service
 from pipeline.jobs.stream import build_stream
 from pipeline.launch import release as launch_release
+from pipeline.launch.patterns import Pattern
+from pipeline.launch.versions import Beginning
 from pipeline.releases.candidate import ReleaseEvent
 from pipeline.releases.checks import GateChecks
 from pipeline.releases.gate import utc_now
@@ -19,6 +21,7 @@ from pipeline.releases.state import initial_state
 from pipeline.releases.versions import watch_targets
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.loader import FrameworkLoader
+from pipeline.serving.rehearsal.rehearsal import Rehearsal
 from tests.support.unchecked_job import unchecked_job
 
 SPEC = """
@@ -76,8 +79,8 @@ def made_graph(tmp_path_factory, gcs, passed_over):
     refresh = launch_release.refresh_of(
         job.settings.refresh,
         GateChecks(graph, None, None, launch_release.allowed_uris(graph)),
-        initial_state(release, utc_now()),
-        watch_targets(graph.models),
+        Beginning(release, Rehearsal(), initial_state(release, utc_now())),
+        [Pattern(target) for target in watch_targets(graph.models)],
         StorageLister(options),
         ReleaseLog("gs://b/releases", LogFiles(options)),
         job.handle,
