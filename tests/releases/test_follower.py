@@ -1,6 +1,9 @@
 """Every process follows the release log, whatever becomes of the storage."""
 
+import shutil
 import threading
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -10,7 +13,7 @@ from pipeline.releases.follower import ReleaseFollower
 from pipeline.releases.log import ReleaseLog
 from pipeline.serving.activation import Timing
 from pipeline.serving.release_manager import ReleaseManager
-from pipeline.testing import FakeLoader, FakeServable
+from pipeline.testing import FakeClock, FakeLoader, FakeServable
 from tests.releases.test_log import accepted
 from tests.support.gating import until
 from tests.support.waiting import wait_until
@@ -26,11 +29,14 @@ class Storage(LogFiles):
     """Counts what is asked, and may be away."""
 
     away = False
+    forbidden = ""
     reads = 0
     listings = 0
 
     def read(self, uri):
         type(self).reads += 1
+        if self.forbidden and uri.endswith(self.forbidden):
+            raise ArtifactError(f"{uri} cannot be read: no permission")
         return self._answer(super().read, uri)
 
     def names(self, folder, start):
@@ -118,6 +124,50 @@ def test_storage_that_goes_away_is_said_once_and_caught_up_with(log, storage, fo
     assert caplog.text.count("cannot be followed") == 1
 
 
+def test_minute_without_storage_is_survived_and_its_end_is_said(log, storage, follow, caplog):
+    clock = FakeClock()
+    log.append(accepted(1))
+    _, manager = follow(clock=clock)
+    until(manager, 1)
+    storage.away = True
+    wait_until(lambda: "cannot be followed: the storage does not answer" in caplog.text)
+    asked = storage.reads + storage.listings
+    for _ in range(60):
+        clock.advance(1.0)
+    log.append(accepted(2))
+    wait_until(lambda: storage.reads + storage.listings > asked + 3)
+    assert manager.active() == accepted(1).release
+    storage.away = False
+    until(manager, 2)
+    wait_until(lambda: "works again, after 60 s" in caplog.text)
+    assert caplog.text.count("cannot be followed") == 1
+
+
+def test_release_that_may_not_be_read_is_said_once_and_the_one_behind_it_serves(
+    log, storage, follow, caplog
+):
+    log.append(accepted(1))
+    _, manager = follow(listing_secs=0.0)
+    until(manager, 1)
+    storage.forbidden = "release-000002.json"
+    log.append(accepted(2))
+    wait_until(lambda: "cannot be followed" in caplog.text)
+    assert manager.active() == accepted(1).release
+    log.append(accepted(3))
+    until(manager, 3)
+    assert caplog.text.count("cannot be followed") == 1
+
+
+def test_order_is_that_of_generations_whatever_the_clocks_of_the_writers_said(log, follow):
+    log.append(accepted(1))
+    _, manager = follow()
+    until(manager, 1)
+    for generation, year in ((2, 1970), (3, 2200), (4, 1999)):
+        time = datetime(year, 1, 1, tzinfo=UTC)
+        log.append(replace(accepted(generation), time=time))
+        until(manager, generation)
+
+
 def test_without_any_release_the_first_one_of_the_job_serves_and_that_is_said(follow, caplog):
     follower, manager = follow()
     assert follower.newest() == accepted(1).release
@@ -125,11 +175,15 @@ def test_without_any_release_the_first_one_of_the_job_serves_and_that_is_said(fo
     assert "has no release of these models" in caplog.text
 
 
-def test_folder_that_is_deleted_is_said_and_serving_goes_on(log, follow, caplog, tmp_path):
+@pytest.mark.parametrize("deleted", ["the release", "the folder"])
+def test_folder_that_is_deleted_is_said_and_serving_goes_on(log, follow, caplog, tmp_path, deleted):
     log.append(accepted(1))
     _, manager = follow(listing_secs=0.0)
     until(manager, 1)
-    (tmp_path / "releases" / "release-000001.json").unlink()
+    if deleted == "the folder":
+        shutil.rmtree(tmp_path / "releases")
+    else:
+        (tmp_path / "releases" / "release-000001.json").unlink()
     wait_until(lambda: "its releases are gone" in caplog.text)
     assert manager.active() == accepted(1).release
     wait_until(lambda: caplog.text.count("its releases are gone") == 1)

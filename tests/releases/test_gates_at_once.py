@@ -156,3 +156,12 @@ def test_verdict_that_was_told_is_not_told_again_by_the_same_step(ensemble):
     assert [event.outcome for event in first.process(element)] == ["accepted"]
     assert list(first.process(element)) == []
     assert [event.outcome for event in fresh.process(element)] == ["accepted"]
+
+
+def test_gate_goes_on_with_the_next_generation_where_somebody_deleted_the_folder(ensemble):
+    gate = Judge(ensemble)
+    assert gate(ensemble.candidate(clf=2)).release.generation == 2
+    shutil.rmtree(ensemble.log.folder)
+    event = gate(ensemble.candidate(emb=2))
+    assert event.release.versions == (ensemble.version("clf", 2), ensemble.version("emb", 2))
+    assert [one.release.generation for one in ensemble.log.load_history()] == [3]
