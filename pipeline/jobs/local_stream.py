@@ -21,6 +21,7 @@ from pipeline.jobs.report import REFRESH_SECS, Page, page_of
 from pipeline.jobs.stream import RELEASE_LOGGER, build_stream
 from pipeline.launch.job import Job
 from pipeline.launch.settings import RunSettings
+from pipeline.report.statistics.served import EARLIER
 from pipeline.runner import stopping
 from pipeline.transforms.gathered import Gathered, process_statistics
 from pipeline.transforms.tally import Tally, process_tally
@@ -85,7 +86,8 @@ def run_stream(
         f"{count.dead_letters:,} dead letters"
     )
     for generation, predictions in sorted(count.by_generation.items()):
-        print(f"{predictions:>9,} by generation {generation}")
+        whose = "earlier generations" if generation == EARLIER else f"generation {generation}"
+        print(f"{predictions:>9,} by {whose}")
 
 
 @contextmanager

@@ -18,6 +18,8 @@ from pipeline.batch.release import ModelVersion, Release
 from pipeline.serving.opening import free
 from pipeline.serving.retention import Loaded
 
+_REMOVED = 16
+"""Removed versions that are remembered, to tell a reload: those that come again come soon."""
 Loader = Callable[[ModelVersion], Servable]
 
 
@@ -53,7 +55,7 @@ class VersionTable:
         self._clock = clock
         self._freed = threading.Condition(self.lock)
         self._entries: dict[ModelVersion, _Entry] = {}
-        self._removed: set[ModelVersion] = set()
+        self._removed: dict[ModelVersion, None] = {}
         self._prepared: Release | None = None
         self._reloads = 0
 
@@ -137,7 +139,7 @@ class VersionTable:
         """
         with self.lock:
             going = [v for v in versions if v in self._entries and not self._entries[v].users]
-            self._removed.update(going)
+            self._remember_removed(going)
             if self._prepared is not None and not set(going).isdisjoint(self._prepared.versions):
                 self._prepared = None
             return [self._entries.pop(version).servable.result() for version in going]
@@ -150,12 +152,16 @@ class VersionTable:
         """
         with self.lock:
             going = self.remove(list(self._entries))
-            self._removed.update(self._entries)
+            self._remember_removed(self._entries)
             for entry in self._entries.values():
                 entry.in_table = False
             self._entries.clear()
             self._prepared = None
             return going
+
+    def _remember_removed(self, removed: Iterable[ModelVersion]) -> None:
+        """Remembers what is removed, and of all that was removed the last."""
+        self._removed = dict.fromkeys([*self._removed, *removed][-_REMOVED:])
 
     def _acquire(self, version: ModelVersion) -> _Entry:
         with self.lock:

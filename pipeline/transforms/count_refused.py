@@ -58,7 +58,5 @@ def _statistics(letter: dict[str, Any]) -> RunStatistics:
         letter["error_type"],
         letter["error_message"],
     )
-    release = letter["release"]
-    return run_statistics.from_refused(
-        reject, release["id"], release["generation"], time.time_ns() // 1000
-    )
+    now_us = time.time_ns() // 1000
+    return run_statistics.from_refused(reject, letter["release"]["generation"], now_us)

@@ -21,6 +21,8 @@ from pipeline.runner.coders import FormCoder
 from pipeline.serving.release_manager import ManagerHandle
 from pipeline.transforms.gathered import process_statistics
 
+_FEW = 8
+"""Releases of which a process remembers what it had loaded."""
 _MANY = 32
 """Parts that are kept before they are merged: one merge of many costs little more than of two."""
 
@@ -69,7 +71,7 @@ class GatherStatistics(DoFn):
         for name, column in part.columns.items():
             self._shifts[name] = max(self._shifts.get(name, 0), column.values.shift)
         self._parts.append(part)
-        self._releases.update(part.releases)
+        self._releases.update(part.releases.each)
         if len(self._parts) >= _MANY:
             self._parts = [run_statistics.merged(self._parts)]
 
@@ -96,7 +98,9 @@ class GatherStatistics(DoFn):
                 LoadedModel(version, servable.device, servable.size_bytes)
                 for version, servable in self._models.get().in_memory(release)
             }
-            self._loaded[release] = found
+            # Few releases are ever in use at once, and a stream sees thousands.
+            kept = list(self._loaded.items())[-_FEW:]
+            self._loaded = {**dict(kept), release: found}
         return found
 
 

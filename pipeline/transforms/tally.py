@@ -7,6 +7,7 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.report.statistics.served import EARLIER, MOST_RELEASES
 from pipeline.serving.process_handle import process_object
 
 _RECENT = 20_000
@@ -18,7 +19,8 @@ class Count:
 
     Attributes:
       predictions, dead_letters: records of each kind.
-      by_generation: generation of the release -> predictions it made.
+      by_generation: generation of the release -> predictions it made; of the last releases, and
+        EARLIER -> those of all before.
       recent_latencies_ms: of the last records that have an event time: from then until now.
     """
 
@@ -56,6 +58,9 @@ class Tally:
             self._dead_letters += dead_letters
             if predictions:
                 self._by_generation[generation] += predictions
+                if len(self._by_generation) > MOST_RELEASES + 1:
+                    oldest = min(self._by_generation.keys() - {EARLIER})
+                    self._by_generation[EARLIER] += self._by_generation.pop(oldest)
             self._latencies_ms.extend(latencies_ms)
 
     def refuse(self, generation: int) -> None:
@@ -63,7 +68,8 @@ class Tally:
         with self._lock:
             self._predictions -= 1
             self._dead_letters += 1
-            self._by_generation[generation] -= 1
+            known = generation if generation in self._by_generation else EARLIER
+            self._by_generation[known] -= 1
 
     def records(self) -> int:
         """Records finished so far, of both kinds."""

@@ -62,7 +62,7 @@ KNOWN = {
         (b"{}", b"\xff"), "sub", "cut off", (Origin(1, {"k": "v"}),), "csv", 7, ("x",)
     ),
     "batch-1": BATCH,
-    "run-statistics-1": run_statistics.from_batch(replace(BATCH, origins=None), WATCHED, 1_700_000),
+    "run-statistics-2": run_statistics.from_batch(replace(BATCH, origins=None), WATCHED, 1_700_000),
 }
 
 

@@ -11,6 +11,7 @@ from pipeline.report.page import moments, scales
 from pipeline.report.page.colours import BLACK, BLUE, VERMILION, generation_colour
 from pipeline.report.page.markup import Markup, element
 from pipeline.report.page.tables import scrolling
+from pipeline.report.statistics.served import EARLIER
 from pipeline.report.statistics.timeline import Slot, Timeline
 
 _WIDTH = 900.0
@@ -159,9 +160,13 @@ def _throughput(
 def _stack(slot: Slot, generations: Sequence[int]) -> Iterator[tuple[str, int, str]]:
     for place, generation in enumerate(generations):
         if (records := slot.predictions.get(generation, 0)) > 0:
-            yield f"predictions of generation {generation}", records, generation_colour(place)
+            yield f"predictions of {_named(generation)}", records, generation_colour(place)
     if slot.dead_letters:
         yield "dead letters", slot.dead_letters, BLACK
+
+
+def _named(generation: int) -> str:
+    return "earlier generations" if generation == EARLIER else f"generation {generation}"
 
 
 def _latency(timeline: Timeline, first: int, axis: _Axis) -> Iterator[Markup]:
@@ -257,7 +262,7 @@ def _time_axis(axis: _Axis, bottom: float) -> Iterator[Markup]:
 
 def _legend(generations: Sequence[int], *, dead: bool, has_latency: bool) -> Markup:
     entries = [
-        _entry(generation_colour(place), f"generation {generation}")
+        _entry(generation_colour(place), _named(generation))
         for place, generation in enumerate(generations)
     ]
     if dead:

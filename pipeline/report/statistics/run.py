@@ -10,18 +10,19 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar, TypeVar
 
 from pipeline.batch.batch import Batch, Reject
-from pipeline.batch.release import ModelVersion, Release
+from pipeline.batch.release import ModelVersion
 from pipeline.releases.candidate import ReleaseEvent
-from pipeline.report.statistics import agreement, timeline
+from pipeline.report.statistics import agreement, served, timeline
 from pipeline.report.statistics import columns as column_statistics
 from pipeline.report.statistics import dead_letters as dead_letter_sample
 from pipeline.report.statistics.agreement import Agreement, Opinions, Pair
 from pipeline.report.statistics.columns import ColumnStatistics
 from pipeline.report.statistics.dead_letters import DeadLetters, Reason
+from pipeline.report.statistics.served import Releases, Served
 from pipeline.report.statistics.timeline import Timeline
 from pipeline.report.statistics.watched_columns import WatchedColumns
 
@@ -30,21 +31,6 @@ _NEVER_YET, _NEVER_SINCE = 1 << 62, 0
 
 _K = TypeVar("_K")
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class Served:
-    """What one release did.
-
-    Attributes:
-      predictions, dead_letters: records of each kind whose batch it served.
-      first_us, last_us: when the first and the last batch were finished, microseconds since 1970.
-    """
-
-    predictions: int
-    dead_letters: int
-    first_us: int
-    last_us: int
 
 
 @dataclass(frozen=True)
@@ -96,14 +82,12 @@ class RunStatistics:
       agreements: pair of comparable columns -> their agreement.
       reasons: the dead letters by reason.
       releases: what each of them did.
-      models: versions that processes had in memory.
+      models: versions that processes had in memory; of many releases those of the last.
       timeline: records by the time at which they were finished.
       events: the last MOST_EVENTS events of releases, in order of time.
-      refused: id of a release -> the number of predictions that a sink refused. The totals count
-        them as dead letters, `releases` still as predictions: see `served`.
     """
 
-    wire_form: ClassVar[str] = "run-statistics/1"
+    wire_form: ClassVar[str] = "run-statistics/2"
 
     predictions: int = 0
     dead_letters: int = 0
@@ -113,23 +97,10 @@ class RunStatistics:
     columns: Mapping[str, ColumnStatistics] = field(default_factory=dict)
     agreements: Mapping[Pair, Agreement] = field(default_factory=dict)
     reasons: Mapping[Reason, DeadLetters] = field(default_factory=dict)
-    releases: Mapping[Release, Served] = field(default_factory=dict)
+    releases: Releases = field(default_factory=Releases)
     models: frozenset[LoadedModel] = frozenset()
     timeline: Timeline = field(default_factory=Timeline)
     events: tuple[Event, ...] = ()
-    refused: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def served(self) -> dict[Release, Served]:
-        """What each release did; predictions that sinks refused count as its dead letters."""
-        return {
-            release: replace(
-                did,
-                predictions=did.predictions - self.refused.get(release.release_id, 0),
-                dead_letters=did.dead_letters + self.refused.get(release.release_id, 0),
-            )
-            for release, did in self.releases.items()
-        }
 
     @property
     def records(self) -> int:
@@ -157,7 +128,7 @@ def from_batch(
       least_shifts: column -> shift of a sketch that the result will be merged with.
     """
     rows, dead, release = len(batch), len(batch.rejects), batch.release
-    served = [reject for reject in batch.rejects if reject.release is not None]
+    rejected = sum(reject.release is not None for reject in batch.rejects)
     columns, agreements = _of_columns(batch, watched, least_shifts or {}) if rows else ({}, {})
     generation = release.generation if release else 0
     return RunStatistics(
@@ -170,9 +141,9 @@ def from_batch(
         agreements=agreements,
         reasons=dead_letter_sample.by_reason(batch.rejects),
         releases=(
-            {release: Served(rows, len(served), now_us, now_us)}
-            if release and rows + len(served)
-            else {}
+            Releases({release: Served(rows, rejected, now_us, now_us)})
+            if release and rows + rejected
+            else Releases()
         ),
         timeline=timeline.timeline_at(
             now_us,
@@ -183,13 +154,12 @@ def from_batch(
     )
 
 
-def from_refused(reject: Reject, release_id: str, generation: int, now_us: int) -> RunStatistics:
+def from_refused(reject: Reject, generation: int, now_us: int) -> RunStatistics:
     """The correction of a batch's statistics after a sink refused one of its rows.
 
     Args:
       reject: the row.
-      release_id: the id of the release that served it.
-      generation: the generation of that release.
+      generation: the generation of the release that served it.
       now_us: when it was refused, microseconds since 1970.
     """
     return RunStatistics(
@@ -197,7 +167,7 @@ def from_refused(reject: Reject, release_id: str, generation: int, now_us: int) 
         dead_letters=1,
         reasons=dead_letter_sample.by_reason([reject]),
         timeline=timeline.timeline_at(now_us, {generation: -1}, 1, []),
-        refused={release_id: 1},
+        releases=Releases(refused={generation: 1}),
     )
 
 
@@ -226,6 +196,11 @@ def merged(parts: Sequence[RunStatistics]) -> RunStatistics:
     """The statistics of all parts together, any number."""
     if len(parts) == 1:
         return parts[0]
+    releases = served.merged([part.releases for part in parts])
+    models = frozenset().union(*(part.models for part in parts))
+    if releases.earlier is not None:
+        kept = {version for release in releases.each for version in release.versions}
+        models = frozenset(model for model in models if model.version in kept)
     return RunStatistics(
         predictions=sum(part.predictions for part in parts),
         dead_letters=sum(part.dead_letters for part in parts),
@@ -238,19 +213,12 @@ def merged(parts: Sequence[RunStatistics]) -> RunStatistics:
         },
         agreements=agreement.merged(part.agreements for part in parts),
         reasons=dead_letter_sample.merged(part.reasons for part in parts),
-        releases={
-            release: _served(some)
-            for release, some in _together([part.releases for part in parts]).items()
-        },
-        models=frozenset().union(*(part.models for part in parts)),
-        timeline=timeline.merged([part.timeline for part in parts]),
+        releases=releases,
+        models=models,
+        timeline=timeline.merged([part.timeline for part in parts], releases.oldest),
         events=tuple(
             sorted(heapq.nlargest(MOST_EVENTS, {e for part in parts for e in part.events}))
         ),
-        refused={
-            release_id: sum(some)
-            for release_id, some in _together([part.refused for part in parts]).items()
-        },
     )
 
 
@@ -275,15 +243,6 @@ def _of_columns(
             column, positions, least_shifts.get(name, 0)
         )
     return columns, agreement.compare(said)
-
-
-def _served(several: Sequence[Served]) -> Served:
-    return Served(
-        sum(one.predictions for one in several),
-        sum(one.dead_letters for one in several),
-        min(one.first_us for one in several),
-        max(one.last_us for one in several),
-    )
 
 
 def _together(parts: Sequence[Mapping[_K, _T]]) -> dict[_K, list[_T]]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline.report.statistics import value_sketch
+from pipeline.report.statistics.served import EARLIER
 from pipeline.report.statistics.value_sketch import ValueSketch
 
 MOST_SLOTS = 128
@@ -33,7 +34,7 @@ class Slot:
 
     Attributes:
       predictions: generation of the release -> number of its predictions, less those that a sink
-        refused in this time, so it may be negative.
+        refused in this time, so it may be negative; EARLIER -> that of earlier ones together.
       dead_letters: the number of dead letters.
       latencies_ms: the time from a record's event time until it was finished, for records with one.
     """
@@ -78,8 +79,13 @@ def timeline_at(
     return Timeline({time_us >> _LEAST_SHIFT: Slot(predictions, dead_letters, sketch)})
 
 
-def merged(parts: Sequence[Timeline]) -> Timeline:
-    """The timeline of all parts, any number."""
+def merged(parts: Sequence[Timeline], oldest: int = 0) -> Timeline:
+    """The timeline of all parts, any number.
+
+    Args:
+      parts: the parts.
+      oldest: generations before this one are counted as EARLIER.
+    """
     used = [part for part in parts if part.slots]
     if not used:
         return Timeline()
@@ -92,15 +98,17 @@ def merged(parts: Sequence[Timeline]) -> Timeline:
     for part in used:
         for number, slot in part.slots.items():
             together.setdefault(number >> (shift - part.shift), []).append(slot)
-    return Timeline({n: _joined(slots) for n, slots in sorted(together.items())}, shift)
+    joined = {n: _joined(slots, oldest) for n, slots in sorted(together.items())}
+    return Timeline(joined, shift)
 
 
-def _joined(slots: Sequence[Slot]) -> Slot:
-    if len(slots) == 1:
+def _joined(slots: Sequence[Slot], oldest: int) -> Slot:
+    if len(slots) == 1 and all(generation >= oldest for generation in slots[0].predictions):
         return slots[0]
     predictions: Counter[int] = Counter()
     for slot in slots:
-        predictions.update(slot.predictions)
+        for generation, count in slot.predictions.items():
+            predictions[generation if generation >= oldest else EARLIER] += count
     return Slot(
         dict(predictions),
         sum(slot.dead_letters for slot in slots),

@@ -15,12 +15,12 @@ from pipeline.report.statistics.agreement import Agreement
 from pipeline.report.statistics.run import (
     MOST_EVENTS,
     RunStatistics,
-    Served,
     from_batch,
     from_event,
     from_refused,
     merged,
 )
+from pipeline.report.statistics.served import MOST_RELEASES, Releases, Served
 from pipeline.report.statistics.watched_columns import WatchedColumns
 
 NOW = 1_795_000_000_000_000
@@ -104,7 +104,7 @@ def test_statistics_say_what_the_batch_holds():
     assert found.columns["label"].values.counts.tolist() == counts.tolist()
     assert found.columns["p"].values.count == 150
     assert found.columns["p"].highest.count == 50
-    assert found.releases == {RELEASES[0]: Served(50, 2, NOW, NOW)}
+    assert found.releases == Releases({RELEASES[0]: Served(50, 2, NOW, NOW)})
     (slot,) = found.timeline.slots.values()
     assert (slot.latencies_ms.least, slot.latencies_ms.greatest) == (0.0, 49.0)
 
@@ -112,19 +112,19 @@ def test_statistics_say_what_the_batch_holds():
 def test_dead_letters_that_no_release_served_are_not_counted_with_one():
     rejected = Reject(b"x", None, "decode", "not_json", "m")
     found = from_batch(Batch((), (), {}, release=RELEASES[0], rejects=(rejected,)), WATCHED, NOW)
-    assert (found.dead_letters, found.releases) == (1, {})
+    assert (found.dead_letters, found.releases) == (1, Releases())
 
 
 def test_refused_predictions_are_dead_letters_of_their_release():
     served, other = RELEASES
     parts = [
         *(from_batch(batch(1, 5, dead=1, release=release), WATCHED, NOW) for release in RELEASES),
-        from_refused(Reject(b"x", 0, "write", "not_inserted", "m"), served.release_id, 1, NOW),
+        from_refused(Reject(b"x", 0, "write", "not_inserted", "m"), 1, NOW),
     ]
     for found in (merged(parts), merged([merged(parts[1:]), parts[0]])):
         assert (found.predictions, found.dead_letters, found.records) == (9, 3, 12)
-        assert found.served[served] == Served(4, 2, NOW, NOW)
-        assert found.served[other] == Served(5, 1, NOW, NOW)
+        assert found.releases.settled[served] == Served(4, 2, NOW, NOW)
+        assert found.releases.settled[other] == Served(5, 1, NOW, NOW)
         assert sum(some.count for some in found.reasons.values()) == 3
         (slot,) = found.timeline.slots.values()
         assert (slot.predictions, slot.dead_letters) == ({1: 4, 2: 5}, 3)
@@ -149,3 +149,31 @@ def test_events_are_kept_in_order_of_time_and_only_the_last():
     found = merged([merged(events[50:]), merged(events[:50])]).events
     assert [event.time_us for event in found] == [10**6 * i for i in range(5, MOST_EVENTS + 5)]
     assert (found[0].outcome, found[0].models, found[0].reason) == ("rejected", "a m/a/9", "no")
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 3 * MOST_RELEASES), st.booleans()), max_size=600),
+    st.randoms(),
+)
+def test_only_the_last_releases_are_known_each_whatever_the_order(of_generations, random):
+    parts = []
+    for generation, refuses in of_generations:
+        release = Release(generation, (ModelVersion("a", "m/a/1", "d"),))
+        parts.append(from_batch(batch(1, 2, dead=1, release=release), WATCHED, NOW + generation))
+        if refuses:
+            parts.append(from_refused(Reject(b"x", 0, "write", "e", "m"), generation, NOW))
+    whole = merged(parts)
+    known = sorted({generation for generation, _ in of_generations})[-MOST_RELEASES:]
+    found = whole.releases
+    assert sorted(release.generation for release in found.each) == known
+    everything = [*found.settled.values(), *([found.earlier] if found.earlier else [])]
+    assert sum(did.predictions for did in everything) == whole.predictions
+    assert sum(did.dead_letters for did in everything) == whole.dead_letters
+    shown = {g for slot in whole.timeline.slots.values() for g in slot.predictions}
+    assert shown <= {0, *known}
+    while len(parts) > 1:
+        random.shuffle(parts)
+        parts = [merged(parts[:50]), *parts[50:]]
+    if parts:
+        assert parts[0].releases == found
+        assert parts[0].timeline == whole.timeline

@@ -93,8 +93,10 @@ def _tiles(statistics: RunStatistics) -> Iterator[Markup]:
         for name, share in (("p50", 0.5), ("p99", 0.99)):
             latency = quantities.duration(latencies.quantile(share) / 1000)
             yield _tile(f"Latency {name}", latency)
-    if len(statistics.releases) > 1:
-        yield _tile("Releases", quantities.count(len(statistics.releases)), "that served")
+    releases = statistics.releases
+    if len(releases.each) > 1:
+        more = "and earlier ones" if releases.earlier is not None else "that served"
+        yield _tile("Releases", quantities.count(len(releases.each)), more)
 
 
 def _tile(name: str, value: str, more: str | None = None, kind: str | None = None) -> Markup:
@@ -136,7 +138,8 @@ def _latencies(statistics: RunStatistics) -> ValueSketch | None:
 def _marks(statistics: RunStatistics) -> Iterator[ReleaseMark]:
     """Changes of release at their first record, and rejected proposals."""
     served = sorted(
-        (served.first_us, release.generation) for release, served in statistics.releases.items()
+        (served.first_us, release.generation)
+        for release, served in statistics.releases.each.items()
     )
     marks = [ReleaseMark(at, f"generation {generation}") for at, generation in served[1:]]
     marks += [

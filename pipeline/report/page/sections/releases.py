@@ -13,6 +13,7 @@ from pipeline.report.page.facts import RunFacts
 from pipeline.report.page.markup import Child, Markup, element, fragment
 from pipeline.report.page.tables import table
 from pipeline.report.statistics.run import LoadedModel, RunStatistics
+from pipeline.report.statistics.served import Served
 
 
 def releases(statistics: RunStatistics, facts: RunFacts) -> Markup:
@@ -25,7 +26,7 @@ def releases(statistics: RunStatistics, facts: RunFacts) -> Markup:
 
 def models(statistics: RunStatistics, facts: RunFacts) -> Markup:
     """The versions that served, with device and size as reported by the processes."""
-    served = {version for release in statistics.releases for version in release.versions}
+    served = {version for release in statistics.releases.each for version in release.versions}
     versions = served | set(facts.release.versions)
     frameworks = {model.name: model.framework for model in facts.graph.models}
     loaded: dict[ModelVersion, list[LoadedModel]] = defaultdict(list)
@@ -49,11 +50,23 @@ def models(statistics: RunStatistics, facts: RunFacts) -> Markup:
     )
 
 
+def _counts(did: Served) -> tuple[Child, ...]:
+    return (
+        quantities.count(did.predictions),
+        quantities.count(did.dead_letters),
+        moments.moment(moments.from_us(did.first_us)),
+        moments.moment(moments.from_us(did.last_us)),
+    )
+
+
 def _served(statistics: RunStatistics) -> Markup:
-    if not statistics.releases:
+    releases = statistics.releases
+    if not releases.each:
         return element("p", "None served a record.")
-    served = sorted(statistics.served.items(), key=lambda item: item[0].generation)
-    without = statistics.dead_letters - sum(did.dead_letters for _, did in served)
+    served = sorted(releases.settled.items(), key=lambda item: item[0].generation)
+    before = [releases.earlier] if releases.earlier is not None else []
+    everything = [*before, *(did for _, did in served)]
+    without = statistics.dead_letters - sum(did.dead_letters for did in everything)
     note = None
     if without:
         note = element(
@@ -73,16 +86,16 @@ def _served(statistics: RunStatistics) -> Markup:
             "Last (UTC)",
         ),
         [
-            (
-                str(release.generation),
-                element("span", release.release_id, class_="code"),
-                _models(release),
-                quantities.count(did.predictions),
-                quantities.count(did.dead_letters),
-                moments.moment(moments.from_us(did.first_us)),
-                moments.moment(moments.from_us(did.last_us)),
-            )
-            for release, did in served
+            *(("earlier", "", "", *_counts(did)) for did in before),
+            *(
+                (
+                    str(release.generation),
+                    element("span", release.release_id, class_="code"),
+                    _models(release),
+                    *_counts(did),
+                )
+                for release, did in served
+            ),
         ],
         caption="Releases that served",
         numeric=(0, 3, 4),
