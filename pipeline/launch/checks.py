@@ -15,6 +15,7 @@ from apache_beam.runners.runner import create_runner
 
 from pipeline.connectors.pubsub import checks as pubsub_checks
 from pipeline.connectors.storage import paths
+from pipeline.connectors.storage.log_files import check_log_folder
 from pipeline.errors import PathError
 from pipeline.launch import outputs as launch_outputs
 from pipeline.launch.settings import Content, Inputs, Medium, Outputs, Settings, Sink
@@ -76,12 +77,13 @@ def _checks(settings: Settings) -> Iterator[tuple[str, Check]]:
         return
     refresh, models = settings.refresh, settings.models
     yield from _input_checks(settings.inputs)
+    if refresh.release_pattern:
+        yield "release_pattern", partial(paths.check_watched, refresh.release_pattern)
     if name := refresh.refresh_subscription:
         yield "refresh_subscription", partial(pubsub_checks.check_subscription, name)
     yield from _output_checks(settings.outputs, settings.inputs)
     if refresh.release_dir and not refresh.follows:  # else it is only read
-        manifests = f"{refresh.release_dir.rstrip('/')}/release"
-        yield "release_dir", partial(paths.check_writable, manifests)
+        yield "release_dir", partial(check_log_folder, refresh.release_dir)
     if models.model_cache_dir:
         modules = f"{models.model_cache_dir.rstrip('/')}/module"
         yield "model_cache_dir", partial(paths.check_writable, modules)
@@ -90,6 +92,8 @@ def _checks(settings: Settings) -> Iterator[tuple[str, Check]]:
 def _input_checks(inputs: Inputs) -> Iterator[tuple[str, Check]]:
     if inputs.input_file_pattern and not inputs.streaming:
         yield "input_file_pattern", partial(paths.match_input, inputs.input_file_pattern)
+    if inputs.input_file_pattern and inputs.streaming:
+        yield "input_file_pattern", partial(paths.check_watched, inputs.input_file_pattern)
     if name := inputs.input_subscription:
         yield "input_subscription", partial(pubsub_checks.check_subscription, name)
     if inputs.input_topic:

@@ -6,6 +6,8 @@ import pytest
 import yaml
 
 import main
+from pipeline.launch.checks import path_problems
+from pipeline.launch.options import parse
 from tests.support.jobs import record
 
 
@@ -131,3 +133,34 @@ def test_objects_in_a_bucket_are_compared_too(job, gcs, refused):
     shown = refused(f"--input_file_pattern={bucket}/in/**", f"--output_path={bucket}/in/deep/p")
     assert f"is what --input_file_pattern ('{bucket}/in/**') reads" in shown
     assert gcs.list(bucket) == [f"{bucket}/in/a.jsonl"]
+
+
+PLACES = {
+    "input_file_pattern": "",
+    "output_path": "",
+    "dead_letter_path": "",
+    "report_path": ".html",
+    "graph_path": ".svg",
+    "model_cache_dir": "",
+    "release_pattern": "*.json",
+    "release_dir": "",
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize("scheme", ["hdfs://", "s3://", "ftp://"])
+def test_place_in_a_storage_that_nobody_here_knows_is_refused(name, scheme, tmp_path):
+    given = {"ensemble_spec": "e.yaml", "input_file_pattern": f"{tmp_path}/in*"}
+    given |= {"output_path": f"{tmp_path}/out", "dead_letter_path": f"{tmp_path}/dead"}
+    given |= {name: f"{scheme}a/b{PLACES[name]}"}
+    arguments = [f"--{key}={value}" for key, value in given.items()]
+    refresh = ["--refresh_mode=watch"] if "release" in name else []
+    (problem,) = [
+        p
+        for p in path_problems(parse([*arguments, "--streaming=true", *refresh]).settings)
+        if p.startswith(f"--{name}: ")
+    ]
+    assert f"{scheme}" in problem
+    assert "expected a local" in problem
+    assert "one in Cloud Storage (gs://)" in problem
+    assert ("create a file only where there is none" in problem) == (name == "release_dir")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from apache_beam.io.filesystem import BeamIOError
 
-from pipeline.spec.uris import bucket_of
+from pipeline.spec.uris import bucket_of, split_scheme
 
 READER_ROLE = "roles/storage.objectViewer"
 WRITER_ROLE = "roles/storage.objectUser"
@@ -50,6 +50,10 @@ def explain(uri: str, error: BaseException, role: str) -> str:
     if status == 403:
         return "no permission"
     cause = _innermost(error)
+    scheme = split_scheme(uri)[0]
+    if scheme not in ("", "gs://") and isinstance(cause, ImportError | AssertionError | ValueError):
+        # Beam's words name a package that nobody here has tried.
+        return f"found {scheme}, expected a local path or one in Cloud Storage (gs://)"
     return (
         f"{type(cause).__name__}: {cause}" if isinstance(cause, BaseException) else f"HTTP {cause}"
     )

@@ -24,7 +24,8 @@ from google.cloud.storage import Blob
 
 from pipeline.connectors.storage.errors import READER_ROLE, WRITER_ROLE, explain, status_of
 from pipeline.connectors.storage.gcs_client import gcs_client
-from pipeline.errors import ArtifactError
+from pipeline.connectors.storage.paths import check_writable
+from pipeline.errors import ArtifactError, PathError
 from pipeline.spec.uris import bucket_of, is_local
 
 _READ_SECS = 5.0
@@ -124,12 +125,30 @@ class LogFiles:
         Raises:
           ArtifactError: it is in another storage.
         """
-        if bucket_of(uri) is None:
-            raise ArtifactError(
-                f"{uri}: expected a local folder or one in Cloud Storage (gs://): no other storage "
-                "is known to create a file only where there is none"
-            )
+        if problem := storage_problem(uri):
+            raise ArtifactError(f"{uri}: {problem}")
         return uri.removeprefix("gs://").rstrip("/")
+
+
+def storage_problem(folder: str) -> str:
+    """Why a release log cannot be in a folder, wherever its storage is; empty if it can."""
+    if is_local(folder) or bucket_of(folder):
+        return ""
+    return (
+        "expected a local folder or one in Cloud Storage (gs://): no other storage is known to "
+        "create a file only where there is none"
+    )
+
+
+def check_log_folder(folder: str) -> None:
+    """Makes sure that a release log can be in a folder.
+
+    Raises:
+      PathError: it cannot, or nothing can be written there.
+    """
+    if problem := storage_problem(folder):
+        raise PathError(f"found '{folder}', {problem}")
+    check_writable(f"{folder.rstrip('/')}/release")
 
 
 def _create_local(path: Path, text: str) -> bool:

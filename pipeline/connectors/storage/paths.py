@@ -17,7 +17,7 @@ from pipeline.connectors.storage.errors import READER_ROLE, WRITER_ROLE, explain
 from pipeline.connectors.storage.listing import match_files
 from pipeline.connectors.storage.temporary_folder import is_unfinished
 from pipeline.errors import ArtifactError, PathError
-from pipeline.spec.uris import is_local
+from pipeline.spec.uris import is_local, split_scheme
 
 _WILDCARD = re.compile(r"[*?\[]")
 
@@ -35,6 +35,16 @@ def match_input(pattern: str) -> list[Any]:
     if not _WILDCARD.search(pattern) and _match(inside):
         raise PathError(f"input '{pattern}' is a folder; '{inside}' matches the files in it")
     raise PathError(f"input '{pattern}' matches no file")
+
+
+def check_watched(pattern: str) -> None:
+    """Makes sure that files can be looked for, of which none need be there yet.
+
+    Raises:
+      PathError: nobody here knows the storage.
+    """
+    if split_scheme(pattern)[0] not in ("", "gs://"):
+        _match(pattern)
 
 
 def check_writable(prefix: str) -> None:
