@@ -66,19 +66,14 @@ def _chosen(running: list[JobEntry], folder: str, name: str | None) -> list[str]
     Raises:
       PathError: there is none.
     """
-    named = [entry for entry in running if name in (None, entry.job_name, entry.job_id)]
-    if chosen := [entry.job_id for entry in named if entry.heeds_marks]:
+    chosen = [e.job_id for e in running if name in (None, e.job_name, e.job_id)]
+    if chosen:
         return chosen
-    if named:
-        names = ", ".join(sorted({entry.job_name for entry in named}))
-        raise PathError(
-            f"{names} runs on a service, whose own sources look for no mark; drain the job: "
-            "gcloud dataflow jobs drain JOB_ID --region=REGION"
-        )
     if name is not None and is_job_id(name):  # of a job that may only read the folder
         return [name]
     others = ", ".join(sorted({entry.job_name for entry in running})) or "none"
     raise PathError(
         f"no stream{f' called {name!r}' if name else ''} has entered itself in {folder}/jobs, or "
-        f"it was stopped before; those that run: {others}"
+        f"it was stopped before; those that run: {others}. A job on Dataflow is drained instead: "
+        "gcloud dataflow jobs drain JOB_ID"
     )

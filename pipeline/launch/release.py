@@ -217,23 +217,23 @@ def stops_of(
       PathError: the folder refuses that.
     """
     told = settings.refresh
-    if not settings.inputs.streaming or not told.release_dir or settings.run.dry_run:
+    looks = settings.inputs.streaming and placement.heeds_stop_marks
+    if not looks or not told.release_dir or settings.run.dry_run:
         return None
     name = options.view_as(GoogleCloudOptions).job_name or graph.spec.name
     jobs, now = JobFolder(log.folder, log.storage), utc_now()
-    heeds = placement.heeds_stop_marks
-    entry = JobEntry(new_job_id(name, now), name, now, heeds)
-    if told.follows and heeds:
+    entry = JobEntry(new_job_id(name, now), name, now)
+    if told.follows:
         say(
             f"to end this job: python -m pipeline stop --job_name={entry.job_id}, and --release_dir"
         )
-    elif not told.follows:
+    else:
         try:
             jobs.enter(entry)
         except ArtifactError as error:
             raise PathError(f"--release_dir: {error}") from error
     make = StopWatcherFactory(jobs, entry.job_id, told.release_poll_secs)
-    return StopHandle(manager.job_key, make) if heeds else None
+    return StopHandle(manager.job_key, make)
 
 
 def _orders(settings: RefreshSettings, log: ReleaseLog, state: GateState) -> Orders | None:

@@ -15,9 +15,9 @@ def jobs(tmp_path):
     return JobFolder(str(tmp_path), LogFiles())
 
 
-def enter(jobs, name, **options):
+def enter(jobs, name):
     now = datetime(2025, 1, 1, tzinfo=UTC)
-    one = JobEntry(new_job_id(name, now), name, now, **options)
+    one = JobEntry(new_job_id(name, now), name, now)
     jobs.enter(one)
     return one.job_id
 
@@ -44,7 +44,7 @@ def test_name_that_no_running_stream_has_is_refused_with_those_that_run(run, job
     done = run("stop", "--release_dir", jobs.folder, "--job_name=two")
     assert done.status == 2
     assert "no stream called 'two'" in done.err
-    assert "those that run: one" in done.err
+    assert "those that run: one. A job on Dataflow is drained" in done.err
     assert run("stop", "--release_dir", f"{jobs.folder}/none").status == 2
     assert "--release_dir is missing" in run("stop").err
 
@@ -53,14 +53,6 @@ def test_launch_that_is_not_entered_is_stopped_by_its_whole_name(run, jobs):
     one = new_job_id("reader", datetime(2025, 1, 1, tzinfo=UTC))
     assert run("stop", "--release_dir", jobs.folder, "--job_name", one).status == 0
     assert is_marked(jobs, one)
-
-
-def test_job_of_a_service_is_not_marked_and_the_way_to_drain_it_is_said(run, jobs):
-    one = enter(jobs, "one", heeds_marks=False)
-    done = run("stop", "--release_dir", jobs.folder)
-    assert done.status == 2
-    assert "gcloud dataflow jobs drain" in done.err
-    assert not is_marked(jobs, one)
 
 
 def test_stream_without_refresh_ends_with_what_is_in_flight_once_it_is_asked_to(run, tmp_path):

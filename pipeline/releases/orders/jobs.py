@@ -3,6 +3,8 @@
 A streaming job that starts enters itself as ``jobs/JOB.json``, under an id that is its own.
 Whoever wants it to end puts ``stop/JOB.json`` there; the job itself does when it has ended. So a
 mark is for one launch, whatever the clocks say, and stops no later one. Nothing removes the files.
+
+A job on a service does not enter itself: the service's own sources look for no mark.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ _LOGGER = logger(__name__)
 _FORMAT = 1
 _ID = re.compile(r"[A-Za-z0-9_.-]+-\d{8}T\d{6}Z-[0-9a-f]{8}")
 _MOST_NAME = 60
+_MOST_RUNNING = 100
 _JSON = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 
 
@@ -35,7 +38,6 @@ class JobEntry:
       job_id: its own; names its files.
       job_name: what people call the job: the same for each launch of it.
       started: aware, UTC; by the clock of the machine that launched it, for people.
-      heeds_marks: whether its sources look for a mark; those of a service are drained instead.
       has_mark: whether it was asked to end, or has ended.
       ended: when the mark was made; None where it has none, or one made by hand.
       ended_by: who made the mark.
@@ -44,7 +46,6 @@ class JobEntry:
     job_id: str
     job_name: str
     started: datetime
-    heeds_marks: bool = True
     has_mark: bool = False
     ended: datetime | None = None
     ended_by: str = ""
@@ -100,7 +101,6 @@ class JobFolder:
             "job": entry.job_id,
             "job_name": entry.job_name,
             "started": entry.started.isoformat(),
-            "heeds_stop_marks": entry.heeds_marks,
         }
         self.storage.create(
             self._uri("jobs", entry.job_id), orjson.dumps(data, option=_JSON).decode()
@@ -145,7 +145,8 @@ class JobFolder:
     def entries(self, last: int) -> list[JobEntry]:
         """The jobs without a mark, and the last ones that have one, oldest first.
 
-        A job that was killed has no mark. A damaged entry is passed over with a warning.
+        A job that was killed has no mark; of very many the newest are read. A damaged entry is
+        passed over with a warning.
 
         Args:
           last: the most entries with a mark.
@@ -157,8 +158,9 @@ class JobFolder:
         names = self.storage.names(self._folder("jobs"), "")
         names = [name for name in names if name.endswith(".json") and not name.startswith(".")]
         names.sort(key=lambda name: name.removesuffix(".json").split("-")[-2:])
+        running = [name for name in names if name not in marked][-_MOST_RUNNING:]
         ended = [name for name in names if name in marked]
-        wanted = {*names} - {*ended[: len(ended) - last if last else None]}
+        wanted = {*running, *ended[len(ended) - min(last, len(ended)) :]}
         found = (self._entry(name, name in marked) for name in names if name in wanted)
         return [entry for entry in found if entry is not None]
 
@@ -169,13 +171,13 @@ class JobFolder:
             data = _object(text or "")
             if not isinstance(data["job_name"], str):
                 raise ValueError(f"job_name: found {shown(data['job_name'])}, expected text")
-            started, heeds = datetime.fromisoformat(data["started"]), data["heeds_stop_marks"]
+            started = datetime.fromisoformat(data["started"])
         except (ValueError, KeyError, TypeError) as error:
             _LOGGER.warning("%s is passed over: %s: %s", uri, type(error).__name__, error)
             return None
         job_id = name.removesuffix(".json")
         ended, by = self._end_of(job_id) if marked else (None, "")
-        return JobEntry(job_id, data["job_name"], started, bool(heeds), marked, ended, by)
+        return JobEntry(job_id, data["job_name"], started, marked, ended, by)
 
     def _end_of(self, job_id: str) -> tuple[datetime | None, str]:
         try:

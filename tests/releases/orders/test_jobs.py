@@ -10,8 +10,8 @@ from pipeline.releases.orders.jobs import JobEntry, JobFolder, is_job_id, new_jo
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
 
 
-def entry(name="digits", **options):
-    return JobEntry(new_job_id(name, NOW), name, NOW, **options)
+def entry(name="digits"):
+    return JobEntry(new_job_id(name, NOW), name, NOW)
 
 
 @pytest.fixture(params=["local", "bucket"])
@@ -22,7 +22,7 @@ def jobs(request, tmp_path):
 
 
 def test_job_that_entered_is_there_until_it_has_a_mark(jobs):
-    one, other = entry(), entry("other", heeds_marks=False)
+    one, other = entry(), entry("other")
     jobs.enter(one)
     jobs.enter(other)
     assert {found.job_id: found for found in jobs.entries(0)} == {
@@ -83,6 +83,15 @@ def test_of_many_jobs_that_ended_the_last_ones_are_read(tmp_path):
     assert [found.started.year for found in jobs.entries(2)] == [2049, 2050]
     assert Counting.reads == 4
     assert jobs.entries(0) == []
+
+
+def test_of_very_many_jobs_that_were_killed_the_newest_are_read(tmp_path):
+    jobs = JobFolder(str(tmp_path), LogFiles())
+    for year in range(1900, 2020):
+        started = NOW.replace(year=year)
+        jobs.enter(JobEntry(new_job_id("d", started), "d", started))
+    found = [entry.started.year for entry in jobs.entries(0)]
+    assert found == list(range(1920, 2020))
 
 
 @pytest.mark.parametrize("name", ["digits", "a/../b", "..", "", "x" * 300, "ü é", "a\nb"])
