@@ -18,6 +18,7 @@ from pipeline.launch.job import Job
 from pipeline.runner import stopping
 
 _LOOK_SECS = 0.2
+_RETRY_SECS = 5.0
 
 
 def run_on_workers(
@@ -46,12 +47,17 @@ def _mark_written(job: Job, progress: Progress) -> Iterator[None]:
     done = threading.Event()
 
     def watch() -> None:
-        while not done.wait(_LOOK_SECS):
+        said = False
+        while not done.wait(_RETRY_SECS if said else _LOOK_SECS):
             if stopping.stopped():
                 try:
                     job.stop("the process that launched the job")
                 except ArtifactError as error:
-                    progress.say(f"warning: cannot ask the workers to stop: {error}; trying again")
+                    if not said:  # a job that follows another one may have no right to write
+                        progress.say(
+                            f"warning: cannot ask the workers to stop: {error}; trying again"
+                        )
+                    said = True
                     continue
                 return
 
