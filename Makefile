@@ -69,6 +69,9 @@ soak: $(READY) ## a stream that is refreshed, corrupted, rolled back, paused, cu
 	SOAK_SECS=$${SOAK_SECS:-1800} SOAK_EVERY_SECS=$${SOAK_EVERY_SECS:-10} \
 	  $(BIN)/python -m pytest -s tests/chaos/test_soak.py
 
+test-engines: $(READY) ## jobs on Prism, Beam's runner for tests, PRISM_RUNS times each
+	PRISM_RUNS=$${PRISM_RUNS:-10} $(BIN)/python -m pytest --timeout=7200 tests/engines
+
 test-container: $(READY) ## builds the image and runs it; needs Docker and the base images
 	$(BIN)/python -m pytest tests/container
 
