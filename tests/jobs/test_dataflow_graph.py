@@ -51,11 +51,24 @@ def graph(make_graph):
 
 
 def made_graph(tmp_path_factory, gcs, passed_over):
+    proto = made_pipeline(tmp_path_factory, gcs, passed_over).to_runner_api()
+    return {t.unique_name: t for t in proto.components.transforms.values()}
+
+
+def made_pipeline(tmp_path_factory, gcs, passed_over=1, text=SPEC, more=(), without=()):
+    """The pipeline of a job.
+
+    Args:
+      passed_over: how many versions its launch passed over.
+      text: the ensemble file.
+      more: parameters besides.
+      without: parameters that are left out.
+    """
     spec = tmp_path_factory.mktemp("graph") / "e.yaml"
-    spec.write_text(SPEC)
+    spec.write_text(text)
     bucket = gcs.new_bucket()
-    job, options = unchecked_job(
-        [
+    arguments = [
+        *(
             f"--ensemble_spec={spec}",
             "--input_subscription=projects/project/subscriptions/input",
             "--output_topic=projects/project/topics/output",
@@ -72,8 +85,11 @@ def made_graph(tmp_path_factory, gcs, passed_over):
             f"--temp_location={bucket}/temp",
             f"--staging_location={bucket}/staging",
             "--streaming=true",
-        ]
-    )
+        ),
+        *more,
+    ]
+    kept = [one for one in arguments if one.partition("=")[0] not in without]
+    job, options = unchecked_job(kept)
     graph, release = job.graph, job.release
     managers = ManagerFactory(graph, FrameworkLoader(graph.models, None, "cpu", 1))
     refresh = launch_release.refresh_of(
@@ -90,8 +106,7 @@ def made_graph(tmp_path_factory, gcs, passed_over):
     job = replace(job, refresh=refresh, events=(told,) * passed_over)
     pipeline = beam.Pipeline(options=options)
     build_stream(pipeline, job, Service())
-    proto = pipeline.to_runner_api()
-    return {t.unique_name: t for t in proto.components.transforms.values()}
+    return pipeline
 
 
 def named(graph, part):

@@ -20,7 +20,12 @@ def add_keyed_gate(sources: dict[str, Any], job: Job) -> Events:
     events = (
         tuple(sources.values())
         | "Candidates" >> beam.Flatten()
-        | "OneKey" >> beam.WithKeys("gate").with_output_types(tuple[str, Candidate])
+        # Not WithKeys, which takes its input's type: Any, so Beam would pickle candidates.
+        | "OneKey" >> beam.Map(_keyed).with_output_types(tuple[str, Candidate])
         | "Gate" >> beam.ParDo(gate)
     )
     return {"Gate": events}
+
+
+def _keyed(candidate: Candidate) -> tuple[str, Candidate]:
+    return "gate", candidate
