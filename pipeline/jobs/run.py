@@ -73,12 +73,7 @@ def _engine(options: PipelineOptions) -> JobEngine:
         return Local()
     if any(portable.is_runner(name, runner) for name in _PORTABLE):
         return Portable(options)
-    if portable.is_runner(_SERVICE, runner):
-        return Service()
-    known = ", ".join((*_LOCAL, *_PORTABLE, _SERVICE))
-    raise ParameterError(
-        f"--runner: found {runner}, on which this template was never tried; expected one of {known}"
-    )
+    return Service()
 
 
 def _draw(job: launch.Job, progress: Progress) -> None:
@@ -94,13 +89,19 @@ def beam_options(beam_args: Sequence[str]) -> PipelineOptions:
     """Beam's options, with the defaults of this project.
 
     Raises:
-      ParameterError: there is no such runner.
+      ParameterError: nobody tried this project on such a runner.
     """
     options = PipelineOptions(list(beam_args))
     # The package is installed on the workers; a pickled __main__ would be a second version of it.
     options.view_as(SetupOptions).save_main_session = False
     standard = options.view_as(StandardOptions)
     standard.runner = standard.runner or "DirectRunner"
+    known = (*_LOCAL, *_PORTABLE, _SERVICE)
+    if not any(portable.is_runner(name, standard.runner) for name in known):
+        raise ParameterError(
+            f"--runner: found {standard.runner}, expected one of {', '.join(known)}: nothing else "
+            "was tried"
+        )
     try:
         create_runner(standard.runner)
     except (AttributeError, ImportError, ValueError) as error:

@@ -108,7 +108,7 @@ def test_input_that_matches_nothing_and_output_that_cannot_be_written_are_refuse
 
 def test_unknown_runner_is_refused_with_those_that_exist(job, capsys):
     assert job.run("--runner=DirectRuner") == 2
-    assert "--runner: Unexpected pipeline runner: DirectRuner" in capsys.readouterr().err
+    assert "--runner: found DirectRuner, expected one of DirectRunner, " in capsys.readouterr().err
 
 
 def test_missing_bucket_is_refused_by_name(job, capsys, gcs):
