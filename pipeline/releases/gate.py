@@ -31,6 +31,8 @@ from pipeline.serving.trial.apart import TrialCancelledError
 _LOGGER = logger(__name__)
 _REASON_CHARACTERS = 2000
 _RACES = 20
+EVERY_BUILD = "every build"
+"""What a verdict holds for that is on a proposal in the release folder."""
 
 
 class GenerationTakenError(EnsembleError):
@@ -152,7 +154,7 @@ class Gate:
         That on what a person ordered once holds for all.
         """
         if candidate.ordered:
-            return "every build"
+            return EVERY_BUILD
         checks, trials = self.checks, self.checks.trials
         limits = trials.limits if trials is not None else None
         told = [checks.graph.spec.model_dump_json(), checks.allowed, checks.manifests, limits]

@@ -7,8 +7,10 @@ import pytest
 
 from pipeline.batch.release import ModelVersion, Release
 from pipeline.connectors.storage.log_files import LogFiles
-from pipeline.releases.candidate import Candidate
+from pipeline.releases.candidate import Candidate, ReleaseEvent
+from pipeline.releases.gate import EVERY_BUILD
 from pipeline.releases.log import ReleaseLog
+from pipeline.releases.orders.proposals import ProposalFolder
 from pipeline.releases.state import initial_state
 
 BEGIN = datetime(2026, 11, 22, 9, 13, 44, 275_000, tzinfo=UTC)
@@ -120,3 +122,21 @@ def test_missing_bucket_and_bad_number_are_named(run, gcs):
     assert done.status == 2
     assert "no-such-bucket" in done.err
     assert "--last: found 'many', expected an integer" in run("status", "d", "--last=many").err
+
+
+def test_last_proposals_are_shown_with_what_became_of_each(run, tmp_path):
+    written(tmp_path)
+    files = LogFiles()
+    log, folder = (
+        ReleaseLog(str(tmp_path), files),
+        ProposalFolder(str(tmp_path), files, ("clf", "emb")),
+    )
+    folder.propose(BEGIN, 1, models={"clf": "gs://b/clf/9"})
+    folder.propose(BEGIN, 2, models={}, rollback_to=2)
+    decided = folder.read("proposal-000001.json")
+    log.record(ReleaseEvent("rejected", BEGIN, decided, reason="it is empty"), EVERY_BUILD)
+    shown = run("status", tmp_path).out
+    assert "  proposal-000001.json  clf gs://b/clf/9: rejected: it is empty\n" in shown
+    assert "  proposal-000002.json  rollback to 2: waits for a gate\n" in shown
+    made = json.loads(run("status", tmp_path, "--json").out)["proposals"]
+    assert [one["outcome"] for one in made] == ["rejected", None]
