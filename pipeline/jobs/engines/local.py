@@ -17,7 +17,7 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 import pipeline as package
 from pipeline.connectors.bigquery.names import TableName
 from pipeline.connectors.bigquery.sink import InsertRows, ToRows
-from pipeline.connectors.files.rolling.sink import AppendLines, WriteObjects
+from pipeline.connectors.files.rolling.sink import AppendLines, WriteObjects, write_at_once
 from pipeline.connectors.files.watched.source import ReadNewFiles
 from pipeline.connectors.pubsub.sink import PublishMessages
 from pipeline.connectors.pubsub.source import PollMessages
@@ -38,7 +38,6 @@ from pipeline.runner.local_runner import local_runner
 from pipeline.runner.stopping import stopped as process_stopped
 from pipeline.runner.ticks import Ticks
 from pipeline.serving.cores import usable_cores
-from pipeline.spec.uris import is_local
 from pipeline.transforms.gate import LocalGate
 from pipeline.transforms.refresh_messages import WatcherLookout
 
@@ -83,10 +82,8 @@ class Local:
         return pipeline | "Read" >> read
 
     def write_lines(self, prefix: str, roll_secs: float) -> AppendLines | WriteObjects:
-        """See Engine. Nothing can be appended to an object of a bucket."""
-        if is_local(prefix):
-            return AppendLines(prefix, LINES_SUFFIX, roll_secs)
-        return WriteObjects(prefix, LINES_SUFFIX)
+        """See Engine."""
+        return write_at_once(prefix, LINES_SUFFIX, roll_secs)
 
     def publish(self, topic: str) -> PublishMessages:
         """See Engine."""

@@ -14,7 +14,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 
 from pipeline.connectors.bigquery.names import TableName
 from pipeline.connectors.bigquery.sink import InsertRows, ToRows
-from pipeline.connectors.files.rolling.sink import WriteGroups
+from pipeline.connectors.files.rolling.sink import WriteGroups, write_at_once
 from pipeline.connectors.files.watched.source import ReadNewFiles
 from pipeline.connectors.pubsub.sink import PublishMessages
 from pipeline.connectors.pubsub.source import PollMessages
@@ -57,9 +57,9 @@ class Portable:
     def __init__(self, options: PipelineOptions) -> None:
         runner = options.view_as(StandardOptions).runner or ""
         self._here = portable.works_here(options)
-        # Prism keeps what is reshuffled in its memory and acknowledges it all the same: when its
-        # worker dies, it is lost. On other engines it is safe there, and goes to all workers.
-        self._spreads = not portable.is_runner(portable.PRISM, runner)
+        # Prism keeps what is reshuffled or grouped in its memory and acknowledges it all the same:
+        # when it dies, that is lost. On other engines it is safe there, and goes to all workers.
+        self._keeps = not portable.is_runner(portable.PRISM, runner)
 
     def read_messages(
         self,
@@ -79,7 +79,7 @@ class Portable:
             stopped=stopped,
             confirms_late=True,
         )
-        return _Spread(read) if self._spreads else read
+        return _Spread(read) if self._keeps else read
 
     def read_files(
         self,
@@ -92,11 +92,17 @@ class Portable:
         """See Engine. The journal tells a later run what this one has read."""
         journal = f"{output_path}.read-journal" if output_path else None
         read = ReadNewFiles(pattern, reading, stopped=stopped, journal=journal, confirms_late=True)
-        return pipeline | "Read" >> (_Spread(read) if self._spreads else read)
+        return pipeline | "Read" >> (_Spread(read) if self._keeps else read)
 
-    def write_lines(self, prefix: str, roll_secs: float) -> WriteGroups:
-        """See Engine. What is appended is there twice when a bundle is run once more."""
-        return WriteGroups(prefix, LINES_SUFFIX, roll_secs)
+    def write_lines(self, prefix: str, roll_secs: float) -> PTransform:
+        """See Engine. What is appended is there twice when a bundle is run once more.
+
+        Prism runs none once more. Where its workers are other processes, nobody would close what
+        they appended to.
+        """
+        if self._keeps or not self._here:
+            return WriteGroups(prefix, LINES_SUFFIX, roll_secs)
+        return write_at_once(prefix, LINES_SUFFIX, roll_secs)
 
     def publish(self, topic: str) -> PublishMessages:
         """See Engine."""

@@ -22,6 +22,7 @@ from pipeline.connectors.files.rolling.writer import RollingWriter, unique_prefi
 from pipeline.connectors.files.write import TemporaryFile, finalise
 from pipeline.runner.beam_types import DoFn, PTransform
 from pipeline.serving.process_handle import forget_all, process_object
+from pipeline.spec.uris import is_local
 
 DEFAULT_ROLL_SECS = 10.0
 DEFAULT_ROLL_ROWS = 100_000
@@ -122,6 +123,16 @@ class WriteGroups(PTransform):
             | "Commit" >> beam.Reshuffle()
             | "Finalise" >> beam.FlatMapTuple(partial(_finalise, self._suffix))
         )
+
+
+def write_at_once(prefix: str, suffix: str, roll_secs: float) -> AppendLines | WriteObjects:
+    """What writes a bundle's lines before the bundle ends, so that the runner need keep none.
+
+    Nothing can be appended to an object of a bucket.
+    """
+    return (
+        AppendLines(prefix, suffix, roll_secs) if is_local(prefix) else WriteObjects(prefix, suffix)
+    )
 
 
 def close_all() -> None:
