@@ -179,9 +179,6 @@ class Reader:
                 self._until_it_works(self._create)
             while not self._stop.is_set():
                 self._wait_for_room()
-                if self._is_left():
-                    self._stop.wait(IMPATIENT_SECS)
-                    continue
                 self._until_it_works(self._pull)
         except BaseException as error:
             if not self._stop.is_set():
@@ -255,7 +252,11 @@ class Reader:
             self._changed.wait_for(
                 lambda: (
                     self._stop.is_set()
-                    or (len(self._queue) < _MAX_QUEUED and self._queued_bytes < _MAX_QUEUED_BYTES)
+                    or (
+                        len(self._queue) < _MAX_QUEUED
+                        and self._queued_bytes < _MAX_QUEUED_BYTES
+                        and not self._is_left()
+                    )
                 )
             )
 

@@ -14,6 +14,7 @@ from pipeline.connectors.pubsub.sink import PublishMessages
 from pipeline.errors import ServiceError
 from pipeline.runner.stopping import stop_all
 from tests.connectors.pubsub.streams import Stream, numbered
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -275,6 +276,44 @@ def test_leases_are_prolonged_while_a_message_is_held(pubsub, topic, subscriptio
         pubsub.pull_all(subscription, 1, timeout=8)
     leases.close()
     pubsub.pull_all(subscription, 1)
+
+
+def test_leases_that_nobody_works_on_are_not_prolonged(pubsub, topic, subscription):
+    pubsub.publish(topic, b"held")
+    request = {"subscription": subscription, "max_messages": 1}
+    (pulled,) = pubsub.subscriber.pull(request=request).received_messages
+    pubsub.subscriber.modify_ack_deadline(
+        subscription=subscription, ack_ids=[pulled.ack_id], ack_deadline_seconds=4
+    )
+    leases = Leases(subscription, is_left=lambda: True)
+    try:
+        leases.take_up([(pulled.message.message_id, pulled.ack_id)])
+        pubsub.pull_all(subscription, 1)
+    finally:
+        leases.close()
+
+
+def test_reader_that_is_left_takes_no_message_from_others(pubsub, topic, subscription, monkeypatch):
+    monkeypatch.setattr(pubsub_reader, "UNUSED_SECS", 0.0)
+    reader = Reader(subscription, confirms_late=True)
+    try:
+        pubsub.publish(topic, b"for others")
+        pubsub.pull_all(subscription, 1)
+        with reader.in_use():
+            pubsub.publish(topic, b"for it")
+            taken = []
+            wait_until(lambda: taken.extend(reader.take(1, 1 << 20)) or taken)
+    finally:
+        reader.close()
+    assert [each.payload for each in taken] == [b"for it"]
+
+
+def test_late_confirmations_acknowledge_all_before_the_source_ends(pubsub, topic, subscription):
+    pubsub.publish_all(topic, numbered(100))
+    with Stream({"subscription": subscription, "confirms_late": True}) as stream:
+        stream.wait_for(100)
+    assert stream.payloads() == dict.fromkeys(numbered(100), 1)
+    assert pubsub.unacknowledged(subscription) == 0
 
 
 def test_a_topic_is_read_through_a_subscription_of_its_own(pubsub, topic):
