@@ -49,6 +49,7 @@ def test_what_a_torchscript_forks_runs_on_as_many_threads_beside_the_call(use):
         assert third < A_FEW * busiest, use(1)["forking_torch"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", [build.__name__ for build in thread_models.SPREAD])
 def test_two_threads_granted_are_both_used(model, use):
     # In one round, since where others keep the cores busy the first thread that gets one may do

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -12,6 +14,7 @@ def rows(text):
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
+@pytest.mark.long
 def test_each_network_runs_in_each_framework_and_leaves_the_document():
     document = ROOT / "docs" / "benchmarks.md"
     before = document.read_text()

@@ -39,9 +39,9 @@ def digits(tmp_path_factory):
     return output_dir
 
 
-@pytest.fixture(scope="session", params=["folder", "pubsub"])
+@pytest.fixture(scope="session", params=[pytest.param("folder", marks=pytest.mark.long), "pubsub"])
 def played(request, digits):
-    """A short run: its folder, and what it printed."""
+    """A short run: its folder, and what it printed. The README's own test plays through a folder."""
     through = ("--through", request.param, "--seconds", 6)
     result = run_script("stream.py", "--output_dir", digits, *through)
     assert result.returncode == 0, result.stdout + result.stderr

@@ -22,7 +22,7 @@ RECORDS = 2_500  # several batches of each contender
 # One of each kind and format. The others differ in a number of workers, or are peers.
 CONTENDERS = (
     *("bare-jsonl", "bare-parquet", "ours-jsonl", "ours-parquet"),
-    *("bare-2-jsonl", "stock-chain", "stock-branches"),
+    *("bare-2-jsonl", "stock-chain"),
 )
 
 pytestmark = pytest.mark.timeout(900)  # many processes, each with its start-up
