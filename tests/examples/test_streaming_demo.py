@@ -41,7 +41,7 @@ def digits(tmp_path_factory):
 
 @pytest.fixture(scope="session", params=[pytest.param("folder", marks=pytest.mark.long), "pubsub"])
 def played(request, digits):
-    """A short run: its folder, and what it printed. The README's own test plays through a folder."""
+    """A short run: its folder, and what it printed. The README plays through a folder."""
     through = ("--through", request.param, "--seconds", 6)
     result = run_script("stream.py", "--output_dir", digits, *through)
     assert result.returncode == 0, result.stdout + result.stderr
