@@ -11,7 +11,7 @@ Source: https://parquet.apache.org/docs/file-format/
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -28,11 +28,14 @@ from pipeline.formats.format import Format, Reading
 from pipeline.formats.misfits import misfits
 from pipeline.formats.opened_file import OpenedFile
 from pipeline.formats.parquet import footer
-from pipeline.formats.parquet.held_file import HeldFile
-from pipeline.formats.parquet.pages import read_pages
-from pipeline.formats.parquet.row_limit import rows_at_once
+from pipeline.formats.parquet.checked_file import CheckedFile, SwollenPagesError
+from pipeline.formats.parquet.footer import RowGroup
 from pipeline.formats.raw import no_bytes
 from pipeline.spec.record import RecordSpec
+
+_MOST_SWELLING = 1000
+"""Bytes of memory for a stored byte: what repeats without end compresses better than anybody's
+records, and one of its rows may be as large as all together."""
 
 
 class ParquetDecoder(Decoder):
@@ -84,7 +87,7 @@ def _column(table: pa.RecordBatch, name: str) -> pa.Array:
 
 def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
     """The rows of the row groups of a range; columns that it lacks are for the decoder to tell."""
-    path, keys, file = opened.path, reading.keys, HeldFile(opened.file)
+    path, keys, file = opened.path, reading.keys, CheckedFile(opened.file)
     try:
         index = _Index(file)
         names = index.names(keys)
@@ -97,7 +100,8 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
         behind = first + group.rows
         if opened.start <= group.middle < opened.end:
             try:
-                for table in _gathered(index.tables(number, names, reading), reading):
+                rows = _batch_rows(group, names, reading)
+                for table in index.tables(number, rows, names):
                     yield Block(ArrowRows(table), path, format="parquet", first=first)
                     first += table.num_rows
             except ValueError as error:
@@ -106,39 +110,9 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
         first = behind
 
 
-def _gathered(tables: Iterable[pa.RecordBatch], reading: Reading) -> Iterator[pa.RecordBatch]:
-    """The same rows; those that were read with care, a few at a time, in fewer tables again.
-
-    Raises:
-      ValueError: as the tables do, after all rows before.
-    """
-    held: list[pa.RecordBatch] = []
-    rows = size = 0
-    try:
-        for table in tables:
-            if held and (
-                rows + table.num_rows > reading.block_rows
-                or size + table.nbytes > reading.max_chunk_bytes
-            ):
-                yield _joined(held)
-                held, rows, size = [], 0, 0
-            held.append(table)
-            rows, size = rows + table.num_rows, size + table.nbytes
-    except ValueError:
-        if held:
-            yield _joined(held)
-        raise
-    if held:
-        yield _joined(held)
-
-
-def _joined(tables: list[pa.RecordBatch]) -> pa.RecordBatch:
-    return tables[0] if len(tables) == 1 else pa.concat_batches(tables)
-
-
 def _check(opened: OpenedFile, record: RecordSpec) -> Iterator[str]:
     """What the schema lacks."""
-    index = _Index(HeldFile(opened.file))
+    index = _Index(CheckedFile(opened.file))
     index.names((*record.fields, *([record.id] if record.id else [])))
     found = dict(zip(index.schema.names, index.schema.types, strict=True))
     yield from misfits(found, record, arrow_columns.fits)
@@ -155,11 +129,11 @@ class _Index:
       ValueError: it is none.
     """
 
-    def __init__(self, file: HeldFile) -> None:
+    def __init__(self, file: CheckedFile) -> None:
         self._file = file
         try:
             self.groups = footer.row_groups(file)
-            self._parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
+            self._parquet = pq.ParquetFile(file, page_checksum_verification=True)
         except (pa.ArrowException, OSError, ValueError) as error:
             file.raise_failure()
             raise ValueError(f"is not a Parquet file: {_reason(error)}") from error
@@ -179,28 +153,21 @@ class _Index:
         # Without a column Arrow would give no rows, and each must be accounted for.
         return names or list(found)[:1]
 
-    def tables(
-        self, group: int, names: Sequence[str], reading: Reading
-    ) -> Iterator[pa.RecordBatch]:
-        """The rows of a row group, as many at a time as memory holds.
+    def tables(self, group: int, rows: int, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """The rows of a row group, some at a time.
 
         Raises:
           ValueError: the rows from here on cannot be read.
         """
         missing = self.groups[group].rows
-        chunks = [chunk for chunk in self.groups[group].chunks if chunk.column in names]
-        rows = rows_at_once(
-            missing,
-            [(chunk, list(read_pages(chunk, data))) for chunk, data in self._file.hold(chunks)],
-            reading,
-        )
+        self._file.expect(chunk for chunk in self.groups[group].chunks if chunk.column in names)
         tables = self._parquet.iter_batches(
             rows, row_groups=[group], columns=names, use_threads=False
         )
         while True:
             try:
                 table = next(tables, None)
-            except (pa.ArrowException, OSError, ValueError) as error:
+            except (pa.ArrowException, OSError, SwollenPagesError) as error:
                 self._file.raise_failure()
                 raise ValueError(_reason(error)) from error
             if table is None:
@@ -209,6 +176,27 @@ class _Index:
             yield table
         if missing:
             raise ValueError(f"{missing} rows fewer than the index says")
+
+
+def _batch_rows(group: RowGroup, names: Collection[str], reading: Reading) -> int:
+    """How many rows of a group are read at a time, so that memory holds them.
+
+    Raises:
+      ValueError: that cannot be made sure of.
+    """
+    chunks = [chunk for chunk in group.chunks if chunk.column in names]
+    most, made = reading.max_chunk_bytes, sum(chunk.value_bytes for chunk in chunks)
+    if made <= most:
+        return reading.block_rows
+    uneven = [chunk for chunk in chunks if not chunk.even]
+    stored, swollen = sum(c.stored_bytes for c in uneven), sum(c.value_bytes for c in uneven)
+    row_bytes = made // max(group.rows, 1)
+    if row_bytes > reading.max_record_bytes or swollen > max(most, _MOST_SWELLING * stored):
+        raise ValueError(
+            f"{stored or made:,} bytes of these rows become {swollen or made:,} in memory; larger "
+            f"rows are read with a larger --max_record_bytes (now {reading.max_record_bytes:,})"
+        )
+    return max(1, min(reading.block_rows, most // row_bytes))
 
 
 def _reason(error: Exception) -> str:

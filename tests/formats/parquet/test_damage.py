@@ -80,6 +80,77 @@ def test_undamaged_files_are_read_whole(options):
     assert read(written(TABLE, **options)) == (ROWS, [])
 
 
+def endless_list():
+    values = pa.repeat(pa.scalar(0.0, pa.float32()), 40_000_000)
+    return pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
+
+
+def endless_texts():
+    text = pa.array(["z" * 2_000_000])
+    return pa.DictionaryArray.from_arrays(pa.array([0] * 100, pa.int32()), text)
+
+
+@pytest.mark.parametrize("column", [endless_list, endless_texts])
+def test_few_bytes_that_become_many_are_refused_before_they_do(column):
+    data = written(pa.table({"x": column()}), compression="zstd")
+    assert len(data) < 5000
+    before = pa.default_memory_pool().max_memory()
+    rows, (error,) = read(data)
+    assert rows == 0
+    assert "a.parquet, rows 0 to" in error
+    assert "in memory; larger rows are read with a larger --max_record_bytes" in error
+    assert pa.default_memory_pool().max_memory() == before
+    rows, errors = read(data, max_record_bytes=1 << 30)
+    assert (rows, errors) == (len(column()), [])
+
+
+def varint(number):
+    """A number as Thrift's compact protocol writes it."""
+    rest, made = number << 1, bytearray()
+    while rest > 0x7F:
+        made.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    return bytes([*made, rest])
+
+
+def with_index_that_says(data, sizes):
+    """A file whose index has other numbers in the places of some."""
+    begin = index_of(data)
+    index = data[begin:-8]
+    for number, instead in sizes.items():
+        assert varint(number) in index
+        index = index.replace(varint(number), varint(instead))
+    return data[:begin] + index + struct.pack("<I", len(index)) + data[-4:]
+
+
+@pytest.mark.parametrize("compression", ["zstd", "gzip", "brotli"])
+def test_pages_that_become_more_than_the_index_says_are_refused_before_they_do(compression):
+    size = 64 << 20
+    table = pa.table({"n": [1], "x": [b"\0" * size]})
+    options = {"compression": compression, "use_dictionary": False, "write_statistics": False}
+    data = written(table, **options, data_page_size=1 << 30)
+    chunk = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0).column(1)
+    lying = with_index_that_says(data, {size: 1000, chunk.total_uncompressed_size: 1000})
+    rows, (error,) = read(lying)
+    assert rows == 0
+    assert "rows 0 to 0: cannot be read: the pages of column 'x' become 67,108,8" in error
+    assert read(lying, keys=("n",)) == (1, [])
+
+
+def test_unused_columns_may_be_of_any_size():
+    table = pa.table({"x": endless_list(), "n": [1]})
+    assert read(written(table, compression="zstd"), keys=("n",)) == (1, [])
+
+
+def test_constant_columns_of_many_rows_are_read():
+    table = pa.table({"x": pa.repeat(pa.scalar(0.0), 20_000_000)})
+    opened = io.BytesIO(written(table, row_group_size=len(table)))
+    size = opened.seek(0, 2)
+    reading = Reading(1 << 20)
+    blocks = FORMATS["parquet"].blocks(OpenedFile("a.parquet", opened, 0, size), reading)
+    assert [block.error for block in blocks] == [None] * 20
+
+
 def test_columns_of_one_name_are_told_once_if_they_are_read():
     arrays = [pa.array([1]), pa.array([2]), pa.array([3])]
     data = written(pa.Table.from_arrays(arrays, ["a", "a", "b"]))
