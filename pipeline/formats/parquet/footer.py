@@ -310,22 +310,30 @@ class _Reader:
         elif kind in (_LIST, _SET):
             count, inner = self._list()
             for _ in range(count):
-                self.skip(_BYTE if inner in (_TRUE, _FALSE) else inner, depth + 1)
+                self._skip_item(inner, depth)
         elif kind == _MAP:
             if count := self._varint():
                 kinds = self._byte()
+                self._check_count(count)
                 for _ in range(count):
-                    self.skip(kinds >> 4, depth + 1)
-                    self.skip(kinds & 0x0F, depth + 1)
+                    for inner in (kinds >> 4, kinds & 0x0F):
+                        self._skip_item(inner, depth)
         elif kind not in (_TRUE, _FALSE):
             self._move(_FIXED_BYTES[kind])
 
     def _list(self) -> tuple[int, int]:
         head = self._byte()
         count = self._varint() if head >> 4 == 15 else head >> 4
-        if count > len(self._data) - self._at:  # each takes a byte at least
-            raise IndexError("a list is longer than the index")
+        self._check_count(count)
         return count, head & 0x0F
+
+    def _skip_item(self, kind: int, depth: int) -> None:
+        """Passes over a value in a list or map, where truth values take a byte."""
+        self.skip(_BYTE if kind in (_TRUE, _FALSE) else kind, depth + 1)
+
+    def _check_count(self, count: int) -> None:
+        if count > len(self._data) - self._at:  # each takes a byte at least
+            raise IndexError("a list or a map is longer than the index")
 
     def _byte(self) -> int:
         self._at += 1

@@ -156,3 +156,13 @@ def test_columns_of_one_name_are_told_once_if_they_are_read():
     data = written(pa.Table.from_arrays(arrays, ["a", "a", "b"]))
     assert read(data, keys=("b",)) == (1, [])
     assert read(data, keys=("a", "b")) == (0, ["a.parquet: has 2 columns 'a'"])
+
+
+@pytest.mark.parametrize("kinds", [0x11, 0x12, 0x22], ids=hex)
+def test_map_of_truth_values_longer_than_the_index_is_damage_not_an_endless_loop(kinds):
+    # A field that no version of the format has: a map of 2**63 items, which take no bytes.
+    index = bytes([0x1B, *[0xFF] * 8, 0x7F, kinds, 0x00])
+    data = b"PAR1" + index + struct.pack("<I", len(index)) + b"PAR1"
+    rows, (error,) = read(data)
+    assert rows == 0
+    assert "longer than the index" in error
