@@ -33,6 +33,7 @@ from pipeline.launch.job import Job
 from pipeline.launch.settings import Content, Medium, Outputs, Sink
 from pipeline.readable import logger
 from pipeline.releases.candidate import ReleaseEvent
+from pipeline.transforms.collect import CollectMessages
 from pipeline.transforms.count_refused import LETTERS, STATISTICS, CountRefused
 from pipeline.transforms.encode import (
     DEAD_LETTER_LINES,
@@ -88,13 +89,17 @@ def _read(pipeline: beam.Pipeline, job: Job, engine: JobEngine) -> Any:
     if pattern := inputs.input_file_pattern:
         output_path = job.settings.outputs.place(Content.PREDICTIONS, Medium.FILES)
         return engine.read_files(pipeline, pattern, reading(job), output_path, job.stopped)
-    return pipeline | "Read" >> engine.read_messages(
+    rows, patience_secs = job.row_limits.block_rows, job.settings.models.max_batch_latency_ms / 1000
+    blocks = pipeline | "Read" >> engine.read_messages(
         subscription=inputs.input_subscription or None,
         topic=inputs.input_topic or None,
-        block_rows=job.row_limits.block_rows,
-        patience_secs=job.settings.models.max_batch_latency_ms / 1000,
+        block_rows=rows,
+        patience_secs=patience_secs,
         stopped=job.stopped,
     )
+    if engine.small_bundles and patience_secs:
+        return blocks | "Collect" >> CollectMessages(rows, patience_secs)
+    return blocks
 
 
 def _launch_events(pipeline: beam.Pipeline, job: Job) -> Any:

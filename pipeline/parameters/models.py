@@ -42,13 +42,14 @@ MODELS: tuple[Parameter, ...] = (
     Parameter(
         "max_batch_latency_ms",
         "Longest wait for a batch",
-        "In a local stream over Pub/Sub, how long a message may wait for others to fill a batch. 0 "
-        "never waits: a batch is what has arrived in the meantime. On Dataflow a batch is what one "
-        "bundle holds, and nothing waits.",
+        "In a stream over Pub/Sub, how long a message may wait for others to fill a batch. 0 never "
+        "waits: a batch is what has arrived in the meantime, on Dataflow what one bundle holds, "
+        "often a single message. There a wait (100) is a shuffle of the messages: it costs storage "
+        "and saves calls of the models.",
         kind="integer",
+        minimum=0,
         default="0",
         group="Models",
-        local=True,
     ),
     Parameter(
         "max_model_faults",

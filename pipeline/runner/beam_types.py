@@ -21,6 +21,9 @@ if TYPE_CHECKING:
         BundleFinalizerParam: Any
         RestrictionParam: Any
         StateParam: Any
+        TimerParam: Any
+        TimestampParam: Any
+        WindowParam: Any
         WatermarkEstimatorParam: Any
 
         @staticmethod

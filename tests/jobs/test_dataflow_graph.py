@@ -24,6 +24,7 @@ from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.rehearsal.rehearsal import Rehearsal
 from tests.support.unchecked_job import unchecked_job
 
+PAR_DO = "beam:transform:pardo:v1"
 SPEC = """
 name: e
 record: {fields: {x: {dtype: float32, shape: [4]}}}
@@ -41,7 +42,7 @@ models:
 @pytest.fixture(scope="module")
 def make_graph(tmp_path_factory, gcs):
     """Makes the pipeline proto of a job whose launch passed over so many versions."""
-    return lambda passed_over: made_graph(tmp_path_factory, gcs, passed_over)
+    return lambda passed_over, *more: made_graph(tmp_path_factory, gcs, passed_over, more)
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +51,8 @@ def graph(make_graph):
     return make_graph(passed_over=1)
 
 
-def made_graph(tmp_path_factory, gcs, passed_over):
-    proto = made_pipeline(tmp_path_factory, gcs, passed_over).to_runner_api()
+def made_graph(tmp_path_factory, gcs, passed_over, more=()):
+    proto = made_pipeline(tmp_path_factory, gcs, passed_over, more=more).to_runner_api()
     return {t.unique_name: t for t in proto.components.transforms.values()}
 
 
@@ -135,6 +136,16 @@ def test_what_the_launch_passed_over_is_published_like_other_events(graph):
 def test_steps_do_not_depend_on_what_the_launch_passed_over(graph, make_graph, passed_over):
     """A service finds the state of a running job's steps by their names."""
     assert sorted(make_graph(passed_over)) == sorted(graph)
+
+
+def test_messages_are_put_together_only_where_they_may_wait(graph, make_graph):
+    waiting = make_graph(1, "--max_batch_latency_ms=100")
+    added = {name.split("/")[0] for name in waiting if name not in graph}
+    assert added == {"Collect"}
+    assert not set(graph) - set(waiting)
+    (hold,) = [par_do(t) for t in named(waiting, "Collect/Hold") if t.spec.urn == PAR_DO]
+    assert set(hold.state_specs) == {"blocks", "held"}
+    assert len(hold.timer_family_specs) == 2
 
 
 def test_predictions_dead_letters_and_events_are_published_by_the_service(graph):

@@ -81,7 +81,7 @@ def test_what_a_running_job_keeps_has_not_changed(lines, tmp_path):
     assert found == GOLDEN.read_text(), f"if it is meant: cp {new} {GOLDEN}"
 
 
-NUMBERS = ("max_batch_size", "output_file_secs", "watch_interval_secs", "max_batch_latency_ms")
+NUMBERS = ("max_batch_size", "output_file_secs", "watch_interval_secs")
 OPERATIONS = "combine: [{column: r, op: sum, of: [q, q]}]\noutput: [r]\n"
 
 

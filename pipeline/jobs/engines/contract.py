@@ -28,6 +28,10 @@ class JobEngine(Engine, Protocol):
         """What a report page says of the engine."""
 
     @property
+    def small_bundles(self) -> bool:
+        """Whether a bundle of messages may hold one or two, however many wait."""
+
+    @property
     def outcome_outputs(self) -> tuple[str, ...]:
         """Which outputs of Encode `check_outcomes` reads."""
 

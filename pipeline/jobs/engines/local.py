@@ -48,6 +48,7 @@ class Local:
     """See JobEngine. A run is waited for and summed up, so no step has to check its outcomes."""
 
     notes = EngineNotes(page_interval="every minute", release_change="")
+    small_bundles = False
     outcome_outputs: tuple[str, ...] = ()
 
     def read_messages(

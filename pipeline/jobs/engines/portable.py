@@ -52,6 +52,7 @@ class Portable:
         page_interval="every minute or two",
         release_change="Workers change to a release at different moments. ",
     )
+    small_bundles = False
     outcome_outputs: tuple[str, ...] = ()
 
     def __init__(self, options: PipelineOptions) -> None:

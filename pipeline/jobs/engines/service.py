@@ -47,6 +47,7 @@ class Service:
         page_interval="every minute or two",
         release_change="Workers change to a release at different moments. ",
     )
+    small_bundles = True
     outcome_outputs = (OUTCOMES,)
 
     def read_messages(
