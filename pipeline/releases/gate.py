@@ -52,7 +52,7 @@ class Verdict:
       event: the outcome, with its reason.
       state: what the gate remembers from now on.
       again: whether a storage could not be used. The caller may then drop this verdict and ask
-        again; if it does not, the candidate is not remembered and may be proposed again.
+        again; if it does not, see `Gate.give_up`.
       recorded: whether it is that of before.
     """
 
@@ -117,6 +117,21 @@ class Gate:
             self._record(verdict.event)
         secs = round(time.monotonic() - started, 3)
         return replace(verdict, event=_with_details(verdict.event, {"verification_secs": secs}))
+
+    def give_up(self, verdict: Verdict) -> Verdict:
+        """The last word on a candidate that is not tried again, though a storage was at fault.
+
+        A person's order is rejected for good, else it would be offered, and tried, for ever. Any
+        other candidate may be proposed again.
+
+        Args:
+          verdict: that of the last attempt.
+        """
+        candidate = verdict.event.candidate
+        if not verdict.again or candidate is None or not candidate.ordered:
+            return verdict
+        self._record(verdict.event)
+        return replace(verdict, state=verdict.state.refuse(candidate), again=False)
 
     def _verdict(
         self,

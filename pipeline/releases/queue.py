@@ -144,6 +144,8 @@ class CandidateQueue:
                 manifest=one.manifest,
                 cancelled=lambda: self._closed,
             )
+            if one.attempts == len(self._retry_secs) and not self._closed:
+                verdict = self._gate.give_up(verdict)
             with self._changed:
                 self._busy = []
                 # Without a verdict when the job ends, it is lost like those that wait.

@@ -68,8 +68,10 @@ class KeyedGate(DoFn):
       gate: comes to the verdicts.
       managers: makes the ReleaseManager in which a release is tried.
       initial: what is remembered at the start of the job.
-      retry_secs: pauses between attempts while a storage cannot be used.
+      retry_secs: pauses between attempts while a storage cannot be used. A candidate that was
+        given up after them rests for as long again, so that others have their turn.
       wait: spends so many seconds.
+      clock: the time in seconds, monotonic.
     """
 
     STATE = ReadModifyWriteStateSpec("gate", BytesCoder())
@@ -83,13 +85,16 @@ class KeyedGate(DoFn):
         *,
         retry_secs: tuple[float, ...] = RETRY_SECS,
         wait: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._gate = gate
         self._managers = managers
         self._state = initial
         self._retry_secs = retry_secs
         self._wait = wait
+        self._clock = clock
         self._told: tuple[str, ...] = ()
+        self._resting: dict[str, float] = {}
 
     def process(
         self,
@@ -98,8 +103,14 @@ class KeyedGate(DoFn):
     ) -> Iterator[ReleaseEvent]:
         """Judges one candidate."""
         candidate = element[1]
+        now = self._clock()
+        self._resting = {name: until for name, until in self._resting.items() if until > now}
+        if candidate.candidate_id in self._resting:
+            return  # one of the copies that came while it was at the gate
         verdict = self._verdict(self._state, candidate)
         self._state = verdict.state
+        if verdict.again:
+            self._resting[candidate.candidate_id] = self._clock() + sum(self._retry_secs)
         # A candidate is offered until it has its verdict, so copies may wait here. Where a bundle
         # is lost, so is this object, and the next one tells the verdict.
         if verdict.recorded and candidate.candidate_id in self._told:
@@ -115,7 +126,7 @@ class KeyedGate(DoFn):
                 if not verdict.again:
                     return verdict
                 self._wait(pause)
-            return self._gate(state, candidate, manager)
+            return self._gate.give_up(self._gate(state, candidate, manager))
         finally:
             manager.close()
 

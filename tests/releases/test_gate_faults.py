@@ -99,6 +99,19 @@ def test_unreachable_storage_is_tried_again_and_said_once(tmp_path, caplog, fail
     bench.close()
 
 
+def test_order_that_no_attempt_could_judge_is_rejected_once_and_for_all(tmp_path):
+    bench = Bench(Ensemble(tmp_path, FlakyStore(100)))
+    bench.queue = bench.new_queue(retry_secs=(0.0, 0.0))
+    order = replace(manifest(bench, "{}"), ordered=True)
+    (event,) = bench.propose(order)
+    assert (event.outcome, "connection refused" in event.reason) == ("rejected", True)
+    assert bench.ensemble.gate.has_verdict(order)
+    assert bench.propose(order) == []
+    (elsewhere,) = bench.propose(order, queue=bench.new_queue())
+    assert (elsewhere.outcome, elsewhere.reason) == ("rejected", event.reason)
+    bench.close()
+
+
 class CountingStore(BeamArtifactStore):
     """Counts the texts that are read."""
 

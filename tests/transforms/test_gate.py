@@ -156,6 +156,46 @@ def test_keyed_gate_waits_for_an_unreachable_storage(tmp_path, retry_secs, outco
     run_keyed(step, [candidate], [outcome], of=lambda event: event.outcome)
 
 
+class Refusing(BeamArtifactStore):
+    """Never lets anybody read one manifest."""
+
+    def read_text(self, uri, *limits):
+        if uri.endswith("m.json"):
+            raise ArtifactError(f"{uri} cannot be read: 403")
+        return super().read_text(uri, *limits)
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_copies_of_what_was_given_up_do_not_keep_others_from_the_keyed_gate(tmp_path, ordered):
+    ensemble = Ensemble(tmp_path, Refusing())
+    ensemble.put("clf", 2)
+    now, spent = [0.0], []
+
+    def wait(secs):
+        spent.append(secs)
+        now[0] += secs
+
+    step = KeyedGate(
+        ensemble.gate,
+        CountingManagers(ensemble),
+        ensemble.state,
+        retry_secs=(20.0, 40.0),
+        wait=wait,
+        clock=lambda: now[0],
+    )
+
+    def told(candidate):
+        return [event.outcome for event in step.process(("gate", candidate), None)]
+
+    stuck = Candidate("m", "test", 0, manifest_uri=str(tmp_path / "m.json"), ordered=ordered)
+    assert [told(stuck) for _ in range(10)] == [["rejected"], *[[]] * 9]
+    assert spent == [20.0, 40.0]
+    assert told(ensemble.candidate(clf=2)) == ["accepted"]
+    now[0] += 60.0
+    assert told(stuck) == ([] if ordered else ["rejected"]), "an order has its verdict for good"
+    assert len(spent) == (2 if ordered else 4)
+
+
 def test_failed_activation_tells_process_attempt_and_reason(tmp_path):
     ensemble = Ensemble(tmp_path)
 
