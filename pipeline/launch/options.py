@@ -68,7 +68,7 @@ def parse(argv: Sequence[str]) -> Parsed:
     beam = BeamParser()
     known = beam.flags
     if _names_flink(rest):
-        known = {**known, **{name: not value for name, value in portable.FLINK_DEFAULTS.items()}}
+        known = {**known, **portable.FLINK_FLAGS}
     beam_args, warnings, meant = _check_rest(rest, known, problems)
     for parameter in PARAMETERS:
         if parameter.to_beam and (value := values.pop(parameter.name, "")):

@@ -36,6 +36,13 @@ FLINK_DEFAULTS: Mapping[str, str] = {
 Beam's Python SDK does not know them: it asks the job server for its options.
 """
 
+FLINK_FLAGS: Mapping[str, bool] = {
+    **{name: not value for name, value in FLINK_DEFAULTS.items()},
+    "savepoint_path": False,
+    "allow_non_restored_state": True,
+}
+"""Options of Flink's job server that the documents name, each with whether it is a switch."""
+
 _OLD_FLINK = (2, 76)
 _JAR_VERSION = re.compile(r"job-server-(\d+)\.(\d+)[\d.]*\.jar$")
 
