@@ -96,12 +96,21 @@ class Leases:
         return new
 
     def acknowledge(self, message_ids: Iterable[str]) -> None:
-        """These are done with, never to come again."""
-        self._settle_soon(self._done, message_ids)
+        """These are done with, never to come again: also those that are to be given back."""
+        with self._lock:
+            for key in message_ids:
+                if key in self._leases:
+                    self._done[key] = None
+                    self._returned.pop(key, None)
+        self._due.set()
 
     def give_back(self, message_ids: Iterable[str]) -> None:
-        """These are to be delivered again, at once, to whoever asks."""
-        self._settle_soon(self._returned, message_ids)
+        """These are to be delivered again, at once, to whoever asks; not what is acknowledged."""
+        with self._lock:
+            for key in message_ids:
+                if key in self._leases and key not in self._done:
+                    self._returned[key] = None
+        self._due.set()
 
     def close(self) -> None:
         """Sends what is due, and gives back what is held; some seconds at most."""
@@ -121,11 +130,6 @@ class Leases:
                 len(self._done),
             )
         self._client.close()
-
-    def _settle_soon(self, due: dict[str, None], message_ids: Iterable[str]) -> None:
-        with self._lock:
-            due.update((key, None) for key in message_ids if key in self._leases)
-        self._due.set()
 
     def _keep(self) -> None:
         while not self._closing.is_set():
@@ -184,6 +188,9 @@ class Leases:
         with self._lock:
             for key, ack_id in chunk.items():
                 lease = self._leases[key]
+                if key not in due:
+                    lease.expires_at = now  # given back, then acknowledged: to be settled again
+                    continue
                 if lease.ack_id != ack_id:
                     continue  # delivered again meanwhile: to be settled again
                 if due is self._done and lease.expires_at < now:

@@ -104,8 +104,8 @@ class Poll(DoFn):
                     reader.give_back(ids)
                     return
                 if not emitted:
-                    commit = partial(self._commit, reader, emitted)
-                    reader.confirmations.add(finalizer, commit)
+                    reader.confirmations.add(finalizer, partial(reader.acknowledge, emitted))
+                    finalizer.register(partial(self._uncommitted.difference_update, emitted))
                 emitted += ids
                 self._uncommitted.update(ids)
                 yield _block(messages, subscription)
@@ -131,10 +131,6 @@ class Poll(DoFn):
             make = partial(Reader, subscription, self._topic, self._confirms_late)
             self._reader = _readers.open(self._key, make)
         return self._reader
-
-    def _commit(self, reader: Reader, emitted: list[str]) -> None:
-        reader.acknowledge(emitted)
-        self._uncommitted.difference_update(emitted)
 
     def _rest(self, busy: bool) -> float:
         """Waits for news, if there was none; returns for how long to be deferred."""
