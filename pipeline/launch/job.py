@@ -196,7 +196,8 @@ def check_job(settings: Settings, beam: PipelineOptions, placement: Placement, s
         at_end.callback(checks.close)
         patterns = () if told.follows else look_under(targets, lister, before.rules, say)
         beginner = Beginner(gate_checks, checks.get(), patterns, say, marks, placement.loads_apart)
-        found = begin_following(beginner, before) if told.follows else beginner.begin(before)
+        follows = told.follows
+        found = begin_following(beginner, before, log.read) if follows else beginner.begin(before)
         refresh = refresh_of(told, gate_checks, found, patterns, lister, log, handle, managers)
         if not dry_run:  # last: what is refused makes no table and no release
             types, streaming = found.rehearsal.types, inputs.streaming

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
@@ -22,7 +22,7 @@ from pipeline.releases.orders.jobs import JobEntry, JobFolder, new_job_id
 from pipeline.releases.orders.proposals import Orders, ProposalFolder
 from pipeline.releases.orders.stop_watcher import StopHandle, StopWatcherFactory
 from pipeline.releases.queue import CandidateQueueFactory, CandidateQueueHandle
-from pipeline.releases.state import GateState
+from pipeline.releases.state import Accepted, GateState
 from pipeline.releases.versions import watch_targets
 from pipeline.releases.watcher import Lister, WatcherHandle
 from pipeline.serving.factory import ManagerFactory
@@ -110,13 +110,19 @@ def marks_of(
     return LaunchMarks(settings.release_dir, store)
 
 
-def begin_following(beginner: Beginner, before: Look) -> Beginning:
+def begin_following(
+    beginner: Beginner, before: Look, recall: Callable[[int], Accepted | None]
+) -> Beginning:
     """What a job without a gate starts with: the newest release of the log that it can serve.
+
+    Where that is not the last one, it is what a rollback from there returns to, and so on: never
+    one that was rolled back from.
 
     Args:
       beginner: knows no patterns.
       before: what the release log has. Where that is nothing, the ensemble file decides, under
         generation 0, so that the first release of the log follows it.
+      recall: gives the release of a generation, of any ensemble; None if there is none.
 
     Raises:
       ModelError: there is none, or this machine cannot try any now; says why.
@@ -129,10 +135,12 @@ def begin_following(beginner: Beginner, before: Look) -> Beginning:
         )
         return beginner.begin(Look((), -1))
     problems: list[str] = []
-    for accepted in reversed(before.appended):
+    accepted: Accepted | None = before.appended[-1]
+    while accepted is not None:
         generation = accepted.release.generation
         try:
             found = beginner.resume(accepted.release, before)
+            before_that = _returned_to(accepted, recall) if isinstance(found, list) else None
         except ArtifactError as error:  # nothing is passed over for that
             raise ModelError(str(error)) from error
         if isinstance(found, Beginning):
@@ -140,7 +148,25 @@ def begin_following(beginner: Beginner, before: Look) -> Beginning:
             return found
         problems.append(f"generation {generation} cannot be served here: {'; '.join(found)}")
         say(problems[-1])
-    raise ModelError(["--release_dir: no release there can be served by this job", *problems])
+        accepted = before_that
+    raise ModelError(
+        [
+            "--release_dir: this job can serve neither the last release there nor what it was "
+            "accepted upon; releases that were rolled back from are not taken",
+            *problems,
+        ]
+    )
+
+
+def _returned_to(accepted: Accepted, recall: Callable[[int], Accepted | None]) -> Accepted | None:
+    """The release that a rollback from another one returns to; None if there is none."""
+    generation = accepted.returns_to
+    if generation is None or generation >= accepted.release.generation:
+        return None
+    found = recall(generation)
+    models = {version.model for version in accepted.release.versions}
+    same = found is not None and {version.model for version in found.release.versions} == models
+    return found if same else None
 
 
 def refresh_of(

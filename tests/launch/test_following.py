@@ -24,7 +24,8 @@ class Following(Launch):
 
     def follow(self, history=()):
         position = max((one.release.generation for one in history), default=0)
-        return begin_following(self.beginner(), Look(tuple(history), position))
+        known = {one.release.generation: one for one in history}
+        return begin_following(self.beginner(), Look(tuple(history), position), known.get)
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_release_from_where_no_model_may_come_is_passed_over(launch, tmp_path):
     outside = ModelVersion("clf", f"{tmp_path.parent}/elsewhere/1", "d")
     stolen = replace(launch.accepted(2)[-1].release, generation=3)
     stolen = replace(stolen, versions=(outside, launch.ensemble.version("emb", 1)))
-    history = [*launch.accepted(2), Accepted(stolen, launch.accepted()[0].time)]
+    history = [*launch.accepted(2), Accepted(stolen, launch.accepted()[0].time, returns_to=2)]
     assert launch.numbers(launch.follow(history))["clf"] == 2
 
 
@@ -72,11 +73,32 @@ def test_log_without_any_release_lets_the_ensemble_file_decide_below_every_gener
     assert launch.heard("has no release of these models yet")
 
 
+def test_release_that_was_rolled_back_from_is_never_taken(launch):
+    launch.put("clf", 2, 3)
+    history = launch.accepted(2, 3, "back")
+    launch.loader.fail.add(launch.ensemble.version("clf", 2).digest)
+    found = launch.follow(history)
+    assert (found.release.generation, launch.numbers(found)["clf"]) == (1, 1)
+    launch.loader.fail.add(launch.ensemble.version("clf", 1).digest)
+    with pytest.raises(ModelError, match="rolled back from are not taken") as caught:
+        launch.follow(history)
+    assert len(caught.value.problems) == 3
+
+
+def test_release_of_another_ensemble_in_the_same_folder_is_not_returned_to(launch):
+    launch.put("clf", 2)
+    first, last = launch.accepted(2)
+    launch.loader.fail.add(launch.ensemble.version("clf", 2).digest)
+    other = replace(first.release, versions=first.release.versions[:1])
+    with pytest.raises(ModelError, match="can serve neither the last release"):
+        launch.follow([replace(first, release=other), last])
+
+
 def test_launch_is_refused_where_no_release_of_the_log_can_be_served(launch):
     launch.put("clf", 2)
     history = launch.accepted(2)
     for number in (1, 2):
         launch.loader.fail.add(launch.ensemble.version("clf", number).digest)
-    with pytest.raises(ModelError, match="no release there can be served") as caught:
+    with pytest.raises(ModelError, match="can serve neither the last release") as caught:
         launch.follow(history)
     assert len(caught.value.problems) == 3
