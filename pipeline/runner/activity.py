@@ -18,6 +18,12 @@ class Activity:
         self._changed = threading.Condition()
         self._count = 0
 
+    @property
+    def count(self) -> int:
+        """What to pass to `rest` the first time, to rest until the next news."""
+        with self._changed:
+            return self._count
+
     def note(self) -> None:
         """Something happened: a record arrived, or was emitted."""
         with self._changed:

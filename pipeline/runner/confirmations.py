@@ -39,11 +39,11 @@ class Confirmations:
 
     def begin(self, finalizer: Any) -> None:
         """A bundle begins: call it before anything is emitted, in each bundle."""
-        if self._late:
-            with self._lock:
-                ready = tuple(self._finalized)
-            # Also for none: Prism finalizes each bundle of a step that may ask for it, and Beam
-            # prints a traceback where none did.
+        if not self._late:
+            return
+        with self._lock:
+            ready = tuple(self._finalized)
+        if ready:  # Beam keeps an instance of the step for each bundle that is to be finalized
             finalizer.register(partial(self._confirm, ready))
 
     def add(self, finalizer: Any, confirm: Confirm) -> None:

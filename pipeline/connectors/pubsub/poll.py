@@ -19,10 +19,12 @@ from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Duration, Timestamp
 
 from pipeline.batch.block import Block
-from pipeline.connectors.pubsub.reader import Pulled, Reader, SharedReaders
+from pipeline.connectors.pubsub.reader import Pulled, Reader
 from pipeline.runner.activity import activity
 from pipeline.runner.beam_types import DoFn
 from pipeline.runner.endless import RESTRICTION, end
+from pipeline.runner.finalization import answer_quietly
+from pipeline.runner.sharing import Shared
 from pipeline.runner.stopping import stopped as process_stopped
 
 _MAX_BLOCK_BYTES = 8 << 20
@@ -32,7 +34,7 @@ _BUSY_SECS = 0.001
 # Messages take a while from their publish time to here: without news the watermark stays behind.
 _IDLE_LAG_SECS = 1
 
-_readers = SharedReaders()
+_readers: Shared[Reader] = Shared(Reader.close)
 
 
 @beam.typehints.with_input_types(str)
@@ -77,7 +79,9 @@ class Poll(DoFn):
         """Begins without a reader: its subscription is not known yet."""
         self._reader: Reader | None = None
         self._uncommitted: set[str] = set()
-        self._seen = 0
+        self._seen = activity.count
+        if self._confirms_late:
+            answer_quietly()
 
     @DoFn.unbounded_per_element()
     def process(

@@ -261,30 +261,6 @@ class Reader:
             )
 
 
-class SharedReaders:
-    """The readers of this process, each shared by all who opened it under the same key."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._readers: dict[str, tuple[Reader, int]] = {}
-
-    def open(self, key: str, make: Callable[[], Reader]) -> Reader:
-        """The reader of this key, made if nobody has it open."""
-        with self._lock:
-            reader, users = self._readers.get(key) or (make(), 0)
-            self._readers[key] = (reader, users + 1)
-            return reader
-
-    def close(self, key: str) -> None:
-        """One user less; the last one closes it."""
-        with self._lock:
-            reader, users = self._readers.pop(key)
-            if users > 1:
-                self._readers[key] = (reader, users - 1)
-                return
-        reader.close()
-
-
 def _pulled(message: Any) -> Pulled:
     published = message.publish_time
     origin = Origin(

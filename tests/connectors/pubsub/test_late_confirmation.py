@@ -1,4 +1,4 @@
-"""Messages on runners that finalize a bundle before it is safe, and keep its instance until then."""
+"""Messages on runners that finalize a bundle before it is safe, and keep its instance so long."""
 
 import pickle
 import threading

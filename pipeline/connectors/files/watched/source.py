@@ -7,6 +7,7 @@ and defer the rest. What was read is in the restriction, so the runner's checkpo
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -19,11 +20,13 @@ from pipeline.batch.block import Block
 from pipeline.connectors.files.watched import journal as folder_journal
 from pipeline.connectors.files.watched.journal import Journal
 from pipeline.connectors.files.watched.reader import FolderReader
+from pipeline.connectors.files.watched.shared import FolderSource
 from pipeline.formats.format import Reading
 from pipeline.runner.activity import activity
 from pipeline.runner.beam_types import DoFn, PTransform
-from pipeline.runner.confirmations import Confirmations
 from pipeline.runner.endless import WATERMARK, Endless, SourceProgress, end
+from pipeline.runner.finalization import answer_quietly
+from pipeline.runner.sharing import Shared
 from pipeline.spec.uris import is_local
 
 LOCAL_INTERVAL_SECS = 0.5
@@ -35,6 +38,8 @@ _IDLE_SECS = 0.05
 
 # Shorter than it takes to begin another bundle and end it.
 _LULL_SECS = 0.005
+
+_sources: Shared[FolderSource] = Shared(FolderSource.close)
 
 _RESTRICTION = DoFn.RestrictionParam()
 
@@ -89,7 +94,7 @@ class ReadNewFiles(PTransform):
         super().__init__()
         if interval_secs is None:
             interval_secs = LOCAL_INTERVAL_SECS if is_local(pattern) else REMOTE_INTERVAL_SECS
-        self._dofn = _ReadFolder(
+        self._dofn = ReadFolder(
             pattern, reading or Reading(), interval_secs, stopped, journal, confirms_late
         )
 
@@ -99,8 +104,11 @@ class ReadNewFiles(PTransform):
 
 
 @beam.typehints.with_output_types(Block)
-class _ReadFolder(DoFn, Endless):
-    """The only element is the impulse; the restriction is a :class:`SourceProgress`."""
+class ReadFolder(DoFn, Endless):
+    """The step of :class:`ReadNewFiles`, which see.
+
+    The only element is the impulse; the restriction is a :class:`SourceProgress`.
+    """
 
     def __init__(
         self,
@@ -117,22 +125,21 @@ class _ReadFolder(DoFn, Endless):
         self._stopped = stopped
         self._journal_path = journal_path
         self._confirms_late = confirms_late
-        self._journal: Journal | None = None
-        self._reader: FolderReader | None = None
+        self._key = uuid.uuid4().hex  # the same in all copies of this step
 
     def initial_restriction(self, element: object) -> SourceProgress:
+        """What the journal has, as read."""
         return SourceProgress(
             folder_journal.read(self._journal_path) if self._journal_path else b""
         )
 
     def setup(self) -> None:
-        self._activity = 0
+        """Joins the other instances of this process."""
+        if self._confirms_late:
+            answer_quietly()
+        self._activity = activity.count
         self._ending = False
-        self._confirmations = Confirmations(self._confirms_late)
-        if self._journal_path:
-            # Cloud Storage lets an object be overwritten about once a second.
-            least_secs = 0.0 if is_local(self._journal_path) else REMOTE_INTERVAL_SECS
-            self._journal = Journal(self._journal_path, max(self._interval_secs, least_secs))
+        self._source = _sources.open(self._key, self._new_source)
 
     @DoFn.unbounded_per_element()
     def process(
@@ -142,35 +149,42 @@ class _ReadFolder(DoFn, Endless):
         tracker: Any = _RESTRICTION,
         watermark: Any = WATERMARK,
     ) -> Iterator[Any]:
-        self._confirmations.begin(finalizer)
-        reader = self._reader_at(tracker.current_restriction())
-        ends_at = time.monotonic() + _BUNDLE_SECS
-        taken = 0
-        while not (stopping := self._stopped()) and time.monotonic() < ends_at:
-            step = reader.take(_LULL_SECS if taken else 0.0)
-            if step is None:
-                break
-            if not tracker.try_claim(step.progress):
+        """Emits what is there, for a moment at most."""
+        source = self._source
+        with source.reader_at(tracker.current_restriction()) as reader:
+            confirmations = source.confirmations
+            confirmations.begin(finalizer)
+            ends_at = time.monotonic() + _BUNDLE_SECS
+            taken = 0
+            while not (stopping := self._stopped()) and time.monotonic() < ends_at:
+                step = reader.take(_LULL_SECS if taken else 0.0)
+                if step is None:
+                    break
+                if not tracker.try_claim(step.progress):
+                    return
+                taken += 1
+                if step.block is not None:
+                    yield TimestampedValue(step.block, Timestamp.now())
+            if self._confirms_late or taken or (stopping and not self._ending):
+                source.note(finalizer, reader.progress.seen)
+            self._ending = stopping
+            if stopping and confirmations.may_end():
+                self._end(source, finalizer, tracker)
                 return
-            taken += 1
-            if step.block is not None:
-                yield TimestampedValue(step.block, Timestamp.now())
-        if self._journal is not None and (taken or (stopping and not self._ending)):
-            commit = partial(self._journal.commit, reader.progress.seen)
-            self._confirmations.add(finalizer, commit)
-        self._ending = stopping
-        if not stopping or not self._confirmations.may_end():
-            tracker.defer_remainder(Duration(self._rest(bool(taken))))
-            return
-        end(tracker)
-        if self._journal is not None:
-            finalizer.register(partial(self._journal.save, now=True))
-        self.teardown()
+            source.keep(reader)
+        tracker.defer_remainder(Duration(self._rest(bool(taken))))
 
     def teardown(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+        """Leaves the others."""
+        _sources.close(self._key)
+
+    def _end(self, source: FolderSource, finalizer: Any, tracker: Any) -> None:
+        if source.journal is not None:
+            if self._confirms_late:  # all is confirmed, and this bundle may never be finalized
+                source.journal.save(now=True)
+            else:
+                finalizer.register(partial(source.journal.save, now=True))
+        end(tracker)
 
     def _rest(self, busy: bool) -> float:
         """Waits for news, if there was none; returns for how long to be deferred."""
@@ -180,15 +194,13 @@ class _ReadFolder(DoFn, Endless):
         seen, self._activity = self._activity, activity.rest(self._activity, _IDLE_SECS)
         return self._interval_secs if seen == self._activity else 0.0
 
-    def _reader_at(self, progress: SourceProgress) -> FolderReader:
-        """The reader of the bundle before, unless that bundle failed or ran elsewhere."""
-        if self._reader is None or not self._reader.stands_at(progress):
-            self.teardown()
-            self._reader = FolderReader(
-                self._pattern,
-                self._reading,
-                self._interval_secs,
-                progress,
-                self._journal,
-            )
-        return self._reader
+    def _new_source(self) -> FolderSource:
+        journal = None
+        if self._journal_path:
+            # Cloud Storage lets an object be overwritten about once a second.
+            least_secs = 0.0 if is_local(self._journal_path) else REMOTE_INTERVAL_SECS
+            journal = Journal(self._journal_path, max(self._interval_secs, least_secs))
+        return FolderSource(self._new_reader, journal, self._confirms_late)
+
+    def _new_reader(self, progress: SourceProgress, journal: Journal | None) -> FolderReader:
+        return FolderReader(self._pattern, self._reading, self._interval_secs, progress, journal)
