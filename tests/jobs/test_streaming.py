@@ -83,7 +83,7 @@ class Stream:
     @contextmanager
     def running(self, *more, refresh="watch"):
         arguments = self.arguments(
-            f"--refresh_mode={refresh}", "--watch_interval_secs=1", "--stop_after_secs=120", *more
+            f"--refresh_mode={refresh}", "--watch_interval_secs=1", "--stop_after_secs=600", *more
         )
         with (self.folder / "log.txt").open("a") as log:
             self.process = subprocess.Popen(
@@ -116,7 +116,7 @@ class Stream:
         found = self.lines("events-2*.jsonl")
         return [event for event in found if outcome in (None, event["event"])]
 
-    def wait_for(self, condition, secs=60):
+    def wait_for(self, condition, secs=150):
         for _ in range(secs * 20):
             if condition():
                 return
