@@ -9,7 +9,7 @@ from pipeline.connectors.storage.log_files import LogFiles
 from pipeline.errors import ArtifactError, ParameterError, PathError
 from pipeline.launch.options import RaisingParser
 from pipeline.releases.gate import utc_now
-from pipeline.releases.orders.jobs import JobEntry, JobFolder, is_job_id
+from pipeline.releases.orders.jobs import JobFolder, is_job_id, name_in
 
 REFUSED = "Not stopped"
 
@@ -53,27 +53,26 @@ def run_command(arguments: argparse.Namespace) -> None:
         raise ParameterError("--release_dir is missing: the folder of the job that is to end")
     jobs = JobFolder(folder, LogFiles())
     try:
-        running = [entry for entry in jobs.entries(last=0) if not entry.has_mark]
-        for job_id in _chosen(running, folder, name):
+        for job_id in _chosen(jobs, name):
             print(f"asked {job_id} to end: {jobs.stop(job_id, _BY, utc_now())}")
     except ArtifactError as error:
         raise PathError(str(error)) from error
 
 
-def _chosen(running: list[JobEntry], folder: str, name: str | None) -> list[str]:
+def _chosen(jobs: JobFolder, name: str | None) -> list[str]:
     """The ids of the jobs to stop.
 
     Raises:
       PathError: there is none.
+      ArtifactError: the folder cannot be read.
     """
-    chosen = [e.job_id for e in running if name in (None, e.job_name, e.job_id)]
-    if chosen:
+    if chosen := jobs.running(name):
         return chosen
     if name is not None and is_job_id(name):  # of a job that may only read the folder
         return [name]
-    others = ", ".join(sorted({entry.job_name for entry in running})) or "none"
+    others = ", ".join(sorted({name_in(job_id) for job_id in jobs.running()})) or "none"
     raise PathError(
-        f"no stream{f' called {name!r}' if name else ''} has entered itself in {folder}/jobs, or "
-        f"it was stopped before; those that run: {others}. A job on Dataflow is drained instead: "
-        "gcloud dataflow jobs drain JOB_ID"
+        f"no stream{f' called {name!r}' if name else ''} has entered itself in {jobs.folder}/jobs, "
+        f"or it was stopped before; those that run: {others}. A job on Dataflow is drained "
+        "instead: gcloud dataflow jobs drain JOB_ID"
     )

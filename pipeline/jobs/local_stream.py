@@ -61,9 +61,10 @@ def run_stream(
     """
     stopping.stop_signal.clear()  # an earlier stream of this process may have set it
     tally = process_tally(job.handle.job_key)
-    pipeline = beam.Pipeline(runner=runner, options=options)
-    build_stream(pipeline, job, engine)
-    page = page_of(job, options, engine.notes) if job.settings.outputs.report_path else None
+    with job.failure_noted():
+        pipeline = beam.Pipeline(runner=runner, options=options)
+        build_stream(pipeline, job, engine)
+        page = page_of(job, options, engine.notes) if job.settings.outputs.report_path else None
     with (
         _releases_said(progress),
         stop_on_signals(progress),

@@ -48,7 +48,8 @@ def run(parsed: Parsed, progress: Progress) -> None:
     dataflow_workers.configure(settings.workers, options)
     job = launch.check_job(settings, options, engine.placement(options), progress.say)
     try:
-        _draw(job, progress)
+        with job.failure_noted():
+            _draw(job, progress)
         if settings.run.dry_run:
             print(summary.dry_run(job))
             if workers := engine.describe_workers(settings.workers, options):

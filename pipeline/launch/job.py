@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,6 +137,15 @@ class Job:
                 self.stops.mark("the end of the job")
             except ArtifactError as error:
                 _LOGGER.warning("the end of the job is not noted: %s", error)
+
+    @contextmanager
+    def failure_noted(self) -> Iterator[None]:
+        """Notes the end of a stream, too, if what is done meanwhile fails, so that none runs."""
+        try:
+            yield
+        except BaseException:
+            self.note_end()
+            raise
 
     def drawing(self) -> Drawing:
         """What pictures of the job show: its graph, with the versions that serve it at first."""

@@ -1,11 +1,17 @@
 """`stop`: a mark in the release folder ends a stream, wherever its processes are."""
 
 import json
+from contextlib import nullcontext
 from datetime import UTC, datetime
 
 import pytest
 
 from pipeline.connectors.storage.log_files import LogFiles
+from pipeline.errors import LaunchError
+from pipeline.jobs import run as jobs_run
+from pipeline.jobs.engines.worker_stream import wait_for_end
+from pipeline.jobs.progress import Progress
+from pipeline.launch import options
 from pipeline.releases.orders.jobs import JobEntry, JobFolder, new_job_id
 from tests.jobs.test_streaming import Stream
 
@@ -53,6 +59,55 @@ def test_launch_that_is_not_entered_is_stopped_by_its_whole_name(run, jobs):
     one = new_job_id("reader", datetime(2025, 1, 1, tzinfo=UTC))
     assert run("stop", "--release_dir", jobs.folder, "--job_name", one).status == 0
     assert is_marked(jobs, one)
+
+
+@pytest.fixture
+def stream(tmp_path):
+    return Stream(tmp_path)
+
+
+def test_stream_that_fails_before_it_runs_is_not_among_those_that_run(stream, tmp_path):
+    jobs = JobFolder(str(tmp_path / "releases"), LogFiles())
+    (tmp_path / "graph.svg").mkdir()
+    told = [f"--release_dir={jobs.folder}", f"--graph_path={tmp_path}/graph.svg"]
+    with pytest.raises(LaunchError, match=r"graph\.svg cannot be written"):
+        jobs_run.run(options.parse(stream.arguments(*told, "--refresh_mode=off")), Progress())
+    (entry,) = jobs.entries(1)
+    assert (entry.has_mark, entry.ended_by) == (True, "the end of the job")
+
+
+class Submitted:
+    """A run of Beam's, and the job that it is of."""
+
+    def __init__(self, state, error=None):
+        self._state, self._error = state, error
+        self.ends = 0
+
+    @property
+    def state(self):
+        if self._state is None:
+            raise ConnectionError("nobody answers")
+        return self._state
+
+    def wait_until_finish(self):
+        if self._error:
+            raise self._error
+
+    def note_end(self):
+        self.ends += 1
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "ends"),
+    [("DONE", None, 1), ("FAILED", RuntimeError, 1), ("RUNNING", OSError, 0), (None, OSError, 0)],
+)
+def test_end_is_noted_where_the_stream_has_ended_and_not_where_its_runner_is_lost(
+    state, error, ends
+):
+    submitted = Submitted(state, error)
+    with pytest.raises(error) if error else nullcontext():
+        wait_for_end(submitted, submitted)
+    assert submitted.ends == ends
 
 
 def test_stream_without_refresh_ends_with_what_is_in_flight_once_it_is_asked_to(run, tmp_path):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.runner import PipelineState
 
 from pipeline.errors import ArtifactError
 from pipeline.jobs.engines.contract import JobEngine
@@ -26,8 +28,9 @@ def run_on_workers(
 ) -> None:
     """Runs until somebody stops the job, or SIGINT, SIGTERM or ``stop_after_secs`` does."""
     stopping.stop_signal.clear()
-    pipeline = beam.Pipeline(options=options)
-    build_stream(pipeline, job, engine)
+    with job.failure_noted():
+        pipeline = beam.Pipeline(options=options)
+        build_stream(pipeline, job, engine)
     progress.say(
         f"streaming through ensemble '{job.graph.spec.name}', release {job.release.release_id}"
     )
@@ -36,9 +39,35 @@ def run_on_workers(
         _mark_written(job, progress),
         _stop_after(job.settings.run.stop_after_secs, progress),
     ):
-        pipeline.run().wait_until_finish()
-    job.note_end()
+        with job.failure_noted():
+            result = pipeline.run()
+        wait_for_end(result, job)
     progress.say("the stream has ended; its metrics are with the runner")
+
+
+def wait_for_end(result: Any, job: Job) -> None:
+    """Waits for a stream that was submitted, and notes its end, also if it failed.
+
+    Where only the connection to the runner is lost, the stream may go on, and a note would end it.
+
+    Args:
+      result: Beam's, of the run.
+      job: the stream.
+    """
+    try:
+        result.wait_until_finish()
+    except BaseException:
+        if _has_ended(result):
+            job.note_end()
+        raise
+    job.note_end()
+
+
+def _has_ended(result: Any) -> bool:
+    try:
+        return bool(PipelineState.is_terminal(result.state))
+    except Exception:  # the runner does not answer
+        return False
 
 
 @contextmanager

@@ -69,8 +69,16 @@ def new_job_id(job_name: str, now: datetime) -> str:
       job_name: what people call the job.
       now: aware, UTC.
     """
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", job_name)[:_MOST_NAME].strip(".-") or "job"
-    return f"{name}-{now:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
+    return f"{_in_id(job_name)}-{now:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
+
+
+def _in_id(job_name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", job_name)[:_MOST_NAME].strip(".-") or "job"
+
+
+def name_in(job_id: str) -> str:
+    """The name of the job as its id has it: shortened, without spaces and the like."""
+    return job_id.rsplit("-", 2)[0]
 
 
 def is_job_id(text: str) -> bool:
@@ -142,11 +150,29 @@ class JobFolder:
         except (ValueError, KeyError):
             return uri
 
+    def running(self, job_name: str | None = None) -> list[str]:
+        """The ids of all jobs without a mark, oldest first: those that run or were killed.
+
+        Args:
+          job_name: of the jobs, or the id of one; None for all.
+
+        Raises:
+          ArtifactError: the storage refuses or does not answer.
+        """
+        marked = set(self.storage.names(self._folder("stop"), ""))
+        ids = [name.removesuffix(".json") for name in self._names() if name not in marked]
+        ids = [job_id for job_id in ids if is_job_id(job_id)]
+        if job_name is None or job_name in ids:
+            return [job_id for job_id in ids if job_name in (None, job_id)]
+        alike = [job_id for job_id in ids if name_in(job_id) == _in_id(job_name)]
+        found = ((job_id, self._entry(f"{job_id}.json", False)) for job_id in alike)
+        return [job_id for job_id, entry in found if entry and entry.job_name == job_name]
+
     def entries(self, last: int) -> list[JobEntry]:
         """The jobs without a mark, and the last ones that have one, oldest first.
 
-        A job that was killed has no mark; of very many the newest are read. A damaged entry is
-        passed over with a warning.
+        For people: a job that was killed has no mark, and of very many the newest are read. A
+        damaged entry is passed over with a warning.
 
         Args:
           last: the most entries with a mark.
@@ -155,14 +181,18 @@ class JobFolder:
           ArtifactError: the storage refuses or does not answer.
         """
         marked = set(self.storage.names(self._folder("stop"), ""))
-        names = self.storage.names(self._folder("jobs"), "")
-        names = [name for name in names if name.endswith(".json") and not name.startswith(".")]
-        names.sort(key=lambda name: name.removesuffix(".json").split("-")[-2:])
+        names = self._names()
         running = [name for name in names if name not in marked][-_MOST_RUNNING:]
         ended = [name for name in names if name in marked]
         wanted = {*running, *ended[len(ended) - min(last, len(ended)) :]}
         found = (self._entry(name, name in marked) for name in names if name in wanted)
         return [entry for entry in found if entry is not None]
+
+    def _names(self) -> list[str]:
+        """The names of all entries, oldest first."""
+        names = self.storage.names(self._folder("jobs"), "")
+        names = [name for name in names if name.endswith(".json") and not name.startswith(".")]
+        return sorted(names, key=lambda name: name.removesuffix(".json").split("-")[-2:])
 
     def _entry(self, name: str, marked: bool) -> JobEntry | None:
         uri = f"{self._folder('jobs')}/{name}"

@@ -85,13 +85,29 @@ def test_of_many_jobs_that_ended_the_last_ones_are_read(tmp_path):
     assert jobs.entries(0) == []
 
 
-def test_of_very_many_jobs_that_were_killed_the_newest_are_read(tmp_path):
+def test_of_very_many_jobs_that_were_killed_all_are_there_to_stop_and_the_newest_are_read(tmp_path):
     jobs = JobFolder(str(tmp_path), LogFiles())
+    live = JobEntry(new_job_id("live", NOW.replace(year=1899)), "live", NOW.replace(year=1899))
+    jobs.enter(live)
     for year in range(1900, 2020):
         started = NOW.replace(year=year)
         jobs.enter(JobEntry(new_job_id("d", started), "d", started))
     found = [entry.started.year for entry in jobs.entries(0)]
     assert found == list(range(1920, 2020))
+    assert len(jobs.running()) == 121
+    assert jobs.running("live") == jobs.running(live.job_id) == [live.job_id]
+    jobs.stop(live.job_id, "a person", NOW)
+    assert jobs.running("live") == []
+
+
+def test_names_that_look_alike_in_an_id_are_told_apart(jobs):
+    for name in ("a b", "a-b", "x" * 300, "x" * 301):
+        one = entry(name)
+        jobs.enter(one)
+        assert jobs.running(name) == [one.job_id]
+    jobs.storage.create(f"{jobs.folder.rstrip('/')}/jobs/made-up.json", "{}")
+    assert len(jobs.running()) == 4
+    assert jobs.running("a") == []
 
 
 @pytest.mark.parametrize("name", ["digits", "a/../b", "..", "", "x" * 300, "ü é", "a\nb"])
