@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,8 +22,26 @@ END_PATIENCE_SECS = 120.0
 """How long a source that is to end waits for its last confirmations."""
 
 
+_LOST_AFTER = 3
+"""So many commits later than its own could have been, the one of a bundle does not come."""
+
+
+def _do_nothing() -> None:
+    pass
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    confirm: Confirm
+    lost: Confirm
+    commits: int  # when it was added
+
+
 class Confirmations:
     """The confirmations of one source in one process. Safe from any thread.
+
+    A bundle that failed is never finalized. It is told from one that is to be by counting commits:
+    one is over at the latest when a bundle is finalized that began after another one was.
 
     Args:
       late: whether one waits for another bundle, see above.
@@ -33,8 +52,9 @@ class Confirmations:
         self._late = late
         self._clock = clock
         self._lock = threading.Lock()
-        self._registered = 0
-        self._finalized: list[Confirm] = []
+        self._commits = 0
+        self._emitted: dict[_Waiting, None] = {}
+        self._finalized: dict[_Waiting, None] = {}
         self._asked_at: float | None = None
 
     def begin(self, finalizer: Any) -> None:
@@ -43,41 +63,59 @@ class Confirmations:
             return
         with self._lock:
             ready = tuple(self._finalized)
-        if ready:  # Beam keeps an instance of the step for each bundle that is to be finalized
-            finalizer.register(partial(self._confirm, ready))
+            waits = bool(ready or self._emitted)
+        if waits:  # Beam keeps an instance of the step for each bundle that is to be finalized
+            finalizer.register(partial(self._confirm, ready, self._commits))
 
-    def add(self, finalizer: Any, confirm: Confirm) -> None:
+    def add(self, finalizer: Any, confirm: Confirm, lost: Confirm = _do_nothing) -> None:
         """Calls `confirm` once what this bundle emits is safe.
 
         Args:
           finalizer: of the bundle.
           confirm: never waits.
+          lost: called instead if the bundle is not finalized while later ones are; never waits.
+            Both are called if it is finalized after all.
         """
         if not self._late:
             finalizer.register(confirm)
             return
         with self._lock:
-            self._registered += 1
-        finalizer.register(partial(self._finalize, confirm))
+            waiting = _Waiting(confirm, lost, self._commits)
+            self._emitted[waiting] = None
+        finalizer.register(partial(self._finalize, waiting))
 
     def may_end(self) -> bool:
         """Whether the source may end: nothing is to be confirmed, or that was waited for."""
         with self._lock:
-            if not self._registered:
+            if not self._emitted and not self._finalized:
                 return True
             if self._asked_at is None:
                 self._asked_at = self._clock()
             return self._clock() >= self._asked_at + END_PATIENCE_SECS
 
-    def _finalize(self, confirm: Confirm) -> None:
+    def _finalize(self, waiting: _Waiting) -> None:
         with self._lock:
-            self._finalized.append(confirm)
+            self._emitted.pop(waiting, None)
+            self._finalized[waiting] = None
+        self._count(waiting.commits)
 
-    def _confirm(self, ready: tuple[Confirm, ...]) -> None:
-        for confirm in ready:
+    def _confirm(self, ready: tuple[_Waiting, ...], commits: int) -> None:
+        for waiting in ready:
             with self._lock:
-                if confirm not in self._finalized:
+                if waiting not in self._finalized:
                     continue  # by another bundle that began meanwhile
-                self._finalized.remove(confirm)
-                self._registered -= 1
-            confirm()
+                del self._finalized[waiting]
+            waiting.confirm()
+        self._count(commits)
+
+    def _count(self, commits: int) -> None:
+        """Takes note that a bundle is finalized that began after so many commits."""
+        with self._lock:
+            if commits != self._commits:
+                return
+            self._commits += 1
+            lost = [each for each in self._emitted if each.commits + _LOST_AFTER <= self._commits]
+            for each in lost:
+                del self._emitted[each]
+        for each in lost:
+            each.lost()

@@ -108,7 +108,11 @@ class Poll(DoFn):
                     reader.give_back(ids)
                     return
                 if not emitted:
-                    reader.confirmations.add(finalizer, partial(reader.acknowledge, emitted))
+                    reader.confirmations.add(
+                        finalizer,
+                        confirm=partial(reader.acknowledge, emitted),
+                        lost=partial(reader.give_back, emitted),
+                    )
                     finalizer.register(partial(self._uncommitted.difference_update, emitted))
                 emitted += ids
                 self._uncommitted.update(ids)

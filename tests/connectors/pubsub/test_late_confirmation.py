@@ -84,6 +84,23 @@ def test_an_instance_whose_bundle_failed_gives_back_what_it_emitted(pubsub, subs
     second.teardown()
 
 
+def test_messages_of_a_bundle_that_is_never_finalized_come_again(pubsub, subscription):
+    source = Source(subscription)
+    poll = source.instance()
+    source.emit(poll, 20)
+    again = 0
+
+    def came_again():
+        nonlocal again
+        bundle, emitted = source.bundle(poll)
+        bundle.finalize()
+        again += emitted
+        return again >= 20
+
+    wait_until(came_again)
+    poll.teardown()
+
+
 def test_what_was_given_back_and_is_acknowledged_after_all_ends_no_thread(service):
     """Bundles fail and are finalized at once: of the two, the acknowledgement counts."""
     acknowledged, refuse = [], threading.Event()
