@@ -177,9 +177,12 @@ class CandidateQueue:
         with self._changed:
             while not self._closed:
                 now = self._clock()
-                if due := [one for one in self._waiting if one.due <= now]:
+                ordered = [one for one in self._waiting if one.candidate.ordered]
+                # An order waits for the one before, also where that is to be tried again.
+                may_go = [one for one in self._waiting if one not in ordered[1:]]
+                if due := [one for one in may_go if one.due <= now]:
                     return due
-                pause = min((one.due for one in self._waiting), default=float("inf")) - now
+                pause = min((one.due for one in may_go), default=float("inf")) - now
                 self._changed.wait(None if pause == float("inf") else pause)
             return []
 
@@ -196,7 +199,8 @@ class CandidateQueue:
             )
         one.due = self._clock() + self._retry_secs[one.attempts]
         one.attempts += 1
-        self._waiting.append(one)
+        position = 0 if one.candidate.ordered else len(self._waiting)
+        self._waiting.insert(position, one)
         return True
 
 

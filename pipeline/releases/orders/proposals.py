@@ -27,6 +27,7 @@ _FORMAT = 1
 _WINDOW = 20
 """How many of the last proposals a gate looks at when it starts; older ones had their time."""
 _RACES = 20
+_JSON = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 _EXPECTED = 'expected {"sequence_us": TIME, and "models": {NAME: URI, ...} or "rollback_to": N}'
 
 
@@ -56,7 +57,8 @@ class ProposalFolder:
 
         Args:
           now: aware, UTC; for people.
-          sequence_us: see Candidate.
+          sequence_us: see Candidate; raised above those of the proposals before, so that they are
+            accepted in their order, whatever the clocks say.
           models: model -> URI; or
           rollback_to: the generation to return to.
 
@@ -73,13 +75,23 @@ class ProposalFolder:
             "ensemble": sorted(self.models),
         }
         data |= {"models": dict(models)} if rollback_to is None else {"rollback_to": rollback_to}
-        text = orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
         for _ in range(_RACES):
-            number = 1 + max((int(name[9:-5]) for name in self.names()), default=0)
+            names = self.names()
+            number = 1 + max((int(name[9:-5]) for name in names), default=0)
+            data["sequence_us"] = max(sequence_us, self._newest_us(names) + 1)
+            text = orjson.dumps(data, option=_JSON).decode()
             uri = self._uri(f"proposal-{number:06d}.json")
             if self.storage.create(uri, text):
                 return uri
         raise ArtifactError(f"{self._root}: other proposals came first {_RACES} times in a row")
+
+    def _newest_us(self, names: Sequence[str]) -> int:
+        """The sequence of the last proposal that was not damaged; -1 where there is none."""
+        for name in reversed(names[-_WINDOW:]):
+            candidate = self.read(name)
+            if candidate is not None and candidate.passed_over is None:
+                return candidate.sequence_us
+        return -1
 
     def names(self) -> list[str]:
         """The names of all proposals, in order.

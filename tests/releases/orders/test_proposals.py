@@ -11,9 +11,10 @@ from pipeline.errors import ArtifactError
 from pipeline.releases.orders.proposals import Orders, ProposalFolder, ProposalReader
 from pipeline.releases.watcher import Watcher
 from pipeline.serving.activation import Timing
+from pipeline.serving.files.artifacts import ArtifactCache
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.testing import FakeLoader
-from tests.support.gating import Ensemble
+from tests.support.gating import Bench, Ensemble
 from tests.support.waiting import wait_until
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
@@ -78,7 +79,7 @@ def test_proposals_are_read_in_the_order_in_which_they_were_made(place):
     found = [folder.read(name) for name in folder.names()]
     assert [(one.models, one.rollback_to, one.sequence_us) for one in found] == [
         ({"clf": "clf/2"}, None, 17),
-        ({}, 4, 3),
+        ({}, 4, 18),
         ({"emb": "emb/2"}, None, 5),
         ({"clf": "clf/3"}, None, 6),
     ]
@@ -190,6 +191,42 @@ def test_watcher_offers_proposals_in_every_mode(folder, storage, periodic, caplo
 
 
 # --- at the gate
+
+
+class Slow(ArtifactCache):
+    """Cannot be reached for the first fetch of some model versions."""
+
+    late = ("clf/b",)
+
+    def fetch(self, uri):
+        if uri.endswith(self.late):
+            self.late = ()
+            raise ArtifactError("connection refused")
+        return super().fetch(uri)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_proposals_are_accepted_in_their_order_although_the_clock_of_the_first_was_ahead(
+    tmp_path, late
+):
+    bench = Bench(Ensemble(tmp_path))
+    ensemble = bench.ensemble
+    orders = ProposalFolder(ensemble.log.folder, LogFiles(), ("clf", "emb"))
+    for name, hours_ahead in (("b", 1), ("a", 0), ("c", 2)):
+        ensemble.put("clf", name, ord(name))
+        models = {"clf": ensemble.uri("clf", name)}
+        orders.propose(NOW, 10**15 + hours_ahead * 3_600_000_000, models=models)
+    cache = Slow(tmp_path / "cache", ensemble.store) if late else ensemble.gate.checks.cache
+    gate = replace(ensemble.gate, checks=replace(ensemble.gate.checks, cache=cache))
+    bench.queue = bench.new_queue(gate, retry_secs=(SOON_SECS,))
+    bench.loader.gate.clear()
+    for one in ProposalReader(orders, gate.has_verdict).look():
+        bench.queue.propose(one)
+    bench.loader.gate.set()
+    accepted = [(event.outcome, event.release.generation) for event in bench.propose()]
+    assert accepted == [("accepted", 2), ("accepted", 3), ("accepted", 4)]
+    assert bench.served() == ord("c")
+    bench.close()
 
 
 @pytest.fixture
