@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -25,7 +25,9 @@ from pipeline.spec.plain_data import shown
 _NAME = re.compile(r"proposal-(\d+)\.json")
 _FORMAT = 1
 _WINDOW = 20
-"""How many of the last proposals a gate looks at when it starts; older ones had their time."""
+"""How many of the ensemble's last proposals a gate takes up when it starts."""
+_READ = 100
+"""How many of all proposals it reads then; what it does not take up of them is passed over."""
 _RACES = 20
 _JSON = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 _EXPECTED = 'expected {"sequence_us": TIME, and "models": {NAME: URI, ...} or "rollback_to": N}'
@@ -162,8 +164,8 @@ def _content(data: Any) -> dict[str, Any]:
 class ProposalReader:
     """Which proposals wait for a verdict. For one thread.
 
-    A look is one listing, and the verdicts of those that wait. The first one looks at the last
-    twenty only.
+    A look is one listing, and the verdicts of those that wait. The first one reads the last hundred
+    proposals: of this ensemble's the last twenty wait, and older ones are passed over.
 
     Args:
       folder: of the proposals.
@@ -183,18 +185,29 @@ class ProposalReader:
           ArtifactError: the storage refuses or does not answer.
         """
         names = self._folder.names()
-        done = set(names[:-_WINDOW]) if self._done is None else self._done & set(names)
-        waiting = {}
-        for name in names:
+        first = self._done is None
+        done = set(names[:-_READ]) if self._done is None else self._done & set(names)
+        waiting: dict[str, Candidate] = {}
+        own = 0
+        for name in reversed(names):
             if name in done:
                 continue
             candidate = self._waiting.get(name) or self._folder.read(name)
+            own += candidate is not None
             if candidate is None or self._has_verdict(candidate):
                 done.add(name)
+            elif first and own > _WINDOW:
+                waiting[name] = _too_old(candidate)
             else:
                 waiting[name] = candidate
+        waiting = dict(reversed(waiting.items()))
         self._done, self._waiting = done, waiting
         return tuple(waiting.values())
+
+
+def _too_old(candidate: Candidate) -> Candidate:
+    reason = f"{_WINDOW} newer proposals were made before a gate decided on this; propose again"
+    return replace(candidate, models={}, rollback_to=None, passed_over=reason)
 
 
 @dataclass(frozen=True)

@@ -162,9 +162,25 @@ def test_old_proposals_cost_nothing(folder, storage):
         put(folder, f"proposal-{number:06d}.json", '{"sequence_us": 1, "rollback_to": 1}')
     reader = ProposalReader(folder, lambda candidate: True)
     assert reader.look() == ()
-    assert storage.asked == 21, "a listing, and the last twenty"
+    assert storage.asked == 101, "a listing, and the last hundred"
     assert reader.look() == ()
-    assert storage.asked == 22
+    assert storage.asked == 102
+
+
+def test_of_many_proposals_that_waited_the_last_are_taken_up_and_an_event_tells_of_the_others(
+    folder,
+):
+    other = replace(folder, models=("clf",))
+    for number in range(25):
+        folder.propose(NOW, number, models={"clf": f"clf/{number}"})
+        other.propose(NOW, number, models={"clf": f"clf/{number}"})
+    decided = Decided({folder.read("proposal-000001.json").candidate_id})
+    reader = ProposalReader(folder, decided)
+    found = reader.look()
+    assert [one.models.get("clf") for one in found[4:]] == [f"clf/{n}" for n in range(5, 25)]
+    assert ["20 newer proposals" in one.passed_over for one in found[:4]] == [True] * 4
+    decided |= {one.candidate_id for one in found}
+    assert reader.look() == ()
 
 
 @pytest.mark.parametrize("periodic", [True, False])
