@@ -20,7 +20,12 @@ from pipeline.launch.job import Job
 from pipeline.runner import stopping
 
 _LOOK_SECS = 0.2
-_RETRY_SECS = 5.0
+RETRY_SECS = 5.0
+_OUT = (
+    "until it is written the job runs on: grant the right to write there, or run "
+    "`python -m pipeline stop` where that folder can be written. To cancel the job at its runner "
+    "loses what is not in output files yet"
+)
 
 
 def run_on_workers(
@@ -36,7 +41,7 @@ def run_on_workers(
     )
     with (
         stop_on_signals(progress),
-        _mark_written(job, progress),
+        stop_marked(job, progress),
         _stop_after(job.settings.run.stop_after_secs, progress),
     ):
         with job.failure_noted():
@@ -71,20 +76,28 @@ def _has_ended(result: Any) -> bool:
 
 
 @contextmanager
-def _mark_written(job: Job, progress: Progress) -> Iterator[None]:
-    """Tells the workers when this process is asked to stop. A signal's handler cannot write."""
+def stop_marked(job: Job, progress: Progress) -> Iterator[None]:
+    """Meanwhile tells the workers when this process is asked to stop, as often as it takes.
+
+    The job of a runner is not cancelled where the mark is refused: what its sinks have grouped and
+    not written would be lost, since it is acknowledged.
+
+    Args:
+      job: the stream. A signal's handler cannot write, so a thread calls its `stop`.
+      progress: told once, with the ways out, if the release folder refuses the mark.
+    """
     done = threading.Event()
 
     def watch() -> None:
         said = False
-        while not done.wait(_RETRY_SECS if said else _LOOK_SECS):
+        while not done.wait(RETRY_SECS if said else _LOOK_SECS):
             if stopping.stopped():
                 try:
                     job.stop("the process that launched the job")
                 except ArtifactError as error:
                     if not said:  # a job that follows another one may have no right to write
                         progress.say(
-                            f"warning: cannot ask the workers to stop: {error}; trying again"
+                            f"warning: workers are not asked to stop: {error}; trying again: {_OUT}"
                         )
                     said = True
                     continue
