@@ -24,7 +24,7 @@ from pipeline.releases.checks import FetchedVersion, GateChecks
 from pipeline.releases.log import ReleaseLog
 from pipeline.releases.manifest import Manifest
 from pipeline.releases.proposal import Proposal, Refusal, proposal_of, release_of
-from pipeline.releases.state import Accepted, GateState
+from pipeline.releases.state import UNRECORDED, Accepted, GateState
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.serving.trial.apart import TrialCancelledError
 
@@ -101,6 +101,7 @@ class Gate:
           cancelled: whether the job ends; then a trial under way is given up.
         """
         started = time.monotonic()
+        state = self._record_left(state)
         try:
             verdict = self._verdict(state, candidate, manager, activate, manifest, cancelled)
         except BaseException as error:  # a panic of native code is no Exception
@@ -111,10 +112,12 @@ class Gate:
             again = type(error) is ArtifactError or isinstance(error, TrialCancelledError)
             verdict = Verdict(event, state if again else state.refuse(candidate), again)
         self.checks.cache.evict()
+        if candidate.ordered and candidate.candidate_id in state.handled and not verdict.again:
+            verdict = replace(verdict, recorded=True)  # "duplicate" must not bind other builds
         if verdict.recorded:
             return verdict
         if not verdict.again:
-            self._record(verdict.event)
+            verdict = self._recorded_now(verdict)
         secs = round(time.monotonic() - started, 3)
         return replace(verdict, event=_with_details(verdict.event, {"verification_secs": secs}))
 
@@ -130,8 +133,8 @@ class Gate:
         candidate = verdict.event.candidate
         if not verdict.again or candidate is None or not candidate.ordered:
             return verdict
-        self._record(verdict.event)
-        return replace(verdict, state=verdict.state.refuse(candidate), again=False)
+        verdict = replace(verdict, state=verdict.state.refuse(candidate), again=False)
+        return self._recorded_now(verdict)
 
     def _verdict(
         self,
@@ -197,6 +200,9 @@ class Gate:
             release = kept.release if kept is not None else None
             event = ReleaseEvent(found.outcome, found.time, candidate, release, found.reason)
             return Verdict(event, state, recorded=True)
+        for event in state.unrecorded:
+            if event.candidate and event.candidate.candidate_id == candidate.candidate_id:
+                return Verdict(event, state, recorded=True)
         for before, one in pairwise((state.history[0], *state.history)):
             if one.candidate is not None and one.candidate.candidate_id == candidate.candidate_id:
                 back = before is not one and one.returns_to != before.release.generation
@@ -206,14 +212,31 @@ class Gate:
                 return Verdict(event, state, recorded=True)
         return None
 
-    def _record(self, event: ReleaseEvent) -> None:
-        """Keeps a verdict. Without it the candidate may be offered again, and no harm is done."""
+    def _recorded_now(self, verdict: Verdict) -> Verdict:
+        """A verdict whose event is kept in the log, or in its state until the log can take it."""
+        problem = self._record(verdict.event)
+        if problem is None:
+            return verdict
+        _LOGGER.warning("a verdict is not kept yet: %s", problem)
+        left = (*verdict.state.unrecorded, verdict.event)[-UNRECORDED:]
+        return replace(verdict, state=replace(verdict.state, unrecorded=left))
+
+    def _record_left(self, state: GateState) -> GateState:
+        """The state once the log has, as far as possible, what it could not take before."""
+        left = state.unrecorded
+        while left and self._record(left[0]) is None:
+            left = left[1:]
+        return replace(state, unrecorded=left)
+
+    def _record(self, event: ReleaseEvent) -> ArtifactError | None:
+        """Keeps a verdict in the log; what is wrong where that cannot take it now."""
         if self.log is None or event.candidate is None:
-            return
+            return None
         try:
             self.log.record(event, self._binds(event.candidate))
         except ArtifactError as error:
-            _LOGGER.warning("a verdict is not kept: %s", error)
+            return error
+        return None
 
     def manifest_of(self, candidate: Candidate) -> Manifest | None:
         """The manifest that a candidate names; None if it names none, or one that is unreadable."""

@@ -22,13 +22,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from pipeline.batch.release import ModelVersion, Release
-from pipeline.releases.candidate import Candidate
+from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.releases.version_rule import RELEASES, VersionRule, is_older
 
 HISTORY = 20
 """How many accepted releases are remembered; the log has all."""
 HANDLED = 1000
 """How many candidates are remembered by their ids."""
+UNRECORDED = 100
+"""How many verdicts are remembered that the log could not take."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +80,13 @@ class GateState:
       handled: ids of candidates that have their verdict, oldest first.
       position: the highest generation that the log has a file for, if that is another ensemble's
         or damaged; else 0.
+      unrecorded: verdicts that the log could not take yet, oldest first.
     """
 
     history: tuple[Accepted, ...]
     handled: tuple[str, ...] = ()
     position: int = 0
+    unrecorded: tuple[ReleaseEvent, ...] = ()
 
     @property
     def current(self) -> Release:
@@ -139,7 +143,7 @@ class GateState:
         history = (*self.history, *appended)[-HISTORY:]
         ids = [one.candidate.candidate_id for one in history if one.candidate]
         handled = tuple(dict.fromkeys((*self.handled, *ids)))
-        return GateState(history, handled[-HANDLED:], position)
+        return replace(self, history=history, handled=handled[-HANDLED:], position=position)
 
     def refuse(
         self, candidate: Candidate, found: Mapping[str, ModelVersion] | None = None

@@ -52,6 +52,21 @@ def test_release_that_cannot_be_appended_never_serves_and_is_taken_once_it_can(b
     assert bench.served() == 2.0
 
 
+def test_verdict_that_could_not_be_written_is_told_once_and_written_later_with_its_reason(bench):
+    log = ReleaseLog(bench.ensemble.log.folder, FullDisk())
+    gate = replace(bench.ensemble.gate, log=log)
+    FullDisk.room = False
+    bench.queue = bench.new_queue(gate, retry_secs=())
+    order = replace(bench.ensemble.candidate(clf=99), ordered=True)
+    (event,) = bench.propose(order)
+    assert event.outcome == "rejected"
+    assert [bench.propose(order), bench.propose(order)] == [[], []]
+    FullDisk.room = True
+    assert bench.propose(order) == []
+    (elsewhere,) = bench.propose(order, queue=bench.new_queue(gate))
+    assert (elsewhere.outcome, elsewhere.reason) == ("rejected", event.reason)
+
+
 def test_error_that_nobody_foresaw_is_a_rejection_and_the_gate_goes_on(bench, caplog):
     for number in (2, 3):
         bench.ensemble.put("clf", number)
