@@ -110,7 +110,19 @@ def problems(settings: Settings, options: PipelineOptions) -> Iterator[str]:
 
 
 def warnings(options: PipelineOptions) -> Iterator[str]:
-    """What is known to go wrong and cannot be refused."""
+    """What is known to go wrong with a stream and cannot be refused."""
+    runner = options.view_as(StandardOptions).runner or ""
+    if is_runner(PRISM, runner):
+        yield (
+            f"--runner: {PRISM} is for tests: it keeps what it reads in memory, and that is lost "
+            "when it ends"
+        )
+    given = options.get_all_options(retain_unknown_options=True)
+    if is_runner(ANY, runner) and "checkpointing_interval" not in given:
+        yield (
+            "--checkpointing_interval is missing: where the job server is Flink's, nothing is "
+            "acknowledged without checkpoints, ever; add --checkpointing_interval=10000"
+        )
     jar = str(options.view_as(FlinkRunnerOptions).flink_job_server_jar or "")
     found = _JAR_VERSION.search(jar)
     if found and (int(found[1]), int(found[2])) < _OLD_FLINK:

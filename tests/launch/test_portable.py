@@ -94,3 +94,18 @@ def test_where_workers_are_follows_beams_own_rules(arguments, here):
 def test_old_job_server_of_flink_is_told(jar, old):
     found = list(portable.warnings(beam_options([f"--flink_job_server_jar={jar}"])))
     assert bool(found) == old
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--runner=PrismRunner"], ["PrismRunner is for tests"]),
+        (["--runner=PortableRunner"], ["--checkpointing_interval is missing"]),
+        (["--runner=PortableRunner", "--checkpointing_interval=5000"], []),
+        (["--runner=FlinkRunner", *portable.flink_defaults([])], []),
+    ],
+)
+def test_stream_that_may_lose_data_or_acknowledges_nothing_is_told_once(arguments, told):
+    found = list(portable.warnings(beam_options(arguments)))
+    assert len(found) == len(told)
+    assert all(words in line for words, line in zip(told, found, strict=True))
