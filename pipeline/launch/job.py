@@ -183,7 +183,7 @@ def check_job(settings: Settings, beam: PipelineOptions, placement: Placement, s
         the models.
     """
     inputs, outputs, told = settings.inputs, settings.outputs, settings.refresh
-    dry_run = settings.run.dry_run
+    dry_run, follows = settings.run.dry_run, told.follows
     tables = tables_of(inputs, outputs, beam)
     graph = _checked_graph(settings, tables, beam, placement, say)
     replaces = not dry_run and not inputs.streaming
@@ -203,9 +203,8 @@ def check_job(settings: Settings, beam: PipelineOptions, placement: Placement, s
     marks = marks_of(told, store, dry_run=dry_run)
     with ExitStack() as at_end:
         at_end.callback(checks.close)
-        patterns = () if told.follows else look_under(targets, lister, before.rules, say)
+        patterns = () if follows else look_under(targets, lister, before.rules, say)
         beginner = Beginner(gate_checks, checks.get(), patterns, say, marks, placement.loads_apart)
-        follows = told.follows
         found = begin_following(beginner, before, log.read) if follows else beginner.begin(before)
         refresh = refresh_of(told, gate_checks, found, patterns, lister, log, handle, managers)
         if not dry_run:  # last: what is refused makes no table and no release
