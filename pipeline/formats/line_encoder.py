@@ -140,13 +140,17 @@ def dead_letter_message(reject: Reject, line: bytes) -> Message:
     return _message(fitting_dead_letter(line), reject.origin, told)
 
 
-def fitting_dead_letter(line: bytes) -> bytes:
-    """A dead letter that a message can hold: the line itself, or one with less of the payload.
+def fitting_dead_letter(line: bytes, most_bytes: int = MOST_DATA_BYTES) -> bytes:
+    """A dead letter that a sink can hold: the line itself, or one with less of the payload.
 
     It then has the size of the payload, its SHA-256 and the first 64 KiB of its text, and no more
     than so much of the other texts.
+
+    Args:
+      line: the dead letter.
+      most_bytes: of a line that is kept; by default those of a message.
     """
-    if len(line) <= MOST_DATA_BYTES:
+    if len(line) <= most_bytes:
         return line
     letter = orjson.loads(line)
     payload = letter["payload"]

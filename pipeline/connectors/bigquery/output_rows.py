@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from pipeline.connectors.bigquery.schema import TableColumn
+from pipeline.formats.line_encoder import fitting_dead_letter
 
 Row = dict[str, Any]
+MOST_BYTES = 9_000_000
+"""Of a row, and of a request to insert some, as JSON: see "streaming inserts" at
+https://cloud.google.com/bigquery/quotas, 10 MB."""
 
 
 def prediction_rows(lines: bytes, columns: Sequence[TableColumn]) -> list[Row]:
@@ -35,12 +40,25 @@ def _prediction_row(line: Mapping[str, Any], texts: Iterable[str]) -> Row:
 
 
 def dead_letter_rows(lines: bytes) -> list[Row]:
-    """Rows of `connectors.bigquery.schema.DEAD_LETTER_COLUMNS`.
+    """Rows of `connectors.bigquery.schema.DEAD_LETTER_COLUMNS`, none too long for a table.
+
+    Of one that would be, the payload is cut, and its message says so, with size and SHA-256.
 
     Args:
       lines: as `formats.line_encoder.dead_letter` makes them.
     """
-    return [_dead_letter_row(orjson.loads(line)) for line in lines.splitlines()]
+    return [_dead_letter_row(_fitting(line)) for line in lines.splitlines()]
+
+
+def _fitting(line: bytes) -> Row:
+    letter: Row = orjson.loads(line)
+    # The client writes two bytes of a line as six at most.
+    if 3 * len(line) <= MOST_BYTES or len(json.dumps(letter)) <= MOST_BYTES:
+        return letter
+    letter = orjson.loads(fitting_dead_letter(line, most_bytes=0))
+    size, digest = letter.pop("payload_bytes"), letter.pop("payload_sha256")
+    letter["error_message"] += f" (the payload is cut: {size:,} bytes, SHA-256 {digest})"
+    return letter
 
 
 def _dead_letter_row(letter: Row) -> Row:

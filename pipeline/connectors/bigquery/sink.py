@@ -19,7 +19,7 @@ from google.api_core.exceptions import ClientError, TooManyRequests
 
 from pipeline.batch.batch import Reject
 from pipeline.connectors.bigquery.names import TableName, new_client
-from pipeline.connectors.bigquery.output_rows import Row, release_of_row
+from pipeline.connectors.bigquery.output_rows import MOST_BYTES, Row, release_of_row
 from pipeline.errors import ServiceError
 from pipeline.formats.line_encoder import dead_letter
 from pipeline.runner.beam_types import DoFn, PTransform
@@ -27,9 +27,8 @@ from pipeline.runner.beam_types import DoFn, PTransform
 ToRows = Callable[[bytes], list[Row]]
 """From a chunk of JSON lines to rows; pickled."""
 
-# https://cloud.google.com/bigquery/quotas#streaming_inserts: 10 MB a request, 500 rows are advised.
 _MOST_ROWS = 500
-MOST_BYTES = 9_000_000
+"""Of a request, as https://cloud.google.com/bigquery/quotas#streaming_inserts advises."""
 
 
 class LoadRows(PTransform):

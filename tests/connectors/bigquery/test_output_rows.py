@@ -1,17 +1,22 @@
 """Predictions and dead letters as rows of tables."""
 
+import base64
 import datetime
+import hashlib
+import json
 
 import numpy as np
+import pytest
 
 from pipeline.batch.batch import Batch, Reject
 from pipeline.batch.block import Origin
 from pipeline.batch.release import ModelVersion, Release
-from pipeline.connectors.bigquery.output_rows import dead_letter_rows, prediction_rows
+from pipeline.connectors.bigquery.output_rows import MOST_BYTES, dead_letter_rows, prediction_rows
 from pipeline.connectors.bigquery.schema import DEAD_LETTER_COLUMNS, TableColumn
 from pipeline.formats import line_encoder
 
 RELEASE = Release(3, (ModelVersion("net", "gs://b/net/7", "d"),))
+NOW = datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC)
 
 
 def test_prediction_becomes_a_flat_row():
@@ -45,10 +50,9 @@ def test_prediction_becomes_a_flat_row():
 
 
 def test_dead_letters_have_the_columns_of_their_table_whatever_they_lack():
-    now = datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC)
     full = Reject(b"\xff", 5, "inference", "k", "m", "net", RELEASE, Origin(0, {"a": "b"}))
     bare = Reject(b"text", None, "decode", "k", "m")
-    lines = b"".join(line_encoder.dead_letter(reject, now) for reject in (full, bare))
+    lines = b"".join(line_encoder.dead_letter(reject, NOW) for reject in (full, bare))
     first, second = dead_letter_rows(lines)
     names = {column.name for column in DEAD_LETTER_COLUMNS}
     assert set(first) == names
@@ -56,3 +60,24 @@ def test_dead_letters_have_the_columns_of_their_table_whatever_they_lack():
     assert (first["id"], first["payload_encoding"], first["generation"]) == ("5", "base64", 3)
     assert first["attributes"] == [{"key": "a", "value": "b"}]
     assert (second["id"], second["payload"], second["attributes"]) == (None, "text", [])
+
+
+@pytest.mark.parametrize("unit", [b"x", "é".encode(), b"\xff"], ids=["ascii", "text", "bytes"])
+def test_dead_letter_that_no_table_takes_is_cut_and_tells_what_it_was(unit):
+    payload = unit * (12_000_000 // len(unit))
+    reject = Reject(payload, "a", "decode", "not_json", "found nonsense")
+    (row,) = dead_letter_rows(line_encoder.dead_letter(reject, NOW))
+    assert len(json.dumps(row)) < MOST_BYTES
+    assert row.keys() <= {column.name for column in DEAD_LETTER_COLUMNS}
+    assert row["error_message"].startswith("found nonsense (the payload is cut: 12,000,000 bytes")
+    assert hashlib.sha256(payload).hexdigest() in row["error_message"]
+    kept = row["payload"]
+    raw = base64.b64decode(kept) if row["payload_encoding"] == "base64" else kept.encode()
+    assert len(raw) > 10_000
+    assert payload.startswith(raw)
+
+
+def test_dead_letter_is_whole_where_a_table_takes_it():
+    reject = Reject(b"x" * 8_000_000, "a", "decode", "not_json", "found nonsense")
+    (row,) = dead_letter_rows(line_encoder.dead_letter(reject, NOW))
+    assert (len(row["payload"]), row["error_message"]) == (8_000_000, "found nonsense")
