@@ -155,14 +155,21 @@ def run_prepare_steps(decoded: Any, job: Job) -> Any:
     return decoded | "Prepare" >> beam.ParDo(Prepare(graph.prepare, graph.read_after_prepare))
 
 
-def serve(batches: Any, job: Job) -> Any:
-    """From batches that carry their release to finished ones: PCollection[Batch]."""
+def serve(batches: Any, job: Job, *, faults_raise: bool = True) -> Any:
+    """From batches that carry their release to finished ones: PCollection[Batch].
+
+    Args:
+      batches: PCollection[Batch].
+      job: the job.
+      faults_raise: see `serving.step.model_step.ModelStep`.
+    """
     for model in job.graph.models:
         handler = EnsembleModelHandler(
             job.handle,
             model,
             limits=job.row_limits,
             max_model_faults=job.settings.models.max_model_faults,
+            faults_raise=faults_raise,
             max_differences=0 if job.settings.inputs.streaming else MAX_DIFFERENCES,
         )
         batches = batches | f"RunInference[{model.name}]" >> run_inference(handler)

@@ -74,7 +74,7 @@ def build_stream(pipeline: beam.Pipeline, job: Job, engine: JobEngine) -> None:
     assign = assign.with_outputs(EVENTS, main="batches")
     assigned = run_prepare_steps(decoded, job) | "AssignRelease" >> assign
     events["Assign"] = assigned[EVENTS]
-    finished = serve(assigned["batches"], job)
+    finished = serve(assigned["batches"], job, faults_raise=not engine.retries_for_ever)
     outputs = encode(finished, job, _wanted(settings.outputs))
     _write(outputs, settings.outputs, engine)
     statistics = _insert(outputs, job, engine)

@@ -55,7 +55,8 @@ MODELS: tuple[Parameter, ...] = (
         "max_model_faults",
         "Model faults before failing",
         "The job fails when a model fails on every record of this many batches in a row, and on "
-        "one that it predicted before. 0 never fails: each such record becomes a dead letter.",
+        "one that it predicted before. 0 never fails: each such record becomes a dead letter. On "
+        "Dataflow and Flink, which would retry for ever, a stream goes on and logs an error.",
         kind="integer",
         default="10",
         group="Models",

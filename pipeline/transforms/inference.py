@@ -32,7 +32,7 @@ class EnsembleModelHandler(ModelHandler[Batch, Batch, ReleaseManager]):  # type:
       handle: this process's models.
       spec: the model's entry in the ensemble file.
       limits: of the job's calls.
-      max_model_faults: see ModelStep.
+      max_model_faults, faults_raise: see ModelStep.
       max_differences: see RowSamples.
     """
 
@@ -43,6 +43,7 @@ class EnsembleModelHandler(ModelHandler[Batch, Batch, ReleaseManager]):  # type:
         *,
         limits: RowLimits,
         max_model_faults: int,
+        faults_raise: bool = True,
         max_differences: int = 0,
     ) -> None:
         super().__init__()
@@ -54,6 +55,7 @@ class EnsembleModelHandler(ModelHandler[Batch, Batch, ReleaseManager]):  # type:
             call_rows=limits.call_rows,
             quick_rows=limits.quick_rows,
             max_model_faults=max_model_faults,
+            faults_raise=faults_raise,
         )
 
     def load_model(self) -> ReleaseManager:

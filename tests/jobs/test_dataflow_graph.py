@@ -8,6 +8,8 @@ from apache_beam.portability.api import beam_runner_api_pb2
 
 from pipeline.connectors.storage.listing import StorageLister
 from pipeline.connectors.storage.log_files import LogFiles
+from pipeline.jobs import batch
+from pipeline.jobs.engines.local import Local
 from pipeline.jobs.engines.service import Service
 from pipeline.jobs.stream import build_stream
 from pipeline.launch import release as launch_release
@@ -22,6 +24,7 @@ from pipeline.releases.versions import watch_targets
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.loader import FrameworkLoader
 from pipeline.serving.rehearsal.rehearsal import Rehearsal
+from pipeline.transforms.inference import EnsembleModelHandler
 from tests.support.unchecked_job import unchecked_job
 
 PAR_DO = "beam:transform:pardo:v1"
@@ -189,3 +192,19 @@ def test_every_model_is_a_step_of_its_own_and_nothing_is_shuffled_before_it(grap
         if transform.spec.urn == "beam:transform:group_by_key:v1" and name.startswith(serving)
     ]
     assert shuffles == []
+
+
+def test_model_that_breaks_raises_nothing_where_a_bundle_is_retried_for_ever(
+    tmp_path_factory, gcs, monkeypatch
+):
+    raising = []
+
+    class Handler(EnsembleModelHandler):
+        def __init__(self, *arguments, faults_raise=True, **options):
+            raising.append(faults_raise)
+            super().__init__(*arguments, faults_raise=faults_raise, **options)
+
+    monkeypatch.setattr(batch, "EnsembleModelHandler", Handler)
+    made_pipeline(tmp_path_factory, gcs)
+    assert raising == [False, False]
+    assert not Local().retries_for_ever

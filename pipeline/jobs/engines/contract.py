@@ -32,6 +32,10 @@ class JobEngine(Engine, Protocol):
         """Whether a bundle of messages may hold one or two, however many wait."""
 
     @property
+    def retries_for_ever(self) -> bool:
+        """Whether a bundle of a stream that raises is run again and again: the stream stalls."""
+
+    @property
     def outcome_outputs(self) -> tuple[str, ...]:
         """Which outputs of Encode `check_outcomes` reads."""
 

@@ -49,6 +49,7 @@ class Local:
 
     notes = EngineNotes(page_interval="every minute", release_change="")
     small_bundles = False
+    retries_for_ever = False
     outcome_outputs: tuple[str, ...] = ()
 
     def read_messages(

@@ -61,6 +61,7 @@ class Portable:
         # Prism keeps what is reshuffled or grouped in its memory and acknowledges it all the same:
         # when it dies, that is lost. On other engines it is safe there, and goes to all workers.
         self._keeps = not portable.is_runner(portable.PRISM, runner)
+        self.retries_for_ever = self._keeps  # from its last checkpoint; Prism fails the job
 
     def read_messages(
         self,

@@ -48,6 +48,7 @@ class Service:
         release_change="Workers change to a release at different moments. ",
     )
     small_bundles = True
+    retries_for_ever = True
     outcome_outputs = (OUTCOMES,)
 
     def read_messages(

@@ -36,11 +36,13 @@ class ModelFaults:
     Args:
       model: its name.
       most: raise after so many; 0 never raises.
+      raises: if not, so many are only told, once.
     """
 
-    def __init__(self, model: str, most: int) -> None:
+    def __init__(self, model: str, most: int, *, raises: bool = True) -> None:
         self._model = model
         self._most = most
+        self._raises = raises
         self.count = 0
         self.tries = 0  # rows that failed before any worked
         self.good: Mapping[str, Column] | None = None
@@ -77,11 +79,16 @@ class ModelFaults:
             self.count,
             own_words(error),
         )
-        if 0 < self._most <= self.count:
-            raise ModelFaultError(
-                f"model '{self._model}' failed on every row of {self.count} batches in a "
-                f"row; the last error: {own_words(error)}"
-            ) from error
+        if not 0 < self._most <= self.count:
+            return
+        told = (
+            f"model '{self._model}' failed on every row of {self.count} batches in a row; the last "
+            f"error: {own_words(error)}"
+        )
+        if self._raises:
+            raise ModelFaultError(told) from error
+        if self.count == self._most:
+            _LOGGER.error("%s; until it works again, its records are dead letters", told)
 
 
 class FaultsOfBatch:

@@ -83,6 +83,7 @@ class ModelStep:
         when the entry sets none itself: it has shown that it needs little for a row.
       max_model_faults: raise after so many batches in a row of which no row could be computed;
         0 never raises.
+      faults_raise: whether it does raise; otherwise it logs an error.
     """
 
     def __init__(
@@ -92,11 +93,12 @@ class ModelStep:
         call_rows: int | None = None,
         quick_rows: int | None = None,
         max_model_faults: int = 0,
+        faults_raise: bool = True,
     ) -> None:
         self._spec = spec
         self._quick_rows = 0 if spec.max_batch_size else quick_rows or 0
         self._limit = MemoryLimit(spec.max_batch_size or call_rows)
-        self._faults = ModelFaults(spec.name, max_model_faults)
+        self._faults = ModelFaults(spec.name, max_model_faults, raises=faults_raise)
         self._versions: WeakKeyDictionary[Servable, _Version] | None = None  # cannot be pickled
         self._constants = {
             tensor: binding.array()

@@ -104,6 +104,25 @@ def test_job_fails_when_a_model_that_worked_fails_max_model_faults_in_a_row():
         step.run(batch(GOOD), servable)
 
 
+def test_model_that_breaks_where_a_job_must_not_fail_is_told_once_and_its_rows_are_dead_letters(
+    caplog,
+):
+    model = Breaking()
+    step = ModelStep(spec(), max_model_faults=3, faults_raise=False)
+    servable = FakeServable(model)
+    step.run(batch(GOOD), servable)
+    for _ in range(2):
+        model.broken = True
+        for _ in range(10):
+            done = step.run(batch(GOOD), servable)
+            assert [r.error_type for r in done.rejects] == ["model_fault"] * len(GOOD)
+        model.broken = False
+        assert not step.run(batch(GOOD), servable).rejects
+    errors = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert len(errors) == 2, "each time it breaks"
+    assert "model 'm' failed on every row of 3 batches in a row" in errors[0].getMessage()
+
+
 def test_bad_rows_never_count_against_a_model_that_worked():
     step, servable = ModelStep(spec(), max_model_faults=1), FakeServable(failing_on_negative)
     step.run(batch(GOOD), servable)
