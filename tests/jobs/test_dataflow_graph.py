@@ -206,5 +206,5 @@ def test_model_that_breaks_raises_nothing_where_a_bundle_is_retried_for_ever(
 
     monkeypatch.setattr(batch, "EnsembleModelHandler", Handler)
     made_pipeline(tmp_path_factory, gcs)
-    assert raising == [False, False]
+    assert set(raising) == {False}
     assert not Local().retries_for_ever
