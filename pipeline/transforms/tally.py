@@ -43,6 +43,7 @@ class Tally:
         self._predictions = 0
         self._dead_letters = 0
         self._by_generation: Counter[int] = Counter()
+        self._oldest = 0  # generations before this one are counted as EARLIER
         self._latencies_ms: deque[float] = deque(maxlen=_RECENT)
 
     def add(
@@ -57,10 +58,7 @@ class Tally:
             self._predictions += predictions
             self._dead_letters += dead_letters
             if predictions:
-                self._by_generation[generation] += predictions
-                if len(self._by_generation) > MOST_RELEASES + 1:
-                    oldest = min(self._by_generation.keys() - {EARLIER})
-                    self._by_generation[EARLIER] += self._by_generation.pop(oldest)
+                self._count(generation, predictions)
             self._latencies_ms.extend(latencies_ms)
 
     def refuse(self, generation: int) -> None:
@@ -68,8 +66,7 @@ class Tally:
         with self._lock:
             self._predictions -= 1
             self._dead_letters += 1
-            known = generation if generation in self._by_generation else EARLIER
-            self._by_generation[known] -= 1
+            self._count(generation, -1)
 
     def records(self) -> int:
         """Records finished so far, of both kinds."""
@@ -84,6 +81,16 @@ class Tally:
             return Count(
                 self._predictions, self._dead_letters, dict(self._by_generation), latencies
             )
+
+    def _count(self, generation: int, predictions: int) -> None:
+        self._by_generation[generation if generation >= self._oldest else EARLIER] += predictions
+        if len(self._by_generation) <= MOST_RELEASES:
+            return
+        known = self._by_generation.keys() - {EARLIER}
+        if len(known) > MOST_RELEASES:
+            oldest = min(known)
+            self._by_generation[EARLIER] += self._by_generation.pop(oldest)
+            self._oldest = oldest + 1
 
 
 def process_tally(job_key: str) -> Tally:

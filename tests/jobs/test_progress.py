@@ -4,6 +4,7 @@ import io
 
 from pipeline.batch.release import ModelVersion, Release
 from pipeline.jobs.progress import BatchStatus, Progress, StreamStatus, percentiles
+from pipeline.report.statistics.served import EARLIER, MOST_RELEASES
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.testing import FakeClock, FakeLoader
 from pipeline.transforms.tally import Tally
@@ -70,6 +71,19 @@ def test_tally_counts_predictions_by_generation_and_hands_out_latencies_once():
     assert count.by_generation == {1: 5, 2: 2}
     assert count.recent_latencies_ms == (1.0, 2.0)
     assert tally.read().recent_latencies_ms == ()
+
+
+def test_tally_knows_the_last_generations_each_and_refusals_in_any_order():
+    tally = Tally()
+    tally.refuse(1)
+    for generation in range(1, MOST_RELEASES + 6):
+        tally.add(2, 0, generation)
+    tally.refuse(3)
+    tally.add(4, 0, 2)
+    counted = tally.read().by_generation
+    assert sorted(counted) == [EARLIER, *range(6, MOST_RELEASES + 6)]
+    assert counted[EARLIER] == 2 * 5 - 2 + 4
+    assert sum(counted.values()) == tally.read().predictions
 
 
 def test_percentiles_are_values_that_occurred():
