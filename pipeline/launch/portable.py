@@ -20,6 +20,7 @@ from apache_beam.runners.runner import create_runner
 from pipeline.launch.placement import Placement, RemotePlacement
 from pipeline.launch.settings import Outputs, RefreshSettings, Settings
 from pipeline.serving.cores import usable_cores
+from pipeline.spec.uris import is_local
 
 PRISM, FLINK, ANY = "PrismRunner", "FlinkRunner", "PortableRunner"
 
@@ -42,6 +43,15 @@ FLINK_FLAGS: Mapping[str, bool] = {
     "allow_non_restored_state": True,
 }
 """Options of Flink's job server that the documents name, each with whether it is a switch."""
+
+_PROGRAMS: Mapping[str, str] = {
+    "prism_location": "leave it out to have Beam download Prism, or build it (docs/engines.md)",
+    "flink_job_server_jar": "leave it out to have Beam download Flink's job server",
+}
+"""Options that name a file on this machine, and the way out where it is missing.
+
+Beam looks for it when the job is built already, and says so by a traceback.
+"""
 
 _OLD_FLINK = (2, 76)
 _JAR_VERSION = re.compile(r"job-server-(\d+)\.(\d+)[\d.]*\.jar$")
@@ -93,6 +103,11 @@ def problems(settings: Settings, options: PipelineOptions) -> Iterator[str]:
             "DOCKER), which need this template's image, with the frameworks in it; add "
             "--environment_config=IMAGE"
         )
+    given = options.get_all_options(retain_unknown_options=True)
+    for name, way_out in _PROGRAMS.items():
+        path = str(given.get(name) or "")
+        if path and is_local(path) and not Path(path).is_file():
+            yield f"--{name}: found no file '{path}'; {way_out}"
     if portable.output_executable_path:
         yield "--output_executable_path: this template runs jobs, it makes no jar of them"
     if not settings.inputs.streaming or works_here(options):

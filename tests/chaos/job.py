@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[2]
@@ -87,7 +87,8 @@ class Job:
         while process.poll() is None:
             if (use := Use.of(process.pid, self._own)) is not None:
                 uses.append(use)
-            time.sleep(_LOOK_SECS)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_LOOK_SECS)
 
 
 class Use:

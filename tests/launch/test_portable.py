@@ -29,6 +29,16 @@ def test_containers_without_this_image_are_refused(job, capsys):
     assert "--environment_config is missing" in refused(job, capsys, "--runner=PortableRunner")
 
 
+@pytest.mark.parametrize(
+    ("runner", "option"),
+    [("PrismRunner", "prism_location"), ("FlinkRunner", "flink_job_server_jar")],
+)
+def test_program_of_a_runner_that_is_not_there_is_refused(job, capsys, tmp_path, runner, option):
+    image = "--environment_config=image:1"
+    shown = refused(job, capsys, f"--runner={runner}", f"--{option}={tmp_path}/none", image)
+    assert f"--{option}: found no file '{tmp_path}/none'; leave it out" in shown
+
+
 @pytest.mark.parametrize("mode", ["watch", "both"])
 @pytest.mark.parametrize("elsewhere", [(), ELSEWHERE], ids=["here", "elsewhere"])
 def test_refresh_needs_a_release_folder(job, capsys, mode, elsewhere):
