@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -53,6 +54,7 @@ _PROGRAMS: Mapping[str, str] = {
 Beam looks for it when the job is built already, and says so by a traceback.
 """
 
+_CONNECT_SECS = 10.0
 _OLD_FLINK = (2, 76)
 _JAR_VERSION = re.compile(r"job-server-(\d+)\.(\d+)[\d.]*\.jar$")
 
@@ -108,6 +110,8 @@ def problems(settings: Settings, options: PipelineOptions) -> Iterator[str]:
         path = str(given.get(name) or "")
         if path and is_local(path) and not Path(path).is_file():
             yield f"--{name}: found no file '{path}'; {way_out}"
+    if endpoint := str(portable.job_endpoint or ""):
+        yield from _unanswered(endpoint)
     if portable.output_executable_path:
         yield "--output_executable_path: this template runs jobs, it makes no jar of them"
     if not settings.inputs.streaming or works_here(options):
@@ -121,6 +125,20 @@ def problems(settings: Settings, options: PipelineOptions) -> Iterator[str]:
         yield (
             "--stop_after_records needs workers in this process (--environment_type=LOOPBACK): "
             "nobody counts the records of others together"
+        )
+
+
+def _unanswered(endpoint: str) -> Iterator[str]:
+    """Beam would wait for a job server that is not there, without a word."""
+    host, _, port = endpoint.rpartition(":")
+    if not port.isdecimal():
+        return  # a name that only gRPC knows
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECS).close()
+    except (OSError, OverflowError) as error:
+        yield (
+            f"--job_endpoint: no job server answers at {endpoint} ({error}); start it first, or "
+            "name the one that runs"
         )
 
 

@@ -1,5 +1,7 @@
 """Jobs on Beam's portable runners: what is refused at launch, and what is set where nothing is."""
 
+import socket
+
 import pytest
 
 from pipeline.jobs.run import beam_options
@@ -37,6 +39,15 @@ def test_program_of_a_runner_that_is_not_there_is_refused(job, capsys, tmp_path,
     image = "--environment_config=image:1"
     shown = refused(job, capsys, f"--runner={runner}", f"--{option}={tmp_path}/none", image)
     assert f"--{option}: found no file '{tmp_path}/none'; leave it out" in shown
+
+
+def test_job_server_that_does_not_answer_is_refused(job, capsys):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))  # nobody listens there
+        endpoint = f"localhost:{free.getsockname()[1]}"
+        options = ["--runner=PortableRunner", "--environment_type=LOOPBACK"]
+        shown = refused(job, capsys, *options, f"--job_endpoint={endpoint}")
+    assert f"--job_endpoint: no job server answers at {endpoint}" in shown
 
 
 @pytest.mark.parametrize("mode", ["watch", "both"])
