@@ -53,12 +53,13 @@ FROM base AS cpu-requirements
 COPY requirements.txt requirements-torch.txt ./
 # PyTorch's CPU build is a tenth of the size of PyPI's. Where its index cannot be reached, pip says so
 # after some seconds and takes PyPI's; --no-deps keeps that wait to this one package. What PyPI's needs
-# besides comes last.
+# besides comes last, without hashes.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-RUN pip install --no-cache-dir --no-deps --extra-index-url ${TORCH_INDEX} -r requirements-torch.txt
+RUN pip install --no-cache-dir --no-deps --require-hashes --extra-index-url ${TORCH_INDEX} \
+    -r requirements-torch.txt
 # TensorFlow's C++ headers are a tenth of the image.
 RUN pip install --no-cache-dir --no-warn-conflicts --require-hashes -r requirements.txt \
-    && pip install --no-cache-dir -r requirements-torch.txt \
+    && pip install --no-cache-dir torch \
     && rm -r "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/tensorflow/include"
 
 FROM cpu-requirements AS cpu

@@ -100,13 +100,14 @@ $(GPU_READY): requirements-gpu.txt requirements-dev.txt
 
 # The CPU build of torch is a tenth of the size of PyPI's. Where its index cannot be reached, pip says
 # so after some seconds and takes PyPI's; --no-deps keeps that wait to this one package. The last line is
-# for what PyPI's build needs besides.
+# for what PyPI's build needs besides: CUDA's libraries, of the versions that it names, without hashes.
 $(READY): requirements.txt requirements-torch.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v == (3, 11) or sys.exit("Python 3.11 is needed, found %d.%d: make PYTHON=/path/to/python3.11" % v)'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --no-deps --extra-index-url $(TORCH_CPU) -r requirements-torch.txt
+	$(BIN)/pip install --quiet --no-deps --require-hashes --extra-index-url $(TORCH_CPU) \
+	  -r requirements-torch.txt
 	$(BIN)/pip install --quiet --no-warn-conflicts --require-hashes -r requirements.txt -r requirements-dev.txt
-	$(BIN)/pip install --quiet -r requirements-torch.txt
+	$(BIN)/pip install --quiet torch
 	touch $(READY)
 
 # Exact pins of everything that gets installed, from the direct ones in the .in files. In an environment

@@ -3,9 +3,9 @@
 Usage: python .ci/lock.py requirements.in requirements.txt
 
 pip chooses the versions; uv, beside the Python that runs this, looks up the hashes of all files
-that the index has of them. PyTorch has no hashes: one version has two builds in two indexes, and
-one of them may be out of reach. So requirements.txt leaves it to requirements-torch.txt, and with
-it what only its build for GPUs needs.
+that the index has of them. One version of PyTorch has two builds in two indexes, and one of them
+may be out of reach. So requirements.txt leaves it to requirements-torch.txt, which is written by
+hand, and with it what only its build for GPUs needs.
 """
 
 from __future__ import annotations
