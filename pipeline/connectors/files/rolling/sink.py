@@ -18,6 +18,7 @@ import apache_beam as beam
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from pipeline.connectors.files.rolling.group import MOST_BYTES, GroupChunks
 from pipeline.connectors.files.rolling.writer import RollingWriter, unique_prefix
 from pipeline.connectors.files.write import TemporaryFile, finalise
 from pipeline.runner.beam_types import DoFn, PTransform
@@ -26,9 +27,6 @@ from pipeline.spec.uris import is_local
 
 DEFAULT_ROLL_SECS = 10.0
 DEFAULT_ROLL_ROWS = 100_000
-
-# The runner holds the chunks of an unfinished file.
-_CHUNKS_PER_FILE = 256
 
 
 class AppendLines(PTransform):
@@ -87,7 +85,7 @@ class WriteObjects(PTransform):
 
 
 class WriteGroups(PTransform):
-    """Chunks are grouped for `roll_secs`, at most 256 of them, into a file.
+    """Chunks are grouped for `roll_secs`, at most 256 of them and 64 MiB, into a file.
 
     They are grouped by processing time, so nothing is ever too late. Each group is written to a
     temporary file, and moved in a step of its own. Retries may leave temporary files,
@@ -100,24 +98,26 @@ class WriteGroups(PTransform):
       prefix: path up to the time; free of wildcards.
       suffix: end of the file names. One that means compression compresses the files.
       roll_secs: longest time for which a chunk waits for others.
+      most_bytes: of lines in a file before compression; a chunk that has more is a file by itself.
     """
 
-    def __init__(self, prefix: str, suffix: str, roll_secs: float = DEFAULT_ROLL_SECS) -> None:
+    def __init__(
+        self,
+        prefix: str,
+        suffix: str,
+        roll_secs: float = DEFAULT_ROLL_SECS,
+        most_bytes: int = MOST_BYTES,
+    ) -> None:
         super().__init__()
         self._prefix = prefix
         self._suffix = suffix
-        self._roll_secs = roll_secs
+        self._group = GroupChunks(roll_secs, most_bytes)
 
     def expand(self, chunks: Any) -> Any:
         """Builds the steps."""
         return (
             chunks
-            | "OneKey" >> beam.WithKeys("lines")
-            | "Group"
-            >> beam.GroupIntoBatches.WithShardedKey(
-                _CHUNKS_PER_FILE, max_buffering_duration_secs=self._roll_secs
-            )
-            | "Values" >> beam.Values()
+            | "Group" >> self._group
             | "WriteTemporary" >> beam.Map(_write_temporary, self._prefix, self._suffix)
             # From here on a retry meets the same temporary file.
             | "Commit" >> beam.Reshuffle()

@@ -393,11 +393,29 @@ def test_service_writes_every_line_once_and_leaves_no_temporary_file(folder, gcs
     assert sorted(map(int, b"".join(texts).split())) == list(range(1000))
 
 
+@settings(max_examples=10, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 400), min_size=1, max_size=60), most_bytes=st.integers(1, 900)
+)
+def test_no_group_has_more_bytes_than_it_may_and_none_loses_a_line(lengths, most_bytes):
+    chunks = [b"%d %s\n" % (n, b"x" * length) for n, length in enumerate(lengths)]
+    with tempfile.TemporaryDirectory() as folder:
+        with beam.Pipeline(FnApiRunner()) as pipeline:
+            made = pipeline | beam.Create(chunks, reshuffle=False)
+            _ = made | WriteGroups(f"{folder}/out", ".jsonl", NEVER, most_bytes)
+        texts = list(final_files(folder).values())
+    assert sorted(b"".join(texts).splitlines(keepends=True)) == sorted(chunks)
+    for text in texts:
+        assert len(text) <= most_bytes or text.count(b"\n") == 1
+    if sum(map(len, chunks)) <= most_bytes:
+        assert len(texts) == 1, "and nothing is split for nothing"
+
+
 def test_service_rolls_by_time_and_takes_late_lines(tmp_path):
     stream = (
         test_stream.TestStream()
         .add_elements([b"1\n", b"2\n"])
-        # The runner's clock starts at 0, that of Beam's GroupIntoBatches is the real one.
+        # The runner's clock starts at 0, that of the step that groups is the real one.
         .advance_processing_time(int(time.time()) + 1000)
         .advance_watermark_to(1000)
         .add_elements([window.TimestampedValue(b"late\n", 5)])
