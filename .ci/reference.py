@@ -28,6 +28,7 @@ from pipeline.spec import ensemble  # noqa: E402
 from pipeline.spec import model as model_spec  # noqa: E402
 from pipeline.spec import prepare as prepare_spec  # noqa: E402
 from pipeline.spec import record as record_spec  # noqa: E402
+from pipeline.spec.entries import transformers as transformers_spec  # noqa: E402
 
 
 def parameters() -> str:
@@ -74,6 +75,15 @@ def operations(steps: object) -> str:
                 optional = "" if field.is_required() else " (optional)"
                 keys.append(f"`{name}`{optional}: {field.description}")
         rows.append(f"| {ops} | {_cell(' '.join(keys))} | {_cell(model.__doc__ or '')} |")
+    return "\n".join(rows)
+
+
+def tasks() -> str:
+    """The tasks of `framework: transformers`."""
+    rows = ["| `task` | inputs | outputs | keys of its own |", "|---|---|---|---|"]
+    for name, task in transformers_spec.TASKS.items():
+        options = ", ".join(f"`{option}`" for option in task.options)
+        rows.append(f"| `{name}` | {_cell(task.inputs)} | {_cell(task.outputs)} | {options} |")
     return "\n".join(rows)
 
 
@@ -152,6 +162,7 @@ def main(check: bool) -> int:
         "operations.md": {"metrics": metrics()},
         "ensemble-file.md": {
             "spec": spec_keys(),
+            "tasks": tasks(),
             "prepare": operations(prepare_spec.PrepareStep),
             "combine": operations(combine_spec.CombineStep),
         },

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +17,8 @@ from typing import Any, ClassVar
 from pipeline.backends import registry
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.backends.failures import loading
-from pipeline.backends.transformers.files import task_of
+from pipeline.backends.transformers.files import check_folder
+from pipeline.backends.transformers.tasks.table import task_of
 from pipeline.batch.tensors import TensorSpec
 from pipeline.errors import ArtifactError, EnsembleError, ModelError, UntrustedArtifactError
 from pipeline.serving.trial.apart import Tell, TrialLimits, answer_of
@@ -35,6 +36,7 @@ class ModelDescription:
       inputs, outputs: its tensors; None if the format does not list them.
       optional: inputs that need not be bound.
       takes_examples: whether it parses serialized tf.Example messages itself.
+      key_notes: key -> what a reader should know of its value.
     """
 
     keys: Mapping[str, Any]
@@ -42,6 +44,7 @@ class ModelDescription:
     outputs: tuple[TensorSpec, ...] | None
     optional: frozenset[str]
     takes_examples: bool = False
+    key_notes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -169,8 +172,12 @@ def description_of(framework: str, path: Path, *, trusted: bool = False) -> Mode
       LoadError: the framework cannot load it.
     """
     keys: dict[str, Any] = {}
+    notes: dict[str, str] = {}
     if framework == "transformers":
-        keys["task"] = task_of(path) or "feature-extraction"
+        registry.backend(framework).start()
+        check_folder(path)
+        keys["task"], architecture = task_of(path)
+        notes["task"] = f"by the architecture in config.json, {architecture}"
     opened = partial(_opened, framework, path)
     try:
         servable = opened(**keys)
@@ -178,6 +185,7 @@ def description_of(framework: str, path: Path, *, trusted: bool = False) -> Mode
         if not trusted or not error.names_a_way:
             raise
         keys["trusted"] = True
+        notes["trusted"] = "this file may run code when it is loaded"
         servable = opened(**keys)
     signature = servable.signature
     servable.close()
@@ -187,6 +195,7 @@ def description_of(framework: str, path: Path, *, trusted: bool = False) -> Mode
         _named(signature.outputs),
         signature.optional,
         signature.takes_examples,
+        notes,
     )
 
 

@@ -69,6 +69,7 @@ class ModelDraft:
       problem: why its tensors are not known; empty if they are.
       notes: the notes on the whole entry.
       takes_examples: whether it parses serialized tf.Example messages itself.
+      key_notes: key -> what a reader should know of its value.
     """
 
     name: str
@@ -85,6 +86,7 @@ class ModelDraft:
     problem: str = ""
     notes: list[str] = field(default_factory=list)
     takes_examples: bool = False
+    key_notes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -177,6 +179,7 @@ def model_draft(
     optional: frozenset[str] = frozenset(),
     problem: str = "",
     takes_examples: bool = False,
+    key_notes: Mapping[str, str] | None = None,
 ) -> ModelDraft:
     """A model's entry, its inputs not bound yet.
 
@@ -191,6 +194,7 @@ def model_draft(
       optional: inputs that need not be bound.
       problem: see ModelDraft.
       takes_examples: see ModelDraft.
+      key_notes: see ModelDraft.
     """
     usual_input, usual_output = _USUAL.get(framework, ("input", "output"))
     notes = []
@@ -218,6 +222,7 @@ def model_draft(
         problem=problem,
         notes=[] if problem else notes,
         takes_examples=takes_examples,
+        key_notes=dict(key_notes or {}),
     )
 
 

@@ -137,6 +137,7 @@ class ModelsFolder:
             outputs=known.outputs,
             optional=known.optional,
             takes_examples=known.takes_examples,
+            key_notes=known.key_notes,
         )
 
     def try_out(self, draft: Draft, limits: TrialLimits, say: Say) -> dict[str, Type]:

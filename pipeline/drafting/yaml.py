@@ -81,8 +81,7 @@ def _model(model: ModelDraft) -> Iterator[str]:
     for note in model.notes:
         yield from _comment(note, indent="    ")
     for key, value in model.keys.items():
-        told = "this file may run code when it is loaded" if key == "trusted" and value else ""
-        yield from _noted(f"    {key}: {_flow(value)}", told)
+        yield from _noted(f"    {key}: {_flow(value)}", model.key_notes.get(key, ""))
     if model.watch:
         told = "in a stream: where newer versions are looked for"
         yield from _noted(f"    # watch: {_scalar(model.watch)}", told)

@@ -53,11 +53,37 @@ def test_optional_inputs_are_told(tmp_path):
     assert [tensor.name for tensor in described.inputs] == ["text", "text_pair"]
 
 
-def test_task_of_a_model_saved_for_another_one_is_to_make_embeddings(tmp_path):
+def saved_as(architecture, folder):
+    config = models.bert_embedder(folder) / "config.json"
+    config.write_text(config.read_text().replace('"BertModel"', architecture))
+    return folder
+
+
+def test_task_is_chosen_by_the_architecture_and_told(tmp_path):
+    described = description_of("transformers", models.bert_embedder(tmp_path))
+    assert described.keys == {"task": "feature-extraction"}
+    assert described.key_notes == {"task": "by the architecture in config.json, BertModel"}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "told"),
+    [
+        ('"BertForNextSentencePrediction"', "found the architecture BertForNextSentencePred"),
+        ("", "found the architecture none"),
+    ],
+)
+def test_architecture_that_no_task_fits_is_refused_with_the_tasks(architecture, told, tmp_path):
+    """As embeddings, it would work, and be something else than it was made for."""
+    path = saved_as(architecture, tmp_path)
+    with pytest.raises(LoadError, match=rf"{told}.*expected one of .*text-classification, "):
+        description_of("transformers", path)
+
+
+def test_folder_that_names_no_architecture_is_refused_with_the_tasks(tmp_path):
     path = models.bert_embedder(tmp_path)
-    config = path / "config.json"
-    config.write_text(config.read_text().replace('"BertModel"', '"BertForMaskedLM"'))
-    assert description_of("transformers", path).keys == {"task": "feature-extraction"}
+    (path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(LoadError, match="names no architecture, so `task` is not known"):
+        description_of("transformers", path)
 
 
 def test_output_with_a_name_is_not_told_by_its_position_as_well(tmp_path):

@@ -2,7 +2,7 @@
 
 Only the folder is read. Nothing is fetched from the Hub, code that comes with a model is never run,
 and weights that are not safetensors (pickles) are refused. Inputs and outputs depend on the task:
-:mod:`pipeline.backends.transformers.tasks`.
+:mod:`pipeline.backends.transformers.tasks.table`.
 
 API: https://huggingface.co/docs/transformers/main_classes/model
 """
@@ -22,26 +22,22 @@ from pipeline.backends.torch.device import TorchDevice, choose_device
 from pipeline.backends.torch.runtime import half_precision, limit_forks, limit_threads
 from pipeline.backends.torch.thread_choice import ThreadChoice
 from pipeline.backends.transformers.files import check_folder
-from pipeline.backends.transformers.tasks import Task, open_task
-from pipeline.batch.columns import Array
+from pipeline.backends.transformers.tasks.table import TASKS
+from pipeline.backends.transformers.tasks.task import Network, Task
+from pipeline.batch.columns import Array, Column
 from pipeline.errors import LoadError
 from pipeline.spec.model import ModelSpec, TransformersModel
 
-_AUTO_CLASS = {
-    "feature-extraction": "AutoModel",
-    "text-classification": "AutoModelForSequenceClassification",
-    "image-classification": "AutoModelForImageClassification",
-}
 _SHOWN = 4
 
 
 class TransformersServable(Servable):
-    """A model in inference mode, with its tokenizer or image processor."""
+    """A model in inference mode, with its tokenizer or processor."""
 
     def __init__(
         self,
         task: Task,
-        model: Any,
+        network: Network,
         path: Path,
         spec: TransformersModel,
         device: TorchDevice,
@@ -50,37 +46,27 @@ class TransformersServable(Servable):
         self.signature = signature_of(path, spec, task.inputs, task.outputs, task.optional)
         self.device = device.name
         self.calls_at_once = device.calls
-        self.size_bytes = sum(tensor.nbytes for tensor in model.state_dict().values())
+        self.size_bytes = sum(tensor.nbytes for tensor in network.model.state_dict().values())
         self._task = task
-        self._model = model
+        self._network = network
         self._device = device
         self._granted = threads
         self._threads = ThreadChoice(threads)
         self._outputs = list(spec.outputs)
 
     @computing
-    def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def predict(self, inputs: Mapping[str, Array]) -> dict[str, Column]:
         """Prepares the rows, runs the model, and computes the outputs that the spec names."""
         limit_threads(self._granted)
         prepared = self._task.prepare(inputs)
-        rows = len(next(iter(inputs.values())))
+        rows = max(len(array) for array in inputs.values())  # of constants, too
         return self._device.run(partial(self._computed, prepared, rows))
 
-    def _computed(self, prepared: Any, rows: int) -> dict[str, Array]:
+    def _computed(self, prepared: Any, rows: int) -> dict[str, Column]:
         with self._threads.for_call(rows) as threads:
             limit_threads(threads)
-            return self._called(prepared)
-
-    def _called(self, prepared: Any) -> dict[str, Array]:
-        import torch
-
-        for name, tensor in prepared.items():
-            there = self._device.moved(tensor)
-            prepared[name] = there.to(self._model.dtype) if there.is_floating_point() else there
-        results = self._task.results(self._model(**prepared), prepared)
-        found = {name: results[name]() for name in self._outputs}
-        tensors = {name: some for name, some in found.items() if isinstance(some, torch.Tensor)}
-        return found | self._device.arrays(tensors)
+            made = self._task.compute(self._network, prepared, self._outputs)
+            return {name: made[name] for name in self._outputs}
 
 
 class TransformersBackend:
@@ -111,15 +97,17 @@ class TransformersBackend:
         device = choose_device(context.device)
         with loading(path, "a transformers model"):
             model = _read_model(path, spec, device.name)
-            task = open_task(path, spec, model.config)
+            network = Network(model, device)
+            task = TASKS[spec.task].open(path, spec, network)
         device.settle()
-        return TransformersServable(task, model, path, spec, device, context.intra_op_threads)
+        return TransformersServable(task, network, path, spec, device, context.intra_op_threads)
 
 
 def _read_model(path: Path, spec: TransformersModel, device: str) -> Any:
     import transformers
 
-    auto_class = getattr(transformers, _AUTO_CLASS[spec.task])
+    kind = TASKS[spec.task]
+    auto_class = getattr(transformers, kind.auto_class)
     full = "float32" if device == "cpu" else "auto"
     model, found = auto_class.from_pretrained(
         path,
@@ -132,8 +120,7 @@ def _read_model(path: Path, spec: TransformersModel, device: str) -> Any:
     )
     # transformers makes up random weights for those that the file lacks.
     missing = {*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])}
-    if spec.task == "feature-extraction":
-        missing = {key for key in missing if not key.startswith("pooler.")}  # no output uses it
+    missing = {key for key in missing if not key.startswith(kind.unused)}
     if missing:
         shown = ", ".join(sorted(missing)[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
         raise LoadError(

@@ -13,12 +13,6 @@ from pipeline.errors import LoadError, UntrustedArtifactError
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 _INDEX = ".safetensors.index.json"
 _LISTED = 10
-_TASKS = {
-    "ForSequenceClassification": "text-classification",
-    "ForImageClassification": "image-classification",
-    "Model": "feature-extraction",
-}
-"""Ending of an architecture's name -> task."""
 _NAMING_FILES = ("tokenizer_config.json", "special_tokens_map.json")
 """Files whose keys become arguments of a tokenizer, which opens those that it is given."""
 _LEFTOVERS = ("tokenizer_file", "special_tokens_map_file", "added_tokens_file")
@@ -92,22 +86,6 @@ def _check_named_files(file: Path) -> None:
                 "folder: remove the key, or load the tokenizer where you trust it and call "
                 "save_pretrained"
             )
-
-
-def task_of(path: Path) -> str | None:
-    """The task that a model was saved for, as the ensemble file names it; None for all others.
-
-    A model that was saved for another task, such as masked words, can still make embeddings.
-    """
-    try:
-        config: Any = json.loads((path / "config.json").read_text())
-        (architecture,) = config["architectures"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    for ending, task in _TASKS.items():
-        if str(architecture).endswith(ending):
-            return task
-    return None
 
 
 def _check_config(path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The tasks of transformers models: their inputs, how these are prepared, and their outputs."""

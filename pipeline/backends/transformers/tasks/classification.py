@@ -1,0 +1,83 @@
+"""Texts and pictures to one of the classes of a model, or to several."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.backends.transformers.tasks.pictures import Pictures
+from pipeline.backends.transformers.tasks.task import Network, Task
+from pipeline.backends.transformers.tasks.texts import Encoded, Texts, in_groups, strings
+from pipeline.batch.columns import Array, Column
+from pipeline.batch.tensors import TensorSpec
+from pipeline.spec.model import TransformersModel
+
+
+def open_texts(path: Path, spec: TransformersModel, network: Network) -> Task:
+    """`text-classification`."""
+    texts, classes = Texts(path, spec, network.config), Classes(network.config)
+
+    def prepare(inputs: Mapping[str, Array]) -> Encoded:
+        named = (name for name in ("text", "text_pair") if name in inputs)
+        return texts.encode(*(strings(inputs[name]) for name in named))
+
+    def compute(network: Network, rows: Encoded, wanted: Collection[str]) -> dict[str, Column]:
+        return in_groups(rows, lambda group: classes.scored(network, texts.padded(group), wanted))
+
+    return Task(
+        inputs=tuple(TensorSpec(name, "string", (None,)) for name in ("text", "text_pair")),
+        outputs=classes.outputs,
+        prepare=prepare,
+        compute=compute,
+        optional=frozenset({"text_pair"}),
+    )
+
+
+def open_pictures(path: Path, spec: TransformersModel, network: Network) -> Task:
+    """`image-classification`."""
+    pictures, classes = Pictures(path), Classes(network.config)
+    return Task(
+        inputs=(pictures.tensor,),
+        outputs=classes.outputs,
+        prepare=lambda inputs: pictures.prepared(inputs["image"]),
+        compute=classes.scored,
+    )
+
+
+class Classes:
+    """The classes of a model, and what becomes of their scores.
+
+    Attributes:
+      outputs: `logits`, `probs` and `label`.
+    """
+
+    def __init__(self, config: Any) -> None:
+        names = [str(config.id2label[i]) for i in range(len(config.id2label))]
+        self._labels = np.array(names, dtype=object)
+        # As the pipelines of transformers do it; a regression's single value has no probability.
+        self._independent = config.problem_type == "multi_label_classification" or len(names) == 1
+        self.outputs = (
+            TensorSpec("logits", "float32", (None, len(names))),
+            TensorSpec("probs", "float32", (None, len(names))),
+            TensorSpec("label", "string", (None,)),
+        )
+
+    def scored(
+        self, network: Network, arguments: Mapping[str, Any], wanted: Collection[str]
+    ) -> dict[str, Column]:
+        """The outputs of one call."""
+        logits = network(arguments).logits.float()
+        tensors = {}
+        if "logits" in wanted:
+            tensors["logits"] = logits
+        if "probs" in wanted:
+            tensors["probs"] = logits.sigmoid() if self._independent else logits.softmax(-1)
+        if "label" in wanted:
+            tensors["label"] = logits.argmax(-1)
+        arrays = network.arrays(tensors)
+        if "label" in arrays:
+            arrays["label"] = self._labels[arrays["label"]]
+        return dict(arrays)

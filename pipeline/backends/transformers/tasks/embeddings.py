@@ -1,0 +1,47 @@
+"""Texts to vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.backends.transformers.tasks.task import Network, Task
+from pipeline.backends.transformers.tasks.texts import Encoded, Texts, in_groups, strings
+from pipeline.batch.columns import Array, Column
+from pipeline.batch.tensors import TensorSpec
+from pipeline.spec.model import TransformersModel
+
+
+def open_features(path: Path, spec: TransformersModel, network: Network) -> Task:
+    """`feature-extraction`: states of the last layer, their mean and that of the first token."""
+    texts = Texts(path, spec, network.config)
+    width = getattr(network.config, "hidden_size", None)
+
+    def prepare(inputs: Mapping[str, Array]) -> Encoded:
+        return texts.encode(strings(inputs["text"]))
+
+    def compute(network: Network, rows: Encoded, wanted: Collection[str]) -> dict[str, Column]:
+        def call(group: Encoded) -> dict[str, Array]:
+            arguments = network.moved(texts.padded(group))
+            hidden = network.model(**arguments).last_hidden_state.float()
+            return network.arrays(_pooled(hidden, arguments["attention_mask"], wanted))
+
+        return in_groups(rows, call)
+
+    return Task(
+        inputs=(TensorSpec("text", "string", (None,)),),
+        outputs=tuple(TensorSpec(name, "float32", (None, width)) for name in ("embedding", "cls")),
+        prepare=prepare,
+        compute=compute,
+    )
+
+
+def _pooled(hidden: Any, mask: Any, wanted: Collection[str]) -> dict[str, Any]:
+    made = {}
+    if "embedding" in wanted:
+        shares = mask.unsqueeze(-1).to(hidden.dtype)
+        made["embedding"] = (hidden * shares).sum(1) / shares.sum(1).clamp(min=1)  # 1: no token
+    if "cls" in wanted:
+        made["cls"] = hidden[:, 0]
+    return made

@@ -1,0 +1,55 @@
+"""Pictures as a model takes them: prepared by the folder's own image processor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pipeline.backends.failures import needs_package
+from pipeline.batch.columns import Array
+from pipeline.batch.tensors import TensorSpec
+
+_FILES = ("preprocessor_config.json", "processor_config.json")
+
+
+class Pictures:
+    """The image processor of a folder: Pillow's, by which results are the same on every machine.
+
+    Attributes:
+      processor: transformers' object.
+      tensor: the input.
+    """
+
+    tensor = TensorSpec("image", "uint8", (None, None, None, 3))
+
+    def __init__(self, path: Path) -> None:
+        from transformers import AutoImageProcessor
+        from transformers.utils import requires_backends
+
+        with needs_package("pillow", extra="images"):
+            requires_backends(AutoImageProcessor, ["vision"])
+        check_processor(path)
+        self.processor = AutoImageProcessor.from_pretrained(
+            path, local_files_only=True, trust_remote_code=False, backend="pil"
+        )
+
+    def prepared(self, images: Iterable[Array]) -> dict[str, Any]:
+        """Pictures [height, width, 3] as the model's arguments."""
+        made = self.processor(list(images), input_data_format="channels_last", return_tensors="pt")
+        return dict(made)
+
+
+def check_processor(path: Path) -> None:
+    """Refuses a folder without the file of its image processor.
+
+    Raises:
+      LoadError: it has none.
+    """
+    from pipeline.errors import LoadError
+
+    if not any((path / name).is_file() for name in _FILES):
+        raise LoadError(
+            f"{path} has no file of its image processor, expected {' or '.join(_FILES)}; "
+            "save it beside the model: its save_pretrained writes it"
+        )

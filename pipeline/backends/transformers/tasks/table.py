@@ -1,0 +1,90 @@
+"""Every task: the class of transformers that reads its models, and what opens it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.backends.transformers.tasks import classification, embeddings
+from pipeline.backends.transformers.tasks.task import Network, Task
+from pipeline.errors import LoadError
+from pipeline.spec.model import TransformersModel
+
+Open = Callable[[Path, TransformersModel, Network], Task]
+
+
+@dataclass(frozen=True)
+class TaskKind:
+    """How models of a task are read.
+
+    Attributes:
+      auto_class: of transformers.
+      architectures: its table of their names, in `transformers.models.auto.modeling_auto`.
+      open: (folder, entry, model) -> the task, with the tokenizer or processor of the folder.
+      unused: beginnings of the names of weights that no output of the task uses.
+    """
+
+    auto_class: str
+    architectures: str
+    open: Open
+    unused: tuple[str, ...] = ()
+
+
+TASKS: Mapping[str, TaskKind] = {
+    "text-classification": TaskKind(
+        "AutoModelForSequenceClassification",
+        "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES",
+        classification.open_texts,
+    ),
+    "image-classification": TaskKind(
+        "AutoModelForImageClassification",
+        "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES",
+        classification.open_pictures,
+    ),
+    "feature-extraction": TaskKind(
+        "AutoModel", "MODEL_MAPPING_NAMES", embeddings.open_features, unused=("pooler.",)
+    ),
+}
+"""Task -> its kind; those that are more special first, since `init` takes the first that fits."""
+
+
+def task_of(path: Path) -> tuple[str, str]:
+    """The task that a model was saved for, and the architecture in config.json that says so.
+
+    Raises:
+      LoadError: config.json names no architecture, or one that no task fits.
+    """
+    file = path / "config.json"
+    try:
+        config: Any = json.loads(file.read_text())
+        named = [str(name) for name in config["architectures"] or ()]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LoadError(
+            f"{file} names no architecture, so `task` is not known; expected {_expected()}"
+        ) from error
+    for task, kind in TASKS.items():
+        known = _names(kind.architectures)
+        for name in named:
+            if name in known:
+                return task, name
+    raise LoadError(
+        f"{file}: found the architecture {', '.join(named) or 'none'}, which fits no task; "
+        f"expected one of {_expected()}"
+    )
+
+
+def _expected() -> str:
+    return ", ".join(TASKS)
+
+
+def _names(table: str) -> set[str]:
+    """The architectures of a table of transformers; a model may have several."""
+    from transformers.models.auto import modeling_auto
+
+    found: set[str] = set()
+    for names in getattr(modeling_auto, table).values():
+        found.update([names] if isinstance(names, str) else names)
+    return found

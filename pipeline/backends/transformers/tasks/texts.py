@@ -1,0 +1,134 @@
+"""Texts as tokens: read by the folder's tokenizer, and padded with texts of about their length.
+
+A row pays for the longest of its call. So a call's rows are put in the order of their lengths and
+cut into groups, and the model is called once for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.backends.text import as_str
+from pipeline.batch import columns
+from pipeline.batch.columns import Array, Column
+from pipeline.errors import LoadError
+from pipeline.spec.model import TransformersModel
+
+Encoded = list[dict[str, list[int]]]
+"""For each row the model's arguments, such as `input_ids`, without padding."""
+
+_NO_LIMIT = 1_000_000
+"""Tokenizers without a limit say 10 to the power of 30."""
+_CALL_TOKENS = 256
+"""A call of a model costs about as much as so many tokens; fewer are padded instead."""
+
+
+class Texts:
+    """The tokenizer of a folder.
+
+    Attributes:
+      tokenizer: transformers' object.
+      max_length: most tokens of a row; None where neither model nor file sets a limit.
+    """
+
+    def __init__(self, path: Path, spec: TransformersModel, config: Any) -> None:
+        self.tokenizer = read_tokenizer(path)
+        self.tokenizer.padding_side = "right"  # or the first token, `cls`, would be padding
+        self.max_length = spec.max_length or _limit(self.tokenizer, config)
+        self._refuses = spec.truncation == "error"
+
+    def encode(self, *texts: Sequence[str]) -> Encoded:
+        """The tokens of each row.
+
+        Args:
+          texts: of the rows; for pairs, the second ones besides.
+
+        Raises:
+          ValueError: a row is longer than the model takes, and is not to be cut.
+        """
+        if self._refuses:
+            self._refuse_long(self.tokenizer(*texts)["input_ids"])
+        cut = self.max_length is not None
+        made = self.tokenizer(*texts, truncation=cut, max_length=self.max_length)
+        names = list(made.keys())
+        return [
+            dict(zip(names, row, strict=True))
+            for row in zip(*(made[name] for name in names), strict=True)
+        ]
+
+    def padded(self, rows: Encoded) -> dict[str, Any]:
+        """Rows as tensors, each filled up to the longest."""
+        return dict(self.tokenizer.pad(rows, padding=True, return_tensors="pt"))
+
+    def _refuse_long(self, rows: Sequence[Sequence[int]]) -> None:
+        most = self.max_length
+        for row in rows:
+            if most is not None and len(row) > most:
+                raise ValueError(f"the text has {len(row)} tokens, and the model takes {most}")
+
+
+def read_tokenizer(path: Path) -> Any:
+    """The tokenizer of a folder.
+
+    Raises:
+      LoadError: it has none; transformers would make up one that knows no words.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    files = ["tokenizer.json", *dict.fromkeys(tokenizer.vocab_files_names.values())]
+    if not any((path / name).is_file() for name in files):
+        raise LoadError(f"{path} has no file of its tokenizer, expected {' or '.join(files)}")
+    # `padded` fills up rows that are encoded: that is the point here, so no advice against it.
+    tokenizer.deprecation_warnings["Asking-to-pad-a-fast-tokenizer"] = True
+    return tokenizer
+
+
+def strings(array: Array) -> list[str]:
+    """A column of text as `str`."""
+    listed: list[str] = as_str(array).tolist()
+    return listed
+
+
+def in_groups(
+    encoded: Encoded, call: Callable[[Encoded], Mapping[str, Column]]
+) -> dict[str, Column]:
+    """The outputs of rows that are computed in groups of about the same length.
+
+    Args:
+      encoded: the rows.
+      call: the rows of a group -> its outputs.
+    """
+    groups = groups_by_length([len(row["input_ids"]) for row in encoded])
+    parts = [call([encoded[i] for i in group]) for group in groups]
+    back = np.argsort(np.concatenate(groups))
+    return {
+        name: columns.take(columns.concatenate_ragged([part[name] for part in parts]), back)
+        for name in parts[0]
+    }
+
+
+def groups_by_length(lengths: Sequence[int]) -> list[Array]:
+    """The rows by length, cut where padding would cost more than another call.
+
+    Returns:
+      groups of row indices, the shortest rows first.
+    """
+    order = np.argsort(np.asarray(lengths), kind="stable")
+    groups: list[Array] = []
+    start = len(order)
+    while start:
+        end, longest, waste = start, lengths[order[start - 1]], 0
+        while start and (waste := waste + longest - lengths[order[start - 1]]) <= _CALL_TOKENS:
+            start -= 1
+        groups.append(order[start:end])
+    return groups[::-1]
+
+
+def _limit(tokenizer: Any, config: Any) -> int | None:
+    known = (tokenizer.model_max_length, getattr(config, "max_position_embeddings", None))
+    return min((n for n in known if n and n < _NO_LIMIT), default=None)
