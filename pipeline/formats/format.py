@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.batch.block import Block
@@ -22,12 +22,14 @@ class Reading:
       format: name of the format of all files, or "auto": each has the one that its name tells.
       keys: what is read of each record, where a format allows to leave out the rest; None for all.
       max_record_bytes: a larger record is not read; what holds it ends in a block that says so.
+      record: what is declared of them; None where nothing is yet, as for `init`.
     """
 
     block_rows: int = DEFAULT_ROWS
     format: str = "auto"
     keys: tuple[str, ...] | None = None
     max_record_bytes: int = DEFAULT_RECORD_BYTES
+    record: RecordSpec | None = None
 
     @property
     def max_chunk_bytes(self) -> int:
@@ -45,8 +47,9 @@ class Format:
       blocks: reads the records of an opened file as blocks that bear the format's name. What cannot
         be read ends in a block whose error says where and why. None where a file is one record,
         whatever is in it.
-      check: what a file lacks of the declared record, as far as its beginning or its index says;
-        raises ValueError where it is none of this format. None where a file does not say.
+      check: what a file lacks of the declared record, or has twice of it and of what predictions
+        repeat, as far as its beginning or its index says; raises ValueError where it is none of
+        this format. None where a file does not say.
       extensions: of files, with the dot, in lower case.
       records_are: what a record is, for the help text.
       splittable: whether `blocks` can read a part of a file that is not compressed.
@@ -59,7 +62,7 @@ class Format:
     name: str
     decoder: type[Decoder]
     blocks: Callable[[OpenedFile, Reading], Iterator[Block]] | None
-    check: Callable[[OpenedFile, RecordSpec], Iterator[str]] | None = None
+    check: Callable[[OpenedFile, RecordSpec, Sequence[str]], Iterator[str]] | None = None
     extensions: tuple[str, ...] = ()
     records_are: str = ""
     splittable: bool = False

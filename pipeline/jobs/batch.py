@@ -131,7 +131,9 @@ def reading(job: Job) -> Reading:
     keys = [*spec.record.fields, *spec.pass_through, *([spec.record.id] if spec.record.id else [])]
     inputs = job.settings.inputs
     form = IMAGE.name if spec.record.source == "image" else inputs.input_format
-    return Reading(job.row_limits.block_rows, form, tuple(keys), inputs.max_record_bytes)
+    return Reading(
+        job.row_limits.block_rows, form, tuple(keys), inputs.max_record_bytes, spec.record
+    )
 
 
 def to_prediction_rows(job: Job) -> ToRows:

@@ -64,7 +64,7 @@ def problems(inputs: Inputs, output_format: str, spec: EnsembleSpec) -> Iterator
     if inputs.input_file_pattern and not inputs.streaming:
         try:
             for problem in input_checks.problems(
-                inputs.input_file_pattern, inputs.input_format, spec.record
+                inputs.input_file_pattern, inputs.input_format, spec.record, spec.pass_through
             ):
                 yield f"--input_file_pattern: {problem}"
         except PathError:

@@ -115,7 +115,7 @@ def _decoded(files: Sequence[Any], chosen: str, record: RecordSpec, count: int) 
     for file in files:
         part = FileRange(file.path, 0, file.size_in_bytes, format_of(file.path, chosen).name)
         if part.end:
-            for block in islice(read_range(part, Reading(count, keys=keys)), 1):
+            for block in islice(read_range(part, Reading(count, keys=keys, record=record)), 1):
                 yield decoders(record)[block.format].decode(block)
 
 

@@ -36,7 +36,7 @@ def pair_blocks(opened, reading):
         yield Block(tuple(words[first : first + reading.block_rows]), opened.path, format="pairs")
 
 
-def pair_check(opened, record):
+def pair_check(opened, record, pass_through):
     if b"=" not in opened.file.read(100):
         yield "has no pairs"
 

@@ -7,7 +7,7 @@ read; their records become dead letters then.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pipeline.connectors.files.ranges import FileRange, opened
 from pipeline.connectors.storage import paths
@@ -16,13 +16,16 @@ from pipeline.formats.registry import format_named, format_of
 from pipeline.spec.record import RecordSpec
 
 
-def problems(pattern: str, chosen: str, record: RecordSpec) -> Iterator[str]:
+def problems(
+    pattern: str, chosen: str, record: RecordSpec, pass_through: Sequence[str] = ()
+) -> Iterator[str]:
     """Where the first files cannot be what the record declares.
 
     Args:
       pattern: of the input files.
       chosen: their format, or "auto".
       record: the declared id and fields.
+      pass_through: keys whose values predictions repeat.
 
     Raises:
       PathError: nothing matches, or the storage refuses.
@@ -32,10 +35,11 @@ def problems(pattern: str, chosen: str, record: RecordSpec) -> Iterator[str]:
         part = FileRange(file.path, 0, file.size_in_bytes, format_of(file.path, chosen).name)
         if part.end and part.format not in seen:
             seen.add(part.format)
-            yield from (f"{part.path}: {problem}" for problem in _checked(part, record))
+            found = _checked(part, record, pass_through)
+            yield from (f"{part.path}: {problem}" for problem in found)
 
 
-def _checked(part: FileRange, record: RecordSpec) -> Iterator[str]:
+def _checked(part: FileRange, record: RecordSpec, pass_through: Sequence[str]) -> Iterator[str]:
     form = format_named(part.format)
     if record.source == "raw":
         if form.raw_problem:
@@ -48,7 +52,7 @@ def _checked(part: FileRange, record: RecordSpec) -> Iterator[str]:
         return
     try:
         with opened(part) as file:
-            yield from form.check(file, record)
+            yield from form.check(file, record, pass_through)
     except ValueError as error:
         yield str(error)
     except Exception as error:

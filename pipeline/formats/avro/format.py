@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from pipeline.batch.block import Block
@@ -35,7 +35,7 @@ class AvroDecoder(RowDecoder):
         return cast(dict[str, Any], found)
 
 
-def _check(opened: OpenedFile, record: RecordSpec) -> Iterator[str]:
+def _check(opened: OpenedFile, record: RecordSpec, pass_through: Sequence[str]) -> Iterator[str]:
     """What the schema lacks."""
     found = container.read_header(WatchedFile(opened.file)).schema
     if schema.name_of(found) != "record":

@@ -1,4 +1,4 @@
-"""What the cells of a CSV row hold: where a field's cells are, and the values that they stand for.
+"""What the cells of a CSV row stand for.
 
 A field is one column of its name. A tensor is a JSON list in its cell, or, with one axis, a column
 for each value: ``x_0``, ``x_1``... (also ``x.0`` or ``x[0]``). Cells have no types of their own:
@@ -22,27 +22,7 @@ from pipeline.formats.arrow_columns import cast_numbers
 from pipeline.formats.fields import FieldDecoder, IrregularError
 from pipeline.spec.record import FieldSpec
 
-_SPREAD = ("{}_{}", "{}.{}", "{}[{}]")
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
-
-
-def places(name: str, spec: FieldSpec | None, header: Sequence[str]) -> tuple[int, ...]:
-    """Which cells hold a field: one, or one for each value; none if there are no such columns.
-
-    Args:
-      name: the field's.
-      spec: its dtype and shape; None for a key that is not declared.
-      header: the names of the columns.
-    """
-    if name in header:
-        return (header.index(name),)
-    if spec is not None and len(spec.shape) == 1 and spec.shape[0]:
-        for form in _SPREAD:
-            names = [form.format(name, i) for i in range(spec.shape[0])]
-            if set(names) <= set(header):
-                position = {column: i for i, column in enumerate(header)}
-                return tuple(position[column] for column in names)
-    return ()
 
 
 def one_each(spec: FieldSpec, found: Sequence[int]) -> bool:
@@ -54,7 +34,7 @@ def value(cells: Sequence[str], spec: FieldSpec | None) -> Any:
     """What the cells of one field stand for, as JSON would have it; text that is not, as it is.
 
     Args:
-      cells: those at its `places`.
+      cells: those at its places in the header.
       spec: its dtype and shape; None for a key that is not declared.
     """
     if spec is None:
@@ -74,7 +54,7 @@ def column(cells: Sequence[pa.Array], decoder: FieldDecoder) -> Column:
     """The column of a field.
 
     Args:
-      cells: of each of its `places` the cells, a row each: text, or float64 for a field of floats.
+      cells: of each of its places the cells, a row each: text, or float64 for a field of floats.
       decoder: of the field.
 
     Raises:

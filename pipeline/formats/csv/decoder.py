@@ -16,6 +16,8 @@ from pipeline.batch.tensors import FLOATS
 from pipeline.errors import RecordError
 from pipeline.formats import record_sample
 from pipeline.formats.csv import cells as csv_cells
+from pipeline.formats.csv import header as csv_header
+from pipeline.formats.csv.header import Header
 from pipeline.formats.csv.rows import is_proper
 from pipeline.formats.decoder import Decoder, Part, payload_hash
 from pipeline.formats.fields import IrregularError
@@ -31,14 +33,16 @@ class _Layout:
     Attributes:
       header: the names of the columns.
       places: key -> its cells, of each key that is read and that the header has.
-      complete: whether it has the id and all fields.
       floats: cells that Arrow may parse itself; all others are taken as text.
+      problem: why no row can be read; None if they can.
+      regular: whether each field has the cells that its shape asks for.
     """
 
     header: tuple[str, ...]
     places: dict[str, tuple[int, ...]]
-    complete: bool
     floats: frozenset[int]
+    problem: RecordError | None
+    regular: bool
 
 
 class CsvDecoder(Decoder):
@@ -46,13 +50,14 @@ class CsvDecoder(Decoder):
 
     def __init__(self, record: RecordSpec, pass_through: Sequence[str] = ()) -> None:
         super().__init__(record, pass_through)
+        self._record = record
         self._repeated = dict.fromkeys([*([record.id] if record.id else []), *pass_through])
-        self._layouts: dict[tuple[str, ...], _Layout] = {}
+        self._layouts: dict[Header, _Layout] = {}
 
     def part(self, block: Block, rows: range) -> Part:
         """See Decoder."""
         layout = self._layout(block.header)
-        if not layout.complete:
+        if layout.problem or not layout.regular:
             raise IrregularError
         cells = _parse([block.payloads[row] for row in rows], layout)
         part = Part(rows)
@@ -76,6 +81,26 @@ class CsvDecoder(Decoder):
 
     def record(self, block: Block, row: int) -> dict[str, Any]:
         """See Decoder."""
+        layout = self._layout(block.header)
+        if layout.problem:
+            raise layout.problem
+        cells = self._row(block, row)
+        record: dict[str, Any] = dict(zip(block.header, cells, strict=True))
+        for name, places in layout.places.items():
+            record[name] = csv_cells.value([cells[place] for place in places], self._spec(name))
+        return record
+
+    def undeclared(self, block: Block, row: int) -> dict[str, Any]:
+        """See Decoder; cells as they would be in JSON."""
+        cells = dict(zip(block.header, self._row(block, row), strict=True))
+        return record_sample.from_cells(cells)
+
+    def _row(self, block: Block, row: int) -> list[str]:
+        """The cells of a row, one for each name in the header.
+
+        Raises:
+          RecordError: there are others.
+        """
         header, cells = block.header, _cells(block.payloads[row], len(block.header))
         if len(cells) != len(header):
             names = ", ".join(header[:8]) + (", ..." if len(header) > 8 else "")
@@ -83,35 +108,36 @@ class CsvDecoder(Decoder):
                 "wrong_cells",
                 f"found {len(cells)} cells, expected {len(header)} as in the header ({names})",
             )
-        record: dict[str, Any] = dict(zip(header, cells, strict=True))
-        for name, places in self._layout(header).places.items():
-            record[name] = csv_cells.value([cells[place] for place in places], self._spec(name))
-        return record
-
-    def undeclared(self, block: Block, row: int) -> dict[str, Any]:
-        """See Decoder; cells as they would be in JSON."""
-        return record_sample.from_cells(self.record(block, row))
+        return cells
 
     def where(self, block: Block, row: int) -> str:
         """See Decoder."""
         inside = sum(block.payloads[i].count(b"\n") for i in range(row))
         return f"{block.source}, line {block.first + row + inside}: "
 
-    def _layout(self, header: tuple[str, ...]) -> _Layout:
+    def _layout(self, header: Header) -> _Layout:
         if header not in self._layouts:
-            keys = {*self._fields, *self._repeated}
-            places = {key: csv_cells.places(key, self._spec(key), header) for key in keys}
-            places = {key: of_key for key, of_key in places.items() if of_key}
-            texts = {place for key in self._repeated for place in places.get(key, ())}
-            floats: set[int] = set()
-            for name, field in self._fields.items():
-                of_field = places.get(name, ())
-                if field.spec.dtype in FLOATS and csv_cells.one_each(field.spec, of_field):
-                    floats.update(of_field)
-            needed = {*self._fields, *([self._id] if self._id else [])}
-            complete = needed <= set(places)
-            self._layouts[header] = _Layout(header, places, complete, frozenset(floats - texts))
+            self._layouts[header] = self._new_layout(header)
         return self._layouts[header]
+
+    def _new_layout(self, header: Header) -> _Layout:
+        keys = {key: self._spec(key) for key in (*self._fields, *self._repeated)}
+        places = {key: csv_header.places(key, keys, header) for key in keys}
+        places = {key: of_key for key, of_key in places.items() if of_key}
+        texts = {place for key in self._repeated for place in places.get(key, ())}
+        floats: set[int] = set()
+        regular = True
+        for name, field in self._fields.items():
+            of_field = places.get(name, ())
+            regular &= len(of_field) <= 1 or len(of_field) == field.spec.shape[0]
+            if field.spec.dtype in FLOATS and csv_cells.one_each(field.spec, of_field):
+                floats.update(of_field)
+        problem = None
+        if lacks := csv_header.lacking(self._record, header):
+            problem = RecordError("no_header", csv_header.not_a_header(header, lacks))
+        elif twice := next(csv_header.doubled(keys, header), None):
+            problem = RecordError("doubled_column", twice)
+        return _Layout(header, places, frozenset(floats - texts), problem, regular)
 
     def _values(self, name: str, cells: Sequence[pa.Array]) -> list[Any]:
         rows = zip(*(of_place.to_pylist() for of_place in cells), strict=True)

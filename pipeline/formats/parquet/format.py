@@ -110,10 +110,13 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
         first = behind
 
 
-def _check(opened: OpenedFile, record: RecordSpec) -> Iterator[str]:
-    """What the schema lacks."""
+def _check(opened: OpenedFile, record: RecordSpec, pass_through: Sequence[str]) -> Iterator[str]:
+    """What the schema lacks or has twice."""
     index = _Index(CheckedFile(opened.file))
-    index.names((*record.fields, *([record.id] if record.id else [])))
+    names = index.schema.names
+    for name in dict.fromkeys([*record.fields, *pass_through, record.id]):
+        if names.count(name) > 1:
+            yield f"has {names.count(name)} columns '{name}'"
     found = dict(zip(index.schema.names, index.schema.types, strict=True))
     yield from misfits(found, record, arrow_columns.fits)
 

@@ -65,7 +65,7 @@ def row(i, **changes):
 
 
 def blocks(path, block_rows=8, split_bytes=1 << 30, keys=KEYS, format="auto", most=32 << 20):
-    reading = Reading(block_rows, format, keys, most)
+    reading = Reading(block_rows, format, keys, most, RECORD)
     return [
         block
         for file in match_input(str(path))
@@ -203,9 +203,12 @@ def test_record_that_is_too_large_costs_itself_only(tmp_path, format, packed):
         assert "bytes, expected at most 2,000: it is left out" in error
 
 
-def test_csv_whose_header_is_too_large_is_not_read(tmp_path):
+def test_csv_whose_header_is_too_large_has_none(tmp_path):
     path = formats.write(tmp_path, "csv", [{"id": "a", "x" * 3000: 1}])
-    assert [len(block.payloads) for block in blocks(path, most=2000)] == [0]
+    (batch, rest), (error,) = read(path, most=2000)
+    assert "the line after 0 whole lines" in error
+    assert len(batch) == len(batch.rejects) == 0
+    assert [reject.error_type for reject in rest.rejects] == ["no_header"]
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])

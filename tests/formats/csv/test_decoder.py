@@ -14,7 +14,7 @@ from pipeline.batch.block import Block
 from pipeline.batch.columns import iterate
 from pipeline.formats.csv import rows as csv_rows
 from pipeline.formats.csv.decoder import CsvDecoder
-from pipeline.formats.csv.format import parse_header
+from pipeline.formats.csv.header import parse_header, problems
 from pipeline.formats.lines import split_lines
 from pipeline.spec.record import RecordSpec
 
@@ -160,3 +160,46 @@ def test_block_is_read_as_its_rows_are_one_by_one(table, quoted):
         for fast, slow in zip(iterate(column), iterate(careful.columns[name]), strict=True):
             assert fast.dtype == slow.dtype
             assert np.array_equal(fast, slow)
+
+
+@pytest.mark.parametrize(
+    ("header", "doubled"),
+    [
+        (("id", "x_0", "x_1", "x_1", "n"), "x_1"),
+        (("id", "x_0", "x_1", "n", "n"), "n"),
+        (("id", "x_0", "x_1", "n", "id"), "id"),
+        (("id", "x_0", "x_1", "n", "note", "note"), "note"),
+    ],
+)
+def test_column_that_is_read_and_named_twice_is_refused_and_no_value_wins(header, doubled):
+    says = f"the header names column '{doubled}' 2 times"
+    assert list(problems(RECORD, ("note",), header)) == [says]
+    rows = [b",".join([b"1"] * len(header))] * 40
+    batch = decode(*rows, header=header, pass_through=("note",))
+    assert {reject.error_type for reject in batch.rejects} == {"doubled_column"}
+    assert len(batch.rejects) == 40
+    assert says in batch.rejects[0].error_message
+
+
+def test_column_that_nobody_reads_may_be_named_twice():
+    header = ("id", "x_0", "x_1", "n", "other", "other")
+    assert list(problems(RECORD, (), header)) == []
+    assert decode(b"a,1,2,3,4,5", header=header).ids == ("a",)
+
+
+def test_more_columns_than_a_field_has_values_are_a_wrong_shape():
+    header = (*HEADER, "x_2", "x_3")
+    assert list(problems(RECORD, (), header)) == [
+        "the header has columns 'x_0' to 'x_3', expected float32[2]"
+    ]
+    (reject,) = decode(b"a,1,2,3,4,5", header=header).rejects
+    assert (reject.record_id, reject.error_type) == ("a", "wrong_shape")
+    assert "field 'x': found 4 values, expected float32[2]" in reject.error_message
+
+
+def test_column_that_is_a_key_of_its_own_is_no_value_of_a_field():
+    header = (*HEADER, "x_2")
+    assert list(problems(RECORD, ("x_2",), header)) == []
+    batch = decode(b"a,1,2,3,4", header=header, pass_through=("x_2",))
+    assert batch.columns["x"].tolist() == [[1, 2]]
+    assert orjson.loads(batch.pass_through[0]) == {"x_2": "4"}
