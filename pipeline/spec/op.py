@@ -7,7 +7,6 @@ error type of rows that it cannot compute. What it computes is its line in
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Literal, Self
@@ -99,19 +98,3 @@ class Op(StrictModel, ABC):
           ValueError: the file holds something else; says what, as in "holds a label twice".
         """
         raise NotImplementedError(f"{type(self).__name__} reads no file")
-
-
-def labels_in(text: str, *kinds: type) -> tuple[str | int, ...]:
-    """The labels in a file: one a line, or a JSON list of values of one of `kinds`.
-
-    Raises:
-      ValueError: it holds something else.
-    """
-    try:
-        labels = json.loads(text) if text.lstrip().startswith("[") else text.splitlines()
-    except json.JSONDecodeError:
-        labels = []
-    found = {type(label) for label in labels}
-    if len(found) != 1 or not found <= set(kinds):
-        raise ValueError("must hold one label a line, or a JSON list of texts")
-    return tuple(labels)

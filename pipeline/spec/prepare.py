@@ -17,8 +17,9 @@ from pipeline.spec.column_types import (
     need,
     need_common_dtype,
 )
+from pipeline.spec.label_file import labels_in
 from pipeline.spec.model import ConstantInput
-from pipeline.spec.op import Op, labels_in
+from pipeline.spec.op import Op
 from pipeline.spec.record import DTypeName
 from pipeline.spec.strict_model import Name
 
@@ -215,7 +216,8 @@ class OneHot(_OfOne):
     )
     file: str | None = Field(
         default=None,
-        description="Instead of `labels`: a text file with one label a line, or a JSON list; "
+        description="Instead of `labels`: a text file with one label a line, a JSON list, or a "
+        "JSON object of labels by index; "
         "relative to the ensemble file.",
     )
     depth: int | None = Field(

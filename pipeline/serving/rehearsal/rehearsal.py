@@ -20,7 +20,7 @@ import numpy as np
 
 from pipeline.backends.base import Servable
 from pipeline.backends.failures import rejects_values
-from pipeline.backends.reasons import own_words, with_type
+from pipeline.backends.reasons import with_type
 from pipeline.batch import casts, columns
 from pipeline.batch.columns import Array, Column, Ragged
 from pipeline.batch.release import ModelVersion, Release
@@ -31,6 +31,7 @@ from pipeline.readable import logger
 from pipeline.serving.rehearsal import golden, made_up
 from pipeline.serving.rehearsal.company import Company, LoneRowError
 from pipeline.serving.rehearsal.feature_order import FeatureOrder
+from pipeline.serving.rehearsal.label_counts import odd_counts
 from pipeline.serving.rehearsal.made_up import ROWS
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.serving.step.model_step import ModelStep, rounding_of
@@ -53,8 +54,7 @@ class Comparison:
       call_rows: most rows of a call, where a model sets none itself.
       records: the columns of some records behind the prepare steps; empty where none are known.
       examples: finds those that come with a version.
-      in_company: launch and gate compare rows in other company; a process that loads a release
-        which was accepted does not do it once more.
+      in_company: whether rows are compared in other company, as launch and gate do, once.
       given: columns of models that are not tried but known from elsewhere.
     """
 
@@ -139,6 +139,8 @@ def rehearse(
     rehearsal, problems = attempt(graph, release, manager, progress, comparison)
     if problems:
         raise ModelError(problems)
+    for warning in odd_counts(graph, rehearsal.types) if comparison.in_company else ():
+        _LOGGER.warning("%s", warning)
     return rehearsal
 
 
@@ -390,10 +392,9 @@ def _warm_up(
         except Exception as error:
             _LOGGER.warning(
                 "model '%s' cannot be warmed up for calls of %d rows, which will be split; "
-                "`max_batch_size` keeps calls small (%s: %s)",
+                "`max_batch_size` keeps calls small (%s)",
                 model.name,
                 rows,
-                type(error).__name__,
-                own_words(error),
+                with_type(error),
             )
             return

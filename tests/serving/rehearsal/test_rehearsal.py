@@ -218,3 +218,23 @@ def test_limit_met_while_warming_up_is_told_and_larger_calls_are_left_out(caplog
     assert servable.calls == [3, 1, 3, 3, 4, 8]
     assert "model 'a' cannot be warmed up for calls of 8 rows, which will be split" in caplog.text
     assert "ValueError: at most 4 rows" in caplog.text
+
+
+@pytest.mark.parametrize(("choice", "count"), [("argmax", 3), ("top_k", 5), ("argmax", 4)])
+def test_labels_that_are_not_as_many_as_the_classes_are_warned_of(caplog, choice, count):
+    more = {"k": 2} if choice == "top_k" else {}
+    graph = ensemble(
+        model("m", {"x": "x"}, "scores"),
+        combine=[
+            {"column": "best", "op": choice, "of": "scores", **more},
+            {"column": "label", "op": "lookup", "of": "best", "labels": list("abcde"[:count])},
+        ],
+    )
+    net = FakeServable(lambda tensors: {"y": tensors["x"]}, takes("float32", 4))
+    run(graph, {"m": net})
+    told = [record.getMessage() for record in caplog.records if "labels" in record.getMessage()]
+    if count == 4:
+        assert told == []
+    else:
+        (warning,) = told
+        assert f"has {count} labels, and column 'scores' of model 'm' has 4 classes" in warning

@@ -1,0 +1,71 @@
+"""Label files: what could shift every label by one is refused, everything else is read exactly."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.spec.label_file import labels_in
+
+ABC = ("a", "b", "c")
+names = st.lists(st.text(min_size=1, max_size=8), min_size=2, max_size=12)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a\nb\nc",
+        "a\r\nb\r\nc\r\n\r\n",
+        "a\rb\rc",
+        '["a", "b", "c"]',
+        '{"0": "a", "1": "b", "2": "c"}',
+        '{"2": "c",\n "0": "a",\n "1": "b"}\n',
+        '{"0": ["n01", "a"], "1": ["n02", "b"], "2": ["n03", "c"]}',
+    ],
+)
+def test_labels_are_read_in_the_order_of_their_index(text):
+    assert labels_in(text, str) == ABC
+
+
+@given(names)
+def test_object_by_index_gives_what_the_list_gives(labels):
+    order = sorted(range(len(labels)), key=lambda i: labels[i])
+    by_index = json.dumps({str(i): labels[i] for i in order})
+    assert labels_in(by_index, str) == labels_in(json.dumps(labels), str) == tuple(labels)
+
+
+def test_only_line_ends_of_editors_end_a_label():
+    assert labels_in("a\x0bb\nc\u2028d\ne\x85f", str) == ("a\x0bb", "c\u2028d", "e\x85f")
+
+
+@pytest.mark.parametrize("text", ["tench, Tinca tinca\ngoldfish\n", "a, b\nc, d\n", "0 a\n1 b\n"])
+def test_labels_may_have_commas_and_numbers(text):
+    assert labels_in(text, str) == tuple(text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"1": "a", "2": "b"}', "has 2 labels, of which none has the index 0"),
+        ('{"0": "a", "2": "b"}', "none has the index 1"),
+        ('{"0": "a", "0": "b"}', "has two labels of index 0"),
+        ('{"0": "a", "00": "b"}', "with the key '00'"),
+        ('{"a": 0, "b": 1}', "with the key 'a'"),
+        ('{"0": "a", "1": {"name": "b"}}', "must hold one label a line"),
+        ('{"id": 0, "name": "a"}\n{"id": 1, "name": "b"}\n', "begins like JSON and is none"),
+        ("{a\nb", "begins like JSON and is none"),
+        ('item {\n id: 1\n name: "a"\n}\n', "looks like a Protocol Buffers text"),
+        ("# classes\nentry: {\n", "looks like a Protocol Buffers text"),
+        ("a,b,c\n", "looks like a table whose cells are separated by commas"),
+        ("0,a\n1,b\n", "looks like a table"),
+        ("name;id\na;0\nb;1\n", "separated by semicolons"),
+        ("id\tname\n0\ta\n", "separated by tabs"),
+        ("label\na\nb\n", "begins with 'label', a header"),
+        ("", "must hold one label a line"),
+    ],
+)
+def test_what_is_no_list_of_labels_is_refused_with_what_it_looks_like(text, says):
+    with pytest.raises(ValueError, match=r"^(has|holds|looks|begins|must)") as error:
+        labels_in(text, str)
+    assert says in str(error.value)
