@@ -176,8 +176,7 @@ def description_of(framework: str, path: Path, *, trusted: bool = False) -> Mode
     if framework == "transformers":
         registry.backend(framework).start()
         check_folder(path)
-        keys["task"], architecture = task_of(path)
-        notes["task"] = f"by the architecture in config.json, {architecture}"
+        keys["task"], notes["task"] = task_of(path)
     opened = partial(_opened, framework, path)
     try:
         servable = opened(**keys)

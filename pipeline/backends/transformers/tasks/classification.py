@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.backends.transformers.tasks.pictures import Pictures
 from pipeline.backends.transformers.tasks.task import Network, Task
-from pipeline.backends.transformers.tasks.texts import Encoded, Texts, in_groups, strings
+from pipeline.backends.transformers.tasks.texts import Encoded, Texts, strings
 from pipeline.batch.columns import Array, Column
 from pipeline.batch.tensors import TensorSpec
 from pipeline.spec.model import TransformersModel
@@ -25,7 +25,9 @@ def open_texts(path: Path, spec: TransformersModel, network: Network) -> Task:
         return texts.encode(*(strings(inputs[name]) for name in named))
 
     def compute(network: Network, rows: Encoded, wanted: Collection[str]) -> dict[str, Column]:
-        return in_groups(rows, lambda group: classes.scored(network, texts.padded(group), wanted))
+        return texts.in_groups(
+            rows, lambda group: classes.scored(network, texts.padded(group), wanted)
+        )
 
     return Task(
         inputs=tuple(TensorSpec(name, "string", (None,)) for name in ("text", "text_pair")),

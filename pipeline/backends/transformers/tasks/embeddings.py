@@ -6,15 +6,26 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.backends.transformers.tasks.sentences import MODULES
 from pipeline.backends.transformers.tasks.task import Network, Task
-from pipeline.backends.transformers.tasks.texts import Encoded, Texts, in_groups, strings
+from pipeline.backends.transformers.tasks.texts import Encoded, Texts, strings
 from pipeline.batch.columns import Array, Column
 from pipeline.batch.tensors import TensorSpec
+from pipeline.readable import logger
 from pipeline.spec.model import TransformersModel
+
+_LOGGER = logger(__name__)
 
 
 def open_features(path: Path, spec: TransformersModel, network: Network) -> Task:
     """`feature-extraction`: states of the last layer, their mean and that of the first token."""
+    if (path / MODULES).is_file() and not spec.is_unbound:
+        _LOGGER.warning(
+            "%s is of sentence-transformers: its %s, which says how its embeddings are made, is "
+            "read by `task: sentence-embedding` only",
+            path,
+            MODULES,
+        )
     texts = Texts(path, spec, network.config)
     width = getattr(network.config, "hidden_size", None)
 
@@ -27,7 +38,7 @@ def open_features(path: Path, spec: TransformersModel, network: Network) -> Task
             hidden = network.model(**arguments).last_hidden_state.float()
             return network.arrays(_pooled(hidden, arguments["attention_mask"], wanted))
 
-        return in_groups(rows, call)
+        return texts.in_groups(rows, call)
 
     return Task(
         inputs=(TensorSpec("text", "string", (None,)),),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.backends.transformers.tasks import classification, embeddings
+from pipeline.backends.transformers.tasks import classification, embeddings, sentences, zero_shot
 from pipeline.backends.transformers.tasks.task import Network, Task
 from pipeline.errors import LoadError
 from pipeline.spec.model import TransformersModel
@@ -39,6 +39,11 @@ TASKS: Mapping[str, TaskKind] = {
         "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES",
         classification.open_texts,
     ),
+    "zero-shot-classification": TaskKind(
+        "AutoModelForSequenceClassification",
+        "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES",
+        zero_shot.open_zero_shot,
+    ),
     "image-classification": TaskKind(
         "AutoModelForImageClassification",
         "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES",
@@ -47,16 +52,21 @@ TASKS: Mapping[str, TaskKind] = {
     "feature-extraction": TaskKind(
         "AutoModel", "MODEL_MAPPING_NAMES", embeddings.open_features, unused=("pooler.",)
     ),
+    "sentence-embedding": TaskKind(
+        "AutoModel", "MODEL_MAPPING_NAMES", sentences.open_sentences, unused=("pooler.",)
+    ),
 }
 """Task -> its kind; those that are more special first, since `init` takes the first that fits."""
 
 
 def task_of(path: Path) -> tuple[str, str]:
-    """The task that a model was saved for, and the architecture in config.json that says so.
+    """The task that a model was saved for, and what says so.
 
     Raises:
       LoadError: config.json names no architecture, or one that no task fits.
     """
+    if (path / sentences.MODULES).is_file():
+        return "sentence-embedding", f"by {sentences.MODULES}"
     file = path / "config.json"
     try:
         config: Any = json.loads(file.read_text())
@@ -69,7 +79,7 @@ def task_of(path: Path) -> tuple[str, str]:
         known = _names(kind.architectures)
         for name in named:
             if name in known:
-                return task, name
+                return task, f"by the architecture in config.json, {name}"
     raise LoadError(
         f"{file}: found the architecture {', '.join(named) or 'none'}, which fits no task; "
         f"expected one of {_expected()}"

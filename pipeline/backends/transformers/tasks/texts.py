@@ -30,29 +30,38 @@ _CALL_TOKENS = 256
 class Texts:
     """The tokenizer of a folder.
 
+    Args:
+      path: the folder.
+      spec: the model's entry.
+      config: the model's configuration.
+      usual: most tokens where the entry says nothing; None for what the model can take.
+
     Attributes:
       tokenizer: transformers' object.
       max_length: most tokens of a row; None where neither model nor file sets a limit.
     """
 
-    def __init__(self, path: Path, spec: TransformersModel, config: Any) -> None:
+    def __init__(
+        self, path: Path, spec: TransformersModel, config: Any, usual: int | None = None
+    ) -> None:
         self.tokenizer = read_tokenizer(path)
         self.tokenizer.padding_side = "right"  # or the first token, `cls`, would be padding
-        self.max_length = spec.max_length or _limit(self.tokenizer, config)
+        self.max_length = spec.max_length or usual or _limit(self.tokenizer, config)
         self._refuses = spec.truncation == "error"
 
-    def encode(self, *texts: Sequence[str]) -> Encoded:
+    def encode(self, *texts: Sequence[str], cut: str = "longest_first") -> Encoded:
         """The tokens of each row.
 
         Args:
           texts: of the rows; for pairs, the second ones besides.
+          cut: which text of a pair is cut, by transformers' names.
 
         Raises:
           ValueError: a row is longer than the model takes, and is not to be cut.
         """
         if self._refuses:
             self._refuse_long(self.tokenizer(*texts)["input_ids"])
-        cut = self.max_length is not None
+        cut = "do_not_truncate" if self.max_length is None else cut
         made = self.tokenizer(*texts, truncation=cut, max_length=self.max_length)
         names = list(made.keys())
         return [
@@ -62,7 +71,30 @@ class Texts:
 
     def padded(self, rows: Encoded) -> dict[str, Any]:
         """Rows as tensors, each filled up to the longest."""
-        return dict(self.tokenizer.pad(rows, padding=True, return_tensors="pt"))
+        fill = self.tokenizer.pad_token is not None
+        return dict(self.tokenizer.pad(rows, padding=fill, return_tensors="pt"))
+
+    def in_groups(
+        self,
+        rows: Encoded,
+        call: Callable[[Encoded], Mapping[str, Column]],
+        most: int | None = None,
+    ) -> dict[str, Column]:
+        """The outputs of rows that are computed in groups of about the same length.
+
+        Args:
+          rows: those of a call.
+          call: the rows of a group -> its outputs.
+          most: rows of a group; None for any number.
+        """
+        spare = _CALL_TOKENS if self.tokenizer.pad_token is not None else 0
+        groups = groups_by_length([len(row["input_ids"]) for row in rows], spare, most)
+        parts = [call([rows[i] for i in group]) for group in groups]
+        back = np.argsort(np.concatenate(groups))
+        return {
+            name: columns.take(columns.concatenate_ragged([part[name] for part in parts]), back)
+            for name in parts[0]
+        }
 
     def _refuse_long(self, rows: Sequence[Sequence[int]]) -> None:
         most = self.max_length
@@ -94,38 +126,29 @@ def strings(array: Array) -> list[str]:
     return listed
 
 
-def in_groups(
-    encoded: Encoded, call: Callable[[Encoded], Mapping[str, Column]]
-) -> dict[str, Column]:
-    """The outputs of rows that are computed in groups of about the same length.
+def groups_by_length(lengths: Sequence[int], spare: int, most: int | None = None) -> list[Array]:
+    """The rows by length, cut where padding would cost more than another call.
 
     Args:
-      encoded: the rows.
-      call: the rows of a group -> its outputs.
-    """
-    groups = groups_by_length([len(row["input_ids"]) for row in encoded])
-    parts = [call([encoded[i] for i in group]) for group in groups]
-    back = np.argsort(np.concatenate(groups))
-    return {
-        name: columns.take(columns.concatenate_ragged([part[name] for part in parts]), back)
-        for name in parts[0]
-    }
-
-
-def groups_by_length(lengths: Sequence[int]) -> list[Array]:
-    """The rows by length, cut where padding would cost more than another call.
+      lengths: tokens of each row.
+      spare: tokens of padding that a group may have.
+      most: rows of a group; None for any number.
 
     Returns:
       groups of row indices, the shortest rows first.
     """
     order = np.argsort(np.asarray(lengths), kind="stable")
     groups: list[Array] = []
-    start = len(order)
-    while start:
-        end, longest, waste = start, lengths[order[start - 1]], 0
-        while start and (waste := waste + longest - lengths[order[start - 1]]) <= _CALL_TOKENS:
+    end = len(order)
+    while end:
+        start, longest, padding = end - 1, lengths[order[end - 1]], 0
+        while start and (most is None or end - start < most):
+            padding += longest - lengths[order[start - 1]]
+            if padding > spare:
+                break
             start -= 1
         groups.append(order[start:end])
+        end = start
     return groups[::-1]
 
 

@@ -1,0 +1,71 @@
+"""Texts to labels that the model was not trained for: whether it calls "This is LABEL." true."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.backends.transformers.tasks.labels import CandidateLabels, Pairs
+from pipeline.backends.transformers.tasks.task import Network, Task
+from pipeline.backends.transformers.tasks.texts import Encoded, Texts, strings
+from pipeline.batch.columns import Array, Column
+from pipeline.batch.tensors import TensorSpec
+from pipeline.errors import LoadError
+from pipeline.spec.model import TransformersModel
+
+
+def open_zero_shot(path: Path, spec: TransformersModel, network: Network) -> Task:
+    """`zero-shot-classification`."""
+    texts = Texts(path, spec, network.config)
+    labels = CandidateLabels(path, spec)
+    yes, no = _entailment(path, network.config)
+
+    def prepare(inputs: Mapping[str, Array]) -> tuple[Encoded, Pairs]:
+        pairs = labels.pairs(inputs, len(inputs["text"]))
+        rows = strings(inputs["text"])
+        sentences = [spec.hypothesis_template.format(label) for label in pairs.labels]
+        encoded = texts.encode([rows[row] for row in pairs.rows], sentences, cut="only_first")
+        return encoded, pairs
+
+    def compute(
+        network: Network, prepared: tuple[Encoded, Pairs], wanted: Collection[str]
+    ) -> dict[str, Column]:
+        encoded, pairs = prepared
+
+        def call(group: Encoded) -> dict[str, Array]:
+            logits = network(texts.padded(group)).logits.float()
+            return network.arrays({"logits": logits[:, [no, yes]]})
+
+        logits = texts.in_groups(encoded, call, most=pairs.most)["logits"]
+        return labels.ranked(pairs, [_scores(np.asarray(part), spec) for part in pairs.of(logits)])
+
+    return Task(
+        inputs=(TensorSpec("text", "string", (None,)), labels.tensor),
+        outputs=labels.outputs,
+        prepare=prepare,
+        compute=compute,
+    )
+
+
+def _scores(logits: Array, spec: TransformersModel) -> Array:
+    """The scores of a row's labels, from logits [label, (contradiction, entailment)]."""
+    if spec.multi_label or len(logits) == 1:
+        shares = np.exp(logits - logits.max(1, keepdims=True))
+        return np.asarray(shares[:, 1] / shares.sum(1))
+    shares = np.exp(logits[:, 1] - logits[:, 1].max())
+    return np.asarray(shares / shares.sum())
+
+
+def _entailment(path: Path, config: Any) -> tuple[int, int]:
+    """The positions of the logits for "true" and "false", as transformers' pipeline finds them."""
+    names = {int(position): str(label) for position, label in config.id2label.items()}
+    for position, label in names.items():
+        if label.lower().startswith("entail"):
+            return position, (len(names) - 1 if position == 0 else 0)
+    raise LoadError(
+        f"{path} has the classes {', '.join(names.values())}, expected one whose name begins with "
+        "'entail': `zero-shot-classification` needs a model of natural language inference"
+    )
