@@ -84,8 +84,11 @@ class ArrowRows:
         return int(self.table.num_rows)
 
     def __getitem__(self, row: int, /) -> bytes:
-        columns = self._row(row)
-        return shown({name: arrow_values.shown_value(column) for name, column in columns})
+        values: dict[str, Any] = {}
+        for number, (name, column) in enumerate(self._row(row)):
+            key = f"{name} (column {number})" if name in values else name
+            values[key] = arrow_values.shown_value(column)
+        return shown(values)
 
     def __iter__(self) -> Iterator[bytes]:
         return map(self.__getitem__, range(len(self)))

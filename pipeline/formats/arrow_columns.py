@@ -87,12 +87,20 @@ def fits(arrow_type: pa.DataType, spec: FieldSpec) -> bool:
     if depth != len(spec.shape) and not (depth == 1 and len(spec.shape) > 1):
         return False
     if spec.dtype in FLOATS:
-        return _is_number(arrow_type)
+        return _is_number(arrow_type) or bool(pa.types.is_decimal(arrow_type))
     if spec.dtype in INTEGERS:
         return bool(pa.types.is_integer(arrow_type))
     if spec.dtype == "bool":
         return bool(pa.types.is_boolean(arrow_type))
     return _matches(arrow_type, "string") or _matches(arrow_type, "bytes")
+
+
+def id_fits(arrow_type: pa.DataType) -> bool:
+    """Whether a column of this type can hold ids."""
+    is_uuid = isinstance(arrow_type, pa.UuidType)
+    arrow_type = _plain_type(arrow_type)
+    exact = pa.types.is_integer(arrow_type) or pa.types.is_decimal(arrow_type)
+    return is_uuid or exact or _matches(arrow_type, "string") or _matches(arrow_type, "bytes")
 
 
 def _flattened(array: pa.Array) -> tuple[pa.Array, list[Array]]:
@@ -110,7 +118,7 @@ def _flattened(array: pa.Array) -> tuple[pa.Array, list[Array]]:
         if pa.types.is_fixed_size_list(array.type):
             lengths.append(np.full(len(array), array.type.list_size))
         else:
-            lengths.append(np.diff(array.offsets.to_numpy()))
+            lengths.append(array.value_lengths().to_numpy())
         array = array.flatten()
 
 
@@ -133,7 +141,8 @@ def _plain_type(arrow_type: pa.DataType) -> pa.DataType:
 
 def _is_list(arrow_type: pa.DataType) -> bool:
     kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    return any(is_kind(arrow_type) for is_kind in kinds)
+    views = (pa.types.is_list_view, pa.types.is_large_list_view)
+    return any(is_kind(arrow_type) for is_kind in (*kinds, *views))
 
 
 def _is_number(arrow_type: pa.DataType) -> bool:
@@ -145,6 +154,8 @@ def _matches(arrow_type: pa.DataType, dtype: str) -> bool:
     if dtype == "bool":
         return bool(pa.types.is_boolean(arrow_type))
     if dtype == "string":
-        return bool(pa.types.is_string(arrow_type) or pa.types.is_large_string(arrow_type))
+        texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+        return any(is_kind(arrow_type) for is_kind in texts)
     binary = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
-    return dtype == "bytes" and any(is_kind(arrow_type) for is_kind in binary)
+    kinds = (*binary, pa.types.is_binary_view)
+    return dtype == "bytes" and any(is_kind(arrow_type) for is_kind in kinds)

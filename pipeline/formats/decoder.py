@@ -24,6 +24,7 @@ from pipeline.batch.columns import Column
 from pipeline.batch.payloads import as_json, take
 from pipeline.errors import RecordError
 from pipeline.formats.fields import FieldDecoder, IrregularError
+from pipeline.formats.ids import plain_id, regular_ids
 from pipeline.spec.record import RecordSpec
 
 _CAREFUL_ROWS = 16
@@ -214,30 +215,16 @@ class RowDecoder(Decoder):
         return part
 
 
-def regular_ids(values: list[Any]) -> list[RecordId]:
-    """The values, if each can be an id.
-
-    Raises:
-      IrregularError: one cannot.
-    """
-    if set(map(type, values)) - {str, int}:
-        raise IrregularError
-    return values
-
-
 def payload_hash(payload: bytes) -> str:
     """The id of a record that declares none: the same for the same bytes, in every run."""
     return hashlib.blake2b(payload, digest_size=16).hexdigest()
 
 
 def _id(record: dict[str, Any], key: str) -> RecordId:
-    value = _get(record, key)
-    if type(value) not in (str, int):
-        raise RecordError(
-            "wrong_type",
-            f"id field '{key}': found {type(value).__name__}, expected text or integer",
-        )
-    return value  # type: ignore[no-any-return]  # str or int, just checked
+    try:
+        return plain_id(_get(record, key))
+    except ValueError as error:
+        raise RecordError("wrong_type", f"id field '{key}': {error}") from None
 
 
 def _get(record: dict[str, Any], key: str) -> Any:

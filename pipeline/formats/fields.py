@@ -15,6 +15,7 @@ import binascii
 import math
 import struct
 from collections.abc import Sequence
+from decimal import Decimal
 from itertools import chain
 from typing import Any, Literal
 
@@ -217,7 +218,7 @@ class FieldDecoder:
             except ValueError as error:
                 no = "bytes that are not UTF-8" if dtype == "string" else "text that is not base64"
                 raise self._error("wrong_type", f"found {no} ({error})") from error
-        if type(value) not in ((int, float) if dtype in FLOATS else (int,)):
+        if type(value) not in ((int, float, Decimal) if dtype in FLOATS else (int,)):
             raise self._error("wrong_type", f"found {_kind(value)}{_at(where)}")
         try:
             packed = struct.pack(f"1{self._pack}", value)

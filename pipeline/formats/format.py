@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.batch.block import Block
@@ -30,6 +30,16 @@ class Reading:
     keys: tuple[str, ...] | None = None
     max_record_bytes: int = DEFAULT_RECORD_BYTES
     record: RecordSpec | None = None
+
+    def keys_in(self, names: Collection[str]) -> tuple[str, ...] | None:
+        """The keys to read of a file with columns of these names.
+
+        All, where it lacks something that a record needs: its records are dead letters, whose
+        payloads have everything.
+        """
+        record = self.record
+        needed = [*record.fields, *([record.id] if record.id else [])] if record else []
+        return self.keys if set(needed) <= set(names) else None
 
     @property
     def max_chunk_bytes(self) -> int:

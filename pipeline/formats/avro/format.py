@@ -36,12 +36,16 @@ class AvroDecoder(RowDecoder):
 
 
 def _check(opened: OpenedFile, record: RecordSpec, pass_through: Sequence[str]) -> Iterator[str]:
-    """What the schema lacks."""
+    """What the schema lacks or has twice."""
     found = container.read_header(WatchedFile(opened.file)).schema
     if schema.name_of(found) != "record":
         raise ValueError(f"holds values of type {schema.name_of(found)}, expected records")
     columns = {field["name"]: field["type"] for field in found["fields"]}
-    yield from misfits(columns, record, schema.fits, schema.name_of)
+    for name in dict.fromkeys([*record.fields, *pass_through, record.id]):
+        count = sum(field["name"] == name for field in found["fields"])
+        if count > 1:
+            yield f"has {count} fields '{name}'"
+    yield from misfits(columns, record, schema.fits, schema.id_fits, schema.name_of)
 
 
 AVRO = Format(

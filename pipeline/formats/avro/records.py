@@ -60,7 +60,8 @@ class RecordReader:
         self._most_memory = _MOST_SWELLING * reading.max_record_bytes
         try:
             self._extents = Extents(schema, 4 * self._most_memory)
-            self._used = _projection(schema, reading.keys)
+            self._used = _projection(schema, reading.keys_in(_names(schema)))
+            self._doubled = _doubled(schema, reading.keys)
             header = io.BytesIO()
             fastavro.writer(header, schema, [], sync_marker=marker)
         except Exception as error:  # whatever a schema from outside leads a library to
@@ -79,7 +80,8 @@ class RecordReader:
         """
         most = _AT_ONCE_SWELLING_BYTES if self._extents.swells else _AT_ONCE_BYTES
         rows = None
-        if self._extents.is_plain and len(data) <= most and count <= _AT_ONCE_RECORDS:
+        plain = self._extents.is_plain and not self._doubled
+        if plain and len(data) <= most and count <= _AT_ONCE_RECORDS:
             rows = self._at_once(count, data)
         yield from self._one_by_one(count, data) if rows is None else rows
 
@@ -118,11 +120,27 @@ class RecordReader:
             words = f"{where} has {len(data):,} bytes, which take about {memory:,} of memory"
             words = f"{words}; a larger --max_record_bytes (now {self._most:,}) reads it"
             return BadRow(words, data[:_SHOWN_BYTES])
+        if self._doubled:
+            return BadRow(f"{where}: {self._doubled}", data[:_SHOWN_BYTES])
         try:
             found = fastavro.schemaless_reader(io.BytesIO(data), self._schema, self._used)
         except Exception as error:  # whatever its bytes lead a library to
             return BadRow(f"{where}: {reason(error)}", data[:_SHOWN_BYTES])
         return cast(Row, found)
+
+
+def _names(schema: Any) -> list[str]:
+    """The names of the columns; none where values are no records."""
+    is_record = isinstance(schema, dict) and schema["type"] == "record"
+    return [field["name"] for field in schema["fields"]] if is_record else []
+
+
+def _doubled(schema: Any, keys: tuple[str, ...] | None) -> str:
+    """Which used column there is twice, in words; of its values the last would win."""
+    names = _names(schema)
+    twice = (n for n in names if names.count(n) > 1 and (keys is None or n in keys))
+    name = next(twice, None)
+    return "" if name is None else f"the schema has {names.count(name)} fields '{name}'"
 
 
 def _projection(schema: Any, keys: tuple[str, ...] | None) -> Any:

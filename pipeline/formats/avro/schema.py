@@ -5,6 +5,7 @@ Source: https://avro.apache.org/docs/1.12.0/specification/#schema-declaration
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline.batch.tensors import FLOATS, INTEGERS
@@ -29,10 +30,10 @@ def name_of(schema: Any) -> str:
 
 def fits(schema: Any, spec: FieldSpec) -> bool:
     """Whether a value of this type can be one of the field."""
-    kinds = _leaves(schema, 0)
+    kinds = _leaves(schema, 0, ("decimal",) if spec.dtype in FLOATS else ())
     depths = (len(spec.shape), 1 if len(spec.shape) > 1 else len(spec.shape))
     if spec.dtype in FLOATS:
-        wanted: tuple[str, ...] = ("int", "long", "float", "double")
+        wanted: tuple[str, ...] = ("int", "long", "float", "double", "decimal")
     elif spec.dtype in INTEGERS:
         wanted = ("int", "long")
     elif spec.dtype == "bool":
@@ -44,13 +45,27 @@ def fits(schema: Any, spec: FieldSpec) -> bool:
     return any(depth in depths and (kind in wanted or kind not in known) for kind, depth in kinds)
 
 
-def _leaves(schema: Any, depth: int) -> list[tuple[str, int]]:
-    """The types of values inside all arrays, in all branches, and how deep they lie."""
+def id_fits(schema: Any) -> bool:
+    """Whether a value of this type can be an id."""
+    wanted = ("int", "long", "string", "bytes", "enum", "fixed", "decimal", "uuid")
+    kinds = _leaves(schema, 0, ("decimal", "uuid"))
+    known = (*_PRIMITIVES, *_NAMED)
+    return any(depth == 0 and (kind in wanted or kind not in known) for kind, depth in kinds)
+
+
+def _leaves(schema: Any, depth: int, logical: Sequence[str]) -> list[tuple[str, int]]:
+    """The types of values inside all arrays, in all branches, and how deep they lie.
+
+    Of logical types fastavro makes objects: dates, decimals... Those in `logical` are named so,
+    the others left out.
+    """
     if isinstance(schema, list):
-        return [leaf for branch in schema for leaf in _leaves(branch, depth)]
+        return [leaf for branch in schema for leaf in _leaves(branch, depth, logical)]
     if not isinstance(schema, dict):
         return [(schema, depth)]
     if schema["type"] == "array":
-        return _leaves(schema["items"], depth + 1)
-    # Of logical types fastavro makes objects: dates, decimals...
-    return [] if "logicalType" in schema else _leaves(schema["type"], depth)
+        return _leaves(schema["items"], depth + 1, logical)
+    if "logicalType" in schema:
+        kind = schema["logicalType"]
+        return [(kind, depth)] if kind in logical else []
+    return _leaves(schema["type"], depth, logical)

@@ -9,8 +9,9 @@ import orjson
 
 from pipeline.batch.block import Block
 from pipeline.errors import RecordError
-from pipeline.formats.decoder import Part, RowDecoder, regular_ids
+from pipeline.formats.decoder import Part, RowDecoder
 from pipeline.formats.fields import IrregularError
+from pipeline.formats.ids import regular_ids
 from pipeline.formats.json.number_lists import NumberListReader
 from pipeline.spec.record import RecordSpec
 

@@ -10,7 +10,6 @@ Source: https://parquet.apache.org/docs/file-format/
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
@@ -21,10 +20,12 @@ from pipeline.batch.arrow_values import plain_values
 from pipeline.batch.batch import RecordId
 from pipeline.batch.block import Block
 from pipeline.batch.payloads import ArrowRows
+from pipeline.errors import RecordError
 from pipeline.formats import arrow_columns
-from pipeline.formats.decoder import Decoder, Part, regular_ids
+from pipeline.formats.decoder import Decoder, Part
 from pipeline.formats.fields import IrregularError
 from pipeline.formats.format import Format, Reading
+from pipeline.formats.ids import regular_ids
 from pipeline.formats.misfits import misfits
 from pipeline.formats.opened_file import OpenedFile
 from pipeline.formats.parquet import footer
@@ -55,7 +56,7 @@ class ParquetDecoder(Decoder):
             part.ids = regular_ids(plain_values(_column(table, self._id)))
         if self._pass_through:
             names = [name for name in self._pass_through if name in table.schema.names]
-            values = {name: plain_values(table.column(name)) for name in names}
+            values = {name: plain_values(_column(table, name)) for name in names}
             part.extras = list(
                 self.extras({name: values[name][i] for name in names} for i in range(len(rows)))
             )
@@ -63,6 +64,10 @@ class ParquetDecoder(Decoder):
 
     def record(self, block: Block, row: int) -> dict[str, Any]:
         """See Decoder."""
+        names = _rows(block).table.schema.names
+        for name in (*self._fields, *filter(None, [self._id]), *self._pass_through):
+            if names.count(name) > 1:
+                raise RecordError("doubled_column", _twice(names, name))
         return _rows(block).row(row)
 
     def id_of(self, block: Block, row: int) -> RecordId:
@@ -80,21 +85,21 @@ def _rows(block: Block) -> ArrowRows:
 
 
 def _column(table: pa.RecordBatch, name: str) -> pa.Array:
-    if name not in table.schema.names:
+    if table.schema.names.count(name) != 1:
         raise IrregularError
     return table.column(name)
 
 
 def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
     """The rows of the row groups of a range; columns that it lacks are for the decoder to tell."""
-    path, keys, file = opened.path, reading.keys, CheckedFile(opened.file)
+    path, file = opened.path, CheckedFile(opened.file)
     try:
         index = _Index(file)
-        names = index.names(keys)
     except ValueError as error:
         if opened.start == 0:
             yield Block((), path, f"{path}: {error}", format="parquet")
         return
+    names = index.names(reading.keys_in(index.schema.names))
     first = 0
     for number, group in enumerate(index.groups):
         behind = first + group.rows
@@ -114,11 +119,11 @@ def _check(opened: OpenedFile, record: RecordSpec, pass_through: Sequence[str]) 
     """What the schema lacks or has twice."""
     index = _Index(CheckedFile(opened.file))
     names = index.schema.names
-    for name in dict.fromkeys([*record.fields, *pass_through, record.id]):
+    for name in dict.fromkeys([*record.fields, *pass_through, *filter(None, [record.id])]):
         if names.count(name) > 1:
-            yield f"has {names.count(name)} columns '{name}'"
+            yield _twice(names, name)
     found = dict(zip(index.schema.names, index.schema.types, strict=True))
-    yield from misfits(found, record, arrow_columns.fits)
+    yield from misfits(found, record, arrow_columns.fits, arrow_columns.id_fits)
 
 
 class _Index:
@@ -143,18 +148,11 @@ class _Index:
         self.schema: pa.Schema = self._parquet.schema_arrow
 
     def names(self, keys: Collection[str] | None) -> list[str]:
-        """The columns that are read.
-
-        Raises:
-          ValueError: there are two of one name.
-        """
-        found = Counter(self.schema.names)
+        """The columns that are read."""
+        found = list(dict.fromkeys(self.schema.names))
         names = [name for name in found if keys is None or name in keys]
-        for name in names:
-            if found[name] > 1:
-                raise ValueError(f"has {found[name]} columns '{name}'")
         # Without a column Arrow would give no rows, and each must be accounted for.
-        return names or list(found)[:1]
+        return names or found[:1]
 
     def tables(self, group: int, rows: int, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """The rows of a row group, some at a time.
@@ -179,6 +177,10 @@ class _Index:
             yield table
         if missing:
             raise ValueError(f"{missing} rows fewer than the index says")
+
+
+def _twice(names: Sequence[str], name: str) -> str:
+    return f"has {names.count(name)} columns '{name}'"
 
 
 def _batch_rows(group: RowGroup, names: Collection[str], reading: Reading) -> int:
