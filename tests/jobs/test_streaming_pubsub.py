@@ -2,6 +2,7 @@
 
 import json
 import os
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -121,6 +122,7 @@ def test_killed_in_mid_stream_every_record_is_predicted_after_the_relaunch(servi
 def test_predictions_and_dead_letters_are_published_with_their_attributes(service, pubsub):
     out, dead, events = (pubsub.new_topic() for _ in range(3))
     readers = [pubsub.new_subscription(topic) for topic in (out, dead, events)]
+    heard = pubsub.new_subscription(service.input)
     pubsub.publish(service.input, json.dumps({"id": "a", "x": X}).encode(), {"city": "Oslo"})
     pubsub.publish(service.input, b"not json", {"city": "Rome"})
     arguments = [a for a in service.arguments() if "_path=" not in a]
@@ -145,6 +147,9 @@ def test_predictions_and_dead_letters_are_published_with_their_attributes(servic
     (letter,) = pubsub.pull_all(readers[1], 1)
     assert dict(letter.attributes)["error_type"] == "not_json"
     assert json.loads(letter.data)["payload"] == "not json"
+    found = {json.loads(each.data)["event_time"] for each in (prediction, letter)}
+    times = {each.publish_time for each in pubsub.pull_all(heard, 2)}
+    assert {datetime.fromisoformat(text) for text in found} == times, "those of the messages"
     (event,) = pubsub.pull_all(readers[2], 1)
     assert json.loads(event.data)["event"] == "activated"
 

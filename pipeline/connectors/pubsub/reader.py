@@ -239,7 +239,8 @@ class Reader:
 
     def _keep_new(self, received: Sequence[Any]) -> None:
         new = self._leases.take_up([(each.message.message_id, each.ack_id) for each in received])
-        messages = [_pulled(each.message) for each in received if each.message.message_id in new]
+        by_id = {each.message.message_id: each.message for each in received}  # one may come twice
+        messages = [_pulled(message) for name, message in by_id.items() if name in new]
         if messages:
             with self._changed:
                 self._queue.extend(messages)

@@ -16,16 +16,18 @@ import apache_beam as beam
 import pytest
 import requests
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.utils.timestamp import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.connectors.files.watched import reader as folder_reader
 from pipeline.connectors.files.watched.listing import FileVersion, Settling, list_files
 from pipeline.connectors.files.watched.reader import FolderReader
-from pipeline.connectors.files.watched.source import ReadNewFiles
+from pipeline.connectors.files.watched.source import ReadFolder, ReadNewFiles
 from pipeline.errors import PathError
 from pipeline.formats.format import Reading
-from pipeline.runner.endless import SourceProgress
+from pipeline.runner.endless import ProgressTracker, SourceProgress
+from tests.support.bundles import Bundle
 from tests.support.waiting import wait_until
 
 INTERVAL_SECS = 0.02
@@ -489,3 +491,33 @@ def test_thousands_of_small_files_are_read_in_seconds(tmp_path):
         stream.wait(lambda: len(stream.blocks) >= 3000)
     assert time.monotonic() - began < 20
     assert sorted(map(int, stream.lines)) == list(range(3000))
+
+
+def test_file_that_comes_late_is_read_once_and_keeps_its_time(tmp_path):
+    place(tmp_path / "new.jsonl", b"new\n", OLD + 100)
+    with reading(tmp_path) as stream:
+        stream.wait_for_lines(b"new")
+        place(tmp_path / "late.jsonl", b"late\n", OLD)
+        place(tmp_path / "same.jsonl", b"new\n", OLD + 100)
+        stream.wait_for_lines(b"new", b"late", b"new")
+    times = sorted(origin.event_time_us for block in stream.blocks for origin in block.origins)
+    assert times == [OLD * 10**6, (OLD + 100) * 10**6, (OLD + 100) * 10**6]
+
+
+def test_no_file_is_late_however_old_it_is(tmp_path):
+    """The watermark is the time that it is; so an element has the time of its arrival."""
+    place(tmp_path / "old.jsonl", b"old\n", OLD)
+    source = ReadFolder(str(tmp_path), Reading(5), 0.001, bool, None, False)
+    source.setup()
+
+    def bundle():
+        tracker, began = ProgressTracker(source.initial_restriction(b"")), Timestamp.now()
+        tracker.defer_remainder = lambda _: None
+        found = list(source.process(b"", Bundle(), tracker, None))
+        assert all(block.timestamp >= began for block in found)
+        return found
+
+    try:
+        wait_until(bundle)
+    finally:
+        source.teardown()
