@@ -108,6 +108,14 @@ def _read_model(path: Path, spec: TransformersModel, device: str) -> Any:
 
     kind = TASKS[spec.task]
     auto_class = getattr(transformers, kind.auto_class)
+    found = transformers.AutoConfig.from_pretrained(
+        path, local_files_only=True, trust_remote_code=False
+    ).model_type
+    if kind.model_types and found not in kind.model_types:
+        raise LoadError(
+            f"{path / 'config.json'} has the model_type '{found}', expected for `task: "
+            f"{spec.task}` {' or '.join(kind.model_types)}"
+        )
     full = "float32" if device == "cpu" else "auto"
     model, found = auto_class.from_pretrained(
         path,

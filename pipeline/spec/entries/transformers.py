@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.spec.entries.entry import ModelEntry
 
 _TEXT = ("max_length", "truncation")
+_GENERATE = (
+    "max_new_tokens",
+    "min_new_tokens",
+    "num_beams",
+    "num_return_sequences",
+    "length_penalty",
+    "repetition_penalty",
+    "no_repeat_ngram_size",
+    "do_sample",
+)
+"""Those that are arguments of transformers' `generate`, too."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,24 @@ TASKS: Mapping[str, TaskText] = {
         (*_TEXT, "hypothesis_template", "multi_label"),
     ),
     "image-classification": TaskText("`image`, uint8 [height, width, 3]", _CLASSES),
+    "image-text-similarity": TaskText(
+        "`image`, uint8 [height, width, 3]; `texts`, string [any]: a column, or "
+        "`{value: [...], dtype: string}`",
+        "in the order of the texts `scores` (float32; CLIP: which of them it is, SigLIP: each by "
+        "itself) and `logits`; `best` (the likeliest text), `image_embedding`, `text_embeddings`",
+        _TEXT,
+    ),
+    "zero-shot-image-classification": TaskText(
+        "`image`, uint8 [height, width, 3]; `labels`, string [any]: a column, or "
+        "`{value: [...], dtype: string}`",
+        "`labels`, `scores` (float32), the likeliest first: lists of as many; `label`",
+        (*_TEXT, "hypothesis_template"),
+    ),
+    "image-to-text": TaskText(
+        "`image`, uint8 [height, width, 3]",
+        "`text`, the best caption; `texts`, `num_return_sequences` of them",
+        _GENERATE,
+    ),
 }
 """Task -> its text."""
 
@@ -56,6 +85,9 @@ TaskName = Literal[
     "text-classification",
     "zero-shot-classification",
     "image-classification",
+    "image-text-similarity",
+    "zero-shot-image-classification",
+    "image-to-text",
 ]
 
 
@@ -90,25 +122,76 @@ class TransformersModel(ModelEntry):
         description="Name of the prompt that is put before each text, one of those in "
         "`config_sentence_transformers.json`. Default: the folder's.",
     )
-    hypothesis_template: str = Field(
-        default="This example is {}.",
-        description="The sentence made of each label, `{}`, whose truth the model tells.",
+    hypothesis_template: str | None = Field(
+        default=None,
+        description="The sentence made of each label, `{}`, whose truth the model tells. Default: "
+        "`This example is {}.`, of pictures `This is a photo of {}.`",
     )
     multi_label: bool = Field(
         default=False,
         description="`true`: each label is true or not by itself. Otherwise one of them is.",
     )
 
+    max_new_tokens: int | None = Field(
+        default=None,
+        ge=1,
+        description="Most tokens that are written. Default of this and the next keys: what the "
+        "folder's `generation_config.json` says, else transformers' own (20 tokens, no beams).",
+    )
+    min_new_tokens: int | None = Field(default=None, ge=0, description="Fewest tokens of it.")
+    num_beams: int | None = Field(
+        default=None, ge=1, description="Texts that are followed at a time; 1: greedy."
+    )
+    num_return_sequences: int | None = Field(
+        default=None, ge=1, description="Texts of a row, the best first; at most `num_beams`."
+    )
+    length_penalty: float | None = Field(
+        default=None, description="With beams: above 0 prefers longer texts, below 0 shorter ones."
+    )
+    repetition_penalty: float | None = Field(
+        default=None, gt=0, description="Above 1: tokens that are there already are less likely."
+    )
+    no_repeat_ngram_size: int | None = Field(
+        default=None, ge=0, description="So many tokens in a row occur once only; 0: any number."
+    )
+    do_sample: Literal[False] | None = Field(
+        default=None,
+        description="`false` where the folder's `generation_config.json` says that tokens are "
+        "drawn by chance: that is refused, since a record's retry would get another text.",
+    )
+
+    @field_validator("do_sample", mode="before")
+    @classmethod
+    def _draws_nothing(cls, value: object) -> object:
+        if value is True:
+            raise ValueError(
+                "found true, but a text that is drawn by chance would be another one at a retry of "
+                "its record; expected false: greedy, or `num_beams`"
+            )
+        return value
+
     @field_validator("hypothesis_template")
     @classmethod
-    def _has_a_place(cls, template: str) -> str:
-        try:
-            same = template.format("a") == template.format("b")
-        except (ValueError, LookupError, AttributeError):
-            same = True
-        if same:
+    def _has_a_place(cls, template: str | None) -> str | None:
+        if template is not None and "{}" not in template:
             raise ValueError(f"found '{template}', expected a sentence with '{{}}' for the label")
         return template
+
+    @model_validator(mode="after")
+    def _returns_beams(self) -> TransformersModel:
+        beams = self.num_beams
+        if beams is not None and (self.num_return_sequences or 1) > beams:
+            raise ValueError(
+                f"found num_return_sequences {self.num_return_sequences}, expected at most "
+                f"num_beams, {beams}"
+            )
+        return self
+
+    @property
+    def generate_options(self) -> dict[str, Any]:
+        """The arguments of transformers' `generate` that the entry has."""
+        options = {key: getattr(self, key) for key in _GENERATE}
+        return {key: value for key, value in options.items() if value is not None}
 
     @model_validator(mode="after")
     def _options_are_of_the_task(self) -> TransformersModel:

@@ -45,6 +45,7 @@ class CandidateLabels:
 
     Attributes:
       tensor: the input.
+      count: labels of a row; None where a column brings them.
       outputs: `labels` and `scores`, the likeliest first, and `label`, the first of them.
     """
 
@@ -57,6 +58,7 @@ class CandidateLabels:
             count = bound.array().size
             if not count:
                 raise LoadError(f"{path}: input '{name}' is an empty list, expected some texts")
+        self.count = count
         self.tensor = TensorSpec(name, "string", (None, None) if self._differ else (None,))
         self.outputs = (
             TensorSpec("labels", "string", (None, count)),
@@ -92,9 +94,12 @@ class CandidateLabels:
         sorted_scores = [
             row[order].astype(np.float32) for row, order in zip(scores, orders, strict=True)
         ]
-        made: dict[str, Column] = {
-            "label": np.array([row[0] for row in sorted_names], dtype=object)
+        return {
+            "label": np.array([row[0] for row in sorted_names], dtype=object),
+            "labels": self.joined(sorted_names),
+            "scores": self.joined(sorted_scores),
         }
-        for name, column in (("labels", sorted_names), ("scores", sorted_scores)):
-            made[name] = Ragged(column) if self._differ else np.stack(column)
-        return made
+
+    def joined(self, rows: Sequence[Array]) -> Column:
+        """A column of values of each row's labels: ragged where other calls have other numbers."""
+        return Ragged(rows) if self._differ else np.stack(list(rows))

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.backends.transformers.tasks import classification, embeddings, sentences, zero_shot
+from pipeline.backends.transformers.tasks import (
+    captions,
+    classification,
+    embeddings,
+    image_text,
+    sentences,
+    zero_shot,
+)
 from pipeline.backends.transformers.tasks.task import Network, Task
 from pipeline.errors import LoadError
 from pipeline.spec.model import TransformersModel
@@ -24,6 +31,7 @@ class TaskKind:
       auto_class: of transformers.
       architectures: its table of their names, in `transformers.models.auto.modeling_auto`.
       open: (folder, entry, model) -> the task, with the tokenizer or processor of the folder.
+      model_types: those of config.json that the task knows; none for all of the architectures.
       unused: beginnings of the names of weights that no output of the task uses.
     """
 
@@ -31,7 +39,15 @@ class TaskKind:
     architectures: str
     open: Open
     unused: tuple[str, ...] = ()
+    model_types: tuple[str, ...] = ()
 
+    def fits(self, architecture: str, model_type: str) -> bool:
+        """Whether a model of an architecture can be read."""
+        known = not self.model_types or model_type in self.model_types
+        return known and architecture in _names(self.architectures)
+
+
+_TWO_TOWERS = ("clip", "siglip")
 
 TASKS: Mapping[str, TaskKind] = {
     "text-classification": TaskKind(
@@ -48,6 +64,24 @@ TASKS: Mapping[str, TaskKind] = {
         "AutoModelForImageClassification",
         "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES",
         classification.open_pictures,
+    ),
+    "image-text-similarity": TaskKind(
+        "AutoModelForZeroShotImageClassification",
+        "MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES",
+        image_text.open_similarity,
+        model_types=_TWO_TOWERS,
+    ),
+    "zero-shot-image-classification": TaskKind(
+        "AutoModelForZeroShotImageClassification",
+        "MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES",
+        image_text.open_zero_shot,
+        model_types=_TWO_TOWERS,
+    ),
+    "image-to-text": TaskKind(
+        "AutoModelForImageTextToText",
+        "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES",
+        captions.open_captions,
+        model_types=("blip", "vision-encoder-decoder"),
     ),
     "feature-extraction": TaskKind(
         "AutoModel", "MODEL_MAPPING_NAMES", embeddings.open_features, unused=("pooler.",)
@@ -76,9 +110,8 @@ def task_of(path: Path) -> tuple[str, str]:
             f"{file} names no architecture, so `task` is not known; expected {_expected()}"
         ) from error
     for task, kind in TASKS.items():
-        known = _names(kind.architectures)
         for name in named:
-            if name in known:
+            if kind.fits(name, str(config.get("model_type"))):
                 return task, f"by the architecture in config.json, {name}"
     raise LoadError(
         f"{file}: found the architecture {', '.join(named) or 'none'}, which fits no task; "

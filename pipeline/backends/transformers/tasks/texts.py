@@ -35,6 +35,7 @@ class Texts:
       spec: the model's entry.
       config: the model's configuration.
       usual: most tokens where the entry says nothing; None for what the model can take.
+      fill: whether each row is filled up to the most tokens.
 
     Attributes:
       tokenizer: transformers' object.
@@ -42,11 +43,18 @@ class Texts:
     """
 
     def __init__(
-        self, path: Path, spec: TransformersModel, config: Any, usual: int | None = None
+        self,
+        path: Path,
+        spec: TransformersModel,
+        config: Any,
+        usual: int | None = None,
+        *,
+        fill: bool = False,
     ) -> None:
         self.tokenizer = read_tokenizer(path)
         self.tokenizer.padding_side = "right"  # or the first token, `cls`, would be padding
         self.max_length = spec.max_length or usual or _limit(self.tokenizer, config)
+        self._fill = fill
         self._refuses = spec.truncation == "error"
 
     def encode(self, *texts: Sequence[str], cut: str = "longest_first") -> Encoded:
@@ -71,8 +79,10 @@ class Texts:
 
     def padded(self, rows: Encoded) -> dict[str, Any]:
         """Rows as tensors, each filled up to the longest."""
-        fill = self.tokenizer.pad_token is not None
-        return dict(self.tokenizer.pad(rows, padding=fill, return_tensors="pt"))
+        how: dict[str, Any] = {"padding": self.tokenizer.pad_token is not None}
+        if self._fill:
+            how = {"padding": "max_length", "max_length": self.max_length}
+        return dict(self.tokenizer.pad(rows, **how, return_tensors="pt"))
 
     def in_groups(
         self,
@@ -153,5 +163,6 @@ def groups_by_length(lengths: Sequence[int], spare: int, most: int | None = None
 
 
 def _limit(tokenizer: Any, config: Any) -> int | None:
-    known = (tokenizer.model_max_length, getattr(config, "max_position_embeddings", None))
+    words = getattr(config, "text_config", config)  # of a model for pictures and texts
+    known = (tokenizer.model_max_length, getattr(words, "max_position_embeddings", None))
     return min((n for n in known if n and n < _NO_LIMIT), default=None)

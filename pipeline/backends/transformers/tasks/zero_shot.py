@@ -21,12 +21,13 @@ def open_zero_shot(path: Path, spec: TransformersModel, network: Network) -> Tas
     """`zero-shot-classification`."""
     texts = Texts(path, spec, network.config)
     labels = CandidateLabels(path, spec)
+    template = spec.hypothesis_template or "This example is {}."
     yes, no = _entailment(path, network.config)
 
     def prepare(inputs: Mapping[str, Array]) -> tuple[Encoded, Pairs]:
         pairs = labels.pairs(inputs, len(inputs["text"]))
         rows = strings(inputs["text"])
-        sentences = [spec.hypothesis_template.format(label) for label in pairs.labels]
+        sentences = [template.replace("{}", label) for label in pairs.labels]
         encoded = texts.encode([rows[row] for row in pairs.rows], sentences, cut="only_first")
         return encoded, pairs
 

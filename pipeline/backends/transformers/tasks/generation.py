@@ -1,0 +1,63 @@
+"""Texts that a model writes, token by token: options of a call, and tokens to texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.backends.transformers.tasks.task import Network
+from pipeline.batch.columns import Column
+from pipeline.batch.tensors import TensorSpec
+from pipeline.errors import LoadError
+from pipeline.spec.model import TransformersModel
+
+
+class Writer:
+    """Makes a model write: greedy or by beams, so that a row has the same text each time.
+
+    Attributes:
+      outputs: `text`, the best one of a row, and `texts`.
+    """
+
+    def __init__(
+        self, path: Path, spec: TransformersModel, network: Network, tokenizer: Any
+    ) -> None:
+        self._options = spec.generate_options
+        self._tokenizer = tokenizer
+        config = network.model.generation_config
+        if config.do_sample and spec.do_sample is not False:
+            raise LoadError(
+                f"{path / 'generation_config.json'} has `do_sample: true`: tokens are drawn by "
+                "chance, and a record's retry would get another text; expected the key `do_sample: "
+                "false` in the model's entry"
+            )
+        self._count = spec.num_return_sequences or config.num_return_sequences or 1
+        beams = spec.num_beams or config.num_beams or 1
+        if self._count > beams:
+            raise LoadError(
+                f"{path} would return {self._count} texts of {beams} beam(s) for a row; expected "
+                "`num_return_sequences` of at most `num_beams`"
+            )
+        self.outputs = (
+            TensorSpec("text", "string", (None,)),
+            TensorSpec("texts", "string", (None, self._count)),
+        )
+
+    def written(self, network: Network, arguments: Mapping[str, Any], skip: int = 0) -> Any:
+        """The texts [row, text] for arguments of the model, those of the device.
+
+        Args:
+          network: the model.
+          arguments: of its `generate`.
+          skip: tokens at the beginning of each text that were given.
+        """
+        ids = network.model.generate(**arguments, **self._options)
+        texts = self._tokenizer.batch_decode(ids[:, skip:], skip_special_tokens=True)
+        return np.array(texts, dtype=object).reshape(-1, self._count)
+
+    def columns(self, texts: Any) -> dict[str, Column]:
+        """The outputs for texts [row, text]."""
+        return {"text": texts[:, 0], "texts": texts}
