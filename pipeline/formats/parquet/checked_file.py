@@ -1,4 +1,4 @@
-"""A Parquet file whose pages are looked at when they come, before Arrow decompresses them.
+"""A Parquet file whose pages are looked at when they come, before Arrow makes room for them.
 
 The index says how much a chunk becomes, and by that it is let in. The pages say it again, each for
 itself, and Arrow makes room for what they say: a file whose index says less than its pages would
@@ -7,24 +7,20 @@ fill the memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline.formats.opened_file import WatchedFile
-from pipeline.formats.parquet import footer
 from pipeline.formats.parquet.footer import Chunk
+from pipeline.formats.parquet.pages import read_pages
+from pipeline.formats.parquet.room import Room
 
-_SLACK = 2
-_SLACK_BYTES = 1 << 20
-"""Some writers count less than they should, a little."""
-
-
-class SwollenPagesError(ValueError):
-    """The pages of a chunk become more than the index says."""
+_PADDING_BYTES = 100
+"""Arrow reads so many more of files of old writers, whose index says too few."""
 
 
 class CheckedFile(WatchedFile):
-    """A file that raises where Arrow reads a chunk of such pages.
+    """A file of which Arrow gets those chunks only that have room.
 
     Arrow reads each chunk at once, alone or with its neighbours.
 
@@ -34,32 +30,34 @@ class CheckedFile(WatchedFile):
 
     def __init__(self, file: Any) -> None:
         super().__init__(file)
-        self._expected: dict[int, Chunk] = {}
+        self._room: Room | None = None
+        self._chunks: dict[int, tuple[int, Chunk]] = {}
 
-    def expect(self, chunks: Iterable[Chunk]) -> None:
-        """Says which chunks are going to be read."""
-        self._expected = {chunk.start: chunk for chunk in chunks}
+    def expect(self, chunks: Mapping[int, Chunk], room: Room) -> None:
+        """From now on only these chunks are read.
+
+        Args:
+          chunks: by their number in the row group.
+          room: for their rows.
+        """
+        self._room = room
+        self._chunks = {chunk.start: (number, chunk) for number, chunk in chunks.items()}
 
     def read(self, size: int | None = -1, /) -> bytes:
         """See WatchedFile.
 
         Raises:
-          SwollenPagesError: what is read has such a chunk.
+          NoRoomError, ValueError: what is read must not come to Arrow.
         """
+        if self._room is None:
+            return super().read(size)
         begin = self.tell()
         data = super().read(size)
-        end = begin + len(data)
-        for start, chunk in list(self._expected.items()):
-            if begin <= start and start + chunk.stored_bytes <= end:
-                del self._expected[start]
-                _check(chunk, memoryview(data)[start - begin :][: chunk.stored_bytes])
+        view, end = memoryview(data), begin + len(data)
+        if begin not in self._chunks:
+            raise ValueError(f"its index is damaged: it has no column at {begin}")
+        for number, chunk in self._chunks.values():
+            if begin <= chunk.start < end:
+                stored = view[chunk.start - begin : chunk.end + _PADDING_BYTES - begin]
+                self._room.check(number, chunk, list(read_pages(stored, chunk.values)))
         return data
-
-
-def _check(chunk: Chunk, stored: memoryview) -> None:
-    found = footer.unpacked_bytes(stored)
-    if found > _SLACK * chunk.value_bytes + _SLACK_BYTES:
-        raise SwollenPagesError(
-            f"the pages of column '{chunk.column}' become {found:,} bytes, its index says "
-            f"{chunk.value_bytes:,}"
-        )

@@ -29,14 +29,11 @@ from pipeline.formats.ids import regular_ids
 from pipeline.formats.misfits import misfits
 from pipeline.formats.opened_file import OpenedFile
 from pipeline.formats.parquet import footer
-from pipeline.formats.parquet.checked_file import CheckedFile, SwollenPagesError
-from pipeline.formats.parquet.footer import RowGroup
+from pipeline.formats.parquet.checked_file import CheckedFile
+from pipeline.formats.parquet.dictionary import written_out
+from pipeline.formats.parquet.room import NoRoomError, Room
 from pipeline.formats.raw import no_bytes
 from pipeline.spec.record import RecordSpec
-
-_MOST_SWELLING = 1000
-"""Bytes of memory for a stored byte: what repeats without end compresses better than anybody's
-records, and one of its rows may be as large as all together."""
 
 
 class ParquetDecoder(Decoder):
@@ -103,10 +100,9 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
     first = 0
     for number, group in enumerate(index.groups):
         behind = first + group.rows
-        if opened.start <= group.middle < opened.end:
+        if group.rows and opened.start <= group.middle < opened.end:
             try:
-                rows = _batch_rows(group, names, reading)
-                for table in index.tables(number, rows, names):
+                for table in index.tables(number, names, reading):
                     yield Block(ArrowRows(table), path, format="parquet", first=first)
                     first += table.num_rows
             except ValueError as error:
@@ -139,9 +135,10 @@ class _Index:
 
     def __init__(self, file: CheckedFile) -> None:
         self._file = file
+        self._source = pa.PythonFile(file, "r")  # which lets one thread read at a time
         try:
             self.groups = footer.row_groups(file)
-            self._parquet = pq.ParquetFile(file, page_checksum_verification=True)
+            self._parquet = pq.ParquetFile(self._source, page_checksum_verification=True)
         except (pa.ArrowException, OSError, ValueError) as error:
             file.raise_failure()
             raise ValueError(f"is not a Parquet file: {_reason(error)}") from error
@@ -154,54 +151,68 @@ class _Index:
         # Without a column Arrow would give no rows, and each must be accounted for.
         return names or found[:1]
 
-    def tables(self, group: int, rows: int, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    def tables(
+        self, number: int, names: Sequence[str], reading: Reading
+    ) -> Iterator[pa.RecordBatch]:
         """The rows of a row group, some at a time.
 
         Raises:
           ValueError: the rows from here on cannot be read.
         """
-        missing = self.groups[group].rows
-        self._file.expect(chunk for chunk in self.groups[group].chunks if chunk.column in names)
-        tables = self._parquet.iter_batches(
-            rows, row_groups=[group], columns=names, use_threads=False
-        )
+        group = self.groups[number]
+        missing = group.rows
+        chunks = {i: chunk for i, chunk in enumerate(group.chunks) if chunk.column in names}
+        room = Room(group, chunks, reading)
+        self._file.expect(chunks, room)
+        tables = self._tables(number, names, room)
         while True:
             try:
                 table = next(tables, None)
-            except (pa.ArrowException, OSError, SwollenPagesError) as error:
+            except NoRoomError as error:
+                if missing < group.rows:
+                    raise ValueError("its index is damaged: a column comes late") from error
+                tables = self._tables(number, names, room)
+                continue
+            except (pa.ArrowException, OSError, ValueError) as error:
                 self._file.raise_failure()
                 raise ValueError(_reason(error)) from error
             if table is None:
                 break
             missing -= table.num_rows
-            yield table
+            if room.by_number:
+                yield from written_out(table, self._schema_of(names, table), reading)
+            else:
+                yield table
         if missing:
             raise ValueError(f"{missing} rows fewer than the index says")
+
+    def _tables(self, number: int, names: Sequence[str], room: Room) -> Iterator[pa.RecordBatch]:
+        room.begin()
+        parquet = self._parquet
+        if room.by_number:
+            found = [parquet.schema.column(leaf).path for leaf in range(len(parquet.schema))]
+            paths = [found[leaf] for leaf in room.by_number]
+            if twice := next((path for path in paths if found.count(path) > 1), None):
+                raise ValueError(_twice(found, twice))
+            parquet = pq.ParquetFile(
+                self._source,
+                metadata=parquet.metadata,
+                read_dictionary=paths,
+                page_checksum_verification=True,
+            )
+        tables: Iterator[pa.RecordBatch] = parquet.iter_batches(
+            room.rows, row_groups=[number], columns=names, use_threads=False
+        )
+        return tables
+
+    def _schema_of(self, names: Sequence[str], table: pa.RecordBatch) -> pa.Schema:
+        """What a table would have if no text was read by number."""
+        fields = [field for field in self.schema if field.name in names]
+        return pa.schema(fields, table.schema.metadata)
 
 
 def _twice(names: Sequence[str], name: str) -> str:
     return f"has {names.count(name)} columns '{name}'"
-
-
-def _batch_rows(group: RowGroup, names: Collection[str], reading: Reading) -> int:
-    """How many rows of a group are read at a time, so that memory holds them.
-
-    Raises:
-      ValueError: that cannot be made sure of.
-    """
-    chunks = [chunk for chunk in group.chunks if chunk.column in names]
-    most, made = reading.max_chunk_bytes, sum(chunk.value_bytes for chunk in chunks)
-    if made <= most:
-        return reading.block_rows
-    uneven = [chunk for chunk in chunks if not chunk.even]
-    stored, swollen = sum(c.stored_bytes for c in uneven), sum(c.value_bytes for c in uneven)
-    row_bytes = made // max(group.rows, 1)
-    if row_bytes > reading.max_record_bytes or swollen > max(most, _MOST_SWELLING * stored):
-        raise ValueError(
-            f"{stored or made:,} bytes of these rows become {swollen or made:,} in memory; larger "
-            f"rows are read with a larger --max_record_bytes (now {reading.max_record_bytes:,})"
-        )
-    return max(1, min(reading.block_rows, most // row_bytes))
 
 
 def _reason(error: Exception) -> str:

@@ -80,30 +80,6 @@ def test_undamaged_files_are_read_whole(options):
     assert read(written(TABLE, **options)) == (ROWS, [])
 
 
-def endless_list():
-    values = pa.repeat(pa.scalar(0.0, pa.float32()), 40_000_000)
-    return pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
-
-
-def endless_texts():
-    text = pa.array(["z" * 2_000_000])
-    return pa.DictionaryArray.from_arrays(pa.array([0] * 100, pa.int32()), text)
-
-
-@pytest.mark.parametrize("column", [endless_list, endless_texts])
-def test_few_bytes_that_become_many_are_refused_before_they_do(column):
-    data = written(pa.table({"x": column()}), compression="zstd")
-    assert len(data) < 5000
-    before = pa.default_memory_pool().max_memory()
-    rows, (error,) = read(data)
-    assert rows == 0
-    assert "a.parquet, rows 0 to" in error
-    assert "in memory; larger rows are read with a larger --max_record_bytes" in error
-    assert pa.default_memory_pool().max_memory() == before
-    rows, errors = read(data, max_record_bytes=1 << 30)
-    assert (rows, errors) == (len(column()), [])
-
-
 def varint(number):
     """A number as Thrift's compact protocol writes it."""
     rest, made = number << 1, bytearray()
@@ -137,18 +113,27 @@ def test_pages_that_become_more_than_the_index_says_are_refused_before_they_do(c
     assert read(lying, keys=("n",)) == (1, [])
 
 
-def test_unused_columns_may_be_of_any_size():
-    table = pa.table({"x": endless_list(), "n": [1]})
-    assert read(written(table, compression="zstd"), keys=("n",)) == (1, [])
+def test_columns_whose_place_is_not_in_the_file_are_damage():
+    data = written(TABLE.select(["id", "n"]), compression="none")
+    chunk = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0).column(1)
+    for size in (len(data), 1 << 40, 1 << 62):
+        rows, (error,) = read(with_index_that_says(data, {chunk.total_compressed_size: size}))
+        assert rows == 0
+        assert (
+            "a.parquet: is not a Parquet file: its index is damaged: column 'n' would end" in error
+        )
 
 
-def test_constant_columns_of_many_rows_are_read():
-    table = pa.table({"x": pa.repeat(pa.scalar(0.0), 20_000_000)})
-    opened = io.BytesIO(written(table, row_group_size=len(table)))
-    size = opened.seek(0, 2)
-    reading = Reading(1 << 20)
-    blocks = FORMATS["parquet"].blocks(OpenedFile("a.parquet", opened, 0, size), reading)
-    assert [block.error for block in blocks] == [None] * 20
+def test_columns_that_share_their_bytes_are_damage():
+    data = written(pa.table({"a": range(5000), "b": range(5000)}), use_dictionary=False)
+    first, second = (
+        pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0).column(i).data_page_offset
+        for i in (0, 1)
+    )
+    for place in (first, second - 1):
+        rows, (error,) = read(with_index_that_says(data, {second: place}))
+        assert rows == 0
+        assert "its index is damaged: columns 'a' and 'b' overlap" in error
 
 
 def test_columns_of_one_name_are_read_both_for_the_decoder_to_tell():

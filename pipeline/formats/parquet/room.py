@@ -1,0 +1,162 @@
+"""How many rows of a row group are read at a time, and how, so that memory holds them.
+
+What the index says of the rows is known before. What it cannot say is how often rows have the texts
+of a dictionary: few bytes name a long one in all rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.formats.format import Reading
+from pipeline.formats.parquet.dictionary import longest_text
+from pipeline.formats.parquet.footer import Chunk, RowGroup
+from pipeline.formats.parquet.pages import Page
+
+_MOST_SWELLING = 1000
+"""Bytes of memory for a stored byte: what repeats without end compresses better than anybody's
+records, and one of its rows may be as large as all together."""
+
+_SLACK = 2
+_SLACK_BYTES = 1 << 20
+"""Some writers count less than they should, a little."""
+
+
+class NoRoomError(ValueError):
+    """There is no room for the rows as they are read now: the Room says how they are to be read."""
+
+
+class Room:
+    """The memory for rows of a row group that are read together.
+
+    Attributes:
+      rows: how many they are.
+      by_number: the chunks, by their number in the row group, whose texts are to be read as numbers
+        of texts in their dictionary.
+
+    Args:
+      group: the row group.
+      chunks: those of its chunks that are read, by number.
+      reading: how files are read.
+
+    Raises:
+      ValueError: a row may not have room.
+    """
+
+    def __init__(self, group: RowGroup, chunks: Mapping[int, Chunk], reading: Reading) -> None:
+        self._group_rows = group.rows
+        self._reading = reading
+        self._texts: dict[int, _Texts] = {}
+        self.by_number: frozenset[int] = frozenset()
+        self.rows = self._rows(list(chunks.values()))
+        self._begun_with = 0, self.by_number
+
+    def begin(self) -> None:
+        """The rows begin to be read as it says now."""
+        self._begun_with = self.rows, self.by_number
+
+    def check(self, number: int, chunk: Chunk, pages: Sequence[Page]) -> None:
+        """Looks at the pages of a chunk, before Arrow makes room for what they say.
+
+        Raises:
+          NoRoomError: they are to be read in another way.
+          ValueError: they become more than the index says, or a row may not have room.
+        """
+        _check_sizes(chunk, pages)
+        if chunk.is_text and number not in self._texts:
+            self._make_room(number, chunk, pages)
+        # Chunks may still come for what began before, and are looked at once.
+        if (self.rows, self.by_number) != self._begun_with:
+            raise NoRoomError
+
+    def _rows(self, chunks: Sequence[Chunk]) -> int:
+        """How many rows have room, as the index says."""
+        most, made = self._reading.max_chunk_bytes, sum(chunk.value_bytes for chunk in chunks)
+        if made <= most:
+            return self._reading.block_rows
+        uneven = [chunk for chunk in chunks if not chunk.even]
+        stored, swollen = sum(c.stored_bytes for c in uneven), sum(c.value_bytes for c in uneven)
+        row_bytes = made // max(self._group_rows, 1)
+        most_swollen = max(most, _MOST_SWELLING * stored)
+        if row_bytes > self._reading.max_record_bytes or swollen > most_swollen:
+            raise self._too_large(stored or made, swollen or made)
+        return max(1, min(self._reading.block_rows, most // row_bytes))
+
+    def _make_room(self, number: int, chunk: Chunk, pages: Sequence[Page]) -> None:
+        """For the texts that rows name in a dictionary."""
+        named = sum(page.values for page in pages if page.names_values)
+        dictionary = next((page for page in pages if page.is_dictionary), None)
+        if not named or dictionary is None:
+            return
+        texts = _Texts(named, chunk.values - self._group_rows, dictionary.most_bytes)
+        self._texts[number] = texts
+        most = self._reading.max_chunk_bytes
+        if self._text_bytes() <= most:
+            return
+        texts.longest = _longest(dictionary, chunk)
+        if self._text_bytes() > most and texts.are_listed:
+            # One row may have nearly all of them, and which does is known only when they are read.
+            texts.longest = 0
+            self.by_number |= {number}
+        while self._text_bytes() > most and self.rows > 1:
+            self.rows //= 2
+
+    def _text_bytes(self) -> int:
+        """What rows that are read together take at most for texts in dictionaries."""
+        return sum(texts.most_bytes(self.rows) for texts in self._texts.values())
+
+    def _too_large(self, stored: int, made: int) -> ValueError:
+        return ValueError(
+            f"{stored:,} bytes of these rows become {made:,} in memory; larger rows are read with "
+            f"a larger --max_record_bytes (now {self._reading.max_record_bytes:,})"
+        )
+
+
+@dataclass
+class _Texts:
+    """The texts of a chunk that are named by number.
+
+    Attributes:
+      named: how often any is.
+      more: how many more values than rows there are: rows are lists, then.
+      longest: the bytes of the longest, at most.
+    """
+
+    named: int
+    more: int
+    longest: int
+
+    @property
+    def are_listed(self) -> bool:
+        """Whether a row may have several."""
+        return self.more > 0
+
+    def most_bytes(self, rows: int) -> int:
+        """What so many rows take at most."""
+        return min(self.named, rows + self.more) * self.longest
+
+
+def _check_sizes(chunk: Chunk, pages: Sequence[Page]) -> None:
+    column = f"the pages of column '{chunk.column}'"
+    unpacked = sum(page.unpacked_bytes for page in pages)
+    if unpacked > _SLACK * chunk.value_bytes + _SLACK_BYTES:
+        raise ValueError(
+            f"{column} become {unpacked:,} bytes, its index says {chunk.value_bytes:,}"
+        )
+    values = sum(page.values for page in pages if page.is_data)
+    if values > chunk.values:
+        raise ValueError(f"{column} have {values:,} values, its index says {chunk.values:,}")
+    for page in pages:
+        if page.is_dictionary and page.values * chunk.width > page.unpacked_bytes:
+            raise ValueError(
+                f"{column} have {page.values:,} values in {page.unpacked_bytes:,} bytes"
+            )
+
+
+def _longest(dictionary: Page, chunk: Chunk) -> int:
+    """The longest text of a dictionary, at most."""
+    try:
+        return longest_text(dictionary.unpacked(chunk.codec))
+    except ValueError:
+        return dictionary.most_bytes  # Arrow may know better how to unpack it
