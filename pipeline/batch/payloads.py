@@ -144,7 +144,11 @@ def estimated_bytes(payloads: Payloads) -> int:
 
 def as_json(value: Any) -> bytes:
     """JSON text of plain data; bytes become base64, dates and other values text."""
-    return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+    try:
+        return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+    except orjson.JSONEncodeError:
+        wide = _with_wide_integers(value)
+        return orjson.dumps(wide, default=_plain, option=orjson.OPT_NON_STR_KEYS)
 
 
 def shown(row: Mapping[str, Any] | BadRow) -> bytes:
@@ -176,6 +180,17 @@ def _printable(value: Any) -> str:
 
 def _arrow_rows(stream: pa.Buffer) -> ArrowRows:
     return ArrowRows(pa.ipc.open_stream(stream).read_next_batch())
+
+
+def _with_wide_integers(value: Any) -> Any:
+    """The value with integers beyond 64 bits, which orjson refuses, as text that it writes."""
+    if isinstance(value, dict):
+        return {key: _with_wide_integers(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return list(map(_with_wide_integers, value))
+    if type(value) is int and not -(2**63) <= value < 2**64:
+        return orjson.Fragment(str(value).encode())
+    return value
 
 
 def _plain(value: Any) -> Any:

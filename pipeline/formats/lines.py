@@ -213,13 +213,14 @@ def without_bom(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def split_lines(
-    chunks: Iterable[bytes], most: int = DEFAULT_RECORD_BYTES
+    chunks: Iterable[bytes], most: int = DEFAULT_RECORD_BYTES, *, exact: bool = False
 ) -> Iterator[list[bytes] | LongLine]:
-    """The lines of a text, a list for each chunk that ends at least one.
+    r"""The lines of a text, a list for each chunk that ends at least one.
 
     Args:
       chunks: the text.
       most: bytes of the longest line that is read; of others no more is held than this.
+      exact: whether a ``\r`` before a line end stays, since it may be inside of a value.
     """
     held: list[bytes] = []
     length = 0
@@ -235,7 +236,7 @@ def split_lines(
             yield LongLine(held[0][:_START_BYTES], length + len(rest))
             held = []
         text = b"".join([*held, chunk])
-        if b"\r\n" in text:
+        if not exact and b"\r\n" in text:
             text = text.replace(b"\r\n", b"\n")
         found = text.split(b"\n")
         held = [found.pop()]

@@ -58,7 +58,8 @@ class RecordSpec(StrictModel):
     )
     id: str | None = Field(
         default=None,
-        description="Field that holds the record's id (text or integer). Ids are carried, not "
+        description="Field that holds the record's id: text or integer; larger integers, "
+        "decimals and UUIDs are text. Ids are carried, not "
         "deduplicated. Without it, the id is a hash of the payload.",
     )
     fields: dict[Name, FieldSpec] = Field(

@@ -66,7 +66,8 @@ def _check(opened: OpenedFile, record: RecordSpec, pass_through: Sequence[str]) 
 
 
 def _rows(opened: OpenedFile, most: int) -> Iterator[list[bytes] | lines.LongLine]:
-    return whole_rows(lines.split_lines(lines.without_bom(opened.content()), most))
+    text = lines.without_bom(opened.content())
+    return whole_rows(lines.split_lines(text, most, exact=True))
 
 
 CSV = Format(

@@ -27,11 +27,11 @@ def is_proper(row: bytes) -> bool:
 
 
 def whole_rows(lists: Iterable[list[bytes] | LongLine]) -> Iterator[list[bytes] | LongLine]:
-    """The rows in some lines; those with line ends inside quotes put together again.
+    r"""The rows in some lines; those with line ends inside quotes put together again.
 
     Args:
-      lists: all lines of a text, in order, without line ends. No row goes on behind a line that
-        was passed over.
+      lists: all lines of a text, in order, without line ends; of ``\r\n`` the first character,
+        which may be inside quotes, is there. No row goes on behind a line that was passed over.
 
     Raises:
       Exception: from `lists`, after the rows in the lines before were yielded.
@@ -45,7 +45,7 @@ def whole_rows(lists: Iterable[list[bytes] | LongLine]) -> Iterator[list[bytes] 
                 yield lines
                 continue
             if not held and not any(b'"' in line for line in lines):
-                yield lines
+                yield [line.removesuffix(b"\r") for line in lines]
                 continue
             rows, held = _rows([*held, *lines], more=True)
             yield rows
@@ -65,7 +65,7 @@ def _rows(lines: Sequence[bytes], *, more: bool) -> tuple[list[bytes], list[byte
             if more:
                 return rows, list(lines[begin:])
             end = begin + 1
-        rows.append(b"\n".join(lines[begin:end]))
+        rows.append(b"\n".join(lines[begin:end]).removesuffix(b"\r"))
         begin = end
     return rows, []
 
@@ -73,7 +73,7 @@ def _rows(lines: Sequence[bytes], *, more: bool) -> tuple[list[bytes], list[byte
 def _end(lines: Sequence[bytes], begin: int) -> int:
     """The line behind the row that begins at `begin`; beyond all lines if that is not known yet."""
     row = lines[begin]
-    if is_proper(row) or not _OPEN.fullmatch(row):
+    if is_proper(row.removesuffix(b"\r")) or not _OPEN.fullmatch(row):
         return begin + 1
     size = len(row)
     for i in range(begin + 1, len(lines)):
@@ -82,7 +82,7 @@ def _end(lines: Sequence[bytes], begin: int) -> int:
             return begin + 1
         if b'"' in lines[i]:
             row = b"\n".join(lines[begin : i + 1])
-            if is_proper(row):
+            if is_proper(row.removesuffix(b"\r")):
                 return i + 1
             if not _OPEN.fullmatch(row):
                 return begin + 1

@@ -12,6 +12,7 @@ from pipeline.errors import RecordError
 from pipeline.formats.decoder import Part, RowDecoder
 from pipeline.formats.fields import IrregularError
 from pipeline.formats.ids import regular_ids
+from pipeline.formats.json.exact import doubled_key, exact_object, is_exact
 from pipeline.formats.json.number_lists import NumberListReader
 from pipeline.spec.record import RecordSpec
 
@@ -32,8 +33,9 @@ class JsonDecoder(RowDecoder):
         lists = {
             name: kind for name, decoder in self._fields.items() if (kind := decoder.buffer_type)
         }
-        keys = {*record.fields, *self._pass_through, *filter(None, [record.id])}
-        self._lists = NumberListReader(lists, keys - lists.keys())
+        self._repeated = (*self._pass_through, *filter(None, [record.id]))
+        self._keys = {*record.fields, *self._repeated}
+        self._lists = NumberListReader(lists, self._keys - lists.keys())
         lengths = [record.fields[name].shape[0] or _LONG for name in lists]
         self._has_long_lists = max(lengths, default=0) >= _LONG
         if lists.keys() & set(self._pass_through):  # these are repeated as they came
@@ -65,18 +67,31 @@ class JsonDecoder(RowDecoder):
 
     def records(self, block: Block, rows: range) -> list[dict[str, Any]]:
         """See RowDecoder."""
-        payloads = block.payloads
+        payloads = list(block.payloads)[rows.start : rows.stop]
         try:
-            objects = [orjson.loads(payloads[row]) for row in rows]
+            objects = [orjson.loads(payload) for payload in payloads]
         except orjson.JSONDecodeError:
             raise IrregularError from None
         if set(map(type, objects)) != {dict}:
             raise IrregularError
+        if doubled_key(payloads, objects, self._keys) is not None:
+            raise IrregularError
+        for key in self._pass_through:
+            if not all(is_exact(found.get(key)) for found in objects):
+                raise IrregularError
         return objects
 
     def record(self, block: Block, row: int) -> dict[str, Any]:
         """See Decoder."""
-        return parse_object(block.payloads[row])
+        payload = block.payloads[row]
+        found = parse_object(payload)
+        twice = doubled_key([payload], [found], self._keys)
+        if twice is not None:
+            raise RecordError("doubled_key", f"the object has the key '{twice}' more than once")
+        if not all(is_exact(found.get(key)) for key in self._repeated):
+            exact = exact_object(payload)
+            found |= {key: exact[key] for key in self._repeated if key in exact}
+        return found
 
 
 def parse_object(payload: bytes) -> dict[str, Any]:

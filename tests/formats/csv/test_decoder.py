@@ -29,7 +29,7 @@ HEADER = ("id", "x_0", "x_1", "n")
 
 def rows_in(text, chunk_bytes=1 << 20):
     chunks = [text[i : i + chunk_bytes] for i in range(0, len(text), chunk_bytes)]
-    return [row for rows in csv_rows.whole_rows(split_lines(chunks)) for row in rows]
+    return [row for rows in csv_rows.whole_rows(split_lines(chunks, exact=True)) for row in rows]
 
 
 def decode(*rows, record=RECORD, header=HEADER, pass_through=(), first=2):
@@ -37,17 +37,16 @@ def decode(*rows, record=RECORD, header=HEADER, pass_through=(), first=2):
     return CsvDecoder(record, pass_through).decode(block)
 
 
-cells = st.text(st.sampled_from('a1 ,"\n'), max_size=4)
+cells = st.text(st.sampled_from('a1 ,"\n\r'), max_size=4)
 
 
 @given(st.lists(st.lists(cells, min_size=1, max_size=3), max_size=8), st.integers(1, 9))
-def test_rows_end_where_csv_says(table, chunk_bytes):
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(table)
-    found = [
-        next(csv.reader([row.decode()])) for row in rows_in(text.getvalue().encode(), chunk_bytes)
-    ]
-    assert found == table
+def test_rows_end_where_csv_says_and_line_ends_in_cells_stay_as_they_are(table, chunk_bytes):
+    for line_end, quoting in (("\r\n", csv.QUOTE_MINIMAL), ("\n", csv.QUOTE_ALL)):
+        text = io.StringIO()
+        csv.writer(text, lineterminator=line_end, quoting=quoting).writerows(table)
+        rows = rows_in(text.getvalue().encode(), chunk_bytes)
+        assert [next(csv.reader([row.decode()])) for row in rows] == table
 
 
 @given(st.lists(st.text(st.sampled_from('ab,"'), max_size=5), max_size=12), st.integers(1, 9))
