@@ -116,7 +116,10 @@ def _refresh(pipeline: beam.Pipeline, job: Job, engine: JobEngine, events: Event
     sources = {"Watch": pipeline | "Watch" >> WatchModels(watcher, job.stopped)}
     if settings.listens:
         read = engine.read_messages(
-            subscription=settings.refresh_subscription, block_rows=100, stopped=job.stopped
+            subscription=settings.refresh_subscription,
+            block_rows=100,
+            stopped=job.stopped,
+            settled=job.refresh.queue.is_settled,
         )
         names = [model.name for model in job.graph.models]
         interpret = CandidatesFromMessages(names, engine.lookout(watcher))

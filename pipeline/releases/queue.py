@@ -3,8 +3,9 @@
 Bundles only hand in candidates and collect the verdicts. The ReleaseManager of the same process,
 which has loaded its models by then, aspires to a release that passes.
 
-What is *not* guaranteed: candidates that still wait when the process ends are lost. In watch mode
-the next process finds the newest version again; in event mode the message is not delivered again.
+Candidates that still wait when the process ends are dropped. In watch mode the next process finds
+the newest version again; in event mode messages are delivered again, since they are acknowledged
+when the queue is settled.
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ class CandidateQueue:
         self._told: tuple[str, ...] = ()
         self._thread: JobThread | None = None
         self._closed = False
+        self._dropped = False
 
     @property
     def state(self) -> GateState:
@@ -120,6 +122,11 @@ class CandidateQueue:
                 lambda: self._closed or not (self._waiting or self._busy), timeout_secs
             )
 
+    def is_settled(self) -> bool:
+        """Whether every candidate has its verdict; never once `close` dropped one."""
+        with self._changed:
+            return not (self._waiting or self._busy or self._dropped)
+
     def close(self) -> None:
         """Ends the thread, gives up the candidate that is at the gate now, drops the others.
 
@@ -127,6 +134,7 @@ class CandidateQueue:
         """
         with self._changed:
             self._closed = True
+            self._dropped = bool(self._waiting or self._busy)
             self._waiting.clear()
             self._changed.notify_all()
         if self._thread is not None:
@@ -226,3 +234,7 @@ class CandidateQueueFactory:
 @dataclass(frozen=True)
 class CandidateQueueHandle(ProcessHandle[CandidateQueue]):
     """The CandidateQueue of each process of a job. Close it before the ManagerHandle."""
+
+    def is_settled(self) -> bool:
+        """See CandidateQueue: for the source of messages in the same process."""
+        return self.get().is_settled()

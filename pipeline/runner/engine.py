@@ -27,6 +27,7 @@ class Engine(Protocol):
         block_rows: int,
         patience_secs: float = 0.0,
         stopped: Callable[[], bool] = process_stopped,
+        settled: Callable[[], bool] | None = None,
     ) -> PTransform:
         """Start of the pipeline -> PCollection[Block], of Pub/Sub.
 
@@ -37,6 +38,8 @@ class Engine(Protocol):
           patience_secs: longest time for which a message waits for others, where any waits.
           stopped: whether the job was asked to stop; travels with the source. Of no use where the
             service itself reads.
+          settled: whether all that messages caused so far is done, in the process of the source:
+            until then they are not acknowledged. Of no use where the runner keeps what they caused.
         """
 
     def read_files(

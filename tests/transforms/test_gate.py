@@ -1,18 +1,25 @@
 """The gate as a step of a pipeline, on the runner that local jobs use."""
 
+import json
+
 import apache_beam as beam
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
 
 from pipeline.batch.release import Release
+from pipeline.connectors.pubsub.source import PollMessages
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
+from pipeline.connectors.storage.listing import StorageLister
 from pipeline.errors import ArtifactError
 from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.releases.queue import CandidateQueueFactory, CandidateQueueHandle
+from pipeline.releases.watcher import WatcherHandle
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
-from pipeline.transforms.gate import KeyedGate, LocalGate, activation_events
+from pipeline.transforms.gate import EVENTS, KeyedGate, LocalGate, activation_events
+from pipeline.transforms.refresh_messages import CandidatesFromMessages, WatcherLookout
 from tests.support.gating import Ensemble, OnnxEnsemble, until
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -210,3 +217,36 @@ def test_failed_activation_tells_process_attempt_and_reason(tmp_path):
     assert (event.details["attempt"], event.details["final"]) == (1, True)
     assert {"process", "prepare_secs", "load_secs"} <= event.details.keys()
     assert activation_events(manager) == []
+
+
+def test_message_is_acknowledged_when_its_candidate_has_its_verdict(
+    ensemble, handles, pubsub, running, stop, job_key
+):
+    """Else a process that ends in between would lose the candidate."""
+    queues, managers = handles
+    topic = pubsub.new_topic()
+    subscription = pubsub.new_subscription(topic)
+    watcher = WatcherHandle(job_key, (), StorageLister(), bool, 1)
+
+    def source(pipeline):
+        read = PollMessages(
+            subscription=subscription, block_rows=9, stopped=stop, settled=queues.is_settled
+        )
+        interpret = CandidatesFromMessages(["clf", "emb"], WatcherLookout(watcher))
+        candidates = pipeline | read | beam.ParDo(interpret).with_outputs(EVENTS, main="candidates")
+        return candidates["candidates"] | beam.ParDo(LocalGate(*handles))
+
+    ensemble.put("clf", 2)
+    managers.get().ensure(ensemble.launch)
+    managers.get().drain_activations()
+    models = {"models": dict(ensemble.candidate(clf=2).models)}
+    pubsub.publish(topic, json.dumps(models).encode())
+    # No verdict is possible as long as another release is tried.
+    with managers.get().trial(ensemble.launch), running(source):
+        wait_until(lambda: not queues.is_settled())
+    assert queues.get().wait_idle(10)
+    until(managers.get(), 2)
+    with running(source) as take:
+        assert [summary(take()) for _ in range(2)] == [("accepted", 2), ("activated", 2)]
+        wait_until(queues.is_settled)
+    assert pubsub.unacknowledged(subscription) == 0

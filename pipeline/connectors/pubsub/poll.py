@@ -19,7 +19,7 @@ from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Duration, Timestamp
 
 from pipeline.batch.block import Block
-from pipeline.connectors.pubsub.reader import Pulled, Reader
+from pipeline.connectors.pubsub.reader import Pulled, Reader, always
 from pipeline.runner.activity import activity
 from pipeline.runner.beam_types import DoFn
 from pipeline.runner.endless import RESTRICTION, end
@@ -53,6 +53,7 @@ class Poll(DoFn):
       topic: if given, the subscription is made at the start, to this topic, and deleted at the end.
       patience_secs: how long a message may wait here for others to fill its block.
       stopped: whether the job was asked to stop. Pickled with the pipeline.
+      settled: see `Reader`. Asked in the process of the source; pickled with the pipeline.
       confirms_late: see `runner.confirmations`, for acknowledgements. A message whose
         acknowledgement is still waited for at the end of the job is delivered again.
 
@@ -67,12 +68,14 @@ class Poll(DoFn):
         patience_secs: float = 0.0,
         stopped: Callable[[], bool] = process_stopped,
         confirms_late: bool = False,
+        settled: Callable[[], bool] = always,
     ) -> None:
         self._block_rows = block_rows
         self._topic = topic
         self._patience_secs = patience_secs
         self._stopped = stopped
         self._confirms_late = confirms_late
+        self._settled = settled
         self._key = uuid.uuid4().hex  # the same in all copies of this step
 
     def setup(self) -> None:
@@ -96,6 +99,7 @@ class Poll(DoFn):
     ) -> Iterator[TimestampedValue]:
         """Emits what has arrived, for a moment at most."""
         reader = self._open(subscription)
+        reader.settle()
         with reader.in_use():
             reader.confirmations.begin(finalizer)
             progress = tracker.current_restriction()
@@ -136,7 +140,7 @@ class Poll(DoFn):
 
     def _open(self, subscription: str) -> Reader:
         if self._reader is None:
-            make = partial(Reader, subscription, self._topic, self._confirms_late)
+            make = partial(Reader, subscription, self._topic, self._confirms_late, self._settled)
             self._reader = _readers.open(self._key, make)
         return self._reader
 

@@ -49,6 +49,11 @@ UNUSED_SECS = 60.0
 _HANG_UP_SECS = 0.3
 
 
+def always() -> bool:
+    """True."""
+    return True
+
+
 class Pulled(NamedTuple):
     """A message that arrived."""
 
@@ -64,6 +69,8 @@ class Reader:
       subscription: ``projects/P/subscriptions/S``.
       topic: if given, the subscription is made at the start, to this topic, and deleted at the end.
         Should the process be killed, Pub/Sub deletes it after a day without use.
+      settled: whether all that messages caused so far is done. What is to be acknowledged waits for
+        that, and is given back if the source ends before.
       confirms_late: see `runner.confirmations`. On the runners that need it the source may go on in
         another process, which nobody says to this one: then a reader that is not `in_use` for
         UNUSED_SECS asks for no message and prolongs no lease any more, until it is again.
@@ -73,7 +80,11 @@ class Reader:
     """
 
     def __init__(
-        self, subscription: str, topic: str | None = None, confirms_late: bool = False
+        self,
+        subscription: str,
+        topic: str | None = None,
+        confirms_late: bool = False,
+        settled: Callable[[], bool] = always,
     ) -> None:
         self.confirmations = Confirmations(confirms_late)
         self._may_be_left = confirms_late
@@ -81,6 +92,8 @@ class Reader:
         self._used_at = time.monotonic()
         self._subscription = subscription
         self._topic = topic
+        self._settled = settled
+        self._committed: list[str] = []
         self._leases = Leases(subscription, self._is_left)
         self._client = new_subscriber()
         self._outage = outage(subscription, _LOGGER)
@@ -137,8 +150,19 @@ class Reader:
                 self._used_at = time.monotonic()
 
     def acknowledge(self, message_ids: Iterable[str]) -> None:
-        """These have been dealt with."""
-        self._leases.acknowledge(message_ids)
+        """These have been dealt with, but for what has to settle."""
+        with self._changed:
+            self._committed += message_ids
+        self.settle()
+
+    def settle(self) -> None:
+        """Acknowledges what waits for it, if all that messages caused is done."""
+        with self._changed:  # before asking: what is added meanwhile may have caused more
+            count = len(self._committed)
+        if count and self._settled():
+            with self._changed:
+                done, self._committed = self._committed[:count], self._committed[count:]
+            self._leases.acknowledge(done)
 
     def give_back(self, message_ids: Iterable[str]) -> None:
         """These have not been dealt with; Pub/Sub delivers them again."""
@@ -169,6 +193,7 @@ class Reader:
         """Stops; gives back what is held. Waits some seconds at most."""
         self.stop_pulling()
         self._thread.join()
+        self.settle()
         self._leases.close()
         if self._topic is not None:
             own_subscription.delete(self._subscription)

@@ -20,6 +20,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from pipeline.batch.block import Block, Origin
 from pipeline.connectors.pubsub import own_subscription
 from pipeline.connectors.pubsub.poll import Poll
+from pipeline.connectors.pubsub.reader import always
 from pipeline.runner.beam_types import DoFn, PTransform
 from pipeline.runner.stopping import stopped as process_stopped
 
@@ -37,6 +38,8 @@ class PollMessages(PTransform):
       patience_secs: how long a message may wait for others to fill its block.
       stopped: whether the job was asked to stop. Pickled with the pipeline.
       confirms_late: see `runner.confirmations`.
+      settled: whether all that messages caused so far is done: only then they are acknowledged.
+        Pickled with the pipeline.
 
     Raises:
       ValueError: not exactly one of subscription and topic is given.
@@ -51,11 +54,12 @@ class PollMessages(PTransform):
         patience_secs: float = 0.0,
         stopped: Callable[[], bool] = process_stopped,
         confirms_late: bool = False,
+        settled: Callable[[], bool] = always,
     ) -> None:
         super().__init__()
         _check_one(subscription, topic)
         self._subscription = subscription or own_subscription.new_name(str(topic))
-        self._poll = Poll(block_rows, topic, patience_secs, stopped, confirms_late)
+        self._poll = Poll(block_rows, topic, patience_secs, stopped, confirms_late, settled)
 
     def expand(self, begin: Any) -> Any:
         """Builds the read."""

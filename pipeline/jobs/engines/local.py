@@ -19,6 +19,7 @@ from pipeline.connectors.bigquery.names import TableName
 from pipeline.connectors.bigquery.sink import InsertRows, ToRows
 from pipeline.connectors.files.rolling.sink import AppendLines, WriteObjects, write_at_once
 from pipeline.connectors.files.watched.source import ReadNewFiles
+from pipeline.connectors.pubsub.reader import always
 from pipeline.connectors.pubsub.sink import PublishMessages
 from pipeline.connectors.pubsub.source import PollMessages
 from pipeline.formats.format import Reading
@@ -60,6 +61,7 @@ class Local:
         block_rows: int,
         patience_secs: float = 0.0,
         stopped: Callable[[], bool] = process_stopped,
+        settled: Callable[[], bool] | None = None,
     ) -> PollMessages:
         """See Engine."""
         return PollMessages(
@@ -68,6 +70,7 @@ class Local:
             block_rows=block_rows,
             patience_secs=patience_secs,
             stopped=stopped,
+            settled=settled or always,
         )
 
     def read_files(

@@ -71,6 +71,7 @@ class Portable:
         block_rows: int,
         patience_secs: float = 0.0,
         stopped: Callable[[], bool] = process_stopped,
+        settled: Callable[[], bool] | None = None,
     ) -> PTransform:
         """See Engine."""
         read = PollMessages(

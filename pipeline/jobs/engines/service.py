@@ -59,6 +59,7 @@ class Service:
         block_rows: int,
         patience_secs: float = 0.0,
         stopped: Callable[[], bool] = process_stopped,
+        settled: Callable[[], bool] | None = None,
     ) -> ReadByService:
         """See Engine. No message waits, and whoever drains the job ends the source."""
         return ReadByService(subscription=subscription, topic=topic, block_rows=block_rows)

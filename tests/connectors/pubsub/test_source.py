@@ -363,3 +363,24 @@ def test_a_topic_that_is_not_there_fails_the_job_by_name(pubsub):
         Stream({"topic": missing}) as stream,
     ):
         stream.wait_for(1)
+
+
+_done = threading.Event()
+
+
+def is_done():
+    return _done.is_set()
+
+
+@pytest.mark.parametrize("settles", [True, False])
+def test_message_whose_consequences_are_not_done_at_the_end_comes_again(
+    pubsub, topic, subscription, settles
+):
+    _done.clear()
+    pubsub.publish_all(topic, numbered(20))
+    with Stream({"subscription": subscription, "settled": is_done}) as stream:
+        stream.wait_for(20)
+        if settles:
+            _done.set()
+    assert pubsub.unacknowledged(subscription) == (0 if settles else 20)
+    assert stream.payloads() == dict.fromkeys(numbered(20), 1), "held, and so not delivered twice"
