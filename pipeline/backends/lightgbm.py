@@ -1,7 +1,7 @@
 """LightGBM: a booster in a text file, as `Booster.save_model` writes it.
 
 It has one input, the feature matrix, under whatever name the ensemble file gives it; X by
-convention. Its outputs:
+convention; or one for each feature. Its outputs:
 
 * ``predict``: float64, what `Booster.predict` returns: values of a regressor, the probability of a
   binary classifier, [classes] probabilities of one with several classes;
@@ -23,11 +23,11 @@ import numpy as np
 
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package
-from pipeline.backends.feature_matrix import feature_names, only_input, output_specs
 from pipeline.backends.model_files import model_file, size_of
+from pipeline.backends.tables.columns import FeatureInputs
+from pipeline.backends.tables.matrix import feature_names, output_specs
 from pipeline.backends.tensor_names import signature_of
 from pipeline.batch.columns import Array
-from pipeline.batch.tensors import TensorSpec
 from pipeline.errors import DeviceError, LoadError
 from pipeline.spec.model import ModelSpec
 
@@ -50,7 +50,10 @@ class LightgbmServable(Servable):
     def __init__(self, booster: Any, path: Path, spec: ModelSpec, threads: int) -> None:
         features = booster.num_feature()
         self.size_bytes = size_of(path)
-        self._input = only_input(path, spec, _KIND)
+        names = feature_names(booster.feature_name())
+        self._inputs = FeatureInputs(
+            path, spec, _KIND, names=names, count=features, dtype="float64"
+        )
         self._booster = booster
         self._threads = threads
         self._outputs = [name for name in spec.outputs or _OUTPUTS if name in _OUTPUTS]
@@ -59,18 +62,14 @@ class LightgbmServable(Servable):
         self.signature = signature_of(
             path,
             spec,
-            [
-                TensorSpec(
-                    self._input, "float64", (None, features), feature_names(booster.feature_name())
-                )
-            ],
+            self._inputs.specs,
             output_specs(tuple(_OUTPUTS), tried),
         )
 
     @computing
     def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Computes the outputs that the spec names. Missing values are NaN."""
-        return self._compute(np.ascontiguousarray(inputs[self._input], dtype=np.float64))
+        return self._compute(np.ascontiguousarray(self._inputs.matrix(inputs), dtype=np.float64))
 
     def _compute(self, rows: Array) -> dict[str, Array]:
         return {

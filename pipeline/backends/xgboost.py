@@ -1,7 +1,7 @@
 """XGBoost: a booster in a JSON or UBJSON file, as `save_model` of Booster and XGBModel writes it.
 
 It has one input, the feature matrix, under whatever name the ensemble file gives it; X by
-convention. Its outputs, all float32:
+convention; or one for each feature. Its outputs, all float32:
 
 * ``predict``: what `Booster.predict` returns: values of a regressor, the probability of a binary
   classifier, [classes] probabilities of one with several classes;
@@ -23,11 +23,11 @@ import numpy as np
 
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package
-from pipeline.backends.feature_matrix import feature_names, only_input, output_specs
 from pipeline.backends.model_files import model_file, size_of
+from pipeline.backends.tables.columns import FeatureInputs
+from pipeline.backends.tables.matrix import feature_names, output_specs
 from pipeline.backends.tensor_names import signature_of
 from pipeline.batch.columns import Array
-from pipeline.batch.tensors import TensorSpec
 from pipeline.errors import DeviceError, LoadError
 from pipeline.spec.model import ModelSpec
 
@@ -50,7 +50,10 @@ class XgboostServable(Servable):
         features = booster.num_features()
         self.device = device
         self.size_bytes = size_of(path)
-        self._input = only_input(path, spec, _KIND)
+        names = feature_names(booster.feature_names)
+        self._inputs = FeatureInputs(
+            path, spec, _KIND, names=names, count=features, dtype="float32"
+        )
         self._booster = booster
         self._threads = threads
         self._rounds = _rounds(booster)
@@ -60,18 +63,14 @@ class XgboostServable(Servable):
         self.signature = signature_of(
             path,
             spec,
-            [
-                TensorSpec(
-                    self._input, "float32", (None, features), feature_names(booster.feature_names)
-                )
-            ],
+            self._inputs.specs,
             output_specs(tuple(_OUTPUTS), tried),
         )
 
     @computing
     def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Computes the outputs that the spec names. Missing values are NaN."""
-        return self._compute(inputs[self._input])
+        return self._compute(self._inputs.matrix(inputs))
 
     def _compute(self, rows: Array) -> dict[str, Array]:
         import xgboost

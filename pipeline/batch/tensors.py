@@ -57,12 +57,14 @@ class TensorSpec:
       dtype: a dtype name.
       dims: axis lengths *with* the batch axis first.
       features: the file's names of the values of a row, if it has any.
+      values: texts that it knows, if it knows only some, such as the categories of a column.
     """
 
     name: str
     dtype: str | None = None
     dims: Shape | None = None
     features: tuple[str, ...] | None = None
+    values: tuple[str, ...] | None = None
 
     @property
     def row_shape(self) -> Shape | None:

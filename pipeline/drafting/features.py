@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 
-from pipeline.backends.named_features import Places, are_made_up, features_by_itself
+from pipeline.backends.tables.names import Places, are_made_up, features_by_itself
 from pipeline.batch.tensors import TensorSpec, describe
 from pipeline.drafting.draft import (
     FILL_IN,

@@ -8,7 +8,7 @@ import re
 from collections.abc import Container, Mapping, Set
 from dataclasses import dataclass, field
 
-from pipeline.backends.named_features import column_name
+from pipeline.backends.tables.names import column_name
 from pipeline.batch.tensors import (
     DTYPES,
     FLOATS,

@@ -22,6 +22,12 @@ class ColumnInput(StrictModel):
         description="Fills rows of different length up to the longest of the batch. Without it, "
         "rows are grouped by length and the model is called once for each group.",
     )
+    position: int | None = Field(
+        default=None,
+        ge=0,
+        description="For a model of tables whose file has no names: which of its features the "
+        "column is, from 0. `X: [age, fare]` sets it.",
+    )
 
 
 class ConstantInput(StrictModel):

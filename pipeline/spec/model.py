@@ -17,6 +17,7 @@ class SklearnModel(ModelEntry):
     """A scikit-learn estimator. One input, the feature matrix; outputs are its methods.
 
     The methods: `predict`, `predict_proba`, `decision_function`, `transform`; those that it has.
+    One that was fitted on a DataFrame gets one where its columns are bound: `{X: [age, sex]}`.
 
     Example::
 
@@ -27,6 +28,7 @@ class SklearnModel(ModelEntry):
           outputs: {predict: forest}
     """
 
+    takes_columns: ClassVar[bool] = True
     framework: Literal["sklearn"]
     trusted: bool = Field(
         default=False,
@@ -120,6 +122,7 @@ class XgboostModel(ModelEntry):
           outputs: {predict: risk}
     """
 
+    takes_columns: ClassVar[bool] = True
     framework: Literal["xgboost"]
 
 
@@ -135,6 +138,7 @@ class LightgbmModel(ModelEntry):
           outputs: {predict: risk}
     """
 
+    takes_columns: ClassVar[bool] = True
     framework: Literal["lightgbm"]
 
 

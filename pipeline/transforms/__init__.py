@@ -3,7 +3,7 @@
 from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.report.statistics.run import RunStatistics
 from pipeline.runner.coders import register
-from pipeline.runner.without_torch import import_run_inference
+from pipeline.runner.lean_imports import import_run_inference
 
 register(Candidate, ReleaseEvent, RunStatistics)
 

@@ -69,6 +69,6 @@ def test_other_text_is_refused_with_what_was_expected(tmp_path):
         load(tmp_path, spec("predict"))
 
 
-def test_other_than_one_input_from_a_column_is_refused(tmp_path):
-    with pytest.raises(LoadError, match="a LightGBM model, which takes exactly one input"):
+def test_inputs_that_are_no_features_are_refused(tmp_path):
+    with pytest.raises(LoadError, match=r"has no feature called 'a'; its features are Column_0, "):
         load(models.lightgbm_text(tmp_path), spec("predict", inputs={"a": "c", "b": "d"}))

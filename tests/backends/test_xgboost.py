@@ -133,8 +133,12 @@ def test_calls_are_bounded_to_the_granted_threads(threads, tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    "inputs", [{"a": "left", "b": "right"}, {"X": {"value": [1, 2, 3, 4], "dtype": "float32"}}]
+    ("inputs", "message"),
+    [
+        ({"a": "left", "b": "right"}, "has no names for its features"),
+        ({"X": {"value": [1, 2], "dtype": "float32"}}, "an XGBoost model, which takes exactly one"),
+    ],
 )
-def test_other_than_one_input_from_a_column_is_refused(inputs, tmp_path):
-    with pytest.raises(LoadError, match="an XGBoost model, which takes exactly one input"):
+def test_inputs_that_are_no_features_and_no_matrix_are_refused(inputs, message, tmp_path):
+    with pytest.raises(LoadError, match=message):
         load(models.xgboost_ubj(tmp_path), spec("predict", inputs=inputs))

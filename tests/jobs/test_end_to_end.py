@@ -333,14 +333,15 @@ def test_dry_run_describes_graph_and_signatures_and_runs_nothing(job, capsys):
     assert not (job.folder / "out").exists()
 
 
-def test_ensemble_without_tensorflow_and_torch_never_imports_them(job):
+def test_ensemble_without_tensorflow_torch_and_frames_imports_none_of_their_packages(job):
     job.write_input(record(0))
     # Not skops: importing it makes scikit-learn walk its own packages, one of which imports torch.
     models.sklearn_joblib(job.folder / "joblib/1")
     job.spec["models"][0].update(uri=str(job.folder / "joblib/1"), trusted=True)
     code = (
         "import sys, main; status = main.main(sys.argv[1:]); "
-        "print(sorted({'tensorflow', 'torch', 'keras'} & set(sys.modules))); sys.exit(status)"
+        "print(sorted({'tensorflow', 'torch', 'keras', 'pandas'} & set(sys.modules))); "
+        "sys.exit(status)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, *job.arguments()], cwd=ROOT, capture_output=True, text=True

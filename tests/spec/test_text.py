@@ -167,6 +167,19 @@ A_LENGTH = "expected a length of at least 0, or null for the axis that varies"
          ":10: models[0] 'forest'.uri: found nothing, expected text"),
         ("trusted: true", "trusted: 'yes'",
          ":13: models[0] 'forest'.trusted: found 'yes', expected true or false"),
+        ("{X: pixels}", "{X: [pixels, 7]}",
+         ":11: models[0] 'forest'.inputs: 'X': found a list, expected names of columns in it"),
+        ("{X: pixels}", "{X: [pixels, pixels]}",
+         ":11: models[0] 'forest'.inputs: 'X': found a list, which has pixels twice"),
+        ("{X: pixels}", "{X: [pixels], Z: pixels}",
+         ":11: models[0] 'forest'.inputs: 'X': found a list, expected it as the only input; with "
+         "several, name each feature: {age: age, fare: fare}"),
+        ("x: {column: pixels, pad_value: 0}", "x: [pixels]",
+         f":17: models[1] 'mlp'.inputs: 'x': found a list, {INPUT_FORMS}: only models of tables "
+         "take a list (sklearn, xgboost, lightgbm); `op: concat` joins columns of numbers"),
+        ("x: {column: pixels, pad_value: 0}", "x: {column: pixels, position: 0}",
+         ":14: models[1] 'mlp': key 'position' of input 'x' has no use here: only models of tables "
+         "take a column for each feature"),
         ("{X: pixels}", "{X: yes}",
          f":11: models[0] 'forest'.inputs.X: found yes, which YAML reads as true, {INPUT_FORMS}; "
          "to name a column, put it in quotes: 'yes'"),

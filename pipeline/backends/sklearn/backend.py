@@ -1,7 +1,8 @@
 """scikit-learn: an estimator in a skops, joblib or pickle file.
 
 An estimator has one input, the feature matrix (or a column of texts), under whatever name the
-ensemble file gives it; X by convention. Its outputs are its methods. skops files are read without
+ensemble file gives it, X by convention; or one for each column of the table that it was fitted on.
+Its outputs are its methods. skops files are read without
 running code that they carry (https://skops.readthedocs.io/en/stable/persistence.html); joblib and
 pickle files cannot be read so, and need ``trusted: true``.
 """
@@ -20,14 +21,14 @@ import numpy as np
 
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package
-from pipeline.backends.feature_matrix import only_input
 from pipeline.backends.model_files import model_file, size_of
 from pipeline.backends.native_threads import bound_blas, openmp_bound
 from pipeline.backends.pickled import check_estimator, lacking, unpickle
 from pipeline.backends.sklearn import features as sklearn_features
+from pipeline.backends.sklearn.rows import rows_of
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.text import decoded
-from pipeline.batch.columns import Array, read_only
+from pipeline.batch.columns import Array
 from pipeline.batch.tensors import TensorSpec, dtype_name
 from pipeline.errors import DeviceError, ModelFaultError, UntrustedArtifactError
 from pipeline.readable import logger
@@ -49,25 +50,23 @@ class SklearnServable(Servable):
     def __init__(
         self, estimator: Any, path: Path, spec: ModelSpec, threads: int, calls: int
     ) -> None:
-        tensor = only_input(path, spec, "a scikit-learn model")
+        inputs, self._rows = rows_of(path, spec, estimator, _parts(estimator, set()))
         methods = [method for method in METHODS if hasattr(estimator, method)]
         self.signature = signature_of(
             path,
             spec,
-            [sklearn_features.input_spec(tensor, estimator)],
+            inputs,
             [_output_spec(estimator, method) for method in methods],
         )
         self.size_bytes = size_of(path)
         self.calls_at_once = calls
-        self._input = tensor
-        sklearn_features.forget_names(_parts(estimator, set()))
         self._calls = {method: getattr(estimator, method) for method in spec.outputs}
         self._bound_openmp = openmp_bound(threads)
 
     @computing
     def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Calls the methods that the spec names. Class labels may be text; sparse is made dense."""
-        rows = read_only(inputs[self._input])  # with copy=False, transformers would write to them
+        rows = self._rows(inputs)
         self._bound_openmp()
         with sklearn_features.selecting():
             return {method: _dense(method, call(rows)) for method, call in self._calls.items()}
@@ -78,7 +77,7 @@ class SklearnBackend:
 
     def start(self) -> None:
         """See Backend."""
-        with needs_package("scikit-learn"):
+        with needs_package("scikit-learn"), _hidden("pandas"):
             import sklearn  # noqa: F401
         sklearn_features.ignore_missing_names()
 
@@ -111,16 +110,22 @@ def _skops_io() -> Any:
     To list scikit-learn's estimators, skops imports all its packages, one of which imports PyTorch
     where it is installed: seconds and memory that no estimator needs.
     """
-    wanted = _TORCH_SHIM not in sys.modules
+    with needs_package("skops"), _hidden(_TORCH_SHIM):
+        from skops import io as skops_io
+    return skops_io
+
+
+@contextmanager
+def _hidden(module: str) -> Iterator[None]:
+    """Makes importing a module fail, unless something else has imported it."""
+    wanted = module not in sys.modules
     if wanted:
-        sys.modules[_TORCH_SHIM] = None  # type: ignore[assignment]  # fails; the listing goes on
+        sys.modules[module] = None  # type: ignore[assignment]
     try:
-        with needs_package("skops"):
-            from skops import io as skops_io
+        yield
     finally:
         if wanted:
-            del sys.modules[_TORCH_SHIM]
-    return skops_io
+            del sys.modules[module]
 
 
 def _read_skops(file: Path, trusted: bool) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from pipeline.backends.named_features import (
+from pipeline.backends.tables.names import (
     Feature,
     Places,
     are_made_up,

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from pipeline.batch.columns import Array, Column, Ragged
-from pipeline.batch.tensors import FLOATS, Shape, numpy_dtype
+from pipeline.batch.tensors import FLOATS, Shape, Signature, numpy_dtype
+from pipeline.spec.model import ModelSpec
 
 ROWS = 3
 """Enough that an order has a middle and two ends."""
@@ -50,6 +51,22 @@ def different(name: str, dtype: str, row_shape: Shape) -> Array:
     texts = np.array([t.encode() if dtype == "bytes" else t for t in _TEXTS], dtype=object)
     chosen: Array = texts[number % len(_TEXTS)]
     return chosen
+
+
+def known_texts(model: ModelSpec, signature: Signature) -> dict[str, Array]:
+    """Column -> texts that the model knows, for the columns of which it knows only some.
+
+    Args:
+      model: its entry.
+      signature: what it says of its tensors.
+    """
+    found: dict[str, Array] = {}
+    for tensor in signature.inputs or ():
+        binding = model.column_inputs.get(tensor.name)
+        if binding is not None and tensor.values:
+            texts = [tensor.values[row % len(tensor.values)] for row in range(ROWS)]
+            found[binding.column] = np.array(texts, dtype=object)
+    return found
 
 
 def without_integers(columns: Mapping[str, Column]) -> Mapping[str, Column]:

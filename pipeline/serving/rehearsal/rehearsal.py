@@ -304,8 +304,11 @@ def _choices(
     read = model.columns_read()
     types = {column: rehearsal.types[column] for column in read}
     given: Mapping[str, Column] = {column: rehearsal.columns[column] for column in read}
-    different = {c: made_up.different(c, *t) for c, t in types.items()}
-    if not rehearsal.made_up:
+    known = made_up.known_texts(model, servable.signature)
+    different = {c: made_up.different(c, *t) for c, t in types.items()} | known
+    if rehearsal.made_up:
+        given = {**given, **known}
+    else:
         yield given
         given = different
     if not model.warm_up:

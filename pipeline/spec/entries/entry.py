@@ -30,9 +30,11 @@ class ModelEntry(StrictModel):
 
     Attributes:
       reads_hubs: whether `uri` may be the URL of a hub's module.
+      takes_columns: whether its features may come from a column each.
     """
 
     reads_hubs: ClassVar[bool] = False
+    takes_columns: ClassVar[bool] = False
 
     name: Name = Field(description="The model's name in graphs, metrics, labels and errors.")
     uri: str = Field(
@@ -44,7 +46,9 @@ class ModelEntry(StrictModel):
     inputs: dict[str, ColumnInput | ConstantInput] = Field(
         min_length=1,
         description="Model tensor: column. Also `{column: ..., pad_value: ...}`, or "
-        "`{value: ..., dtype: ...}` for a constant without batch axis.",
+        "`{value: ..., dtype: ...}` for a constant without batch axis. A model of tables takes a "
+        "column for each of its features, too: `{X: [age, sex]}`, or `{age: age, sex: sex}` by "
+        "their names.",
     )
     outputs: dict[str, Name] = Field(
         min_length=1, description="Model tensor: name of the column that it becomes."
@@ -138,7 +142,42 @@ class ModelEntry(StrictModel):
     def _column_shorthand(cls, inputs: Any) -> Any:
         if not isinstance(inputs, dict):
             return inputs
+        for tensor, bound in inputs.items():
+            if isinstance(bound, list):
+                return cls._listed(tensor, bound, len(inputs))
         return {k: {"column": v} if isinstance(v, str) else v for k, v in inputs.items()}
+
+    @classmethod
+    def _listed(cls, tensor: str, columns: list[Any], inputs: int) -> dict[str, Any]:
+        """A list of columns as an input for each, which a model knows by name or by position."""
+        found = f"'{tensor}': found a list, "
+        if not cls.takes_columns:
+            raise ValueError(
+                f"{found}expected a column name, {{column, pad_value}} or {{value, dtype}}: only "
+                "models of tables take a list (sklearn, xgboost, lightgbm); `op: concat` joins "
+                "columns of numbers"
+            )
+        if not columns or not all(isinstance(column, str) for column in columns):
+            raise ValueError(f"{found}expected names of columns in it")
+        twice = sorted({column for column in columns if columns.count(column) > 1})
+        if twice:
+            raise ValueError(f"{found}which has {', '.join(twice)} twice")
+        if inputs > 1:
+            raise ValueError(
+                f"{found}expected it as the only input; with several, name each feature: "
+                "{age: age, fare: fare}"
+            )
+        return {column: {"column": column, "position": i} for i, column in enumerate(columns)}
+
+    @model_validator(mode="after")
+    def _positions_are_of_use(self) -> ModelEntry:
+        for tensor, bound in self.column_inputs.items():
+            if bound.position is not None and not self.takes_columns:
+                raise ValueError(
+                    f"key 'position' of input '{tensor}' has no use here: only models of tables "
+                    "take a column for each feature"
+                )
+        return self
 
     @model_validator(mode="after")
     def _bytes_are_outputs(self) -> ModelEntry:

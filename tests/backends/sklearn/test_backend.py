@@ -100,10 +100,14 @@ def test_method_that_the_estimator_lacks_is_refused_with_those_it_has(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "inputs", [{"a": "left", "b": "right"}, {"X": {"value": [1, 2, 3, 4], "dtype": "float32"}}]
+    ("inputs", "message"),
+    [
+        ({"a": "left", "b": "right"}, "has no names for its features"),
+        ({"X": {"value": [1, 2, 3, 4], "dtype": "float32"}}, "exactly one input from a column"),
+    ],
 )
-def test_other_than_one_input_from_a_column_is_refused(inputs, tmp_path):
-    with pytest.raises(LoadError, match="exactly one input from a column"):
+def test_inputs_that_are_no_features_and_no_matrix_are_refused(inputs, message, tmp_path):
+    with pytest.raises(LoadError, match=message):
         load(models.sklearn_skops(tmp_path), spec("predict", inputs=inputs))
 
 

@@ -120,7 +120,7 @@ def test_columns_that_are_picked_by_name_are_a_fault_that_names_ways_out(tmp_pat
     by_name = make_column_transformer((scaler(), ["age", "fare"]), remainder=scaler())
     servable = loaded(pipeline(by_name, linear()), tmp_path, "predict")
     assert features(servable)[0] == NAMES
-    with pytest.raises(ModelFaultError, match=r"by name, .* by position .* \(skl2onnx\)"):
+    with pytest.raises(ModelFaultError, match=r"by name, .* `inputs: \{X: \[age, sex\]\}`"):
         servable.predict({"X": FEW})
 
 

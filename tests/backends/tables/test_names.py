@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.backends import named_features
-from pipeline.backends.named_features import Feature, Places, column_names, features_of
+from pipeline.backends.tables import names as feature_names
+from pipeline.backends.tables.names import Feature, Places, column_names, features_of
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.graph import resolve
 
@@ -136,7 +136,7 @@ def test_outputs_of_a_model_go_by_the_name_of_their_column():
     ],
 )
 def test_name_of_a_feature_as_that_of_a_column(name, column):
-    assert named_features.column_name(name) == column
+    assert feature_names.column_name(name) == column
 
 
 def test_names_as_columns_are_all_different():
@@ -189,11 +189,11 @@ def test_name_that_a_file_has_twice_may_stand_in_either_place():
     ],
 )
 def test_names_that_only_count_are_none(names, made_up):
-    assert named_features.are_made_up(names) is made_up
+    assert feature_names.are_made_up(names) is made_up
 
 
 def by_itself(column, *shape):
-    return column, named_features.features_by_itself(column, shape)
+    return column, feature_names.features_by_itself(column, shape)
 
 
 def test_columns_that_joined_are_what_the_model_takes():

@@ -1,0 +1,231 @@
+"""Estimators that were fitted on a DataFrame: each column by its name, results as by hand."""
+
+import numpy as np
+import pytest
+
+from pipeline.errors import LoadError
+from tests.support import models
+from tests.support.specs import load, model_spec
+
+pandas = pytest.importorskip("pandas")
+
+PEOPLE = 60
+
+
+def people():
+    """A table as people have them: numbers, whole numbers, texts, names with spaces."""
+    random = np.random.default_rng(0)
+    return pandas.DataFrame(
+        {
+            "age (years)": random.integers(18, 80, PEOPLE).astype(float),
+            "Fare": random.gamma(2, 20, PEOPLE).round(2),
+            "sex": random.choice(["male", "female"], PEOPLE),
+            "class": random.integers(1, 4, PEOPLE),
+            "rate": random.choice([0.1, 0.2, 0.7], PEOPLE),
+        }
+    )
+
+
+NUMBERS = ["age (years)", "Fare"]
+TARGET = (people()["Fare"] > 40).astype(int) + (people()["sex"] == "female")
+
+
+def columns(*transformers, **options):
+    from sklearn.compose import make_column_transformer
+
+    return make_column_transformer(*transformers, **options)
+
+
+def then(first, last):
+    from sklearn.pipeline import make_pipeline
+
+    return make_pipeline(first, last)
+
+
+def linear():
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(max_iter=1000)
+
+
+def scale():
+    from sklearn.preprocessing import StandardScaler
+
+    return StandardScaler()
+
+
+def one_hot(**options):
+    from sklearn.preprocessing import OneHotEncoder
+
+    return OneHotEncoder(**options)
+
+
+def by_name():
+    return then(columns((scale(), NUMBERS), (one_hot(), ["sex", "class", "rate"])), linear())
+
+
+def by_kind():
+    from sklearn.compose import make_column_selector as select
+
+    return then(
+        columns(
+            (scale(), select(dtype_include="number")), (one_hot(), select(dtype_include=object))
+        ),
+        linear(),
+    )
+
+
+def imputed_and_passed_through():
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.impute import SimpleImputer
+
+    texts = then(SimpleImputer(strategy="most_frequent"), one_hot(handle_unknown="ignore"))
+    forest = RandomForestClassifier(10, random_state=0)
+    return then(columns((texts, ["sex"]), remainder="passthrough"), forest)
+
+
+def frames_inside():
+    scaled = columns((scale(), NUMBERS), (one_hot(sparse_output=False), ["sex"]))
+    return then(scaled.set_output(transform="pandas"), linear())
+
+
+def boosted_with_categories():
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return HistGradientBoostingClassifier(categorical_features=["sex"], max_iter=5)
+
+
+def searched():
+    from sklearn.model_selection import GridSearchCV
+
+    return GridSearchCV(by_name(), {"logisticregression__C": [0.1, 1.0]}, cv=2)
+
+
+KINDS = [
+    by_name,
+    by_kind,
+    imputed_and_passed_through,
+    frames_inside,
+    boosted_with_categories,
+    searched,
+]
+
+
+def loaded(estimator, folder, inputs, *outputs):
+    path = models.save_estimator(estimator, folder / "model.joblib")
+    outputs = {output: output.replace("predict", "y") for output in outputs or ["predict_proba"]}
+    spec = model_spec(framework="sklearn", trusted=True, inputs=inputs, outputs=outputs)
+    return load(path, spec)
+
+
+def arrays(frame, names=None):
+    """The columns as the graph has them; text is an object array."""
+    return {
+        (names or {}).get(name, name): frame[name].to_numpy(
+            dtype=object if frame[name].dtype == object else None
+        )
+        for name in frame.columns
+    }
+
+
+def bound(frame):
+    return {name: f"column_{i}" for i, name in enumerate(frame.columns)}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_rows_get_what_the_estimator_says_of_a_frame_in_whatever_order_they_are_bound(
+    tmp_path, kind
+):
+    frame = people()
+    estimator = kind().fit(frame, TARGET)
+    servable = loaded(estimator, tmp_path, dict(reversed(bound(frame).items())))
+    expected = estimator.predict_proba(frame)
+    given = arrays(frame)
+    np.testing.assert_array_equal(servable.predict(given)["predict_proba"], expected)
+    one = {name: column[3:4] for name, column in given.items()}
+    np.testing.assert_allclose(servable.predict(one)["predict_proba"], expected[3:4], rtol=1e-12)
+
+
+def test_numbers_by_name_need_no_transformer_of_columns(tmp_path):
+    from sklearn.datasets import load_wine
+    from sklearn.linear_model import Ridge
+
+    wine = load_wine(as_frame=True)
+    estimator = Ridge().fit(wine.data, wine.data[["hue", "ash"]].to_numpy())
+    servable = loaded(estimator, tmp_path, bound(wine.data), "predict")
+    found = servable.predict(arrays(wine.data))["predict"]
+    np.testing.assert_array_equal(found, estimator.predict(wine.data))  # two targets: [rows, 2]
+
+
+def test_a_list_finds_the_features_by_name_and_not_by_position(tmp_path):
+    frame = people().rename(columns={"age (years)": "age_years"})
+    estimator = columns((scale(), ["age_years", "Fare"]), (one_hot(), ["sex"])).fit(frame)
+    listed = ["sex", "Fare", "rate", "class", "age_years"]
+    servable = loaded(estimator, tmp_path, {"X": listed}, "transform")
+    found = servable.predict(arrays(frame))["transform"]
+    np.testing.assert_array_equal(found, estimator.transform(frame))
+
+
+def test_a_list_is_by_position_where_the_estimator_has_no_names(tmp_path):
+    rows = people().to_numpy(dtype=object)
+    estimator = then(columns((scale(), [0, 1]), (one_hot(), [2, 3, 4])), linear())
+    estimator.fit(rows, TARGET)
+    names = ["age", "fare", "sex", "class", "rate"]
+    servable = loaded(estimator, tmp_path, {"X": names})
+    given = arrays(people(), dict(zip(people().columns, names, strict=True)))
+    np.testing.assert_array_equal(
+        servable.predict(given)["predict_proba"], estimator.predict_proba(rows)
+    )
+    with pytest.raises(LoadError, match="has 5 features without names; `inputs` binds 4 columns"):
+        loaded(estimator, tmp_path / "few", {"X": names[:4]})
+    with pytest.raises(LoadError, match=r"no names for its features.*\{X: \[a, b\]\}"):
+        loaded(estimator, tmp_path / "named", {"age": "a", "fare": "b"})
+
+
+def test_signature_has_the_types_and_the_texts_that_its_encoders_know(tmp_path):
+    servable = loaded(by_name().fit(people(), TARGET), tmp_path, bound(people()))
+    found = {t.name: (t.dtype, t.row_shape, t.values) for t in servable.signature.inputs}
+    assert found == {
+        "age (years)": (None, (), None),
+        "Fare": (None, (), None),
+        "sex": ("string", (), ("female", "male")),
+        "class": ("float64", (), None),
+        "rate": ("float64", (), None),
+    }
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"sex": "a", "Fare": "b"}, r"needs its features age \(years\), class, rate, which"),
+        ({"sex": "a", "Fair": "b"}, "has no feature called 'Fair'; its features are age"),
+        ({"X": ["sex", "Fair"]}, "has no feature called 'Fair'; its features are age"),
+        ({"Fare": "a", "fare": "b"}, "inputs 'Fare' and 'fare' are both its feature 'Fare'"),
+    ],
+)
+def test_a_feature_that_is_not_bound_or_unknown_is_refused_with_the_names(
+    tmp_path, inputs, message
+):
+    with pytest.raises(LoadError, match=message):
+        loaded(by_name().fit(people(), TARGET), tmp_path, inputs)
+
+
+def test_boosters_take_a_column_for_each_feature_in_any_order(tmp_path):
+    import lightgbm
+    import xgboost
+
+    rows = people()[NUMBERS].rename(columns={"age (years)": "age"})
+    trees = xgboost.train({"nthread": 1}, xgboost.DMatrix(rows, TARGET), 3)
+    trees.save_model(tmp_path / "model.ubj")
+    options = {"num_threads": 1, "verbose": -1, "min_data_in_leaf": 2}
+    leaves = lightgbm.train(options, lightgbm.Dataset(rows, TARGET), 3)
+    leaves.save_model(tmp_path / "model.txt")
+    given = {name: column.astype("float32") for name, column in arrays(rows).items()}
+    for framework, file, expected in [
+        ("xgboost", "model.ubj", trees.predict(xgboost.DMatrix(rows))),
+        ("lightgbm", "model.txt", leaves.predict(rows)),
+    ]:
+        for inputs in ({"Fare": "f", "age": "a"}, {"X": ["Fare", "age"]}):
+            spec = model_spec(framework=framework, inputs=inputs, outputs={"predict": "y"})
+            found = load(tmp_path / file, spec).predict(given)["predict"]
+            np.testing.assert_allclose(found, expected, rtol=1e-5)
