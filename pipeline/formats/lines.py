@@ -8,6 +8,7 @@ it. An empty line is a line; the end of a file after its last line end is not.
 from __future__ import annotations
 
 import bz2
+import io
 import lzma
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -172,6 +173,17 @@ def decompressed(
         yield b"".join(held)
         raise
     yield b"".join(held)
+
+
+def text_head(head: bytes, compression: str) -> bytes:
+    """The beginning of a text, as far as the first bytes of the compressed file tell it."""
+    text = b""
+    try:
+        for piece in _decode(io.BytesIO(head), _DECOMPRESSORS[compression], len(head)):
+            text += piece
+    except DamagedFileError:
+        pass  # it goes on
+    return text
 
 
 def _decode(file: BinaryIO, new_decoder: Callable[[], Any], chunk_bytes: int) -> Iterator[bytes]:

@@ -21,6 +21,7 @@ class OpenedFile:
       end: the byte behind the last one.
       compression: how the file is compressed as a whole, as Beam's CompressionTypes name it; empty
         if it is not.
+      head: its first bytes, of the text if it is compressed; empty if they were not looked at.
     """
 
     path: str
@@ -28,6 +29,7 @@ class OpenedFile:
     start: int
     end: int
     compression: str = ""
+    head: bytes = b""
 
     def content(self) -> Iterator[bytes]:
         """All bytes of the file from its start, decompressed, in chunks.

@@ -1,8 +1,8 @@
 """Input files, looked into before a job starts, for what the record declares.
 
 Of each format the first file that matches is opened, and of that only what says how its records
-look: the header of CSV, the schema of Parquet and Avro. What other files hold is seen when they are
-read; their records become dead letters then.
+look: its first bytes, the header of CSV, the schema of Parquet and Avro. What other files hold is
+seen when they are read; their records become dead letters then.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pipeline.connectors.files.ranges import FileRange, opened
 from pipeline.connectors.storage import paths
 from pipeline.connectors.storage.errors import READER_ROLE, explain
+from pipeline.formats import looks
 from pipeline.formats.registry import format_named, format_of
 from pipeline.spec.record import RecordSpec
 
@@ -48,11 +49,15 @@ def _checked(part: FileRange, record: RecordSpec, pass_through: Sequence[str]) -
     if form.compresses_itself and part.compression:
         yield f"is compressed; {form.name} files compress their data themselves"
         return
-    if form.check is None:
-        return
     try:
         with opened(part) as file:
-            yield from form.check(file, record, pass_through)
+            problem = looks.foreign(file.head or file.file.read(looks.HEAD_BYTES), form.name)
+            if problem:
+                yield problem
+                return
+            file.file.seek(0)
+            if form.check is not None:
+                yield from form.check(file, record, pass_through)
     except ValueError as error:
         yield str(error)
     except Exception as error:

@@ -1,8 +1,9 @@
 """Reading files as blocks of records, whatever their format.
 
 Large files are cut into byte ranges, and only these small range elements are reshuffled; every
-worker then reads its ranges itself. A compressed file (.gz, .bz2, .zst, .xz, .deflate, told by its
-name), and one of a format without places to cut, are streamed by one worker each.
+worker then reads its ranges itself. A compressed file, told by its first bytes or its name (.gz,
+.bz2, .zst, .xz, .deflate), and one of a format without places to cut, are streamed by one worker
+each.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pipeline.batch.block import Block
 from pipeline.connectors.files.ranges import FileRange, opened, split_file
 from pipeline.connectors.files.whole_files import match_groups, read_group
 from pipeline.connectors.storage import paths
+from pipeline.formats import looks
 from pipeline.formats.format import Reading
 from pipeline.formats.registry import format_named, format_of
 from pipeline.runner.beam_types import PTransform
@@ -90,6 +92,10 @@ def read_range(part: FileRange, reading: Reading) -> Iterator[Block]:
         yield Block((), part.path, message, format=form.name)
         return
     with opened(part) as file:
+        problem = looks.foreign(file.head, form.name) if _is_decoded(reading) else ""
+        if problem:
+            yield Block((), part.path, f"{part.path}: {problem}", format=form.name)
+            return
         yield from form.blocks(file, reading)
         size = file.file.seek(0, io.SEEK_END)
     if size < part.end:
@@ -98,3 +104,8 @@ def read_range(part: FileRange, reading: Reading) -> Iterator[Block]:
             "when it was read: it was cut or replaced meanwhile, and is not whole"
         )
         yield Block((), part.path, message, format=form.name)
+
+
+def _is_decoded(reading: Reading) -> bool:
+    """Whether records are more than bytes, which could be anything."""
+    return reading.record is None or reading.record.source != "raw"

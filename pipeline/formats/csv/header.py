@@ -91,6 +91,12 @@ def doubled(keys: Keys, header: Sequence[str]) -> Iterator[str]:
 def problems(record: RecordSpec, pass_through: Sequence[str], header: Header) -> Iterator[str]:
     """Why no record of a file of this header can be read, in words."""
     keys: Keys = {**dict.fromkeys(pass_through), **needed(record)}
+    other = next((s for s in ";\t|" if len(header) == 1 and s in header[0]), None)
+    if other is not None:
+        names = header[0].count(other) + 1
+        shown = "a tab" if other == "\t" else f"`{other}`"
+        yield f"found {shown} between {names} names in the header, expected commas: {header[0]!r}"
+        return
     for name in lacking(record, header):
         spec = keys[name]
         hint = ""

@@ -202,3 +202,9 @@ def test_column_that_is_a_key_of_its_own_is_no_value_of_a_field():
     batch = decode(b"a,1,2,3,4", header=header, pass_through=("x_2",))
     assert batch.columns["x"].tolist() == [[1, 2]]
     assert orjson.loads(batch.pass_through[0]) == {"x_2": "4"}
+
+
+@pytest.mark.parametrize(("separator", "shown"), [(";", "`;`"), ("\t", "a tab"), ("|", "`|`")])
+def test_header_of_another_dialect_is_refused_with_what_separates_its_names(separator, shown):
+    (problem,) = problems(RECORD, (), parse_header(separator.join(HEADER).encode()))
+    assert problem.startswith(f"found {shown} between 4 names in the header, expected commas")

@@ -1,0 +1,135 @@
+"""What a file is, is looked at: compressed under any name, or plainly something else."""
+
+import bz2
+import gzip
+import json
+import lzma
+import tempfile
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.connectors.files import input_checks
+from pipeline.connectors.files.ranges import split_file
+from pipeline.connectors.files.read import read_range
+from pipeline.connectors.storage.paths import match_input
+from pipeline.formats import looks
+from pipeline.formats.format import Reading
+from pipeline.formats.registry import FORMATS
+from pipeline.formats.tfrecord.format import framed
+from pipeline.spec.record import RecordSpec
+from tests.support import formats
+
+RECORD = RecordSpec.model_validate({"id": "id", "fields": {"n": {"dtype": "int64"}}})
+RAW = RecordSpec.model_validate({"source": "raw", "fields": {"m": {"dtype": "bytes"}}})
+ROWS = [{"id": f"r{i}", "n": i} for i in range(300)]
+
+PACKERS = {
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "lzma": lzma.compress,
+    "zstd": zstandard.ZstdCompressor().compress,
+    "skippable": lambda data: (
+        b"\x50\x2a\x4d\x18\x02\x00\x00\x00hi" + zstandard.ZstdCompressor().compress(data)
+    ),
+}
+
+
+def blocks(path, split_bytes=1 << 20, record=RECORD):
+    reading = Reading(64, keys=("id", "n"), record=record)
+    (file,) = match_input(str(path))
+    parts = list(split_file(file, split_bytes))
+    return [block for part in parts for block in read_range(part, reading)]
+
+
+@pytest.mark.parametrize("packer", PACKERS)
+@pytest.mark.parametrize("format", ["jsonl", "csv", "tfrecord"])
+@pytest.mark.parametrize("split_bytes", [100, 1 << 20])
+def test_compressed_file_is_read_under_any_name(tmp_path, format, packer, split_bytes):
+    path = formats.write(tmp_path, format, ROWS)
+    plain = [payload for block in blocks(path) for payload in block.payloads]
+    path.write_bytes(PACKERS[packer](path.read_bytes()))
+    assert list(input_checks.problems(str(path), "auto", RECORD)) == []
+    found = blocks(path, split_bytes)
+    assert [block.error for block in found if block.error] == []
+    assert [payload for block in found for payload in block.payloads] == plain
+    wrong = path.with_name(f"{path.name}.{'bz2' if packer == 'gzip' else 'gz'}")
+    path.rename(wrong)
+    assert [payload for block in blocks(wrong) for payload in block.payloads] == plain
+
+
+LINES = formats.as_bytes("jsonl", ROWS)
+FOREIGN = [
+    ("jsonl", b"PK\x03\x04\x14\x00\x06\x00" + bytes(99), "a zip archive or a spreadsheet (.xlsx)"),
+    ("csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99), "a spreadsheet (.xls)"),
+    ("csv", "id,n\nä,1\n".encode("utf-16"), "text in UTF-16 or UTF-32"),
+    ("csv", "id,n\na,1\nb,2\n".encode("utf-16-le"), "text in UTF-16"),
+    ("jsonl", LINES.decode().encode("utf-16-be"), "text in UTF-16"),
+    ("jsonl", b"ARROW1\x00\x00" + bytes(99), "an Arrow file"),
+    ("csv", formats.as_bytes("parquet", ROWS), "a Parquet file: name it .parquet"),
+    ("tfrecord", formats.as_bytes("avro", ROWS), "an Avro file: name it .avro"),
+    ("jsonl", b"\n<!DOCTYPE html>\n<html><body>403</body></html>", "a web page"),
+    ("csv", b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "a web page or XML"),
+    ("jsonl", json.dumps(ROWS).encode(), "one JSON array, expected an object a line"),
+    ("jsonl", json.dumps(ROWS, indent=2).encode(), "one JSON array"),
+    ("jsonl", b"".join(json.dumps(r, indent=1).encode() + b"\n" for r in ROWS), "several lines"),
+    (
+        "jsonl",
+        LINES.replace(b",", b"\t").replace(b"{", b"").replace(b"}", b""),
+        "a table with tabs",
+    ),
+]
+
+
+@pytest.mark.parametrize(("format", "data", "says"), FOREIGN)
+@pytest.mark.parametrize("packed", [False, True])
+def test_file_of_another_kind_is_refused_at_launch_and_is_one_dead_letter_later(
+    tmp_path, format, data, says, packed
+):
+    path = tmp_path / f"a.{formats.EXTENSIONS[format]}"
+    path.write_bytes(gzip.compress(data) if packed else data)
+    (problem,) = input_checks.problems(str(path), "auto", RECORD)
+    assert problem.startswith(f"{path}: looks like ")
+    assert says in problem
+    for split_bytes in (40, 1 << 20):
+        (block,) = blocks(path, split_bytes)
+        assert (len(block.payloads), block.error) == (0, problem)
+
+
+def test_lines_that_nobody_decodes_may_look_like_anything(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'[{"a": 1}]\n<html>\na\tb\n')
+    assert list(input_checks.problems(str(path), "auto", RAW)) == []
+    assert [len(block.payloads) for block in blocks(path, record=RAW)] == [3]
+
+
+def test_tfrecord_is_one_whatever_its_first_bytes(tmp_path):
+    for magic in (b"\x1f\x8b\x08", b"PK\x03"):  # bytes of the length of the first record
+        path = tmp_path / "a.tfrecord"
+        path.write_bytes(framed(bytes(int.from_bytes(magic, "little"))) + framed(b"second"))
+        assert path.read_bytes().startswith(magic)
+        assert list(input_checks.problems(str(path), "auto", RECORD)) == []
+        payloads = [payload for block in blocks(path) for payload in block.payloads]
+        assert [len(payload) for payload in payloads] == [int.from_bytes(magic, "little"), 6]
+
+
+rows = st.lists(
+    st.builds(
+        lambda t, n: {"id": t, "n": n}, st.text(max_size=9), st.integers(-(2**63), 2**63 - 1)
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@settings(max_examples=30, deadline=None)
+@given(rows)
+def test_file_of_a_format_never_looks_like_something_else(format, rows):
+    with tempfile.TemporaryDirectory() as folder:
+        head = formats.write(Path(folder), format, rows).read_bytes()[: looks.HEAD_BYTES]
+    assert looks.compression(head, format) == ""
+    assert looks.foreign(head, format) == ""
