@@ -65,7 +65,7 @@ test-long: $(READY) ## tests that take minutes each, of kinds of which `make tes
 fuzz: $(READY) ## many damaged model files at the gate of a stream (FUZZED_FILES of each format)
 	FUZZED_FILES=$${FUZZED_FILES:-100} $(BIN)/python -m pytest --timeout=7200 tests/releases/test_fuzzed_candidates.py
 
-soak: $(READY) ## a stream that is refreshed, corrupted, rolled back, paused, cut off and killed (SOAK_SECS, SOAK_SEED)
+soak: $(READY) ## a stream that is refreshed, corrupted, rolled back, paused, cut off and killed (SOAK_SECS, SOAK_SEED, SOAK_PROCESSES)
 	SOAK_SECS=$${SOAK_SECS:-1800} SOAK_EVERY_SECS=$${SOAK_EVERY_SECS:-10} \
 	  $(BIN)/python -m pytest -s tests/chaos/test_soak.py
 

@@ -65,6 +65,13 @@ def problems_of(
     return found
 
 
+def doubled_lines(predictions: Sequence[Line], dead_letters: Sequence[Line]) -> int:
+    """How many lines came out beyond the first of each record and of each broken line."""
+    came = Counter(line["id"] for line in predictions)
+    letters = Counter(letter["payload"] for letter in dead_letters)
+    return sum(count - 1 for count in (*came.values(), *letters.values()))
+
+
 def _unbalanced(what: str, sent: Collection[str], came: Counter[str], once: bool) -> Iterable[str]:
     cases = {
         "never came out": [one for one in sent if not came[one]],

@@ -27,7 +27,7 @@ class Job:
     def __init__(self, arguments: Sequence[str], environ: Mapping[str, str], folder: Path) -> None:
         self._command = [sys.executable, "main.py", *arguments]
         self._own = folder / "own"
-        self._own.mkdir()
+        self._own.mkdir(parents=True)
         self._log_path = folder / "log.txt"
         self._log_path.touch()
         own = {"TMPDIR": str(self._own), "XDG_CACHE_HOME": str(self._own)}

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from tests.chaos.audit import Sent, problems_of
+from tests.chaos.audit import Sent, doubled_lines, problems_of
 from tests.chaos.plan import EACH_RECORD_ONCE, Kind, acts
 from tests.support.models import affine_weights
 
@@ -32,6 +32,11 @@ def problems(predictions=GOOD, letters=LETTERS, corrupt=(), once=True):
 
 def test_what_is_right_has_no_problem():
     assert problems() == []
+
+
+def test_what_came_more_than_once_is_counted():
+    assert doubled_lines(GOOD, LETTERS) == 0
+    assert doubled_lines([*GOOD, *GOOD[:2], GOOD[0]], LETTERS * 3) == 5
 
 
 def lost(lines):

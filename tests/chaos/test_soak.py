@@ -1,6 +1,8 @@
 """A stream through everything that befalls it in months, within a minute; audited from outside.
 
-``make soak`` plays it for as long as SOAK_SECS says. SOAK_SEED repeats a run that failed.
+``make soak`` plays it for as long as SOAK_SECS says. SOAK_SEED repeats a run that failed. With
+SOAK_PROCESSES=2 so many jobs share one subscription and one release folder, each in a process of
+its own, and what happens to a job happens to one of them while the others go on.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.chaos.audit import Sent, problems_of
+from tests.chaos.audit import Sent, doubled_lines, problems_of
 from tests.chaos.job import Job, growth_of
 from tests.chaos.plan import EACH_RECORD_ONCE, Act, Kind, acts
 from tests.chaos.world import MODELS, Feed, Versions, releases_of
@@ -28,6 +30,7 @@ EVERY_SECS = float(os.environ.get("SOAK_EVERY_SECS", "2.5"))
 SEED = int(os.environ.get("SOAK_SEED", random.SystemRandom().randrange(10**6)))
 ARGUMENTS = shlex.split(os.environ.get("SOAK_ARGUMENTS", ""))
 """More of main.py, such as ``--runner=PrismRunner``."""
+PROCESSES = int(os.environ.get("SOAK_PROCESSES", "1"))
 pytestmark = pytest.mark.timeout(SECS + 600)
 
 SPEC = {
@@ -38,7 +41,7 @@ _STREAMS = "streaming through ensemble"
 
 
 class Soak:
-    """A stream on one folder, what is sent to it, and what happens to it.
+    """The jobs of a stream, what is sent to it, and what happens to it.
 
     Args:
       folder: of input, output and log.
@@ -78,34 +81,48 @@ class Soak:
             *inputs,
             *ARGUMENTS,
         ]
-        self.job = Job(arguments, environ or {}, folder)
+        self.jobs = [Job(arguments, environ or {}, folder / f"job{n}") for n in range(PROCESSES)]
 
     def play(self, kinds):
-        """Starts the job and the feed, plays all acts, and waits until all records came out."""
-        self.start()
+        """Starts the jobs and the feed, plays all acts, and waits until all records came out."""
+        for job in self.jobs:
+            self.start(job)
         self.feed.start()
         try:
             began = time.monotonic()
             for act in acts(SEED, SECS, EVERY_SECS, kinds):
                 threading.Event().wait(max(0.0, began + act.at_secs - time.monotonic()))
                 print(f"{time.monotonic() - began:7.1f} s  {act.kind}", flush=True)
-                self.job.check()
+                self.check()
                 self.happens(act)
         finally:
             self.feed.stop()
         with suppress(AssertionError):  # the audit says what is missing
-            wait_until(lambda: self.job.check() or self.has_all(), 120)
-        self.job.check()
-        assert self.job.stop() == 0, self.job.log()[-3000:]
+            wait_until(lambda: self.check() or self.has_all(), 120)
+        self.check()
+        for job in self.jobs:
+            self.stop(job)
 
-    def start(self):
-        """Starts the job, and waits until it streams."""
-        before = self.job.log().count(_STREAMS)
-        self.job.start()
-        wait_until(lambda: self.job.check() or self.job.log().count(_STREAMS) > before, 120)
+    def check(self):
+        for job in self.jobs:
+            job.check()
+
+    def start(self, job):
+        """Starts a job, and waits until it streams."""
+        before = job.log().count(_STREAMS)
+        job.start()
+        wait_until(lambda: job.check() or job.log().count(_STREAMS) > before, 120)
+
+    def stop(self, job):
+        assert job.stop() == 0, job.log()[-3000:]
+
+    def close(self):
+        for job in self.jobs:
+            job.close()
 
     def happens(self, act: Act):
         model = MODELS[int(act.draw * len(MODELS))]
+        job = self.jobs[int(act.draw * len(self.jobs))]
         secs = 1 + 4 * act.draw
         match act.kind:
             case Kind.VERSION:
@@ -120,16 +137,16 @@ class Soak:
             case Kind.ROLLBACK:
                 self.versions.roll_back()
             case Kind.STOP:
-                assert self.job.stop() == 0, self.job.log()[-3000:]
-                self.start()
+                self.stop(job)
+                self.start(job)
             case Kind.KILL:
-                self.job.kill()
-                self.job.start()
+                job.kill()
+                job.start()
                 threading.Event().wait(10 * act.draw)
-                self.job.kill()  # perhaps while it is starting
-                self.start()
+                job.kill()  # perhaps while it is starting
+                self.start(job)
             case Kind.PAUSE:
-                self.job.pause(secs)
+                job.pause(secs)
             case Kind.CUT:
                 self.line.cut()
                 threading.Event().wait(secs)
@@ -152,16 +169,19 @@ class Soak:
         problems = problems_of(
             sent, predictions, letters, releases, self.versions.corrupt, once=once
         )
-        problems += [one for uses in self.job.uses for one in growth_of(uses)]
+        every_use = [uses for job in self.jobs for uses in job.uses]
+        problems += [one for uses in every_use for one in growth_of(uses)]
         served = {line["release"]["generation"] for line in predictions}
         print(
             f"{len(sent.rows):,} records, {len(sent.broken)} broken lines, "
-            f"{len(self.job.uses)} starts, {len(releases)} releases, {len(served)} served"
+            f"{doubled_lines(predictions, letters)} doubled, {len(self.jobs)} processes, "
+            f"{len(every_use)} starts, {len(releases)} releases, {len(served)} served"
         )
         assert not problems, "\n".join([f"SOAK_SEED={SEED}", *problems])
         assert len(served) > 1, "nothing was refreshed"
 
 
+@pytest.mark.skipif(PROCESSES > 1, reason="each job reads the whole folder")
 def test_each_record_comes_out_once_whatever_happens_around_the_job(tmp_path):
     folder = tmp_path
     (folder / "in").mkdir()
@@ -181,7 +201,7 @@ def test_each_record_comes_out_once_whatever_happens_around_the_job(tmp_path):
     try:
         soak.play([kind for kind in EACH_RECORD_ONCE if kind is not Kind.CUT])
     finally:
-        soak.job.close()
+        soak.close()
     soak.audit(map(Path.read_bytes, (folder / "accepted").glob("release-*.json")), once=True)
 
 
@@ -205,6 +225,6 @@ def test_nothing_is_lost_where_the_job_is_killed_and_its_storage_is_cut(
     try:
         soak.play(tuple(Kind))
     finally:
-        soak.job.close()
+        soak.close()
     log = [uri for uri in gcs.list(f"{bucket}/accepted/") if "/release-" in uri]
     soak.audit(map(gcs.download, log), once=False)
