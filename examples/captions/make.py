@@ -53,13 +53,15 @@ def byte_level_tokenizer(**keys: Any) -> Any:
 
 
 def word_piece_tokenizer() -> Any:
-    """WordPiece as BLIP has it."""
-    from tokenizers import BertWordPieceTokenizer
+    """WordPiece as BLIP has it; tokenizers' own training of it is another one each time."""
     from transformers import BertTokenizerFast
 
-    trained = BertWordPieceTokenizer()
-    trained.train_from_iterator(SENTENCES, vocab_size=120, show_progress=False)
-    return BertTokenizerFast(vocab=trained.get_vocab(), model_max_length=24)
+    words = sorted({word for text in SENTENCES for word in text.replace(",", " ,").split()})
+    letters = sorted({letter for word in words for letter in word})
+    pieces = [f"##{letter}" for letter in letters]
+    named = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *pieces, *words)
+    vocabulary = {piece: i for i, piece in enumerate(dict.fromkeys(named))}
+    return BertTokenizerFast(vocab=vocabulary, model_max_length=24)
 
 
 def clip(folder: Path) -> Path:

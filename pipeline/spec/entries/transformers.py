@@ -57,6 +57,22 @@ TASKS: Mapping[str, TaskText] = {
         "`labels`, `scores` (float32), the likeliest first: lists of as many; `label`",
         (*_TEXT, "hypothesis_template", "multi_label"),
     ),
+    "token-classification": TaskText(
+        "`text`",
+        "what is named in the text, as lists of one length: `labels`, `texts`, `scores` (float32), "
+        "`starts` and `ends` (characters of the text)",
+        (*_TEXT, "aggregation"),
+    ),
+    "question-answering": TaskText(
+        "`question`, `context`",
+        "`answer`, a part of the context; `score` (float32), `start` and `end` (characters)",
+        ("max_length", "doc_stride", "max_answer_length", "impossible_answer"),
+    ),
+    "fill-mask": TaskText(
+        "`text` with the tokenizer's mask once, such as `[MASK]`",
+        "`tokens` and `scores` (float32), the likeliest first; `text` with the likeliest",
+        (*_TEXT, "top_k"),
+    ),
     "image-classification": TaskText("`image`, uint8 [height, width, 3]", _CLASSES),
     "image-text-similarity": TaskText(
         "`image`, uint8 [height, width, 3]; `texts`, string [any]: a column, or "
@@ -84,6 +100,9 @@ TaskName = Literal[
     "sentence-embedding",
     "text-classification",
     "zero-shot-classification",
+    "token-classification",
+    "question-answering",
+    "fill-mask",
     "image-classification",
     "image-text-similarity",
     "zero-shot-image-classification",
@@ -132,6 +151,24 @@ class TransformersModel(ModelEntry):
         description="`true`: each label is true or not by itself. Otherwise one of them is.",
     )
 
+    aggregation: Literal["none", "simple", "first", "average", "max"] = Field(
+        default="simple",
+        description="How tokens become entities, as in transformers' pipeline: `none` (each by "
+        "itself), `simple` (neighbours of one label), or words by their `first` token, the "
+        "`average` or the `max` of their tokens' scores.",
+    )
+    doc_stride: int | None = Field(
+        default=None,
+        ge=0,
+        description="Tokens that two windows of a long context have in common. Default: 128, or "
+        "half of the window.",
+    )
+    max_answer_length: int = Field(default=15, ge=1, description="Most tokens of an answer.")
+    impossible_answer: bool = Field(
+        default=False,
+        description="`true`: the answer may be empty, where the model finds none likelier.",
+    )
+    top_k: int = Field(default=5, ge=1, description="Tokens that are told for a mask.")
     max_new_tokens: int | None = Field(
         default=None,
         ge=1,

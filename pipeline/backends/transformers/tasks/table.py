@@ -13,7 +13,9 @@ from pipeline.backends.transformers.tasks import (
     classification,
     embeddings,
     image_text,
+    questions,
     sentences,
+    tokens,
     zero_shot,
 )
 from pipeline.backends.transformers.tasks.task import Network, Task
@@ -64,6 +66,19 @@ TASKS: Mapping[str, TaskKind] = {
         "AutoModelForImageClassification",
         "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES",
         classification.open_pictures,
+    ),
+    "token-classification": TaskKind(
+        "AutoModelForTokenClassification",
+        "MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES",
+        tokens.open_entities,
+    ),
+    "question-answering": TaskKind(
+        "AutoModelForQuestionAnswering",
+        "MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES",
+        questions.open_questions,
+    ),
+    "fill-mask": TaskKind(
+        "AutoModelForMaskedLM", "MODEL_FOR_MASKED_LM_MAPPING_NAMES", tokens.open_masks
     ),
     "image-text-similarity": TaskKind(
         "AutoModelForZeroShotImageClassification",

@@ -23,6 +23,8 @@ Encoded = list[dict[str, list[int]]]
 
 _NO_LIMIT = 1_000_000
 """Tokenizers without a limit say 10 to the power of 30."""
+_ABOUT = ("offset_mapping", "special_tokens_mask")
+"""What a tokenizer says of tokens, and a model does not take."""
 _CALL_TOKENS = 256
 """A call of a model costs about as much as so many tokens; fewer are padded instead."""
 
@@ -57,12 +59,27 @@ class Texts:
         self._fill = fill
         self._refuses = spec.truncation == "error"
 
-    def encode(self, *texts: Sequence[str], cut: str = "longest_first") -> Encoded:
+    def need_offsets(self, path: Path) -> None:
+        """Makes sure that the place of each token in its text can be told.
+
+        Raises:
+          LoadError: the tokenizer cannot tell it.
+        """
+        if not self.tokenizer.is_fast:
+            raise LoadError(
+                f"{path} has a tokenizer that cannot tell where its tokens are in the text; "
+                "expected one with tokenizer.json"
+            )
+
+    def encode(
+        self, *texts: Sequence[str], cut: str = "longest_first", offsets: bool = False
+    ) -> Encoded:
         """The tokens of each row.
 
         Args:
           texts: of the rows; for pairs, the second ones besides.
           cut: which text of a pair is cut, by transformers' names.
+          offsets: whether to have `offset_mapping` and `special_tokens_mask`, too.
 
         Raises:
           ValueError: a row is longer than the model takes, and is not to be cut.
@@ -70,7 +87,8 @@ class Texts:
         if self._refuses:
             self._refuse_long(self.tokenizer(*texts)["input_ids"])
         cut = "do_not_truncate" if self.max_length is None else cut
-        made = self.tokenizer(*texts, truncation=cut, max_length=self.max_length)
+        more = dict.fromkeys(("return_offsets_mapping", "return_special_tokens_mask"), offsets)
+        made = self.tokenizer(*texts, truncation=cut, max_length=self.max_length, **more)
         names = list(made.keys())
         return [
             dict(zip(names, row, strict=True))
@@ -82,7 +100,8 @@ class Texts:
         how: dict[str, Any] = {"padding": self.tokenizer.pad_token is not None}
         if self._fill:
             how = {"padding": "max_length", "max_length": self.max_length}
-        return dict(self.tokenizer.pad(rows, **how, return_tensors="pt"))
+        given = [{key: row[key] for key in row if key not in _ABOUT} for row in rows]
+        return dict(self.tokenizer.pad(given, **how, return_tensors="pt"))
 
     def in_groups(
         self,
