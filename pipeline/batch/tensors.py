@@ -128,3 +128,17 @@ def shape_fits(have: Sequence[int | None], want: Sequence[int | None] | None) ->
     return len(have) == len(want) and all(
         w is None or h == w for h, w in zip(have, want, strict=True)
     )
+
+
+def column_fits(have: Sequence[int | None], want: Sequence[int | None] | None) -> bool:
+    """Whether a column with rows of shape `have` may be handed to a tensor with rows like `want`.
+
+    As `shape_fits`; and a single value fits an axis of one, as models of tables declare an input
+    for each of their columns.
+    """
+    return shape_fits(have, want) or is_single(have, want)
+
+
+def is_single(have: Sequence[int | None], want: Sequence[int | None] | None) -> bool:
+    """Whether a row is a single value, and the tensor has an axis of one for it."""
+    return want is not None and tuple(have) == () and tuple(want) == (1,)

@@ -14,9 +14,9 @@ from pipeline.batch.tensors import (
     FLOATS,
     Shape,
     TensorSpec,
+    column_fits,
     describe,
     dtype_fits,
-    shape_fits,
 )
 from pipeline.drafting.draft import FILL_IN, GUESS, Bound, Draft, FieldDraft, ModelDraft, is_name
 from pipeline.formats.record_sample import NATURAL, Seen
@@ -148,7 +148,7 @@ class _ByRecords:
         row = tensor.row_shape
         if values.shape.count(None) > 1:
             return False  # which no field can declare
-        if not (shape_fits(values.shape, row) or self._is_flat(values.shape, row)):
+        if not (column_fits(values.shape, row) or self._is_flat(values.shape, row)):
             return False
         if tensor.dtype is None:
             numbers = values.kind in ("integer", "number", "bool")

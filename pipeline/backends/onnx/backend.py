@@ -42,6 +42,10 @@ _DTYPES = {
     },
 }
 
+_MAPS_TO = {"seq(map(int64,tensor(float)))": "int64", "seq(map(string,tensor(float)))": "string"}
+"""What sklearn-onnx ends a classifier with: a map for each row -> dtype of its keys, the labels."""
+_LABELS = ".labels"
+
 _ROWS_OF = {f"seq({kind})": dtype for kind, dtype in _DTYPES.items()}
 """A sequence has one tensor for each row."""
 
@@ -58,30 +62,42 @@ class OnnxServable(Servable):
             path,
             spec,
             [_tensor_spec(node, ranks.get(node.name)) for node in (*inputs, *defaults)],
-            [_tensor_spec(node) for node in outputs],
+            [spec for node in outputs for spec in _output_specs(node)],
             optional={node.name for node in defaults},
         )
         _check_types(path, spec.inputs, (*inputs, *defaults), _DTYPES)
-        _check_types(path, spec.outputs, outputs, _DTYPES | _ROWS_OF)
+        _check_types(path, spec.outputs, outputs, _DTYPES | _ROWS_OF | _MAPS_TO)
         on_gpu = session.get_providers()[0] == _CUDA
         self.device = "cuda:0" if on_gpu else "cpu"
         self.calls_at_once = _GPU_CALLS if on_gpu else 1
         self.size_bytes = size_of(path)
         self._session = session
         self._outputs = list(spec.outputs)
+        self._maps = {node.name for node in outputs if node.type in _MAPS_TO}
         self._dtypes = {t.name: t.dtype for t in self.signature.inputs or () if t.dtype}
 
     @computing
     def predict(self, inputs: Mapping[str, Array]) -> dict[str, Column]:
         """Runs the graph. Outputs that the spec does not name are computed, but not copied out."""
         feeds = {name: self._feed(name, array) for name, array in inputs.items()}
-        results = self._session.run(self._outputs, feeds)
-        return {
-            name: ragged_from_rows([decoded(np.asarray(row)) for row in result])
-            if isinstance(result, list)
-            else decoded(result)
-            for name, result in zip(self._outputs, results, strict=True)
-        }
+        named = {name: self._source(name) for name in self._outputs}
+        asked = list(dict.fromkeys(named.values()))
+        results = dict(zip(asked, self._session.run(asked, feeds), strict=True))
+        return {name: self._column(name, results[source]) for name, source in named.items()}
+
+    def _source(self, name: str) -> str:
+        """The graph's own name of an output."""
+        source = name.removesuffix(_LABELS)
+        return source if source in self._maps else name
+
+    def _column(self, name: str, result: Any) -> Column:
+        if not isinstance(result, list):
+            return decoded(result)
+        if self._source(name) not in self._maps:
+            return ragged_from_rows([decoded(np.asarray(row)) for row in result])
+        if name in self._maps:
+            return np.array([list(row.values()) for row in result], dtype=np.float32)
+        return decoded(np.array([list(row) for row in result]))
 
     def _feed(self, name: str, array: Array) -> Array:
         if is_text(array):
@@ -171,13 +187,23 @@ def _tensor_spec(node: Any, rank: int | None = None) -> TensorSpec:
     return TensorSpec(node.name, _DTYPES.get(node.type), () if rank == 0 else dims or None)
 
 
+def _output_specs(node: Any) -> list[TensorSpec]:
+    """The specs of an output; of maps, those of their values and of their keys, in one order."""
+    if node.type not in _MAPS_TO:
+        return [_tensor_spec(node)]
+    return [
+        TensorSpec(node.name, "float32", (None, None)),
+        TensorSpec(node.name + _LABELS, _MAPS_TO[node.type], (None, None)),
+    ]
+
+
 def _check_types(
     path: Path, named: Collection[str], nodes: Iterable[Any], known: Collection[str]
 ) -> None:
-    """Refuses types that cannot be columns, such as the maps of sklearn-onnx's ZipMap."""
+    """Refuses types that cannot be columns, such as single maps and optional values."""
     for node in nodes:
         if node.name in named and node.type not in known:
             raise LoadError(
                 f"{path}: '{node.name}' is a {node.type}, which cannot be a column; expected one "
-                f"of {', '.join(known)} (for sklearn-onnx, export with zipmap=False)"
+                f"of {', '.join(known)}"
             )

@@ -24,7 +24,15 @@ from pipeline.backends.reasons import with_type
 from pipeline.batch import casts, columns
 from pipeline.batch.columns import Array, Column, Ragged
 from pipeline.batch.release import ModelVersion, Release
-from pipeline.batch.tensors import Shape, Signature, describe, dtype_fits, dtype_name, shape_fits
+from pipeline.batch.tensors import (
+    Shape,
+    Signature,
+    column_fits,
+    describe,
+    dtype_fits,
+    dtype_name,
+    shape_fits,
+)
 from pipeline.errors import EnsembleError, ModelError, ProcessLostError, RowsError
 from pipeline.ops.step import apply, check_ready
 from pipeline.readable import logger
@@ -233,7 +241,7 @@ def _misfits(model: ModelSpec, servable: Servable, graph: Graph, rehearsal: Rehe
         elif isinstance(binding, ColumnInput) and binding.column in rehearsal.types:
             dtype, shape = rehearsal.types[binding.column]
             order = FeatureOrder(tensor.features or (), binding.column, graph, rehearsal.types)
-            if not (dtype_fits(dtype, tensor.dtype) and shape_fits(shape, tensor.row_shape)):
+            if not (dtype_fits(dtype, tensor.dtype) and column_fits(shape, tensor.row_shape)):
                 problems.append(
                     f"{where} takes {describe(tensor.dtype, tensor.row_shape)}, but column "
                     f"'{binding.column}' of {graph.producers[binding.column]} is "

@@ -25,7 +25,7 @@ from pipeline.backends.reasons import own_words, with_type
 from pipeline.batch import casts, columns, joining, rounding, texts
 from pipeline.batch.batch import Batch
 from pipeline.batch.columns import Array, Column, Ragged
-from pipeline.batch.tensors import dtype_name, numpy_dtype
+from pipeline.batch.tensors import TensorSpec, dtype_name, is_single, numpy_dtype
 from pipeline.errors import ModelFaultError, OutOfMemoryError, RowsError
 from pipeline.readable import logger
 from pipeline.serving.step import agreement, bisection
@@ -295,7 +295,7 @@ class ModelStep:
             if isinstance(taken, Ragged) and binding.pad_value is not None:
                 taken = columns.pad(taken, binding.pad_value)
             inputs[tensor] = taken
-        wanted = {tensor.name: tensor.dtype for tensor in servable.signature.inputs or ()}
+        wanted = {tensor.name: tensor for tensor in servable.signature.inputs or ()}
         ragged: set[str] = set()
 
         def predict(dense: Mapping[str, Array]) -> dict[str, Column]:
@@ -357,11 +357,15 @@ class ModelStep:
         return "model_error", f"model '{self._spec.name}' fails on this row: {text}"
 
 
-def _cast(array: Array, dtype: str | None) -> Array:
-    """The array in the dtype that the model declared; text is encoded or decoded by the backend."""
-    if dtype is None or dtype in ("string", "bytes") or array.dtype.kind == "O":
+def _cast(array: Array, tensor: TensorSpec | None) -> Array:
+    """The array as the model declared it; text is encoded or decoded by the backend."""
+    if tensor is None:
         return array
-    return array.astype(numpy_dtype(dtype), copy=False)
+    if is_single(array.shape[1:], tensor.row_shape):
+        array = array.reshape(-1, 1)
+    if tensor.dtype is None or tensor.dtype in ("string", "bytes") or array.dtype.kind == "O":
+        return array
+    return array.astype(numpy_dtype(tensor.dtype), copy=False)
 
 
 def _joined(parts: Sequence[Column]) -> Column:

@@ -104,30 +104,61 @@ def test_input_with_a_default_need_not_be_bound(tmp_path):
     assert load(path, bound).predict(feeds)["y"].tolist() == [5, 5, 5]
 
 
-def test_output_that_is_no_tensor_is_refused(tmp_path):
+def with_output(path, node, output, domain=""):
+    """The graph at a path with one node more, whose output has a type of its own."""
     import onnx
+    from onnx import helper
+
+    model = onnx.load(path)
+    model.graph.node.append(node)
+    model.graph.output.append(output)
+    if domain:
+        model.opset_import.append(helper.make_opsetid(domain, 3))
+    onnx.save(model, path)
+    return path
+
+
+def negated(folder):
+    tensors = {"x": ("float32", ["rows", 2])}, {"y": ("float32", ["rows", 2])}
+    return models.save_onnx(folder / "model.onnx", [("Neg", ["x"], ["y"], {})], *tensors)
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind"), [({"int64s": [3, 1]}, "INT64"), ({"strings": ["no", "an"]}, "STRING")]
+)
+def test_map_of_probabilities_becomes_their_column_and_that_of_the_labels(tmp_path, labels, kind):
     from onnx import TensorProto, helper
 
-    zipped = helper.make_node(
-        "ZipMap", ["x"], ["maps"], domain="ai.onnx.ml", classlabels_int64s=[0, 1]
-    )
-    value = helper.make_map_type_proto(
-        TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, [])
-    )
-    maps = helper.make_value_info("maps", helper.make_sequence_type_proto(value))
-    path = models.save_onnx(
-        tmp_path / "model.onnx",
-        [("Neg", ["x"], ["y"], {})],
-        {"x": ("float32", ["rows", 2])},
-        {"y": ("float32", ["rows", 2])},
-    )
-    model = onnx.load(path)
-    model.graph.node.append(zipped)
-    model.graph.output.append(maps)
-    model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
-    onnx.save(model, path)
-    with pytest.raises(LoadError, match=r"'maps' is a seq\(map\(int64.*, which cannot be a column"):
-        load(path, spec("maps"))
+    ((suffix, names),) = labels.items()
+    domain = "ai.onnx.ml"
+    options = {"domain": domain, f"classlabels_{suffix}": names}
+    node = helper.make_node("ZipMap", ["x"], ["maps"], **options)
+    number = helper.make_tensor_type_proto(TensorProto.FLOAT, [])
+    row = helper.make_map_type_proto(getattr(TensorProto, kind), number)
+    output = helper.make_value_info("maps", helper.make_sequence_type_proto(row))
+    path = with_output(negated(tmp_path), node, output, domain)
+    rows = np.float32([[0.25, 0.75], [1, 0]])
+    servable = load(path, spec("maps", "maps.labels", "y"))
+    found = servable.predict({"x": rows})
+    order = np.argsort(names)  # a map is sorted by its keys
+    np.testing.assert_array_equal(found["maps"], rows[:, order])
+    assert found["maps"].dtype == np.float32
+    assert found["maps.labels"].tolist() == [sorted(names)] * 2
+    np.testing.assert_array_equal(found["y"], -rows)
+    alone = load(path, spec("maps.labels")).predict({"x": rows[:1]})
+    assert alone["maps.labels"].tolist() == [sorted(names)]
+    declared = {t.name: t.dtype for t in servable.signature.outputs}
+    assert declared["maps.labels"] == {"INT64": "int64", "STRING": "string"}[kind]
+
+
+def test_output_that_is_no_tensor_is_refused(tmp_path):
+    from onnx import TensorProto, helper
+
+    kind = helper.make_optional_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, None))
+    node = helper.make_node("Optional", ["x"], ["perhaps"])
+    path = with_output(negated(tmp_path), node, helper.make_value_info("perhaps", kind))
+    with pytest.raises(LoadError, match=r"'perhaps' is a optional\(.*, which cannot be a column"):
+        load(path, spec("perhaps"))
     assert load(path, spec("y")).predict({"x": np.float32([[1, 2]])})["y"].tolist() == [[-1, -2]]
 
 

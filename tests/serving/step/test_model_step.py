@@ -47,6 +47,21 @@ def failing_on_negative(inputs):
     return twice(inputs)
 
 
+@pytest.mark.parametrize("values", [np.arange(3), np.array(["a", "b", "c"], dtype=object)])
+def test_single_values_fit_a_tensor_with_an_axis_of_one(values):
+    seen = []
+
+    def look(inputs):
+        seen.append(inputs["x"].shape)
+        return {"y": inputs["x"]}
+
+    servable = FakeServable(look)
+    servable.signature = Signature(inputs=(TensorSpec("x", None, (None, 1)),))
+    done = ModelStep(spec()).run(batch(values), servable)
+    assert done.columns["twice"].tolist() == [[value] for value in values]
+    assert all(shape[1:] == (1,) for shape in seen)
+
+
 def test_outputs_become_columns():
     done = ModelStep(spec()).run(batch(np.arange(5)), FakeServable(twice))
     assert done.columns["twice"].tolist() == [0, 2, 4, 6, 8]
