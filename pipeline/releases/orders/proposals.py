@@ -164,8 +164,10 @@ def _content(data: Any) -> dict[str, Any]:
 class ProposalReader:
     """Which proposals wait for a verdict. For one thread.
 
-    A look is one listing, and the verdicts of those that wait. The first one reads the last hundred
-    proposals: of this ensemble's the last twenty wait, and older ones are passed over.
+    A look is one listing, the newest proposal of the look before, and the verdicts of those that
+    wait. The first look reads the last hundred proposals: of this ensemble's the last twenty wait,
+    and older ones are passed over. So does one that finds another newest proposal, or none, under
+    the name of before: the folder was cleared, and its numbers began anew.
 
     Args:
       folder: of the proposals.
@@ -177,6 +179,7 @@ class ProposalReader:
         self._has_verdict = has_verdict
         self._done: set[str] | None = None
         self._waiting: dict[str, Candidate] = {}
+        self._newest: tuple[str, str] | None = None
 
     def look(self) -> Sequence[Candidate]:
         """The proposals without a verdict, oldest first.
@@ -185,6 +188,8 @@ class ProposalReader:
           ArtifactError: the storage refuses or does not answer.
         """
         names = self._folder.names()
+        if self._is_cleared(names):
+            self._done, self._waiting, self._newest = None, {}, None
         first = self._done is None
         done = set(names[:-_READ]) if self._done is None else self._done & set(names)
         waiting: dict[str, Candidate] = {}
@@ -194,6 +199,8 @@ class ProposalReader:
                 continue
             candidate = self._waiting.get(name) or self._folder.read(name)
             own += candidate is not None
+            if name == names[-1]:
+                self._newest = name, _id_of(candidate)
             if candidate is None or self._has_verdict(candidate):
                 done.add(name)
             elif first and own > _WINDOW:
@@ -203,6 +210,16 @@ class ProposalReader:
         waiting = dict(reversed(waiting.items()))
         self._done, self._waiting = done, waiting
         return tuple(waiting.values())
+
+    def _is_cleared(self, names: Sequence[str]) -> bool:
+        if self._newest is None:
+            return False
+        name, candidate_id = self._newest
+        return name not in names or _id_of(self._folder.read(name)) != candidate_id
+
+
+def _id_of(candidate: Candidate | None) -> str:
+    return candidate.candidate_id if candidate is not None else ""
 
 
 def _too_old(candidate: Candidate) -> Candidate:

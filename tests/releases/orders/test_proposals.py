@@ -1,6 +1,7 @@
 """What people propose in the release folder reaches every gate, once, in its order."""
 
 import json
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -157,6 +158,23 @@ def test_folder_that_was_cleared_may_begin_anew(folder, tmp_path):
     assert [one.models for one in reader.look()] == [{"clf": "clf/3"}]
 
 
+@pytest.mark.parametrize("before", [1, 3])
+@pytest.mark.parametrize("after", [1, 3, 5])
+def test_folder_that_was_cleared_and_filled_between_two_looks_is_read_anew(
+    folder, tmp_path, before, after
+):
+    decided = Decided()
+    reader = ProposalReader(folder, decided)
+    for number in range(before):
+        folder.propose(NOW, number, models={"clf": f"clf/{number}"})
+    decided |= {one.candidate_id for one in reader.look()}
+    assert reader.look() == ()
+    shutil.rmtree(tmp_path / "releases/proposals")
+    for number in range(after):
+        folder.propose(NOW, number, models={"emb": f"emb/{number}"})
+    assert [one.models["emb"] for one in reader.look()] == [f"emb/{n}" for n in range(after)]
+
+
 def test_old_proposals_cost_nothing(folder, storage):
     for number in range(1, 301):
         put(folder, f"proposal-{number:06d}.json", '{"sequence_us": 1, "rollback_to": 1}')
@@ -164,7 +182,7 @@ def test_old_proposals_cost_nothing(folder, storage):
     assert reader.look() == ()
     assert storage.asked == 101, "a listing, and the last hundred"
     assert reader.look() == ()
-    assert storage.asked == 102
+    assert storage.asked == 103, "a listing, and whether the newest is still the same"
 
 
 def test_of_many_proposals_that_waited_the_last_are_taken_up_and_an_event_tells_of_the_others(
