@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from pipeline.backends.tables.matrix import feature_names
 from pipeline.batch.tensors import TensorSpec
@@ -64,7 +65,7 @@ def categories(
     """
     encoders = [(_first(estimator), list(names))]
     encoders += [(_first(encoder), columns) for part in parts for encoder, columns in _picked(part)]
-    found: dict[str, tuple[str, tuple[str, ...] | None]] = {}
+    found = _of_xgboost(_first(estimator))
     for encoder, columns in encoders:
         known = getattr(encoder, "categories_", None)
         if not isinstance(known, list) or len(known) != len(columns):
@@ -76,6 +77,27 @@ def categories(
             elif np.asarray(of_column).dtype.kind in "iuf":
                 found.setdefault(column, ("float64", None))
     return found
+
+
+def _of_xgboost(estimator: Any) -> dict[str, tuple[str, tuple[str, ...] | None]]:
+    """Those of a classifier or regressor of XGBoost, which fails on others."""
+    if not hasattr(estimator, "get_booster"):
+        return {}
+    known = estimator.get_booster().get_categories(export_to_arrow=True)
+    return {
+        column: ("string", tuple(map(str, texts.to_pylist())))
+        for column, texts in known.to_arrow()
+        if texts is not None and pa.types.is_string(texts.type)
+    }
+
+
+def takes_categories(estimator: Any) -> bool:
+    """Whether its texts have to be of pandas' type for categories: boosters refuse all others.
+
+    They know the categories that they were trained with, whatever those of a frame are.
+    """
+    first = _first(estimator)
+    return hasattr(first, "get_booster") or hasattr(first, "booster_")
 
 
 def _first(estimator: Any) -> Any:

@@ -57,7 +57,7 @@ def rows_of(
     for tensor, name in zip(tensors, names, strict=True):
         dtype, values = known.get(name, (None, None))
         specs.append(TensorSpec(tensor, dtype, (None,), values=values))
-    return specs, partial(_frame, tensors, names)
+    return specs, partial(_frame, tensors, names, features.takes_categories(estimator))
 
 
 def _matrix(tensor: str, inputs: Mapping[str, Array]) -> Array:
@@ -68,12 +68,15 @@ def _listed(tensors: Sequence[str], inputs: Mapping[str, Array]) -> Array:
     return as_matrix({t: _text(inputs[t]) for t in tensors}, tensors)
 
 
-def _frame(tensors: Sequence[str], names: Sequence[str], inputs: Mapping[str, Array]) -> Any:
+def _frame(
+    tensors: Sequence[str], names: Sequence[str], categories: bool, inputs: Mapping[str, Array]
+) -> Any:
     import pandas
 
-    return pandas.DataFrame(
-        {name: _text(inputs[t]) for t, name in zip(tensors, names, strict=True)}
-    )
+    columns = {name: _text(inputs[t]) for t, name in zip(tensors, names, strict=True)}
+    frame = pandas.DataFrame(columns)
+    texts = [name for name, column in columns.items() if column.dtype.kind == "O"]
+    return frame.astype(dict.fromkeys(texts, "category")) if categories else frame
 
 
 def _text(column: Array) -> Array:

@@ -95,6 +95,18 @@ def boosted_with_categories():
     return HistGradientBoostingClassifier(categorical_features=["sex"], max_iter=5)
 
 
+def boosted_by_lightgbm():
+    from lightgbm import LGBMClassifier
+
+    return LGBMClassifier(n_estimators=3, min_child_samples=2, n_jobs=1, verbose=-1)
+
+
+def boosted_by_xgboost():
+    from xgboost import XGBClassifier
+
+    return XGBClassifier(n_estimators=3, enable_categorical=True, n_jobs=1)
+
+
 def searched():
     from sklearn.model_selection import GridSearchCV
 
@@ -144,6 +156,24 @@ def test_rows_get_what_the_estimator_says_of_a_frame_in_whatever_order_they_are_
     np.testing.assert_array_equal(servable.predict(given)["predict_proba"], expected)
     one = {name: column[3:4] for name, column in given.items()}
     np.testing.assert_allclose(servable.predict(one)["predict_proba"], expected[3:4], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [boosted_with_categories, boosted_by_lightgbm, boosted_by_xgboost],
+    ids=lambda kind: kind.__name__,
+)
+def test_categories_of_pandas_are_those_that_it_was_fitted_with(tmp_path, kind):
+    frame = people().astype({"sex": "category"})
+    estimator = kind().fit(frame, TARGET)
+    servable = loaded(estimator, tmp_path, bound(frame))
+    expected = estimator.predict_proba(frame)
+    given = arrays(people())
+    np.testing.assert_allclose(servable.predict(given)["predict_proba"], expected, rtol=1e-6)
+    for row in range(4):  # one category alone would be the first of the frame's own
+        one = {name: column[row : row + 1] for name, column in given.items()}
+        found = servable.predict(one)["predict_proba"]
+        np.testing.assert_allclose(found, expected[row : row + 1], rtol=1e-6)
 
 
 def test_numbers_by_name_need_no_transformer_of_columns(tmp_path):
