@@ -83,7 +83,10 @@ def _of_xgboost(estimator: Any) -> dict[str, tuple[str, tuple[str, ...] | None]]
     """Those of a classifier or regressor of XGBoost, which fails on others."""
     if not hasattr(estimator, "get_booster"):
         return {}
-    known = estimator.get_booster().get_categories(export_to_arrow=True)
+    try:
+        known = estimator.get_booster().get_categories(export_to_arrow=True)
+    except ValueError:  # of linear boosters, which have none
+        return {}
     return {
         column: ("string", tuple(map(str, texts.to_pylist())))
         for column, texts in known.to_arrow()

@@ -176,6 +176,17 @@ def test_categories_of_pandas_are_those_that_it_was_fitted_with(tmp_path, kind):
         np.testing.assert_allclose(found, expected[row : row + 1], rtol=1e-6)
 
 
+@pytest.mark.parametrize("booster", ["gbtree", "gblinear"])
+def test_booster_of_numbers_gets_them_by_name(tmp_path, booster):
+    from xgboost import XGBRegressor
+
+    frame = people()[NUMBERS]
+    estimator = XGBRegressor(n_estimators=3, booster=booster, n_jobs=1).fit(frame, TARGET)
+    servable = loaded(estimator, tmp_path, bound(frame), "predict")
+    found = servable.predict(arrays(frame))["predict"]
+    np.testing.assert_allclose(found, estimator.predict(frame), rtol=1e-6)
+
+
 def test_numbers_by_name_need_no_transformer_of_columns(tmp_path):
     from sklearn.datasets import load_wine
     from sklearn.linear_model import Ridge
