@@ -11,7 +11,7 @@ clip, blip = _MADE["clip"], _MADE["blip"]
 byte_level_tokenizer, word_piece_tokenizer = (
     _MADE[f"{kind}_tokenizer"] for kind in ("byte_level", "word_piece")
 )
-_SMALL, _SEEN = _MADE["SMALL"], _MADE["SEEN"]
+SENTENCES, _SMALL, _SEEN = (_MADE[name] for name in ("SENTENCES", "SMALL", "SEEN"))
 
 
 def siglip(folder: Path) -> Path:

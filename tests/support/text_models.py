@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tests.support.picture_models import byte_level_tokenizer, word_piece_tokenizer
+from tests.support.picture_models import SENTENCES, byte_level_tokenizer, word_piece_tokenizer
 
 _SMALL = {
     "hidden_size": 16,
@@ -43,6 +43,74 @@ def roberta(folder: Path, kind: str, **config: Any) -> Path:
         **{**_SMALL, **config},
     )
     return saved(folder, getattr(transformers, kind)(made), tokenizer)
+
+
+def unigram_tokenizer(**keys: Any) -> Any:
+    """Unigram as T5 has it: an end after each text."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=80,
+        special_tokens=["<pad>", "</s>", "<unk>"],
+        unk_token="<unk>",
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(SENTENCES, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", 1)]
+    )
+    named = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **named, **keys)
+
+
+def t5(folder: Path, **config: Any) -> Path:
+    """An encoder and a decoder that reads a prefix."""
+    import torch
+    import transformers
+
+    torch.manual_seed(9)
+    tokenizer = unigram_tokenizer(model_max_length=48)
+    made = transformers.T5Config(
+        vocab_size=len(tokenizer),
+        d_model=16,
+        d_kv=8,
+        d_ff=16,
+        num_layers=1,
+        num_heads=2,
+        initializer_factor=4.0,
+        decoder_start_token_id=0,
+        **config,
+    )
+    return saved(folder, transformers.T5ForConditionalGeneration(made), tokenizer)
+
+
+def gpt2(folder: Path) -> Path:
+    """A decoder, with a tokenizer that has nothing to fill up rows with."""
+    import torch
+    import transformers
+
+    torch.manual_seed(10)
+    tokenizer = byte_level_tokenizer(model_max_length=64, pad_token=None)
+    tokenizer.backend_tokenizer.post_processor = None
+    tokenizer.chat_template = (
+        "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    made = transformers.GPT2Config(
+        vocab_size=len(tokenizer),
+        n_embd=16,
+        n_layer=1,
+        n_head=2,
+        n_positions=64,
+        initializer_range=0.5,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    return saved(folder, transformers.GPT2LMHeadModel(made), tokenizer)
 
 
 def saved(folder: Path, *parts: Any) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from string import Formatter
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -39,6 +40,7 @@ class TaskText:
 
 
 _CLASSES = "`logits`, `probs` (float32 [labels]), `label`"
+_WRITTEN = "`text`, the best one; `texts`, `num_return_sequences` of them"
 
 TASKS: Mapping[str, TaskText] = {
     "feature-extraction": TaskText(
@@ -73,6 +75,18 @@ TASKS: Mapping[str, TaskText] = {
         "`tokens` and `scores` (float32), the likeliest first; `text` with the likeliest",
         (*_TEXT, "top_k"),
     ),
+    "text2text-generation": TaskText("`text`", _WRITTEN, (*_TEXT, *_GENERATE, "prefix", "stop")),
+    "summarization": TaskText("`text`", _WRITTEN, (*_TEXT, *_GENERATE, "prefix", "stop")),
+    "translation": TaskText(
+        "`text`",
+        _WRITTEN,
+        (*_TEXT, *_GENERATE, "prefix", "stop", "source_language", "target_language"),
+    ),
+    "text-generation": TaskText(
+        "`text`, or what `template` names",
+        f"{_WRITTEN}; without the prompt",
+        (*_TEXT, *_GENERATE, "template", "chat", "system", "stop"),
+    ),
     "image-classification": TaskText("`image`, uint8 [height, width, 3]", _CLASSES),
     "image-text-similarity": TaskText(
         "`image`, uint8 [height, width, 3]; `texts`, string [any]: a column, or "
@@ -103,6 +117,10 @@ TaskName = Literal[
     "token-classification",
     "question-answering",
     "fill-mask",
+    "text2text-generation",
+    "summarization",
+    "translation",
+    "text-generation",
     "image-classification",
     "image-text-similarity",
     "zero-shot-image-classification",
@@ -169,6 +187,33 @@ class TransformersModel(ModelEntry):
         description="`true`: the answer may be empty, where the model finds none likelier.",
     )
     top_k: int = Field(default=5, ge=1, description="Tokens that are told for a mask.")
+    prefix: str | None = Field(
+        default=None,
+        description="Put before each text. Default: what `task_specific_params` of the folder's "
+        "config.json says for `summarization` or for the two languages, as T5 has it.",
+    )
+    source_language: str | None = Field(
+        default=None,
+        description="Code of the texts' language, as the model names it: `en` (T5), `eng_Latn`.",
+    )
+    target_language: str | None = Field(
+        default=None, description="Code of the language to translate to."
+    )
+    template: str = Field(
+        default="{text}",
+        description="The prompt, with the names of inputs in braces: `Review: {review}`. A brace "
+        "itself is written twice.",
+    )
+    chat: bool = Field(
+        default=False,
+        description="`true`: the prompt is what a user says, put into the folder's chat template.",
+    )
+    system: str | None = Field(
+        default=None, description="With `chat`: what the system says before the user."
+    )
+    stop: tuple[str, ...] = Field(
+        default=(), description="Texts after which a model stops; they stand at the end."
+    )
     max_new_tokens: int | None = Field(
         default=None,
         ge=1,
@@ -206,6 +251,23 @@ class TransformersModel(ModelEntry):
                 "its record; expected false: greedy, or `num_beams`"
             )
         return value
+
+    @field_validator("template")
+    @classmethod
+    def _names_inputs(cls, template: str) -> str:
+        try:
+            parsed = Formatter().parse(template)
+            parts = [(name, form, how) for _, name, form, how in parsed if name is not None]
+        except ValueError as error:
+            raise ValueError(f"found '{template}': {error}") from None
+        if not parts or not all(
+            name.isidentifier() and not form and not how for name, form, how in parts
+        ):
+            raise ValueError(
+                f"found '{template}', expected a text with names of inputs in braces, such as "
+                "'Review: {review}'"
+            )
+        return template
 
     @field_validator("hypothesis_template")
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,18 +15,36 @@ from pipeline.batch.tensors import TensorSpec
 from pipeline.errors import LoadError
 from pipeline.spec.model import TransformersModel
 
+_USUAL_TOKENS = 20
+"""What transformers writes where nothing says how much."""
+
 
 class Writer:
     """Makes a model write: greedy or by beams, so that a row has the same text each time.
 
+    Args:
+      path: the folder.
+      spec: the model's entry.
+      network: the model.
+      tokenizer: of the folder.
+      usual: options of `generate` where the entry has none.
+
     Attributes:
+      new_tokens: most tokens that are written.
       outputs: `text`, the best one of a row, and `texts`.
     """
 
     def __init__(
-        self, path: Path, spec: TransformersModel, network: Network, tokenizer: Any
+        self,
+        path: Path,
+        spec: TransformersModel,
+        network: Network,
+        tokenizer: Any,
+        usual: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        self._options = spec.generate_options
+        self._options = {**usual, **spec.generate_options}
+        if spec.stop:
+            self._options |= {"stop_strings": list(spec.stop), "tokenizer": tokenizer}
         self._tokenizer = tokenizer
         config = network.model.generation_config
         if config.do_sample and spec.do_sample is not False:
@@ -34,8 +53,9 @@ class Writer:
                 "chance, and a record's retry would get another text; expected the key `do_sample: "
                 "false` in the model's entry"
             )
+        self.new_tokens = spec.max_new_tokens or config.max_new_tokens or _USUAL_TOKENS
         self._count = spec.num_return_sequences or config.num_return_sequences or 1
-        beams = spec.num_beams or config.num_beams or 1
+        beams = self._options.get("num_beams") or config.num_beams or 1
         if self._count > beams:
             raise LoadError(
                 f"{path} would return {self._count} texts of {beams} beam(s) for a row; expected "

@@ -16,6 +16,7 @@ from pipeline.backends.transformers.tasks import (
     questions,
     sentences,
     tokens,
+    writing,
     zero_shot,
 )
 from pipeline.backends.transformers.tasks.task import Network, Task
@@ -33,6 +34,7 @@ class TaskKind:
       auto_class: of transformers.
       architectures: its table of their names, in `transformers.models.auto.modeling_auto`.
       open: (folder, entry, model) -> the task, with the tokenizer or processor of the folder.
+      without: a table of architectures that need more than the task gives them.
       model_types: those of config.json that the task knows; none for all of the architectures.
       unused: beginnings of the names of weights that no output of the task uses.
     """
@@ -42,14 +44,28 @@ class TaskKind:
     open: Open
     unused: tuple[str, ...] = ()
     model_types: tuple[str, ...] = ()
+    without: str | None = None
 
     def fits(self, architecture: str, model_type: str) -> bool:
         """Whether a model of an architecture can be read."""
         known = not self.model_types or model_type in self.model_types
+        if self.without is not None and architecture in _names(self.without):
+            return False
         return known and architecture in _names(self.architectures)
 
 
 _TWO_TOWERS = ("clip", "siglip")
+_TEXT_TO_TEXT = TaskKind(
+    "AutoModelForSeq2SeqLM",
+    "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES",
+    writing.open_text_to_text,
+    # The others of the table listen to sound.
+    model_types=(
+        *("bart", "blenderbot", "blenderbot-small", "bigbird_pegasus", "encoder-decoder", "fsmt"),
+        *("led", "longt5", "m2m_100", "marian", "mbart", "mt5", "mvp", "nllb-moe", "pegasus"),
+        *("pegasus_x", "plbart", "prophetnet", "switch_transformers", "t5", "umt5"),
+    ),
+)
 
 TASKS: Mapping[str, TaskKind] = {
     "text-classification": TaskKind(
@@ -77,6 +93,9 @@ TASKS: Mapping[str, TaskKind] = {
         "MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES",
         questions.open_questions,
     ),
+    "text2text-generation": _TEXT_TO_TEXT,
+    "summarization": _TEXT_TO_TEXT,
+    "translation": _TEXT_TO_TEXT,
     "fill-mask": TaskKind(
         "AutoModelForMaskedLM", "MODEL_FOR_MASKED_LM_MAPPING_NAMES", tokens.open_masks
     ),
@@ -97,6 +116,12 @@ TASKS: Mapping[str, TaskKind] = {
         "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES",
         captions.open_captions,
         model_types=("blip", "vision-encoder-decoder"),
+    ),
+    "text-generation": TaskKind(
+        "AutoModelForCausalLM",
+        "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES",
+        writing.open_continuation,
+        without="MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES",
     ),
     "feature-extraction": TaskKind(
         "AutoModel", "MODEL_MAPPING_NAMES", embeddings.open_features, unused=("pooler.",)

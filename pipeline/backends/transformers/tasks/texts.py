@@ -38,6 +38,7 @@ class Texts:
       config: the model's configuration.
       usual: most tokens where the entry says nothing; None for what the model can take.
       fill: whether each row is filled up to the most tokens.
+      left: whether rows are filled up at their beginning, since the model goes on at their end.
 
     Attributes:
       tokenizer: transformers' object.
@@ -52,10 +53,15 @@ class Texts:
         usual: int | None = None,
         *,
         fill: bool = False,
+        left: bool = False,
     ) -> None:
         self.tokenizer = read_tokenizer(path)
-        self.tokenizer.padding_side = "right"  # or the first token, `cls`, would be padding
-        self.max_length = spec.max_length or usual or _limit(self.tokenizer, config)
+        # Right: else the first token, `cls`, would be padding.
+        self.tokenizer.padding_side = "left" if left else "right"
+        if left and self.tokenizer.pad_token is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+        self._limit = _limit(self.tokenizer, config)
+        self.max_length = spec.max_length or usual or self._limit
         self._fill = fill
         self._refuses = spec.truncation == "error"
 
@@ -71,8 +77,32 @@ class Texts:
                 "expected one with tokenizer.json"
             )
 
+    def leave_room(self, path: Path, tokens: int) -> None:
+        """Makes rows shorter where the model goes on after them.
+
+        Args:
+          path: the folder.
+          tokens: most that the model writes.
+
+        Raises:
+          LoadError: there is no room for a row then.
+        """
+        if self._limit is None:
+            return
+        most = self._limit - tokens
+        if most < 1:
+            raise LoadError(
+                f"{path} takes {self._limit} tokens together with those it writes, and may write "
+                f"{tokens}; expected a smaller `max_new_tokens`"
+            )
+        self.max_length = min(self.max_length or most, most)
+
     def encode(
-        self, *texts: Sequence[str], cut: str = "longest_first", offsets: bool = False
+        self,
+        *texts: Sequence[str],
+        cut: str = "longest_first",
+        offsets: bool = False,
+        special: bool = True,
     ) -> Encoded:
         """The tokens of each row.
 
@@ -80,6 +110,7 @@ class Texts:
           texts: of the rows; for pairs, the second ones besides.
           cut: which text of a pair is cut, by transformers' names.
           offsets: whether to have `offset_mapping` and `special_tokens_mask`, too.
+          special: whether to put begin and end around each text, as the model was trained.
 
         Raises:
           ValueError: a row is longer than the model takes, and is not to be cut.
@@ -88,7 +119,13 @@ class Texts:
             self._refuse_long(self.tokenizer(*texts)["input_ids"])
         cut = "do_not_truncate" if self.max_length is None else cut
         more = dict.fromkeys(("return_offsets_mapping", "return_special_tokens_mask"), offsets)
-        made = self.tokenizer(*texts, truncation=cut, max_length=self.max_length, **more)
+        made = self.tokenizer(
+            *texts,
+            truncation=cut,
+            max_length=self.max_length,
+            add_special_tokens=special,
+            **more,
+        )
         names = list(made.keys())
         return [
             dict(zip(names, row, strict=True))

@@ -1,0 +1,137 @@
+"""Texts to texts: translations, summaries, answers, and prompts that are continued."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from string import Formatter
+from typing import Any
+
+from pipeline.backends.transformers.tasks.generation import Writer
+from pipeline.backends.transformers.tasks.task import Network, Task
+from pipeline.backends.transformers.tasks.texts import Encoded, Texts, strings
+from pipeline.batch.columns import Array, Column
+from pipeline.batch.tensors import TensorSpec
+from pipeline.errors import LoadError
+from pipeline.spec.model import TransformersModel
+
+_READ = ("input_ids", "attention_mask")
+_SHOWN = 5
+
+
+def open_text_to_text(path: Path, spec: TransformersModel, network: Network) -> Task:
+    """`text2text-generation`, `summarization` and `translation`, by an encoder and a decoder.
+
+    Of the last two, config.json may have a prefix and options (`task_specific_params`).
+    """
+    texts = Texts(path, spec, network.config)
+    usual = _usual_options(path, spec, network.config, texts.tokenizer)
+    prefix = usual.pop("prefix", "") if spec.prefix is None else spec.prefix
+    usual.pop("prefix", None)
+    writer = Writer(path, spec, network, texts.tokenizer, usual)
+
+    def prepare(inputs: Mapping[str, Array]) -> Encoded:
+        return texts.encode([prefix + text for text in strings(inputs["text"])])
+
+    def compute(network: Network, rows: Encoded, wanted: Collection[str]) -> dict[str, Column]:
+        def call(group: Encoded) -> dict[str, Array]:
+            return {"texts": writer.written(network, _arguments(network, texts, group))}
+
+        return writer.columns(texts.in_groups(rows, call)["texts"])
+
+    return Task((TensorSpec("text", "string", (None,)),), writer.outputs, prepare, compute)
+
+
+def open_continuation(path: Path, spec: TransformersModel, network: Network) -> Task:
+    """`text-generation`: prompts, made of columns, and what the model writes after them."""
+    texts = Texts(path, spec, network.config, left=True)
+    writer = Writer(path, spec, network, texts.tokenizer)
+    texts.leave_room(path, writer.new_tokens)
+    names = _names(spec.template)
+    if spec.chat and texts.tokenizer.chat_template is None:
+        raise LoadError(
+            f"{path} has no chat template, as chat_template.jinja or in tokenizer_config.json; "
+            "expected one for `chat: true`"
+        )
+    begin = network.model.generation_config.bos_token_id
+
+    def prepare(inputs: Mapping[str, Array]) -> Encoded:
+        columns = [strings(inputs[name]) for name in names]
+        prompts = [
+            spec.template.format(**dict(zip(names, row, strict=True)))
+            for row in zip(*columns, strict=True)
+        ]
+        if spec.chat:
+            prompts = [_said(texts.tokenizer, spec.system, prompt) for prompt in prompts]
+        rows = texts.encode(prompts, special=not spec.chat)
+        # Without any token, generation starts from the first one of all texts.
+        return [
+            row if row["input_ids"] else {"input_ids": [begin], "attention_mask": [1]}
+            for row in rows
+        ]
+
+    def compute(network: Network, rows: Encoded, wanted: Collection[str]) -> dict[str, Column]:
+        def call(group: Encoded) -> dict[str, Array]:
+            arguments = _arguments(network, texts, group)
+            given = arguments["input_ids"].shape[1]
+            return {"texts": writer.written(network, arguments, skip=given)}
+
+        return writer.columns(texts.in_groups(rows, call)["texts"])
+
+    inputs = tuple(TensorSpec(name, "string", (None,)) for name in names)
+    return Task(inputs, writer.outputs, prepare, compute)
+
+
+def _arguments(network: Network, texts: Texts, rows: Encoded) -> dict[str, Any]:
+    padded = texts.padded(rows)
+    return network.moved({name: padded[name] for name in _READ if name in padded})
+
+
+def _names(template: str) -> list[str]:
+    """The places of a template, each once."""
+    return list(dict.fromkeys(name for _, name, _, _ in Formatter().parse(template) if name))
+
+
+def _said(tokenizer: Any, system: str | None, prompt: str) -> str:
+    """A prompt as the model's chat template writes it, up to where the model answers."""
+    messages = [{"role": "system", "content": system}] if system is not None else []
+    messages.append({"role": "user", "content": prompt})
+    said: str = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    return said
+
+
+def _usual_options(
+    path: Path, spec: TransformersModel, config: Any, tokenizer: Any
+) -> dict[str, Any]:
+    """Prefix and options that a folder has for the task, or for the two languages.
+
+    Raises:
+      LoadError: languages are missing, not known, or there is nothing to choose.
+    """
+    own = getattr(config, "task_specific_params", None) or {}
+    if spec.task == "summarization":
+        return dict(own.get("summarization") or {})
+    source, target = spec.source_language, spec.target_language
+    if spec.task != "translation":
+        return {}
+    if getattr(tokenizer, "src_lang", None) is not None:
+        if source is None or target is None:
+            raise LoadError(
+                f"{path} translates between many languages, expected the keys `source_language` "
+                f"and `target_language`, such as {tokenizer.src_lang}"
+            )
+        for language in (source, target):
+            if tokenizer.convert_tokens_to_ids(language) in (None, tokenizer.unk_token_id):
+                known = ", ".join(tokenizer.all_special_tokens[-_SHOWN:])
+                raise LoadError(f"{path} has no language '{language}'; it has {known}, ...")
+        tokenizer.src_lang = source
+        return {"forced_bos_token_id": tokenizer.convert_tokens_to_ids(target)}
+    if source is None and target is None:
+        return {}
+    named = f"translation_{source}_to_{target}"
+    if named not in own:
+        known = ", ".join(name for name in own if name.startswith("translation_")) or "none"
+        raise LoadError(
+            f"{path} has no '{named}' in `task_specific_params` of config.json; it has {known}"
+        )
+    return dict(own[named])

@@ -1,0 +1,169 @@
+"""Texts that models write, as their own `generate` writes them for each row alone."""
+
+import numpy as np
+import pytest
+
+from pipeline.errors import LoadError
+from tests.support import text_models
+from tests.support.specs import load, model_spec
+
+TEXTS = [
+    "a photo of a red circle",
+    "good",
+    "the blue triangle is bad, very bad",
+    "two green squares of the right size, and a green triangle on the left",
+]
+LANGUAGES = {
+    "summarization": {"prefix": "good: ", "max_length": 9, "num_beams": 2},
+    "translation_en_to_de": {"prefix": "the blue: ", "max_length": 8},
+}
+OPTIONS = [
+    {"max_new_tokens": 7},
+    {"max_new_tokens": 6, "num_beams": 3, "num_return_sequences": 2, "length_penalty": 2.0},
+    {"max_new_tokens": 9, "repetition_penalty": 1.5, "no_repeat_ngram_size": 2},
+]
+
+
+@pytest.fixture(scope="module")
+def t5(tmp_path_factory):
+    return text_models.t5(tmp_path_factory.mktemp("t5"), task_specific_params=LANGUAGES)
+
+
+@pytest.fixture(scope="module")
+def gpt2(tmp_path_factory):
+    return text_models.gpt2(tmp_path_factory.mktemp("gpt2"))
+
+
+def opened(folder, task, inputs=("text",), **keys):
+    entry = {
+        "inputs": {name: name for name in inputs},
+        "outputs": {"text": "text", "texts": "texts"},
+    }
+    return load(folder, model_spec(framework="transformers", task=task, **entry, **keys))
+
+
+def write(folder, task, texts=TEXTS, **keys):
+    found = opened(folder, task, **keys).predict({"text": np.array(texts, dtype=object)})
+    assert [row[0] for row in found["texts"]] == found["text"].tolist()
+    return [row.tolist() for row in found["texts"]]
+
+
+def alone(kind, folder, prompts, **options):
+    """What generate writes for one prompt after the other."""
+    import torch
+    import transformers
+
+    model = getattr(transformers, kind).from_pretrained(folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    written = []
+    for prompt in prompts:
+        tokens = tokenizer(
+            prompt, return_tensors="pt", return_token_type_ids=False, truncation=True
+        )
+        skip = tokens["input_ids"].shape[1] if kind == "AutoModelForCausalLM" else 0
+        if tokens["input_ids"].shape[1] == 0:
+            tokens, skip = {}, 1
+        if "stop_strings" in options:
+            options["tokenizer"] = tokenizer
+        with torch.no_grad():
+            ids = model.generate(**tokens, **options)
+        written.append(tokenizer.batch_decode(ids[:, skip:], skip_special_tokens=True))
+    return written
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_an_encoder_and_a_decoder_write_what_they_write_for_a_row_alone(options, t5):
+    found = write(t5, "text2text-generation", **options)
+    assert found == alone("AutoModelForSeq2SeqLM", t5, TEXTS, **options)
+    assert len({row[0] for row in found}) > 1
+
+
+def test_prefix_and_options_of_the_folder_are_obeyed_and_the_entry_comes_first(t5):
+    prefixed = ["good: " + text for text in TEXTS]
+    expected = alone("AutoModelForSeq2SeqLM", t5, prefixed, max_length=9, num_beams=2)
+    assert write(t5, "summarization") == expected
+    own = ["a photo " + text for text in TEXTS]
+    expected = alone("AutoModelForSeq2SeqLM", t5, own, max_length=9, num_beams=3)
+    assert write(t5, "summarization", prefix="a photo ", num_beams=3) == expected
+
+
+def test_languages_choose_the_prefix(t5):
+    found = write(t5, "translation", source_language="en", target_language="de")
+    prefixed = ["the blue: " + text for text in TEXTS]
+    assert found == alone("AutoModelForSeq2SeqLM", t5, prefixed, max_length=8)
+    with pytest.raises(
+        LoadError, match=r"no 'translation_en_to_fr' .* it has translation_en_to_de"
+    ):
+        write(t5, "translation", source_language="en", target_language="fr")
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_a_decoder_goes_on_as_it_does_for_a_row_alone(options, gpt2):
+    rows = [*TEXTS, ""]
+    found = write(gpt2, "text-generation", rows, **options)
+    assert found == alone("AutoModelForCausalLM", gpt2, rows, **options)
+    assert len({row[0] for row in found}) > 1
+
+
+def test_text_generation_is_that_of_the_pipeline(gpt2):
+    from transformers import pipeline
+
+    run = pipeline("text-generation", str(gpt2))
+    options = {"max_new_tokens": 7, "do_sample": False, "return_full_text": False}
+    expected = [run(text, **options)[0] for text in TEXTS]
+    found = write(gpt2, "text-generation", max_new_tokens=7)
+    assert [row[0] for row in found] == [entry["generated_text"] for entry in expected]
+
+
+def test_a_model_stops_after_a_text(gpt2):
+    whole = write(gpt2, "text-generation", max_new_tokens=12)
+    stop = [next(c for row in whole for c in row[0][:-1] if c.isascii())]
+    expected = alone("AutoModelForCausalLM", gpt2, TEXTS, max_new_tokens=12, stop_strings=stop)
+    assert write(gpt2, "text-generation", max_new_tokens=12, stop=stop) == expected
+    assert expected != whole
+
+
+def test_prompt_is_made_of_columns(gpt2):
+    names = ("subject", "verdict")
+    servable = opened(
+        gpt2, "text-generation", names, template="{subject} is {verdict}: {{", max_new_tokens=5
+    )
+    assert [tensor.name for tensor in servable.signature.inputs] == list(names)
+    columns = {name: np.array(TEXTS[i : i + 2], dtype=object) for i, name in enumerate(names)}
+    prompts = [f"{a} is {b}: {{" for a, b in zip(*columns.values(), strict=True)]
+    expected = alone("AutoModelForCausalLM", gpt2, prompts, max_new_tokens=5)
+    assert [row.tolist() for row in servable.predict(columns)["texts"]] == expected
+
+
+def test_chat_template_of_the_folder_is_used(gpt2):
+    keys = {"chat": True, "system": "good", "max_new_tokens": 5}
+    prompts = [f"system: good\nuser: {text}\nassistant: " for text in TEXTS]
+    expected = alone("AutoModelForCausalLM", gpt2, prompts, max_new_tokens=5)
+    assert write(gpt2, "text-generation", **keys) == expected
+
+
+def test_folder_without_a_chat_template_is_refused(tmp_path):
+    path = text_models.gpt2(tmp_path)
+    (path / "chat_template.jinja").unlink()
+    with pytest.raises(LoadError, match=r"has no chat template.*expected one for `chat: true`"):
+        opened(path, "text-generation", chat=True)
+
+
+def test_prompt_leaves_room_for_what_is_written(gpt2):
+    found = write(gpt2, "text-generation", ["a photo " * 40], max_new_tokens=20)
+    assert len(found[0][0]) > 0
+    with pytest.raises(LoadError, match=r"takes 64 tokens together .* may write 64; expected a s"):
+        opened(gpt2, "text-generation", max_new_tokens=64)
+
+
+@pytest.mark.parametrize("template", ["Nothing", "{}", "{a.b}", "{a!r}", "{a:5}", "{"])
+def test_template_that_names_no_inputs_is_refused(template):
+    with pytest.raises(ValueError, match=f"found '{template.replace('{', '.')[:1]}"):
+        opened(None, "text-generation", template=template)
+
+
+def test_init_chooses_the_task(t5, gpt2):
+    from pipeline.drafting.description import description_of
+
+    assert description_of("transformers", t5).keys == {"task": "text2text-generation"}
+    assert description_of("transformers", gpt2).keys == {"task": "text-generation"}
