@@ -14,6 +14,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.connectors.storage.errors import READER_ROLE, WRITER_ROLE, explain, status_of
+from pipeline.connectors.storage.hidden_names import is_hidden, say_hidden
 from pipeline.connectors.storage.listing import match_files
 from pipeline.connectors.storage.temporary_folder import is_unfinished
 from pipeline.errors import ArtifactError, PathError
@@ -25,12 +26,22 @@ _WILDCARD = re.compile(r"[*?\[]")
 def match_input(pattern: str) -> list[Any]:
     """The files that match, as Beam's FileMetadata (`path`, `size_in_bytes`), sorted by path.
 
+    Those with hidden names are left out, and the log says so (see `hidden_names`).
+
     Raises:
       PathError: nothing matches, or the storage refuses; it says which of the two.
     """
-    found = [] if pattern.endswith("/") else _match(pattern)
+    matching = [] if pattern.endswith("/") else _match(pattern)
+    found = [file for file in matching if not is_hidden(file.path, pattern)]
+    hidden = [file.path for file in matching if is_hidden(file.path, pattern)]
     if found:
+        say_hidden(hidden, pattern)
         return found
+    if hidden:
+        raise PathError(
+            f"input '{pattern}' matches only files that it does not mean, since their names begin "
+            f"with '.' or '_', such as {hidden[0]}; a pattern that has this character there does"
+        )
     inside = f"{pattern.rstrip('/')}/*"
     if not _WILDCARD.search(pattern) and _match(inside):
         raise PathError(f"input '{pattern}' is a folder; '{inside}' matches the files in it")

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.connectors.storage.hidden_names import is_hidden, say_hidden
 from pipeline.connectors.storage.listing import match_files
 from pipeline.connectors.storage.temporary_folder import is_unfinished
 from pipeline.spec.uris import is_local
@@ -46,8 +47,9 @@ class FileVersion:
 def list_files(pattern: str) -> list[FileVersion]:
     """The files that match now.
 
-    Of local files, those are left out whose name begins with a dot or ends in .tmp, .part or
-    .crdownload: somebody is writing them.
+    Those with hidden names are left out, and the log says so (see `hidden_names`). Of local files
+    those as well whose name begins with a dot or ends in .tmp, .part or .crdownload: somebody is
+    writing them.
 
     Args:
       pattern: path with ``*``, ``**``, ``?`` and ``[...]``, or a folder, which stands for the files
@@ -57,11 +59,19 @@ def list_files(pattern: str) -> list[FileVersion]:
       OSError: the storage cannot be listed, or a local folder does not exist.
     """
     if is_local(pattern):
-        return list(_list_local(pattern))
+        if Path(pattern).is_dir():
+            pattern = f"{pattern.rstrip('/')}/*"
+        return _meant(list(_list_local(pattern)), pattern)
     found = [] if pattern.endswith("/") else _list_remote(pattern)
     if not found and not glob.has_magic(pattern):
-        found = _list_remote(f"{pattern.rstrip('/')}/*")
-    return found
+        pattern = f"{pattern.rstrip('/')}/*"
+        found = _list_remote(pattern)
+    return _meant(found, pattern)
+
+
+def _meant(found: Sequence[FileVersion], pattern: str) -> list[FileVersion]:
+    say_hidden([file.path for file in found if is_hidden(file.path, pattern)], pattern)
+    return [file for file in found if not is_hidden(file.path, pattern)]
 
 
 def _list_remote(pattern: str) -> list[FileVersion]:
@@ -77,13 +87,9 @@ def _list_remote(pattern: str) -> list[FileVersion]:
 
 
 def _list_local(pattern: str) -> Iterator[FileVersion]:
-    folder = pattern
-    if Path(pattern).is_dir():
-        pattern = f"{pattern.rstrip('/')}/*"
-    else:
-        folder = str(Path(pattern).parent)
-        while glob.has_magic(folder):
-            folder = str(Path(folder).parent)
+    folder = str(Path(pattern).parent)
+    while glob.has_magic(folder):
+        folder = str(Path(folder).parent)
     # glob takes a folder that is missing or may not be read for an empty one.
     os.scandir(folder).close()
     for path in glob.iglob(pattern, recursive=True):  # noqa: PTH207  # may be absolute

@@ -1,0 +1,52 @@
+"""Names by which programs mark what is no data: ``_SUCCESS``, ``.part-0.crc``, ``_delta_log/``.
+
+A wildcard does not mean them, nor what is in folders of such names; a pattern that has the
+character where a name begins does. Pictures are called ``_DSC0001.jpg`` by cameras: these are data.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from pipeline.readable import logger
+
+_LOGGER = logger(__name__)
+
+_WILDCARD = re.compile(r"[*?\[]")
+_PICTURE = re.compile(r"_.*\.(jpe?g|png|webp|bmp|gif)$", re.IGNORECASE)
+_MARKS = frozenset("._")
+
+
+def is_hidden(path: str, pattern: str) -> bool:
+    """Whether a path matches a pattern that does not mean it.
+
+    Args:
+      path: local path or URI that matches.
+      pattern: with or without wildcards.
+    """
+    parts = pattern.split("/")
+    first = next((i for i, part in enumerate(parts) if _WILDCARD.search(part)), None)
+    if first is None:
+        return False
+    marks = _MARKS.difference(part[:1] for part in parts[first:])
+    *folders, name = path.split("/")[first:]
+    if any(folder[:1] in marks for folder in folders):
+        return True
+    return name[:1] in marks and not _PICTURE.match(name)
+
+
+_said: set[str] = set()
+
+
+def say_hidden(paths: Sequence[str], pattern: str) -> None:
+    """Logs, once for a pattern in a process, that files are left out."""
+    if paths and pattern not in _said:
+        _said.add(pattern)
+        _LOGGER.warning(
+            "%d files that match '%s' are left out, since names begin with '.' or '_', such as "
+            "%s; a pattern that has this character there means them",
+            len(paths),
+            pattern,
+            paths[0],
+        )
