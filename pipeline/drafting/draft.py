@@ -24,7 +24,11 @@ _PREFERRED: dict[str, tuple[tuple[str, ...], ...]] = {
     "sklearn": (("predict_proba",), ("predict",), ("transform",)),
     "xgboost": (("predict",),),
     "lightgbm": (("predict",),),
-    "transformers": (("probs", "label"), ("embedding",)),
+    "transformers": (
+        *(("probs", "label"), ("embedding",), ("best", "scores")),
+        *(("labels", "texts", "scores", "starts", "ends"), ("labels", "scores")),
+        *(("answer", "score"), ("tokens", "scores"), ("text",)),
+    ),
 }
 # Names of a model's tensors if they cannot be found out.
 _USUAL: dict[str, tuple[str, str]] = {

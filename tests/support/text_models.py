@@ -88,6 +88,45 @@ def t5(folder: Path, **config: Any) -> Path:
     return saved(folder, transformers.T5ForConditionalGeneration(made), tokenizer)
 
 
+def nllb(folder: Path) -> Path:
+    """A translator between many languages, each a token."""
+    import json
+
+    import torch
+    import transformers
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    trained = Tokenizer(models.BPE(unk_token="<unk>"))
+    trained.pre_tokenizer = pre_tokenizers.Metaspace()
+    named = ["<s>", "<pad>", "</s>", "<unk>"]
+    trainer = trainers.BpeTrainer(vocab_size=80, special_tokens=named, show_progress=False)
+    trained.train_from_iterator(SENTENCES, trainer)
+    words = json.loads(trained.to_str())["model"]
+    merges = [tuple(merge) for merge in words["merges"]]
+    tokenizer = transformers.NllbTokenizer(vocab=words["vocab"], merges=merges)
+    sizes = {
+        f"{part}_{size}": value
+        for part in ("encoder", "decoder")
+        for size, value in (("layers", 1), ("attention_heads", 2), ("ffn_dim", 16))
+    }
+    torch.manual_seed(11)
+    config = transformers.M2M100Config(
+        vocab_size=len(tokenizer),
+        d_model=16,
+        max_position_embeddings=40,
+        init_std=0.5,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        decoder_start_token_id=tokenizer.eos_token_id,
+        **sizes,
+    )
+    model = transformers.M2M100ForConditionalGeneration(config)
+    with torch.no_grad():  # or a random model writes the names of languages
+        model.model.shared.weight[len(words["vocab"]) :] *= 0.3
+    return saved(folder, model, tokenizer)
+
+
 def gpt2(folder: Path) -> Path:
     """A decoder, with a tokenizer that has nothing to fill up rows with."""
     import torch

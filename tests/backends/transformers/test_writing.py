@@ -97,6 +97,32 @@ def test_languages_choose_the_prefix(t5):
         write(t5, "translation", source_language="en", target_language="fr")
 
 
+def test_languages_of_a_model_for_many_are_its_first_tokens(tmp_path):
+    import torch
+    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+    path = text_models.nllb(tmp_path)
+    keys = {"source_language": "fra_Latn", "max_new_tokens": 7}
+    found = {
+        target: write(path, "translation", target_language=target, **keys)
+        for target in ("deu_Latn", "zul_Latn")
+    }
+    tokenizer = AutoTokenizer.from_pretrained(path, src_lang="fra_Latn")
+    model = AutoModelForSeq2SeqLM.from_pretrained(path)
+    for target, rows in found.items():
+        first = tokenizer.convert_tokens_to_ids(target)
+        for text, row in zip(TEXTS, rows, strict=True):
+            tokens = tokenizer(text, return_tensors="pt")
+            with torch.no_grad():
+                ids = model.generate(**tokens, forced_bos_token_id=first, max_new_tokens=7)
+            assert row == tokenizer.batch_decode(ids, skip_special_tokens=True)
+    assert found["deu_Latn"] != found["zul_Latn"]
+    with pytest.raises(LoadError, match="expected the keys `source_language` and `target_lang"):
+        write(path, "translation")
+    with pytest.raises(LoadError, match="has no language 'de'; it has "):
+        write(path, "translation", target_language="de", **keys)
+
+
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_a_decoder_goes_on_as_it_does_for_a_row_alone(options, gpt2):
     rows = [*TEXTS, ""]
