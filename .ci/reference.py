@@ -119,7 +119,8 @@ def _type(annotation: object) -> str:
         named = [_type(arg) for arg in args if arg is not type(None)]
         return " or ".join(dict.fromkeys(named))
     if origin is typing.Literal:
-        return ", ".join(f"`{arg}`" for arg in args)
+        written = (str(arg).lower() if isinstance(arg, bool) else arg for arg in args)
+        return ", ".join(f"`{arg}`" for arg in written)
     if origin is tuple:
         return f"list of {_type(args[0])}"
     if origin is dict:
