@@ -83,7 +83,7 @@ check: $(READY) ## lint and types only
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(READY) ## the figures and pictures of docs/benchmarks.md, in about 15 minutes
+bench: $(READY) ## the figures and pictures of docs/benchmarks.md, in about 18 minutes
 	$(BIN)/python -m benchmarks.run_all
 
 bench-gpu: $(GPU_READY) ## the GPU part of docs/benchmarks.md, in about 3 minutes

@@ -1,6 +1,6 @@
 """All benchmarks, one after the other.
 
-    python -m benchmarks.run_all             about 15 minutes on two quiet cores; rewrites the
+    python -m benchmarks.run_all             about 18 minutes on two quiet cores; rewrites the
                                              figures and pictures of docs/benchmarks.md
     python -m benchmarks.run_all --prepare   only what is made once: records, the peers' environment
     python -m benchmarks.run_all --quick     only that all of them run
@@ -58,6 +58,7 @@ BENCHMARKS = (
     Benchmark("batch.stages", 80, has_records=True),
     Benchmark("swap", 145),
     Benchmark("stream", 110),
+    Benchmark("stream.bundles", 170),
     Benchmark("calls.merging", 40),
     Benchmark("calls.sharing", 25),
     Benchmark("calls.bad_rows", 35),

@@ -16,6 +16,8 @@ from benchmarks.calls import merging, sharing
 from benchmarks.calls.merging import Measured, WrongError, compare
 from benchmarks.gpu import __main__ as gpu
 from benchmarks.stream import __main__ as streaming
+from benchmarks.stream import bundles
+from benchmarks.stream.bundles import SIZES, Found
 from benchmarks.stream.run import Step
 from benchmarks.support import measure
 from benchmarks.support.measure import Run
@@ -208,6 +210,20 @@ def test_merging_is_compared_within_each_round(document):
     question = "Small calls of 12 threads, merged"
     assert summary(document, question)[0] == "2.0 x the calls/s of unmerged ones, p99 0.50 x"
     assert has_picture(document, "merging")
+
+
+def test_small_bundles_are_compared_put_together_and_not(document):
+    found = {
+        (size, together): Found(50.0 * size * (1 + 3 * together), 2.0 + 90 * together, 9.0)
+        for size in SIZES
+        for together in (False, True)
+    }
+    bundles.publish(document, found, LINE)
+    rows, _text = section(document, "bundles")
+    assert [row[0] for row in rows[2:]] == ["1", "8", "64"]
+    assert rows[2] == ["1", "50", "200", "4.00", "2", "92", "9", "9"]
+    question = "Bundles of one message, put together for 100 ms"
+    assert summary(document, question)[0] == "4.0 x the records for a second of processor time"
 
 
 def test_large_networks_are_compared_with_as_many_threads_of_the_bare_framework(document):

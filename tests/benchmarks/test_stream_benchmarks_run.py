@@ -101,6 +101,16 @@ def test_gaps_are_split_where_they_end():
     assert seen.batches == 6
 
 
+@pytest.mark.long
+def test_small_bundles_run_put_together_and_not_and_leave_the_document():
+    document = ROOT / "docs" / "benchmarks.md"
+    before = document.read_text()
+    done = run("stream.bundles")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [row[0] for row in rows(done.stdout)] == ["1"]
+    assert document.read_text() == before
+
+
 def test_every_record_published_comes_back_once():
     done = run("stream")
     assert done.returncode == 0, done.stdout + done.stderr
