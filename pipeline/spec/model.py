@@ -111,7 +111,9 @@ class TensorflowModel(ModelEntry):
 
 
 class XgboostModel(ModelEntry):
-    """An XGBoost booster, `.json` or `.ubj`. One input; outputs `predict`, `margin`, `leaf`.
+    """An XGBoost booster, `.json` or `.ubj`. Outputs `predict`, `margin`, `leaf`.
+
+    One input, the feature matrix; or one for each feature.
 
     Example::
 
@@ -127,7 +129,9 @@ class XgboostModel(ModelEntry):
 
 
 class LightgbmModel(ModelEntry):
-    """A LightGBM booster, a text file. One input; outputs `predict`, `raw`, `leaf`.
+    """A LightGBM booster, a text file. Outputs `predict`, `raw`, `leaf`.
+
+    One input, the feature matrix; or one for each feature.
 
     Example::
 

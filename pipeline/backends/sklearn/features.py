@@ -10,12 +10,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.backends.tables.matrix import feature_names
+from pipeline.batch.columns import Array
 from pipeline.batch.tensors import TensorSpec
 from pipeline.errors import ModelFaultError
 
@@ -48,38 +50,103 @@ def fitted_names(estimator: Any) -> tuple[str, ...] | None:
 
 def picks_by_name(parts: Iterable[Any], names: Sequence[str]) -> bool:
     """Whether an estimator picks columns by name, which it can do from a DataFrame only."""
-    return any(set(columns) <= set(names) for part in parts for _, columns in _picked(part))
+    return any(
+        isinstance(column, str) and column in names
+        for part in parts
+        for _, columns in _picked(part)
+        for column in (columns if isinstance(columns, list) else [columns])
+    )
+
+
+@dataclass(frozen=True)
+class Categories:
+    """What an encoder knows of a column.
+
+    Attributes:
+      texts: its categories, if they are text.
+      numbers: its categories, if they are floats, sorted.
+    """
+
+    texts: tuple[str, ...] | None = None
+    numbers: Array | None = None
+
+    def exact(self, column: Array) -> Array:
+        """Numbers of few digits as the categories that they stand for.
+
+        No encoder knows the 0.1 of float32 as its own 0.1, which is of float64.
+        """
+        if self.numbers is None or column.dtype.kind != "f":
+            return column
+        if column.itemsize >= self.numbers.itemsize:
+            return column.astype(self.numbers.dtype, copy=False)
+        short = self.numbers.astype(column.dtype)
+        places = np.searchsorted(short, column).clip(max=len(short) - 1)
+        known = np.take(self.numbers, places)
+        return np.where(short[places] == column, known, column)
 
 
 def categories(
-    estimator: Any, parts: Iterable[Any], names: Sequence[str]
-) -> dict[str, tuple[str, tuple[str, ...] | None]]:
-    """Column -> dtype and known texts, for the columns that an encoder of categories was fitted on.
-
-    A number is float64: an encoder does not know the 0.1 of float32 as its 0.1.
+    estimator: Any, parts: Iterable[Any], names: Sequence[str] | None, count: int
+) -> dict[int, Categories]:
+    """Place of a feature -> what is known of it, where an encoder of categories was fitted on it.
 
     Args:
       estimator: fitted on a table.
       parts: the estimator and everything that it is made of.
-      names: of its columns.
+      names: of the columns, if they had names.
+      count: of the columns.
     """
-    encoders = [(_first(estimator), list(names))]
-    encoders += [(_first(encoder), columns) for part in parts for encoder, columns in _picked(part)]
-    found = _of_xgboost(_first(estimator))
-    for encoder, columns in encoders:
-        known = getattr(encoder, "categories_", None)
-        if not isinstance(known, list) or len(known) != len(columns):
-            continue
-        for column, of_column in zip(columns, known, strict=True):
-            texts = tuple(str(value) for value in of_column if isinstance(value, str))
-            if texts:
-                found.setdefault(column, ("string", texts))
-            elif np.asarray(of_column).dtype.kind in "iuf":
-                found.setdefault(column, ("float64", None))
+    places = list(range(count))
+    encoders = [(estimator, places)]
+    for part in parts:
+        for encoder, columns in _picked(part):
+            encoders.append((encoder, _places(columns, names, places)))
+    found = _of_xgboost(_first(estimator), names or ())
+    for encoder, there in encoders:
+        for place, values in zip(there, _categories(encoder, len(there)), strict=False):
+            texts = tuple(str(value) for value in values if isinstance(value, str))
+            found.setdefault(place, Categories(texts or None, _floats(values)))
     return found
 
 
-def _of_xgboost(estimator: Any) -> dict[str, tuple[str, tuple[str, ...] | None]]:
+def _floats(values: Any) -> Array | None:
+    """Those of some categories that are floats, sorted; None if none is."""
+    array = np.asarray(values)
+    if array.dtype.kind != "f":
+        array = np.array([value for value in values if isinstance(value, float)])
+    finite = np.sort(array[np.isfinite(array)]) if array.size else array
+    return finite if finite.size else None
+
+
+def _categories(encoder: Any, columns: int) -> Sequence[Any]:
+    """The categories of each of some columns; of a pipeline, of its first step that has them."""
+    for _, step in getattr(encoder, "steps", ()):
+        if found := _categories(step, columns):
+            return found
+        if not isinstance(step, str) and not hasattr(step, "statistics_"):
+            return ()  # neither "passthrough" nor an imputer: the columns are others from here
+    known = getattr(encoder, "categories_", None)
+    return known if isinstance(known, list) and len(known) == columns else ()
+
+
+def _places(columns: Any, names: Sequence[str] | None, places: list[int]) -> list[int]:
+    """Where the columns are that a transformer picks: by name, place, slice or mask."""
+    if isinstance(columns, slice):
+        bounds = (columns.start, columns.stop, columns.step)
+        return places[columns] if all(b is None or isinstance(b, int) for b in bounds) else []
+    listed = (
+        list(columns)
+        if isinstance(columns, Iterable) and not isinstance(columns, str)
+        else [columns]
+    )
+    if all(isinstance(column, bool | np.bool_) for column in listed):
+        return [place for place, picked in zip(places, listed, strict=False) if picked]
+    if all(isinstance(column, int | np.integer) for column in listed):
+        return [places[column] for column in listed if -len(places) <= column < len(places)]
+    return [list(names or ()).index(column) for column in listed if column in (names or ())]
+
+
+def _of_xgboost(estimator: Any, names: Sequence[str]) -> dict[int, Categories]:
     """Those of a classifier or regressor of XGBoost, which fails on others."""
     if not hasattr(estimator, "get_booster"):
         return {}
@@ -88,9 +155,9 @@ def _of_xgboost(estimator: Any) -> dict[str, tuple[str, tuple[str, ...] | None]]
     except ValueError:  # of linear boosters, which have none
         return {}
     return {
-        column: ("string", tuple(map(str, texts.to_pylist())))
+        list(names).index(column): Categories(texts=tuple(map(str, texts.to_pylist())))
         for column, texts in known.to_arrow()
-        if texts is not None and pa.types.is_string(texts.type)
+        if texts is not None and pa.types.is_string(texts.type) and column in names
     }
 
 
@@ -111,18 +178,11 @@ def _first(estimator: Any) -> Any:
     return estimator
 
 
-def _picked(part: Any) -> Iterator[tuple[Any, list[str]]]:
-    """The transformers of a ColumnTransformer that get columns by name, with these names."""
+def _picked(part: Any) -> Iterator[tuple[Any, Any]]:
+    """The transformers of a ColumnTransformer, each with the columns that it picks."""
     for transformer in getattr(part, "transformers_", ()):
         if isinstance(transformer, tuple) and len(transformer) == _OF_COLUMNS:
-            _, encoder, columns = transformer
-            listed = [columns] if isinstance(columns, str) else list(_iterable(columns))
-            if listed and all(isinstance(column, str) for column in listed):
-                yield encoder, listed
-
-
-def _iterable(columns: Any) -> Iterable[Any]:
-    return columns if isinstance(columns, Iterable) else ()  # a slice, or a function
+            yield transformer[1], transformer[2]
 
 
 def ignore_missing_names() -> None:

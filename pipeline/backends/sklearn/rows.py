@@ -14,7 +14,8 @@ from typing import Any
 
 from pipeline.backends.failures import needs_package
 from pipeline.backends.sklearn import features
-from pipeline.backends.tables.columns import as_matrix, feature_columns
+from pipeline.backends.sklearn.features import Categories
+from pipeline.backends.tables.columns import as_matrix, feature_columns, rows_dims
 from pipeline.backends.tables.matrix import only_input
 from pipeline.backends.text import as_str
 from pipeline.batch.columns import Array, read_only
@@ -48,36 +49,47 @@ def rows_of(
         matrix = replace(whole, name=tensor)
         features.forget_names(parts)  # of XGBoost's, which keep them nowhere else
         return [matrix], partial(_matrix, tensor)
+    if names is None and len(tensors) == 1 and whole.dims is None:  # texts, as they come
+        return [TensorSpec(tensors[0])], partial(_matrix, tensors[0])
+    known = features.categories(estimator, parts, names, len(tensors))
+    columns = {tensor: known.get(place, Categories()) for place, tensor in enumerate(tensors)}
+    dims = rows_dims(tensors)
+    specs = [
+        TensorSpec(tensor, "string" if of.texts else None, dims, values=of.texts)
+        for tensor, of in columns.items()
+    ]
     if names is None:
-        return [TensorSpec(tensor, dims=(None,)) for tensor in tensors], partial(_listed, tensors)
+        return specs, partial(_listed, columns)
     with needs_package("pandas"):
         import pandas  # noqa: F401
-    known = features.categories(estimator, parts, names)
-    specs = []
-    for tensor, name in zip(tensors, names, strict=True):
-        dtype, values = known.get(name, (None, None))
-        specs.append(TensorSpec(tensor, dtype, (None,), values=values))
-    return specs, partial(_frame, tensors, names, features.takes_categories(estimator))
+    return specs, partial(_frame, columns, names, features.takes_categories(estimator))
 
 
 def _matrix(tensor: str, inputs: Mapping[str, Array]) -> Array:
     return read_only(inputs[tensor])  # with copy=False, transformers would write to it
 
 
-def _listed(tensors: Sequence[str], inputs: Mapping[str, Array]) -> Array:
-    return as_matrix({t: _text(inputs[t]) for t in tensors}, tensors)
+def _listed(columns: Mapping[str, Categories], inputs: Mapping[str, Array]) -> Array:
+    return as_matrix(_read(columns, inputs), tuple(columns))
 
 
 def _frame(
-    tensors: Sequence[str], names: Sequence[str], categories: bool, inputs: Mapping[str, Array]
+    columns: Mapping[str, Categories],
+    names: Sequence[str],
+    categories: bool,
+    inputs: Mapping[str, Array],
 ) -> Any:
     import pandas
 
-    columns = {name: _text(inputs[t]) for t, name in zip(tensors, names, strict=True)}
-    frame = pandas.DataFrame(columns)
-    texts = [name for name, column in columns.items() if column.dtype.kind == "O"]
+    frame = pandas.DataFrame(dict(zip(names, _read(columns, inputs).values(), strict=True)))
+    texts = [name for name in names if frame[name].dtype.kind == "O"]
     return frame.astype(dict.fromkeys(texts, "category")) if categories else frame
 
 
-def _text(column: Array) -> Array:
-    return as_str(column) if column.dtype.kind == "O" else column
+def _read(columns: Mapping[str, Categories], inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """The columns as the estimator knows them: of one axis, text as str, exact numbers."""
+    found = {}
+    for tensor, categories in columns.items():
+        column = inputs[tensor].reshape(-1)
+        found[tensor] = as_str(column) if column.dtype.kind == "O" else categories.exact(column)
+    return found

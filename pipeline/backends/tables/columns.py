@@ -16,7 +16,7 @@ from pipeline.backends.tables.matrix import only_input
 from pipeline.backends.tables.names import Places, are_made_up
 from pipeline.batch import casts
 from pipeline.batch.columns import Array
-from pipeline.batch.tensors import TensorSpec
+from pipeline.batch.tensors import Shape, TensorSpec
 from pipeline.errors import LoadError
 from pipeline.spec.model import ColumnInput, ModelSpec
 
@@ -42,7 +42,9 @@ def feature_columns(
     }
     if len(spec.inputs) < 2 and not positions and (names is None or len(names) > 1):
         return None
-    if names is None or (positions and are_made_up(names)):
+    # Names that only number the features say nothing of columns that are called otherwise.
+    nameless = names is not None and are_made_up(names) and not set(positions) & set(names)
+    if names is None or (positions and nameless):
         return _by_position(path, spec, positions, count)
     places = Places(names)
     found = {tensor: places.called(tensor) for tensor in spec.inputs}
@@ -66,6 +68,11 @@ def feature_columns(
             f"{_told(names)}"
         )
     return tuple(at[place] for place in range(len(names)))
+
+
+def rows_dims(columns: Sequence[str]) -> Shape:
+    """The axes of the input of each feature: one alone may be a matrix with one column, too."""
+    return (None,) if len(columns) > 1 else (None, 1)
 
 
 class FeatureInputs:
@@ -102,7 +109,7 @@ class FeatureInputs:
             self.specs = [TensorSpec(self._tensors[0], dtype, (None, count), names)]
         else:
             self._tensors = columns
-            self.specs = [TensorSpec(tensor, dtype, (None,)) for tensor in columns]
+            self.specs = [TensorSpec(tensor, dtype, rows_dims(columns)) for tensor in columns]
         self._is_matrix = columns is None
 
     def matrix(self, inputs: Mapping[str, Array]) -> Array:
@@ -116,7 +123,7 @@ def as_matrix(inputs: Mapping[str, Array], tensors: Sequence[str]) -> Array:
     Raises:
       RowsError: rows with an integer that the common dtype, a float, cannot hold.
     """
-    columns = {tensor: inputs[tensor] for tensor in tensors}
+    columns = {tensor: inputs[tensor].reshape(-1) for tensor in tensors}
     if any(column.dtype.kind == "O" for column in columns.values()):
         columns = {tensor: column.astype(object) for tensor, column in columns.items()}
     else:
@@ -133,10 +140,12 @@ def _by_position(
             f"{path} has no names for its features, so they are bound in its order: "
             f"inputs: {{X: [{', '.join(spec.columns_read())}]}}, or one column with all of them"
         )
-    if [positions[tensor] for tensor in ordered] != list(range(count or len(ordered))):
+    wanted = list(range(count or len(ordered)))
+    if [positions[tensor] for tensor in ordered] != wanted:
+        found = ", ".join(f"{tensor} at {positions[tensor]}" for tensor in ordered)
         raise LoadError(
-            f"{path} has {count} features without names; `inputs` binds {len(ordered)} columns: "
-            f"{', '.join(ordered)}"
+            f"{path} has {len(wanted)} features without names; `inputs` binds {len(ordered)} "
+            f"columns by position: {found}"
         )
     return tuple(ordered)
 

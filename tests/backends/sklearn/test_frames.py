@@ -230,9 +230,85 @@ def test_signature_has_the_types_and_the_texts_that_its_encoders_know(tmp_path):
         "age (years)": (None, (), None),
         "Fare": (None, (), None),
         "sex": ("string", (), ("female", "male")),
-        "class": ("float64", (), None),
-        "rate": ("float64", (), None),
+        "class": (None, (), None),
+        "rate": (None, (), None),
     }
+
+
+def test_categories_that_are_numbers_are_known_in_fewer_digits(tmp_path):
+    from sklearn.impute import SimpleImputer
+
+    imputed = then(SimpleImputer(strategy="most_frequent"), one_hot(handle_unknown="ignore"))
+    estimator = columns((imputed, ["rate", "class"]), (one_hot(), ["sex"])).fit(people())
+    frame = people()[["rate", "class", "sex"]]
+    for places, fitted in ((None, people()), ([4, 3, 2], people().to_numpy(dtype=object))):
+        picked = ["rate", "class", "sex"] if places is None else places
+        estimator = columns((imputed, picked[:2]), (one_hot(), picked[2:])).fit(fitted)
+        names = [f"c{i}" for i in range(5)] if places else list(people().columns)
+        inputs = {"X": names} if places else bound(people())
+        servable = loaded(estimator, tmp_path / str(places), inputs, "transform")
+        given = arrays(people(), dict(zip(people().columns, names, strict=True)))
+        short = {n: c.astype("float32") if c.dtype.kind == "f" else c for n, c in given.items()}
+        expected = estimator.transform(fitted)
+        np.testing.assert_array_equal(servable.predict(short)["transform"], _dense(expected))
+        texts = {t.name: t.values for t in servable.signature.inputs}
+        assert texts[names[2]] == ("female", "male")
+    assert frame["rate"].nunique() == 3
+
+
+def _dense(array):
+    return array.toarray() if hasattr(array, "toarray") else array
+
+
+def test_whole_numbers_beyond_the_digits_of_a_float_stay_what_they_are(tmp_path):
+    frame = pandas.DataFrame({"user": [2**60 + 1, 2**60 + 2], "n": [1, 2]})
+    estimator = columns((one_hot(), ["user", "n"])).fit(frame)
+    servable = loaded(estimator, tmp_path, bound(frame), "transform")
+    assert {t.dtype for t in servable.signature.inputs} == {None}
+    found = servable.predict(arrays(frame))["transform"]
+    np.testing.assert_array_equal(found, _dense(estimator.transform(frame)))
+
+
+def test_features_that_are_really_called_by_numbers_are_found_by_name(tmp_path):
+    from sklearn.linear_model import LinearRegression
+
+    frame = pandas.DataFrame({"f0": [1.0, 2, 3, 5], "f1": [100.0, 200, 50, 70]})
+    estimator = LinearRegression().fit(frame, frame["f0"] + 2 * frame["f1"])
+    for inputs in ({"X": ["f1", "f0"]}, {"f1": "a", "f0": "b"}):
+        servable = loaded(estimator, tmp_path / str(len(str(inputs))), inputs, "predict")
+        found = servable.predict(arrays(frame))["predict"]
+        np.testing.assert_allclose(found, estimator.predict(frame))
+    with pytest.raises(LoadError, match="no feature called 'b'"):
+        loaded(estimator, tmp_path / "some", {"X": ["f1", "b"]}, "predict")
+
+
+def test_one_feature_takes_single_values_and_a_matrix_whatever_it_is_called(tmp_path):
+    from sklearn.linear_model import LinearRegression
+
+    frame = pandas.DataFrame({"x": [1.0, 2, 3]})
+    estimator = LinearRegression().fit(frame, [2, 4, 7])
+    servable = loaded(estimator, tmp_path, {"X": "features"}, "predict")
+    assert servable.signature.inputs[0].row_shape == (1,)  # to which single values are reshaped
+    for shape in ((3,), (3, 1)):
+        found = servable.predict({"X": frame["x"].to_numpy().reshape(shape)})["predict"]
+        np.testing.assert_allclose(found, estimator.predict(frame))
+
+
+def test_list_of_one_text_is_the_text(tmp_path):
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    vectors = then(CountVectorizer(), scale_of_counts())
+    texts = np.array(["good film", "bad film", "good"], dtype=object)
+    estimator = vectors.fit(texts)
+    servable = loaded(estimator, tmp_path, {"X": ["t"]}, "transform")
+    found = servable.predict({"t": texts})["transform"]
+    np.testing.assert_array_equal(found, _dense(estimator.transform(texts)))
+
+
+def scale_of_counts():
+    from sklearn.preprocessing import MaxAbsScaler
+
+    return MaxAbsScaler()
 
 
 @pytest.mark.parametrize(
