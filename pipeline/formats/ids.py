@@ -40,7 +40,8 @@ def regular_ids(values: list[Any]) -> list[RecordId]:
     Raises:
       IrregularError: one cannot be an id.
     """
-    if set(map(type, values)) <= {str, int}:
+    kinds = set(map(type, values))
+    if kinds == {str} or (kinds == {int} and _SMALLEST <= min(values) <= max(values) < _LARGEST):
         return values
     try:
         return [plain_id(value) for value in values]

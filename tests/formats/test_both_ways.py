@@ -1,0 +1,230 @@
+"""The fast way of every format gives what the careful way gives, whatever the bytes and values."""
+
+import csv
+import datetime
+import io
+import json
+import uuid
+from decimal import Decimal
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.batch.block import Block
+from pipeline.batch.columns import iterate
+from pipeline.batch.payloads import ArrowRows, JsonRows
+from pipeline.formats.fields import IrregularError
+from pipeline.formats.registry import FORMATS
+from pipeline.spec.record import RecordSpec
+from tests.support.formats import example
+
+FIELDS = {
+    "x": {"dtype": "float32"},
+    "v": {"dtype": "float64", "shape": [2]},
+    "r": {"dtype": "int16", "shape": [None]},
+    "n": {"dtype": "int64"},
+    "flag": {"dtype": "bool"},
+    "text": {"dtype": "string"},
+    "raw": {"dtype": "bytes"},
+}
+NAMES = ("id", *FIELDS, "note")
+HEADER = ("id", "x", "v_0", "v_1", "r", "n", "flag", "text", "raw", "note")
+
+
+def both_ways(format, payloads, fields, with_id, header=()):
+    """The batches of a block, as it is decoded, and as it is decoded row by row."""
+    record = RecordSpec.model_validate(
+        {"fields": {name: FIELDS[name] for name in fields}} | ({"id": "id"} if with_id else {})
+    )
+    decoder = FORMATS[format].decoder
+
+    class Careful(decoder):
+        """Decodes each row by itself."""
+
+        def part(self, block, rows):
+            raise IrregularError
+
+    block = Block(payloads, "a", format=format, header=header)
+    pass_through = ("note", *fields)
+    return decoder(record, pass_through).decode(block), Careful(record, pass_through).decode(block)
+
+
+def same(batches):
+    fast, careful = batches
+    assert fast.ids == careful.ids
+    assert fast.pass_through == careful.pass_through
+    assert fast.rejects == careful.rejects
+    assert fast.columns.keys() == careful.columns.keys()
+    for name, column in fast.columns.items():
+        pairs = zip(iterate(column), iterate(careful.columns[name]), strict=True)
+        for found, expected in pairs:
+            assert found.dtype == expected.dtype, name
+            assert np.array_equal(found, expected), name
+
+
+numbers = (
+    st.integers(-(2**70), 2**70)
+    | st.integers(-3, 3)
+    | st.floats()
+    | st.sampled_from([2**31, 2**53 + 1, 1e39, 2**15, -0.0])
+)
+plain = numbers | st.none() | st.booleans() | st.text(max_size=4) | st.sampled_from(["YQ==", "1"])
+tricky = (
+    plain
+    | st.binary(max_size=3)
+    | st.decimals(places=2)
+    | st.sampled_from(
+        [uuid.UUID(int=7), datetime.date(2024, 1, 2), Decimal("Infinity"), Decimal(3)]
+    )
+)
+
+
+def listed(leaves):
+    return (
+        leaves | st.lists(leaves, max_size=3) | st.lists(st.lists(leaves, max_size=2), max_size=2)
+    )
+
+
+good = st.fixed_dictionaries(
+    {
+        "id": st.text(max_size=3) | st.integers(-9, 9),
+        "x": st.floats(-9, 9, width=32) | st.integers(-9, 9),
+        "v": st.lists(st.floats(-9, 9), min_size=2, max_size=2),
+        "r": st.lists(st.integers(-9, 9), max_size=3),
+        "n": st.integers(-9, 9),
+        "flag": st.booleans(),
+        "text": st.text(max_size=3),
+        "raw": st.sampled_from(["", "YQ==", "//8="]),
+        "note": st.integers() | st.text(max_size=3),
+    }
+)
+
+
+junk = st.just([]) | st.just([]) | st.lists(st.binary(max_size=9), max_size=2)
+ways = st.tuples(st.lists(st.sampled_from(list(FIELDS)), min_size=1, unique=True), st.booleans())
+cheap = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def each_field(format, rows, odd, payloads):
+    """Compares both ways where one row has an odd value: of each field in turn, and of the id."""
+    for name in FIELDS:
+        for key in (name, "id"):
+            same(both_ways(format, payloads([*rows, rows[0] | {key: odd}]), [name], key == "id"))
+
+
+some = st.lists(good, min_size=1, max_size=3)
+
+
+@cheap
+@given(junk, some, listed(plain))
+def test_json(junk, rows, odd):
+    each_field(
+        "jsonl",
+        rows,
+        odd,
+        lambda rows: (*(json.dumps(row).encode(errors="replace") for row in rows), *junk),
+    )
+
+
+@cheap
+@given(some, listed(tricky))
+def test_avro(rows, odd):
+    each_field("avro", rows, odd, JsonRows)
+
+
+@cheap
+@given(junk, some, listed(plain))
+def test_tfrecord(junk, rows, odd):
+    each_field("tfrecord", rows, odd, lambda rows: (*map(_example, rows), *junk))
+
+
+def _example(row):
+    """The message of a row, or none where a feature cannot hold one of its values."""
+    try:
+        return example(row)
+    except (TypeError, ValueError):
+        return b""
+
+
+SPECIAL = ["", " ", "1", "-1", "+1", "1.5", "1e3", "0x1", "1_0", "inf", "nan", "true", "TRUE"]
+SPECIAL += ["[1, 2]", "[1]", "[]", "null", '"a"', "a\nb", "a\r\nb", "é", "٣", "YQ==", "1e39"]
+ALL_GOOD = ["a", "1.5", "1", "2", "[1]", "7", "true", "t", "YQ==", "n"]
+
+
+@cheap
+@given(junk, numbers.map(str) | st.text(max_size=3))
+def test_csv(junk, odd):
+    each_cell(junk, odd)
+
+
+@pytest.mark.parametrize("odd", SPECIAL)
+def test_special_cell(odd):
+    each_cell([], odd)
+
+
+def each_cell(junk, odd, good_rows=1):
+    for place, key in enumerate(HEADER):
+        payloads = []
+        for row in (*[ALL_GOOD] * good_rows, [*ALL_GOOD[:place], odd, *ALL_GOOD[place + 1 :]]):
+            text = io.StringIO()
+            csv.writer(text, lineterminator="").writerow(row)
+            payloads.append(text.getvalue().encode(errors="replace"))
+        fields = [name for name in FIELDS if key.startswith(name)] or ["x"]
+        same(both_ways("csv", (*payloads, *junk), fields, key == "id", HEADER))
+
+
+ARROW = {
+    pa.int8(): st.integers(-128, 127),
+    pa.uint64(): st.integers(0, 2**64 - 1),
+    pa.float16(): st.floats(width=16).map(np.float16),
+    pa.float64(): st.floats(),
+    pa.bool_(): st.booleans(),
+    pa.string(): st.text(max_size=3),
+    pa.string_view(): st.text(max_size=3),
+    pa.large_binary(): st.binary(max_size=3),
+    pa.decimal128(9, 2): st.decimals(-99, 99, places=2),
+    pa.timestamp("ns"): st.integers(0, 2**60),
+    pa.dictionary(pa.int8(), pa.string()): st.text(max_size=3),
+}
+
+
+GOOD_KINDS = dict.fromkeys(("x", "v", "r", "n"), pa.int8()) | dict.fromkeys(
+    ("id", "text", "raw", "note"), pa.string()
+)
+
+
+@st.composite
+def tables(draw):
+    """Columns of types that fit, but for one, of any type and perhaps with nulls."""
+    count = draw(st.integers(1, 6))
+    odd = draw(st.sampled_from(NAMES))
+    columns = {}
+    for name in NAMES:
+        kind = (
+            draw(st.sampled_from(list(ARROW))) if name == odd else GOOD_KINDS.get(name, pa.bool_())
+        )
+        values = ARROW[kind]
+        if name == "raw" and name != odd:
+            values = st.just("YQ==")
+        elif name == odd and draw(st.booleans()):
+            values |= st.none()
+        if name in ("v", "r") and not pa.types.is_dictionary(kind):
+            kind = draw(st.sampled_from([pa.list_(kind), pa.large_list(kind)]))
+            most = 2 if name == "v" and draw(st.integers(0, 3)) else 3
+            values = st.lists(values, min_size=2 if name == "v" else 0, max_size=most)
+        columns[name] = pa.array(draw(st.lists(values, min_size=count, max_size=count)), kind)
+    return pa.RecordBatch.from_pydict(columns).slice(draw(st.integers(0, count - 1)))
+
+
+@cheap
+@given(tables(), ways)
+def test_parquet(table, way):
+    same(both_ways("parquet", ArrowRows(table), *way))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_format_is_here(format):
+    assert f"test_{format.removesuffix('l')}" in globals()
