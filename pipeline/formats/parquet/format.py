@@ -143,6 +143,8 @@ class _Index:
             file.raise_failure()
             raise ValueError(f"is not a Parquet file: {_reason(error)}") from error
         self.schema: pa.Schema = self._parquet.schema_arrow
+        leaves = map(self._parquet.schema.column, range(len(self._parquet.schema)))
+        self._levels = [(e.max_repetition_level, e.max_definition_level) for e in leaves]
 
     def names(self, keys: Collection[str] | None) -> list[str]:
         """The columns that are read."""
@@ -162,15 +164,17 @@ class _Index:
         group = self.groups[number]
         missing = group.rows
         chunks = {i: chunk for i, chunk in enumerate(group.chunks) if chunk.column in names}
-        room = Room(group, chunks, reading)
+        room = Room(group, chunks, self._levels, reading)
         self._file.expect(chunks, room)
-        tables = self._tables(number, names, room)
+        tables, left = self._tables(number, names, room), []
         while True:
             try:
                 table = next(tables, None)
             except NoRoomError as error:
                 if missing < group.rows:
                     raise ValueError("its index is damaged: a column comes late") from error
+                # Arrow may still read for those that it leaves: they stay until it has.
+                left.append(tables)
                 tables = self._tables(number, names, room)
                 continue
             except (pa.ArrowException, OSError, ValueError) as error:

@@ -1,7 +1,7 @@
 """How many rows of a row group are read at a time, and how, so that memory holds them.
 
 What the index says of the rows is known before. What it cannot say is how often rows have the texts
-of a dictionary: few bytes name a long one in all rows.
+of a dictionary, or begin as the row before: few bytes name or continue a long text in all rows.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.formats.format import Reading
+from pipeline.formats.parquet.delta import check_lengths, prefix_lengths
 from pipeline.formats.parquet.dictionary import longest_text
 from pipeline.formats.parquet.footer import Chunk, RowGroup
-from pipeline.formats.parquet.pages import Page
+from pipeline.formats.parquet.pages import Levels, Page
 
 _MOST_SWELLING = 1000
 """Bytes of memory for a stored byte: what repeats without end compresses better than anybody's
@@ -38,14 +39,22 @@ class Room:
     Args:
       group: the row group.
       chunks: those of its chunks that are read, by number.
+      levels: of all columns.
       reading: how files are read.
 
     Raises:
       ValueError: a row may not have room.
     """
 
-    def __init__(self, group: RowGroup, chunks: Mapping[int, Chunk], reading: Reading) -> None:
+    def __init__(
+        self,
+        group: RowGroup,
+        chunks: Mapping[int, Chunk],
+        levels: Sequence[Levels],
+        reading: Reading,
+    ) -> None:
         self._group_rows = group.rows
+        self._levels = levels
         self._reading = reading
         self._texts: dict[int, _Texts] = {}
         self.by_number: frozenset[int] = frozenset()
@@ -64,7 +73,7 @@ class Room:
           ValueError: they become more than the index says, or a row may not have room.
         """
         _check_sizes(chunk, pages)
-        if chunk.is_text and number not in self._texts:
+        if number not in self._texts:
             self._make_room(number, chunk, pages)
         # Chunks may still come for what began before, and are looked at once.
         if (self.rows, self.by_number) != self._begun_with:
@@ -84,26 +93,28 @@ class Room:
         return max(1, min(self._reading.block_rows, most // row_bytes))
 
     def _make_room(self, number: int, chunk: Chunk, pages: Sequence[Page]) -> None:
-        """For the texts that rows name in a dictionary."""
-        named = sum(page.values for page in pages if page.names_values)
-        dictionary = next((page for page in pages if page.is_dictionary), None)
-        if not named or dictionary is None:
-            return
-        texts = _Texts(named, chunk.values - self._group_rows, dictionary.most_bytes)
+        """For the texts that are longer than their pages say."""
+        texts = _found_texts(chunk, pages, self._levels[number])
+        texts.more = chunk.values - self._group_rows
         self._texts[number] = texts
         most = self._reading.max_chunk_bytes
         if self._text_bytes() <= most:
             return
-        texts.longest = _longest(dictionary, chunk)
-        if self._text_bytes() > most and texts.are_listed:
+        for page in pages:
+            if page.is_dictionary:
+                texts.longest_named = _longest(page, chunk)
+        if self._text_bytes() > most and texts.more:
             # One row may have nearly all of them, and which does is known only when they are read.
-            texts.longest = 0
-            self.by_number |= {number}
+            if not any(page.has_packed_lengths for page in pages):
+                self.by_number |= {number}
+            elif texts.all_bytes > max(most, _MOST_SWELLING * chunk.stored_bytes):
+                raise self._too_large(chunk.stored_bytes, texts.all_bytes)
+            self._texts[number] = _Texts()
         while self._text_bytes() > most and self.rows > 1:
             self.rows //= 2
 
     def _text_bytes(self) -> int:
-        """What rows that are read together take at most for texts in dictionaries."""
+        """What such texts of rows that are read together take at most."""
         return sum(texts.most_bytes(self.rows) for texts in self._texts.values())
 
     def _too_large(self, stored: int, made: int) -> ValueError:
@@ -115,26 +126,53 @@ class Room:
 
 @dataclass
 class _Texts:
-    """The texts of a chunk that are named by number.
+    """The texts of a chunk that are longer than their pages say.
 
     Attributes:
-      named: how often any is.
-      more: how many more values than rows there are: rows are lists, then.
-      longest: the bytes of the longest, at most.
+      named: how often one of the dictionary is named.
+      longest_named: the bytes of the longest of the dictionary, at most.
+      prefix_bytes: bytes of texts that are those of the one before.
+      longest_prefix: the most of a text.
+      more: how many more values than rows the chunk has: rows are lists, then.
     """
 
-    named: int
-    more: int
-    longest: int
+    named: int = 0
+    longest_named: int = 0
+    prefix_bytes: int = 0
+    longest_prefix: int = 0
+    more: int = 0
 
     @property
-    def are_listed(self) -> bool:
-        """Whether a row may have several."""
-        return self.more > 0
+    def all_bytes(self) -> int:
+        """What all take at most."""
+        return self.named * self.longest_named + self.prefix_bytes
 
     def most_bytes(self, rows: int) -> int:
-        """What so many rows take at most."""
-        return min(self.named, rows + self.more) * self.longest
+        """What those of so many rows take at most."""
+        longest = max(self.longest_named, self.longest_prefix)
+        return min((rows + self.more) * longest, self.all_bytes)
+
+
+def _found_texts(chunk: Chunk, pages: Sequence[Page], levels: Levels) -> _Texts:
+    """The texts of a chunk, of which the dictionary has not been looked at.
+
+    Raises:
+      ValueError: a page has more texts than the chunk, or cannot be unpacked.
+    """
+    texts = _Texts()
+    for page in pages:
+        if page.has_packed_lengths:
+            content = page.content(chunk.codec, levels)
+            if not page.has_prefixes:
+                check_lengths(content, chunk.values)
+            elif len(lengths := prefix_lengths(content, chunk.values)):
+                texts.prefix_bytes += int(lengths.sum())
+                texts.longest_prefix = max(texts.longest_prefix, int(lengths.max()))
+        elif chunk.is_text and page.names_values:
+            texts.named += page.values
+        elif chunk.is_text and page.is_dictionary:
+            texts.longest_named = page.most_bytes
+    return texts
 
 
 def _check_sizes(chunk: Chunk, pages: Sequence[Page]) -> None:
