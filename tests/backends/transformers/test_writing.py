@@ -1,5 +1,7 @@
 """Texts that models write, as their own `generate` writes them for each row alone."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -173,6 +175,16 @@ def test_folder_without_a_chat_template_is_refused(tmp_path):
     (path / "chat_template.jinja").unlink()
     with pytest.raises(LoadError, match=r"has no chat template.*expected one for `chat: true`"):
         opened(path, "text-generation", chat=True)
+
+
+def test_limit_that_counts_the_prompt_is_refused_with_the_key_that_does_not(tmp_path):
+    """Filled up to the longest of its company, a prompt would leave less of it."""
+    path = text_models.gpt2(tmp_path)
+    file = path / "generation_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "max_length": 30}))
+    with pytest.raises(LoadError, match=r"has `max_length`, .* expected the key `max_new_tokens`"):
+        opened(path, "text-generation")
+    assert write(path, "text-generation", ["a photo"], max_new_tokens=3)
 
 
 def test_prompt_leaves_room_for_what_is_written(gpt2):

@@ -46,6 +46,7 @@ def open_continuation(path: Path, spec: TransformersModel, network: Network) -> 
     """`text-generation`: prompts, made of columns, and what the model writes after them."""
     texts = Texts(path, spec, network.config, left=True)
     writer = Writer(path, spec, network, texts.tokenizer)
+    _check_totals(path, spec, network.model.generation_config)
     texts.leave_room(path, writer.new_tokens)
     names = _names(spec.template)
     if spec.chat and texts.tokenizer.chat_template is None:
@@ -80,6 +81,16 @@ def open_continuation(path: Path, spec: TransformersModel, network: Network) -> 
 
     inputs = tuple(TensorSpec(name, "string", (None,)) for name in names)
     return Task(inputs, writer.outputs, prepare, compute)
+
+
+def _check_totals(path: Path, spec: TransformersModel, config: Any) -> None:
+    """Refuses limits that count a prompt too: filled up, it would be longer in other company."""
+    for total, own in (("max_length", "max_new_tokens"), ("min_length", "min_new_tokens")):
+        if getattr(config, total) and not getattr(config, own) and getattr(spec, own) is None:
+            raise LoadError(
+                f"{path / 'generation_config.json'} has `{total}`, which counts the prompt; "
+                f"expected the key `{own}` in the model's entry"
+            )
 
 
 def _arguments(network: Network, texts: Texts, rows: Encoded) -> dict[str, Any]:
