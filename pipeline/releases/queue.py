@@ -95,8 +95,10 @@ class CandidateQueue:
         """
         with self._changed:
             here = (*self._waiting, *self._busy)
-            known = candidate.candidate_id in [one.candidate.candidate_id for one in here]
-            if self._closed or known:
+            if candidate.candidate_id in [one.candidate.candidate_id for one in here]:
+                return
+            if self._closed:
+                self._dropped = True
                 return
             self._waiting.append(_Waiting(candidate))
             if self._thread is None:
@@ -134,7 +136,7 @@ class CandidateQueue:
         """
         with self._changed:
             self._closed = True
-            self._dropped = bool(self._waiting or self._busy)
+            self._dropped |= bool(self._waiting or self._busy)
             self._waiting.clear()
             self._changed.notify_all()
         if self._thread is not None:
@@ -156,7 +158,7 @@ class CandidateQueue:
                 verdict = self._gate.give_up(verdict)
             with self._changed:
                 self._busy = []
-                # Without a verdict when the job ends, it is lost like those that wait.
+                # Without a verdict when the job ends, it is dropped like those that wait.
                 if not verdict.again or not (self._closed or self._postponed(one, verdict)):
                     self._state = verdict.state
                     if not (verdict.recorded and one.candidate.candidate_id in self._told):

@@ -158,10 +158,11 @@ class Reader:
     def settle(self) -> None:
         """Acknowledges what waits for it, if all that messages caused is done."""
         with self._changed:  # before asking: what is added meanwhile may have caused more
-            count = len(self._committed)
-        if count and self._settled():
-            with self._changed:
-                done, self._committed = self._committed[:count], self._committed[count:]
+            asked = set(self._committed)
+        if asked and self._settled():
+            with self._changed:  # another thread may have settled some of them
+                done = [message for message in self._committed if message in asked]
+                self._committed = [m for m in self._committed if m not in asked]
             self._leases.acknowledge(done)
 
     def give_back(self, message_ids: Iterable[str]) -> None:

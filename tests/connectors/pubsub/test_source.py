@@ -384,3 +384,28 @@ def test_message_whose_consequences_are_not_done_at_the_end_comes_again(
             _done.set()
     assert pubsub.unacknowledged(subscription) == (0 if settles else 20)
     assert stream.payloads() == dict.fromkeys(numbered(20), 1), "held, and so not delivered twice"
+
+
+def test_message_that_comes_while_others_are_settled_waits_for_its_own_consequences(
+    pubsub, topic, subscription
+):
+    pubsub.publish_all(topic, numbered(2))
+    answers = []
+
+    def settled():
+        answers.append(None)
+        if (
+            len(answers) == 1
+        ):  # asked about the first: another thread settles it, and a second comes
+            reader.settle()
+            reader.acknowledge([second])
+            return True
+        return len(answers) == 2
+
+    reader = Reader(subscription, settled=settled)
+    ids = []
+    wait_until(lambda: len(ids) == 2 or ids.extend(m.message_id for m in reader.take(2, 10**6)))
+    first, second = ids
+    reader.acknowledge([first])
+    reader.close()
+    assert pubsub.unacknowledged(subscription) == 1
