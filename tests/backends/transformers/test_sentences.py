@@ -81,7 +81,7 @@ def test_vectors_follow_pooling_length_and_normalisation_of_the_folder(folder):
         ("lasttoken", lambda s: s[-1]),
         (["mean", "cls"], lambda s: np.concatenate([s.mean(0), s[0]])),
     ],
-    ids=str,
+    ids=["cls", "max", "root", "weighted", "last", "two"],
 )
 def test_every_pooling_mode_gives_a_row_what_it_gives_it_alone(mode, pooled, folder):
     write(folder / "1_Pooling/config.json", {"pooling_mode": mode, "embedding_dimension": 16})
