@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from fastavro.read import LOGICAL_READERS
+
 from pipeline.batch.tensors import FLOATS, INTEGERS
 from pipeline.spec.record import FieldSpec
 
@@ -56,8 +58,8 @@ def id_fits(schema: Any) -> bool:
 def _leaves(schema: Any, depth: int, logical: Sequence[str]) -> list[tuple[str, int]]:
     """The types of values inside all arrays, in all branches, and how deep they lie.
 
-    Of logical types fastavro makes objects: dates, decimals... Those in `logical` are named so,
-    the others left out.
+    Of some logical types fastavro makes objects: dates, decimals... Those in `logical` are named
+    so, the others left out. A logical type that it does not know is the type below, as Avro says.
     """
     if isinstance(schema, list):
         return [leaf for branch in schema for leaf in _leaves(branch, depth, logical)]
@@ -65,7 +67,7 @@ def _leaves(schema: Any, depth: int, logical: Sequence[str]) -> list[tuple[str, 
         return [(schema, depth)]
     if schema["type"] == "array":
         return _leaves(schema["items"], depth + 1, logical)
-    if "logicalType" in schema:
-        kind = schema["logicalType"]
+    kind = schema.get("logicalType")
+    if f"{schema['type']}-{kind}" in LOGICAL_READERS:
         return [(kind, depth)] if kind in logical else []
     return _leaves(schema["type"], depth, logical)

@@ -1,10 +1,12 @@
 """Texts of a call, padded with texts of about their length; texts that are too long."""
 
+import json
+
 import numpy as np
 import pytest
 
 from pipeline.backends.transformers.tasks.texts import groups_by_length
-from tests.support import models
+from tests.support import models, text_models
 from tests.support.specs import load, model_spec
 
 
@@ -60,3 +62,31 @@ def test_key_that_the_task_does_not_have_is_refused_with_those_it_has():
         ValueError, match=r"'max_length' has no use .* which has no keys of its own"
     ):
         spec(task="image-classification", max_length=3)
+
+
+def roberta_without_limit(folder):
+    """A tokenizer that says no limit and puts nothing around a text; one place is of padding."""
+    text_models.roberta(folder, "RobertaModel")
+    changes = {"tokenizer_config.json": {"model_max_length": int(1e30)}}
+    changes["tokenizer.json"] = {"post_processor": None}
+    for name, keys in changes.items():
+        content = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps({**content, **keys}))
+    return folder
+
+
+def test_text_that_is_longer_than_the_places_of_its_tokens_is_cut(tmp_path):
+    entry = {"task": "feature-extraction", "outputs": {"cls": "c"}}
+    servable = load(roberta_without_limit(tmp_path), spec(**entry))
+    texts = np.array(["good " * n for n in (2, 24, 25, 90)], dtype=object)
+    found = servable.predict({"text": texts})["cls"]
+    alone = [servable.predict({"text": texts[i : i + 1]})["cls"][0] for i in range(len(texts))]
+    np.testing.assert_allclose(found, alone, atol=1e-5)
+
+
+def test_text_without_tokens_is_refused_in_any_company(tmp_path):
+    entry = {"task": "feature-extraction", "outputs": {"embedding": "e"}}
+    servable = load(roberta_without_limit(tmp_path), spec(**entry))
+    for texts in ([""], ["", "good film"]):
+        with pytest.raises(ValueError, match="the text has no tokens"):
+            servable.predict({"text": np.array(texts, dtype=object)})

@@ -18,7 +18,7 @@ from pipeline.spec.model import TransformersModel
 
 def open_texts(path: Path, spec: TransformersModel, network: Network) -> Task:
     """`text-classification`."""
-    texts, classes = Texts(path, spec, network.config), Classes(network.config)
+    texts, classes = Texts(path, spec, network.model), Classes(network.config)
 
     def prepare(inputs: Mapping[str, Array]) -> Encoded:
         named = (name for name in ("text", "text_pair") if name in inputs)

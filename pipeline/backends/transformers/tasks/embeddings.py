@@ -26,7 +26,7 @@ def open_features(path: Path, spec: TransformersModel, network: Network) -> Task
             path,
             MODULES,
         )
-    texts = Texts(path, spec, network.config)
+    texts = Texts(path, spec, network.model)
     width = getattr(network.config, "hidden_size", None)
 
     def prepare(inputs: Mapping[str, Array]) -> Encoded:

@@ -74,7 +74,7 @@ class Writer:
           arguments: of its `generate`.
           skip: tokens at the beginning of each text that were given.
         """
-        ids = network.model.generate(**arguments, **self._options)
+        ids = network.model.generate(**arguments, **self._options, return_dict_in_generate=False)
         texts = self._tokenizer.batch_decode(ids[:, skip:], skip_special_tokens=True)
         return np.array(texts, dtype=object).reshape(-1, self._count)
 

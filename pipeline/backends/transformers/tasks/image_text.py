@@ -106,7 +106,7 @@ class _Towers:
         self._pictures = Pictures(path)
         # SigLIP was trained with texts that are filled up, and takes the state of the last token.
         self._sigmoid = "siglip" in network.config.model_type
-        self._texts = Texts(path, spec, network.config, fill=self._sigmoid)
+        self._texts = Texts(path, spec, network.model, fill=self._sigmoid)
         self._labels = labels
         self._template = template
 
@@ -150,7 +150,7 @@ class _Towers:
     def scores(self, logits: Array) -> Array:
         """Probabilities: each text's own (SigLIP), or which of the texts it is (CLIP)."""
         if self._sigmoid:
-            return np.asarray(1 / (1 + np.exp(-logits)))
+            return np.asarray(np.exp(-np.logaddexp(0, -logits)))  # as 1 / (1 + e^-x), no overflow
         shares = np.exp(logits - logits.max())
         return np.asarray(shares / shares.sum())
 

@@ -86,7 +86,7 @@ class CandidateLabels:
     def ranked(self, pairs: Pairs, scores: Sequence[Array]) -> dict[str, Column]:
         """The outputs for the scores of each row's labels."""
         names = pairs.of(np.array(pairs.labels, dtype=object))
-        orders = [np.argsort(row)[::-1] for row in scores]
+        orders = [np.argsort(-row, kind="stable") for row in scores]  # of equals, the first
         sorted_names = [
             np.array([str(row[i]) for i in order], dtype=object)
             for row, order in zip(names, orders, strict=True)

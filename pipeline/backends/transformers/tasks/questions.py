@@ -61,7 +61,7 @@ class _Answer:
 
 def open_questions(path: Path, spec: TransformersModel, network: Network) -> Task:
     """`question-answering`."""
-    texts = Texts(path, spec, network.config)
+    texts = Texts(path, spec, network.model)
     texts.need_offsets(path)
     longest = spec.max_length or min(texts.max_length or _USUAL_LENGTH, _USUAL_LENGTH)
     stride = min(longest // 2, _USUAL_STRIDE) if spec.doc_stride is None else spec.doc_stride

@@ -43,7 +43,7 @@ def open_sentences(path: Path, spec: TransformersModel, network: Network) -> Tas
     """`sentence-embedding`."""
     modules = _modules(path)
     own = _json(path / "sentence_bert_config.json")
-    texts = Texts(path, spec, network.config, own.get("max_seq_length"))
+    texts = Texts(path, spec, network.model, own.get("max_seq_length"))
     prompt = _prompt(path, spec.prompt)
     pooling = _Pooling(path, modules[1][1], _prompt_tokens(texts, prompt))
     layers, width = _layers(path, modules[2:], network, pooling.width)

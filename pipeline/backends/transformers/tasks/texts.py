@@ -35,7 +35,7 @@ class Texts:
     Args:
       path: the folder.
       spec: the model's entry.
-      config: the model's configuration.
+      model: transformers' object.
       usual: most tokens where the entry says nothing; None for what the model can take.
       fill: whether each row is filled up to the most tokens.
       left: whether rows are filled up at their beginning, since the model goes on at their end.
@@ -49,7 +49,7 @@ class Texts:
         self,
         path: Path,
         spec: TransformersModel,
-        config: Any,
+        model: Any,
         usual: int | None = None,
         *,
         fill: bool = False,
@@ -60,7 +60,7 @@ class Texts:
         self.tokenizer.padding_side = "left" if left else "right"
         if left and self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
-        self._limit = _limit(self.tokenizer, config)
+        self._limit = _limit(self.tokenizer, model)
         self.max_length = spec.max_length or usual or self._limit
         self._fill = fill
         self._refuses = spec.truncation == "error"
@@ -152,7 +152,12 @@ class Texts:
           rows: those of a call.
           call: the rows of a group -> its outputs.
           most: rows of a group; None for any number.
+
+        Raises:
+          ValueError: a row is empty. Alone it would fail, and among others be made of padding.
         """
+        if not all(row["input_ids"] for row in rows):
+            raise ValueError("the text has no tokens")
         spare = _CALL_TOKENS if self.tokenizer.pad_token is not None else 0
         groups = groups_by_length([len(row["input_ids"]) for row in rows], spare, most)
         parts = [call([rows[i] for i in group]) for group in groups]
@@ -218,7 +223,17 @@ def groups_by_length(lengths: Sequence[int], spare: int, most: int | None = None
     return groups[::-1]
 
 
-def _limit(tokenizer: Any, config: Any) -> int | None:
+def _limit(tokenizer: Any, model: Any) -> int | None:
+    config = model.config
     words = getattr(config, "text_config", config)  # of a model for pictures and texts
-    known = (tokenizer.model_max_length, getattr(words, "max_position_embeddings", None))
+    places = getattr(words, "max_position_embeddings", None)
+    known = (tokenizer.model_max_length, places and places - _places_of_padding(model))
     return min((n for n in known if n and n < _NO_LIMIT), default=None)
+
+
+def _places_of_padding(model: Any) -> int:
+    """How many of the first positions are never those of a token: RoBERTa counts from behind."""
+    for name, part in model.named_modules():
+        if name.endswith("position_embeddings") and getattr(part, "padding_idx", None) is not None:
+            return int(part.padding_idx) + 1
+    return 0

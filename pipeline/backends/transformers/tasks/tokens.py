@@ -32,7 +32,7 @@ def open_entities(path: Path, spec: TransformersModel, network: Network) -> Task
     """
     from transformers import TokenClassificationPipeline
 
-    texts = Texts(path, spec, network.config)
+    texts = Texts(path, spec, network.model)
     texts.need_offsets(path)
     rules = TokenClassificationPipeline(
         model=network.model, tokenizer=texts.tokenizer, device=network.model.device
@@ -98,7 +98,7 @@ def _entities(
 
 def open_masks(path: Path, spec: TransformersModel, network: Network) -> Task:
     """`fill-mask`: the likeliest tokens in the place of the one mask of a text."""
-    texts = Texts(path, spec, network.config)
+    texts = Texts(path, spec, network.model)
     tokenizer = texts.tokenizer
     mask = tokenizer.mask_token_id
     if mask is None:

@@ -24,7 +24,7 @@ def open_text_to_text(path: Path, spec: TransformersModel, network: Network) -> 
 
     Of the last two, config.json may have a prefix and options (`task_specific_params`).
     """
-    texts = Texts(path, spec, network.config)
+    texts = Texts(path, spec, network.model)
     usual = _usual_options(path, spec, network.config, texts.tokenizer)
     prefix = usual.pop("prefix", "") if spec.prefix is None else spec.prefix
     usual.pop("prefix", None)
@@ -44,7 +44,7 @@ def open_text_to_text(path: Path, spec: TransformersModel, network: Network) -> 
 
 def open_continuation(path: Path, spec: TransformersModel, network: Network) -> Task:
     """`text-generation`: prompts, made of columns, and what the model writes after them."""
-    texts = Texts(path, spec, network.config, left=True)
+    texts = Texts(path, spec, network.model, left=True)
     writer = Writer(path, spec, network, texts.tokenizer)
     _check_totals(path, spec, network.model.generation_config)
     texts.leave_room(path, writer.new_tokens)

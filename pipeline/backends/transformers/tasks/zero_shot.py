@@ -19,7 +19,7 @@ from pipeline.spec.model import TransformersModel
 
 def open_zero_shot(path: Path, spec: TransformersModel, network: Network) -> Task:
     """`zero-shot-classification`."""
-    texts = Texts(path, spec, network.config)
+    texts = Texts(path, spec, network.model)
     labels = CandidateLabels(path, spec)
     template = spec.hypothesis_template or "This example is {}."
     yes, no = _entailment(path, network.config)
