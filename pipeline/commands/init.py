@@ -97,7 +97,8 @@ def run_command(arguments: argparse.Namespace) -> None:
     draft = _drafted(arguments.name or folder.ensemble_name, models, records)
     draft_combine.suggest(draft, folder.try_out(draft, limits, progress.say))
     text = as_yaml(draft, _heading(arguments))
-    spec_text.parse(text, source=arguments.output)
+    if not any(model.missing for model in models):  # else it is refused until it is completed
+        spec_text.parse(text, source=arguments.output)
     paths.write_text(arguments.output, text, "application/yaml")
     print("\n".join(_summary(draft, arguments)))
 

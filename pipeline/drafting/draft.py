@@ -26,6 +26,7 @@ _PREFERRED: dict[str, tuple[tuple[str, ...], ...]] = {
     "lightgbm": (("predict",),),
     "transformers": (
         *(("probs", "label"), ("embedding",), ("best", "scores")),
+        *(("boxes", "labels", "scores"), ("mask", "labels")),
         *(("labels", "texts", "scores", "starts", "ends"), ("labels", "scores")),
         *(("answer", "score"), ("tokens", "scores"), ("text",)),
     ),
@@ -74,6 +75,7 @@ class ModelDraft:
       notes: the notes on the whole entry.
       takes_examples: whether it parses serialized tf.Example messages itself.
       key_notes: key -> what a reader should know of its value.
+      missing: keys that an entry must have, and only a person can know.
     """
 
     name: str
@@ -91,6 +93,7 @@ class ModelDraft:
     notes: list[str] = field(default_factory=list)
     takes_examples: bool = False
     key_notes: Mapping[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
 
 
 @dataclass
@@ -184,6 +187,7 @@ def model_draft(
     problem: str = "",
     takes_examples: bool = False,
     key_notes: Mapping[str, str] | None = None,
+    missing: tuple[str, ...] = (),
 ) -> ModelDraft:
     """A model's entry, its inputs not bound yet.
 
@@ -199,6 +203,7 @@ def model_draft(
       problem: see ModelDraft.
       takes_examples: see ModelDraft.
       key_notes: see ModelDraft.
+      missing: see ModelDraft.
     """
     usual_input, usual_output = _USUAL.get(framework, ("input", "output"))
     notes = []
@@ -227,6 +232,7 @@ def model_draft(
         notes=[] if problem else notes,
         takes_examples=takes_examples,
         key_notes=dict(key_notes or {}),
+        missing=missing,
     )
 
 

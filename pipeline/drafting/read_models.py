@@ -123,10 +123,14 @@ class ModelsFolder:
         """
         known = described.description
         if known is None:
-            # A key that an entry must have; what it is, is known no more than the tensors are.
-            keys = {"task": "feature-extraction"} if found.framework == "transformers" else {}
             problem = self._problem(found, described, uri)
-            return model_draft(found.name, found.framework, uri, watch, keys=keys, problem=problem)
+            # No task stands for the one that is not known: it would serve something else.
+            missing = ("task",) if found.framework == "transformers" else ()
+            for key in missing:
+                problem += f"; the entry is refused until it has the key `{key}`"
+            return model_draft(
+                found.name, found.framework, uri, watch, problem=problem, missing=missing
+            )
         return model_draft(
             found.name,
             found.framework,

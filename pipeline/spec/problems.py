@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -132,8 +132,11 @@ class _Explanation:
             return Problem(path, path[:-1], f"unknown key {path[-1]!r}{hint}")
         if kind == "missing":
             key = str(detail["loc"][-1])
-            purpose = self._class(path).model_fields[key].description or ""
-            return Problem(path, path, f"key '{key}' is missing ({_first_sentence(purpose)})")
+            field = self._class(path).model_fields[key]
+            purpose = _first_sentence(field.description or "")
+            choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+            expected = f"; expected one of {', '.join(choices)}" if choices else ""
+            return Problem(path, path, f"key '{key}' is missing ({purpose}){expected}")
         if detail["loc"][-1] == "[key]":
             return Problem(path, path[:-1], f"found the key {path[-1]!r}, expected {_A_NAME}")
         if kind == "value_error":

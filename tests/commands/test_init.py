@@ -38,7 +38,8 @@ def init(run, *words, limits=("--trial_secs=0",)):
     done = run("init", *words, *limits)
     assert done.status == 0, done.err
     text = Path("ensemble.yaml").read_text()
-    assert spec_text.parse(text, source="ensemble.yaml")
+    if "until it has the key" not in " ".join(text.replace("#", " ").split()):
+        assert spec_text.parse(text, source="ensemble.yaml")
     return yaml.safe_load(text), text.partition("\n\n")[2], done
 
 
@@ -158,11 +159,20 @@ def test_model_that_never_ends_is_told(run, folder):
     assert "its tensors are not known. models/trees" in said
 
 
-def test_model_without_a_config_leaves_an_entry_that_can_be_filled_in(run, folder):
-    (models.bert_classifier(folder / "models/bert") / "config.json").write_text("{")
+@pytest.mark.parametrize(
+    "config", ["{", '{"model_type": "bert", "architectures": ["BertForNextSentencePrediction"]}']
+)
+def test_entry_of_an_unknown_task_is_refused_until_somebody_chooses_it(run, folder, config):
+    """As embeddings, it would work, and be something else than it was made for."""
+    (models.bert_classifier(folder / "models/bert") / "config.json").write_text(config)
     data, text, _ = init(run, "models")
-    assert data["models"][0]["task"] == "feature-extraction"
+    assert "task" not in data["models"][0]
     assert "fill in: its tensors are not known." in text
+    assert "until it has the key `task`" in " ".join(text.replace("#", " ").split())
+    checked = run("check", "ensemble.yaml")
+    assert checked.status == 2
+    assert "key 'task' is missing" in checked.err
+    assert "expected one of feature-extraction, sentence-embedding" in checked.err
 
 
 def test_pickle_is_not_loaded_unless_trusted(run, folder):

@@ -188,7 +188,9 @@ A_LENGTH = "expected a length of at least 0, or null for the axis that varies"
         ("column: pixels, pad", "colum: pixels, pad",
          ":18: models[1] 'mlp'.inputs.x: unknown key 'colum'; did you mean 'column'?"),
         ("{value: 16000, dtype: int64}", "{value: 16000}",
-         ":19: models[1] 'mlp'.inputs.rate: key 'dtype' is missing (Type of the tensor)"),
+         ":19: models[1] 'mlp'.inputs.rate: key 'dtype' is missing (Type of the tensor); "
+         "expected one of int8, int16, int32, int64, uint8, uint16, uint32, uint64, float16, "
+         "float32, float64, bool, string, bytes"),
         ("{value: 16000, dtype: int64}", "{value: 16000, dtype: int8}",
          ":19: models[1] 'mlp'.inputs.rate.value: found 16000, expected a value that int8 "
          "can hold"),
