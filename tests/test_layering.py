@@ -71,7 +71,10 @@ FRAMEWORKS = {
     "lightgbm",
     "transformers",
 }
-ONLY_IN = {"PIL": "ops/images.py", "tokenizers": "ops/text.py"}
+ONLY_IN = {
+    "PIL": ("ops/images.py", "backends/transformers/tasks/pictures.py"),
+    "tokenizers": ("ops/text.py",),
+}
 
 
 def name_of(path):
@@ -139,7 +142,7 @@ def test_pure_packages_import_what_is_listed_and_start_nothing(path):
 @every_module
 def test_packages_of_prepare_steps_are_imported_where_they_are_used(path):
     found = roots(path) & ONLY_IN.keys()
-    assert all(ONLY_IN[root] == name_of(path) for root in found)
+    assert all(name_of(path) in ONLY_IN[root] for root in found)
     assert not roots(path, top_only=True) & ONLY_IN.keys()
 
 

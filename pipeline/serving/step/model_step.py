@@ -149,7 +149,9 @@ class ModelStep:
             return batch
         results = [result for _, result in outcome.results]
         joined = {t: joining.join([result[t] for result in results]) for t in self._spec.outputs}
-        outputs, bad = self._typed({tensor: column for tensor, (column, _) in joined.items()})
+        outputs, bad = self._typed(
+            {tensor: column for tensor, (column, _) in joined.items()}, servable
+        )
         odd = {
             row: ("model_error", f"model '{self._spec.name}': output '{tensor}' {why}")
             for tensor, (_, found) in joined.items()
@@ -185,14 +187,20 @@ class ModelStep:
                     )
         return found
 
-    def _typed(self, outputs: Mapping[str, Column]) -> tuple[dict[str, Column], dict[int, str]]:
-        """The outputs, those of text as what the entry says they are; row -> why it is not that."""
+    def _typed(
+        self, outputs: Mapping[str, Column], servable: Servable
+    ) -> tuple[dict[str, Column], dict[int, str]]:
+        """The outputs, those of text as what entry or model say; row -> why it is not that."""
+        declared = {
+            tensor.name for tensor in servable.signature.outputs or () if tensor.dtype == "bytes"
+        }
+        declared |= set(self._spec.bytes_outputs)
         typed: dict[str, Column] = {}
         bad: dict[int, str] = {}
         for tensor, column in outputs.items():
             typed[tensor] = column
             if not _is_numeric(column):
-                dtype = "bytes" if tensor in self._spec.bytes_outputs else "string"
+                dtype = "bytes" if tensor in declared else "string"
                 typed[tensor], wrong = texts.typed(column, dtype)
                 bad |= {row: f"output '{tensor}' {why}" for row, why in wrong.items()}
         return typed, bad
@@ -278,7 +286,7 @@ class ModelStep:
         read = {b.column: columns.take(available[b.column], rows) for b in self._bindings.values()}
         if bad := self._lost(read, servable):
             raise RowsError(bad)
-        outputs, bad = self._typed(self._call(available, rows, servable))
+        outputs, bad = self._typed(self._call(available, rows, servable), servable)
         if bad:
             raise RowsError(bad)
         return outputs

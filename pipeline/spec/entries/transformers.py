@@ -106,6 +106,22 @@ TASKS: Mapping[str, TaskText] = {
         "`text`, the best caption; `texts`, `num_return_sequences` of them",
         _GENERATE,
     ),
+    "visual-question-answering": TaskText(
+        "`image`, uint8 [height, width, 3]; `question`",
+        "`text`, the best answer; `texts`, `num_return_sequences` of them",
+        (*_TEXT, *_GENERATE),
+    ),
+    "object-detection": TaskText(
+        "`image`, uint8 [height, width, 3]",
+        "what is seen, as lists of one length: `boxes` (float32 [4]: left, top, right, bottom, in "
+        "pixels of the picture), `labels`, `scores` (float32)",
+        ("threshold",),
+    ),
+    "image-segmentation": TaskText(
+        "`image`, uint8 [height, width, 3]",
+        "`mask`, bytes: a PNG of the picture's size, the number of each pixel's class; `labels` "
+        "and `shares` (float32): the classes in it by their numbers, and how much of it they have",
+    ),
 }
 """Task -> its text."""
 
@@ -125,6 +141,9 @@ TaskName = Literal[
     "image-text-similarity",
     "zero-shot-image-classification",
     "image-to-text",
+    "visual-question-answering",
+    "object-detection",
+    "image-segmentation",
 ]
 
 
@@ -187,6 +206,9 @@ class TransformersModel(ModelEntry):
         description="`true`: the answer may be empty, where the model finds none likelier.",
     )
     top_k: int = Field(default=5, ge=1, description="Tokens that are told for a mask.")
+    threshold: float = Field(
+        default=0.5, ge=0, le=1, description="What is seen is told if its score is above it."
+    )
     prefix: str | None = Field(
         default=None,
         description="Put before each text. Default: what `task_specific_params` of the folder's "

@@ -68,3 +68,33 @@ def test_sampling_is_refused_in_the_entry_and_in_the_folder(tmp_path):
     with pytest.raises(LoadError, match=r"generation_config\.json has `do_sample: true`"):
         opened(path)
     assert opened(path, do_sample=False, max_new_tokens=3).predict({"image": IMAGES[:1]})
+
+
+@pytest.fixture(scope="module")
+def answerer(tmp_path_factory):
+    return picture_models.blip_answers(tmp_path_factory.mktemp("blip-answers"))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"max_new_tokens": 5, "num_beams": 3, "num_return_sequences": 2}], ids=str
+)
+def test_answers_are_those_that_generate_writes_for_one_picture_and_question(options, answerer):
+    import torch
+    from transformers import AutoImageProcessor, AutoTokenizer, BlipForQuestionAnswering
+
+    inputs = {"image": "i", "question": "q"}
+    entry = {"inputs": inputs, "outputs": {"text": "text", "texts": "texts"}, **options}
+    task = "visual-question-answering"
+    servable = load(answerer, model_spec(framework="transformers", task=task, **entry))
+    questions = ["a red circle", "", "two", "the blue triangle is bad, very bad"]
+    given = {"image": IMAGES, "question": np.array(questions, dtype=object)}
+    found = servable.predict(given)
+    model = BlipForQuestionAnswering.from_pretrained(answerer)
+    tokenizer = AutoTokenizer.from_pretrained(answerer)
+    pixels = AutoImageProcessor.from_pretrained(answerer, backend="pil")
+    for row, (image, question) in enumerate(zip(IMAGES, questions, strict=True)):
+        asked = tokenizer(question, return_tensors="pt", return_token_type_ids=False)
+        with torch.no_grad():
+            ids = model.generate(**asked, **pixels([image], return_tensors="pt"), **options)
+        assert found["texts"][row].tolist() == tokenizer.batch_decode(ids, skip_special_tokens=True)
+    assert len(set(found["text"])) > 1

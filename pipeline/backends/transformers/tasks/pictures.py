@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from pipeline.backends.failures import needs_package
 from pipeline.batch.columns import Array
 from pipeline.batch.tensors import TensorSpec
+from pipeline.errors import LoadError
 
 _FILES = ("preprocessor_config.json", "processor_config.json")
 
 
 class Pictures:
     """The image processor of a folder: Pillow's, by which results are the same on every machine.
+
+    Args:
+      path: the folder.
+      reader: a method that it needs besides, which reads the model's answer.
 
     Attributes:
       processor: transformers' object.
@@ -23,7 +29,7 @@ class Pictures:
 
     tensor = TensorSpec("image", "uint8", (None, None, None, 3))
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, reader: str | None = None) -> None:
         from transformers import AutoImageProcessor
         from transformers.utils import requires_backends
 
@@ -33,11 +39,25 @@ class Pictures:
         self.processor = AutoImageProcessor.from_pretrained(
             path, local_files_only=True, trust_remote_code=False, backend="pil"
         )
+        if reader is not None and not hasattr(self.processor, reader):
+            raise LoadError(
+                f"{path} has the image processor {type(self.processor).__name__}, which has no "
+                f"`{reader}`: it reads no answers of this task"
+            )
 
     def prepared(self, images: Iterable[Array]) -> dict[str, Any]:
         """Pictures [height, width, 3] as the model's arguments."""
         made = self.processor(list(images), input_data_format="channels_last", return_tensors="pt")
         return dict(made)
+
+
+def png(pixels: Array) -> bytes:
+    """A picture of one channel [height, width], uint8 or uint16, as a file without losses."""
+    from PIL import Image
+
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
 
 
 def check_processor(path: Path) -> None:
@@ -46,8 +66,6 @@ def check_processor(path: Path) -> None:
     Raises:
       LoadError: it has none.
     """
-    from pipeline.errors import LoadError
-
     if not any((path / name).is_file() for name in _FILES):
         raise LoadError(
             f"{path} has no file of its image processor, expected {' or '.join(_FILES)}; "

@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.backends.transformers.tasks import (
     captions,
     classification,
+    detection,
     embeddings,
     image_text,
     questions,
@@ -116,6 +117,22 @@ TASKS: Mapping[str, TaskKind] = {
         "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES",
         captions.open_captions,
         model_types=("blip", "vision-encoder-decoder"),
+    ),
+    "visual-question-answering": TaskKind(
+        "AutoModelForVisualQuestionAnswering",
+        "MODEL_FOR_VISUAL_QUESTION_ANSWERING_MAPPING_NAMES",
+        captions.open_answers,
+        model_types=("blip",),
+    ),
+    "object-detection": TaskKind(
+        "AutoModelForObjectDetection",
+        "MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES",
+        detection.open_objects,
+    ),
+    "image-segmentation": TaskKind(
+        "AutoModelForSemanticSegmentation",
+        "MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES",
+        detection.open_segments,
     ),
     "text-generation": TaskKind(
         "AutoModelForCausalLM",
