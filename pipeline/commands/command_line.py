@@ -5,13 +5,20 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from pipeline.commands import check, init, parsers, release, status, stop
+from pipeline.commands import check, init, parsers, release, safetensors, status, stop
 from pipeline.commands.exit_status import exit_status_of
 from pipeline.errors import ParameterError
 from pipeline.launch.options import RaisingParser
 from pipeline.spec.plain_data import did_you_mean
 
-_COMMANDS = {"init": init, "check": check, "release": release, "status": status, "stop": stop}
+_COMMANDS = {
+    "init": init,
+    "check": check,
+    "release": release,
+    "status": status,
+    "stop": stop,
+    "safetensors": safetensors,
+}
 
 
 def main(argv: Sequence[str]) -> int:

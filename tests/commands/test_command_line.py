@@ -20,7 +20,7 @@ def test_module_runs_as_a_program_and_its_status_is_that_of_the_command():
         assert done.returncode == status, done.stderr
 
 
-@pytest.mark.parametrize("command", ["init", "check", "release", "status"])
+@pytest.mark.parametrize("command", ["init", "check", "release", "status", "safetensors"])
 def test_help_of_each_command_has_examples_of_it(run, command, capsys):
     with pytest.raises(SystemExit) as stop:
         run(command, "--help")
@@ -33,7 +33,8 @@ def test_no_command_prints_all_of_them(run):
     done = run()
     assert done.status == 2
     assert all(name in done.out for name in ("init", "check", "release", "status", "stop"))
-    assert done.err.endswith("  expected a command, one of init, check, release, status, stop\n")
+    names = "init, check, release, status, stop, safetensors"
+    assert done.err.endswith(f"  expected a command, one of {names}\n")
 
 
 @pytest.mark.parametrize(

@@ -48,10 +48,15 @@ def read_weights(file: Path, names: Collection[str]) -> Weights:
         with needs_package("safetensors", extra="transformers"):
             from safetensors.torch import load_file
         return _named_as(names, load_file(file))
-    return _named_as(names, _state_dict(file, _unpickled(file)))
+    return _named_as(names, _state_dict(file, unpickled(file)))
 
 
-def _unpickled(file: Path) -> Any:
+def unpickled(file: Path) -> Any:
+    """What `torch.save` wrote, on the CPU, if it is made of tensors and plain values.
+
+    Raises:
+      UntrustedArtifactError: it holds other pickled objects.
+    """
     import torch
 
     try:

@@ -42,8 +42,9 @@ def check_folder(path: Path) -> None:
     pickles = [name for name in names if name.endswith(_PICKLES)]
     if not weights and pickles:
         raise UntrustedArtifactError(
-            f"{path} has its weights in {', '.join(pickles)}, a pickle, which could run code; save "
-            "them as safetensors: load the model where you trust it and call save_pretrained"
+            f"{path} has its weights in {', '.join(pickles)}, a pickle, which could run code; "
+            "convert them where they lie, with `python -m pipeline safetensors FOLDER`, or load "
+            "the model where you trust it and call save_pretrained"
         )
     if not weights:
         raise LoadError(f"{path} has no .safetensors file, it holds {held}; {_EXPECTED}")

@@ -171,7 +171,8 @@ def _loaded(layer: Any, prefix: str, folder: Path, network: Network) -> Any:
         if (folder / "pytorch_model.bin").is_file():
             raise UntrustedArtifactError(
                 f"{folder} has its weights in pytorch_model.bin, a pickle, which could run code; "
-                "load the model where you trust it, with sentence-transformers, and save it again"
+                "convert them with `python -m pipeline safetensors FOLDER`, or load the model "
+                "where you trust it, with sentence-transformers, and save it again"
             )
         raise LoadError(f"{folder} has no model.safetensors, the weights of its layer")
     with needs_package("safetensors", extra="transformers"):
