@@ -67,7 +67,7 @@ def _leaves(schema: Any, depth: int, logical: Sequence[str]) -> list[tuple[str, 
         return [(schema, depth)]
     if schema["type"] == "array":
         return _leaves(schema["items"], depth + 1, logical)
-    kind = schema.get("logicalType")
+    kind = str(schema.get("logicalType"))
     if f"{schema['type']}-{kind}" in LOGICAL_READERS:
         return [(kind, depth)] if kind in logical else []
     return _leaves(schema["type"], depth, logical)

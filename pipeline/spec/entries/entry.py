@@ -57,7 +57,8 @@ class ModelEntry(StrictModel):
         default=(),
         description="Those of `outputs` that hold bytes, such as an image: always base64 in JSON, "
         "binary in Parquet, BYTES in BigQuery. All others are numbers or text, and a row whose "
-        "text is not UTF-8 is a dead letter. TensorFlow itself calls both `string`.",
+        "text is not UTF-8 is a dead letter. TensorFlow itself calls both `string`. The `mask` of "
+        "`image-segmentation` is bytes without it.",
     )
     max_batch_size: int | None = Field(
         default=None, ge=1, description="Most rows in one call of this model."
