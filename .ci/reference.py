@@ -46,6 +46,7 @@ def spec_keys() -> str:
     sections: list[tuple[str, type[BaseModel], type[BaseModel] | None]] = [
         ("Top level", ensemble.EnsembleSpec, None),
         ("`record`", record_spec.RecordSpec, None),
+        ("`record.csv`", record_spec.CsvSpec, None),
         ("each of `record.fields`", record_spec.FieldSpec, None),
         ("each of `models`", model_spec.ModelEntry, None),
         *(

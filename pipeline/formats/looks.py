@@ -23,12 +23,14 @@ _COMPRESSIONS = {
 }
 """Names as Beam's CompressionTypes have them."""
 
+_UTF_16 = "text in UTF-16: save it as UTF-8"
 _BINARY = (
     (rb"PK\x03\x04", "a zip archive or a spreadsheet (.xlsx): unpack it, or save it as CSV"),
     (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a spreadsheet (.xls): save it as CSV"),
     (rb"ARROW1|\xff\xff\xff\xff.\x00\x00\x00|FEA1", "an Arrow file: write it as Parquet"),
-    (rb"\xff\xfe|\xfe\xff|\x00\x00\xfe\xff", "text in UTF-16 or UTF-32: save it as UTF-8"),
-    (rb"(?:[\x09-\x7e]\x00){8}|(?:\x00[\x09-\x7e]){8}", "text in UTF-16: save it as UTF-8"),
+    (rb"\xff\xfe\x00\x00|\x00\x00\xfe\xff", "text in UTF-32: save it as UTF-8"),
+    (rb"\xff\xfe|\xfe\xff", _UTF_16),
+    (rb"(?:[\x09-\x7e]\x00){8}|(?:\x00[\x09-\x7e]){8}", _UTF_16),
     (rb"PAR1", "a Parquet file: name it .parquet, or give --input_format=parquet"),
     (rb"Obj\x01", "an Avro file: name it .avro, or give --input_format=avro"),
     (rb"%PDF-", "a PDF document"),
@@ -39,6 +41,7 @@ _BINARY = (
         "an image: for `record: {source: image}`",
     ),
 )
+_READS_UTF_16 = "; `record: {csv: {encoding: utf-16}}` reads it if it has a byte order mark"
 _WEB_PAGE = re.compile(rb"\s*<(!doctype|html|head|\?xml|Error>)", re.IGNORECASE)
 _JSON_ARRAY = re.compile(rb"\s*\[\s*\{")
 _PRETTY_OBJECT = re.compile(rb'\{[ \t]*\r?\n\s*"')
@@ -61,20 +64,22 @@ def compression(head: bytes, format: str) -> str:
     return ""
 
 
-def foreign(head: bytes, format: str) -> str:
+def foreign(head: bytes, format: str, encoding: str = "utf-8") -> str:
     """What a file is, and what to do with it, if it is plainly of no such format; else empty.
 
     Args:
       head: its first HEAD_BYTES, of the text if it is compressed.
       format: name of the format that it should have.
+      encoding: that its text is said to have.
     """
     if format == "tfrecord" and _is_tfrecord(head):
         return ""
     if format in _OF_NO_TEXT and head.startswith(_OF_NO_TEXT[format]):
         return ""
     for magic, words in _BINARY:
-        if re.match(magic, head, re.DOTALL):
-            return f"looks like {words}"
+        if re.match(magic, head, re.DOTALL) and not (words == _UTF_16 and encoding == "utf-16"):
+            way_out = _READS_UTF_16 if words == _UTF_16 and format == "csv" else ""
+            return f"looks like {words}{way_out}"
     if _WEB_PAGE.match(head):
         return "looks like a web page or XML, such as the answer of a server that refused"
     return _foreign_json(head.removeprefix(b"\xef\xbb\xbf")) if format == "jsonl" else ""
@@ -86,7 +91,10 @@ def _foreign_json(head: bytes) -> str:
     if _PRETTY_OBJECT.match(head):
         return "looks like objects over several lines, expected one a line: `jq -c .` writes that"
     if _TABLE.match(head):
-        return "looks like a table with tabs, expected JSON lines; CSV has commas and a header"
+        return (
+            "looks like a table with tabs, expected JSON lines; a name in .tsv, or "
+            '--input_format=csv and `record: {csv: {delimiter: "\\t"}}`, reads it'
+        )
     return ""
 
 

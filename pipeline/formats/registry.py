@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 from pipeline.formats.avro.format import AVRO
 from pipeline.formats.csv.format import CSV
 from pipeline.formats.decoder import Decoder
+from pipeline.formats.extension import extension_of
 from pipeline.formats.format import Format
 from pipeline.formats.image import IMAGE
 from pipeline.formats.json.format import JSONL
@@ -31,10 +31,6 @@ FORMATS: Mapping[str, Format] = {
 OUTPUT_FORMATS = ("jsonl", "parquet")
 """The formats of prediction files."""
 
-# As TensorFlow and Beam name the parts of a file: train.tfrecord-00000-of-00010.
-_SHARD = re.compile(r"-\d+-of-\d+$")
-_COMPRESSION = re.compile(r"\.(gz|bz2|zst|zstd|xz|lzma|deflate)$", re.IGNORECASE)
-
 
 def format_named(name: str) -> Format:
     """The format of this name.
@@ -48,8 +44,7 @@ def format_named(name: str) -> Format:
 def format_of(path: str, chosen: str = "auto") -> Format:
     """The format of a file: the chosen one, or what its extension says.
 
-    The extension stands before that of a compression (``a.csv.gz``) and a shard number
-    (``a.tfrecord-00000-of-00010``). Whatever has another one is taken for JSON lines.
+    Whatever has another extension is taken for JSON lines.
 
     Args:
       path: path or URI.
@@ -57,8 +52,7 @@ def format_of(path: str, chosen: str = "auto") -> Format:
     """
     if chosen != "auto":
         return format_named(chosen)
-    name = _SHARD.sub("", _COMPRESSION.sub("", path.rpartition("/")[2])).lower()
-    extension = name[name.rfind(".") :] if "." in name else ""
+    extension = extension_of(path)
     return next((each for each in FORMATS.values() if extension in each.extensions), JSONL)
 
 

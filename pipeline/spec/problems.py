@@ -17,7 +17,7 @@ from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.located_yaml import Document, Problem
 from pipeline.spec.model import ColumnInput
 from pipeline.spec.plain_data import Path, did_you_mean, nearest
-from pipeline.spec.record import FieldSpec, RecordSpec
+from pipeline.spec.record import CsvSpec, FieldSpec, RecordSpec
 from pipeline.spec.stand_ins import TAGGED, StandIns, input_class
 from pipeline.spec.strict_model import Name, StrictModel
 
@@ -188,6 +188,8 @@ class _Explanation:
         match path:
             case ("record",):
                 return RecordSpec
+            case ("record", "csv"):
+                return CsvSpec
             case ("record", "fields", _):
                 return FieldSpec
             case ("prepare" | "models" | "combine" as section, int()):

@@ -45,6 +45,82 @@ class FieldSpec(StrictModel):
         return shape
 
 
+Encoding = Literal["utf-8", "utf-8-sig", "latin-1", "cp1252", "utf-16"]
+
+
+class CsvSpec(StrictModel):
+    """How CSV files are written; other inputs do not look at it."""
+
+    delimiter: str | None = Field(
+        default=None,
+        description="What stands between two cells, one character such as `;` or, in double "
+        'quotes, `"\\t"`. Without it a comma, in `.tsv` files a tab.',
+    )
+    quote: str | None = Field(
+        default='"',
+        description="What stands around a cell that has delimiters, line ends or quotes (doubled) "
+        "in it; `null`: nothing does, quotes are text.",
+    )
+    decimal: Literal[".", ","] = Field(
+        default=".",
+        description="What stands before the fraction of a number. Nothing may stand between "
+        "thousands. Lists in cells are JSON, with a point.",
+    )
+    encoding: Encoding = Field(
+        default="utf-8",
+        description="Of the text. Dead letters and ids made from a payload have it as UTF-8. "
+        "`utf-16` needs a byte order mark.",
+    )
+    header: bool | tuple[str, ...] = Field(
+        default=True,
+        description="`true`: line 1 of each file names the columns. A list of names: no file has "
+        "such a line, all lines are records. A line 1 of exactly these names is passed over, since "
+        "no number can be its name; where all fields are text, nobody can tell, and it is refused.",
+    )
+    missing: tuple[str, ...] = Field(
+        default=(),
+        description="Cells of fields that have no value, such as `['', NA]`. Empty cells of other "
+        "fields than text never have one; an empty text is one unless `''` is listed.",
+    )
+
+    @field_validator("delimiter", "quote")
+    @classmethod
+    def _one_sign(cls, sign: str | None) -> str | None:
+        if sign is None:
+            return sign
+        if sign == "\\t":
+            raise ValueError(
+                r"found a backslash and a t, expected a tab: "
+                r'"\t" in double quotes, which only these make one'
+            )
+        if len(sign) != 1 or not sign.isascii() or sign.isalnum() or sign in "\r\n\0+-":
+            raise ValueError(
+                f"found {sign!r}, expected one ASCII character that is no letter, digit, sign or "
+                "line end"
+            )
+        return sign
+
+    @field_validator("header")
+    @classmethod
+    def _names(cls, header: bool | tuple[str, ...]) -> bool | tuple[str, ...]:
+        if header is False or header == ():
+            raise ValueError(
+                "found no names, expected `true`, if line 1 of each file names the columns, or the "
+                "list of the columns' names"
+            )
+        return header if header is True else tuple(name.strip() for name in header)
+
+    @model_validator(mode="after")
+    def _signs_differ(self) -> CsvSpec:
+        signs = {"delimiter": self.delimiter or ",", "quote": self.quote, "decimal": self.decimal}
+        names = list(signs)
+        for i, name in enumerate(names):
+            for other in names[i + 1 :]:
+                if signs[name] == signs[other]:
+                    raise ValueError(f"{name} and {other} are both {signs[name]!r}")
+        return self
+
+
 class RecordSpec(StrictModel):
     """What a record looks like."""
 
@@ -62,9 +138,17 @@ class RecordSpec(StrictModel):
         "decimals and UUIDs are text. Ids are carried, not "
         "deduplicated. Without it, the id is a hash of the payload.",
     )
+    csv: CsvSpec | None = Field(
+        default=None,
+        description="How CSV files are written, where not with commas, a header and UTF-8.",
+    )
     fields: dict[Name, FieldSpec] = Field(
         min_length=1, description="The fields that models read, each a column of the batch."
     )
+
+    def encoding(self, format: str) -> str:
+        """Of the text in files of a format."""
+        return self.csv.encoding if self.csv is not None and format == "csv" else "utf-8"
 
     @model_validator(mode="after")
     def _source_is_one_field(self) -> RecordSpec:
@@ -74,6 +158,10 @@ class RecordSpec(StrictModel):
             otherwise = "the file's path" if self.source == "image" else "a hash of the record"
             raise ValueError(
                 f"found the key 'id'; with `source: {self.source}` the id is {otherwise}"
+            )
+        if self.csv is not None:
+            raise ValueError(
+                f"found the key 'csv'; with `source: {self.source}` no file is read as CSV"
             )
         if [(field.dtype, field.shape) for field in self.fields.values()] != [("bytes", ())]:
             raise ValueError(

@@ -205,6 +205,31 @@ A_LENGTH = "expected a length of at least 0, or null for the axis that varies"
          f":5: record.fields.pixels.shape[0]: found 'any', {A_LENGTH}"),
         ("shape: [64]", "shape: [null, null]",
          ":5: record.fields.pixels.shape: only one axis may vary, found 2 of `null`"),
+        ("  id: id", "  id: id\n  csv: {delimiter: ';;'}",
+         ":4: record.csv.delimiter: found ';;', expected one ASCII character that is no letter, "
+         "digit, sign or line end"),
+        ("  id: id", "  id: id\n  csv: {delimiter: '\\t'}",
+         ":4: record.csv.delimiter: found a backslash and a t, expected a tab: \"\\t\" in double "
+         "quotes, which only these make one"),
+        ("  id: id", "  id: id\n  csv: {delimiter: é}",
+         ":4: record.csv.delimiter: found 'é', expected one ASCII character that is no letter, "
+         "digit, sign or line end"),
+        ("  id: id", "  id: id\n  csv: {decimal: ','}",
+         ":4: record.csv: delimiter and decimal are both ','"),
+        ("  id: id", "  id: id\n  csv: {quote: ;, delimiter: ;}",
+         ":4: record.csv: delimiter and quote are both ';'"),
+        ("  id: id", "  id: id\n  csv: {header: false}",
+         ":4: record.csv.header: found no names, expected `true`, if line 1 of each file names the "
+         "columns, or the list of the columns' names"),
+        ("  id: id", "  id: id\n  csv: {header: id}",
+         ":4: record.csv.header: found 'id', expected true or false or a list"),
+        ("  id: id", "  id: id\n  csv: {missing: [-9]}",
+         ":4: record.csv.missing[0]: found -9, expected text; if text is meant, put it in quotes: "
+         "'-9'"),
+        ("  id: id", "  id: id\n  csv: {delimeter: ;}",
+         ":4: record.csv: unknown key 'delimeter'; did you mean 'delimiter'?"),
+        ("  id: id", "  source: raw\n  csv: {delimiter: ;}",
+         ":2: record: found the key 'csv'; with `source: raw` no file is read as CSV"),
         ("weights: [1, 2]", "weights: [1]",
          ":23: combine[0] 'proba': found 1 weights for 2 columns"),
         ("op: argmax", "op: argmx",

@@ -51,7 +51,8 @@ def _checked(part: FileRange, record: RecordSpec, pass_through: Sequence[str]) -
         return
     try:
         with opened(part) as file:
-            problem = looks.foreign(file.head or file.file.read(looks.HEAD_BYTES), form.name)
+            head = file.head or file.file.read(looks.HEAD_BYTES)
+            problem = looks.foreign(head, form.name, record.encoding(form.name))
             if problem:
                 yield problem
                 return

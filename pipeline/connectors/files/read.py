@@ -22,6 +22,7 @@ from pipeline.formats import looks
 from pipeline.formats.format import Reading
 from pipeline.formats.registry import format_named, format_of
 from pipeline.runner.beam_types import PTransform
+from pipeline.spec.record import RecordSpec
 
 # Beam's GCS reader fetches 16 MiB at a time. The end of a range's last line lies behind the range:
 # without this margin it would cost a whole fetch more.
@@ -92,7 +93,7 @@ def read_range(part: FileRange, reading: Reading) -> Iterator[Block]:
         yield Block((), part.path, message, format=form.name)
         return
     with opened(part) as file:
-        problem = looks.foreign(file.head, form.name) if _is_decoded(reading) else ""
+        problem = _foreign(file.head, form.name, reading.record)
         if problem:
             yield Block((), part.path, f"{part.path}: {problem}", format=form.name)
             return
@@ -106,6 +107,8 @@ def read_range(part: FileRange, reading: Reading) -> Iterator[Block]:
         yield Block((), part.path, message, format=form.name)
 
 
-def _is_decoded(reading: Reading) -> bool:
-    """Whether records are more than bytes, which could be anything."""
-    return reading.record is None or reading.record.source != "raw"
+def _foreign(head: bytes, form: str, record: RecordSpec | None) -> str:
+    """What a file is if it has not its format; empty where records are bytes, of whatever kind."""
+    if record is None:
+        return looks.foreign(head, form)
+    return "" if record.source == "raw" else looks.foreign(head, form, record.encoding(form))

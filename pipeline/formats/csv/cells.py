@@ -3,7 +3,7 @@
 A field is one column of its name. A tensor is a JSON list in its cell, or, with one axis, a column
 for each value: ``x_0``, ``x_1``... (also ``x.0`` or ``x[0]``). Cells have no types of their own:
 that of a field is read as its dtype says, any other is text. An empty cell is null, except where
-the field is text.
+the field is text; so is one that the dialect calls missing.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from pipeline.batch.columns import Array, Column
 from pipeline.batch.tensors import FLOATS, INTEGERS
 from pipeline.formats.arrow_columns import cast_numbers
+from pipeline.formats.csv.dialect import RFC_4180, Dialect
 from pipeline.formats.fields import FieldDecoder, IrregularError
 from pipeline.spec.record import FieldSpec
 
@@ -30,32 +31,39 @@ def one_each(spec: FieldSpec, found: Sequence[int]) -> bool:
     return len(spec.shape) == (1 if len(found) > 1 else 0)
 
 
-def value(cells: Sequence[str], spec: FieldSpec | None) -> Any:
+def value(cells: Sequence[str], spec: FieldSpec | None, dialect: Dialect = RFC_4180) -> Any:
     """What the cells of one field stand for, as JSON would have it; text that is not, as it is.
 
     Args:
       cells: those at its places in the header.
       spec: its dtype and shape; None for a key that is not declared.
+      dialect: how numbers and missing values are written.
     """
     if spec is None:
         return cells[0]
     if not spec.shape:
-        return _scalar(cells[0], spec.dtype)
+        return _scalar(cells[0], spec.dtype, dialect)
     if len(cells) > 1:
-        return [_scalar(cell, spec.dtype) for cell in cells]
+        return [_scalar(cell, spec.dtype, dialect) for cell in cells]
+    if cells[0] in dialect.missing:
+        return None
+    is_list = cells[0].lstrip().startswith("[")
+    if spec.shape == (1,) and spec.dtype in FLOATS and dialect.decimal != "." and not is_list:
+        return [_scalar(cells[0], spec.dtype, dialect)]  # to JSON 1.5 would be a number
     try:
         return orjson.loads(cells[0]) if cells[0] else None
     except orjson.JSONDecodeError:
         # One column can also be the first and only one of a tensor with one value.
-        return [_scalar(cells[0], spec.dtype)] if spec.shape == (1,) else cells[0]
+        return [_scalar(cells[0], spec.dtype, dialect)] if spec.shape == (1,) else cells[0]
 
 
-def column(cells: Sequence[pa.Array], decoder: FieldDecoder) -> Column:
+def column(cells: Sequence[pa.Array], decoder: FieldDecoder, dialect: Dialect = RFC_4180) -> Column:
     """The column of a field.
 
     Args:
       cells: of each of its places the cells, a row each: text, or float64 for a field of floats.
       decoder: of the field.
+      dialect: how numbers and missing values are written.
 
     Raises:
       IrregularError: at least one value may be wrong.
@@ -63,15 +71,22 @@ def column(cells: Sequence[pa.Array], decoder: FieldDecoder) -> Column:
     spec = decoder.spec
     if spec.dtype not in (*FLOATS, *INTEGERS) or not one_each(spec, range(len(cells))):
         rows = zip(*(of_place.to_pylist() for of_place in cells), strict=True)
-        return decoder.column([value(row, spec) for row in rows])
-    numbers = [_numbers(of_place, spec.dtype) for of_place in cells]
+        return decoder.column([value(row, spec, dialect) for row in rows])
+    numbers = [_numbers(of_place, spec.dtype, dialect) for of_place in cells]
     return np.stack(numbers, axis=1) if spec.shape else numbers[0]
 
 
-def _numbers(cells: pa.Array, dtype: str) -> Array:
+def _numbers(cells: pa.Array, dtype: str, dialect: Dialect) -> Array:
     if cells.null_count:
         raise IrregularError
     if pa.types.is_string(cells.type):
+        missing = pa.array(sorted(dialect.missing), pa.string())
+        if missing and pc.any(pc.is_in(pc.utf8_trim_whitespace(cells), missing)).as_py():
+            raise IrregularError
+        if dialect.decimal != "." and dtype in FLOATS:
+            if pc.any(pc.match_substring(cells, ".")).as_py():
+                raise IrregularError
+            cells = pc.replace_substring(cells, dialect.decimal, ".")
         if dtype in INTEGERS and pc.any(pc.match_substring(cells, "x", ignore_case=True)).as_py():
             raise IrregularError  # Arrow takes 0x10 for 16
         try:
@@ -81,16 +96,22 @@ def _numbers(cells: pa.Array, dtype: str) -> Array:
     return cast_numbers(cells.to_numpy(), dtype)
 
 
-def _scalar(cell: str, dtype: str) -> Any:
+def _scalar(cell: str, dtype: str, dialect: Dialect) -> Any:
+    if cell in dialect.missing:
+        return None
     if dtype in ("string", "bytes"):
         return cell
     text = cell.strip()
-    if not text:
+    if not text or text in dialect.missing:
         return None
     if dtype == "bool":
         return _BOOLEANS.get(text.lower(), cell)
     if not text.isascii() or "_" in text:  # digits and separators that only Python knows
         return cell
+    if dialect.decimal != "." and dtype in FLOATS:
+        if "." in text:  # between thousands, or before a fraction after all: nobody can tell
+            return cell
+        text = text.replace(dialect.decimal, ".")
     try:
         return float(text) if dtype in FLOATS else int(text)
     except ValueError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,20 +16,20 @@ from pipeline.errors import RecordError
 from pipeline.formats import record_sample
 from pipeline.formats.csv import cells as csv_cells
 from pipeline.formats.csv import header as csv_header
+from pipeline.formats.csv.dialect import Dialect, dialect_of
 from pipeline.formats.csv.header import Header
-from pipeline.formats.csv.rows import is_proper
+from pipeline.formats.csv.rows import all_proper
 from pipeline.formats.decoder import Decoder, Part, payload_hash
 from pipeline.formats.fields import IrregularError
 from pipeline.spec.record import FieldSpec, RecordSpec
 
-csv.field_size_limit(sys.maxsize)  # the list of a large tensor is longer than Python expects
-
 
 @dataclass(frozen=True)
 class _Layout:
-    """What is where in the rows of one header.
+    """What is where in the rows of one header and dialect.
 
     Attributes:
+      dialect: how the rows are written.
       header: the names of the columns.
       places: key -> its cells, of each key that is read and that the header has.
       floats: cells that Arrow may parse itself; all others are taken as text.
@@ -38,6 +37,7 @@ class _Layout:
       regular: whether each field has the cells that its shape asks for.
     """
 
+    dialect: Dialect
     header: tuple[str, ...]
     places: dict[str, tuple[int, ...]]
     floats: frozenset[int]
@@ -52,19 +52,22 @@ class CsvDecoder(Decoder):
         super().__init__(record, pass_through)
         self._record = record
         self._repeated = dict.fromkeys([*([record.id] if record.id else []), *pass_through])
-        self._layouts: dict[Header, _Layout] = {}
+        self._layouts: dict[tuple[Header, Dialect], _Layout] = {}
 
     def part(self, block: Block, rows: range) -> Part:
         """See Decoder."""
-        layout = self._layout(block.header)
+        layout = self._layout(block)
         if layout.problem or not layout.regular:
+            raise IrregularError
+        if block.first + rows.start == 1 and _repeats_names(block, layout.dialect):
             raise IrregularError
         cells = _parse([block.payloads[row] for row in rows], layout)
         part = Part(rows)
         for name, field in self._fields.items():
-            part.columns[name] = csv_cells.column([cells[p] for p in layout.places[name]], field)
+            of_field = [cells[place] for place in layout.places[name]]
+            part.columns[name] = csv_cells.column(of_field, field, layout.dialect)
         values = {
-            name: self._values(name, [cells[place] for place in layout.places[name]])
+            name: self._values(name, [cells[p] for p in layout.places[name]], layout.dialect)
             for name in self._repeated
             if name in layout.places
         }
@@ -81,13 +84,16 @@ class CsvDecoder(Decoder):
 
     def record(self, block: Block, row: int) -> dict[str, Any]:
         """See Decoder."""
-        layout = self._layout(block.header)
+        layout = self._layout(block)
         if layout.problem:
             raise layout.problem
+        if block.first + row == 1 and _repeats_names(block, layout.dialect):
+            raise RecordError("header_line", csv_header.REPEATED_NAMES)
         cells = self._row(block, row)
         record: dict[str, Any] = dict(zip(block.header, cells, strict=True))
         for name, places in layout.places.items():
-            record[name] = csv_cells.value([cells[place] for place in places], self._spec(name))
+            of_key = [cells[place] for place in places]
+            record[name] = csv_cells.value(of_key, self._spec(name), layout.dialect)
         return record
 
     def undeclared(self, block: Block, row: int) -> dict[str, Any]:
@@ -101,7 +107,8 @@ class CsvDecoder(Decoder):
         Raises:
           RecordError: there are others.
         """
-        header, cells = block.header, _cells(block.payloads[row], len(block.header))
+        header = block.header
+        cells = _cells(block.payloads[row], len(header), self._dialect(block))
         if len(cells) != len(header):
             names = ", ".join(header[:8]) + (", ..." if len(header) > 8 else "")
             raise RecordError(
@@ -115,12 +122,16 @@ class CsvDecoder(Decoder):
         inside = sum(block.payloads[i].count(b"\n") for i in range(row))
         return f"{block.source}, line {block.first + row + inside}: "
 
-    def _layout(self, header: Header) -> _Layout:
-        if header not in self._layouts:
-            self._layouts[header] = self._new_layout(header)
-        return self._layouts[header]
+    def _dialect(self, block: Block) -> Dialect:
+        return dialect_of(self._record.csv, block.source)
 
-    def _new_layout(self, header: Header) -> _Layout:
+    def _layout(self, block: Block) -> _Layout:
+        key = block.header, self._dialect(block)
+        if key not in self._layouts:
+            self._layouts[key] = self._new_layout(*key)
+        return self._layouts[key]
+
+    def _new_layout(self, header: Header, dialect: Dialect) -> _Layout:
         keys = {key: self._spec(key) for key in (*self._fields, *self._repeated)}
         places = {key: csv_header.places(key, keys, header) for key in keys}
         places = {key: of_key for key, of_key in places.items() if of_key}
@@ -134,14 +145,16 @@ class CsvDecoder(Decoder):
                 floats.update(of_field)
         problem = None
         if lacks := csv_header.lacking(self._record, header):
-            problem = RecordError("no_header", csv_header.not_a_header(header, lacks))
+            problem = RecordError("no_header", csv_header.not_a_header(header, lacks, dialect))
         elif twice := next(csv_header.doubled(keys, header), None):
             problem = RecordError("doubled_column", twice)
-        return _Layout(header, places, frozenset(floats - texts), problem, regular)
+        if dialect.missing:
+            floats = set()  # only a text can be compared with those that are missing
+        return _Layout(dialect, header, places, frozenset(floats - texts), problem, regular)
 
-    def _values(self, name: str, cells: Sequence[pa.Array]) -> list[Any]:
+    def _values(self, name: str, cells: Sequence[pa.Array], dialect: Dialect) -> list[Any]:
         rows = zip(*(of_place.to_pylist() for of_place in cells), strict=True)
-        return [csv_cells.value(row, self._spec(name)) for row in rows]
+        return [csv_cells.value(row, self._spec(name), dialect) for row in rows]
 
     def _spec(self, name: str) -> FieldSpec | None:
         field = self._fields.get(name)
@@ -156,7 +169,7 @@ def _parse(payloads: Sequence[bytes], layout: _Layout) -> dict[int, pa.Array]:
     """
     text = b"\n".join(payloads)
     # Arrow is more lenient than the careful way of reading.
-    if not (text.isascii() or _is_utf8(text)) or not all(map(is_proper, payloads)):
+    if not (text.isascii() or _is_utf8(text)) or not all_proper(payloads, layout.dialect):
         raise IrregularError
     types = {
         str(place): pa.float64() if place in layout.floats else pa.string()
@@ -172,8 +185,17 @@ def _parse(payloads: Sequence[bytes], layout: _Layout) -> dict[int, pa.Array]:
                 use_threads=False,
                 block_size=len(text) + 1,
             ),
-            arrow_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
-            arrow_csv.ConvertOptions(column_types=types, include_columns=list(types)),
+            arrow_csv.ParseOptions(
+                delimiter=layout.dialect.delimiter,
+                quote_char=layout.dialect.quote or False,
+                newlines_in_values=True,
+                ignore_empty_lines=False,
+            ),
+            arrow_csv.ConvertOptions(
+                column_types=types,
+                include_columns=list(types),
+                decimal_point=layout.dialect.decimal,
+            ),
         )
     except pa.ArrowInvalid:
         raise IrregularError from None
@@ -190,7 +212,11 @@ def _is_utf8(text: bytes) -> bool:
     return True
 
 
-def _cells(payload: bytes, columns: int) -> list[str]:
+def _repeats_names(block: Block, dialect: Dialect) -> bool:
+    return csv_header.repeats_names(block.payloads[0], dialect)
+
+
+def _cells(payload: bytes, columns: int, dialect: Dialect) -> list[str]:
     """The cells of one row, as text.
 
     Raises:
@@ -199,11 +225,11 @@ def _cells(payload: bytes, columns: int) -> list[str]:
     if not payload and columns > 1:
         raise RecordError("empty", f"the line is empty, expected {columns} cells")
     try:
-        found = list(csv.reader([payload.decode()], strict=True))
+        return dialect.cells(payload) or [""]
     except UnicodeDecodeError as bad:
-        raise RecordError(
-            "not_utf8", f"byte {payload[bad.start]:#04x} at position {bad.start} is not UTF-8"
-        ) from None
+        byte = f"byte {payload[bad.start]:#04x}"
+        if dialect.encoding not in ("utf-8", "utf-8-sig"):
+            raise RecordError("wrong_encoding", f"{byte} is not {dialect.encoding}") from None
+        raise RecordError("not_utf8", f"{byte} at position {bad.start} is not UTF-8") from None
     except csv.Error as error:
         raise RecordError("not_csv", f"not CSV: {error}") from None
-    return found[0] or [""]

@@ -5,6 +5,8 @@ file is read from its start to its end by one worker; several files are read by 
 
 The first line of each file is its header if it names all that a record needs. If it does not, as in
 the parts that `split` makes of a file, it may be a record: then it is read, and refused, as one.
+Where the ensemble file names the columns, every line is a record; a first line of exactly these
+names is no record if any field cannot be its own name, and refused otherwise.
 """
 
 from __future__ import annotations
@@ -14,7 +16,16 @@ from collections.abc import Iterator, Sequence
 from pipeline.batch.block import Block
 from pipeline.formats import lines
 from pipeline.formats.csv.decoder import CsvDecoder
-from pipeline.formats.csv.header import Header, lacking, parse_header, problems
+from pipeline.formats.csv.dialect import Dialect, as_utf8, dialect_of
+from pipeline.formats.csv.header import (
+    REPEATED_NAMES,
+    Header,
+    lacking,
+    may_be_record,
+    parse_header,
+    problems,
+    repeats_names,
+)
 from pipeline.formats.csv.rows import whole_rows
 from pipeline.formats.format import Format, Reading
 from pipeline.formats.opened_file import OpenedFile
@@ -24,10 +35,12 @@ from pipeline.spec.record import RecordSpec
 def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
     """The rows of a file behind its header; the first line as well, where it is none."""
     path, most = opened.path, reading.max_record_bytes
-    header: Header | None = None
+    record = reading.record
+    dialect = dialect_of(record.csv if record else None, path)
+    header: Header | None = dialect.names or None
     line = 1
     try:
-        for block in lines.in_blocks(_rows(opened, most), reading.block_rows):
+        for block in lines.in_blocks(_rows(opened, most, dialect), reading.block_rows):
             if isinstance(block, lines.LongLine):
                 message = block.told(path, f"{line - 1} whole lines", most)
                 yield Block((), path, message, format="csv")
@@ -37,15 +50,18 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
             payloads = block
             if header is None:
                 try:
-                    header = parse_header(block[0])
+                    header = parse_header(block[0], dialect)
                 except ValueError as error:
-                    if reading.record is None:
+                    if record is None:
                         yield Block((), path, f"{path}: {error}", format="csv")
                         return
                     header = ()
-                if reading.record is None or not lacking(reading.record, header):
-                    payloads = block[1:]
-                    line += 1 + block[0].count(b"\n")
+                is_header = record is None or not lacking(record, header)
+            else:
+                is_header = line == 1 and _are_names_only(block[0], dialect, record)
+            if is_header:
+                payloads = block[1:]
+                line += 1 + block[0].count(b"\n")
             if payloads:
                 yield Block(payloads, path, format="csv", first=line, header=header)
             line += sum(1 + row.count(b"\n") for row in payloads)
@@ -53,21 +69,32 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
         yield Block((), path, damage.told(path, f"{line - 1} whole lines"), format="csv")
 
 
+def _are_names_only(row: bytes, dialect: Dialect, record: RecordSpec | None) -> bool:
+    """Whether a first line can only be the names that the ensemble file lists, no record."""
+    return record is not None and repeats_names(row, dialect) and not may_be_record(record)
+
+
 def _check(opened: OpenedFile, record: RecordSpec, pass_through: Sequence[str]) -> Iterator[str]:
     """What the header lacks or has twice."""
+    dialect = dialect_of(record.csv, opened.path)
     try:
-        found = _rows(opened, lines.DEFAULT_RECORD_BYTES)
+        found = _rows(opened, lines.DEFAULT_RECORD_BYTES, dialect)
         rows = next((rows for rows in found if rows), [b""])
     except lines.DamagedFileError as damage:
         raise ValueError(f"cannot be read: {damage}") from damage
     if isinstance(rows, lines.LongLine):
         raise ValueError(f"the header would have {rows.length:,} bytes")
-    yield from problems(record, pass_through, parse_header(rows[0]))
+    if repeats_names(rows[0], dialect) and may_be_record(record):
+        yield REPEATED_NAMES
+    header = dialect.names or parse_header(rows[0], dialect)
+    yield from problems(record, pass_through, header, dialect)
 
 
-def _rows(opened: OpenedFile, most: int) -> Iterator[list[bytes] | lines.LongLine]:
-    text = lines.without_bom(opened.content())
-    return whole_rows(lines.split_lines(text, most, exact=True))
+def _rows(
+    opened: OpenedFile, most: int, dialect: Dialect
+) -> Iterator[list[bytes] | lines.LongLine]:
+    text = as_utf8(opened.content(), dialect.encoding)
+    return whole_rows(lines.split_lines(text, most, exact=True), dialect)
 
 
 CSV = Format(
@@ -75,7 +102,7 @@ CSV = Format(
     CsvDecoder,
     _blocks,
     _check,
-    extensions=(".csv",),
+    extensions=(".csv", ".tsv"),
     records_are="the first line names the columns",
     raw_problem=(
         "with `source: raw`, found CSV, whose rows mean something with their header only; "

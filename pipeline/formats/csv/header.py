@@ -7,31 +7,61 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import count, takewhile
 
 from pipeline.batch.tensors import describe
+from pipeline.formats.csv.dialect import RFC_4180, Dialect
 from pipeline.formats.misfits import some
 from pipeline.spec.record import FieldSpec, RecordSpec
 
 Header = tuple[str, ...]
 """The names of the columns; none where a file has no line that can be read as names."""
 
+REPEATED_NAMES = (
+    "line 1 has exactly the names that `record.csv.header` lists: as all fields are text, nobody "
+    "can tell whether it is a record. Take out the line, or, if each file has it, that key"
+)
+
+OTHER_ENCODING = "`record: {csv: {encoding: cp1252}}` reads text of Windows, `latin-1` of Unix"
+
 Keys = Mapping[str, FieldSpec | None]
 """What is read of a record: key -> its dtype and shape; None for one that is not declared."""
+
+EACH_FILE = (
+    "Each CSV file needs a header line of its own, unless `record: {csv: {header: [NAME, ...]}}` "
+    "names the columns of all"
+)
 
 _SPREAD = ("{}_{}", "{}.{}", "{}[{}]")
 
 
-def parse_header(row: bytes) -> Header:
+def parse_header(row: bytes, dialect: Dialect = RFC_4180) -> Header:
     """The names of the columns, without blanks around them.
 
     Raises:
       ValueError: it is not CSV or names nothing.
     """
     try:
-        names = next(csv.reader([row.decode()], strict=True), [])
-    except (UnicodeDecodeError, csv.Error) as error:
+        names = dialect.cells(row)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"line 1, the header, is not {dialect.encoding}: {error}; {OTHER_ENCODING}"
+        ) from error
+    except csv.Error as error:
         raise ValueError(f"line 1, the header, cannot be read: {error}") from error
     if not any(names):
         raise ValueError("line 1 is empty, expected the names of the columns")
     return tuple(name.strip() for name in names)
+
+
+def repeats_names(row: bytes, dialect: Dialect) -> bool:
+    """Whether the first line of a file has exactly the names that the ensemble file lists."""
+    try:
+        return bool(dialect.names) and parse_header(row, dialect) == dialect.names
+    except ValueError:
+        return False
+
+
+def may_be_record(record: RecordSpec) -> bool:
+    """Whether the names of its columns could be a record: no field is of numbers or booleans."""
+    return all(spec.dtype in ("string", "bytes") for spec in record.fields.values())
 
 
 def needed(record: RecordSpec) -> Keys:
@@ -69,13 +99,13 @@ def lacking(record: RecordSpec, header: Sequence[str]) -> list[str]:
     return [key for key in keys if not places(key, keys, header)]
 
 
-def not_a_header(header: Header, lacks: Collection[str]) -> str:
+def not_a_header(header: Header, lacks: Collection[str], dialect: Dialect = RFC_4180) -> str:
     """Why the lines of a file cannot be read, whose first one names not all that is needed."""
     names = ", ".join(f"'{name}'" for name in lacks)
     found = f"names {some(header)}" if header else "names nothing"
     return (
         f"line 1 of the file {found}, and no column {names}: it is taken for a record, not for a "
-        "header. Each CSV file needs a header line of its own"
+        f"header. {_other_delimiter(header, dialect) or EACH_FILE}"
     )
 
 
@@ -88,26 +118,46 @@ def doubled(keys: Keys, header: Sequence[str]) -> Iterator[str]:
                 yield f"the header names column '{header[place]}' {times} times"
 
 
-def problems(record: RecordSpec, pass_through: Sequence[str], header: Header) -> Iterator[str]:
+def _other_delimiter(header: Header, dialect: Dialect) -> str:
+    """Which delimiter a header has in place of the expected one, in words; empty if none."""
+    other = next((s for s in ",;\t|" if len(header) == 1 and s in header[0]), None)
+    if other is None or dialect.names:
+        return ""
+    shown = "a tab" if other == "\t" else f"`{other}`"
+    written = '"\\t"' if other == "\t" else f"'{other}'"
+    return (
+        f"found {shown} between {header[0].count(other) + 1} names in the header, expected "
+        f"{dialect.shown_delimiter}: {header[0]!r}; `record: {{csv: {{delimiter: {written}}}}}` "
+        "reads it"
+    )
+
+
+def problems(
+    record: RecordSpec,
+    pass_through: Sequence[str],
+    header: Header,
+    dialect: Dialect = RFC_4180,
+) -> Iterator[str]:
     """Why no record of a file of this header can be read, in words."""
     keys: Keys = {**dict.fromkeys(pass_through), **needed(record)}
-    other = next((s for s in ";\t|" if len(header) == 1 and s in header[0]), None)
-    if other is not None:
-        names = header[0].count(other) + 1
-        shown = "a tab" if other == "\t" else f"`{other}`"
-        yield f"found {shown} between {names} names in the header, expected commas: {header[0]!r}"
+    if other := _other_delimiter(header, dialect):
+        yield other
         return
-    for name in lacking(record, header):
+    its = "`record.csv.header`" if dialect.names else "the header"
+    lacks = lacking(record, header)
+    for name in lacks:
         spec = keys[name]
         hint = ""
         if spec is not None and len(spec.shape) == 1 and spec.shape[0]:
             hint = f", nor columns '{name}_0' to '{name}_{spec.shape[0] - 1}'"
-        yield f"the header has no column '{name}'{hint}; it names {some(header)}"
+        if len(lacks) == len(needed(record)) and not dialect.names:
+            hint += "; `record: {csv: {header: [NAME, ...]}}` names the columns if line 1 does not"
+        yield f"{its} has no column '{name}'{hint}; it names {some(header)}"
     for name, field in record.fields.items():
         found = places(name, keys, header)
         if len(found) > 1 and len(found) != field.shape[0]:
             yield (
-                f"the header has columns '{header[found[0]]}' to '{header[found[-1]]}', "
+                f"{its} has columns '{header[found[0]]}' to '{header[found[-1]]}', "
                 f"expected {describe(field.dtype, field.shape)}"
             )
     yield from doubled(keys, header)

@@ -9,58 +9,86 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 
+from pipeline.formats.csv.dialect import RFC_4180, Dialect
 from pipeline.formats.lines import LongLine
-
-_QUOTED = rb'"[^"]*+(?:""[^"]*+)*+'
-_CELL = rb"(?:" + _QUOTED + rb'"|[^",\r\n]*+)'
-_PROPER = re.compile(_CELL + rb"(?:," + _CELL + rb")*+")
-_OPEN = re.compile(rb"(?:" + _CELL + rb",)*+" + _QUOTED)
 
 MAX_ROW_BYTES = 1 << 20
 """A row with more text than this has no line ends in its cells."""
 
 
-def is_proper(row: bytes) -> bool:
-    """Whether every quote of a row is where RFC 4180 has it."""
-    return b'"' not in row or _PROPER.fullmatch(row) is not None
+class _Signs:
+    """What rows look like between these signs; `quote` is None where cells have none around."""
+
+    def __init__(self, delimiter: str, quote: str | None) -> None:
+        self.quote = quote.encode() if quote else None
+        d, q = re.escape(delimiter.encode()), re.escape((quote or "").encode())
+        quoted = b"%b[^%b]*+(?:%b%b[^%b]*+)*+" % (q, q, q, q, q) if quote else b""
+        text = rb"[^%b%b\r\n]*+" % (q, d)
+        cell = b"(?:%b%b|%b)" % (quoted, q, text)
+        self._proper = re.compile(b"%b(?:%b%b)*+" % (cell, d, cell))
+        self._open = re.compile(b"(?:%b%b)*+%b" % (cell, d, quoted))
+
+    def is_proper(self, row: bytes) -> bool:
+        if self.quote is None or self.quote not in row:
+            return True
+        return self._proper.fullmatch(row) is not None
+
+    def is_open(self, row: bytes) -> bool:
+        return self._open.fullmatch(row) is not None
 
 
-def whole_rows(lists: Iterable[list[bytes] | LongLine]) -> Iterator[list[bytes] | LongLine]:
+@cache
+def _signs(delimiter: str, quote: str | None) -> _Signs:
+    return _Signs(delimiter, quote)
+
+
+def all_proper(rows: Iterable[bytes], dialect: Dialect = RFC_4180) -> bool:
+    """Whether every quote of some rows is where RFC 4180 has it."""
+    return all(map(_signs(dialect.delimiter, dialect.quote).is_proper, rows))
+
+
+def whole_rows(
+    lists: Iterable[list[bytes] | LongLine], dialect: Dialect = RFC_4180
+) -> Iterator[list[bytes] | LongLine]:
     r"""The rows in some lines; those with line ends inside quotes put together again.
 
     Args:
       lists: all lines of a text, in order, without line ends; of ``\r\n`` the first character,
         which may be inside quotes, is there. No row goes on behind a line that was passed over.
+      dialect: which signs mean something.
 
     Raises:
       Exception: from `lists`, after the rows in the lines before were yielded.
     """
+    signs = _signs(dialect.delimiter, dialect.quote)
+    quote = signs.quote
     held: list[bytes] = []
     try:
         for lines in lists:
             if isinstance(lines, LongLine):
-                yield _rows(held, more=False)[0]
+                yield _rows(held, signs, more=False)[0]
                 held = []
                 yield lines
                 continue
-            if not held and not any(b'"' in line for line in lines):
+            if quote is None or (not held and not any(quote in line for line in lines)):
                 yield [line.removesuffix(b"\r") for line in lines]
                 continue
-            rows, held = _rows([*held, *lines], more=True)
+            rows, held = _rows([*held, *lines], signs, more=True)
             yield rows
     except Exception:
-        yield _rows(held, more=False)[0]
+        yield _rows(held, signs, more=False)[0]
         raise
-    yield _rows(held, more=False)[0]
+    yield _rows(held, signs, more=False)[0]
 
 
-def _rows(lines: Sequence[bytes], *, more: bool) -> tuple[list[bytes], list[bytes]]:
+def _rows(lines: Sequence[bytes], signs: _Signs, *, more: bool) -> tuple[list[bytes], list[bytes]]:
     """The rows in `lines`, and the lines of the last one if it is not over and more may come."""
     rows: list[bytes] = []
     begin = 0
     while begin < len(lines):
-        end = _end(lines, begin)
+        end = _end(lines, begin, signs)
         if end > len(lines):
             if more:
                 return rows, list(lines[begin:])
@@ -70,20 +98,21 @@ def _rows(lines: Sequence[bytes], *, more: bool) -> tuple[list[bytes], list[byte
     return rows, []
 
 
-def _end(lines: Sequence[bytes], begin: int) -> int:
+def _end(lines: Sequence[bytes], begin: int, signs: _Signs) -> int:
     """The line behind the row that begins at `begin`; beyond all lines if that is not known yet."""
     row = lines[begin]
-    if is_proper(row.removesuffix(b"\r")) or not _OPEN.fullmatch(row):
+    if signs.is_proper(row.removesuffix(b"\r")) or not signs.is_open(row):
         return begin + 1
+    assert signs.quote is not None
     size = len(row)
     for i in range(begin + 1, len(lines)):
         size += len(lines[i]) + 1
         if size > MAX_ROW_BYTES:
             return begin + 1
-        if b'"' in lines[i]:
+        if signs.quote in lines[i]:
             row = b"\n".join(lines[begin : i + 1])
-            if is_proper(row.removesuffix(b"\r")):
+            if signs.is_proper(row.removesuffix(b"\r")):
                 return i + 1
-            if not _OPEN.fullmatch(row):
+            if not signs.is_open(row):
                 return begin + 1
     return len(lines) + 1

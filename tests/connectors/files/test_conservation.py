@@ -30,9 +30,9 @@ DECODERS = decoders(RECORD, ("note",))
 HEADER = b"id,x_0,x_1,n,note"
 
 
-def blocks(folder, block_rows, split_bytes):
+def blocks(folder, block_rows, split_bytes, record=RECORD):
     """The blocks of all files of a folder, as several readers have them."""
-    reading = Reading(block_rows, keys=KEYS, record=RECORD)
+    reading = Reading(block_rows, keys=KEYS, record=record)
     return [
         block
         for file in match_input(f"{folder}/*")
@@ -41,12 +41,12 @@ def blocks(folder, block_rows, split_bytes):
     ]
 
 
-def outcomes(found):
+def outcomes(found, decoders=DECODERS):
     """How many rows and rejects the blocks become; each row of a block is one of the two."""
     good = bad = 0
     for block in found:
         assert block.error is None, block.error
-        batch = DECODERS[block.format].decode(block)
+        batch = decoders[block.format].decode(block)
         assert len(batch) + len(batch.rejects) == len(block.payloads)
         good, bad = good + len(batch), bad + len(batch.rejects)
     return good, bad
@@ -89,6 +89,22 @@ lines = st.lists(
 )
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.lists(lines, min_size=1, max_size=3), st.integers(1, 5))
+def test_every_line_is_a_record_where_the_ensemble_file_names_the_columns(parts, block_rows):
+    names = HEADER.decode().split(",")
+    record = RecordSpec.model_validate({**RECORD.model_dump(), "csv": {"header": names}})
+    with tempfile.TemporaryDirectory() as folder:
+        expected = b""
+        for number, part in enumerate(parts):
+            text = b"".join(line + b"\n" for line in part)
+            (Path(folder) / f"{number}.csv").write_bytes(text)
+            expected += text.removeprefix(HEADER + b"\n")
+        found = blocks(folder, block_rows, 1 << 20, record)
+    assert b"".join(line + b"\n" for block in found for line in block.payloads) == expected
+    outcomes(found, decoders(record, ("note",)))
+
+
 @pytest.mark.parametrize("packed", [False, True])
 @settings(max_examples=60, deadline=None)
 @given(st.lists(lines, min_size=1, max_size=3), st.integers(1, 5), st.booleans())
@@ -121,6 +137,6 @@ def test_part_without_a_header_is_dead_letters_that_say_so(tmp_path):
     assert rejects[1].error_message == (
         f"{tmp_path}/b.csv, line 2: line 1 of the file names b, 4, 5, 6, , and no column 'id', "
         "'x', 'n': it is taken for a record, not for a header. Each CSV file needs a header line "
-        "of its own"
+        "of its own, unless `record: {csv: {header: [NAME, ...]}}` names the columns of all"
     )
     assert "no column 'n'" in rejects[2].error_message

@@ -65,7 +65,7 @@ LINES = formats.as_bytes("jsonl", ROWS)
 FOREIGN = [
     ("jsonl", b"PK\x03\x04\x14\x00\x06\x00" + bytes(99), "a zip archive or a spreadsheet (.xlsx)"),
     ("csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99), "a spreadsheet (.xls)"),
-    ("csv", "id,n\nä,1\n".encode("utf-16"), "text in UTF-16 or UTF-32"),
+    ("csv", "id,n\nä,1\n".encode("utf-16"), "text in UTF-16"),
     ("csv", "id,n\na,1\nb,2\n".encode("utf-16-le"), "text in UTF-16"),
     ("jsonl", LINES.decode().encode("utf-16-be"), "text in UTF-16"),
     ("jsonl", b"ARROW1\x00\x00" + bytes(99), "an Arrow file"),
