@@ -169,7 +169,7 @@ def _parse(payloads: Sequence[bytes], layout: _Layout) -> dict[int, pa.Array]:
     """
     text = b"\n".join(payloads)
     # Arrow is more lenient than the careful way of reading.
-    if not (text.isascii() or _is_utf8(text)) or not all_proper(payloads, layout.dialect):
+    if not (text.isascii() or _is_utf8(text)) or not all_proper(payloads, text, layout.dialect):
         raise IrregularError
     types = {
         str(place): pa.float64() if place in layout.floats else pa.string()

@@ -44,9 +44,18 @@ def _signs(delimiter: str, quote: str | None) -> _Signs:
     return _Signs(delimiter, quote)
 
 
-def all_proper(rows: Iterable[bytes], dialect: Dialect = RFC_4180) -> bool:
-    """Whether every quote of some rows is where RFC 4180 has it."""
-    return all(map(_signs(dialect.delimiter, dialect.quote).is_proper, rows))
+def all_proper(rows: Sequence[bytes], text: bytes, dialect: Dialect = RFC_4180) -> bool:
+    """Whether every quote of some rows is where RFC 4180 has it.
+
+    Args:
+      rows: the rows.
+      text: all of them, as one.
+      dialect: which signs mean something.
+    """
+    signs = _signs(dialect.delimiter, dialect.quote)
+    if signs.quote is None or signs.quote not in text:
+        return True
+    return all(map(signs.is_proper, rows))
 
 
 def whole_rows(
