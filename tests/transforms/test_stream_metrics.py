@@ -90,6 +90,8 @@ def test_every_name_that_is_counted_under_is_documented():
     for path in (Path(__file__).parents[2] / "pipeline").rglob("*.py"):
         for call in re.findall(r"Metrics\.\w+\(\s*([^)]*)\)", path.read_text()):
             namespace, _, name = call.partition(",")
+            if call == "_RUN, _STARTED":  # tells that a runner has metrics at all; none for people
+                continue
             assert namespace == "NAMESPACE", call
             named.add(name.strip())
     from pipeline.batch import metrics
