@@ -53,6 +53,8 @@ def test_converted_weights_are_those_of_the_pickle_tied_ones_too(run, folder):
     assert done.status == 0, done.err
     assert done.out == f"wrote {folder / 'model.safetensors'}\n"
     assert_loads_alike(folder, unpickled(folder))
+    modes = {(folder / f).stat().st_mode for f in ("model.safetensors", "pytorch_model.bin")}
+    assert len(modes) == 1, "who could read the pickle can read the weights"
     again = run("safetensors", str(folder))
     assert again.status == 2
     assert "has model.safetensors already" in again.err

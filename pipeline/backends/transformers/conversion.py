@@ -6,6 +6,7 @@ Only tensors are read: torch's unpickler without code (`weights_only`) refuses e
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from pipeline.errors import LoadError
 PICKLE = "pytorch_model.bin"
 _SAFE = "model.safetensors"
 _INDEX = ".index.json"
+_PART = ".part"
 
 
 def pickled_folders(path: Path) -> list[Path]:
@@ -35,7 +37,8 @@ def pickled_folders(path: Path) -> list[Path]:
         names = ", ".join(sorted(entry.name for entry in path.iterdir())[:10]) or "nothing"
         raise LoadError(f"{path} has no {PICKLE} and no {PICKLE}{_INDEX}; it holds {names}")
     for folder in found:
-        if there := sorted(file.name for file in folder.glob("*.safetensors*")):
+        there = sorted(file.name for file in folder.glob("*.safetensors*"))
+        if there := [name for name in there if not name.endswith(_PART)]:
             raise LoadError(f"{folder} has {there[0]} already; remove it to convert {PICKLE} again")
     return found
 
@@ -63,6 +66,8 @@ def convert(folder: Path) -> list[Path]:
             tensors = _tensors(folder / part)
             with loading(folder / part, "weights"):
                 save_file(tensors, unfinished, metadata={"format": "pt"})
+            # It makes files that nobody else may read.
+            unfinished.chmod(stat.S_IMODE((folder / part).stat().st_mode))
         if index:
             index["weight_map"] = {key: _safe_name(p) for key, p in index["weight_map"].items()}
             unfinished = _unfinished(made, folder / f"{_SAFE}{_INDEX}")
@@ -76,7 +81,7 @@ def convert(folder: Path) -> list[Path]:
 
 
 def _unfinished(made: dict[Path, Path], target: Path) -> Path:
-    made[target] = target.with_name(f"{target.name}.part")
+    made[target] = target.with_name(target.name + _PART)
     return made[target]
 
 
@@ -120,4 +125,5 @@ def _tensors(file: Path) -> dict[str, Any]:
             f"{file} holds something else than tensors by their names: {', '.join(others[:4])}"
         )
     compact = torch.contiguous_format
-    return {name: tensor.detach().clone(memory_format=compact) for name, tensor in found.items()}
+    with loading(file, "weights"):  # sparse ones cannot be laid out so
+        return {name: value.detach().clone(memory_format=compact) for name, value in found.items()}

@@ -107,6 +107,8 @@ def _from_bytes(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
 
 def _from_utf16(chunks: Iterable[bytes]) -> Iterator[bytes]:
     head, rest = _head(chunks, 2)
+    if not head:
+        return
     orders = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
     if head[:2] not in orders:
         raise lines.DamagedFileError("found no byte order mark, expected that of UTF-16", 0)

@@ -60,8 +60,12 @@ def repeats_names(row: bytes, dialect: Dialect) -> bool:
 
 
 def may_be_record(record: RecordSpec) -> bool:
-    """Whether the names of its columns could be a record: no field is of numbers or booleans."""
-    return all(spec.dtype in ("string", "bytes") for spec in record.fields.values())
+    """Whether the names of its columns could be a record: each can be a value of its field."""
+    return all(
+        spec.dtype in ("string", "bytes")
+        or (spec.dtype == "bool" and name.lower() in ("true", "false"))
+        for name, spec in record.fields.items()
+    )
 
 
 def needed(record: RecordSpec) -> Keys:

@@ -5,6 +5,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 
+from pipeline.backends.transformers.tasks import detection
 from pipeline.backends.transformers.tasks.table import task_of
 from pipeline.batch.batch import Batch
 from pipeline.errors import LoadError
@@ -102,6 +103,26 @@ def test_image_processor_that_reads_no_boxes_is_refused(detector, tmp_path):
     shutil.copy(classifier / "preprocessor_config.json", folder)
     with pytest.raises(LoadError, match="has no `post_process_object_detection`"):
         opened(folder, "object-detection", *BOXES)
+
+
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        ("do_center_crop", {"do_center_crop": True, "crop_size": {"height": 8, "width": 8}}),
+        ("do_pad", {"do_pad": True, "size_divisor": 500}),
+        ("do_pad", {"do_pad": True, "pad_size": {"height": 64, "width": 64}}),
+    ],
+)
+def test_processor_that_shows_another_frame_than_the_picture_is_refused(key, change, tmp_path):
+    class Processor:
+        """Has the keys of those that crop or pad; the tiny ones here have neither."""
+
+    for name, value in change.items():
+        setattr(Processor, name, value)
+    with pytest.raises(LoadError, match=f"has `{key}: true`, so the model sees another frame"):
+        detection.refuse_other_frames(tmp_path, Processor())
+    setattr(Processor, key, False)
+    detection.refuse_other_frames(tmp_path, Processor())
 
 
 def test_threshold_is_a_share():

@@ -13,7 +13,7 @@ from pipeline.batch.block import Block
 from pipeline.batch.columns import iterate
 from pipeline.formats.csv.decoder import CsvDecoder
 from pipeline.formats.csv.dialect import Dialect, as_utf8, dialect_of
-from pipeline.formats.csv.header import parse_header, problems
+from pipeline.formats.csv.header import may_be_record, parse_header, problems
 from pipeline.formats.csv.rows import whole_rows
 from pipeline.formats.fields import IrregularError
 from pipeline.formats.format import Reading
@@ -309,3 +309,20 @@ def test_refusal_of_another_delimiter_names_the_key_to_write(found, expected, ke
 def test_refusal_of_a_first_line_without_names_names_the_key_to_write():
     (first, *_) = problems(record_of(), (), ("a", "1", "2"))
     assert "`record: {csv: {header: [NAME, ...]}}` names the columns if line 1 does not" in first
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "latin-1"])
+def test_empty_file_has_no_records_in_any_encoding(encoding):
+    assert b"".join(as_utf8(iter([b""]), encoding)) == b""
+
+
+@pytest.mark.parametrize(
+    ("fields", "may"),
+    [
+        ({"true": {"dtype": "bool"}, "text": {"dtype": "string"}}, True),
+        ({"flag": {"dtype": "bool"}, "text": {"dtype": "string"}}, False),
+        ({"true": {"dtype": "int16"}}, False),
+    ],
+)
+def test_names_that_are_values_may_be_a_record(fields, may):
+    assert may_be_record(record_of(fields)) is may

@@ -42,6 +42,7 @@ class _Answer:
 def open_objects(path: Path, spec: TransformersModel, network: Network) -> Task:
     """`object-detection`: lists of one length, which may be empty; boxes in pixels."""
     pictures = Pictures(path, reader="post_process_object_detection")
+    refuse_other_frames(path, pictures.processor)
     names = network.config.id2label
 
     def compute(network: Network, shown: _Shown, wanted: Collection[str]) -> dict[str, Column]:
@@ -80,6 +81,7 @@ def open_segments(path: Path, spec: TransformersModel, network: Network) -> Task
     sums are rounded otherwise.
     """
     pictures = Pictures(path, reader="post_process_semantic_segmentation")
+    refuse_other_frames(path, pictures.processor)
     names = network.config.id2label
     if len(names) > _IN_TWO:
         raise LoadError(f"{path} has {len(names)} classes, a PNG holds at most {_IN_TWO}")
@@ -113,6 +115,24 @@ def open_segments(path: Path, spec: TransformersModel, network: Network) -> Task
         prepare=lambda inputs: _shown(pictures, inputs["image"]),
         compute=compute,
     )
+
+
+def refuse_other_frames(path: Path, processor: Any) -> None:
+    """Refuses processors that show a model a part of a picture, or more than the picture.
+
+    Places in the answer are then no places of the picture, and the library takes them for such.
+    """
+    padded = getattr(processor, "size_divisor", None) or getattr(processor, "pad_size", None)
+    for key, found in (
+        ("do_center_crop", getattr(processor, "do_center_crop", None)),
+        ("do_pad", getattr(processor, "do_pad", None) and padded),
+    ):
+        if found:
+            raise LoadError(
+                f"{path}: its image processor has `{key}: true`, so the model sees another frame "
+                "than the picture's, and places in its answer would be wrong; expected "
+                f"`{key}: false` in preprocessor_config.json"
+            )
 
 
 def _shown(pictures: Pictures, images: Array) -> _Shown:
