@@ -114,10 +114,11 @@ class CsvSpec(StrictModel):
     def _signs_differ(self) -> CsvSpec:
         signs = {"delimiter": self.delimiter or ",", "quote": self.quote, "decimal": self.decimal}
         names = list(signs)
+        hint = "" if self.delimiter else "; in files with tabs, .tsv too, name the delimiter: a tab"
         for i, name in enumerate(names):
             for other in names[i + 1 :]:
                 if signs[name] == signs[other]:
-                    raise ValueError(f"{name} and {other} are both {signs[name]!r}")
+                    raise ValueError(f"{name} and {other} are both {signs[name]!r}{hint}")
         return self
 
 

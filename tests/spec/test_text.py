@@ -215,7 +215,8 @@ A_LENGTH = "expected a length of at least 0, or null for the axis that varies"
          ":4: record.csv.delimiter: found 'é', expected one ASCII character that is no letter, "
          "digit, sign or line end"),
         ("  id: id", "  id: id\n  csv: {decimal: ','}",
-         ":4: record.csv: delimiter and decimal are both ','"),
+         ":4: record.csv: delimiter and decimal are both ','; in files with tabs, .tsv too, name "
+         "the delimiter: a tab"),
         ("  id: id", "  id: id\n  csv: {quote: ;, delimiter: ;}",
          ":4: record.csv: delimiter and quote are both ';'"),
         ("  id: id", "  id: id\n  csv: {header: false}",

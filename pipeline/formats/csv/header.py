@@ -106,6 +106,8 @@ def lacking(record: RecordSpec, header: Sequence[str]) -> list[str]:
 def not_a_header(header: Header, lacks: Collection[str], dialect: Dialect = RFC_4180) -> str:
     """Why the lines of a file cannot be read, whose first one names not all that is needed."""
     names = ", ".join(f"'{name}'" for name in lacks)
+    if dialect.names:
+        return f"`record.csv.header` lists {some(header)}, and no column {names}"
     found = f"names {some(header)}" if header else "names nothing"
     return (
         f"line 1 of the file {found}, and no column {names}: it is taken for a record, not for a "
