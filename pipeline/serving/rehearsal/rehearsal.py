@@ -14,37 +14,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from pipeline.backends.base import Servable
 from pipeline.backends.failures import rejects_values
 from pipeline.backends.reasons import with_type
-from pipeline.batch import casts, columns
-from pipeline.batch.columns import Array, Column, Ragged
+from pipeline.batch import columns
+from pipeline.batch.columns import Column, Ragged
 from pipeline.batch.release import ModelVersion, Release
 from pipeline.batch.tensors import (
     Shape,
     Signature,
-    column_fits,
-    describe,
-    dtype_fits,
     dtype_name,
-    shape_fits,
 )
 from pipeline.errors import EnsembleError, ModelError, ProcessLostError, RowsError
 from pipeline.ops.step import apply, check_ready
 from pipeline.readable import logger
 from pipeline.serving.rehearsal import golden, made_up
 from pipeline.serving.rehearsal.company import Company, LoneRowError
-from pipeline.serving.rehearsal.feature_order import FeatureOrder
 from pipeline.serving.rehearsal.label_counts import odd_counts
 from pipeline.serving.rehearsal.made_up import ROWS
+from pipeline.serving.rehearsal.misfits import misfits
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.serving.step.model_step import ModelStep, rounding_of
 from pipeline.spec.graph import Graph
-from pipeline.spec.model import ColumnInput, ConstantInput, ModelSpec
+from pipeline.spec.model import ColumnInput, ModelSpec
 from pipeline.spec.row_limits import DEFAULT_ROWS
 
 _LOGGER = logger(__name__)
@@ -178,7 +173,9 @@ def attempt(
                 rehearsal.models[model.name] = ModelFacts(
                     servable.signature, servable.device, servable.size_bytes
                 )
-                problems += _misfits(model, servable, graph, rehearsal) or _run_model(
+                found, unknown = misfits(model, servable, graph, rehearsal.types)
+                rehearsal.unknown.extend(unknown)
+                problems += found or _run_model(
                     model, release.version_of(model.name), servable, rehearsal, comparison
                 )
         except EnsembleError as error:
@@ -219,47 +216,6 @@ def _prepare(graph: Graph, rehearsal: Rehearsal, records: Mapping[str, Column]) 
         for name, column in records.items():
             rows = columns.take(column, np.arange(ROWS) % count)
             rehearsal.add(name, rows, graph.types[name][1])
-
-
-def _misfits(model: ModelSpec, servable: Servable, graph: Graph, rehearsal: Rehearsal) -> list[str]:
-    """Where what the model declares of its inputs is not what the graph feeds them."""
-    problems = []
-    for tensor in servable.signature.inputs or ():
-        binding = model.inputs.get(tensor.name)
-        where = f"model '{model.name}' input '{tensor.name}'"
-        if isinstance(binding, ConstantInput):
-            value = binding.array()
-            if not (
-                dtype_fits(binding.dtype, tensor.dtype) and shape_fits(value.shape, tensor.dims)
-            ):
-                problems.append(
-                    f"{where} takes {describe(tensor.dtype, tensor.dims)} (no batch axis), "
-                    f"but the constant is {describe(binding.dtype, value.shape)}"
-                )
-            elif lost := _lost_constants(value, tensor.dtype):
-                problems.append(f"{where}: the constant holds {lost}, not what {tensor.dtype} can")
-        elif isinstance(binding, ColumnInput) and binding.column in rehearsal.types:
-            dtype, shape = rehearsal.types[binding.column]
-            order = FeatureOrder(tensor.features or (), binding.column, graph, rehearsal.types)
-            if not (dtype_fits(dtype, tensor.dtype) and column_fits(shape, tensor.row_shape)):
-                problems.append(
-                    f"{where} takes {describe(tensor.dtype, tensor.row_shape)}, but column "
-                    f"'{binding.column}' of {graph.producers[binding.column]} is "
-                    f"{describe(dtype, shape)}{order.advice}"
-                )
-            elif order.clash:
-                problems.append(f"{where} takes {order.clash}{order.advice}")
-            elif order.unknown:
-                rehearsal.unknown.append(f"{where}: {order.unknown}")
-    return problems
-
-
-def _lost_constants(value: Array, dtype: str | None) -> list[Any]:
-    """The numbers of a constant that a tensor cannot hold."""
-    if dtype is None or value.dtype.kind == "O":
-        return []
-    lost = casts.lost(value, dtype)
-    return [] if lost is None else value[lost].tolist()
 
 
 def _run_model(

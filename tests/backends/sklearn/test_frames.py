@@ -1,13 +1,12 @@
 """Estimators that were fitted on a DataFrame: each column by its name, results as by hand."""
 
 import numpy as np
+import pandas
 import pytest
 
 from pipeline.errors import LoadError
 from tests.support import models
 from tests.support.specs import load, model_spec
-
-pandas = pytest.importorskip("pandas")
 
 PEOPLE = 60
 
