@@ -37,7 +37,7 @@ class Part:
     Attributes:
       rows: where they stand in the block, in order.
       ids, extras: one for each; no extras where nothing is passed through.
-      columns: field -> column.
+      columns: key of a field -> column.
     """
 
     rows: Sequence[int] = field(default_factory=list)
@@ -59,9 +59,10 @@ class Decoder(abc.ABC):
 
     def __init__(self, record: RecordSpec, pass_through: Sequence[str] = ()) -> None:
         self._id = record.id
+        self._key_of = record.key_of
         self._fields = {
             name: FieldDecoder(name, spec, flat=self.flat_lists)
-            for name, spec in record.fields.items()
+            for name, spec in record.by_key.items()
         }
         self._pass_through = tuple(pass_through)
 
@@ -113,10 +114,10 @@ class Decoder(abc.ABC):
             ids=tuple(i for part in parts for i in part.ids),
             payloads=block.payloads if whole else take(block.payloads, rows),
             columns={
-                name: columns.concatenate([part.columns[name] for part in parts])
+                name: columns.concatenate([part.columns[key] for part in parts])
                 if parts
-                else decoder.empty()
-                for name, decoder in self._fields.items()
+                else self._fields[key].empty()
+                for name, key in self._key_of.items()
             },
             pass_through=tuple(e for part in parts for e in part.extras)
             if self._pass_through

@@ -38,7 +38,7 @@ class Reading:
         payloads have everything.
         """
         record = self.record
-        needed = [*record.fields, *([record.id] if record.id else [])] if record else []
+        needed = [*record.by_key, *([record.id] if record.id else [])] if record else []
         return self.keys if set(needed) <= set(names) else None
 
     @property

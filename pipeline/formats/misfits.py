@@ -31,7 +31,7 @@ def misfits(
         yield f"has no column '{record.id}', which the record names as its id; {has}"
     elif record.id and not id_fits(found[record.id]):
         yield f"column '{record.id}' is {name_of(found[record.id])}, expected an id: {EXPECTED}"
-    for name, spec in record.fields.items():
+    for name, spec in record.by_key.items():
         if name not in found:
             yield f"has no column '{name}'; {has}"
         elif not fits(found[name], spec):

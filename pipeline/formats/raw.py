@@ -34,7 +34,7 @@ class RawDecoder(Decoder):
     def __init__(self, record: RecordSpec, problem: str = "") -> None:
         super().__init__(record)
         self._problem = problem
-        (self._name,) = record.fields
+        (self._name,) = record.by_key
 
     def part(self, block: Block, rows: range) -> Part:
         """See Decoder."""

@@ -128,7 +128,7 @@ def _source(job: Job) -> beam.PTransform:
 def reading(job: Job) -> Reading:
     """How the job reads its files."""
     spec = job.graph.spec
-    keys = [*spec.record.fields, *spec.pass_through, *([spec.record.id] if spec.record.id else [])]
+    keys = [*spec.record.by_key, *spec.pass_through, *([spec.record.id] if spec.record.id else [])]
     inputs = job.settings.inputs
     form = IMAGE.name if spec.record.source == "image" else inputs.input_format
     return Reading(

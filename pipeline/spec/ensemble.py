@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.spec.combine import AnyCombine, CombineStep
 from pipeline.spec.model import AnyModel, ModelSpec
@@ -38,6 +38,13 @@ class EnsembleSpec(StrictModel):
         description="Keys of the record that a prediction repeats as they came, declared under "
         "`fields` or not; null where a record has none.",
     )
+
+    @model_validator(mode="after")
+    def _columns_in_lists_have_the_names_of_their_keys(self) -> EnsembleSpec:
+        """Features are found by name, and a table's columns are called as the keys."""
+        key_of = self.record.key_of
+        models = tuple(model.with_listed_by_key(key_of) for model in self.models)
+        return self if models == self.models else self.model_copy(update={"models": models})
 
     def output_columns(self) -> tuple[str, ...]:
         """The columns of a prediction, with the default filled in."""

@@ -91,6 +91,9 @@ def resolve(spec: EnsembleSpec) -> Graph:
             f"pass_through: found {', '.join(spec.pass_through)}; with `source: "
             f"{spec.record.source}` a record is {whole} and has no keys"
         )
+    for name in spec.pass_through:
+        if key := spec.record.key_meant(name):
+            problems.append(f"pass_through: found the field '{name}', expected its key '{key}'")
     if problems:
         raise SpecError(problems)
     steps = _in_order(spec.prepare, "prepare steps", [s.column for s in spec.prepare])

@@ -36,6 +36,12 @@ class FieldSpec(StrictModel):
         description="Axis lengths; [] or absent is a single value. One axis may be `null`: its "
         "length then varies from record to record.",
     )
+    name: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Key of the record that holds it, such as `sepal length (cm)`, taken as it is; "
+        "without it, the field's own name.",
+    )
 
     @field_validator("shape")
     @classmethod
@@ -147,9 +153,39 @@ class RecordSpec(StrictModel):
         min_length=1, description="The fields that models read, each a column of the batch."
     )
 
+    @property
+    def key_of(self) -> dict[str, str]:
+        """Field -> the key of a record that holds it."""
+        return {field: spec.name or field for field, spec in self.fields.items()}
+
+    @property
+    def by_key(self) -> dict[str, FieldSpec]:
+        """The fields, each under the key of a record that holds it."""
+        return {spec.name or field: spec for field, spec in self.fields.items()}
+
     def encoding(self, format: str) -> str:
         """Of the text in files of a format."""
         return self.csv.encoding if self.csv is not None and format == "csv" else "utf-8"
+
+    @model_validator(mode="after")
+    def _keys_differ(self) -> RecordSpec:
+        field_of: dict[str, str] = {}
+        for field, key in self.key_of.items():
+            if key in field_of:
+                raise ValueError(
+                    f"fields '{field_of[key]}' and '{field}' have the key '{key}', expected a key "
+                    "for each; a prepare step such as `cast` makes a second column of one field"
+                )
+            field_of[key] = field
+        meant = None if self.id is None else self.key_meant(self.id)
+        if meant is not None:
+            raise ValueError(f"id: found the field '{self.id}', expected its key '{meant}'")
+        return self
+
+    def key_meant(self, name: str) -> str | None:
+        """The key of the field that has a name, where that is another, and no field's key."""
+        key = self.key_of.get(name, name)
+        return key if key != name and name not in self.key_of.values() else None
 
     @model_validator(mode="after")
     def _source_is_one_field(self) -> RecordSpec:
@@ -169,4 +205,6 @@ class RecordSpec(StrictModel):
                 f"found other fields, expected with `source: {self.source}` exactly one, of dtype "
                 f"bytes without a shape, such as `fields: {{{self.source}: {{dtype: bytes}}}}`"
             )
+        if any(field.name for field in self.fields.values()):
+            raise ValueError(f"found a field's key 'name'; `source: {self.source}` has no keys")
         return self

@@ -58,9 +58,9 @@ def row_limits(
 
 
 def _is_small(record: RecordSpec, pass_through: Collection[str]) -> bool:
-    sizes = [_row_bytes(field) for field in record.fields.values()]
+    sizes = [_row_bytes(field) for field in record.by_key.values()]
     known = [size for size in sizes if size is not None]
-    declared = len(known) == len(sizes) and set(pass_through) <= set(record.fields)
+    declared = len(known) == len(sizes) and set(pass_through) <= set(record.by_key)
     return declared and sum(known) <= _SMALL_RECORD_BYTES
 
 

@@ -2,9 +2,10 @@
 
 A model's file has one name for each feature, often those of a table's columns. In the graph, a
 feature is a place along the only axis of a row. It has the name of the column that holds nothing
-else, and keeps it through steps that compute each value by itself. The values of a longer column
-have no names of their own; files that need names for them use `x_0`, `x_1`... (as CSV files spread
-a tensor ``x``) and `sex_male` (the label of a one_hot).
+else (of a field, also that of its key in the records), and keeps it through steps that compute each
+value by itself. The values of a longer column have no names of their own; files that need names for
+them use `x_0`, `x_1`... (as CSV files spread a tensor ``x``) and `sex_male` (the label of a
+one_hot).
 
 Two names are alike if their letters and digits agree: "Sepal length (cm)" and ``sepal_length_cm``.
 """
@@ -140,7 +141,8 @@ def features_of(column: str, graph: Graph, types: Mapping[str, Type]) -> tuple[F
         return _called(column, features_of(step.columns_read()[0], graph, types))
     if step is not None and step.value_labels:
         return tuple(_labelled(step, features_of(step.columns_read()[0], graph, types)))
-    return features_by_itself(column, shape)
+    features = features_by_itself(graph.spec.record.key_of.get(column, column), shape)
+    return features if column not in graph.spec.record.fields else _called(column, features)
 
 
 def features_by_itself(column: str, shape: Shape) -> tuple[Feature, ...]:
@@ -153,11 +155,16 @@ def features_by_itself(column: str, shape: Shape) -> tuple[Feature, ...]:
 def _called(column: str, features: Sequence[Feature]) -> tuple[Feature, ...]:
     """The features of a column of this name that holds nothing else."""
     if len(features) == 1:
-        return (Feature((column, *features[0].names), is_named=True),)
+        return (Feature(_with(column, features[0].names), is_named=True),)
     return tuple(
-        Feature((f"{column}_{i}", *feature.names), feature.is_named)
+        Feature(_with(f"{column}_{i}", feature.names), feature.is_named)
         for i, feature in enumerate(features)
     )
+
+
+def _with(name: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names with one more in front, unless it is there."""
+    return names if names[:1] == (name,) else (name, *names)
 
 
 def _labelled(step: PrepareStep, read: Sequence[Feature]) -> Iterator[Feature]:

@@ -30,10 +30,10 @@ def input_problems(record: RecordSpec, found: Sequence[TableColumn]) -> Iterator
     """Why a table's rows cannot be records."""
     have = {column.name: column for column in found}
     listed = ", ".join([*list(have)[:12], *(["..."] if len(have) > 12 else [])])
-    for name in dict.fromkeys([*([record.id] if record.id else []), *record.fields]):
+    for name in dict.fromkeys([*([record.id] if record.id else []), *record.by_key]):
         if name not in have:
             yield f"column '{name}' is missing; the columns are {listed}"
-    for name, spec in record.fields.items():
+    for name, spec in record.by_key.items():
         column, axes = have.get(name), len(spec.shape)
         if column is None:
             continue
@@ -46,7 +46,7 @@ def input_problems(record: RecordSpec, found: Sequence[TableColumn]) -> Iterator
                 f"column '{name}' is {column}, but the field is {describe(spec.dtype, spec.shape)}"
                 f", which needs {expected}"
             )
-    if record.id in have and record.id not in record.fields:
+    if record.id in have and record.id not in record.by_key:
         column = have[record.id]
         if column.repeated or column.type not in ("STRING", "INT64"):
             yield f"column '{record.id}' is {column}, but an id needs STRING or INT64"
@@ -66,9 +66,9 @@ class RowEncoder:
     """
 
     def __init__(self, record: RecordSpec, pass_through: Sequence[str]) -> None:
-        wanted = [*([record.id] if record.id else []), *record.fields, *pass_through]
+        wanted = [*([record.id] if record.id else []), *record.by_key, *pass_through]
         self._wanted = tuple(dict.fromkeys(wanted))
-        self._with_axes = {name: spec.shape for name, spec in record.fields.items() if spec.shape}
+        self._with_axes = {name: spec.shape for name, spec in record.by_key.items() if spec.shape}
 
     def encode(self, row: Mapping[str, Any]) -> bytes:
         """The record in `row`: of its columns only those that the ensemble reads."""

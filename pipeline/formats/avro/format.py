@@ -41,7 +41,7 @@ def _check(opened: OpenedFile, record: RecordSpec, pass_through: Sequence[str]) 
     if schema.name_of(found) != "record":
         raise ValueError(f"holds values of type {schema.name_of(found)}, expected records")
     columns = {field["name"]: field["type"] for field in found["fields"]}
-    for name in dict.fromkeys([*record.fields, *pass_through, record.id]):
+    for name in dict.fromkeys([*record.by_key, *pass_through, record.id]):
         count = sum(field["name"] == name for field in found["fields"])
         if count > 1:
             yield f"has {count} fields '{name}'"

@@ -64,13 +64,13 @@ def may_be_record(record: RecordSpec) -> bool:
     return all(
         spec.dtype in ("string", "bytes")
         or (spec.dtype == "bool" and name.lower() in ("true", "false"))
-        for name, spec in record.fields.items()
+        for name, spec in record.by_key.items()
     )
 
 
 def needed(record: RecordSpec) -> Keys:
     """What each record must have: its fields and its id."""
-    return {**dict.fromkeys([record.id] if record.id else []), **record.fields}
+    return {**dict.fromkeys([record.id] if record.id else []), **record.by_key}
 
 
 def places(key: str, keys: Keys, header: Sequence[str]) -> tuple[int, ...]:
@@ -159,7 +159,7 @@ def problems(
         if len(lacks) == len(needed(record)) and not dialect.names:
             hint += "; `record: {csv: {header: [NAME, ...]}}` names the columns if line 1 does not"
         yield f"{its} has no column '{name}'{hint}; it names {some(header)}"
-    for name, field in record.fields.items():
+    for name, field in record.by_key.items():
         found = places(name, keys, header)
         if len(found) > 1 and len(found) != field.shape[0]:
             yield (

@@ -34,9 +34,9 @@ class JsonDecoder(RowDecoder):
             name: kind for name, decoder in self._fields.items() if (kind := decoder.buffer_type)
         }
         self._repeated = (*self._pass_through, *filter(None, [record.id]))
-        self._keys = {*record.fields, *self._repeated}
+        self._keys = {*record.by_key, *self._repeated}
         self._lists = NumberListReader(lists, self._keys - lists.keys())
-        lengths = [record.fields[name].shape[0] or _LONG for name in lists]
+        lengths = [record.by_key[name].shape[0] or _LONG for name in lists]
         self._has_long_lists = max(lengths, default=0) >= _LONG
         if lists.keys() & set(self._pass_through):  # these are repeated as they came
             self._has_long_lists = False

@@ -115,7 +115,7 @@ def _check(opened: OpenedFile, record: RecordSpec, pass_through: Sequence[str]) 
     """What the schema lacks or has twice."""
     index = _Index(CheckedFile(opened.file))
     names = index.schema.names
-    for name in dict.fromkeys([*record.fields, *pass_through, *filter(None, [record.id])]):
+    for name in dict.fromkeys([*record.by_key, *pass_through, *filter(None, [record.id])]):
         if names.count(name) > 1:
             yield _twice(names, name)
     found = dict(zip(index.schema.names, index.schema.types, strict=True))

@@ -46,11 +46,11 @@ class TfRecordDecoder(RowDecoder):
 
     def __init__(self, record: RecordSpec, pass_through: Sequence[str] = ()) -> None:
         super().__init__(record, pass_through)
-        self._needed = [*record.fields, *([record.id] if record.id else [])]
+        self._needed = [*record.by_key, *([record.id] if record.id else [])]
         self._wanted = [*self._needed, *pass_through]
-        self._booleans = {name for name, spec in record.fields.items() if spec.dtype == "bool"}
-        self._tensors = {name for name, spec in record.fields.items() if spec.shape}
-        self._only_bytes = [(s.dtype, s.shape) for s in record.fields.values()] == [("bytes", ())]
+        self._booleans = {name for name, spec in record.by_key.items() if spec.dtype == "bool"}
+        self._tensors = {name for name, spec in record.by_key.items() if spec.shape}
+        self._only_bytes = [(s.dtype, s.shape) for s in record.by_key.values()] == [("bytes", ())]
 
     def records(self, block: Block, rows: range) -> list[dict[str, Any]]:
         """See RowDecoder."""

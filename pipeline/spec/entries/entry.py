@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -169,6 +170,22 @@ class ModelEntry(StrictModel):
                 "{age: age, fare: fare}"
             )
         return {column: {"column": column, "position": i} for i, column in enumerate(columns)}
+
+    def with_listed_by_key(self, key_of: Mapping[str, str]) -> Self:
+        """The same, where inputs that are columns of a list have the names of the fields' keys.
+
+        Args:
+          key_of: field -> the key of a record that holds it.
+        """
+        inputs = {
+            key_of.get(tensor, tensor) if self._is_listed(tensor) else tensor: bound
+            for tensor, bound in self.inputs.items()
+        }
+        return self if inputs == self.inputs else self.model_copy(update={"inputs": inputs})
+
+    def _is_listed(self, tensor: str) -> bool:
+        bound = self.column_inputs.get(tensor)
+        return bound is not None and bound.position is not None and bound.column == tensor
 
     @model_validator(mode="after")
     def _positions_are_of_use(self) -> ModelEntry:

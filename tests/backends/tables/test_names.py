@@ -8,7 +8,7 @@ from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.graph import resolve
 
 
-def graph(*steps, **fields):
+def graph(*steps, keys="{}", **fields):
     model = {
         "name": "m",
         "framework": "onnx",
@@ -22,7 +22,7 @@ def graph(*steps, **fields):
                 "name": "e",
                 "record": {
                     "fields": {
-                        name: {"dtype": dtype, "shape": shape}
+                        name: {"dtype": dtype, "shape": shape, "name": keys.format(name)}
                         for name, (dtype, *shape) in fields.items()
                     }
                 },
@@ -46,6 +46,18 @@ def test_single_value_has_the_name_of_its_column_and_a_longer_one_only_numbers()
     assert names(ensemble, "age") == [("age", True)]
     assert names(ensemble, "one") == [("one", True)]
     assert names(ensemble, "pixels") == [("pixels_0", False), ("pixels_1", False)]
+
+
+def test_field_has_the_name_of_its_key_too():
+    ensemble = graph(
+        {"column": "X", "op": "concat", "of": ["a", "b"]}, a=NUMBER, b=("float32", 2), keys="k {}"
+    )
+    assert names(ensemble, "a") == [("a", "k a", True)]
+    assert names(ensemble, "X") == [
+        ("a", "k a", True),
+        ("b_0", "k b_0", False),
+        ("b_1", "k b_1", False),
+    ]
 
 
 def test_joined_columns_keep_their_names_in_order():
