@@ -28,7 +28,7 @@ from pipeline.spec import ensemble  # noqa: E402
 from pipeline.spec import model as model_spec  # noqa: E402
 from pipeline.spec import prepare as prepare_spec  # noqa: E402
 from pipeline.spec import record as record_spec  # noqa: E402
-from pipeline.spec.entries import transformers as transformers_spec  # noqa: E402
+from pipeline.spec.entries import tasks as task_texts  # noqa: E402
 
 
 def parameters() -> str:
@@ -82,7 +82,7 @@ def operations(steps: object) -> str:
 def tasks() -> str:
     """The tasks of `framework: transformers`."""
     rows = ["| `task` | inputs | outputs | keys of its own |", "|---|---|---|---|"]
-    for name, task in transformers_spec.TASKS.items():
+    for name, task in task_texts.TASKS.items():
         options = ", ".join(f"`{option}`" for option in task.options)
         rows.append(f"| `{name}` | {_cell(task.inputs)} | {_cell(task.outputs)} | {options} |")
     return "\n".join(rows)

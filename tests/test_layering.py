@@ -42,7 +42,7 @@ PURE = {
     "batch": {*_NUMBERS, "orjson"},
     "spec": {"numpy", "pydantic", "pydantic_core", "yaml"},
     "parameters": set(),
-    "ops": {"numpy", "PIL", "tokenizers"},
+    "ops": {"numpy", "PIL", "soundfile", "scipy", "tokenizers"},
     "formats": {
         *_NUMBERS,
         "orjson",
@@ -73,6 +73,8 @@ FRAMEWORKS = {
 }
 ONLY_IN = {
     "PIL": ("ops/images.py", "backends/transformers/tasks/pictures.py"),
+    "scipy": ("ops/sounds.py",),
+    "soundfile": ("ops/sounds.py",),
     "tokenizers": ("ops/text.py",),
 }
 

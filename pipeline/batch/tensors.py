@@ -58,6 +58,8 @@ class TensorSpec:
       dims: axis lengths *with* the batch axis first.
       features: the file's names of the values of a row, if it has any.
       values: texts that it knows, if it knows only some, such as the categories of a column.
+      only: the one integer that it takes, such as the sampling rate that it was trained with.
+      usual_length: what its variable axes commonly have, for a model that takes no short rows.
     """
 
     name: str
@@ -65,6 +67,8 @@ class TensorSpec:
     dims: Shape | None = None
     features: tuple[str, ...] | None = None
     values: tuple[str, ...] | None = None
+    only: int | None = None
+    usual_length: int | None = None
 
     @property
     def row_shape(self) -> Shape | None:

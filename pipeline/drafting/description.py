@@ -188,6 +188,10 @@ def description_of(framework: str, path: Path, *, trusted: bool = False) -> Mode
         servable = opened(**keys)
     signature = servable.signature
     servable.close()
+    for tensor in signature.inputs or ():
+        if tensor.name == "sampling_rate" and tensor.only is not None:
+            keys["sampling_rate"] = tensor.only
+            notes["sampling_rate"] = "what the model was trained with; waveforms must have it"
     return ModelDescription(
         keys,
         signature.inputs,

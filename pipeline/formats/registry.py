@@ -63,7 +63,7 @@ def decoders(record: RecordSpec, pass_through: Sequence[str] = ()) -> dict[str, 
       record: the declared id and fields.
       pass_through: keys whose values predictions repeat as they came.
     """
-    if record.source == "image":
+    if record.whole_files:
         return {IMAGE.name: IMAGE.decoder(record)}
     if record.source == "raw":
         return {each.name: RawDecoder(record, each.raw_problem) for each in FORMATS.values()}

@@ -130,7 +130,7 @@ def reading(job: Job) -> Reading:
     spec = job.graph.spec
     keys = [*spec.record.by_key, *spec.pass_through, *([spec.record.id] if spec.record.id else [])]
     inputs = job.settings.inputs
-    form = IMAGE.name if spec.record.source == "image" else inputs.input_format
+    form = IMAGE.name if spec.record.whole_files else inputs.input_format
     return Reading(
         job.row_limits.block_rows, form, tuple(keys), inputs.max_record_bytes, spec.record
     )

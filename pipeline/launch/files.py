@@ -42,9 +42,10 @@ def problems(inputs: Inputs, output_format: str, spec: EnsembleSpec) -> Iterator
                     f"--output_format: parquet has a column '{name}' of its own; output column "
                     f"'{name}' needs another name"
                 )
-    if spec.record.source == "image":
+    if spec.record.whole_files:
+        chosen = f"`source: {spec.record.source}`"
         if inputs.input_format != "auto":
-            yield f"--input_format={inputs.input_format} does not go with `source: image`"
+            yield f"--input_format={inputs.input_format} does not go with {chosen}"
         for name, source in (
             ("input_subscription", inputs.input_subscription),
             ("input_topic", inputs.input_topic),
@@ -53,8 +54,8 @@ def problems(inputs: Inputs, output_format: str, spec: EnsembleSpec) -> Iterator
         ):
             if source:
                 yield (
-                    f"--{name} does not go with `source: image`, whose records are files; expected "
-                    "--input_file_pattern, or images as base64 in a field of dtype bytes"
+                    f"--{name} does not go with {chosen}, whose records are files; expected "
+                    "--input_file_pattern, or their content as base64 in a field of dtype bytes"
                 )
         return
     raw_problem = format_of("", inputs.input_format).raw_problem

@@ -93,8 +93,8 @@ def first_batch(pattern: str, chosen: str, record: RecordSpec, count: int) -> Ba
       Exception: the files cannot be listed or read.
     """
     files = paths.match_input(pattern)
-    if record.source == "image":
-        batches = _pictures(files[:count], record)
+    if record.whole_files:
+        batches = _whole(files[:count], record)
     else:
         batches = _decoded(files[:_FILES], chosen, record, count)
     for batch in batches:
@@ -103,7 +103,7 @@ def first_batch(pattern: str, chosen: str, record: RecordSpec, count: int) -> Ba
     return None
 
 
-def _pictures(files: Sequence[Any], record: RecordSpec) -> Iterator[Batch]:
+def _whole(files: Sequence[Any], record: RecordSpec) -> Iterator[Batch]:
     group = FileGroup(tuple((file.path, file.size_in_bytes) for file in files))
     for block in read_group(group):
         yield decoders(record)[block.format].decode(block)

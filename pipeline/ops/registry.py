@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.batch.columns import Column
-from pipeline.ops import images, labels, numeric, reduction, scores, shapes, text
+from pipeline.ops import images, labels, numeric, reduction, scores, shapes, sounds, text
 from pipeline.spec import combine, prepare
 from pipeline.spec.op import Op
 
@@ -48,6 +48,10 @@ OPERATIONS: Mapping[type[Op], Operation] = {
     ),
     prepare.Resize: Operation(images.resize, check_ready=images.check_installed),
     prepare.Normalize: Operation(images.normalize),
+    # One at a time: minutes of sound are as large as a photograph.
+    prepare.DecodeAudio: Operation(
+        sounds.decode, check_ready=sounds.check_installed, rows_at_once=1
+    ),
     prepare.Scale: Operation(numeric.scale),
     prepare.OneHot: Operation(labels.one_hot, check_ready=labels.check_labels),
     prepare.Cast: Operation(numeric.cast),

@@ -19,7 +19,7 @@ from pipeline.spec.column_types import Type, TypesError
 from pipeline.spec.combine import CombineStep
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.model import ModelSpec
-from pipeline.spec.prepare import PrepareStep
+from pipeline.spec.prepare import DecodeAudio, PrepareStep
 
 
 class _Step(Protocol):
@@ -86,7 +86,7 @@ def resolve(spec: EnsembleSpec) -> Graph:
         else:
             _require(column, reader, made, problems)
     if spec.record.source is not None and spec.pass_through:
-        whole = "a file" if spec.record.source == "image" else "only bytes"
+        whole = "a file" if spec.record.whole_files else "only bytes"
         problems.append(
             f"pass_through: found {', '.join(spec.pass_through)}; with `source: "
             f"{spec.record.source}` a record is {whole} and has no keys"
@@ -94,6 +94,7 @@ def resolve(spec: EnsembleSpec) -> Graph:
     for name in spec.pass_through:
         if key := spec.record.key_meant(name):
             problems.append(f"pass_through: found the field '{name}', expected its key '{key}'")
+    problems += _rates(spec)
     if problems:
         raise SpecError(problems)
     steps = _in_order(spec.prepare, "prepare steps", [s.column for s in spec.prepare])
@@ -127,6 +128,24 @@ def _types(
     if problems:
         raise SpecError(problems)
     return types
+
+
+def _rates(spec: EnsembleSpec) -> Iterator[str]:
+    """Models that say of waveforms another rate than the step that makes them."""
+    made = {step.column: step for step in spec.prepare if isinstance(step, DecodeAudio)}
+    for model in spec.models:
+        said = getattr(model, "sampling_rate", None)
+        for tensor, column in _bindings(model) if said is not None else ():
+            step = made.get(column)
+            if step is None or step.sampling_rate == said:
+                continue
+            found = f"`sampling_rate: {step.sampling_rate}`"
+            if step.sampling_rate is None:
+                found = f"`rate: {step.rate}`, so each file has its own"
+            yield (
+                f"model '{model.name}' has `sampling_rate: {said}`, but input '{tensor}' reads "
+                f"column '{column}', and {step.title} has {found}"
+            )
 
 
 def _bindings(model: ModelSpec) -> Iterable[tuple[str, str]]:

@@ -131,13 +131,13 @@ class CsvSpec(StrictModel):
 class RecordSpec(StrictModel):
     """What a record looks like."""
 
-    source: Literal["image", "raw"] | None = Field(
+    source: Literal["image", "audio", "raw"] | None = Field(
         default=None,
-        description="`image`: every input file is a record, an image; its id is its path, and the "
-        "only field, of dtype `bytes`, holds the file. `raw`: records are not decoded; the only "
-        "field, of dtype `bytes`, holds a line of a file, a message of a TFRecord file or of "
-        "Pub/Sub as it is, for a model that parses it; the id is its hash. Without it, "
-        "`--input_format` says what files hold.",
+        description="`image`, `audio`: every input file is a record, an image or a sound; its id "
+        "is its path, and the only field, of dtype `bytes`, holds the file. `raw`: records are not "
+        "decoded; the only field, of dtype `bytes`, holds a line of a file, a message of a "
+        "TFRecord file or of Pub/Sub as it is, for a model that parses it; the id is its hash. "
+        "Without it, `--input_format` says what files hold.",
     )
     id: str | None = Field(
         default=None,
@@ -162,6 +162,11 @@ class RecordSpec(StrictModel):
     def by_key(self) -> dict[str, FieldSpec]:
         """The fields, each under the key of a record that holds it."""
         return {spec.name or field: spec for field, spec in self.fields.items()}
+
+    @property
+    def whole_files(self) -> bool:
+        """Whether every file is a record."""
+        return self.source in ("image", "audio")
 
     def encoding(self, format: str) -> str:
         """Of the text in files of a format."""
@@ -192,7 +197,7 @@ class RecordSpec(StrictModel):
         if self.source is None:
             return self
         if self.id is not None:
-            otherwise = "the file's path" if self.source == "image" else "a hash of the record"
+            otherwise = "the file's path" if self.whole_files else "a hash of the record"
             raise ValueError(
                 f"found the key 'id'; with `source: {self.source}` the id is {otherwise}"
             )

@@ -20,10 +20,12 @@ from pipeline.ops.step import apply, check_ready
 from pipeline.spec.column_types import TEXTS, TypesError
 from pipeline.spec.combine import AnyCombine, CombineStep
 from pipeline.spec.prepare import AnyPrepare, PrepareStep
+from tests.support import sounds
 from tests.support.images import encoded, gradient
 
 KINDS = {"prepare": get_args(PrepareStep), "combine": get_args(CombineStep)}
 ADAPTERS = {"prepare": TypeAdapter(AnyPrepare), "combine": TypeAdapter(AnyCombine)}
+SOUND = sounds.encoded(sounds.tone(40))
 TOKENIZER = {
     "version": "1.0",
     "added_tokens": [],
@@ -43,6 +45,8 @@ STEPS = [
     step("prepare", "resize", height=2, width=5),
     step("prepare", "normalize", mean=[0.5, 0.4, 0.3]),
     step("prepare", "normalize", layout="chw"),
+    step("prepare", "decode_audio", sampling_rate=16000),
+    step("prepare", "decode_audio", rate="more"),
     step("prepare", "scale", factor=2),
     step("prepare", "scale", min=0, max=2),
     step("prepare", "one_hot", depth=3),
@@ -73,7 +77,7 @@ SHAPES = [(), (1,), (3,), (2, 3), (4, 2, 3), (None,), (None, 3), (None, None, 3)
 TYPES = list(itertools.product(DTYPES, SHAPES))
 VALUES = {
     "string": st.sampled_from(["", "7", "-2.5", "Good morning"]),
-    "bytes": st.sampled_from([b"", b"7", b"\xff", encoded(gradient(3, 4))]),
+    "bytes": st.sampled_from([b"", b"7", b"\xff", encoded(gradient(3, 4)), SOUND]),
 }
 
 # Each step is one of many: few examples for each are many for all.

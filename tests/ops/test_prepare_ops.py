@@ -189,6 +189,7 @@ def test_columns_have_the_types_that_were_announced(op, options, dtypes, shape):
 REFUSED = [
     ("decode_image", {}, ("string", ()), "one image file of dtype bytes"),
     ("decode_image", {}, ("bytes", (2,)), "one image file of dtype bytes"),
+    ("decode_audio", {"rate": "hz"}, ("string", ()), "one sound file of dtype bytes"),
     ("resize", {"height": 2, "width": 2}, ("float64", (3, 3)), "uint8 or float32"),
     ("resize", {"height": 2, "width": 2}, ("uint8", (3,)), "[height, width]"),
     ("normalize", {"mean": (1.0, 2.0)}, ("uint8", (4, 4, 3)), "a last axis of 2"),

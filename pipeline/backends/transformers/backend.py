@@ -22,7 +22,7 @@ from pipeline.backends.torch.device import TorchDevice, choose_device
 from pipeline.backends.torch.runtime import half_precision, limit_forks, limit_threads
 from pipeline.backends.torch.thread_choice import ThreadChoice
 from pipeline.backends.transformers.files import check_folder
-from pipeline.backends.transformers.tasks.table import TASKS
+from pipeline.backends.transformers.tasks.table import TASKS, TaskKind
 from pipeline.backends.transformers.tasks.task import Network, Task
 from pipeline.batch.columns import Array, Column
 from pipeline.errors import LoadError
@@ -96,26 +96,33 @@ class TransformersBackend:
         transformers.utils.logging.disable_progress_bar()
         device = choose_device(context.device)
         with loading(path, "a transformers model"):
-            model = _read_model(path, spec, device.name)
-            network = Network(model, device)
-            task = TASKS[spec.task].open(path, spec, network)
+            kind = _kind_of(path, spec)
+            network = Network(_read_model(path, spec, kind, device.name), device)
+            task = kind.open(path, spec, network)
         device.settle()
         return TransformersServable(task, network, path, spec, device, context.intra_op_threads)
 
 
-def _read_model(path: Path, spec: TransformersModel, device: str) -> Any:
+def _kind_of(path: Path, spec: TransformersModel) -> TaskKind:
+    """How the task reads the model of a folder."""
     import transformers
 
-    kind = TASKS[spec.task]
-    auto_class = getattr(transformers, kind.auto_class)
     found = transformers.AutoConfig.from_pretrained(
         path, local_files_only=True, trust_remote_code=False
     ).model_type
-    if kind.model_types and found not in kind.model_types:
+    kind = TASKS[spec.task].of(found)
+    if kind is None:
         raise LoadError(
             f"{path / 'config.json'} has the model_type '{found}', expected for `task: "
-            f"{spec.task}` {' or '.join(kind.model_types)}"
+            f"{spec.task}` {' or '.join(TASKS[spec.task].known_types)}"
         )
+    return kind
+
+
+def _read_model(path: Path, spec: TransformersModel, kind: TaskKind, device: str) -> Any:
+    import transformers
+
+    auto_class = getattr(transformers, kind.auto_class)
     full = "float32" if device == "cpu" else "auto"
     model, found = auto_class.from_pretrained(
         path,

@@ -53,8 +53,8 @@ def different(name: str, dtype: str, row_shape: Shape) -> Array:
     return chosen
 
 
-def known_texts(model: ModelSpec, signature: Signature) -> dict[str, Array]:
-    """Column -> texts that the model knows, for the columns of which it knows only some.
+def known_values(model: ModelSpec, signature: Signature) -> dict[str, Array]:
+    """Column -> values that the model knows, for the columns of which it knows only some.
 
     Args:
       model: its entry.
@@ -66,7 +66,25 @@ def known_texts(model: ModelSpec, signature: Signature) -> dict[str, Array]:
         if binding is not None and tensor.values:
             texts = [tensor.values[row % len(tensor.values)] for row in range(ROWS)]
             found[binding.column] = np.array(texts, dtype=object)
+        elif binding is not None and tensor.only is not None:
+            found[binding.column] = np.full(ROWS, tensor.only, numpy_dtype(tensor.dtype or "int64"))
     return found
+
+
+def usual_shapes(model: ModelSpec, signature: Signature) -> dict[str, Shape]:
+    """Column -> shape of the rows to make up, for those of which the model takes no short ones.
+
+    Args:
+      model: its entry.
+      signature: what it says of its tensors.
+    """
+    return {
+        binding.column: tuple(tensor.usual_length if n is None else n for n in tensor.row_shape)
+        for tensor in signature.inputs or ()
+        if tensor.usual_length is not None and tensor.row_shape is not None
+        for binding in [model.column_inputs.get(tensor.name)]
+        if binding is not None
+    }
 
 
 def without_integers(columns: Mapping[str, Column]) -> Mapping[str, Column]:

@@ -268,10 +268,12 @@ def _choices(
     read = model.columns_read()
     types = {column: rehearsal.types[column] for column in read}
     given: Mapping[str, Column] = {column: rehearsal.columns[column] for column in read}
-    known = made_up.known_texts(model, servable.signature)
+    known = made_up.known_values(model, servable.signature)
+    usual = made_up.usual_shapes(model, servable.signature)
+    types |= {column: (types[column][0], shape) for column, shape in usual.items()}
     different = {c: made_up.different(c, *t) for c, t in types.items()} | known
     if rehearsal.made_up:
-        given = {**given, **known}
+        given = {**given, **{column: different[column] for column in usual}, **known}
     else:
         yield given
         given = different

@@ -10,12 +10,14 @@ from pipeline.spec.prepare.images import DecodeImage, Normalize, Resize
 from pipeline.spec.prepare.labels import OneHot
 from pipeline.spec.prepare.numbers import Cast, Scale
 from pipeline.spec.prepare.shapes import Concat, Pad
+from pipeline.spec.prepare.sounds import DecodeAudio
 from pipeline.spec.prepare.text import Lower, Tokenize
 
 __all__ = [
     "AnyPrepare",
     "Cast",
     "Concat",
+    "DecodeAudio",
     "DecodeImage",
     "Lower",
     "Normalize",
@@ -28,6 +30,16 @@ __all__ = [
 ]
 
 PrepareStep = (
-    Concat | DecodeImage | Resize | Normalize | Scale | OneHot | Cast | Lower | Pad | Tokenize
+    Concat
+    | DecodeImage
+    | Resize
+    | Normalize
+    | DecodeAudio
+    | Scale
+    | OneHot
+    | Cast
+    | Lower
+    | Pad
+    | Tokenize
 )
 AnyPrepare = Annotated[PrepareStep, Field(discriminator="op")]

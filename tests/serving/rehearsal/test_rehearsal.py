@@ -12,6 +12,8 @@ from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.graph import resolve
 from pipeline.testing import FakeLoader, FakeServable
 
+INTEGER = {"dtype": "int64"}
+
 
 def model(name, inputs, output, **more):
     return {
@@ -111,6 +113,25 @@ def test_model_that_fails_on_the_made_up_rows_is_refused_with_its_own_words():
     (problem,) = problems(ensemble(model("a", {"x": "x"}, "p")), {"a": FakeServable(boom)})
     assert problem.startswith("model 'a' fails on made-up rows, also of zeros and empty text")
     assert "RuntimeError: mat1 and mat2 shapes cannot be multiplied" in problem
+
+
+def test_made_up_rows_have_the_length_and_the_values_that_a_model_knows():
+    def picky(inputs):
+        if inputs["x"].shape[1] < 40 or set(inputs["rate"].tolist()) != {16000}:
+            raise ValueError("too short, or of another rate")
+        return {"y": inputs["x"].max(axis=1)}
+
+    spec = EnsembleSpec.model_validate(
+        {
+            "name": "e",
+            "record": {"fields": {"x": {"dtype": "float32", "shape": [None]}, "rate": INTEGER}},
+            "models": [model("a", {"x": "x", "rate": "rate"}, "p")],
+        }
+    )
+    heard = TensorSpec("x", "float32", (None, None), usual_length=40)
+    rate = TensorSpec("rate", "int64", (None,), only=16000)
+    found = run(resolve(spec), {"a": FakeServable(picky, Signature(inputs=(heard, rate)))})
+    assert found.types["p"] == ("float32", ())
 
 
 def test_warm_up_can_be_switched_off_and_types_then_come_from_the_signature():

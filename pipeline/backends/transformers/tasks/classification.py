@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.backends.transformers.tasks.pictures import Pictures
 from pipeline.backends.transformers.tasks.task import Network, Task
 from pipeline.backends.transformers.tasks.texts import Encoded, Texts, strings
+from pipeline.backends.transformers.tasks.waveforms import Waveforms, stacked
 from pipeline.batch.columns import Array, Column
 from pipeline.batch.tensors import TensorSpec
 from pipeline.spec.model import TransformersModel
@@ -46,6 +47,18 @@ def open_pictures(path: Path, spec: TransformersModel, network: Network) -> Task
         outputs=classes.outputs,
         prepare=lambda inputs: pictures.prepared(inputs["image"]),
         compute=classes.scored,
+    )
+
+
+def open_waveforms(path: Path, spec: TransformersModel, network: Network) -> Task:
+    """`audio-classification`."""
+    waveforms, classes = Waveforms(path, spec), Classes(network.config)
+    return Task(
+        inputs=waveforms.tensors,
+        outputs=classes.outputs,
+        prepare=lambda inputs: stacked(waveforms.prepared(inputs)),
+        compute=classes.scored,
+        optional=waveforms.optional,
     )
 
 

@@ -16,6 +16,7 @@ from pipeline.backends.transformers.tasks import (
     image_text,
     questions,
     sentences,
+    speech,
     tokens,
     writing,
     zero_shot,
@@ -37,6 +38,7 @@ class TaskKind:
       open: (folder, entry, model) -> the task, with the tokenizer or processor of the folder.
       without: a table of architectures that need more than the task gives them.
       model_types: those of config.json that the task knows; none for all of the architectures.
+      other: how the task reads models of other types.
       unused: beginnings of the names of weights that no output of the task uses.
     """
 
@@ -46,13 +48,25 @@ class TaskKind:
     unused: tuple[str, ...] = ()
     model_types: tuple[str, ...] = ()
     without: str | None = None
+    other: TaskKind | None = None
 
     def fits(self, architecture: str, model_type: str) -> bool:
         """Whether a model of an architecture can be read."""
-        known = not self.model_types or model_type in self.model_types
-        if self.without is not None and architecture in _names(self.without):
+        kind = self.of(model_type)
+        if kind is None or (kind.without is not None and architecture in _names(kind.without)):
             return False
-        return known and architecture in _names(self.architectures)
+        return architecture in _names(kind.architectures)
+
+    def of(self, model_type: str) -> TaskKind | None:
+        """The kind that reads models of a type: this one or the other; None where neither does."""
+        if not self.model_types or model_type in self.model_types:
+            return self
+        return self.other and self.other.of(model_type)
+
+    @property
+    def known_types(self) -> tuple[str, ...]:
+        """The model types of this kind and of the other; empty for all."""
+        return (*self.model_types, *(self.other.known_types if self.other else ()))
 
 
 _TWO_TOWERS = ("clip", "siglip")
@@ -65,6 +79,21 @@ _TEXT_TO_TEXT = TaskKind(
         *("bart", "blenderbot", "blenderbot-small", "bigbird_pegasus", "encoder-decoder", "fsmt"),
         *("led", "longt5", "m2m_100", "marian", "mbart", "mt5", "mvp", "nllb-moe", "pegasus"),
         *("pegasus_x", "plbart", "prophetnet", "switch_transformers", "t5", "umt5"),
+    ),
+)
+_SPEECH = TaskKind(
+    "AutoModelForCTC",
+    "MODEL_FOR_CTC_MAPPING_NAMES",
+    speech.open_letters,
+    model_types=(
+        *("data2vec-audio", "hubert", "sew", "sew-d", "unispeech", "unispeech-sat", "wav2vec2"),
+        *("wav2vec2-bert", "wav2vec2-conformer", "wavlm"),
+    ),
+    other=TaskKind(
+        "AutoModelForSpeechSeq2Seq",
+        "MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES",
+        speech.open_whisper,
+        model_types=("whisper",),
     ),
 )
 
@@ -133,6 +162,12 @@ TASKS: Mapping[str, TaskKind] = {
         "AutoModelForSemanticSegmentation",
         "MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES",
         detection.open_segments,
+    ),
+    "automatic-speech-recognition": _SPEECH,
+    "audio-classification": TaskKind(
+        "AutoModelForAudioClassification",
+        "MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES",
+        classification.open_waveforms,
     ),
     "text-generation": TaskKind(
         "AutoModelForCausalLM",
