@@ -2,7 +2,7 @@
 #
 #   docker build --target cpu -t ensemble .
 #   docker build --target gpu -t ensemble-gpu .
-#   docker build --build-arg EXTRAS="xgboost lightgbm transformers" -t ensemble .
+#   docker build --build-arg EXTRAS="xgboost lightgbm catboost transformers" -t ensemble .
 #
 # Nothing here needs BuildKit. The order of the stages is for builders without it, which build every
 # stage above the target: the large GPU one comes last.

@@ -69,6 +69,7 @@ FRAMEWORKS = {
     "joblib",
     "xgboost",
     "lightgbm",
+    "catboost",
     "transformers",
 }
 ONLY_IN = {

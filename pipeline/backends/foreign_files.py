@@ -33,7 +33,6 @@ _WAYS_OUT = {
     **dict.fromkeys((".engine", ".plan"), _ENGINE),
     ".tflite": "made for TensorFlow Lite: give the SavedModel or .keras file that it was made from",
     ".gguf": "made for llama.cpp: give the transformers folder that it was made from",
-    ".cbm": "a CatBoost model: export it with model.save_model('model.onnx', format='onnx')",
     ".mar": "an archive of TorchServe: give the TorchScript file in it",
     **dict.fromkeys(
         (".mlmodel", ".mlpackage", ".params", ".pdmodel", ".pdiparams", ".caffemodel", ".pmml"),

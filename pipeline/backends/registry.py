@@ -16,6 +16,7 @@ _BACKENDS = {
     "tensorflow": ("pipeline.backends.tensorflow.backend", "TensorflowBackend"),
     "xgboost": ("pipeline.backends.xgboost", "XgboostBackend"),
     "lightgbm": ("pipeline.backends.lightgbm", "LightgbmBackend"),
+    "catboost": ("pipeline.backends.catboost", "CatboostBackend"),
     "transformers": ("pipeline.backends.transformers.backend", "TransformersBackend"),
     "python": ("pipeline.backends.python", "PythonBackend"),
 }

@@ -49,6 +49,19 @@ def dtype_name(array: np.ndarray[Any, Any]) -> str:
 
 
 @dataclass(frozen=True)
+class Taken:
+    """Which columns a tensor takes, where its dtype alone does not tell.
+
+    Attributes:
+      what: they are, in words for messages.
+      dtypes: that they may have.
+    """
+
+    what: str
+    dtypes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class TensorSpec:
     """What a model says of one of its tensors; ``None`` for what its format does not say.
 
@@ -60,6 +73,7 @@ class TensorSpec:
       values: texts that it knows, if it knows only some, such as the categories of a column.
       only: the one integer that it takes, such as the sampling rate that it was trained with.
       usual_length: what its variable axes commonly have, for a model that takes no short rows.
+      taken: the columns that it takes, where they are fewer than those that `dtype` can hold.
     """
 
     name: str
@@ -69,6 +83,7 @@ class TensorSpec:
     values: tuple[str, ...] | None = None
     only: int | None = None
     usual_length: int | None = None
+    taken: Taken | None = None
 
     @property
     def row_shape(self) -> Shape | None:

@@ -45,10 +45,10 @@ def add_parser(commands: parsers.Commands) -> RaisingParser:
         "write a first ensemble file from a folder of models",
         """
         Models are found by their files: NAME/VERSION/..., NAME/... or single files, of
-        scikit-learn, ONNX, PyTorch, TensorFlow, XGBoost, LightGBM and transformers. Of several
-        versions the newest is taken. Each is loaded and asked for its tensors; files that can run
-        code or touch other files (pickles) only with --trusted. A process of its own does so, since
-        a damaged file may end it.
+        scikit-learn, ONNX, PyTorch, TensorFlow, XGBoost, LightGBM, CatBoost and transformers. Of
+        several versions the newest is taken. Each is loaded and asked for its tensors; files that
+        can run code or touch other files (pickles) only with --trusted. A process of its own does
+        so, since a damaged file may end it.
 
         The record's fields come from the models, and with --records from the first records of a
         file (JSON lines, CSV, Parquet, Avro, TFRecord, pictures). What is a guess says so in a

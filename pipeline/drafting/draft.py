@@ -24,6 +24,7 @@ _PREFERRED: dict[str, tuple[tuple[str, ...], ...]] = {
     "sklearn": (("predict_proba",), ("predict",), ("transform",)),
     "xgboost": (("predict",),),
     "lightgbm": (("predict",),),
+    "catboost": (("predict_proba",), ("predict",)),
     "transformers": (
         *(("probs", "label"), ("embedding",), ("best", "scores")),
         *(("boxes", "labels", "scores"), ("mask", "labels")),
@@ -36,6 +37,7 @@ _USUAL: dict[str, tuple[str, str]] = {
     "sklearn": ("X", "predict"),
     "xgboost": ("X", "predict"),
     "lightgbm": ("X", "predict"),
+    "catboost": ("X", "predict"),
     "torch": ("input", "output_0"),
     "transformers": ("text", "embedding"),
 }

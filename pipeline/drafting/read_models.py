@@ -67,8 +67,8 @@ class ModelsFolder:
             some = ", ".join(files[:5]) + (", ..." if len(files) > 5 else "")
             raise PathError(
                 f"found no model in '{location}', which holds {some}; expected files or folders of "
-                "scikit-learn, ONNX, PyTorch, TensorFlow, XGBoost, LightGBM or transformers"
-                + advice(files)
+                "scikit-learn, ONNX, PyTorch, TensorFlow, XGBoost, LightGBM, CatBoost or "
+                "transformers" + advice(files)
             )
         self.unreadable = [
             path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from pathlib import PurePosixPath
 
-from pipeline.backends import lightgbm, xgboost
+from pipeline.backends import catboost, lightgbm, xgboost
 from pipeline.backends.onnx import backend as onnx
 from pipeline.backends.sklearn import backend as sklearn
 from pipeline.backends.tensorflow import backend as tensorflow
@@ -23,6 +23,7 @@ FRAMEWORK_SUFFIXES: dict[str, tuple[str, ...]] = {
     "tensorflow": tensorflow.SUFFIXES,
     "xgboost": xgboost.SUFFIXES,
     "lightgbm": lightgbm.SUFFIXES,
+    "catboost": catboost.SUFFIXES,
 }
 """Framework -> the endings of its files."""
 

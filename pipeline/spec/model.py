@@ -146,6 +146,24 @@ class LightgbmModel(ModelEntry):
     framework: Literal["lightgbm"]
 
 
+class CatboostModel(ModelEntry):
+    """A CatBoost model, `.cbm`. Outputs `predict`, `predict_proba` of classifiers, `raw`.
+
+    One input, the feature matrix; or one for each feature, which categories and texts need.
+
+    Example::
+
+        - name: risk
+          framework: catboost
+          uri: models/risk/1/model.cbm
+          inputs: {X: features}
+          outputs: {predict: risk}
+    """
+
+    takes_columns: ClassVar[bool] = True
+    framework: Literal["catboost"]
+
+
 class PythonModel(ModelEntry):
     """Your own class: `uri: package.module:Class`, with `load(path)` and `predict(columns)`.
 
@@ -191,6 +209,7 @@ ModelSpec = (
     | TensorflowModel
     | XgboostModel
     | LightgbmModel
+    | CatboostModel
     | TransformersModel
     | PythonModel
 )

@@ -176,6 +176,12 @@ def _lightgbm(path, inputs):
     return {"predict": lightgbm.Booster(model_file=path).predict(inputs["X"])}
 
 
+def _catboost(path, inputs):
+    import catboost
+
+    return {"predict": catboost.CatBoost().load_model(str(path)).predict(inputs["X"])}
+
+
 def _bert_embedding(path, inputs):
     """One text at a time, so without padding."""
     import torch
@@ -310,6 +316,14 @@ AFFINE = (
         file="",
         **{**_MATRIX, "dtypes": {"X": "float64", "predict": "float64"}},
         framework="lightgbm",
+    ),
+    Case(
+        "catboost",
+        build=models.catboost_cbm,
+        reference=_catboost,
+        file="",
+        **{**_MATRIX, "dtypes": {"X": "float32", "predict": "float64"}},
+        framework="catboost",
     ),
     Case(
         "transformers-embedding",

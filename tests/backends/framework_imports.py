@@ -25,6 +25,13 @@ def pyarrow():
     return pc.multiply(pa.array(Y.ravel()), 1).to_numpy(zero_copy_only=False).reshape(Y.shape)
 
 
+def pandas():
+    """No framework either; CatBoost and models of DataFrames import it."""
+    import pandas as pd
+
+    return pd.DataFrame(Y).to_numpy()
+
+
 def tensorflow():
     import tensorflow as tf
 
@@ -78,6 +85,14 @@ def lightgbm():
     return Y * lightgbm.train({"verbose": -1}, data, 1).predict(X)[:, None]
 
 
+def catboost():
+    import catboost
+
+    settings = {"iterations": 1, "allow_writing_files": False, "verbose": False}
+    fit = catboost.CatBoostRegressor(**settings).fit(X, [1.0, 2.0])
+    return Y * np.isfinite(fit.predict(X))[:, None]
+
+
 def transformers():
     import torch
     from transformers.activations import ACT2FN
@@ -88,7 +103,18 @@ def transformers():
     return ACT2FN["relu"](torch.from_numpy(X @ W)).numpy()
 
 
-EVERY = (tensorflow, torch, onnxruntime, sklearn, xgboost, lightgbm, transformers, pyarrow)
+EVERY = (
+    tensorflow,
+    torch,
+    onnxruntime,
+    sklearn,
+    xgboost,
+    lightgbm,
+    catboost,
+    transformers,
+    pyarrow,
+    pandas,
+)
 
 
 def _main(names: list[str]) -> None:

@@ -63,6 +63,11 @@ def lightgbm_model(folder):
     return models.lightgbm_text(folder), spec
 
 
+def catboost_model(folder):
+    spec = model_spec(framework="catboost", inputs={"X": "c"}, outputs={"predict": "d"})
+    return models.catboost_cbm(folder), spec
+
+
 def transformers_model(folder):
     entry = {"inputs": {"image": "c"}, "outputs": {"logits": "d"}, "task": "image-classification"}
     return models.vit_classifier(folder), model_spec(framework="transformers", **entry)
@@ -77,7 +82,7 @@ def rows_for(framework):
     """Rows that need a petabyte, where the model itself does not ask for it."""
     if framework == "sklearn":
         return np.array(["text"] * 65_536, dtype=object)
-    if framework in ("xgboost", "lightgbm"):
+    if framework in ("xgboost", "lightgbm", "catboost"):
         return np.broadcast_to(np.float32(1), (2**46, 4))
     if framework == "transformers":
         return np.broadcast_to(np.uint8(1), (1, 2**24, 2**24, 3))
@@ -88,7 +93,7 @@ def rows_for(framework):
     "build",
     [
         *(sklearn_model, onnx_model, torch_model, tensorflow_model),
-        *(xgboost_model, lightgbm_model, transformers_model, python_model),
+        *(xgboost_model, lightgbm_model, catboost_model, transformers_model, python_model),
     ],
 )
 def test_running_out_of_memory_is_told_from_other_failures(build, tmp_path):

@@ -12,7 +12,7 @@ from tests.support.specs import load, model_spec
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-EXTRAS = ("xgboost", "lightgbm", "transformers")
+EXTRAS = ("xgboost", "lightgbm", "catboost", "transformers")
 
 LOADS_ONE_AFTER_THE_OTHER = """
 import sys
@@ -71,6 +71,7 @@ def test_models_behind_a_service_are_refused_with_the_way_to_call_them(framework
         ("tensorflow", "tensorflow", "tensorflow"),
         ("xgboost", "xgboost", "xgboost"),
         ("lightgbm", "lightgbm", "lightgbm"),
+        ("catboost", "catboost", "catboost"),
         ("transformers", "transformers", "transformers"),
     ],
 )

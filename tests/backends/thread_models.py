@@ -140,6 +140,17 @@ def lightgbm(folder):
     return folder / "model.txt", entry, {"X": np.tile(X, (6, 1))}
 
 
+def catboost(folder):
+    import catboost
+
+    folder.mkdir(parents=True)
+    settings = {"iterations": 60, "thread_count": 1, "allow_writing_files": False}
+    fit = catboost.CatBoostRegressor(**settings, verbose=False).fit(X, Y)
+    fit.save_model(str(folder / "model.cbm"))
+    entry = {"framework": "catboost", "inputs": {"X": "c"}, "outputs": {"predict": "p"}}
+    return folder / "model.cbm", entry, {"X": np.tile(X, (6, 1))}
+
+
 def transformers(folder):
     sizes = {"hidden_size": 256, "intermediate_size": 512, "num_attention_heads": 4}
     path = models.save_bert(folder, "BertModel", **sizes, num_hidden_layers=2)
@@ -166,7 +177,7 @@ def python(folder):
 
 EVERY = (
     *(histogram_boosting, k_means, neighbours, searched_forest, perceptron, onnx, torch),
-    *(tensorflow, xgboost, lightgbm, transformers, python, forking_torch),
+    *(tensorflow, xgboost, lightgbm, catboost, transformers, python, forking_torch),
 )
 SPREAD = (histogram_boosting, onnx, torch, tensorflow, xgboost, lightgbm)
 """Those of which one call can keep two threads busy."""

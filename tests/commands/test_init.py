@@ -358,7 +358,7 @@ def test_mistakes_in_all_arguments_come_together(run, folder):
         "Nothing written, 4 problems:",
         "  --name: found 'my models', expected letters, digits, '_', '.' and '-'",
         "  MODELS_FOLDER: found no model in 'notes', which holds a.txt; expected files or folders "
-        "of scikit-learn, ONNX, PyTorch, TensorFlow, XGBoost, LightGBM or transformers",
+        "of scikit-learn, ONNX, PyTorch, TensorFlow, XGBoost, LightGBM, CatBoost or transformers",
         "  --records: bad.jsonl: not JSON: " + done.err.partition("not JSON: ")[2].split("\n")[0],
         "  --output: 'notes' is a folder, expected a file such as ensemble.yaml in it",
     ]

@@ -109,7 +109,9 @@ def test_unknown_extra_stops_the_build_and_is_named(image):
     built = build("--build-arg=EXTRAS=xgbost", tag=f"{IMAGE}-misspelt")
     assert built.returncode != 0
     said = built.stdout + built.stderr
-    assert "EXTRAS: found 'xgbost', expected some of: xgboost lightgbm transformers" in said
+    assert (
+        "EXTRAS: found 'xgbost', expected some of: xgboost lightgbm catboost transformers" in said
+    )
 
 
 def test_context_leaves_out_what_no_instruction_copies(tmp_path):

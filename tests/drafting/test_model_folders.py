@@ -31,6 +31,8 @@ def find(*files, root="models"):
         ("a.keras", "tensorflow"),
         ("a.ubj", "xgboost"),
         ("a.lgb", "lightgbm"),
+        ("a.cbm", "catboost"),
+        ("a.cb", "catboost"),
     ],
 )
 def test_ending_tells_the_framework(file, framework):

@@ -48,6 +48,7 @@ RUNS = {
     "tensorflow": (MATRIX, lambda path, *_: models.saved_model(path)),
     "xgboost": (MATRIX, lambda path, *_: models.xgboost_regressor(path)),
     "lightgbm": (MATRIX, lambda path, *_: models.lightgbm_text(path.parent)),
+    "catboost": (MATRIX, lambda path, *_: models.catboost_cbm(path.parent)),
     "transformers": (
         ("review", {"dtype": "string"}, "very good film"),
         lambda path, *_: models.bert_embedder(path),

@@ -34,6 +34,7 @@ X = np.ones((2, 4), np.float32)
 FORMATS = {
     "xgboost-ubj": ("xgboost", models.xgboost_ubj, "X", "predict"),
     "xgboost-json": ("xgboost", models.xgboost_json, "X", "predict"),
+    "catboost": ("catboost", models.catboost_cbm, "X", "predict"),
     "lightgbm": ("lightgbm", models.lightgbm_text, "X", "predict"),
     "torchscript": ("torch", models.torchscript, "input", "output_0"),
     "onnx": ("onnx", models.onnx_file, "x", "y"),

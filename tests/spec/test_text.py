@@ -116,7 +116,8 @@ def test_numbers_in_scientific_notation_are_numbers():
 
 
 FRAMEWORKS = (
-    "expected one of sklearn, onnx, torch, tensorflow, xgboost, lightgbm, transformers, python"
+    "expected one of sklearn, onnx, torch, tensorflow, xgboost, lightgbm, catboost, transformers, "
+    "python"
 )
 INPUT_FORMS = "expected a column name, {column, pad_value} or {value, dtype}"
 A_NAME = "expected a name of letters, digits, '_', '.' and '-' that starts with a letter or '_'"
@@ -176,7 +177,8 @@ A_LENGTH = "expected a length of at least 0, or null for the axis that varies"
          "several, name each feature: {age: age, fare: fare}"),
         ("x: {column: pixels, pad_value: 0}", "x: [pixels]",
          f":17: models[1] 'mlp'.inputs: 'x': found a list, {INPUT_FORMS}: only models of tables "
-         "take a list (sklearn, xgboost, lightgbm); `op: concat` joins columns of numbers"),
+         "take a list (sklearn, xgboost, lightgbm, catboost); `op: concat` joins columns of "
+         "numbers"),
         ("x: {column: pixels, pad_value: 0}", "x: {column: pixels, position: 0}",
          ":14: models[1] 'mlp': key 'position' of input 'x' has no use here: only models of tables "
          "take a column for each feature"),

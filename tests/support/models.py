@@ -390,7 +390,7 @@ def keras_pair(folder: Path, scale: float = 1.0) -> Path:
     return save_keras(keras.Model({"a": a, "b": b}, outputs), folder / "model.keras")
 
 
-# XGBoost and LightGBM ----------------------------------------------------------------------------
+# XGBoost, LightGBM and CatBoost ------------------------------------------------------------------
 
 
 def tree_rows(scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -424,6 +424,16 @@ def lightgbm_text(folder: Path, scale: float = 1.0) -> Path:
     fit = lightgbm.LGBMRegressor(n_estimators=4, num_leaves=5, n_jobs=1, verbose=-1)
     fit.fit(*tree_rows(scale)).booster_.save_model(folder / "model.txt")
     return folder / "model.txt"
+
+
+def catboost_cbm(folder: Path, scale: float = 1.0) -> Path:
+    import catboost
+
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {"iterations": 4, "depth": 3, "thread_count": 1, "allow_writing_files": False}
+    fit = catboost.CatBoostRegressor(**settings, verbose=False).fit(*tree_rows(scale))
+    fit.save_model(str(folder / "model.cbm"))
+    return folder / "model.cbm"
 
 
 # transformers ------------------------------------------------------------------------------------

@@ -72,6 +72,17 @@ def lightgbm_table(folder: Path, columns: dict[str, np.ndarray]) -> Predict:
     return lambda rows: booster.predict(matrix(rows))
 
 
+def catboost_table(folder: Path, columns: dict[str, np.ndarray]) -> Predict:
+    import catboost
+
+    folder.mkdir(parents=True)
+    pool = catboost.Pool(matrix(columns), target(columns), feature_names=list(columns))
+    settings = {"iterations": 5, "depth": 3, "thread_count": 1, "allow_writing_files": False}
+    fit = catboost.CatBoostRegressor(**settings, verbose=False).fit(pool)
+    fit.save_model(str(folder / "model.cbm"))
+    return lambda rows: fit.predict(matrix(rows))
+
+
 def _arrow(columns: Table) -> Any:
     """A table that has the names of its columns, as a DataFrame has them."""
     import pyarrow as pa
@@ -99,6 +110,7 @@ KINDS = (
     Kind("sklearn", sklearn_table),
     Kind("xgboost", xgboost_table),
     Kind("lightgbm", lightgbm_table),
+    Kind("catboost", catboost_table),
 )
 
 

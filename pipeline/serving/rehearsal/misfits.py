@@ -54,6 +54,11 @@ def misfits(
                     f"'{binding.column}' of {graph.producers[binding.column]} is "
                     f"{describe(dtype, shape)}{order.advice}"
                 )
+            elif tensor.taken is not None and dtype not in tensor.taken.dtypes:
+                problems.append(
+                    f"{where} takes {tensor.taken.what}, but column '{binding.column}' of "
+                    f"{graph.producers[binding.column]} is {describe(dtype, shape)}"
+                )
             elif order.clash:
                 problems.append(f"{where} takes {order.clash}{order.advice}")
             elif order.unknown:

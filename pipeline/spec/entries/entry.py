@@ -21,7 +21,8 @@ _HALF_ELSEWHERE = {
     "TensorflowModel": "a TensorFlow model has its precision in its files: save it so",
     "PythonModel": "a Python class decides itself in which precision it computes",
     **dict.fromkeys(
-        ("SklearnModel", "XgboostModel", "LightgbmModel"), "this framework computes in full only"
+        ("SklearnModel", "XgboostModel", "LightgbmModel", "CatboostModel"),
+        "this framework computes in full only",
     ),
 }
 
@@ -156,8 +157,8 @@ class ModelEntry(StrictModel):
         if not cls.takes_columns:
             raise ValueError(
                 f"{found}expected a column name, {{column, pad_value}} or {{value, dtype}}: only "
-                "models of tables take a list (sklearn, xgboost, lightgbm); `op: concat` joins "
-                "columns of numbers"
+                "models of tables take a list (sklearn, xgboost, lightgbm, catboost); `op: concat` "
+                "joins columns of numbers"
             )
         if not columns or not all(isinstance(column, str) for column in columns):
             raise ValueError(f"{found}expected names of columns in it")
