@@ -13,12 +13,15 @@ from pipeline.backends.foreign_files import way_out
 from pipeline.commands import parsers, trial_options
 from pipeline.connectors.storage import paths
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
+from pipeline.drafting import chains as draft_chains
 from pipeline.drafting import combine as draft_combine
 from pipeline.drafting import features as draft_features
 from pipeline.drafting import inputs as draft_inputs
 from pipeline.drafting import pictures as draft_pictures
 from pipeline.drafting import raw as draft_raw
+from pipeline.drafting import tables as draft_tables
 from pipeline.drafting.draft import FILL_IN, GUESS, Draft, ModelDraft, id_field
+from pipeline.drafting.keys import fields_of
 from pipeline.drafting.read_models import ModelsFolder
 from pipeline.drafting.yaml import as_yaml
 from pipeline.errors import ArtifactError, ParameterError, PathError
@@ -161,6 +164,7 @@ def _drafted(name: str, models: list[ModelDraft], records: FirstRecords | None) 
             draft_raw.bind(draft)
         else:
             draft_features.bind(draft)
+            draft_chains.bind(draft)
             draft_inputs.bind(draft)
         return draft
     draft.records_from = records.path
@@ -173,10 +177,13 @@ def _drafted(name: str, models: list[ModelDraft], records: FirstRecords | None) 
     seen = record_sample.values_by_key(records.records)
     draft.id = id_field(seen)
     used = {draft.id[0]} if draft.id else set()
-    readable = {key: values for key, values in seen.items() if key not in used}
-    draft_features.bind(draft, readable)
-    draft_inputs.bind(draft, readable, flat=records.flat)
-    draft.spare = tuple(key for key in readable if key not in draft.fields)
+    draft.key_of = fields_of(key for key in seen if key not in used)
+    by_field = {field: seen[key] for field, key in draft.key_of.items()}
+    draft_features.bind(draft, by_field)
+    draft_tables.bind(draft, by_field)
+    draft_chains.bind(draft, by_field)
+    draft_inputs.bind(draft, by_field, flat=records.flat)
+    draft.spare = tuple(key for field, key in draft.key_of.items() if field not in draft.fields)
     return draft
 
 

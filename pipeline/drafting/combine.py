@@ -25,7 +25,7 @@ def suggest(draft: Draft, types: Mapping[str, Type]) -> None:
     for model in draft.models:
         scores = [c for c in model.outputs.values() if _is_scores(types.get(c))]
         if len(scores) == 1:
-            reads = frozenset(b.by for b in model.bound.values() if isinstance(b.by, str))
+            reads = frozenset(name for bound in model.bound.values() for name in bound.columns)
             alike[types[scores[0]][1], reads].append(scores[0])
     groups = [(shape, columns) for (shape, _), columns in alike.items() if len(columns) > 1]
     groups.sort(key=lambda group: not any("prob" in column for column in group[1]))

@@ -54,10 +54,17 @@ class FieldDraft:
 
 @dataclass
 class Bound:
-    """The source of a tensor: the name of a column, or a constant as the file has it."""
+    """The source of a tensor: a column, a list of columns, or a constant as the file has it."""
 
-    by: str | dict[str, Any]
+    by: str | list[str] | dict[str, Any]
     note: str = ""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it names."""
+        if isinstance(self.by, dict):
+            return ()
+        return (self.by,) if isinstance(self.by, str) else tuple(self.by)
 
 
 @dataclass
@@ -119,6 +126,7 @@ class Draft:
       is_raw: whether records are not decoded.
       id: the id field, and a note on it.
       fields: name -> field.
+      key_of: name of a field -> the key of the records that holds it, where there are records.
       prepare, combine: steps.
       spare: keys of the records that no model reads.
     """
@@ -130,6 +138,7 @@ class Draft:
     is_raw: bool = False
     id: tuple[str, str] | None = None
     fields: dict[str, FieldDraft] = field(default_factory=dict)
+    key_of: Mapping[str, str] = field(default_factory=dict)
     prepare: list[StepDraft] = field(default_factory=list)
     combine: list[StepDraft] = field(default_factory=list)
     spare: tuple[str, ...] = ()
@@ -144,6 +153,9 @@ class Draft:
         record["fields"] = {
             name: {"dtype": f.dtype, "shape": list(f.shape)} for name, f in self.fields.items()
         }
+        for name in self.fields:
+            if self.key_of.get(name, name) != name:
+                record["fields"][name]["name"] = self.key_of[name]
         return {
             "name": self.name,
             "record": record,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping
 
-from pipeline.backends.tables.names import Places, are_made_up, features_by_itself
+from pipeline.backends.tables.names import Places, are_made_up
 from pipeline.batch.tensors import TensorSpec, describe
 from pipeline.drafting.draft import (
     FILL_IN,
@@ -13,8 +13,8 @@ from pipeline.drafting.draft import (
     FieldDraft,
     ModelDraft,
     StepDraft,
-    is_name,
 )
+from pipeline.drafting.keys import features_by_field
 from pipeline.formats.record_sample import Seen
 from pipeline.spec.record import DTypeName
 
@@ -30,21 +30,21 @@ def bind(draft: Draft, seen: Mapping[str, Seen] | None = None) -> None:
 
     Args:
       draft: the draft, which is changed.
-      seen: keys of the records; None if no records are known.
+      seen: fields that the records have; None if no records are known.
     """
-    keys = {key: values for key, values in (seen or {}).items() if is_name(key)}
-    strange = [key for key in seen or {} if not is_name(key)]
+    keys = seen or {}
+    there = features_by_field(keys, draft.key_of)
     joined: dict[tuple[str, ...], str] = {}
     for model in draft.models:
         for tensor in model.inputs:
             if tensor.features is None or are_made_up(tensor.features):
                 continue
-            columns = _columns(tensor.features, keys)
-            notes = {} if seen is None else _lacking(tensor.features, columns, keys, strange)
-            if list(notes.values()) == [_NO_KEY] * len(columns):
+            columns = Places(tensor.features).joined(there.items())
+            lacking = () if seen is None else [column for column in columns if column not in keys]
+            if len(lacking) == len(columns):
                 continue
             for column in columns:
-                _declare(draft, column, tensor, keys.get(column), notes.get(column, ""))
+                _declare(draft, column, tensor, keys.get(column), _NO_KEY * (column in lacking))
             if len(columns) == 1 and len(tensor.features) > 1:
                 model.bound[tensor.name] = Bound(columns[0])
                 continue
@@ -53,33 +53,6 @@ def bind(draft: Draft, seen: Mapping[str, Seen] | None = None) -> None:
                 step = {"column": joined[columns], "op": "concat", "of": list(columns)}
                 draft.prepare.append(StepDraft(step))
             model.bound[tensor.name] = Bound(joined[columns])
-
-
-def _columns(names: tuple[str, ...], keys: Mapping[str, Seen]) -> tuple[str, ...]:
-    """The keys that form the features when joined; made-up names for features without a key."""
-    there = ((key, features_by_itself(key, values.shape)) for key, values in keys.items())
-    return Places(names).joined(there)
-
-
-def _lacking(
-    names: tuple[str, ...], columns: tuple[str, ...], keys: Container[str], strange: Sequence[str]
-) -> dict[str, str]:
-    """The columns that are no keys, each with a note that says so, or what key it is called after.
-
-    Args:
-      names: of the features.
-      columns: which, joined, are these features.
-      keys: of the records.
-      strange: further keys, which no field can be called.
-    """
-    places = Places(names)
-    notes = {
-        places.as_columns[place]: f"{FILL_IN}the records have it as '{key}', which no field can "
-        "be called"
-        for key in strange
-        for place in places.called(key)
-    }
-    return {column: notes.get(column, _NO_KEY) for column in columns if column not in keys}
 
 
 def _declare(draft: Draft, column: str, tensor: TensorSpec, values: Seen | None, note: str) -> None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Container, Mapping, Set
 from dataclasses import dataclass, field
 
-from pipeline.backends.tables.names import column_name
+from pipeline.backends.tables.names import Places, column_name
 from pipeline.batch.tensors import (
     DTYPES,
     FLOATS,
@@ -18,7 +18,8 @@ from pipeline.batch.tensors import (
     describe,
     dtype_fits,
 )
-from pipeline.drafting.draft import FILL_IN, GUESS, Bound, Draft, FieldDraft, ModelDraft, is_name
+from pipeline.drafting.draft import FILL_IN, GUESS, Bound, Draft, FieldDraft, ModelDraft
+from pipeline.drafting.keys import features_by_field
 from pipeline.formats.record_sample import NATURAL, Seen
 from pipeline.spec.record import DTypeName
 
@@ -29,15 +30,24 @@ _GENERIC = re.compile(
 )
 _NO_SHAPE = "the model does not declare its shape"
 _SHOWN = 8
+_SINGLE = Seen("number", (), 0, distinct=False)
 
 
 @dataclass
 class _Field:
-    """A field, and the tensors that read it."""
+    """A field, and the tensors that read it.
+
+    Attributes:
+      shape: of a row.
+      readers: the tensors.
+      note: on it.
+      is_exact: whether a reader takes float64, though it does not say so.
+    """
 
     shape: Shape
     readers: list[TensorSpec] = field(default_factory=list)
     note: str = ""
+    is_exact: bool = False
 
 
 def bind(draft: Draft, seen: Mapping[str, Seen] | None = None, *, flat: bool = False) -> None:
@@ -45,15 +55,22 @@ def bind(draft: Draft, seen: Mapping[str, Seen] | None = None, *, flat: bool = F
 
     Args:
       draft: the draft, which is changed.
-      seen: keys of the records; None if no records are known.
+      seen: fields that the records have; None if no records are known.
       flat: whether records have a tensor of several axes as one list.
     """
     makers = {column: model for model in draft.models for column in model.outputs.values()}
     taken = {*draft.fields, *(step.keys["column"] for step in draft.prepare)}
-    binder = _ByRecords(seen, flat, taken) if seen is not None else _ByModels(taken)
+    by_records = None if seen is None else _ByRecords(seen, flat, taken, draft.key_of)
+    binder = by_records or _ByModels(taken)
     tensors = [(m, t) for m in draft.models for t in m.inputs if t.name not in m.bound]
     # Known tensors help with those of which nothing is known.
-    tensors.sort(key=lambda pair: (_is_vague(pair[1]), pair[1].dtype is None))
+    tensors.sort(
+        key=lambda pair: (
+            by_records is not None and by_records.named(pair[1]) is None,
+            _is_vague(pair[1]),
+            pair[1].dtype is None,
+        )
+    )
     bound: dict[tuple[str, str], Bound] = {}
     for model, tensor in tensors:
         if tensor.dims == ():
@@ -85,23 +102,41 @@ def _constant(tensor: TensorSpec) -> Bound:
 class _ByRecords:
     """Binds tensors to keys of records.
 
+    No key feeds two inputs of one model.
+
     Attributes:
       fields: those that are read so far.
     """
 
-    def __init__(self, seen: Mapping[str, Seen], flat: bool, taken: Set[str]) -> None:
+    def __init__(
+        self, seen: Mapping[str, Seen], flat: bool, taken: Set[str], key_of: Mapping[str, str]
+    ) -> None:
         self.fields: dict[str, _Field] = {}
         self._taken = taken
-        self._seen = {key: values for key, values in seen.items() if is_name(key)}
+        self._seen = seen
         self._flat = flat
+        self._features = features_by_field(dict.fromkeys(seen, _SINGLE), key_of)
+        self._read: dict[str, dict[str, str]] = {}  # model -> key -> its input
+
+    def named(self, tensor: TensorSpec) -> str | None:
+        """The key that fits a tensor and has its name; None where none does, or several alike."""
+        fitting = [key for key, values in self._seen.items() if self._fits(values, tensor)]
+        name = tensor.name.removesuffix(":0")
+        exact = [k for k in fitting if name in self._features[k][0].names]
+        place = Places((name,))
+        alike = exact or [k for k in fitting if place.of(self._features[k][0])]
+        return alike[0] if len(alike) == 1 else None
 
     def bind(self, model: ModelDraft, tensor: TensorSpec) -> Bound:
         """The key that feeds a tensor."""
+        read = self._read.setdefault(model.name, {})
+        named = self.named(tensor)
         fitting = [key for key, values in self._seen.items() if self._fits(values, tensor)]
-        named = next((k for k in fitting if k.lower() == tensor.name.lower()), None)
-        if not fitting:
-            return self._missing(model, tensor)
-        if named is not None:
+        free = [key for key in fitting if key not in read]
+        if not free:
+            return self._missing(model, tensor, {key: read[key] for key in fitting})
+        fitting = free
+        if named in fitting:
             chosen = named
             note = f"{GUESS}it has the same name; {_NO_SHAPE}" if _is_vague(tensor) else ""
         else:
@@ -109,7 +144,10 @@ class _ByRecords:
         shape = self._seen[chosen].shape
         if self._is_flat(shape, tensor.row_shape):
             shape = tensor.row_shape or shape
-        self.fields.setdefault(chosen, _Field(shape)).readers.append(tensor)
+        declared = self.fields.setdefault(chosen, _Field(shape))
+        declared.readers.append(tensor)
+        declared.is_exact |= model.framework == "sklearn" and not shape
+        read[chosen] = tensor.name
         return Bound(chosen, note)
 
     def _likeliest(self, fitting: list[str], tensor: TensorSpec, *, text: bool) -> tuple[str, str]:
@@ -134,13 +172,16 @@ class _ByRecords:
             note = f"{others} would fit {_described(tensor)} as well"
         return chosen, f"{GUESS}{note}"
 
-    def _missing(self, model: ModelDraft, tensor: TensorSpec) -> Bound:
-        """A field that the records do not have."""
+    def _missing(self, model: ModelDraft, tensor: TensorSpec, read: Mapping[str, str]) -> Bound:
+        """A field that the records do not have, or that other inputs of the model read."""
         name = _free(_plain(tensor.name), model, {*self._seen, *self.fields, *self._taken})
         keys = ", ".join(
             f"{key} {_shown(values)}" for key, values in list(self._seen.items())[:_SHOWN]
         )
         note = f"{FILL_IN}no key of the records fits {_described(tensor)}; they have {keys}"
+        if read:
+            taken = ", ".join(f"{key} for '{other}'" for key, other in list(read.items())[:_SHOWN])
+            note = f"{FILL_IN}no key of the records is left for it; the model reads {taken}"
         self.fields[name] = _Field(_declarable(tensor.row_shape), [tensor])
         return Bound(name, note)
 
@@ -262,6 +303,8 @@ def _dtype(declared: _Field, seen: Seen | None) -> DTypeName:
     natural = NATURAL.get(seen.kind) if seen else None
     if not wanted and declared.shape and natural in ("int64", "bool"):
         natural = "float32"  # a feature matrix; the next record may have fractions
+    if not wanted and declared.is_exact and natural == "float32":
+        natural = "float64"  # which pandas reads tables as
     if wanted and all(dtype in FLOATS for dtype in wanted):
         wanted.sort(key=wanted.count, reverse=True)
     choices = (*wanted, natural, "float32", *DTYPES)

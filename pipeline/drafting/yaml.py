@@ -40,9 +40,16 @@ def as_yaml(draft: Draft, heading: Sequence[str]) -> str:
     lines += _section("combine", draft.combine)
     output = [c for step in draft.combine if not step.is_comment for c in [step.keys["column"]]]
     if not output:
-        output = [column for model in draft.models for column in model.outputs.values()]
+        output = list(_last_outputs(draft))
     lines += ["", "# The columns of a prediction, in this order.", f"output: {_flow(output)}"]
     return "\n".join(lines) + "\n"
+
+
+def _last_outputs(draft: Draft) -> Iterator[str]:
+    """The outputs that no other model reads; all, if each is read."""
+    outputs = [column for model in draft.models for column in model.outputs.values()]
+    read = {name for model in draft.models for b in model.bound.values() for name in b.columns}
+    yield from [column for column in outputs if column not in read] or outputs
 
 
 def _record(draft: Draft) -> Iterator[str]:
@@ -65,6 +72,8 @@ def _record(draft: Draft) -> Iterator[str]:
     yield "  fields:"
     for name, field in draft.fields.items():
         shape = f", shape: {_flow(list(field.shape))}" if field.shape else ""
+        key = draft.key_of.get(name, name)
+        shape += f", name: {json.dumps(key, ensure_ascii=False)}" if key != name else ""
         yield from _noted(f"    {_scalar(name)}: {{dtype: {field.dtype}{shape}}}", field.note)
     if draft.spare:
         yield ""

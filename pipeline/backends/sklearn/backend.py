@@ -25,6 +25,7 @@ from pipeline.backends.model_files import model_file, size_of
 from pipeline.backends.native_threads import bound_blas, openmp_bound
 from pipeline.backends.pickled import check_estimator, lacking, unpickle
 from pipeline.backends.sklearn import features as sklearn_features
+from pipeline.backends.sklearn.features import width_made
 from pipeline.backends.sklearn.rows import rows_of
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.text import decoded
@@ -206,6 +207,8 @@ def _output_spec(estimator: Any, method: str) -> TensorSpec:
 
     `predict` has no certain shape: with several labels or targets it has a second axis.
     """
+    if method == "transform":
+        return TensorSpec(method, dims=width_made(estimator))
     classes = getattr(estimator, "classes_", None)
     if not isinstance(classes, np.ndarray) or classes.ndim != 1:
         return TensorSpec(method)

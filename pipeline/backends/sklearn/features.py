@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from pipeline.backends.tables.matrix import feature_names
 from pipeline.batch.columns import Array
-from pipeline.batch.tensors import TensorSpec
+from pipeline.batch.tensors import Shape, TensorSpec
 from pipeline.errors import ModelFaultError
 
 _BY_NAME = "Specifying the columns using strings is only supported for"
@@ -37,6 +37,19 @@ def input_spec(tensor: str, estimator: Any) -> TensorSpec:
     features = getattr(first, "n_features_in_", None)
     dims = None if features is None else (None, int(features))
     return TensorSpec(tensor, dims=dims, features=fitted_names(estimator))
+
+
+def width_made(transformer: Any) -> Shape | None:
+    """The axes of what a transformer of scikit-learn makes; None where its width is not known."""
+    *_, last = [step for _, step in getattr(transformer, "steps", ())] or [transformer]
+    if not type(last).__module__.startswith("sklearn."):  # whose own word is not certain
+        return None
+    if isinstance(width := getattr(last, "n_features", None), int):  # of those that hash
+        return (None, width)
+    try:
+        return (None, len(last.get_feature_names_out()))
+    except (AttributeError, ValueError, TypeError):
+        return None
 
 
 def fitted_names(estimator: Any) -> tuple[str, ...] | None:

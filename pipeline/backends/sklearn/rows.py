@@ -47,6 +47,9 @@ def rows_of(
     if tensors is None:
         tensor = only_input(path, spec, "a scikit-learn model")
         matrix = replace(whole, name=tensor)
+        if names is not None and features.picks_by_name(parts, names):
+            _import_pandas()
+            return [matrix], partial(_named_matrix, tensor, names)
         features.forget_names(parts)  # of XGBoost's, which keep them nowhere else
         return [matrix], partial(_matrix, tensor)
     if names is None and len(tensors) == 1 and whole.dims is None:  # texts, as they come
@@ -60,9 +63,20 @@ def rows_of(
     ]
     if names is None:
         return specs, partial(_listed, columns)
+    _import_pandas()
+    return specs, partial(_frame, columns, names, features.takes_categories(estimator))
+
+
+def _import_pandas() -> None:
     with needs_package("pandas"):
         import pandas  # noqa: F401
-    return specs, partial(_frame, columns, names, features.takes_categories(estimator))
+
+
+def _named_matrix(tensor: str, names: Sequence[str], inputs: Mapping[str, Array]) -> Any:
+    """A matrix, of one dtype, whose columns have the names that the estimator picks them by."""
+    import pandas
+
+    return pandas.DataFrame(read_only(inputs[tensor]), columns=list(names))
 
 
 def _matrix(tensor: str, inputs: Mapping[str, Array]) -> Array:

@@ -2,7 +2,7 @@
 
 A model's file has one name for each feature, often those of a table's columns. In the graph, a
 feature is a place along the only axis of a row. It has the name of the column that holds nothing
-else (of a field, also that of its key in the records), and keeps it through steps that compute each
+else (a field first that of its key in the records), and keeps it through steps that compute each
 value by itself. The values of a longer column have no names of their own; files that need names for
 them use `x_0`, `x_1`... (as CSV files spread a tensor ``x``) and `sex_male` (the label of a
 one_hot).
@@ -105,13 +105,16 @@ class Places:
 
         Args:
           columns: the columns that exist and their features; earlier ones are preferred. A column
-            is usable if the model has its features one after the other.
+            is usable if the model has its features one after the other, in one place.
         """
         begins: dict[int, tuple[str, int]] = {}
         for column, features in columns:
-            for begin in self.of(features[0]) if features else ():
-                if all(begin + i in self.of(feature) for i, feature in enumerate(features)):
-                    begins.setdefault(begin, (column, len(features)))
+            found_at = self.of(features[0]) if features else ()
+            if len(found_at) != 1:  # nobody can tell which of several it is
+                continue
+            (begin,) = found_at
+            if all(begin + i in self.of(feature) for i, feature in enumerate(features)):
+                begins.setdefault(begin, (column, len(features)))
         found: list[str] = []
         place = 0
         while place < len(self.as_columns):
@@ -141,8 +144,13 @@ def features_of(column: str, graph: Graph, types: Mapping[str, Type]) -> tuple[F
         return _called(column, features_of(step.columns_read()[0], graph, types))
     if step is not None and step.value_labels:
         return tuple(_labelled(step, features_of(step.columns_read()[0], graph, types)))
-    features = features_by_itself(graph.spec.record.key_of.get(column, column), shape)
-    return features if column not in graph.spec.record.fields else _called(column, features)
+    return features_of_field(column, graph.spec.record.key_of.get(column, column), shape)
+
+
+def features_of_field(field: str, key: str, shape: Shape) -> tuple[Feature, ...]:
+    """The features of a field, which have the names of its key and, after these, of the field."""
+    pairs = zip(features_by_itself(key, shape), features_by_itself(field, shape), strict=True)
+    return tuple(Feature(tuple(dict.fromkeys((*a.names, *b.names))), a.is_named) for a, b in pairs)
 
 
 def features_by_itself(column: str, shape: Shape) -> tuple[Feature, ...]:
@@ -155,16 +163,11 @@ def features_by_itself(column: str, shape: Shape) -> tuple[Feature, ...]:
 def _called(column: str, features: Sequence[Feature]) -> tuple[Feature, ...]:
     """The features of a column of this name that holds nothing else."""
     if len(features) == 1:
-        return (Feature(_with(column, features[0].names), is_named=True),)
+        return (Feature((column, *features[0].names), is_named=True),)
     return tuple(
-        Feature(_with(f"{column}_{i}", feature.names), feature.is_named)
+        Feature((f"{column}_{i}", *feature.names), feature.is_named)
         for i, feature in enumerate(features)
     )
-
-
-def _with(name: str, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names with one more in front, unless it is there."""
-    return names if names[:1] == (name,) else (name, *names)
 
 
 def _labelled(step: PrepareStep, read: Sequence[Feature]) -> Iterator[Feature]:

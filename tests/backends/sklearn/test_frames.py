@@ -197,6 +197,34 @@ def test_numbers_by_name_need_no_transformer_of_columns(tmp_path):
     np.testing.assert_array_equal(found, estimator.predict(wine.data))  # two targets: [rows, 2]
 
 
+def test_one_matrix_has_the_names_by_which_the_estimator_picks_its_columns(tmp_path):
+    frame = people()[[*NUMBERS, "rate"]]
+    estimator = columns((scale(), ["rate", "Fare"]), remainder="passthrough").fit(frame)
+    servable = loaded(estimator, tmp_path, {"X": "numbers"}, "transform")
+    found = servable.predict({"X": frame.to_numpy()})["transform"]
+    np.testing.assert_array_equal(found, estimator.transform(frame))
+
+
+@pytest.mark.parametrize("kind", ["words", "hashed", "scaled", "chained", "own"])
+def test_width_of_what_a_transformer_makes_is_known_where_it_is_scikit_learns(kind):
+    from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
+    from sklearn.preprocessing import FunctionTransformer
+
+    from pipeline.backends.sklearn.features import width_made
+
+    rows = people()[NUMBERS]
+    transformers = {
+        "words": CountVectorizer().fit(["a word", "more words"]),
+        "hashed": HashingVectorizer(n_features=16),
+        "scaled": scale().fit(rows),
+        "chained": then(scale(), one_hot(handle_unknown="ignore")).fit(rows[:5]),
+        "own": FunctionTransformer(lambda x: x).fit(rows),
+    }
+    given = ["a word"] if kind in ("words", "hashed") else rows
+    width = transformers[kind].transform(given).shape[1]
+    assert width_made(transformers[kind]) == (None if kind == "own" else (None, width))
+
+
 def test_a_list_finds_the_features_by_name_and_not_by_position(tmp_path):
     frame = people().rename(columns={"age (years)": "age_years"})
     estimator = columns((scale(), ["age_years", "Fare"]), (one_hot(), ["sex"])).fit(frame)

@@ -52,11 +52,11 @@ def test_field_has_the_name_of_its_key_too():
     ensemble = graph(
         {"column": "X", "op": "concat", "of": ["a", "b"]}, a=NUMBER, b=("float32", 2), keys="k {}"
     )
-    assert names(ensemble, "a") == [("a", "k a", True)]
+    assert names(ensemble, "a") == [("k a", "a", True)]
     assert names(ensemble, "X") == [
-        ("a", "k a", True),
-        ("b_0", "k b_0", False),
-        ("b_1", "k b_1", False),
+        ("k a", "a", True),
+        ("k b_0", "b_0", False),
+        ("k b_1", "b_1", False),
     ]
 
 
