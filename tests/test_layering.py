@@ -42,7 +42,7 @@ PURE = {
     "batch": {*_NUMBERS, "orjson"},
     "spec": {"numpy", "pydantic", "pydantic_core", "yaml"},
     "parameters": set(),
-    "ops": {"numpy", "PIL", "soundfile", "scipy", "tokenizers"},
+    "ops": {"numpy", "PIL", "farmhash", "mmh3", "soundfile", "scipy", "tokenizers"},
     "formats": {
         *_NUMBERS,
         "orjson",
@@ -76,6 +76,8 @@ ONLY_IN = {
     "PIL": ("ops/images.py", "backends/transformers/tasks/pictures.py"),
     "scipy": ("ops/sounds.py",),
     "soundfile": ("ops/sounds.py",),
+    "farmhash": ("ops/hashes.py",),
+    "mmh3": ("ops/hashes.py",),
     "tokenizers": ("ops/text.py",),
 }
 

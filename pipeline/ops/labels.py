@@ -7,16 +7,16 @@ import numpy as np
 from pipeline.batch.columns import Array, Column
 from pipeline.ops.values import Bad, bad_values, each_value, reject_rows
 from pipeline.spec.combine import Lookup
-from pipeline.spec.prepare import OneHot
+from pipeline.spec.prepare import OneHot, Ordinal
 
 
-def check_labels(step: OneHot) -> None:
+def check_labels(step: OneHot | Ordinal) -> None:
     """Makes sure that a step has its labels.
 
     Raises:
       ValueError: their file was not read.
     """
-    if step.depth is None and not step.labels:
+    if not step.labels and getattr(step, "depth", None) is None:
         raise ValueError(f"has the labels file {step.file!r}, which was not read")
 
 
@@ -40,6 +40,24 @@ def one_hot(step: OneHot, column: Column) -> Column:
         hot = np.zeros((len(values), count), dtype=np.float32)
         hot[np.arange(len(values)), positions] = 1.0
         return hot, bad_values(positions < 0, values, expected)
+
+    return each_value(column, compute)
+
+
+def ordinal(step: Ordinal, column: Column) -> Column:
+    """The code of each value: text or integers -> int64; shape stays.
+
+    Bad is a value that is no label, unless those have a code.
+    """
+    code_of = {label: i for i, label in enumerate(step.labels or (), start=step.first)}
+    unknown = -1 if step.unknown == "dead_letter" else step.unknown
+
+    def compute(values: Array) -> tuple[Array, Bad]:
+        found = [code_of.get(value, unknown) for value in values.tolist()]
+        codes = np.array(found, dtype=np.int64)
+        if step.unknown != "dead_letter":
+            return codes, {}
+        return codes, bad_values(codes < 0, values, f"which is none of the {len(code_of)} labels")
 
     return each_value(column, compute)
 

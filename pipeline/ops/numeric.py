@@ -1,6 +1,8 @@
-"""Numbers become other numbers: scaled, rounded, of another dtype."""
+"""Numbers become other numbers: scaled, limited, rounded, in buckets, of another dtype."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -8,9 +10,9 @@ from pipeline.batch import casts
 from pipeline.batch.columns import Array, Column
 from pipeline.batch.tensors import FLOATS, numpy_dtype
 from pipeline.ops.text import as_text, parse_numbers
-from pipeline.ops.values import Bad, as_widened, bad_values, each_value
+from pipeline.ops.values import Bad, as_floating, as_widened, bad_values, each_value
 from pipeline.spec.combine import Round
-from pipeline.spec.prepare import Cast, Scale
+from pipeline.spec.prepare import Bucketize, Cast, Clip, Log1p, Scale
 
 
 def scale(step: Scale, column: Column) -> Column:
@@ -28,6 +30,50 @@ def scale(step: Scale, column: Column) -> Column:
             scaled = floating * step.factor + step.offset
         name = scaled.dtype.name
         return scaled, bad_values(~np.isfinite(scaled), values, f"whose result {name} cannot hold")
+
+    return each_value(column, compute)
+
+
+def clip(step: Clip, column: Column) -> Column:
+    """Values brought into `min` to `max`; dtype and shape stay."""
+
+    def compute(values: Array) -> tuple[Array, Bad]:
+        low, high = (
+            None if limit is None else values.dtype.type(limit) for limit in (step.min, step.max)
+        )
+        return np.clip(values, low, high), {}
+
+    return each_value(column, compute)
+
+
+def log1p(step: Log1p, column: Column) -> Column:
+    """The logarithm of 1 + value; shape stays, dtype as `as_floating`. Bad are values up to -1."""
+
+    def compute(values: Array) -> tuple[Array, Bad]:
+        bad = bad_values(values <= -1, values, "expected more than -1")
+        return np.log1p(as_floating(values)), bad
+
+    return each_value(column, compute)
+
+
+def bucketize(step: Bucketize, column: Column) -> Column:
+    """The bucket of each value, int64; shape stays."""
+    is_left = step.closed == "left"
+
+    def compute(values: Array) -> tuple[Array, Bad]:
+        if values.dtype.kind == "f":
+            floats = as_floating(values)
+            boundaries = np.array(step.boundaries, dtype=floats.dtype)
+            found = np.searchsorted(boundaries, floats, side="right" if is_left else "left")
+            return found.astype(np.int64), {}
+        # The least integer of the next bucket. What no integer of the dtype reaches counts as
+        # passed by all, or by none; a float could not tell large integers apart.
+        limits = np.iinfo(values.dtype)
+        starts = [math.ceil(b) if is_left else math.floor(b) + 1 for b in step.boundaries]
+        passed = sum(start <= limits.min for start in starts)
+        reached = [start for start in starts if limits.min < start <= limits.max]
+        found = np.searchsorted(np.array(reached, dtype=values.dtype), values, side="right")
+        return found.astype(np.int64) + passed, {}
 
     return each_value(column, compute)
 

@@ -11,7 +11,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.batch.columns import Column
-from pipeline.ops import images, labels, numeric, reduction, scores, shapes, sounds, text
+from pipeline.ops import (
+    hashes,
+    images,
+    labels,
+    numeric,
+    reduction,
+    scores,
+    shapes,
+    sounds,
+    text,
+    times,
+)
 from pipeline.spec import combine, prepare
 from pipeline.spec.op import Op
 
@@ -53,7 +64,13 @@ OPERATIONS: Mapping[type[Op], Operation] = {
         sounds.decode, check_ready=sounds.check_installed, rows_at_once=1
     ),
     prepare.Scale: Operation(numeric.scale),
+    prepare.Clip: Operation(numeric.clip),
+    prepare.Log1p: Operation(numeric.log1p),
+    prepare.Bucketize: Operation(numeric.bucketize),
     prepare.OneHot: Operation(labels.one_hot, check_ready=labels.check_labels),
+    prepare.Ordinal: Operation(labels.ordinal, check_ready=labels.check_labels),
+    prepare.Hash: Operation(hashes.bucket, check_ready=hashes.check_installed),
+    prepare.ParseTime: Operation(times.parse),
     prepare.Cast: Operation(numeric.cast),
     prepare.Lower: Operation(text.lower),
     prepare.Pad: Operation(shapes.pad),

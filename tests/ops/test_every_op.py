@@ -49,6 +49,16 @@ STEPS = [
     step("prepare", "decode_audio", rate="more"),
     step("prepare", "scale", factor=2),
     step("prepare", "scale", min=0, max=2),
+    step("prepare", "clip", min=0, max=2),
+    step("prepare", "clip", max=0.5),
+    step("prepare", "log1p"),
+    step("prepare", "bucketize", boundaries=[0, 0.5, 2]),
+    step("prepare", "ordinal", labels=["", "7"]),
+    step("prepare", "ordinal", labels=[0, 2], first=1, unknown=0),
+    step("prepare", "hash", function="farm", buckets=7),
+    step("prepare", "hash", function="murmur3", buckets=7, prefix="a="),
+    step("prepare", "parse_time", part="weekday"),
+    step("prepare", "parse_time", part="epoch_secs"),
     step("prepare", "one_hot", depth=3),
     step("prepare", "one_hot", labels=["", "7"]),
     step("prepare", "one_hot", labels=[0, 2]),
@@ -76,7 +86,7 @@ STEPS = [
 SHAPES = [(), (1,), (3,), (2, 3), (4, 2, 3), (None,), (None, 3), (None, None, 3)]
 TYPES = list(itertools.product(DTYPES, SHAPES))
 VALUES = {
-    "string": st.sampled_from(["", "7", "-2.5", "Good morning"]),
+    "string": st.sampled_from(["", "7", "-2.5", "Good morning", "2024-02-29"]),
     "bytes": st.sampled_from([b"", b"7", b"\xff", encoded(gradient(3, 4)), SOUND]),
 }
 

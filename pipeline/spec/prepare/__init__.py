@@ -6,23 +6,31 @@ from typing import Annotated
 
 from pydantic import Field
 
+from pipeline.spec.prepare.hashes import Hash
 from pipeline.spec.prepare.images import DecodeImage, Normalize, Resize
-from pipeline.spec.prepare.labels import OneHot
-from pipeline.spec.prepare.numbers import Cast, Scale
+from pipeline.spec.prepare.labels import OneHot, Ordinal
+from pipeline.spec.prepare.numbers import Bucketize, Cast, Clip, Log1p, Scale
 from pipeline.spec.prepare.shapes import Concat, Pad
 from pipeline.spec.prepare.sounds import DecodeAudio
 from pipeline.spec.prepare.text import Lower, Tokenize
+from pipeline.spec.prepare.times import ParseTime
 
 __all__ = [
     "AnyPrepare",
+    "Bucketize",
     "Cast",
+    "Clip",
     "Concat",
     "DecodeAudio",
     "DecodeImage",
+    "Hash",
+    "Log1p",
     "Lower",
     "Normalize",
     "OneHot",
+    "Ordinal",
     "Pad",
+    "ParseTime",
     "PrepareStep",
     "Resize",
     "Scale",
@@ -36,7 +44,13 @@ PrepareStep = (
     | Normalize
     | DecodeAudio
     | Scale
+    | Clip
+    | Log1p
+    | Bucketize
     | OneHot
+    | Ordinal
+    | Hash
+    | ParseTime
     | Cast
     | Lower
     | Pad

@@ -12,6 +12,32 @@ from pipeline.spec.column_types import Type, need
 from pipeline.spec.label_file import labels_in
 from pipeline.spec.prepare.step import OfOne
 
+_FILE = (
+    "Instead of `labels`: a text file with one label a line, a JSON list, or a JSON object of "
+    "labels by index; relative to the ensemble file."
+)
+
+
+def _check(labels: Sequence[str | int]) -> None:
+    if not labels or len({type(label) for label in labels}) > 1:
+        raise ValueError("expected at least one label, all text or all integers")
+    if len(set(labels)) < len(labels):
+        raise ValueError("found a label twice")
+
+
+def _from_file(text: str) -> tuple[str | int, ...]:
+    labels = labels_in(text, str, int)
+    if len(set(labels)) < len(labels):
+        raise ValueError("holds a label twice")
+    return labels
+
+
+def _need_their_type(dtype: str, labels: Sequence[str | int]) -> None:
+    if labels and isinstance(labels[0], str):
+        need(dtype == "string", "text, as its labels are")
+    elif labels:
+        need(dtype in INTEGERS, "integers, as its labels are")
+
 
 class OneHot(OfOne):
     """A 1 at the position of the label, 0 elsewhere: `[...]` -> `float32[..., labels]`.
@@ -27,9 +53,7 @@ class OneHot(OfOne):
     )
     file: str | None = Field(
         default=None,
-        description="Instead of `labels`: a text file with one label a line, a JSON list, or a "
-        "JSON object of labels by index; "
-        "relative to the ensemble file.",
+        description=_FILE,
     )
     depth: int | None = Field(
         default=None, ge=1, description="Instead of `labels`: the integers from 0 to `depth` - 1."
@@ -40,10 +64,7 @@ class OneHot(OfOne):
         if [self.labels, self.file, self.depth].count(None) != 2:
             raise ValueError("expected one of `labels`, `file` and `depth`")
         if self.labels is not None:
-            if not self.labels or len({type(label) for label in self.labels}) > 1:
-                raise ValueError("expected at least one label, all text or all integers")
-            if len(set(self.labels)) < len(self.labels):
-                raise ValueError("found a label twice")
+            _check(self.labels)
         return self
 
     @property
@@ -53,19 +74,73 @@ class OneHot(OfOne):
 
     def with_file_text(self, text: str) -> Self:
         """The step with the labels instead of the file."""
-        labels = labels_in(text, str, int)
-        if len(set(labels)) < len(labels):
-            raise ValueError("holds a label twice")
-        return self.model_copy(update={"labels": labels, "file": None})
+        return self.model_copy(update={"labels": _from_file(text), "file": None})
 
     def types(self, *read: Type) -> dict[str, Type]:
         """One more axis, as long as there are labels; any length while their file is not read."""
         ((dtype, shape),) = read
         if self.depth is not None:
             need(dtype in (*INTEGERS, "bool"), "integers, as it has a `depth`")
-        elif self.labels and isinstance(self.labels[0], str):
-            need(dtype == "string", "text, as its labels are")
-        elif self.labels:
-            need(dtype in INTEGERS, "integers, as its labels are")
+        else:
+            _need_their_type(dtype, self.labels or ())
         count = self.depth if self.labels is None else len(self.labels)
         return {self.column: ("float32", (*shape, count))}
+
+
+class Ordinal(OfOne):
+    """Categories as their codes: `[...]` -> `int64[...]`, the first of `labels` is `first`.
+
+    Text, or integers. As scikit-learn's `OrdinalEncoder` has them (sorted: its `categories_`), and
+    with `first: 1, unknown: 0` as Keras' `StringLookup` and `IntegerLookup`.
+    """
+
+    error_type = "unknown_label"
+
+    op: Literal["ordinal"]
+    labels: tuple[str | int, ...] | None = Field(
+        default=None, description="The categories: all text, or all integers."
+    )
+    file: str | None = Field(default=None, description=_FILE)
+    first: int = Field(default=0, ge=0, lt=1 << 31, description="Code of the first.")
+    unknown: Literal["dead_letter"] | int = Field(
+        default="dead_letter",
+        description="Code of a value that is no label, such as -1; or `dead_letter`, which such a "
+        "record becomes.",
+    )
+
+    @model_validator(mode="after")
+    def _one_list(self) -> Ordinal:
+        if (self.labels is None) == (self.file is None):
+            raise ValueError("expected either `labels` or `file`")
+        if self.labels is not None:
+            _check(self.labels)
+            self._check_unknown(len(self.labels))
+        return self
+
+    def _check_unknown(self, count: int) -> None:
+        if isinstance(self.unknown, int):
+            if not -(1 << 63) <= self.unknown < 1 << 63:
+                raise ValueError(f"found `unknown: {self.unknown}`, which int64 cannot hold")
+            if self.first <= self.unknown < self.first + count:
+                last = self.first + count - 1
+                raise ValueError(
+                    f"found `unknown: {self.unknown}`, the code of a label ({self.first} to {last})"
+                )
+
+    @property
+    def is_elementwise(self) -> bool:
+        """Whatever its keys."""
+        return True
+
+    def with_file_text(self, text: str) -> Self:
+        """The step with the categories instead of the file."""
+        labels = _from_file(text)
+        self._check_unknown(len(labels))
+        return self.model_copy(update={"labels": labels, "file": None})
+
+    def types(self, *read: Type) -> dict[str, Type]:
+        """int64 of the same shape."""
+        ((dtype, shape),) = read
+        need(dtype in ("string", *INTEGERS), "text or integers")
+        _need_their_type(dtype, self.labels or ())
+        return {self.column: ("int64", shape)}
