@@ -55,7 +55,7 @@ class Opening:
             )
         if servable.signature.fixed_batch_rows:
             return servable
-        batched, call_rows = self.spec.column_inputs, self.context.call_rows
+        batched, call_rows = self.spec.batched_inputs, self.context.call_rows
         on_gpu = servable.device != "cpu"
         if on_gpu and not isinstance(servable, FilledServable):
             servable = FilledServable(servable, batched, call_rows, between=True)

@@ -23,7 +23,7 @@ import numpy as np
 from pipeline.backends.base import Servable
 from pipeline.backends.reasons import own_words, with_type
 from pipeline.batch import casts, columns, joining, rounding, texts
-from pipeline.batch.batch import Batch
+from pipeline.batch.batch import Batch, RecordId
 from pipeline.batch.columns import Array, Column, Ragged
 from pipeline.batch.tensors import TensorSpec, dtype_name, is_single, numpy_dtype
 from pipeline.errors import ModelFaultError, OutOfMemoryError, RowsError
@@ -33,6 +33,7 @@ from pipeline.serving.step.agreement import OutputValues, first_row
 from pipeline.serving.step.bisection import Experience
 from pipeline.serving.step.faults import ModelFaults
 from pipeline.serving.step.memory_limit import MemoryLimit
+from pipeline.spec.entries.entry import RECORD_KEY
 from pipeline.spec.model import ConstantInput, ModelSpec
 
 _LOGGER = logger(__name__)
@@ -70,6 +71,12 @@ def rounding_of(spec: ModelSpec, servable: Servable) -> float:
     return rounding.HALF if coarse else rounding.FULL
 
 
+def record_keys(spec: ModelSpec, ids: Sequence[RecordId]) -> dict[str, Column]:
+    """The ids of records as the column from which a model gets them."""
+    keys = np.array(["" if one is None else str(one) for one in ids], dtype=object)
+    return {spec.batched_inputs[RECORD_KEY].column: keys}
+
+
 class ModelStep:
     """Runs one model of the ensemble. One instance for each thread.
 
@@ -105,7 +112,7 @@ class ModelStep:
             for tensor, binding in spec.inputs.items()
             if isinstance(binding, ConstantInput)
         }
-        self._bindings = spec.column_inputs
+        self._bindings = spec.batched_inputs
 
     def run(self, batch: Batch, servable: Servable) -> Batch:
         """The batch with the model's output columns; rows it cannot compute become rejects.
@@ -118,18 +125,19 @@ class ModelStep:
         if not len(batch):
             return batch
         version = self._version(servable)
+        available = self._available(batch)
         most = self._limit.rows or len(batch)
         faults = self._faults.for_batch(
             lambda row: self._call(row, np.arange(1), servable), version.experience.share
         )
         began = time.perf_counter()
         outcome = bisection.isolate(
-            lambda rows: self._call(batch.columns, rows, servable),
+            lambda rows: self._call(available, rows, servable),
             np.arange(len(batch)),
             call_rows=most,
             experience=version.experience,
             give_up=faults.give_up,
-            confirm=lambda rows, result: self._confirm(batch, rows, result, servable),
+            confirm=lambda rows, result: self._confirm(available, rows, result, servable),
         )
         full_call_secs = (time.perf_counter() - began) * most / len(batch)
         if outcome.fits is not None:
@@ -141,7 +149,7 @@ class ModelStep:
         if outcome.limited is not None:
             self._tell_limit(servable, version.experience.most, outcome.limited)
         if outcome.results:
-            self._note_good(batch, outcome, version)
+            self._note_good(available, outcome, version)
         broken = not outcome.results and faults.is_broken(outcome)
         reasons = {row: self._reason(outcome, row, broken) for row in outcome.errors}
         batch = batch.reject(reasons, stage="inference", model=self._spec.name)
@@ -161,6 +169,12 @@ class ModelStep:
         wrong = {row: ("not_text", f"model '{self._spec.name}' {why}") for row, why in bad.items()}
         batch = batch.with_columns(named)
         return batch.reject({**wrong, **odd}, stage="inference", model=self._spec.name)
+
+    def _available(self, batch: Batch) -> Mapping[str, Column]:
+        """The columns of a batch, and the ids of its records where the model gets them."""
+        if not self._spec.keyed:
+            return batch.columns
+        return {**batch.columns, **record_keys(self._spec, batch.ids)}
 
     def _without_lost(self, batch: Batch, servable: Servable) -> Batch:
         """The batch without the rows whose numbers the model's tensors cannot hold."""
@@ -216,7 +230,11 @@ class ModelStep:
         return version
 
     def _confirm(
-        self, batch: Batch, rows: Array, result: Mapping[str, Column], servable: Servable
+        self,
+        available: Mapping[str, Column],
+        rows: Array,
+        result: Mapping[str, Column],
+        servable: Servable,
     ) -> bool | None:
         """Whether the first of some rows has the outputs by itself that it has among them.
 
@@ -229,7 +247,7 @@ class ModelStep:
             return True
 
         def alone(place: int) -> OutputValues:
-            one = self._call(batch.columns, rows[place : place + 1], servable.unmerged())
+            one = self._call(available, rows[place : place + 1], servable.unmerged())
             return first_row(one)
 
         answers = (
@@ -243,15 +261,18 @@ class ModelStep:
             return None
 
     def _note_good(
-        self, batch: Batch, outcome: bisection.RowOutcomes[Any], version: _Version
+        self,
+        available: Mapping[str, Column],
+        outcome: bisection.RowOutcomes[Any],
+        version: _Version,
     ) -> None:
         """Keeps a row of the first batch that a version computes: copied once, not in each call."""
         self._faults.end()
         if not version.has_worked:
             version.has_worked = True
             row = outcome.results[0][0][:1]
-            read = {binding.column for binding in self._bindings.values()}
-            self._faults.keep({name: columns.take(batch.columns[name], row) for name in read})
+            read = self._spec.columns_read()
+            self._faults.keep({name: columns.take(available[name], row) for name in read})
 
     def _tell_limit(self, servable: Servable, most: int | None, error: Exception) -> None:
         if servable in _told:
@@ -283,7 +304,7 @@ class ModelStep:
           RowsError: the model's tensors cannot hold a number of them, or their text is none.
           Exception: what the framework raises, or a ValueError for outputs of the wrong form.
         """
-        read = {b.column: columns.take(available[b.column], rows) for b in self._bindings.values()}
+        read = {name: columns.take(available[name], rows) for name in self._spec.columns_read()}
         if bad := self._lost(read, servable):
             raise RowsError(bad)
         outputs, bad = self._typed(self._call(available, rows, servable), servable)
@@ -295,7 +316,10 @@ class ModelStep:
         self, available: Mapping[str, Column], rows: Array, servable: Servable
     ) -> dict[str, Column]:
         """The outputs as the model gives them, for rows that it can be given."""
-        whole = len(rows) == len(next(iter(available.values())))
+        count = len(next(iter(available.values())))
+        whole = len(rows) == count
+        if self._spec.keyed:  # of rows that are no records, all have one key
+            available = {**record_keys(self._spec, [""] * count), **available}
         inputs: dict[str, Column] = {}
         for tensor, binding in self._bindings.items():
             column = available[binding.column]

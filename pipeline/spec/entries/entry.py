@@ -16,6 +16,9 @@ Device = Literal["auto", "cpu", "gpu"]
 Precision = Literal["full", "half"]
 ModelSharing = Literal["process", "vm"]
 
+RECORD_KEY = "record_key"
+"""The tensor by which a model gets the ids of its records, as text."""
+
 _HALF_ELSEWHERE = {
     "OnnxModel": "an ONNX graph has its precision in the file: export it in float16",
     "TensorflowModel": "a TensorFlow model has its precision in its files: save it so",
@@ -207,6 +210,20 @@ class ModelEntry(StrictModel):
                     f"{', '.join(self.outputs)}"
                 )
         return self
+
+    @property
+    def keyed(self) -> bool:
+        """Whether it gets the ids of records, besides its inputs, as the tensor `RECORD_KEY`."""
+        return False
+
+    @property
+    def batched_inputs(self) -> dict[str, ColumnInput]:
+        """The inputs that have rows, the ids of records among them."""
+        inputs = self.column_inputs
+        if self.keyed:
+            # No column of an ensemble file can have this name.
+            inputs[RECORD_KEY] = ColumnInput.model_construct(column=f"({RECORD_KEY})")
+        return inputs
 
     @property
     def artifact_uri(self) -> str:

@@ -18,6 +18,9 @@ GENERATE = (
     "do_sample",
 )
 """Those that are arguments of transformers' `generate`, too."""
+SAMPLE = ("temperature", "top_k", "top_p")
+"""Those that say how tokens are drawn."""
+_WRITE = (*_TEXT, *GENERATE, *SAMPLE)
 _SPEECH = (
     "max_new_tokens",
     "num_beams",
@@ -47,7 +50,7 @@ _HEARD = (
     "`waveform`, float32 [any], one channel from -1 to 1, as `op: decode_audio` makes it; "
     "`sampling_rate`, int64, of each, if bound"
 )
-_WRITTEN = "`text`, the best one; `texts`, `num_return_sequences` of them"
+_WRITTEN = "`text`, the best one (drawn: the first); `texts`, `num_return_sequences` of them"
 
 TASKS: Mapping[str, TaskText] = {
     "feature-extraction": TaskText(
@@ -82,17 +85,17 @@ TASKS: Mapping[str, TaskText] = {
         "`tokens` and `scores` (float32), the likeliest first; `text` with the likeliest",
         (*_TEXT, "top_k"),
     ),
-    "text2text-generation": TaskText("`text`", _WRITTEN, (*_TEXT, *GENERATE, "prefix", "stop")),
-    "summarization": TaskText("`text`", _WRITTEN, (*_TEXT, *GENERATE, "prefix", "stop")),
+    "text2text-generation": TaskText("`text`", _WRITTEN, (*_WRITE, "prefix", "stop")),
+    "summarization": TaskText("`text`", _WRITTEN, (*_WRITE, "prefix", "stop")),
     "translation": TaskText(
         "`text`",
         _WRITTEN,
-        (*_TEXT, *GENERATE, "prefix", "stop", "source_language", "target_language"),
+        (*_WRITE, "prefix", "stop", "source_language", "target_language"),
     ),
     "text-generation": TaskText(
         "`text`, or what `template` names",
         f"{_WRITTEN}; without the prompt",
-        (*_TEXT, *GENERATE, "template", "chat", "system", "stop"),
+        (*_WRITE, "template", "chat", "system", "stop"),
     ),
     "image-classification": TaskText("`image`, uint8 [height, width, 3]", _CLASSES),
     "image-text-similarity": TaskText(

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.spec.entries.entry import ModelEntry
-from pipeline.spec.entries.tasks import GENERATE, TASKS, TaskName
+from pipeline.spec.entries.tasks import GENERATE, SAMPLE, TASKS, TaskName
 
 
 class TransformersModel(ModelEntry):
@@ -70,7 +70,12 @@ class TransformersModel(ModelEntry):
         default=False,
         description="`true`: the answer may be empty, where the model finds none likelier.",
     )
-    top_k: int = Field(default=5, ge=1, description="Tokens that are told for a mask.")
+    top_k: int | None = Field(
+        default=None,
+        ge=0,
+        description="Tokens that are told for a mask (default: 5), or with `do_sample` the "
+        "likeliest ones, of which one is drawn (default: 50; 0: all).",
+    )
     threshold: float = Field(
         default=0.5, ge=0, le=1, description="What is seen is told if its score is above it."
     )
@@ -143,21 +148,25 @@ class TransformersModel(ModelEntry):
     no_repeat_ngram_size: int | None = Field(
         default=None, ge=0, description="So many tokens in a row occur once only; 0: any number."
     )
-    do_sample: Literal[False] | None = Field(
+    do_sample: bool | None = Field(
         default=None,
-        description="`false` where the folder's `generation_config.json` says that tokens are "
-        "drawn by chance: that is refused, since a record's retry would get another text.",
+        description="`true`: tokens are drawn by chance, which the record's id decides: its retry "
+        "gets the same text. Where the folder's `generation_config.json` says so, the entry must "
+        "say which it is.",
     )
-
-    @field_validator("do_sample", mode="before")
-    @classmethod
-    def _draws_nothing(cls, value: object) -> object:
-        if value is True:
-            raise ValueError(
-                "found true, but a text that is drawn by chance would be another one at a retry of "
-                "its record; expected false: greedy, or `num_beams`"
-            )
-        return value
+    temperature: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="With `do_sample`: below 1, likely tokens are drawn more often. Default of "
+        "this and the next key: the folder's, else 1.",
+    )
+    top_p: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="With `do_sample`: the likeliest tokens that together have this probability.",
+    )
 
     @field_validator("template")
     @classmethod
@@ -183,9 +192,33 @@ class TransformersModel(ModelEntry):
             raise ValueError(f"found '{template}', expected a sentence with '{{}}' for the label")
         return template
 
+    @property
+    def keyed(self) -> bool:
+        """See ModelEntry: tokens are drawn by the id of their record."""
+        return bool(self.do_sample)
+
+    @model_validator(mode="after")
+    def _draws_without_beams(self) -> TransformersModel:
+        draws = set(SAMPLE) <= set(TASKS[self.task].options)
+        if self.do_sample and not draws:
+            raise ValueError(
+                f"found do_sample true, which `task: {self.task}` does not know; expected false"
+            )
+        if self.do_sample and (self.num_beams or 1) > 1:
+            raise ValueError(
+                f"found do_sample true and num_beams {self.num_beams}; expected one of them: beams "
+                "are followed without chance"
+            )
+        for key in SAMPLE if draws and not self.do_sample else ():
+            if getattr(self, key) is not None:
+                raise ValueError(f"key '{key}' has no use without `do_sample: true`")
+        if self.task == "fill-mask" and self.top_k == 0:
+            raise ValueError("found top_k 0, expected at least 1")
+        return self
+
     @model_validator(mode="after")
     def _returns_beams(self) -> TransformersModel:
-        beams = self.num_beams
+        beams = None if self.do_sample else self.num_beams
         if beams is not None and (self.num_return_sequences or 1) > beams:
             raise ValueError(
                 f"found num_return_sequences {self.num_return_sequences}, expected at most "

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from pipeline.backends.transformers.tasks.sampling import Sampling
 from pipeline.backends.transformers.tasks.task import Network
 from pipeline.batch.columns import Column
 from pipeline.batch.tensors import TensorSpec
@@ -20,7 +21,9 @@ _USUAL_TOKENS = 20
 
 
 class Writer:
-    """Makes a model write: greedy or by beams, so that a row has the same text each time.
+    """Makes a model write: greedy, by beams, or by what chance has the record's id draw.
+
+    A row has the same text each time.
 
     Args:
       path: the folder.
@@ -47,16 +50,20 @@ class Writer:
             self._options |= {"stop_strings": list(spec.stop), "tokenizer": tokenizer}
         self._tokenizer = tokenizer
         config = network.model.generation_config
-        if config.do_sample and spec.do_sample is not False:
+        if config.do_sample and spec.do_sample is None:
             raise LoadError(
-                f"{path / 'generation_config.json'} has `do_sample: true`: tokens are drawn by "
-                "chance, and a record's retry would get another text; expected the key `do_sample: "
-                "false` in the model's entry"
+                f"{path / 'generation_config.json'} has `do_sample: true`, so tokens are drawn by "
+                "chance; expected the key `do_sample` in the model's entry: false, or true, where "
+                "the task knows it, and the id of a record decides"
             )
+        self._sampling = Sampling(path, spec, config) if spec.do_sample else None
         self.new_tokens = spec.max_new_tokens or config.max_new_tokens or _USUAL_TOKENS
         self._count = spec.num_return_sequences or config.num_return_sequences or 1
         beams = self._options.get("num_beams") or config.num_beams or 1
-        if self._count > beams:
+        if self._sampling is not None:
+            # One text for each row of a call: what a record gets more often is repeated.
+            self._options |= {"do_sample": False, "num_beams": 1, "num_return_sequences": 1}
+        elif self._count > beams:
             raise LoadError(
                 f"{path} would return {self._count} texts of {beams} beam(s) for a row; expected "
                 "`num_return_sequences` of at most `num_beams`"
@@ -66,15 +73,28 @@ class Writer:
             TensorSpec("texts", "string", (None, self._count)),
         )
 
-    def written(self, network: Network, arguments: Mapping[str, Any], skip: int = 0) -> Any:
+    def written(
+        self,
+        network: Network,
+        arguments: Mapping[str, Any],
+        skip: int = 0,
+        keys: Sequence[str] = (),
+    ) -> Any:
         """The texts [row, text] for arguments of the model, those of the device.
 
         Args:
           network: the model.
           arguments: of its `generate`.
           skip: tokens at the beginning of each text that were given.
+          keys: of the rows the ids of their records, where tokens are drawn by them.
         """
-        ids = network.model.generate(**arguments, **self._options, return_dict_in_generate=False)
+        drawn = {}
+        if self._sampling is not None:
+            texts = [(key, number) for key in keys for number in range(self._count)]
+            drawn["logits_processor"] = self._sampling.processors(texts)
+            arguments = {n: t.repeat_interleave(self._count, 0) for n, t in arguments.items()}
+        options = {**self._options, **drawn, "return_dict_in_generate": False}
+        ids = network.model.generate(**arguments, **options)
         texts = self._tokenizer.batch_decode(ids[:, skip:], skip_special_tokens=True)
         return np.array(texts, dtype=object).reshape(-1, self._count)
 

@@ -16,6 +16,7 @@ from pipeline.backends.text import as_str
 from pipeline.batch import columns
 from pipeline.batch.columns import Array, Column
 from pipeline.errors import LoadError
+from pipeline.spec.entries.entry import RECORD_KEY
 from pipeline.spec.model import TransformersModel
 
 Encoded = list[dict[str, list[int]]]
@@ -23,8 +24,8 @@ Encoded = list[dict[str, list[int]]]
 
 _NO_LIMIT = 1_000_000
 """Tokenizers without a limit say 10 to the power of 30."""
-_ABOUT = ("offset_mapping", "special_tokens_mask")
-"""What a tokenizer says of tokens, and a model does not take."""
+_ABOUT = ("offset_mapping", "special_tokens_mask", RECORD_KEY)
+"""What is known of a row, and a model does not take."""
 _CALL_TOKENS = 256
 """A call of a model costs about as much as so many tokens; fewer are padded instead."""
 

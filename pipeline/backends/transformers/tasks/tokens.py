@@ -15,6 +15,7 @@ from pipeline.batch.tensors import TensorSpec
 from pipeline.errors import LoadError
 from pipeline.spec.model import TransformersModel
 
+_USUAL_TOP_K = 5
 _ENTITIES = {
     "labels": "string",
     "texts": "string",
@@ -99,6 +100,7 @@ def _entities(
 def open_masks(path: Path, spec: TransformersModel, network: Network) -> Task:
     """`fill-mask`: the likeliest tokens in the place of the one mask of a text."""
     texts = Texts(path, spec, network.model)
+    most = spec.top_k or _USUAL_TOP_K
     tokenizer = texts.tokenizer
     mask = tokenizer.mask_token_id
     if mask is None:
@@ -121,7 +123,7 @@ def open_masks(path: Path, spec: TransformersModel, network: Network) -> Task:
             places = torch.tensor([row["input_ids"].index(mask) for row in group])
             logits = network(texts.padded(group)).logits.float()
             at_mask = logits[torch.arange(len(group)), places.to(logits.device)]
-            best = at_mask.softmax(-1).topk(min(spec.top_k, at_mask.shape[-1]))
+            best = at_mask.softmax(-1).topk(min(most, at_mask.shape[-1]))
             return network.arrays({"scores": best.values, "ids": best.indices})
 
         made = texts.in_groups(rows, call)
@@ -136,7 +138,7 @@ def open_masks(path: Path, spec: TransformersModel, network: Network) -> Task:
             "text": _texts([tokenizer.decode(row, skip_special_tokens=True) for row in filled]),
         }
 
-    count = min(spec.top_k, network.config.vocab_size)
+    count = min(most, network.config.vocab_size)
     return Task(
         inputs=(TensorSpec("text", "string", (None,)),),
         outputs=(

@@ -13,6 +13,7 @@ from pipeline.backends.transformers.tasks.texts import Encoded, Texts, strings
 from pipeline.batch.columns import Array, Column
 from pipeline.batch.tensors import TensorSpec
 from pipeline.errors import LoadError
+from pipeline.spec.entries.entry import RECORD_KEY
 from pipeline.spec.model import TransformersModel
 
 _READ = ("input_ids", "attention_mask")
@@ -31,11 +32,12 @@ def open_text_to_text(path: Path, spec: TransformersModel, network: Network) -> 
     writer = Writer(path, spec, network, texts.tokenizer, usual)
 
     def prepare(inputs: Mapping[str, Array]) -> Encoded:
-        return texts.encode([prefix + text for text in strings(inputs["text"])])
+        return _keyed(texts.encode([prefix + text for text in strings(inputs["text"])]), inputs)
 
     def compute(network: Network, rows: Encoded, wanted: Collection[str]) -> dict[str, Column]:
         def call(group: Encoded) -> dict[str, Array]:
-            return {"texts": writer.written(network, _arguments(network, texts, group))}
+            arguments = _arguments(network, texts, group)
+            return {"texts": writer.written(network, arguments, keys=_keys(group))}
 
         return writer.columns(texts.in_groups(rows, call)["texts"])
 
@@ -66,16 +68,14 @@ def open_continuation(path: Path, spec: TransformersModel, network: Network) -> 
             prompts = [_said(texts.tokenizer, spec.system, prompt) for prompt in prompts]
         rows = texts.encode(prompts, special=not spec.chat)
         # Without any token, generation starts from the first one of all texts.
-        return [
-            row if row["input_ids"] else {"input_ids": [begin], "attention_mask": [1]}
-            for row in rows
-        ]
+        empty = {"input_ids": [begin], "attention_mask": [1]}
+        return _keyed([row if row["input_ids"] else dict(empty) for row in rows], inputs)
 
     def compute(network: Network, rows: Encoded, wanted: Collection[str]) -> dict[str, Column]:
         def call(group: Encoded) -> dict[str, Array]:
             arguments = _arguments(network, texts, group)
             given = arguments["input_ids"].shape[1]
-            return {"texts": writer.written(network, arguments, skip=given)}
+            return {"texts": writer.written(network, arguments, skip=given, keys=_keys(group))}
 
         return writer.columns(texts.in_groups(rows, call)["texts"])
 
@@ -96,6 +96,19 @@ def _check_totals(path: Path, spec: TransformersModel, config: Any) -> None:
 def _arguments(network: Network, texts: Texts, rows: Encoded) -> dict[str, Any]:
     padded = texts.padded(rows)
     return network.moved({name: padded[name] for name in _READ if name in padded})
+
+
+def _keyed(rows: Encoded, inputs: Mapping[str, Array]) -> Encoded:
+    """Rows with the ids of their records, where the call has them."""
+    if RECORD_KEY not in inputs:
+        return rows
+    for row, key in zip(rows, strings(inputs[RECORD_KEY]), strict=True):
+        row[RECORD_KEY] = list(key.encode(errors="surrogatepass"))
+    return rows
+
+
+def _keys(rows: Encoded) -> list[str]:
+    return [bytes(row.get(RECORD_KEY, ())).decode(errors="surrogatepass") for row in rows]
 
 
 def _names(template: str) -> list[str]:
