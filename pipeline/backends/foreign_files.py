@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import PurePath
 
+from pipeline.backends.mlflow.folder import READABLE
+from pipeline.backends.mlflow.mlmodel import NAME
+
 _KERAS = (
     "a Keras model in the old HDF5 format: load it where it was made, with "
     "keras.saving.load_model, and save it as .keras, or as a SavedModel with model.export(FOLDER)"
@@ -23,6 +26,9 @@ _PICKLE = (
     "booster.save_model('model.ubj') for XGBoost, ('model.txt') for LightGBM"
 )
 _ENGINE = "built by TensorRT for one kind of GPU: give the ONNX file that it was built from"
+_MLFLOW = (
+    f"of an MLflow model without a flavour that is read here, expected one of {', '.join(READABLE)}"
+)
 _TO_ONNX = "of a kind that no framework here reads: export the model as ONNX"
 
 _WAYS_OUT = {
@@ -46,7 +52,7 @@ UNREADABLE = tuple(suffix for suffix, way in _WAYS_OUT.items() if way is not _PI
 
 def way_out(name: str) -> str | None:
     """What a file is, by its name, and what to give instead; None where that is not known."""
-    return _WAYS_OUT.get(PurePath(name).suffix.lower())
+    return _MLFLOW if PurePath(name).name == NAME else _WAYS_OUT.get(PurePath(name).suffix.lower())
 
 
 def advice(names: Iterable[str]) -> str:

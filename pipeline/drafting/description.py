@@ -205,9 +205,7 @@ def description_of(framework: str, path: Path, *, trusted: bool = False) -> Mode
 def _opened(framework: str, path: Path, **keys: Any) -> Servable:
     context = LoadContext("cpu", intra_op_threads=1)
     with loading(path, f"a model of the framework '{framework}'"):
-        return registry.backend(framework).load(
-            path, unbound(framework, str(path), **keys), context
-        )
+        return registry.load(path, unbound(framework, str(path), **keys), context)
 
 
 def _named(outputs: tuple[TensorSpec, ...] | None) -> tuple[TensorSpec, ...] | None:

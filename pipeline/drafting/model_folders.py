@@ -1,8 +1,9 @@
 """Finds the models of a folder by the paths of its files.
 
-Models lie as ``NAME/VERSION/...``, ``NAME/...`` or as single files; numbered files are versions,
-too (``NAME/3.onnx``, ``NAME-v3.onnx``). Of several versions the highest number that holds a model
-is taken. Names with a dot in front do not count.
+Models lie as ``NAME/VERSION/...``, ``NAME/...`` or as single files; folders as MLflow writes them
+are models as a whole; numbered files are versions, too (``NAME/3.onnx``, ``NAME-v3.onnx``). Of
+several versions the highest number that holds a model is taken. Names with a dot in front do not
+count.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import PurePosixPath
 
+from pipeline.backends.mlflow import folder as mlflow_folder
+from pipeline.backends.mlflow import mlmodel
 from pipeline.batch.version_number import alone
 from pipeline.drafting.recognition import (
     FRAMEWORK_SUFFIXES,
@@ -88,6 +91,11 @@ def _in_folder(
       head: reads the start of a file.
       is_root: whether it is a folder of models, whose name says nothing about a single one.
     """
+    if mlmodel.NAME in folder.files:
+        framework = mlflow_folder.framework_of(head(str(path / mlmodel.NAME)))
+        if framework is not None:
+            yield FoundModel(names[-1], framework, str(path)), names
+        return  # its other files are parts of it
     if framework := framework_of_folder(folder.files):
         yield FoundModel(names[-1], framework, str(path)), names
         return

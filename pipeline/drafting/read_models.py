@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 
 from pipeline.backends.foreign_files import UNREADABLE, advice
+from pipeline.backends.mlflow import mlmodel
 from pipeline.batch.release import ModelVersion, Release
 from pipeline.batch.tensors import TensorSpec
 from pipeline.connectors.storage import paths
@@ -73,7 +74,7 @@ class ModelsFolder:
         self.unreadable = [
             path
             for path in files
-            if path.lower().endswith(UNREADABLE)
+            if (path.lower().endswith(UNREADABLE) or path.rpartition("/")[2] == mlmodel.NAME)
             and not any(f"{path}/".startswith(f"{one.path}/") for one in self.found)
             and self.found[0].path != "."
         ]

@@ -11,7 +11,7 @@ from pipeline.backends.sklearn import backend as sklearn
 from pipeline.backends.tensorflow import backend as tensorflow
 from pipeline.backends.torch import backend as torch
 
-HEAD_BYTES = 256
+HEAD_BYTES = 4096
 """The number of first bytes of a file that are enough to recognise it."""
 
 Head = Callable[[], bytes]

@@ -50,9 +50,7 @@ class Opening:
         kind = f"a model of the framework '{self.spec.framework}'"
         # Backends say it better where they can; what a damaged file makes them raise is endless.
         with interpreter.shared(), loading(self.path, kind):
-            servable = registry.backend(self.spec.framework).load(
-                self.path, self.spec, self.context
-            )
+            servable = registry.load(self.path, self.spec, self.context)
         if servable.signature.fixed_batch_rows:
             return servable
         batched, call_rows = self.spec.batched_inputs, self.context.call_rows

@@ -16,9 +16,9 @@ from pipeline.spec import plain_data
 from pipeline.spec.combine import CombineStep
 from pipeline.spec.located_yaml import Document, Problem
 from pipeline.spec.model import ColumnInput, ConstantInput, ModelSpec
+from pipeline.spec.no_frameworks import hint
 from pipeline.spec.plain_data import Path, did_you_mean, nearest
 from pipeline.spec.prepare import PrepareStep
-from pipeline.spec.remote_frameworks import remote_hint
 from pipeline.spec.strict_model import StrictModel
 
 Classes = dict[str, type[StrictModel]]
@@ -71,9 +71,9 @@ class StandIns:
         expected = f"expected one of {', '.join(classes)}"
         if tag in entry:
             found = self._document.shown((*path, tag))
-            hint = remote_hint(word) if tag == "framework" else ""
-            hint = hint or did_you_mean(word, classes)
-            self._add((*path, tag), f"found {found}, {expected}{hint}")
+            advice = hint(word) if tag == "framework" else ""
+            advice = advice or did_you_mean(word, classes)
+            self._add((*path, tag), f"found {found}, {expected}{advice}")
         elif not misspelt:
             self._add(path, f"key '{tag}' is missing, {expected}")
         kind = nearest(word, classes)

@@ -1,5 +1,7 @@
 """Which models lie in a folder: by names, or content where these do not say; newest versions."""
 
+from pathlib import Path
+
 import pytest
 
 from pipeline.drafting.model_folders import FoundModel, find_models
@@ -45,6 +47,24 @@ def test_content_tells_json_and_text_files_apart_from_others():
         ("boost", "xgboost", "boost/model.json"),
         ("both", "lightgbm", "both/model.model"),
         ("light", "lightgbm", "light/model.txt"),
+    ]
+
+
+def test_folders_of_mlflow_are_models_of_the_framework_that_their_flavour_names():
+    written = Path(__file__).parents[1] / "backends/mlflow/written"
+    flavours = ("sklearn", "keras", "lightgbm_estimator", "pyfunc")
+    texts = {f: (written / f / "MLmodel").read_bytes() for f in flavours}
+    heads = {f"{flavour}/2/MLmodel": text for flavour, text in texts.items()}
+    files = [f for file in heads for f in (file, file.replace("MLmodel", "model.pkl"))]
+    found = find_models(
+        [*files, "sklearn/10/MLmodel"],
+        "models",
+        ({"sklearn/10/MLmodel": texts["sklearn"]} | heads).get,
+    )
+    assert found == [
+        FoundModel("keras", "tensorflow", "keras/2", "keras/*"),
+        FoundModel("lightgbm_estimator", "sklearn", "lightgbm_estimator/2", "lightgbm_estimator/*"),
+        FoundModel("sklearn", "sklearn", "sklearn/10", "sklearn/*"),
     ]
 
 

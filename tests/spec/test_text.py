@@ -130,6 +130,10 @@ A_LENGTH = "expected a length of at least 0, or null for the axis that varies"
     [
         ("sklearn", "sklern", f":9: models[0] 'forest'.framework: found 'sklern', {FRAMEWORKS}; "
          "did you mean 'sklearn'?"),
+        ("sklearn", "mlflow", f":9: models[0] 'forest'.framework: found 'mlflow', {FRAMEWORKS}; "
+         "an MLflow model folder is a `uri` of the framework that computes it, which its MLmodel "
+         "names under `flavors` and `python -m pipeline init FOLDER` writes; for one with "
+         "python_function only, write a class for `framework: python`"),
         ("sklearn", "remote", f":9: models[0] 'forest'.framework: found 'remote', {FRAMEWORKS}; "
          "models behind a service are not called from here, because nothing could be said of their "
          "versions: Apache Beam's RunInference has handlers for them (such as "

@@ -19,4 +19,4 @@ def model_spec(**entry: Any) -> ModelSpec:
 
 
 def load(path: Path, spec: ModelSpec, *, device: str = "cpu", threads: int = 1) -> Servable:
-    return registry.backend(spec.framework).load(path, spec, LoadContext(device, threads))
+    return registry.load(path, spec, LoadContext(device, threads))

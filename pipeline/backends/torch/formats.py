@@ -19,10 +19,10 @@ from pipeline.backends.reasons import own_words
 from pipeline.backends.torch.exported_archive import check_plain
 from pipeline.backends.torch.runtime import half_precision
 from pipeline.backends.torch.script_archive import check_code
-from pipeline.backends.torch.weights import is_safetensors, read_weights
+from pipeline.backends.torch.weights import is_safetensors, read_weights, unpickled
 from pipeline.backends.user_class import load_class
 from pipeline.batch.tensors import DTYPES, Shape, TensorSpec
-from pipeline.errors import LoadError
+from pipeline.errors import LoadError, UntrustedArtifactError
 from pipeline.spec.model import TorchModel
 
 EACH_ROW = "rows"
@@ -72,6 +72,7 @@ def open_network(path: Path, spec: TorchModel, device: str) -> Network:
     """
     found = weights_format(path)
     if spec.module is None and found == STATE_DICT:
+        _check_not_pickled(path)
         raise LoadError(
             f"{path} holds {STATE_DICT}, weights without a network; name the network's class with "
             "`module: package.Class`, or save the network as TorchScript or with torch.export"
@@ -94,6 +95,22 @@ def open_network(path: Path, spec: TorchModel, device: str) -> Network:
             if found == TORCHSCRIPT
             else _open_exported(path, spec, device)
         )
+
+
+def _check_not_pickled(path: Path) -> None:
+    """Refuses a pickled network, which has the format of a state dict.
+
+    Raises:
+      UntrustedArtifactError: it is one.
+    """
+    if is_safetensors(path):
+        return
+    try:
+        unpickled(path)
+    except UntrustedArtifactError:
+        raise
+    except Exception:  # whatever is wrong with it, it is no network
+        return
 
 
 def weights_format(path: Path) -> str:

@@ -67,7 +67,8 @@ def unpickled(file: Path) -> Any:
             raise
         raise UntrustedArtifactError(
             f"{file} holds a pickled {foreign[1]}, and loading it would run code; save only the "
-            "weights, with torch.save(model.state_dict(), path)"
+            "weights, with torch.save(model.state_dict(), path), or the whole network with "
+            "torch.export or as TorchScript (MLflow: serialization_format='pt2')"
         ) from error
 
 

@@ -1,0 +1,1 @@
+"""Folders of models as MLflow writes them, read without MLflow."""
