@@ -1,9 +1,9 @@
 """Outputs of the models that benchmarks have."""
 
-from pipeline.batch.columns import Array, Column, Ragged
+from pipeline.batch.columns import Array, BatchColumn, Masked, Ragged
 
 
-def one_array(column: Column) -> Array:
+def one_array(column: BatchColumn) -> Array:
     """An output whose rows have one shape, as here all have."""
-    assert not isinstance(column, Ragged)
+    assert not isinstance(column, Ragged | Masked)
     return column

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pipeline.batch.columns import Array, Column
+from pipeline.batch.columns import Array, BatchColumn, Column
 from pipeline.batch.tensors import Signature
 from pipeline.spec.model import ModelSpec
 from pipeline.spec.row_limits import DEFAULT_ROWS
@@ -64,7 +64,7 @@ class Servable(ABC):
     prepared_rows: int | None = None
     warm_up_rows: tuple[int, ...] = ()
     half_inside: bool = False
-    sound_row: Mapping[str, Column] | None = None
+    sound_row: Mapping[str, BatchColumn] | None = None
 
     @abstractmethod
     def predict(self, inputs: Mapping[str, Array]) -> Mapping[str, Column]:

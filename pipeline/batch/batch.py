@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.batch import columns
 from pipeline.batch.block import Origin
-from pipeline.batch.columns import Column
+from pipeline.batch.columns import BatchColumn
 from pipeline.batch.payloads import Payloads
 from pipeline.batch.payloads import take as take_payloads
 from pipeline.batch.release import Release
@@ -71,7 +71,7 @@ class Batch:
 
     ids: tuple[RecordId, ...]
     payloads: Payloads
-    columns: Mapping[str, Column]
+    columns: Mapping[str, BatchColumn]
     pass_through: tuple[bytes, ...] | None = None
     release: Release | None = None
     rejects: tuple[Reject, ...] = field(default=())
@@ -86,7 +86,7 @@ class Batch:
         """Bytes held by the columns' arrays (text counts as its pointers)."""
         return sum(column.nbytes for column in self.columns.values())
 
-    def with_columns(self, added: Mapping[str, Column]) -> Batch:
+    def with_columns(self, added: Mapping[str, BatchColumn]) -> Batch:
         """The batch with more columns."""
         return replace(self, columns={**self.columns, **added})
 

@@ -1,14 +1,15 @@
 """Columns: one array for a whole batch, and the ragged kind for rows of different shape.
 
 A column is an ndarray whose first axis is the row, or a :class:`Ragged` when rows differ in
-length. Functions here are pure: they never change a column.
+length. Where rows may lack a value it is a :class:`Masked`, around one of these. Functions here are
+pure: they never change a column.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -39,6 +40,71 @@ class Ragged:
 
 
 Column = Array | Ragged
+"""A column in which every row has a value."""
+
+
+class Masked:
+    """A column in which rows may lack a value.
+
+    Attributes:
+      values: of all rows. A row without a value holds a placeholder (zeros, empty text), which
+        stands for nothing.
+      present: bool, one for each row: whether it has a value.
+    """
+
+    __slots__ = ("present", "values")
+
+    def __init__(self, values: Column, present: Array) -> None:
+        self.values = values
+        self.present = present
+
+    def __len__(self) -> int:
+        return len(self.present)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by values and mask."""
+        return self.values.nbytes + self.present.nbytes
+
+
+BatchColumn = Column | Masked
+"""What a batch holds."""
+
+
+def values_of(column: BatchColumn) -> Column:
+    """The values; of rows without one, the placeholders."""
+    return column.values if isinstance(column, Masked) else column
+
+
+def presence_of(column: BatchColumn) -> Array:
+    """Whether each row has a value: bool, one for each row."""
+    return column.present if isinstance(column, Masked) else np.ones(len(column), dtype=bool)
+
+
+def masked(values: Column, present: Array) -> Masked:
+    """A column of which only some rows have a value.
+
+    Args:
+      values: those of the rows that have one, in order: at least one.
+      present: for each row of the column, whether it has one.
+    """
+    if present.all():
+        return Masked(values, present)
+    if isinstance(values, Ragged):
+        nothing, there = values.rows[0][:0], iter(values.rows)
+        return Masked(Ragged(next(there) if has else nothing for has in present), present)
+    spread = np.zeros((len(present), *values.shape[1:]), values.dtype)
+    if values.dtype.kind == "O":
+        spread[...] = type(values.flat[0])() if values.size else ""
+    spread[present] = values
+    return Masked(spread, present)
+
+
+def masked_like(column: BatchColumn, values: Column) -> BatchColumn:
+    """Other values for the same rows: masked, with all of them present, if `column` is masked."""
+    if not isinstance(column, Masked):
+        return values
+    return Masked(values, np.ones(len(values), dtype=bool))
 
 
 def from_rows(rows: Sequence[Array]) -> Column:
@@ -74,21 +140,34 @@ def part(column: Column, start: int, stop: int) -> Column:
     return column[start:stop]
 
 
-def take(column: Column, rows: Array) -> Column:
+@overload
+def take(column: Column, rows: Array) -> Column: ...
+@overload
+def take(column: BatchColumn, rows: Array) -> BatchColumn: ...
+def take(column: BatchColumn, rows: Array) -> BatchColumn:
     """The given rows (integer indices), in that order; dense if they agree in shape."""
+    if isinstance(column, Masked):
+        return Masked(take(column.values, rows), column.present[rows])
     if isinstance(column, Ragged):
         return from_rows([column.rows[i] for i in rows])
     return column[rows]
 
 
-def concatenate(parts: Sequence[Column]) -> Column:
+@overload
+def concatenate(parts: Sequence[Column]) -> Column: ...
+@overload
+def concatenate(parts: Sequence[BatchColumn]) -> BatchColumn: ...
+def concatenate(parts: Sequence[BatchColumn]) -> BatchColumn:
     """The rows of all `parts`, one after the other."""
     if len(parts) == 1:
         return parts[0]
-    dense = [part for part in parts if not isinstance(part, Ragged)]
+    if any(isinstance(part, Masked) for part in parts):
+        values = concatenate([values_of(part) for part in parts])
+        return Masked(values, np.concatenate([presence_of(part) for part in parts]))
+    dense = [part for part in parts if isinstance(part, np.ndarray)]
     if len(dense) == len(parts) and len({part.shape[1:] for part in dense}) == 1:
         return np.concatenate(dense)
-    return from_rows([row for part in parts for row in iterate(part)])
+    return from_rows([row for part in parts for row in iterate(values_of(part))])
 
 
 def concatenate_ragged(parts: Sequence[Column]) -> Column:

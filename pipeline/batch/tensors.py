@@ -48,6 +48,14 @@ def dtype_name(array: np.ndarray[Any, Any]) -> str:
     raise TypeError(f"has dtype {array.dtype}, expected one of {', '.join(DTYPES)}")
 
 
+def placeholders(dtype: str, row_shape: Shape, rows: int) -> np.ndarray[Any, Any]:
+    """Zeros or empty text, for rows without a value; an axis whose length varies is empty."""
+    shape = (rows, *(n or 0 for n in row_shape))
+    if dtype in ("string", "bytes"):
+        return np.full(shape, "" if dtype == "string" else b"", dtype=object)
+    return np.zeros(shape, dtype=numpy_dtype(dtype))
+
+
 @dataclass(frozen=True)
 class Taken:
     """Which columns a tensor takes, where its dtype alone does not tell.

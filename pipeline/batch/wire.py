@@ -39,7 +39,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from pipeline.batch.columns import Array, Column, Ragged
+from pipeline.batch.columns import Array, BatchColumn, Column, Masked, Ragged
 from pipeline.batch.payloads import ArrowRows, Payloads
 from pipeline.errors import WireError
 
@@ -254,6 +254,19 @@ def _record(kind: Any) -> _Json:
 # --- arrays and payloads, which are outside the JSON
 
 
+def _write_batch_column(column: BatchColumn, parts: list[_Part]) -> dict[str, Any]:
+    if not isinstance(column, Masked):
+        return _write_column(column, parts)
+    values = _write_column(column.values, parts)
+    return {"masked": values, "present": _write_column(column.present, parts)}
+
+
+def _read_batch_column(plain: Mapping[str, Any], parts: list[memoryview]) -> BatchColumn:
+    if "masked" not in plain:
+        return _read_column(plain, parts)
+    return Masked(_read_column(plain["masked"], parts), _read_array(plain["present"], parts))
+
+
 def _write_column(column: Column, parts: list[_Part]) -> dict[str, Any]:
     if isinstance(column, Ragged):
         return _write_ragged(column, parts)
@@ -321,6 +334,7 @@ def _read_payloads(plain: Mapping[str, Any], parts: list[memoryview]) -> Payload
 
 
 _COLUMN = _Json(_write_column, _read_column)
+_BATCH_COLUMN = _Json(_write_batch_column, _read_batch_column)
 _PAYLOADS = _Json(_write_payloads, _read_payloads)
 _KNOWN: dict[Any, _Json] = {
     **dict.fromkeys((str, int, bool, Any), _AS_IS),
@@ -329,6 +343,7 @@ _KNOWN: dict[Any, _Json] = {
     datetime: _TIME,
     Array: _COLUMN,
     Column: _COLUMN,
+    BatchColumn: _BATCH_COLUMN,
     Payloads: _PAYLOADS,
     tuple[bytes, ...]: _PAYLOADS,  # one for each row, so many: no base64
 }

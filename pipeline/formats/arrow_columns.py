@@ -2,8 +2,8 @@
 
 Arrow keeps the values of all rows of a list column side by side, so a column of equally long lists
 already is a matrix (https://arrow.apache.org/docs/format/Columnar.html#variable-size-list-layout).
-Numbers are taken as they lie in memory; what has another form than the declared one, a null, or a
-number beyond its range is left to the careful way of reading.
+Numbers are taken as they lie in memory; what has another form than the declared one, a null where
+none may be, or a number beyond its range is left to the careful way of reading.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.batch.arrow_values import plain_values
-from pipeline.batch.columns import Array, Column, Ragged
+from pipeline.batch.columns import Array, BatchColumn, Column, Ragged
 from pipeline.batch.tensors import FLOATS, INTEGERS, numpy_dtype
 from pipeline.formats.fields import FieldDecoder, IrregularError
 from pipeline.spec.record import FieldSpec
 
 
-def column(array: pa.Array, decoder: FieldDecoder) -> Column:
-    """The column of a field.
+def column(array: pa.Array, decoder: FieldDecoder) -> BatchColumn:
+    """The column of a field, masked where it may lack values.
 
     Args:
       array: its values, a row each: numbers, text and so on, or lists of them. A tensor of several
@@ -35,17 +35,33 @@ def column(array: pa.Array, decoder: FieldDecoder) -> Column:
     Raises:
       IrregularError: at least one value may be wrong.
     """
+    if not decoder.keeps_missing:
+        return _complete(array, decoder)
+    array = _unwrapped(array)
+    if _is_list(array.type):  # there may be nulls inside
+        return decoder.column(plain_values(array))
+    present = np.asarray(array.is_valid().to_numpy(zero_copy_only=False), dtype=bool)
+    if pa.types.is_floating(array.type):
+        present &= ~np.isnan(array.to_numpy(zero_copy_only=False))
+    if not present.any():
+        return decoder.masked(None, present)
+    found = array if present.all() else array.filter(pa.array(present))
+    return decoder.masked(_complete(found, decoder), present)
+
+
+def _complete(array: pa.Array, decoder: FieldDecoder) -> Column:
+    """The column of a field of whose values none is missing."""
     spec = decoder.spec
     leaves, lengths = _flattened(array)
     if spec.dtype == "bool" or not _is_number(leaves.type):
         if _matches(leaves.type, spec.dtype) and len(spec.shape) == len(lengths) == 0:
             return _objects(leaves, spec)
-        return decoder.column(plain_values(array))
+        return decoder.complete(plain_values(array))
     values = cast_numbers(leaves.to_numpy(zero_copy_only=False), spec.dtype)
     if len(spec.shape) == len(lengths) == 1 and spec.shape[0] is None:
         return _rows_of(values, lengths[0])
     if None in spec.shape:
-        return decoder.column(plain_values(array))
+        return decoder.complete(plain_values(array))
     shape: list[int] = [n for n in spec.shape if n is not None]
     expected = [math.prod(shape)] if shape and len(lengths) == 1 else shape
     if len(lengths) != len(expected) or not all(
@@ -107,10 +123,7 @@ def _flattened(array: pa.Array) -> tuple[pa.Array, list[Array]]:
     """The values inside all lists, and for each level of lists their lengths."""
     lengths: list[Array] = []
     while True:
-        if isinstance(array, pa.ExtensionArray):
-            array = array.storage
-        if isinstance(array, pa.DictionaryArray):
-            array = array.dictionary_decode()
+        array = _unwrapped(array)
         if array.null_count:
             raise IrregularError
         if not _is_list(array.type):
@@ -120,6 +133,12 @@ def _flattened(array: pa.Array) -> tuple[pa.Array, list[Array]]:
         else:
             lengths.append(array.value_lengths().to_numpy())
         array = array.flatten()
+
+
+def _unwrapped(array: pa.Array) -> pa.Array:
+    if isinstance(array, pa.ExtensionArray):
+        array = array.storage
+    return array.dictionary_decode() if isinstance(array, pa.DictionaryArray) else array
 
 
 def _rows_of(values: Array, lengths: Array) -> Column:

@@ -20,7 +20,7 @@ from pipeline.batch import columns
 from pipeline.batch.arrow_values import reason
 from pipeline.batch.batch import Batch, RecordId, Reject
 from pipeline.batch.block import Block
-from pipeline.batch.columns import Column
+from pipeline.batch.columns import Array, BatchColumn
 from pipeline.batch.payloads import as_json, take
 from pipeline.errors import RecordError
 from pipeline.formats.fields import FieldDecoder, IrregularError
@@ -43,7 +43,7 @@ class Part:
     rows: Sequence[int] = field(default_factory=list)
     ids: Sequence[RecordId] = field(default_factory=list)
     extras: Sequence[bytes] = field(default_factory=list)
-    columns: dict[str, Column] = field(default_factory=dict)
+    columns: dict[str, BatchColumn] = field(default_factory=dict)
 
 
 class Decoder(abc.ABC):
@@ -145,14 +145,15 @@ class Decoder(abc.ABC):
         good: list[int] = []
         ids: list[RecordId] = []
         extras: list[bytes] = []
-        values: dict[str, list[Any]] = {name: [] for name in self._fields}
+        values: dict[str, list[Array | None]] = {name: [] for name in self._fields}
         for row in rows:
             record_id: RecordId = None
             try:
                 record = self.record(block, row)
                 record_id = self.id_of(block, row) if self._id is None else _id(record, self._id)
                 arrays = {
-                    name: decoder.row(_get(record, name)) for name, decoder in self._fields.items()
+                    name: decoder.row(_value(record, name, decoder))
+                    for name, decoder in self._fields.items()
                 }
                 extra = list(self.extras([record]))
             except RecordError as error:
@@ -168,7 +169,7 @@ class Decoder(abc.ABC):
             for name, array in arrays.items():
                 values[name].append(array)
         if good:
-            made = {name: columns.from_rows(arrays) for name, arrays in values.items()}
+            made = {name: self._fields[name].column_of_rows(rows) for name, rows in values.items()}
             parts.append(Part(good, ids, extras, made))
 
     def _reject(self, block: Block, row: int, record_id: RecordId, error: RecordError) -> Reject:
@@ -205,7 +206,11 @@ class RowDecoder(Decoder):
         part = Part(rows)
         try:
             for name, decoder in self._fields.items():
-                part.columns[name] = decoder.column([record[name] for record in records])
+                if decoder.keeps_missing:
+                    values = [record.get(name) for record in records]
+                else:
+                    values = [record[name] for record in records]
+                part.columns[name] = decoder.column(values)
             if self._id is not None:
                 part.ids = regular_ids([record[self._id] for record in records])
         except KeyError:
@@ -226,6 +231,10 @@ def _id(record: dict[str, Any], key: str) -> RecordId:
         return plain_id(_get(record, key))
     except ValueError as error:
         raise RecordError("wrong_type", f"id field '{key}': {error}") from None
+
+
+def _value(record: dict[str, Any], key: str, field: FieldDecoder) -> Any:
+    return record.get(key) if field.keeps_missing else _get(record, key)
 
 
 def _get(record: dict[str, Any], key: str) -> Any:

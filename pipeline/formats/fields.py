@@ -22,8 +22,15 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline.batch import columns
-from pipeline.batch.columns import Array, Column, Ragged
-from pipeline.batch.tensors import FLOATS, INTEGERS, Shape, describe, numpy_dtype
+from pipeline.batch.columns import Array, BatchColumn, Column, Masked, Ragged
+from pipeline.batch.tensors import (
+    FLOATS,
+    INTEGERS,
+    Shape,
+    describe,
+    numpy_dtype,
+    placeholders,
+)
 from pipeline.errors import RecordError
 from pipeline.spec.record import FieldSpec
 
@@ -50,13 +57,20 @@ class FieldDecoder:
 
     Args:
       name: the field's, for messages.
-      spec: its dtype and shape.
+      spec: its dtype and shape, and whether it may lack a value. Null and NaN are none; inside a
+        vector of floats, where such a field is one, they stay as NaN.
       flat: whether a tensor of several axes may be one flat list, as formats without nested lists
         have it.
+
+    Attributes:
+      spec: as given.
+      keeps_missing: whether it may lack a value: its columns are masked then.
     """
 
     def __init__(self, name: str, spec: FieldSpec, *, flat: bool = False) -> None:
         self.spec = spec
+        self.keeps_missing = spec.keeps_missing
+        self._nan_inside = spec.keeps_missing and bool(spec.shape) and spec.dtype in FLOATS
         self._flat = flat and len(spec.shape) > 1
         self._name = name
         self._dtype = numpy_dtype(spec.dtype)
@@ -64,21 +78,49 @@ class FieldDecoder:
         self._ragged = None in spec.shape
         self._pack = _PACK.get(spec.dtype)
 
-    def column(self, values: Sequence[Any]) -> Column:
+    def column(self, values: Sequence[Any]) -> BatchColumn:
         """All `values` as one column.
 
         Returns:
           array of shape ``(len(values), *shape)``, or ragged when the shape has a variable axis
-          and rows differ.
+          and rows differ; masked where the field may lack a value.
 
         Raises:
           IrregularError: at least one value may be wrong.
         """
+        if not self.keeps_missing:
+            return self.complete(values)
+        present = np.array([not is_missing(value) for value in values], dtype=bool)
+        there = [value for value, has in zip(values, present, strict=True) if has]
+        return self.masked(self.complete(there) if there else None, present)
+
+    def column_of_rows(self, rows: Sequence[Array | None]) -> BatchColumn:
+        """What `row` returned of some values as one column."""
+        there = [row for row in rows if row is not None]
+        if not self.keeps_missing:
+            return columns.from_rows(there)
+        present = np.array([row is not None for row in rows], dtype=bool)
+        return self.masked(columns.from_rows(there) if there else None, present)
+
+    def masked(self, values: Column | None, present: Array) -> Masked:
+        """The column of a field that may lack a value.
+
+        Args:
+          values: of the rows that have one; None where there are none.
+          present: for each row, whether it has one.
+        """
+        if values is None:
+            nothing = placeholders(self.spec.dtype, self.spec.shape, len(present))
+            return Masked(nothing, present)
+        return columns.masked(values, present)
+
+    def complete(self, values: Sequence[Any]) -> Column:
+        """The same of values of which none is missing: not masked."""
         if self._flat:
             values = [nested(value, self.spec.shape) for value in values]
         if self._ragged:
             try:
-                return columns.from_rows([self.row(value) for value in values])
+                return columns.from_rows([self._array(value) for value in values])
             except RecordError:
                 raise IrregularError from None
         rows: Sequence[Any] = values
@@ -108,12 +150,16 @@ class FieldDecoder:
             return flat.reshape(len(buffers), lengths[0])
         return Ragged(np.split(flat, np.cumsum(lengths)[:-1]))
 
-    def row(self, value: Any) -> Array:
-        """One value as an array of the field's dtype and shape.
+    def row(self, value: Any) -> Array | None:
+        """One value as an array of the field's dtype and shape; None where it is missing.
 
         Raises:
-          RecordError: it has another type or shape, or is not finite; names field, found, expected.
+          RecordError: it has another type or shape, is not finite, or missing from a field that may
+            not lack it; names field, found, expected.
         """
+        return None if self.keeps_missing and is_missing(value) else self._array(value)
+
+    def _array(self, value: Any) -> Array:
         flat: list[Any] = []
         if self._flat:
             value = nested(value, self.spec.shape)
@@ -127,16 +173,21 @@ class FieldDecoder:
 
     @property
     def buffer_type(self) -> BufferType | None:
-        """What a list of its numbers is taken as: float64, int64, uint64; None if it is no list."""
-        if len(self.spec.shape) != 1 or self._pack is None:
+        """What a list of its numbers is taken as: float64, int64, uint64; None if it is no list.
+
+        A field that may lack values has none: what is read that way has no nulls.
+        """
+        if len(self.spec.shape) != 1 or self._pack is None or self.keeps_missing:
             return None
         if self.spec.dtype in FLOATS:
             return "d"
         return "u" if self.spec.dtype == "uint64" else "i"
 
-    def empty(self) -> Array:
+    def empty(self) -> BatchColumn:
         """The column of a batch without rows."""
-        return np.empty((0, *(n or 0 for n in self.spec.shape)), dtype=self._dtype)
+        if self.keeps_missing:
+            return self.masked(None, np.zeros(0, dtype=bool))
+        return placeholders(self.spec.dtype, self.spec.shape, 0)
 
     # --- all at once
 
@@ -151,17 +202,22 @@ class FieldDecoder:
                 if set(map(type, rows)) != {list}:
                     raise IrregularError
                 pack = struct.Struct(f"{self.spec.shape[-1]}{self._pack}").pack
+                if self._nan_inside:
+                    rows = [[math.nan if n is None else n for n in row] for row in rows]
                 packed = b"".join([pack(*row) for row in rows])
             else:
                 packed = struct.pack(f"{len(rows)}{self._pack}", *rows)
         except (struct.error, OverflowError):
             raise IrregularError from None
         flat = np.frombuffer(packed, dtype=self._dtype)
-        if self.spec.dtype in FLOATS and not np.isfinite(flat).all():
+        if self.spec.dtype in FLOATS and not self._are_allowed(flat):
             raise IrregularError
         if self._has_boolean(flat, rows):
             raise IrregularError
         return flat.reshape((len(values), *self.spec.shape))
+
+    def _are_allowed(self, floats: Array) -> bool:
+        return bool(np.isfinite(floats).all()) or (self._nan_inside and not np.isinf(floats).any())
 
     def _has_boolean(self, flat: Array, rows: Sequence[Any]) -> bool:
         """Whether one of the packed values was a boolean, which only a 0 or a 1 can have been."""
@@ -218,6 +274,8 @@ class FieldDecoder:
             except ValueError as error:
                 no = "bytes that are not UTF-8" if dtype == "string" else "text that is not base64"
                 raise self._error("wrong_type", f"found {no} ({error})") from error
+        if value is None and self._nan_inside:
+            return math.nan
         if type(value) not in ((int, float, Decimal) if dtype in FLOATS else (int,)):
             raise self._error("wrong_type", f"found {_kind(value)}{_at(where)}")
         try:
@@ -225,12 +283,17 @@ class FieldDecoder:
         except (struct.error, OverflowError):
             kind = "not_finite" if dtype in FLOATS else "out_of_range"
             raise self._error(kind, f"found {value!r}{_at(where)}, beyond its range") from None
-        if dtype in FLOATS and not np.isfinite(np.frombuffer(packed, dtype=self._dtype)).all():
+        if dtype in FLOATS and not self._are_allowed(np.frombuffer(packed, dtype=self._dtype)):
             raise self._error("not_finite", f"found {value!r}{_at(where)}")
         return value
 
     def _error(self, kind: str, found: str) -> RecordError:
         return RecordError(kind, f"field '{self._name}': {found}, expected {self._expected}")
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value of a record is none: null, or a number that is NaN."""
+    return value is None or (type(value) in (float, Decimal) and math.isnan(value))
 
 
 def nested(value: Any, shape: Shape) -> Any:

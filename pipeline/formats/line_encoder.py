@@ -17,7 +17,7 @@ import orjson
 
 from pipeline.batch.batch import Batch, Reject
 from pipeline.batch.block import Origin
-from pipeline.batch.columns import Array, Column, Ragged
+from pipeline.batch.columns import Array, BatchColumn, Column, Masked, Ragged, values_of
 from pipeline.batch.message import MOST_DATA_BYTES, Message, acceptable_attributes
 
 _CUT = 1 << 16
@@ -32,7 +32,7 @@ def reject_unwritable(batch: Batch, output: Sequence[str]) -> Batch:
     """
     reasons: dict[int, tuple[str, str]] = {}
     for name in output:
-        column = batch.columns[name]
+        column = values_of(batch.columns[name])  # no placeholder is bad
         for row in _not_finite_rows(column):
             reasons.setdefault(
                 row, ("not_finite_output", f"output column '{name}' holds NaN or infinity")
@@ -47,7 +47,8 @@ def reject_unwritable(batch: Batch, output: Sequence[str]) -> Batch:
 def predictions(batch: Batch, output: Sequence[str]) -> list[bytes]:
     """The rows of a batch as JSON lines.
 
-    Each holds id, predictions and release; pass_through and event_time where the batch has them.
+    Each holds id, predictions and release; pass_through and event_time where the batch has them. A
+    value that a row lacks is null.
 
     Args:
       batch: its output columns are finite and it carries its release.
@@ -64,7 +65,7 @@ def predictions(batch: Batch, output: Sequence[str]) -> list[bytes]:
     line = b'{"id":%b,"predictions":{'
     for i, name in enumerate(output):
         line += (b"," if i else b"") + _escaped(orjson.dumps(name)) + b":%b"
-        fragments.append(_json_rows(batch.columns[name]))
+        fragments.append(_json_or_null_rows(batch.columns[name]))
     line += b"}"
     if batch.pass_through is not None:
         line += b',"pass_through":%b'
@@ -248,6 +249,13 @@ def _encodes(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _json_or_null_rows(column: BatchColumn) -> Sequence[bytes]:
+    if not isinstance(column, Masked):
+        return _json_rows(column)
+    rows = _json_rows(column.values)
+    return [row if has else b"null" for row, has in zip(rows, column.present, strict=True)]
 
 
 def _json_rows(column: Column) -> Sequence[bytes]:

@@ -2,7 +2,8 @@
 
 A prediction is a row of ``id`` (text), one column for each output, ``pass_through`` (JSON text)
 where something is passed through, ``release_id``, ``generation`` and ``models`` (a struct: model ->
-version). Tensors are lists, of lists where they have several axes.
+version). Tensors are lists, of lists where they have several axes. A value that a row lacks is
+null.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from contextlib import suppress
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.batch.batch import Batch, RecordId
-from pipeline.batch.columns import Array, Column, Ragged, iterate
+from pipeline.batch.columns import Array, Column, Masked, Ragged, iterate
 from pipeline.batch.tensors import Shape, dtype_name, numpy_dtype
 
 RESERVED = ("id", "pass_through", "release_id", "generation", "models")
@@ -37,10 +39,12 @@ def prediction_table(
     rows = len(batch)
     made: dict[str, pa.Array] = {"id": _ids(batch.ids)}
     for name in output:
-        column = batch.columns[name]
-        known = (types or {}).get(name)
-        empty = known is not None and not any(row.size for row in iterate(column))
-        made[name] = _empty_lists(column, *known) if empty and known else arrow_array(column)
+        column, known = batch.columns[name], (types or {}).get(name)
+        if isinstance(column, Masked):
+            values, present = _array(column.values, known), column.present
+            made[name] = pc.if_else(pa.array(present), values, pa.scalar(None, values.type))
+        else:
+            made[name] = _array(column, known)
     if batch.pass_through is not None:
         made["pass_through"] = pa.array(batch.pass_through, pa.binary()).cast(pa.string())
     made["release_id"] = pa.repeat(pa.scalar(batch.release.release_id, pa.string()), rows)
@@ -50,6 +54,12 @@ def prediction_table(
         [version.model for version in batch.release.versions],
     )
     return pa.RecordBatch.from_pydict(made)
+
+
+def _array(column: Column, known: tuple[str, Shape] | None) -> pa.Array:
+    if known is not None and not any(row.size for row in iterate(column)):
+        return _empty_lists(column, *known)
+    return arrow_array(column)
 
 
 def arrow_array(column: Column) -> pa.Array:

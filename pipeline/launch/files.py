@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.batch import columns
 from pipeline.batch.batch import Batch
-from pipeline.batch.columns import Array, Column
+from pipeline.batch.columns import Array, BatchColumn
 from pipeline.connectors.files import input_checks
 from pipeline.errors import PathError
 from pipeline.formats.registry import format_of
@@ -72,7 +72,7 @@ def problems(inputs: Inputs, output_format: str, spec: EnsembleSpec) -> Iterator
             return  # told by the checks of the paths themselves
 
 
-def sample(inputs: Inputs, graph: Graph) -> Mapping[str, Column]:
+def sample(inputs: Inputs, graph: Graph) -> Mapping[str, BatchColumn]:
     """The columns of the first records that differ, behind the prepare steps.
 
     Two at least, since one alone has no company. Empty where the job reads no files, none of them
@@ -102,11 +102,13 @@ def _different(batch: Batch) -> Array:
     """The rows that are not the same as an earlier one."""
     seen: dict[tuple[object, ...], int] = {}
     for row in range(len(batch)):
+        one = np.array([row])
         values = (
-            next(iter(columns.iterate(columns.take(c, np.array([row])))))
+            next(iter(columns.iterate(columns.take(columns.values_of(c), one))))
             for c in batch.columns.values()
         )
-        seen.setdefault(tuple(_key(value) for value in values), row)
+        present = (bool(columns.presence_of(c)[row]) for c in batch.columns.values())
+        seen.setdefault((*present, *(_key(value) for value in values)), row)
     return np.array(list(seen.values()), dtype=np.intp)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipeline.batch.columns import Column
+from pipeline.batch.columns import BatchColumn
 from pipeline.batch.release import Release
 from pipeline.connectors.files.earlier_files import NO_EARLIER_FILES, EarlierFiles
 from pipeline.connectors.storage import paths
@@ -237,7 +237,7 @@ def _gate_checks(
     graph: Graph,
     loader: FrameworkLoader,
     store: BeamArtifactStore,
-    records: Mapping[str, Column],
+    records: Mapping[str, BatchColumn],
 ) -> GateChecks:
     """What launch and gate check versions with, on the first records of the input."""
     allowed = allowed_uris(graph, settings.refresh.allowed_model_uris)

@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.batch import columns
 from pipeline.batch.batch import Batch
-from pipeline.batch.columns import Column
+from pipeline.batch.columns import BatchColumn
 from pipeline.errors import RowsError
 from pipeline.ops.registry import OPERATIONS
 from pipeline.ops.step import Step, apply
@@ -82,7 +82,7 @@ class _Part:
         self._batch = batch
         self._keep = keep
         self._first = first
-        self._made: list[dict[str, Column]] = []
+        self._made: list[dict[str, BatchColumn]] = []
         self._reasons: Reasons = {}
 
     def add(self, steps: Sequence[PrepareStep], end: int) -> None:
@@ -109,8 +109,8 @@ class _Part:
 
 
 def _computed(
-    read: Mapping[str, Column], steps: Sequence[Step]
-) -> tuple[dict[str, Column] | None, Reasons]:
+    read: Mapping[str, BatchColumn], steps: Sequence[Step]
+) -> tuple[dict[str, BatchColumn] | None, Reasons]:
     """The columns of the rows that every step can compute, and the reasons of the others.
 
     Without such rows there are no columns: None.

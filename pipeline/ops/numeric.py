@@ -10,7 +10,14 @@ from pipeline.batch import casts
 from pipeline.batch.columns import Array, Column
 from pipeline.batch.tensors import FLOATS, numpy_dtype
 from pipeline.ops.text import as_text, parse_numbers
-from pipeline.ops.values import Bad, as_floating, as_widened, bad_values, each_value
+from pipeline.ops.values import (
+    Bad,
+    as_floating,
+    as_widened,
+    bad_values,
+    each_value,
+    is_nan,
+)
 from pipeline.spec.combine import Round
 from pipeline.spec.prepare import Bucketize, Cast, Clip, Log1p, Scale
 
@@ -29,7 +36,8 @@ def scale(step: Scale, column: Column) -> Column:
         else:
             scaled = floating * step.factor + step.offset
         name = scaled.dtype.name
-        return scaled, bad_values(~np.isfinite(scaled), values, f"whose result {name} cannot hold")
+        bad = ~np.isfinite(scaled) & ~is_nan(values)
+        return scaled, bad_values(bad, values, f"whose result {name} cannot hold")
 
     return each_value(column, compute)
 
@@ -98,7 +106,7 @@ def _cast(dtype: str, values: Array) -> tuple[Array, Bad]:
     if bad is None:
         bad = np.zeros(values.shape, dtype=bool)
     if dtype in FLOATS:
-        bad = bad | ~np.isfinite(cast)
+        bad = (bad | ~np.isfinite(cast)) & ~is_nan(values)
     return cast, bad_values(bad, values, f"expected {dtype}")
 
 

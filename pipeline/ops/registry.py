@@ -15,6 +15,7 @@ from pipeline.ops import (
     hashes,
     images,
     labels,
+    missing,
     numeric,
     reduction,
     scores,
@@ -39,6 +40,8 @@ class Operation:
       compute: a step, then the columns that it reads, in order -> the column that it makes, or a
         tuple of several. A pure function, which computes each row by itself and changes no
         argument. It raises RowsError for rows that it cannot compute, without the step's name.
+      compute_masked: the same for dense columns of which some may be masked. Without it, and where
+        lengths vary, a row lacks the results if it lacks a column that is read.
       by_shape: whether it takes dense columns only. It is called with rows of one shape, whose
         types were checked, since lengths may vary; also with no row.
       check_ready: raises ValueError where the step cannot run in this process.
@@ -46,13 +49,16 @@ class Operation:
     """
 
     compute: Callable[..., Column | tuple[Column, ...]]
+    compute_masked: Callable[..., Column] | None = None
     by_shape: bool = False
     check_ready: Callable[[Any], None] = _is_ready
     rows_at_once: int | None = None
 
 
 OPERATIONS: Mapping[type[Op], Operation] = {
-    prepare.Concat: Operation(shapes.concat, by_shape=True),
+    prepare.Concat: Operation(shapes.concat, shapes.concat_with_gaps, by_shape=True),
+    prepare.Fill: Operation(missing.fill, missing.fill),
+    prepare.IsMissing: Operation(missing.is_missing, missing.is_missing),
     # A decoded photograph is ten times its file.
     prepare.DecodeImage: Operation(
         images.decode, check_ready=images.check_installed, rows_at_once=4
@@ -82,6 +88,6 @@ OPERATIONS: Mapping[type[Op], Operation] = {
     combine.TopK: Operation(scores.top_k, by_shape=True),
     combine.Threshold: Operation(scores.threshold, by_shape=True),
     combine.Round: Operation(numeric.round_decimals, by_shape=True),
-    combine.Concat: Operation(shapes.concat, by_shape=True),
+    combine.Concat: Operation(shapes.concat, shapes.concat_with_gaps, by_shape=True),
     combine.Lookup: Operation(labels.lookup, by_shape=True),
 }

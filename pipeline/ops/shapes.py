@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.batch import casts
-from pipeline.batch.columns import Array, Column, Ragged
+from pipeline.batch.columns import Array, BatchColumn, Column, Ragged, presence_of, values_of
 from pipeline.errors import RowsError
 from pipeline.spec import combine, prepare
 
@@ -21,6 +21,28 @@ def concat(step: prepare.Concat | combine.Concat, *columns: Array) -> Array:
     casts.check_join(dict(zip(step.of, columns, strict=True)))
     wide = [column[:, np.newaxis] if column.ndim == 1 else column for column in columns]
     return np.concatenate(wide, axis=-1)
+
+
+def concat_with_gaps(step: prepare.Concat | combine.Concat, *columns: BatchColumn) -> Array:
+    """The same for columns of which rows may lack some: the missing values are NaN.
+
+    Raises:
+      RowsError: see `concat`; rows that lack one, where the joined values are no floats.
+    """
+    parts = [values for column in columns if isinstance(values := values_of(column), np.ndarray)]
+    joined = concat(step, *parts)
+    missing = [~presence_of(column) for column in columns]
+    lacking = np.any(missing, axis=0)
+    if not lacking.any():
+        return joined
+    if joined.dtype.kind != "f":
+        message = f"found no value, for which {joined.dtype} has none; `op: fill` puts one there"
+        raise RowsError(dict.fromkeys(np.flatnonzero(lacking).tolist(), message))
+    end = 0
+    for part, rows in zip(parts, missing, strict=True):
+        start, end = end, end + (part.shape[-1] if part.ndim > 1 else 1)
+        joined[rows, ..., start:end] = np.nan
+    return joined
 
 
 def pad(step: prepare.Pad, column: Column) -> Array:

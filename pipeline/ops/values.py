@@ -75,6 +75,11 @@ def bad_values(bad: Array, values: Array, expected: str) -> Bad:
     }
 
 
+def is_nan(values: Array) -> Array:
+    """Which values are missing inside a vector; none where they are no floats."""
+    return np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, dtype=bool)
+
+
 def reject_rows(bad: Array, message: Callable[[int], str]) -> None:
     """Raises RowsError for the rows in which any element of `bad` is true."""
     rows = np.flatnonzero(bad.any(axis=tuple(range(1, bad.ndim))))

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.batch.columns import Column
+from pipeline.batch.columns import BatchColumn
 from pipeline.batch.release import ModelVersion, Release
 from pipeline.errors import ArtifactChangedError, ArtifactError, ModelError
 from pipeline.releases.allowed_uris import AllowedUris
@@ -66,7 +66,7 @@ class GateChecks:
     store: ArtifactStore
     allowed: AllowedUris
     call_rows: int = DEFAULT_ROWS
-    records: Mapping[str, Column] = field(default_factory=dict, compare=False, repr=False)
+    records: Mapping[str, BatchColumn] = field(default_factory=dict, compare=False, repr=False)
     trials: Trials | None = None
     manifests: AllowedUris | None = None
 
@@ -161,7 +161,7 @@ class GateChecks:
         if self.trials is None or not new:
             return
 
-        def given() -> dict[str, Column]:
+        def given() -> dict[str, BatchColumn]:
             changing = {one.version.model for one in new}
             kept = [model for model in self.graph.models if model.name not in changing]
             if not kept:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pipeline.batch.columns import Column
+from pipeline.batch.columns import BatchColumn
 from pipeline.batch.release import Release
 from pipeline.serving.activation import Timing
 from pipeline.serving.files.kept_copies import KeptCopies
@@ -31,7 +31,7 @@ class ManagerFactory:
     loader: FrameworkLoader
     memory_policy: MemoryPolicy = "availability"
     timing: Timing | None = None
-    records: Mapping[str, Column] = field(default_factory=dict, compare=False, repr=False)
+    records: Mapping[str, BatchColumn] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(self) -> ReleaseManager:
         """A new manager."""

@@ -7,6 +7,7 @@ the operation, as in "concat cannot mix text and numbers".
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import IntEnum
 
 import numpy as np
 
@@ -14,6 +15,18 @@ from pipeline.batch.tensors import FLOATS, INTEGERS, Shape
 
 Type = tuple[str, Shape]
 """A dtype name and the shape of a row; None is an axis whose length varies."""
+
+
+class Gaps(IntEnum):
+    """Where a column may lack values; the greater one is the worse.
+
+    `ROWS`: some rows have no value. `INSIDE`: also in vectors of floats, as NaN.
+    """
+
+    NONE = 0
+    ROWS = 1
+    INSIDE = 2
+
 
 NUMBERS = (*INTEGERS, *FLOATS)
 TEXTS = ("string", "bytes")

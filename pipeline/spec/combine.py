@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from pipeline.batch.tensors import FLOATS, INTEGERS
 from pipeline.spec.column_types import (
+    Gaps,
     Type,
     floating,
     joined_shape,
@@ -111,6 +112,11 @@ class ScoreOp(_CombineOp):
         return self.op == "sigmoid"
 
     @property
+    def keeps_nan(self) -> bool:
+        """Where each value is looked at by itself."""
+        return self.op == "sigmoid"
+
+    @property
     def chooses(self) -> bool:
         """Sigmoid looks at each value by itself."""
         return self.op != "sigmoid"
@@ -195,6 +201,11 @@ class Round(_CombineOp):
         """Whatever its keys."""
         return True
 
+    @property
+    def keeps_nan(self) -> bool:
+        """Whatever its keys."""
+        return True
+
     def types(self, *read: Type) -> dict[str, Type]:
         """The same, but integers rounded to tens, hundreds... are wide: int8 holds no 130."""
         ((dtype, shape),) = read
@@ -213,6 +224,10 @@ class Concat(_CombineOp):
     def joins(self) -> bool:
         """Whatever its keys."""
         return True
+
+    def gaps(self, *read: Gaps) -> Gaps:
+        """What a row lacks is NaN in its vector; a row of other values than floats is rejected."""
+        return Gaps.INSIDE if any(read) else Gaps.NONE
 
     def types(self, *read: Type) -> dict[str, Type]:
         """One column, in the dtype that holds all values."""

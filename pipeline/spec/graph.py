@@ -15,9 +15,10 @@ from typing import Protocol, TypeVar
 
 from pipeline.batch.tensors import describe
 from pipeline.errors import SpecError
-from pipeline.spec.column_types import Type, TypesError
+from pipeline.spec.column_types import Gaps, Type, TypesError
 from pipeline.spec.combine import CombineStep
 from pipeline.spec.ensemble import EnsembleSpec
+from pipeline.spec.gaps import gaps_of
 from pipeline.spec.model import ModelSpec
 from pipeline.spec.prepare import DecodeAudio, PrepareStep
 
@@ -42,6 +43,7 @@ class Graph:
       producers: column -> what makes it, in words: "the record", "model 'forest'"...
       types: dtype and row shape of the columns that are known without the models: the record's and
         those of the prepare steps.
+      gaps: where each column may lack values; those of models never do.
     """
 
     spec: EnsembleSpec
@@ -50,6 +52,7 @@ class Graph:
     combine: tuple[CombineStep, ...]
     producers: Mapping[str, str]
     types: Mapping[str, Type]
+    gaps: Mapping[str, Gaps]
 
     @property
     def read_after_prepare(self) -> frozenset[str]:
@@ -97,14 +100,17 @@ def resolve(spec: EnsembleSpec) -> Graph:
     problems += _rates(spec)
     if problems:
         raise SpecError(problems)
-    steps = _in_order(spec.prepare, "prepare steps", [s.column for s in spec.prepare])
+    prepare = _in_order(spec.prepare, "prepare steps", [s.column for s in spec.prepare])
+    combine = _in_order(spec.combine, "combine steps", [s.column for s in spec.combine])
+    types = _types(spec, prepare, producers)
     return Graph(
         spec=spec,
-        prepare=steps,
+        prepare=prepare,
         models=_in_order(spec.models, "models", [m.name for m in spec.models]),
-        combine=_in_order(spec.combine, "combine steps", [s.column for s in spec.combine]),
+        combine=combine,
         producers=producers,
-        types=_types(spec, steps, producers),
+        types=types,
+        gaps=gaps_of(spec, (*prepare, *combine), types, producers),
     )
 
 

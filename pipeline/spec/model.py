@@ -29,6 +29,7 @@ class SklearnModel(ModelEntry):
     """
 
     takes_columns: ClassVar[bool] = True
+    takes_missing: ClassVar[bool] = True
     framework: Literal["sklearn"]
     trusted: bool = Field(
         default=False,
@@ -125,6 +126,7 @@ class XgboostModel(ModelEntry):
     """
 
     takes_columns: ClassVar[bool] = True
+    takes_missing: ClassVar[bool] = True
     framework: Literal["xgboost"]
 
 
@@ -143,6 +145,7 @@ class LightgbmModel(ModelEntry):
     """
 
     takes_columns: ClassVar[bool] = True
+    takes_missing: ClassVar[bool] = True
     framework: Literal["lightgbm"]
 
 
@@ -161,6 +164,7 @@ class CatboostModel(ModelEntry):
     """
 
     takes_columns: ClassVar[bool] = True
+    takes_missing: ClassVar[bool] = True
     framework: Literal["catboost"]
 
 
@@ -177,6 +181,7 @@ class PythonModel(ModelEntry):
           outputs: {price: price}
     """
 
+    takes_missing: ClassVar[bool] = True
     framework: Literal["python"]
     uri: str = Field(
         pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$",

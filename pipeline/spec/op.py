@@ -13,7 +13,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
-from pipeline.spec.column_types import Type
+from pipeline.spec.column_types import Gaps, Type, need
 from pipeline.spec.strict_model import Name, StrictModel
 
 
@@ -41,6 +41,22 @@ class Op(StrictModel, ABC):
           TypesError: it cannot read such columns.
         """
 
+    def gaps(self, *read: Gaps) -> Gaps:
+        """Where its results may lack values: a row lacks them where it lacks a column that is read.
+
+        Args:
+          read: where each of the columns that it reads may lack values.
+
+        Raises:
+          TypesError: it cannot read such columns.
+        """
+        worst = max(read, default=Gaps.NONE)
+        need(
+            worst < Gaps.INSIDE or self.keeps_nan,
+            "columns without missing values inside a vector (`op: fill` fills them)",
+        )
+        return worst
+
     def columns_read(self) -> list[str]:
         """The columns that it reads, in the order of the file."""
         of: str | tuple[str, ...] = getattr(self, "of")  # noqa: B009  # every subclass has it
@@ -58,6 +74,11 @@ class Op(StrictModel, ABC):
     @property
     def is_elementwise(self) -> bool:
         """Whether it computes each value by itself, and leaves it in its place."""
+        return False
+
+    @property
+    def keeps_nan(self) -> bool:
+        """Whether it leaves a NaN inside a vector, which is a missing value, as it is."""
         return False
 
     @property

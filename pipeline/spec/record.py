@@ -42,6 +42,11 @@ class FieldSpec(StrictModel):
         description="Key of the record that holds it, such as `sepal length (cm)`, taken as it is; "
         "without it, the field's own name.",
     )
+    missing: Literal["dead_letter", "keep"] = Field(
+        default="dead_letter",
+        description="What becomes of a record without a value of the field: a dead letter, or, "
+        "with `keep`, a row that lacks it.",
+    )
 
     @field_validator("shape")
     @classmethod
@@ -49,6 +54,20 @@ class FieldSpec(StrictModel):
         if shape.count(None) > 1:
             raise ValueError(f"only one axis may vary, found {shape.count(None)} of `null`")
         return shape
+
+    @model_validator(mode="after")
+    def _list_is_never_missing(self) -> FieldSpec:
+        if self.keeps_missing and None in self.shape:
+            raise ValueError(
+                "key 'missing': `keep` needs a shape without `null`; a list of variable length "
+                "that has no values is empty"
+            )
+        return self
+
+    @property
+    def keeps_missing(self) -> bool:
+        """Whether a record without a value of the field is a row all the same."""
+        return self.missing == "keep"
 
 
 Encoding = Literal["utf-8", "utf-8-sig", "latin-1", "cp1252", "utf-16"]

@@ -12,12 +12,21 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pydantic import TypeAdapter
 
-from pipeline.batch.columns import Ragged, from_rows, iterate, take
+from pipeline.batch.columns import (
+    Masked,
+    Ragged,
+    from_rows,
+    iterate,
+    masked_like,
+    presence_of,
+    take,
+    values_of,
+)
 from pipeline.batch.tensors import DTYPES, describe, dtype_name, shape_fits
 from pipeline.errors import RowsError
 from pipeline.ops.registry import OPERATIONS
 from pipeline.ops.step import apply, check_ready
-from pipeline.spec.column_types import TEXTS, TypesError
+from pipeline.spec.column_types import TEXTS, Gaps, TypesError
 from pipeline.spec.combine import AnyCombine, CombineStep
 from pipeline.spec.prepare import AnyPrepare, PrepareStep
 from tests.support import sounds
@@ -40,6 +49,8 @@ def step(stage, op, of="a", **keys):
 
 STEPS = [
     step("prepare", "concat", ["a", "b"]),
+    *(step("prepare", "fill", value=value) for value in (3, "x", True)),
+    step("prepare", "is_missing"),
     step("prepare", "decode_image"),
     step("prepare", "decode_image", channels=1),
     step("prepare", "resize", height=2, width=5),
@@ -92,6 +103,7 @@ VALUES = {
 
 # Each step is one of many: few examples for each are many for all.
 few = settings(max_examples=20, suppress_health_check=[HealthCheck.filter_too_much])
+fewer = settings(few, max_examples=8)
 every_kind = pytest.mark.parametrize("kind", OPERATIONS, ids=lambda kind: kind.__name__)
 
 
@@ -131,6 +143,118 @@ def test_what_is_computed_has_the_types_that_were_announced(step, data):
         for row in iterate(made[name]):
             assert row.size == 0 or dtype_name(row) == dtype
             assert shape_fits(row.shape, shape)
+
+
+@pytest.mark.parametrize("step", STEPS, ids=ids)
+@fewer
+@given(data=st.data())
+def test_a_row_that_lacks_a_column_costs_no_other_row_anything(step, data):
+    check_ready(step)
+    types = data.draw(st.sampled_from(readable(step)[0]))
+    rows = data.draw(st.integers(1, 4))
+    complete = {
+        name: data.draw(columns(*read, rows))
+        for name, read in zip(step.columns_read(), types, strict=True)
+    }
+    assume(computed(step, complete, varies=True) is not None)
+    try:
+        expected = apply(step, complete)
+    except RowsError:
+        assume(False)
+    lacks = data.draw(hnp.arrays(bool, rows))
+    name = data.draw(st.sampled_from(list(complete)))
+    read = {**complete, name: Masked(complete[name], ~lacks)}
+    for other, column in expected.items():
+        try:
+            made = apply(step, read)[other]
+        except RowsError as error:  # rows that cannot be told from those with a value
+            assert OPERATIONS[type(step)].compute_masked is not None
+            assert set(error.messages) == set(np.flatnonzero(lacks))
+            return
+        assert len(made) == rows
+        for row, (found, wanted) in enumerate(
+            zip(iterate(values_of(made)), iterate(values_of(column)), strict=True)
+        ):
+            if not lacks[row]:
+                assert presence_of(made)[row]
+                assert np.array_equal(found, wanted, equal_nan=found.dtype.kind == "f")
+            elif OPERATIONS[type(step)].compute_masked is None:
+                assert not presence_of(made)[row]
+
+
+@pytest.mark.parametrize("step", STEPS, ids=ids)
+@fewer
+@given(data=st.data())
+def test_rows_may_all_lack_a_column(step, data):
+    check_ready(step)
+    types = data.draw(st.sampled_from(readable(step)[0]))
+    read = {
+        name: data.draw(columns(*read, 2))
+        for name, read in zip(step.columns_read(), types, strict=True)
+    }
+    none = {name: Masked(column, np.zeros(2, dtype=bool)) for name, column in read.items()}
+    try:
+        made = apply(step, none)
+    except RowsError:
+        assert OPERATIONS[type(step)].compute_masked is not None
+        return
+    except ValueError:
+        assert None in [length for _, shape in types for length in shape]
+        return
+    for name, (dtype, shape) in step.types(*types).items():
+        assert len(made[name]) == 2
+        if OPERATIONS[type(step)].compute_masked is None:
+            assert not presence_of(made[name]).any()
+        for row in iterate(values_of(made[name])):
+            assert row.size == 0 or dtype_name(row) == dtype
+            assert len(row.shape) == len(shape)
+
+
+NAN_INSIDE = [s for s in STEPS if s.keeps_nan]
+
+
+@pytest.mark.parametrize("step", NAN_INSIDE, ids=ids)
+def test_what_is_missing_inside_a_vector_stays_missing(step):
+    shape = (2, 2, 3) if step.op == "normalize" else (2, 3)
+    values = np.arange(np.prod(shape), dtype=np.float64).reshape(shape)[np.newaxis] / 100
+    values.flat[0] = np.nan
+    made = values_of(apply(step, {"a": values})["out"])
+    expected = values_of(apply(step, {"a": np.nan_to_num(values)})["out"])
+    missing = np.isnan(made)
+    assert missing.sum() == np.isnan(values).sum()
+    assert np.array_equal(made[~missing], expected[~missing])
+
+
+def test_a_step_that_would_take_nan_for_a_number_refuses_vectors_with_it():
+    refused = [step for step in STEPS if refuses_nan(step)]
+    for step in STEPS:
+        tells = OPERATIONS[type(step)].compute_masked is not None
+        assert (step in refused) == (not step.keeps_nan and not tells), step.op
+
+
+def refuses_nan(step):
+    try:
+        step.gaps(*[Gaps.INSIDE] * len(step.columns_read()))
+    except TypesError as refusal:
+        assert "fill" in str(refusal)
+        return True
+    return False
+
+
+@given(hnp.arrays(np.float32, (4, 2)), hnp.arrays(bool, 4))
+def test_fill_and_is_missing_are_each_others_complement(values, present):
+    column = Masked(values, present)
+    gone = apply(step("prepare", "is_missing"), {"a": column})["out"]
+    assert np.array_equal(gone, np.isnan(values) | ~present[:, np.newaxis])
+    filled = apply(step("prepare", "fill", value=-7), {"a": column})["out"]
+    assert np.array_equal(filled, np.where(gone, np.float32(-7), values))
+
+
+def test_joined_columns_have_nan_where_one_is_missing_and_nowhere_else():
+    a = Masked(np.array([1, 0], np.int64), np.array([True, False]))
+    b = masked_like(a, np.array([[1.5, 2.5], [3.5, 4.5]]))
+    made = apply(step("prepare", "concat", ["a", "b"]), {"a": a, "b": b})["out"]
+    assert np.array_equal(made, [[1, 1.5, 2.5], [np.nan, 3.5, 4.5]], equal_nan=True)
 
 
 @pytest.mark.parametrize("step", [s for s in STEPS if OPERATIONS[type(s)].by_shape], ids=ids)

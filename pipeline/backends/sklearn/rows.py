@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline.backends.failures import needs_package
 from pipeline.backends.sklearn import features
 from pipeline.backends.sklearn.features import Categories
@@ -105,5 +107,10 @@ def _read(columns: Mapping[str, Categories], inputs: Mapping[str, Array]) -> dic
     found = {}
     for tensor, categories in columns.items():
         column = inputs[tensor].reshape(-1)
-        found[tensor] = as_str(column) if column.dtype.kind == "O" else categories.exact(column)
+        if column.dtype.kind == "O":
+            texts = as_str(column)
+            texts[[text is None for text in texts]] = np.nan  # encoders refuse None
+            found[tensor] = texts
+        else:
+            found[tensor] = categories.exact(column)
     return found

@@ -57,8 +57,8 @@ class RowEncoder:
 
     BYTES become base64, NUMERIC numbers, dates and times ISO 8601 text, NULL null. NaN and
     infinity become the texts "NaN", "Infinity" and "-Infinity", so that the decoder refuses the row
-    and names the value; JSON has no such number. For a field with axes, text is taken for JSON,
-    and a list is cut along the axes.
+    and names the value; JSON has no such number. NaN in a field that may lack values becomes null.
+    For a field with axes, text is taken for JSON, and a list is cut along the axes.
 
     Args:
       record: the declared fields.
@@ -68,6 +68,7 @@ class RowEncoder:
     def __init__(self, record: RecordSpec, pass_through: Sequence[str]) -> None:
         wanted = [*([record.id] if record.id else []), *record.by_key, *pass_through]
         self._wanted = tuple(dict.fromkeys(wanted))
+        self._kept = {key for key, spec in record.by_key.items() if spec.keeps_missing}
         self._with_axes = {name: spec.shape for name, spec in record.by_key.items() if spec.shape}
 
     def encode(self, row: Mapping[str, Any]) -> bytes:
@@ -81,7 +82,11 @@ class RowEncoder:
                 record[name] = nested(value, shape)
         payload = orjson.dumps(record, default=_plain)
         if b"null" in payload:  # a NULL, or a number that JSON lacks
-            payload = orjson.dumps(_speakable(record), default=_plain)
+            spoken = {
+                key: _speakable(value, nan=None if key in self._kept else "NaN")
+                for key, value in record.items()
+            }
+            payload = orjson.dumps(spoken, default=_plain)
         return payload
 
 
@@ -102,11 +107,11 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def _speakable(value: Any) -> Any:
+def _speakable(value: Any, nan: str | None) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        return nan if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, list):
-        return [_speakable(part) for part in value]
+        return [_speakable(part, nan) for part in value]
     if isinstance(value, dict):
-        return {key: _speakable(part) for key, part in value.items()}
+        return {key: _speakable(part, nan) for key, part in value.items()}
     return value

@@ -29,7 +29,9 @@ def prediction_rows(lines: bytes, columns: Sequence[TableColumn]) -> list[Row]:
 
 
 def _prediction_row(line: Mapping[str, Any], texts: Iterable[str]) -> Row:
-    row = {"id": line["id"], **line["predictions"], **_release(line["release"])}
+    # Without what is missing, which is NULL then: a REPEATED column takes no null.
+    outputs = {name: value for name, value in line["predictions"].items() if value is not None}
+    row = {"id": line["id"], **outputs, **_release(line["release"])}
     for name in ("pass_through", "event_time"):
         if name in line:
             row[name] = line[name]

@@ -8,7 +8,7 @@ the field is text; so is one that the dialect calls missing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,14 +16,15 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.batch.columns import Array, Column
-from pipeline.batch.tensors import FLOATS, INTEGERS
+from pipeline.batch.columns import Array, BatchColumn
+from pipeline.batch.tensors import FLOATS, INTEGERS, numpy_dtype
 from pipeline.formats.arrow_columns import cast_numbers
 from pipeline.formats.csv.dialect import RFC_4180, Dialect
 from pipeline.formats.fields import FieldDecoder, IrregularError
 from pipeline.spec.record import FieldSpec
 
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+_NANS = ("nan", "NaN", "NAN")
 
 
 def one_each(spec: FieldSpec, found: Sequence[int]) -> bool:
@@ -57,8 +58,10 @@ def value(cells: Sequence[str], spec: FieldSpec | None, dialect: Dialect = RFC_4
         return [_scalar(cells[0], spec.dtype, dialect)] if spec.shape == (1,) else cells[0]
 
 
-def column(cells: Sequence[pa.Array], decoder: FieldDecoder, dialect: Dialect = RFC_4180) -> Column:
-    """The column of a field.
+def column(
+    cells: Sequence[pa.Array], decoder: FieldDecoder, dialect: Dialect = RFC_4180
+) -> BatchColumn:
+    """The column of a field, masked where it may lack values.
 
     Args:
       cells: of each of its places the cells, a row each: text, or float64 for a field of floats.
@@ -70,10 +73,36 @@ def column(cells: Sequence[pa.Array], decoder: FieldDecoder, dialect: Dialect = 
     """
     spec = decoder.spec
     if spec.dtype not in (*FLOATS, *INTEGERS) or not one_each(spec, range(len(cells))):
-        rows = zip(*(of_place.to_pylist() for of_place in cells), strict=True)
-        return decoder.column([value(row, spec, dialect) for row in rows])
+        return decoder.column([value(row, spec, dialect) for row in _rows(cells)])
+    if decoder.keeps_missing:
+        return _with_gaps(cells, decoder, dialect)
     numbers = [_numbers(of_place, spec.dtype, dialect) for of_place in cells]
     return np.stack(numbers, axis=1) if spec.shape else numbers[0]
+
+
+def _with_gaps(cells: Sequence[pa.Array], decoder: FieldDecoder, dialect: Dialect) -> BatchColumn:
+    """The column of a field of numbers that may lack values; its cells are text."""
+    spec = decoder.spec
+    texts = [pc.utf8_trim_whitespace(of_place) for of_place in cells]
+    nothing = pa.array(sorted({"", *dialect.missing, *(_NANS if spec.dtype in FLOATS else ())}))
+    present = [~pc.is_in(text, nothing).to_numpy(zero_copy_only=False) for text in texts]
+    if not spec.shape:
+        (text,), (there,) = texts, present
+        if not there.any():
+            return decoder.masked(None, there)
+        return decoder.masked(_numbers(text.filter(pa.array(there)), spec.dtype, dialect), there)
+    if spec.dtype not in FLOATS:
+        return decoder.column([value(row, spec, dialect) for row in _rows(cells)])
+    matrix = np.full((len(texts[0]), len(texts)), np.nan, numpy_dtype(spec.dtype))
+    for place, (text, there) in enumerate(zip(texts, present, strict=True)):
+        if there.any():
+            found = _numbers(text.filter(pa.array(there)), spec.dtype, dialect)
+            matrix[there, place] = found
+    return decoder.masked(matrix, np.ones(len(matrix), dtype=bool))
+
+
+def _rows(cells: Sequence[pa.Array]) -> Iterable[Sequence[str]]:
+    return zip(*(of_place.to_pylist() for of_place in cells), strict=True)
 
 
 def _numbers(cells: pa.Array, dtype: str, dialect: Dialect) -> Array:

@@ -141,6 +141,8 @@ class CsvDecoder(Decoder):
         for name, field in self._fields.items():
             of_field = places.get(name, ())
             regular &= len(of_field) <= 1 or len(of_field) == field.spec.shape[0]
+            if field.keeps_missing:
+                continue  # only a text can be compared with those that are missing
             if field.spec.dtype in FLOATS and csv_cells.one_each(field.spec, of_field):
                 floats.update(of_field)
         problem = None

@@ -46,6 +46,9 @@ class ParquetDecoder(Decoder):
         table = _rows(block).table.slice(rows.start, len(rows))
         part = Part(rows)
         for name, decoder in self._fields.items():
+            if decoder.keeps_missing and name not in table.schema.names:
+                part.columns[name] = decoder.column([None] * len(rows))
+                continue
             part.columns[name] = arrow_columns.column(_column(table, name), decoder)
         if self._id is None:
             part.ids = [self.id_of(block, row) for row in rows]

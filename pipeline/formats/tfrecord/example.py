@@ -39,15 +39,18 @@ class TfRecordDecoder(RowDecoder):
     """Decodes blocks of serialised tf.Example messages.
 
     A feature is a list of floats, integers or bytes; one value is taken for a scalar where the
-    field is a scalar, 0 and 1 for booleans where it is a boolean.
+    field is a scalar, 0 and 1 for booleans where it is a boolean. An empty one is missing where the
+    field may lack a value.
     """
 
     flat_lists = True
 
     def __init__(self, record: RecordSpec, pass_through: Sequence[str] = ()) -> None:
         super().__init__(record, pass_through)
-        self._needed = [*record.by_key, *([record.id] if record.id else [])]
-        self._wanted = [*self._needed, *pass_through]
+        self._kept = {key for key, spec in record.by_key.items() if spec.keeps_missing}
+        keys = [*record.by_key, *([record.id] if record.id else [])]
+        self._needed = [key for key in keys if key not in self._kept]
+        self._wanted = [*keys, *pass_through]
         self._booleans = {name for name, spec in record.by_key.items() if spec.dtype == "bool"}
         self._tensors = {name for name, spec in record.by_key.items() if spec.shape}
         self._only_bytes = [(s.dtype, s.shape) for s in record.by_key.values()] == [("bytes", ())]
@@ -88,6 +91,8 @@ class TfRecordDecoder(RowDecoder):
             values = _texts(values)
         elif name in self._booleans and set(values) <= {0, 1} and kind == "int64_list":
             values = [value == 1 for value in values]
+        if not values and name in self._kept:
+            return None
         if len(values) == 1 and name not in self._tensors:
             return values[0]
         return values

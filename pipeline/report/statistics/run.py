@@ -13,7 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeVar
 
+import numpy as np
+
 from pipeline.batch.batch import Batch, Reject
+from pipeline.batch.columns import BatchColumn, Column, Masked, take, values_of
 from pipeline.batch.release import ModelVersion
 from pipeline.releases.candidate import ReleaseEvent
 from pipeline.report.statistics import agreement, served, timeline
@@ -228,10 +231,15 @@ def _of_columns(
     said: dict[str, Opinions] = {}
     columns: dict[str, ColumnStatistics] = {}
     for name in watched.columns:
-        column = batch.columns[name]
+        column = _present(batch.columns[name])
+        if not len(column):
+            continue
         positions = None
-        if name in watched.positions:
-            opinion = agreement.as_positions(column, batch.columns[watched.positions[name]])
+        if len(column) < len(batch):  # no row of it can be compared with that of another column
+            opinion = None
+        elif name in watched.positions:
+            scores = values_of(batch.columns[watched.positions[name]])
+            opinion = agreement.as_positions(column, scores)
         else:
             opinion = agreement.opinions(column, scores=name in watched.scores)
         if opinion is not None and not (opinion.positions and name in watched.ordered):
@@ -243,6 +251,13 @@ def _of_columns(
             column, positions, least_shifts.get(name, 0)
         )
     return columns, agreement.compare(said)
+
+
+def _present(column: BatchColumn) -> Column:
+    """The rows that have a value."""
+    if not isinstance(column, Masked):
+        return column
+    return take(column.values, np.flatnonzero(column.present))
 
 
 def _together(parts: Sequence[Mapping[_K, _T]]) -> dict[_K, list[_T]]:

@@ -16,7 +16,7 @@ import numpy as np
 from pipeline.backends.base import Servable
 from pipeline.backends.reasons import with_type
 from pipeline.batch import columns, rounding
-from pipeline.batch.columns import Column
+from pipeline.batch.columns import BatchColumn, Column
 from pipeline.batch.rounding import Difference
 from pipeline.errors import InferenceError, ProcessLostError
 from pipeline.serving.step.agreement import OutputValues
@@ -56,7 +56,7 @@ class Company:
     """
 
     def __init__(
-        self, step: ModelStep, servable: Servable, available: Mapping[str, Column], most: int
+        self, step: ModelStep, servable: Servable, available: Mapping[str, BatchColumn], most: int
     ) -> None:
         self._step = step
         self._servable = servable

@@ -26,8 +26,8 @@ import orjson
 from pipeline.backends.base import Servable
 from pipeline.backends.reasons import with_type
 from pipeline.batch import columns, rounding
-from pipeline.batch.columns import Array, Column
-from pipeline.batch.tensors import describe, dtype_name
+from pipeline.batch.columns import Array, BatchColumn, Masked
+from pipeline.batch.tensors import describe, dtype_name, placeholders
 from pipeline.errors import ModelError, ProcessLostError, RecordError
 from pipeline.formats.fields import FieldDecoder
 from pipeline.serving.step.model_step import ModelStep
@@ -99,18 +99,18 @@ def check(
       ModelError: examples that cannot be run or have other outputs. Tells the first of them, and
         how many there are.
     """
-    dtypes = _dtypes(spec, servable, fed)
+    fields = _fields(spec, servable, fed)
     step = step_of(spec)
     problems = []
     for example in examples:
-        problem = next(_problems(example, step, servable, dtypes), None)
+        problem = next(_problems(example, step, servable, fields), None)
         if problem is not None:
             problems.append(f"{example.where}: {problem}")
     if not problems and spec.independent_rows:
         most = min(spec.max_batch_size or _TOGETHER, _TOGETHER)
         for start in range(0, len(examples), most):
             part = examples[start : start + most]
-            problems += _problems_together(part, step, servable, dtypes)
+            problems += _problems_together(part, step, servable, fields)
     if problems:
         count = f" ({len(problems)} of {len(examples)} examples fail)" if len(examples) > 1 else ""
         raise ModelError(problems[0] + count)
@@ -122,7 +122,7 @@ def rows_of(
     servable: Servable,
     fed: Mapping[str, str],
     most: int,
-) -> dict[str, Column] | None:
+) -> dict[str, BatchColumn] | None:
     """Different inputs of the first examples, for the model's `step_of`.
 
     Args:
@@ -140,7 +140,7 @@ def rows_of(
     if len(chosen) < 2:
         return None
     try:
-        return _columns(chosen, _dtypes(spec, servable, fed))
+        return _columns(chosen, _fields(spec, servable, fed))
     except RecordError:
         return None
 
@@ -178,30 +178,47 @@ def _example(line: str, where: str, kind: str, spec: ModelSpec) -> Example:
     return Example(where, inputs, outputs, float(tolerance))
 
 
-def _dtypes(spec: ModelSpec, servable: Servable, fed: Mapping[str, str]) -> dict[str, str]:
+def _fields(spec: ModelSpec, servable: Servable, fed: Mapping[str, str]) -> dict[str, FieldSpec]:
+    """Tensor -> its dtype, and whether it may lack values."""
     declared = {tensor.name: tensor.dtype for tensor in servable.signature.inputs or ()}
     return {
-        tensor: declared.get(tensor) or fed.get(tensor, "float32") for tensor in spec.column_inputs
+        tensor: _field(
+            declared.get(tensor) or fed.get(tensor, "float32"), may_lack=spec.takes_missing
+        )
+        for tensor in spec.column_inputs
     }
 
 
-def _columns(examples: Sequence[Example], dtypes: Mapping[str, str]) -> dict[str, Column]:
+def _columns(
+    examples: Sequence[Example], fields: Mapping[str, FieldSpec]
+) -> dict[str, BatchColumn]:
     """The inputs of some examples.
 
     Raises:
       RecordError: a value is not of the tensor's dtype, or not rectangular.
     """
     return {
-        tensor: columns.from_rows([_array(tensor, e.inputs[tensor], dtype) for e in examples])
-        for tensor, dtype in dtypes.items()
+        tensor: _column([_row(tensor, e.inputs[tensor], field) for e in examples], field)
+        for tensor, field in fields.items()
     }
 
 
+def _column(rows: Sequence[Array | None], field: FieldSpec) -> BatchColumn:
+    """The rows as a column; None is a row without a value."""
+    there = [row for row in rows if row is not None]
+    if len(there) == len(rows):
+        return columns.from_rows(there)
+    present = np.array([row is not None for row in rows], dtype=bool)
+    if not there:
+        return Masked(placeholders(field.dtype, (), len(rows)), present)
+    return columns.masked(columns.from_rows(there), present)
+
+
 def _problems(
-    example: Example, step: ModelStep, servable: Servable, dtypes: Mapping[str, str]
+    example: Example, step: ModelStep, servable: Servable, fields: Mapping[str, FieldSpec]
 ) -> Iterator[str]:
     try:
-        inputs = _columns([example], dtypes)
+        inputs = _columns([example], fields)
     except RecordError as error:
         yield str(error)
         return
@@ -215,13 +232,16 @@ def _problems(
 
 
 def _problems_together(
-    examples: Sequence[Example], step: ModelStep, servable: Servable, dtypes: Mapping[str, str]
+    examples: Sequence[Example],
+    step: ModelStep,
+    servable: Servable,
+    fields: Mapping[str, FieldSpec],
 ) -> Iterator[str]:
     """One for each of the examples that pass by themselves, but not with the others."""
     if len(examples) < 2:
         return
     try:
-        outputs = step.compute(_columns(examples, dtypes), np.arange(len(examples)), servable)
+        outputs = step.compute(_columns(examples, fields), np.arange(len(examples)), servable)
     except ProcessLostError:
         raise
     except Exception:
@@ -283,14 +303,24 @@ def _array(tensor: str, value: Any, dtype: str) -> Array:
     Raises:
       RecordError: it is not of this dtype, or not rectangular.
     """
+    row = _row(tensor, value, _field(dtype, may_lack=False))
+    assert row is not None  # see `may_lack`
+    return row
+
+
+def _field(dtype: str, *, may_lack: bool) -> FieldSpec:
+    return FieldSpec(dtype=cast(DTypeName, dtype), missing="keep" if may_lack else "dead_letter")
+
+
+def _row(tensor: str, value: Any, field: FieldSpec) -> Array | None:
+    """A JSON value as an array of its own shape; None where it is null and may be."""
     shape = []
     level = value
     while isinstance(level, list):
         shape.append(len(level))
         level = level[0] if level else None
-    spec = FieldSpec.model_construct(dtype=cast(DTypeName, dtype), shape=tuple(shape))
     try:
-        return FieldDecoder(tensor, spec).row(value)
+        return FieldDecoder(tensor, field.model_copy(update={"shape": tuple(shape)})).row(value)
     except RecordError as error:
         raise RecordError(error.kind, "tensor" + str(error).removeprefix("field")) from None
 

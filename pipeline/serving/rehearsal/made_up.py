@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pipeline.batch.columns import Array, Column, Ragged
+from pipeline.batch.columns import Array, BatchColumn, Column, Ragged, masked_like, values_of
 from pipeline.batch.tensors import FLOATS, Shape, Signature, numpy_dtype
 from pipeline.spec.model import ModelSpec
 
@@ -87,12 +87,15 @@ def usual_shapes(model: ModelSpec, signature: Signature) -> dict[str, Shape]:
     }
 
 
-def without_integers(columns: Mapping[str, Column]) -> Mapping[str, Column]:
+def without_integers(columns: Mapping[str, BatchColumn]) -> Mapping[str, BatchColumn]:
     """The columns, with zero for each integer.
 
     On a GPU, an index beyond a vocabulary would end the process.
     """
-    return {name: _without_integers(column) for name, column in columns.items()}
+    return {
+        name: masked_like(column, _without_integers(values_of(column)))
+        for name, column in columns.items()
+    }
 
 
 def _without_integers(column: Column) -> Column:

@@ -8,11 +8,14 @@ from typing import Any
 from pipeline.backends.base import Servable
 from pipeline.batch import casts
 from pipeline.batch.columns import Array
-from pipeline.batch.tensors import column_fits, describe, dtype_fits, shape_fits
+from pipeline.batch.tensors import FLOATS, column_fits, describe, dtype_fits, shape_fits
 from pipeline.serving.rehearsal.feature_order import FeatureOrder
 from pipeline.spec.column_types import Type
 from pipeline.spec.graph import Graph
 from pipeline.spec.model import ColumnInput, ConstantInput, ModelSpec
+
+_WITH_MISSING = (None, *FLOATS, "string", "bytes")
+"""Dtypes of inputs, as a model declares them, that missing values can be handed over in."""
 
 
 def misfits(
@@ -58,6 +61,12 @@ def misfits(
                 problems.append(
                     f"{where} takes {tensor.taken.what}, but column '{binding.column}' of "
                     f"{graph.producers[binding.column]} is {describe(dtype, shape)}"
+                )
+            elif graph.gaps[binding.column] and tensor.dtype not in _WITH_MISSING:
+                problems.append(
+                    f"{where} takes {tensor.dtype}, which has nothing that means missing, but "
+                    f"column '{binding.column}' of {graph.producers[binding.column]} may lack "
+                    "values; a prepare step `op: fill` puts a value there"
                 )
             elif order.clash:
                 problems.append(f"{where} takes {order.clash}{order.advice}")

@@ -21,7 +21,7 @@ from pipeline.backends.base import Servable
 from pipeline.backends.failures import rejects_values
 from pipeline.backends.reasons import with_type
 from pipeline.batch import columns
-from pipeline.batch.columns import Column, Ragged
+from pipeline.batch.columns import BatchColumn, Column, Masked, Ragged, masked_like
 from pipeline.batch.release import ModelVersion, Release
 from pipeline.batch.tensors import (
     Shape,
@@ -36,8 +36,10 @@ from pipeline.serving.rehearsal.company import Company, LoneRowError
 from pipeline.serving.rehearsal.label_counts import odd_counts
 from pipeline.serving.rehearsal.made_up import ROWS
 from pipeline.serving.rehearsal.misfits import misfits
+from pipeline.serving.rehearsal.missing_values import missing_values_problem
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.serving.step.model_step import ModelStep, rounding_of
+from pipeline.spec.column_types import Type
 from pipeline.spec.graph import Graph
 from pipeline.spec.model import ColumnInput, ModelSpec
 from pipeline.spec.row_limits import DEFAULT_ROWS
@@ -62,10 +64,10 @@ class Comparison:
     """
 
     call_rows: int = DEFAULT_ROWS
-    records: Mapping[str, Column] = field(default_factory=dict)
+    records: Mapping[str, BatchColumn] = field(default_factory=dict)
     examples: Callable[[ModelVersion], Sequence[golden.Example]] = _no_examples
     in_company: bool = True
-    given: Mapping[str, Column] = field(default_factory=dict)
+    given: Mapping[str, BatchColumn] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -95,28 +97,30 @@ class Rehearsal:
 
     models: dict[str, ModelFacts] = field(default_factory=dict)
     types: dict[str, tuple[str, Shape]] = field(default_factory=dict)
-    columns: dict[str, Column] = field(default_factory=dict)
+    columns: dict[str, BatchColumn] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
     made_up: bool = True
 
-    def add(self, name: str, column: Column, declared: Shape | None = None) -> None:
+    def add(self, name: str, column: BatchColumn, declared: Shape | None = None) -> None:
         """Records a column; `declared` is its row shape where the example does not tell it all.
 
         Lists that are empty, since nothing is found in made-up rows, are no example of those to
         come: others are made up.
         """
-        rows = list(columns.iterate(column))
+        values = columns.values_of(column)
+        rows = list(columns.iterate(values))
         like = next((row for row in rows if row.size), rows[0])
         dtype, shape = dtype_name(like), declared
         if shape is None:
-            ragged = isinstance(column, Ragged)
+            ragged = isinstance(values, Ragged)
             lengths = [{row.shape[axis] for row in rows} for axis in range(like.ndim)]
             shape = tuple(
                 None if (ragged and axis == 0) or len(found) > 1 or found == {0} else found.pop()
                 for axis, found in enumerate(lengths)
             )
         self.types[name] = (dtype, shape)
-        self.columns[name] = column if all(r.size for r in rows) else made_up.zeros(dtype, shape)
+        usable = isinstance(column, Masked) or all(row.size for row in rows)
+        self.columns[name] = column if usable else made_up.zeros(dtype, shape)
 
 
 def rehearse(
@@ -176,7 +180,7 @@ def attempt(
                 found, unknown = misfits(model, servable, graph, rehearsal.types)
                 rehearsal.unknown.extend(unknown)
                 problems += found or _run_model(
-                    model, release.version_of(model.name), servable, rehearsal, comparison
+                    model, release.version_of(model.name), servable, graph, rehearsal, comparison
                 )
         except EnsembleError as error:
             problems.append(f"{where}: {error}")
@@ -192,13 +196,13 @@ def attempt(
     return rehearsal, problems
 
 
-def _prepare(graph: Graph, rehearsal: Rehearsal, records: Mapping[str, Column]) -> None:
+def _prepare(graph: Graph, rehearsal: Rehearsal, records: Mapping[str, BatchColumn]) -> None:
     """The columns of the record and of the prepare steps: made up, and those of records instead.
 
     What a step cannot make of made-up rows is made up, too: its type is known.
     """
     for name, spec in graph.spec.record.fields.items():
-        rehearsal.add(name, made_up.different(name, spec.dtype, spec.shape), spec.shape)
+        rehearsal.add(name, _different(name, (spec.dtype, spec.shape), graph), spec.shape)
     for step in graph.prepare:
         check_ready(step)
         try:
@@ -206,10 +210,9 @@ def _prepare(graph: Graph, rehearsal: Rehearsal, records: Mapping[str, Column]) 
         except RowsError:
             made = {}  # made-up bytes are no image, and made-up text need not be a number
         for name in step.columns_written():
-            dtype, shape = graph.types[name]
             usable = name in made and made[name].nbytes
-            rows = made[name] if usable else made_up.different(name, dtype, shape)
-            rehearsal.add(name, rows, shape)
+            rows = made[name] if usable else _different(name, graph.types[name], graph)
+            rehearsal.add(name, rows, graph.types[name][1])
     count = len(next(iter(records.values()))) if records else 0
     if count > 1:  # one alone has no company
         rehearsal.made_up = False
@@ -218,10 +221,17 @@ def _prepare(graph: Graph, rehearsal: Rehearsal, records: Mapping[str, Column]) 
             rehearsal.add(name, rows, graph.types[name][1])
 
 
+def _different(name: str, of_type: Type, graph: Graph) -> BatchColumn:
+    """Made-up rows, masked where the column may lack values: none of them does."""
+    rows = made_up.different(name, *of_type)
+    return Masked(rows, np.ones(len(rows), dtype=bool)) if graph.gaps[name] else rows
+
+
 def _run_model(
     model: ModelSpec,
     version: ModelVersion,
     servable: Servable,
+    graph: Graph,
     rehearsal: Rehearsal,
     comparison: Comparison,
 ) -> list[str]:
@@ -256,6 +266,8 @@ def _run_model(
             dtype = "bytes" if name in model.bytes_outputs else tensor.dtype
             rehearsal.add(column, made_up.zeros(dtype, tensor.row_shape), tensor.row_shape)
     problem = _problem(model, version, servable, rehearsal, company, most, comparison)
+    if problem is None and company is not None and comparison.in_company:
+        problem = missing_values_problem(model, servable, graph, chosen, company.at_once)
     if model.warm_up:
         _warm_up(model, servable, step, chosen)
     return [f"model '{model.name}' {problem}"] if problem else []
@@ -263,25 +275,29 @@ def _run_model(
 
 def _choices(
     model: ModelSpec, servable: Servable, rehearsal: Rehearsal
-) -> Iterator[Mapping[str, Column]]:
+) -> Iterator[Mapping[str, BatchColumn]]:
     """Rows to try a model with, the likeliest to be sound first; records only without warm-up."""
     read = model.columns_read()
     types = {column: rehearsal.types[column] for column in read}
-    given: Mapping[str, Column] = {column: rehearsal.columns[column] for column in read}
-    known = made_up.known_values(model, servable.signature)
+    given = {column: rehearsal.columns[column] for column in read}
+
+    def alike(made: Mapping[str, Column]) -> dict[str, BatchColumn]:
+        return {name: masked_like(given[name], column) for name, column in made.items()}
+
+    known = alike(made_up.known_values(model, servable.signature))
     usual = made_up.usual_shapes(model, servable.signature)
     types |= {column: (types[column][0], shape) for column, shape in usual.items()}
-    different = {c: made_up.different(c, *t) for c, t in types.items()} | known
+    different = alike({c: made_up.different(c, *t) for c, t in types.items()}) | known
     if rehearsal.made_up:
-        given = {**given, **{column: different[column] for column in usual}, **known}
+        made = {**given, **{column: different[column] for column in usual}, **known}
     else:
         yield given
-        given = different
+        made = different
     if not model.warm_up:
         return
     # An index beyond a vocabulary would break a GPU for the whole process.
-    yield given if servable.device == "cpu" else made_up.without_integers(given)
-    yield {c: made_up.zeros(*t) for c, t in types.items()}
+    yield made if servable.device == "cpu" else made_up.without_integers(made)
+    yield alike({c: made_up.zeros(*t) for c, t in types.items()})
 
 
 def _failure(model: ModelSpec, rehearsal: Rehearsal, errors: Sequence[Exception]) -> str:
@@ -343,7 +359,7 @@ def fed(model: ModelSpec, rehearsal: Rehearsal) -> dict[str, str]:
 
 
 def _warm_up(
-    model: ModelSpec, servable: Servable, step: ModelStep, available: Mapping[str, Column]
+    model: ModelSpec, servable: Servable, step: ModelStep, available: Mapping[str, BatchColumn]
 ) -> None:
     """Further calls that the framework needs before records come.
 

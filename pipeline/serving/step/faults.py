@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline.backends.reasons import own_words
-from pipeline.batch.columns import Column
+from pipeline.batch.columns import BatchColumn
 from pipeline.errors import ModelFaultError, ProcessLostError
 from pipeline.readable import logger
 from pipeline.serving.step.bad_share import BadShare
@@ -27,7 +27,7 @@ _LOGGER = logger(__name__)
 MOST_TRIES = 4096
 """As many rows as a batch job has in its largest batches."""
 
-Compute = Callable[[Mapping[str, Column]], object]
+Compute = Callable[[Mapping[str, BatchColumn]], object]
 
 
 class ModelFaults:
@@ -45,7 +45,7 @@ class ModelFaults:
         self._raises = raises
         self.count = 0
         self.tries = 0  # rows that failed before any worked
-        self.good: Mapping[str, Column] | None = None
+        self.good: Mapping[str, BatchColumn] | None = None
 
     def for_batch(self, compute: Compute, share: BadShare) -> FaultsOfBatch:
         """What finds out about the next batch.
@@ -56,7 +56,7 @@ class ModelFaults:
         """
         return FaultsOfBatch(self, compute, share)
 
-    def keep(self, good: Mapping[str, Column]) -> None:
+    def keep(self, good: Mapping[str, BatchColumn]) -> None:
         """Remembers a row that the model has computed: columns with one row."""
         self.good = good
 
@@ -126,7 +126,7 @@ class FaultsOfBatch:
             self._faults.add(outcome)
         return broken
 
-    def _works(self, good: Mapping[str, Column]) -> bool:
+    def _works(self, good: Mapping[str, BatchColumn]) -> bool:
         if self._good_row_works is None:
             if not self._faults.count and not self._share.affords_call:
                 return True  # innocent, as far as is known

@@ -24,27 +24,22 @@ from pipeline.backends.base import Servable
 from pipeline.backends.reasons import own_words, with_type
 from pipeline.batch import casts, columns, joining, rounding, texts
 from pipeline.batch.batch import Batch, RecordId
-from pipeline.batch.columns import Array, Column, Ragged
-from pipeline.batch.tensors import TensorSpec, dtype_name, is_single, numpy_dtype
+from pipeline.batch.columns import Array, BatchColumn, Column, Masked, Ragged
+from pipeline.batch.tensors import TensorSpec, is_single, numpy_dtype
 from pipeline.errors import ModelFaultError, OutOfMemoryError, RowsError
 from pipeline.readable import logger
-from pipeline.serving.step import agreement, bisection
+from pipeline.serving.step import agreement, bisection, gaps
 from pipeline.serving.step.agreement import OutputValues, first_row
 from pipeline.serving.step.bisection import Experience
 from pipeline.serving.step.faults import ModelFaults
 from pipeline.serving.step.memory_limit import MemoryLimit
+from pipeline.serving.step.outputs import checked
 from pipeline.spec.entries.entry import RECORD_KEY
 from pipeline.spec.model import ConstantInput, ModelSpec
 
 _LOGGER = logger(__name__)
 
 _QUICK_SECS = 0.01
-_WAY_OUT = (
-    "or a list with one tensor for each row; what a graph gives for the whole call, as non-max "
-    "suppression does, cannot be a column: name the outputs that it is made from, or write a model "
-    "of `framework: python` around it"
-)
-
 # Versions whose most rows were logged: several threads find them out.
 _told: WeakSet[Servable] = WeakSet()
 
@@ -170,7 +165,7 @@ class ModelStep:
         batch = batch.with_columns(named)
         return batch.reject({**wrong, **odd}, stage="inference", model=self._spec.name)
 
-    def _available(self, batch: Batch) -> Mapping[str, Column]:
+    def _available(self, batch: Batch) -> Mapping[str, BatchColumn]:
         """The columns of a batch, and the ids of its records where the model gets them."""
         if not self._spec.keyed:
             return batch.columns
@@ -184,21 +179,23 @@ class ModelStep:
         }
         return batch.reject(reasons, stage="inference", model=self._spec.name)
 
-    def _lost(self, available: Mapping[str, Column], servable: Servable) -> dict[int, str]:
+    def _lost(self, available: Mapping[str, BatchColumn], servable: Servable) -> dict[int, str]:
         """Row -> which number in it a tensor cannot hold."""
         found: dict[int, str] = {}
-        for tensor in servable.signature.inputs or ():
-            binding = self._bindings.get(tensor.name)
-            if binding is None or tensor.dtype is None or tensor.dtype in ("string", "bytes"):
+        declared = {tensor.name: tensor.dtype for tensor in servable.signature.inputs or ()}
+        for tensor, binding in self._spec.column_inputs.items():
+            column, dtype = available[binding.column], declared.get(tensor)
+            if isinstance(column, Masked):
+                dtype = gaps.dtype_of_gaps(column, dtype)
+            values = columns.values_of(column)  # no placeholder is lost
+            if dtype in (None, "string", "bytes") or not len(column) or not _is_numeric(values):
                 continue
-            column = available[binding.column]
-            if len(column) and _is_numeric(column):
-                for row, value in casts.lost_rows(column, tensor.dtype).items():
-                    found.setdefault(
-                        row,
-                        f"input '{tensor.name}': found {value} in column '{binding.column}', "
-                        f"expected what {tensor.dtype} can hold",
-                    )
+            for row, value in casts.lost_rows(values, dtype).items():
+                found.setdefault(
+                    row,
+                    f"input '{tensor}': found {value} in column '{binding.column}', expected what "
+                    f"{dtype} can hold",
+                )
         return found
 
     def _typed(
@@ -231,7 +228,7 @@ class ModelStep:
 
     def _confirm(
         self,
-        available: Mapping[str, Column],
+        available: Mapping[str, BatchColumn],
         rows: Array,
         result: Mapping[str, Column],
         servable: Servable,
@@ -262,7 +259,7 @@ class ModelStep:
 
     def _note_good(
         self,
-        available: Mapping[str, Column],
+        available: Mapping[str, BatchColumn],
         outcome: bisection.RowOutcomes[Any],
         version: _Version,
     ) -> None:
@@ -294,7 +291,7 @@ class ModelStep:
             self._limit.allow(min(2 * rows, most))
 
     def compute(
-        self, available: Mapping[str, Column], rows: Array, servable: Servable
+        self, available: Mapping[str, BatchColumn], rows: Array, servable: Servable
     ) -> dict[str, Column]:
         """The outputs for some rows, by tensor name, without any attempt to save rows.
 
@@ -313,21 +310,24 @@ class ModelStep:
         return outputs
 
     def _call(
-        self, available: Mapping[str, Column], rows: Array, servable: Servable
+        self, available: Mapping[str, BatchColumn], rows: Array, servable: Servable
     ) -> dict[str, Column]:
         """The outputs as the model gives them, for rows that it can be given."""
         count = len(next(iter(available.values())))
         whole = len(rows) == count
         if self._spec.keyed:  # of rows that are no records, all have one key
             available = {**record_keys(self._spec, [""] * count), **available}
+        wanted = {tensor.name: tensor for tensor in servable.signature.inputs or ()}
         inputs: dict[str, Column] = {}
         for tensor, binding in self._bindings.items():
             column = available[binding.column]
             taken = column if whole else columns.take(column, rows)
-            if isinstance(taken, Ragged) and binding.pad_value is not None:
+            if isinstance(taken, Masked):
+                declared = wanted.get(tensor)
+                taken = gaps.filled(taken, declared.dtype if declared else None)
+            elif isinstance(taken, Ragged) and binding.pad_value is not None:
                 taken = columns.pad(taken, binding.pad_value)
             inputs[tensor] = taken
-        wanted = {tensor.name: tensor for tensor in servable.signature.inputs or ()}
         ragged: set[str] = set()
 
         def predict(dense: Mapping[str, Array]) -> dict[str, Column]:
@@ -343,39 +343,19 @@ class ModelStep:
         rows = len(next(iter(inputs.values())))
         fixed = servable.signature.fixed_batch_rows
         if fixed is None or rows == fixed:
-            return self._checked(servable.predict({**inputs, **self._constants}), rows)
+            return checked(
+                self._spec.outputs, servable.predict({**inputs, **self._constants}), rows
+            )
         parts = []
         for start in range(0, rows, fixed):
             part = {t: array[start : start + fixed] for t, array in inputs.items()}
             there = len(next(iter(part.values())))
             part = {t: columns.repeat_last(array, fixed) for t, array in part.items()}
-            result = self._checked(servable.predict({**part, **self._constants}), fixed)
+            result = checked(
+                self._spec.outputs, servable.predict({**part, **self._constants}), fixed
+            )
             parts.append({t: columns.part(column, 0, there) for t, column in result.items()})
         return {t: _joined([part[t] for part in parts]) for t in self._spec.outputs}
-
-    def _checked(self, outputs: Mapping[str, Column], rows: int) -> dict[str, Column]:
-        for tensor in self._spec.outputs:
-            column = outputs[tensor]
-            if isinstance(column, Ragged):
-                found, fits = f"is a list of {len(column)}", len(column) == rows
-            else:
-                found = f"has shape {list(column.shape)}"
-                fits = column.ndim > 0 and len(column) == rows
-            if not fits:
-                raise ModelFaultError(
-                    f"output '{tensor}' {found} for {rows} rows; expected the rows as first axis, "
-                    f"{_WAY_OUT}"
-                )
-            if isinstance(column, Ragged):
-                if len({(row.ndim, row.dtype) for row in column.rows}) > 1:
-                    raise ModelFaultError(
-                        f"output '{tensor}' has rows of different rank or dtype, expected rows "
-                        "that differ in length only"
-                    )
-                dtype_name(next((row for row in column.rows if row.size), column.rows[0]))
-            else:
-                dtype_name(column)
-        return {tensor: outputs[tensor] for tensor in self._spec.outputs}
 
     def _reason(
         self, outcome: bisection.RowOutcomes[Any], row: int, broken: bool

@@ -22,7 +22,7 @@ import numpy as np
 from pipeline.backends.base import Servable
 from pipeline.batch import columns
 from pipeline.batch.batch import Batch
-from pipeline.batch.columns import Column
+from pipeline.batch.columns import BatchColumn, presence_of, values_of
 from pipeline.batch.rounding import Difference
 from pipeline.errors import ModelFaultError, OutOfMemoryError, ProcessLostError
 from pipeline.readable import logger
@@ -103,7 +103,7 @@ class RowSamples:
         if self._spec.keyed:
             read |= record_keys(self._spec, [done.ids[row]])
         there = {
-            tensor: columns.take(done.columns[column], taken)
+            tensor: columns.take(values_of(done.columns[column]), taken)
             for tensor, column in self._spec.outputs.items()
         }
         apart = agreement.compare_row(
@@ -116,7 +116,7 @@ class RowSamples:
         self._note(apart, read, done)
         return apart is None
 
-    def _note(self, apart: Difference | None, read: Mapping[str, Column], done: Batch) -> None:
+    def _note(self, apart: Difference | None, read: Mapping[str, BatchColumn], done: Batch) -> None:
         with self._lock:
             self._last.append(None if apart is None else _identity(read))
             samples, differences = len(self._last), len(set(self._last) - {None})
@@ -146,9 +146,11 @@ def _is_turn(batch: int) -> bool:
     return batch % _BATCHES == 0 or (number < _BATCHES and number & batch == 0)
 
 
-def _identity(read: Mapping[str, Column]) -> int:
+def _identity(read: Mapping[str, BatchColumn]) -> int:
     """The same number for rows of the same values."""
-    return hash(repr([value.tolist() for value in agreement.first_row(read).values()]))
+    values = agreement.first_row({name: values_of(column) for name, column in read.items()})
+    present = [bool(presence_of(column)[0]) for column in read.values()]
+    return hash(repr([present, [value.tolist() for value in values.values()]]))
 
 
 def process_samples(job_key: str, spec: ModelSpec, max_differences: int) -> RowSamples:

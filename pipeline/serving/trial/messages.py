@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from pipeline.backends.base import Servable
-from pipeline.batch.columns import Column
+from pipeline.batch.columns import BatchColumn
 from pipeline.batch.release import ModelVersion, Release
 from pipeline.batch.tensors import Shape
 from pipeline.errors import EnsembleError, LoadError, ModelError
@@ -38,9 +38,9 @@ class TrialRequest:
     openings: Mapping[ModelVersion, Opening]
     uris: Mapping[ModelVersion, str]
     call_rows: int
-    records: Mapping[str, Column] = field(default_factory=dict)
+    records: Mapping[str, BatchColumn] = field(default_factory=dict)
     examples: Mapping[ModelVersion, Sequence[golden.Example]] = field(default_factory=dict)
-    given: Mapping[str, Column] = field(default_factory=dict)
+    given: Mapping[str, BatchColumn] = field(default_factory=dict)
 
     @property
     def frameworks(self) -> list[str]:
@@ -110,7 +110,7 @@ class TrialAnswer:
 
     models: Mapping[str, ModelFacts]
     types: Mapping[str, tuple[str, Shape]]
-    columns: Mapping[str, Column]
+    columns: Mapping[str, BatchColumn]
     not_compared: tuple[str, ...]
     made_up: bool
     problems: tuple[str, ...]

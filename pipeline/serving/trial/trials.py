@@ -25,7 +25,7 @@ from pathlib import Path
 
 from pipeline.backends.base import LoadContext
 from pipeline.backends.user_class import source_of
-from pipeline.batch.columns import Column
+from pipeline.batch.columns import BatchColumn
 from pipeline.batch.release import ModelVersion, Release
 from pipeline.errors import ModelError
 from pipeline.serving.files.artifacts import Fetched
@@ -55,7 +55,7 @@ class Trials:
 
     graph: Graph
     loader: FrameworkLoader
-    records: Mapping[str, Column] = field(default_factory=dict, compare=False, repr=False)
+    records: Mapping[str, BatchColumn] = field(default_factory=dict, compare=False, repr=False)
     limits: TrialLimits = field(default_factory=TrialLimits)
 
     def __call__(
@@ -63,7 +63,7 @@ class Trials:
         release: Release,
         found: Mapping[ModelVersion, Fetched],
         examples: Mapping[ModelVersion, Sequence[golden.Example]],
-        given: Callable[[], Mapping[str, Column]] = dict,
+        given: Callable[[], Mapping[str, BatchColumn]] = dict,
         say: Callable[[str], None] = lambda text: None,
         cancelled: Callable[[], bool] = lambda: False,
         again: bool = False,

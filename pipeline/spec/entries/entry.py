@@ -36,10 +36,12 @@ class ModelEntry(StrictModel):
     Attributes:
       reads_hubs: whether `uri` may be the URL of a hub's module.
       takes_columns: whether its features may come from a column each.
+      takes_missing: whether its inputs may lack values: NaN in numbers, None in text and booleans.
     """
 
     reads_hubs: ClassVar[bool] = False
     takes_columns: ClassVar[bool] = False
+    takes_missing: ClassVar[bool] = False
 
     name: Name = Field(description="The model's name in graphs, metrics, labels and errors.")
     uri: str = Field(

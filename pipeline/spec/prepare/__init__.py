@@ -9,6 +9,7 @@ from pydantic import Field
 from pipeline.spec.prepare.hashes import Hash
 from pipeline.spec.prepare.images import DecodeImage, Normalize, Resize
 from pipeline.spec.prepare.labels import OneHot, Ordinal
+from pipeline.spec.prepare.missing import Fill, IsMissing
 from pipeline.spec.prepare.numbers import Bucketize, Cast, Clip, Log1p, Scale
 from pipeline.spec.prepare.shapes import Concat, Pad
 from pipeline.spec.prepare.sounds import DecodeAudio
@@ -23,7 +24,9 @@ __all__ = [
     "Concat",
     "DecodeAudio",
     "DecodeImage",
+    "Fill",
     "Hash",
+    "IsMissing",
     "Log1p",
     "Lower",
     "Normalize",
@@ -39,6 +42,8 @@ __all__ = [
 
 PrepareStep = (
     Concat
+    | Fill
+    | IsMissing
     | DecodeImage
     | Resize
     | Normalize

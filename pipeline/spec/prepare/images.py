@@ -99,6 +99,11 @@ class Normalize(OfOne):
         """Whether each value stays in its place."""
         return self.layout == "hwc"
 
+    @property
+    def keeps_nan(self) -> bool:
+        """Whatever its keys."""
+        return True
+
     def types(self, *read: Type) -> dict[str, Type]:
         """float32; the layout "chw" moves the last axis to the front."""
         ((dtype, shape),) = read

@@ -43,6 +43,11 @@ class Scale(OfOne):
         """Whatever its keys."""
         return True
 
+    @property
+    def keeps_nan(self) -> bool:
+        """Whatever its keys."""
+        return True
+
     def types(self, *read: Type) -> dict[str, Type]:
         """Floats of the same shape."""
         ((dtype, shape),) = read
@@ -73,6 +78,11 @@ class Clip(OfOne):
         """Whatever its keys."""
         return True
 
+    @property
+    def keeps_nan(self) -> bool:
+        """Whatever its keys."""
+        return True
+
     def types(self, *read: Type) -> dict[str, Type]:
         """The same type."""
         ((dtype, shape),) = read
@@ -99,6 +109,11 @@ class Log1p(OfOne):
 
     @property
     def is_elementwise(self) -> bool:
+        """Whatever its keys."""
+        return True
+
+    @property
+    def keeps_nan(self) -> bool:
         """Whatever its keys."""
         return True
 
@@ -164,6 +179,11 @@ class Cast(OfOne):
     def is_elementwise(self) -> bool:
         """Whatever its keys."""
         return True
+
+    @property
+    def keeps_nan(self) -> bool:
+        """No integer or text means that a value is missing."""
+        return self.dtype in FLOATS
 
     def types(self, *read: Type) -> dict[str, Type]:
         """The dtype asked for; the shape stays."""

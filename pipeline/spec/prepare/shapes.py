@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import Literal
 
 from pydantic import Field
 
 from pipeline.spec.column_types import (
     NUMBERS,
+    Gaps,
     Type,
-    TypesError,
     joined_shape,
     need,
     need_common_dtype,
 )
-from pipeline.spec.model import ConstantInput
-from pipeline.spec.prepare.step import OfOne, PrepareOp
-from pipeline.spec.record import DTypeName
+from pipeline.spec.prepare.step import OfOne, PrepareOp, check_value
 from pipeline.spec.strict_model import Name
 
 
@@ -36,6 +34,10 @@ class Concat(PrepareOp):
     def joins(self) -> bool:
         """Whatever its keys."""
         return True
+
+    def gaps(self, *read: Gaps) -> Gaps:
+        """What a row lacks is NaN in its vector."""
+        return Gaps.INSIDE if any(read) else Gaps.NONE
 
     def types(self, *read: Type) -> dict[str, Type]:
         """One column, in the dtype that holds all values."""
@@ -69,9 +71,5 @@ class Pad(OfOne):
         need(dtype != "bytes", "numbers, booleans or text")
         need(shape[:1] == (None,) and None not in shape[1:], "rows whose first axis alone varies")
         if self.value is not None:
-            name = cast(DTypeName, dtype)
-            try:
-                ConstantInput.model_construct(value=self.value, dtype=name).array()
-            except ValueError as error:
-                raise TypesError(f"needs a `value` of its column's dtype ({error})") from None
+            check_value(self.value, dtype)
         return {self.column: (dtype, (self.length, *shape[1:]))}

@@ -1,0 +1,51 @@
+"""Whether what a model returns are rows: one value for each row of the call, of one form."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from pipeline.batch.columns import Column, Ragged
+from pipeline.batch.tensors import dtype_name
+from pipeline.errors import ModelFaultError
+
+_WAY_OUT = (
+    "or a list with one tensor for each row; what a graph gives for the whole call, as non-max "
+    "suppression does, cannot be a column: name the outputs that it is made from, or write a model "
+    "of `framework: python` around it"
+)
+
+
+def checked(wanted: Collection[str], outputs: Mapping[str, Column], rows: int) -> dict[str, Column]:
+    """The outputs that the ensemble file names.
+
+    Args:
+      wanted: their names.
+      outputs: of one call.
+      rows: of that call.
+
+    Raises:
+      ModelFaultError: one has another number of rows, or rows of different rank or dtype.
+      TypeError: one holds values that no dtype name covers.
+    """
+    for tensor in wanted:
+        column = outputs[tensor]
+        if isinstance(column, Ragged):
+            found, fits = f"is a list of {len(column)}", len(column) == rows
+        else:
+            found = f"has shape {list(column.shape)}"
+            fits = column.ndim > 0 and len(column) == rows
+        if not fits:
+            raise ModelFaultError(
+                f"output '{tensor}' {found} for {rows} rows; expected the rows as first axis, "
+                f"{_WAY_OUT}"
+            )
+        if isinstance(column, Ragged):
+            if len({(row.ndim, row.dtype) for row in column.rows}) > 1:
+                raise ModelFaultError(
+                    f"output '{tensor}' has rows of different rank or dtype, expected rows "
+                    "that differ in length only"
+                )
+            dtype_name(next((row for row in column.rows if row.size), column.rows[0]))
+        else:
+            dtype_name(column)
+    return {tensor: outputs[tensor] for tensor in wanted}
