@@ -18,6 +18,12 @@ from pipeline.batch.tensors import Signature
 from pipeline.spec.model import ModelSpec
 from pipeline.spec.row_limits import DEFAULT_ROWS
 
+CUT_TEXTS = "(cut)"
+"""What `predict` may return besides its outputs: for each row whether some of its text was cut off.
+
+No output of a model has this name.
+"""
+
 
 @dataclass(frozen=True)
 class LoadContext:
@@ -77,9 +83,10 @@ class Servable(ABC):
             so no framework may write to them: code that might gets them read-only, or a copy.
 
         Returns:
-          the outputs named in the spec, first axis the row; ragged where rows differ in length, and
-          where they are known to do so in other calls. Text is an object array of str, or of bytes
-          where a value is not UTF-8. They are the caller's own: no later call changes them.
+          the outputs named in the spec, and `CUT_TEXTS` of a model that cuts texts; first axis the
+          row; ragged where rows differ in length, and where they are known to do so in other calls.
+          Text is an object array of str, or of bytes where a value is not UTF-8. They are the
+          caller's own: no later call changes them.
 
         Raises:
           OutOfMemoryError: the device could not hold this many rows.

@@ -20,6 +20,7 @@ REFRESH_MESSAGES = "refresh_messages"
 REPORT_PAGES = "report_pages"
 ROW_SAMPLES = "row_samples"
 ROW_DIFFERENCES = "row_differences"
+CUT_TEXTS = "cut_texts"
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,12 @@ METRICS = (
         "counter",
         "rows",
         "Of these: rows with another result alone than in their batch. The log names the model.",
+    ),
+    Metric(
+        f"{CUT_TEXTS}/MODEL",
+        "counter",
+        "rows",
+        "Rows whose text was longer than the model takes (`max_length`) and was cut.",
     ),
     Metric(REPORT_PAGES, "counter", "pages", "With `--report_path`: pages written."),
 )

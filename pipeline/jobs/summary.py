@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipeline.batch.metrics import REPORT_PAGES, ROW_DIFFERENCES, ROW_SAMPLES, UNREAD_RECORDS
+from pipeline.batch.metrics import (
+    CUT_TEXTS,
+    REPORT_PAGES,
+    ROW_DIFFERENCES,
+    ROW_SAMPLES,
+    UNREAD_RECORDS,
+)
 from pipeline.batch.tensors import Signature
 from pipeline.drawing.text import draw_text
 from pipeline.launch.job import Job
@@ -65,6 +71,12 @@ def summary(counters: Mapping[str, int], job: Job, elapsed_secs: float) -> str:
             lines.append(f"{count:>19,} {name.removeprefix('dead_letters/').replace('/', ': ')}")
     if unread := counters.get(UNREAD_RECORDS):
         lines.append(f"warning: {unread:,} records were in parts of files that cannot be read")
+    for name, count in sorted(counters.items()):
+        if name.startswith(f"{CUT_TEXTS}/"):
+            lines.append(
+                f"warning: model '{name.removeprefix(f'{CUT_TEXTS}/')}' read the beginning only of "
+                f"{count:,} texts, which are longer than it takes; `truncation: error` refuses them"
+            )
     if differ := counters.get(ROW_DIFFERENCES):
         lines.append(
             f"warning: {differ:,} of {counters[ROW_SAMPLES]:,} rows computed once more "

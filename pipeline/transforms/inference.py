@@ -14,7 +14,7 @@ from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from pipeline.backends.base import Servable
 from pipeline.batch.batch import Batch
-from pipeline.batch.metrics import NAMESPACE, ROW_DIFFERENCES, ROW_SAMPLES
+from pipeline.batch.metrics import CUT_TEXTS, NAMESPACE, ROW_DIFFERENCES, ROW_SAMPLES
 from pipeline.serving.release_manager import ManagerHandle, ReleaseManager
 from pipeline.serving.step.model_step import ModelStep
 from pipeline.serving.step.samples import process_samples
@@ -71,6 +71,9 @@ class EnsembleModelHandler(ModelHandler[Batch, Batch, ReleaseManager]):  # type:
         assert batch.release is not None, "AssignRelease runs before inference"
         with model.use(batch.release, self._spec.name) as servable:
             done = self._step.run(batch, servable)
+            if self._step.cut_texts:
+                name = f"{CUT_TEXTS}/{self._spec.name}"
+                Metrics.counter(NAMESPACE, name).inc(self._step.cut_texts)
             self._sample(done, servable)
         return [done]
 

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.backends.base import LoadContext, Servable
+from pipeline.backends.base import CUT_TEXTS, LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.torch.device import TorchDevice, choose_device
@@ -66,7 +66,10 @@ class TransformersServable(Servable):
         with self._threads.for_call(rows) as threads:
             limit_threads(threads)
             made = self._task.compute(self._network, prepared, self._outputs)
-            return {name: made[name] for name in self._outputs}
+            outputs = {name: made[name] for name in self._outputs}
+            if self._task.cut is not None:
+                outputs[CUT_TEXTS] = self._task.cut(prepared)
+            return outputs
 
 
 class TransformersBackend:

@@ -23,18 +23,18 @@ import numpy as np
 from pipeline.backends.base import Servable
 from pipeline.backends.reasons import own_words, with_type
 from pipeline.batch import casts, columns, joining, rounding, texts
-from pipeline.batch.batch import Batch, RecordId
+from pipeline.batch.batch import Batch
 from pipeline.batch.columns import Array, BatchColumn, Column, Masked, Ragged
 from pipeline.batch.tensors import TensorSpec, is_single, numpy_dtype
 from pipeline.errors import ModelFaultError, OutOfMemoryError, RowsError
 from pipeline.readable import logger
 from pipeline.serving.step import agreement, bisection, gaps
 from pipeline.serving.step.agreement import OutputValues, first_row
+from pipeline.serving.step.beside import count_cut, with_record_keys
 from pipeline.serving.step.bisection import Experience
 from pipeline.serving.step.faults import ModelFaults
 from pipeline.serving.step.memory_limit import MemoryLimit
 from pipeline.serving.step.outputs import checked
-from pipeline.spec.entries.entry import RECORD_KEY
 from pipeline.spec.model import ConstantInput, ModelSpec
 
 _LOGGER = logger(__name__)
@@ -66,12 +66,6 @@ def rounding_of(spec: ModelSpec, servable: Servable) -> float:
     return rounding.HALF if coarse else rounding.FULL
 
 
-def record_keys(spec: ModelSpec, ids: Sequence[RecordId]) -> dict[str, Column]:
-    """The ids of records as the column from which a model gets them."""
-    keys = np.array(["" if one is None else str(one) for one in ids], dtype=object)
-    return {spec.batched_inputs[RECORD_KEY].column: keys}
-
-
 class ModelStep:
     """Runs one model of the ensemble. One instance for each thread.
 
@@ -86,6 +80,9 @@ class ModelStep:
       max_model_faults: raise after so many batches in a row of which no row could be computed;
         0 never raises.
       faults_raise: whether it does raise; otherwise it logs an error.
+
+    Attributes:
+      cut_texts: rows of the last batch of which the model read a part of its text only.
     """
 
     def __init__(
@@ -98,6 +95,7 @@ class ModelStep:
         faults_raise: bool = True,
     ) -> None:
         self._spec = spec
+        self.cut_texts = 0
         self._quick_rows = 0 if spec.max_batch_size else quick_rows or 0
         self._limit = MemoryLimit(spec.max_batch_size or call_rows)
         self._faults = ModelFaults(spec.name, max_model_faults, raises=faults_raise)
@@ -116,11 +114,12 @@ class ModelStep:
           ModelFaultError: too many batches in a row failed as a whole.
           ProcessLostError: the process that computes is gone; the batch is to be tried again.
         """
+        self.cut_texts = 0
         batch = self._without_lost(batch, servable)
         if not len(batch):
             return batch
         version = self._version(servable)
-        available = self._available(batch)
+        available = with_record_keys(self._spec, batch.columns, batch.ids)
         most = self._limit.rows or len(batch)
         faults = self._faults.for_batch(
             lambda row: self._call(row, np.arange(1), servable), version.experience.share
@@ -151,6 +150,7 @@ class ModelStep:
         if not outcome.results:
             return batch
         results = [result for _, result in outcome.results]
+        self.cut_texts = count_cut(results)
         joined = {t: joining.join([result[t] for result in results]) for t in self._spec.outputs}
         outputs, bad = self._typed(
             {tensor: column for tensor, (column, _) in joined.items()}, servable
@@ -164,12 +164,6 @@ class ModelStep:
         wrong = {row: ("not_text", f"model '{self._spec.name}' {why}") for row, why in bad.items()}
         batch = batch.with_columns(named)
         return batch.reject({**wrong, **odd}, stage="inference", model=self._spec.name)
-
-    def _available(self, batch: Batch) -> Mapping[str, BatchColumn]:
-        """The columns of a batch, and the ids of its records where the model gets them."""
-        if not self._spec.keyed:
-            return batch.columns
-        return {**batch.columns, **record_keys(self._spec, batch.ids)}
 
     def _without_lost(self, batch: Batch, servable: Servable) -> Batch:
         """The batch without the rows whose numbers the model's tensors cannot hold."""
@@ -304,7 +298,8 @@ class ModelStep:
         read = {name: columns.take(available[name], rows) for name in self._spec.columns_read()}
         if bad := self._lost(read, servable):
             raise RowsError(bad)
-        outputs, bad = self._typed(self._call(available, rows, servable), servable)
+        made = self._call(available, rows, servable)
+        outputs, bad = self._typed({t: made[t] for t in self._spec.outputs}, servable)
         if bad:
             raise RowsError(bad)
         return outputs
@@ -313,10 +308,8 @@ class ModelStep:
         self, available: Mapping[str, BatchColumn], rows: Array, servable: Servable
     ) -> dict[str, Column]:
         """The outputs as the model gives them, for rows that it can be given."""
-        count = len(next(iter(available.values())))
-        whole = len(rows) == count
-        if self._spec.keyed:  # of rows that are no records, all have one key
-            available = {**record_keys(self._spec, [""] * count), **available}
+        whole = len(rows) == len(next(iter(available.values())))
+        available = with_record_keys(self._spec, available)
         wanted = {tensor.name: tensor for tensor in servable.signature.inputs or ()}
         inputs: dict[str, Column] = {}
         for tensor, binding in self._bindings.items():

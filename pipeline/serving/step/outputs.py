@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from pipeline.backends.base import CUT_TEXTS
 from pipeline.batch.columns import Column, Ragged
 from pipeline.batch.tensors import dtype_name
 from pipeline.errors import ModelFaultError
@@ -16,7 +17,7 @@ _WAY_OUT = (
 
 
 def checked(wanted: Collection[str], outputs: Mapping[str, Column], rows: int) -> dict[str, Column]:
-    """The outputs that the ensemble file names.
+    """The outputs that the ensemble file names, and which rows had a text cut, if it is told.
 
     Args:
       wanted: their names.
@@ -48,4 +49,5 @@ def checked(wanted: Collection[str], outputs: Mapping[str, Column], rows: int) -
             dtype_name(next((row for row in column.rows if row.size), column.rows[0]))
         else:
             dtype_name(column)
-    return {tensor: outputs[tensor] for tensor in wanted}
+    told = [CUT_TEXTS] if CUT_TEXTS in outputs else []
+    return {tensor: outputs[tensor] for tensor in (*wanted, *told)}

@@ -28,7 +28,8 @@ from pipeline.errors import ModelFaultError, OutOfMemoryError, ProcessLostError
 from pipeline.readable import logger
 from pipeline.serving.process_handle import process_object
 from pipeline.serving.step import agreement
-from pipeline.serving.step.model_step import ModelStep, record_keys, rounding_of
+from pipeline.serving.step.beside import with_record_keys
+from pipeline.serving.step.model_step import ModelStep, rounding_of
 from pipeline.spec.model import ModelSpec
 
 _LOGGER = logger(__name__)
@@ -100,8 +101,7 @@ class RowSamples:
     def _is_same(self, done: Batch, row: int, servable: Servable) -> bool:
         taken = np.array([row])
         read = {c: columns.take(done.columns[c], taken) for c in self._spec.columns_read()}
-        if self._spec.keyed:
-            read |= record_keys(self._spec, [done.ids[row]])
+        read = dict(with_record_keys(self._spec, read, [done.ids[row]]))
         there = {
             tensor: columns.take(values_of(done.columns[column]), taken)
             for tensor, column in self._spec.outputs.items()

@@ -5,7 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from pipeline.backends.base import CUT_TEXTS
 from pipeline.backends.transformers.tasks.texts import groups_by_length
+from pipeline.batch.batch import Batch
+from pipeline.serving.step.model_step import ModelStep
 from tests.support import models, text_models
 from tests.support.specs import load, model_spec
 
@@ -90,3 +93,57 @@ def test_text_without_tokens_is_refused_in_any_company(tmp_path):
     for texts in ([""], ["", "good film"]):
         with pytest.raises(ValueError, match="the text has no tokens"):
             servable.predict({"text": np.array(texts, dtype=object)})
+
+
+LONG = ["good film", "good " * 20, "good " * 10, "good " * 11, ""]  # 12 tokens at most, 2 of them
+
+
+def cut(path, spec, columns):
+    """Which texts a model says that it cut; a step counts as many."""
+    arrays = {name: np.array(column, dtype=object) for name, column in columns.items()}
+    records = Batch(ids=tuple(range(5)), payloads=(b"",) * 5, columns=arrays)
+    step, servable = ModelStep(spec), load(path, spec)
+    done = step.run(records, servable)
+    assert not done.rejects
+    assert [*done.columns] == [*arrays, *spec.outputs.values()]
+    inputs = {tensor: arrays[bound.column] for tensor, bound in spec.column_inputs.items()}
+    constants = {t: b.array() for t, b in spec.inputs.items() if t not in inputs}
+    flags = servable.predict({**inputs, **constants})[CUT_TEXTS]
+    assert flags.sum() == step.cut_texts
+    step.run(records.take(np.array([0])), servable)
+    assert step.cut_texts == 0
+    return flags.tolist()
+
+
+def test_texts_that_are_cut_are_counted(bert):
+    assert cut(bert, spec(), {"t": LONG}) == [False, True, False, True, False]
+    assert cut(bert, spec(max_length=4), {"t": LONG}) == [False, True, True, True, False]
+
+
+def test_text_that_is_cut_with_one_of_its_labels_is_counted_once(tmp_path):
+    labels = {"0": "contradiction", "1": "neutral", "2": "entailment"}
+    path = text_models.bert(tmp_path, "BertForSequenceClassification", id2label=labels)
+    sides = {"value": ["red", "a photo of the blue square"], "dtype": "string"}
+    keys = {
+        "task": "zero-shot-classification",
+        "inputs": {"text": "t", "labels": sides},
+        "outputs": {"label": "l"},
+        "hypothesis_template": "{}",
+    }
+    texts = ["red", "red " * 40, "red " * 15, "", "red " * 19]
+    assert cut(path, spec(**keys), {"t": texts}) == [False, True, True, False, True]
+
+
+def test_texts_that_are_cut_are_counted_where_the_tokenizer_is_not_fast(bert, monkeypatch):
+    """Those are written in Python, and say nothing of what they leave out."""
+    from transformers import BatchEncoding
+
+    monkeypatch.setattr(BatchEncoding, "encodings", property(lambda self: None))
+    assert cut(bert, spec(), {"t": LONG}) == [False, True, False, True, False]
+
+
+def test_prompts_that_are_cut_are_counted(tmp_path):
+    keys = {"task": "text-generation", "outputs": {"text": "o"}, "max_new_tokens": 4}
+    texts = ["red", "a photo " * 40, "", "red", "blue " * 90]
+    found = cut(text_models.gpt2(tmp_path), spec(**keys), {"t": texts})
+    assert found == [False, True, False, False, True]

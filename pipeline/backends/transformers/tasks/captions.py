@@ -15,6 +15,7 @@ from pipeline.backends.transformers.tasks.task import Network, Task
 from pipeline.backends.transformers.tasks.texts import (
     Encoded,
     Texts,
+    cut_rows,
     groups_by_length,
     read_tokenizer,
     strings,
@@ -78,4 +79,5 @@ def open_answers(path: Path, spec: TransformersModel, network: Network) -> Task:
         outputs=writer.outputs,
         prepare=prepare,
         compute=compute,
+        cut=lambda asked: cut_rows(asked.questions),
     )

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.backends.transformers.tasks.pictures import Pictures
 from pipeline.backends.transformers.tasks.task import Network, Task
-from pipeline.backends.transformers.tasks.texts import Encoded, Texts, strings
+from pipeline.backends.transformers.tasks.texts import Encoded, Texts, cut_rows, strings
 from pipeline.backends.transformers.tasks.waveforms import Waveforms, stacked
 from pipeline.batch.columns import Array, Column
 from pipeline.batch.tensors import TensorSpec
@@ -36,6 +36,7 @@ def open_texts(path: Path, spec: TransformersModel, network: Network) -> Task:
         prepare=prepare,
         compute=compute,
         optional=frozenset({"text_pair"}),
+        cut=cut_rows,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.backends.transformers.tasks.sentences import MODULES
 from pipeline.backends.transformers.tasks.task import Network, Task
-from pipeline.backends.transformers.tasks.texts import Encoded, Texts, strings
+from pipeline.backends.transformers.tasks.texts import Encoded, Texts, cut_rows, strings
 from pipeline.batch.columns import Array, Column
 from pipeline.batch.tensors import TensorSpec
 from pipeline.readable import logger
@@ -45,6 +45,7 @@ def open_features(path: Path, spec: TransformersModel, network: Network) -> Task
         outputs=tuple(TensorSpec(name, "float32", (None, width)) for name in ("embedding", "cls")),
         prepare=prepare,
         compute=compute,
+        cut=cut_rows,
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.backends.transformers.tasks.labels import CandidateLabels, Pairs
 from pipeline.backends.transformers.tasks.pictures import Pictures
 from pipeline.backends.transformers.tasks.task import Network, Task
-from pipeline.backends.transformers.tasks.texts import Encoded, Texts
+from pipeline.backends.transformers.tasks.texts import Encoded, Texts, cut_rows
 from pipeline.batch.columns import Array, Column
 from pipeline.batch.tensors import TensorSpec
 from pipeline.spec.model import TransformersModel
@@ -33,6 +33,7 @@ def open_zero_shot(path: Path, spec: TransformersModel, network: Network) -> Tas
         outputs=labels.outputs,
         prepare=towers.prepare,
         compute=compute,
+        cut=towers.cut,
     )
 
 
@@ -67,6 +68,7 @@ def open_similarity(path: Path, spec: TransformersModel, network: Network) -> Ta
         ),
         prepare=towers.prepare,
         compute=compute,
+        cut=towers.cut,
     )
 
 
@@ -122,6 +124,10 @@ class _Towers:
             np.array([place[text] for text in pairs.labels]),
             pairs,
         )
+
+    def cut(self, rows: _Rows) -> Array:
+        """See Task."""
+        return rows.pairs.any_of(cut_rows(rows.texts)[rows.places])
 
     def compared(self, network: Network, rows: _Rows) -> list[_Compared]:
         """Each row's picture and texts."""

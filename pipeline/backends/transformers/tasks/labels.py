@@ -39,6 +39,10 @@ class Pairs:
         ends = np.cumsum(self.counts)
         return [values[end - n : end] for end, n in zip(ends, self.counts, strict=True)]
 
+    def any_of(self, flags: Array) -> Array:
+        """For each row whether one of its pairs has a flag."""
+        return np.array([any(values) for values in self.of(flags)], dtype=bool)
+
 
 class CandidateLabels:
     """The input `labels` and the outputs that rank them.

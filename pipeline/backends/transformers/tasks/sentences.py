@@ -15,7 +15,7 @@ from typing import Any
 from pipeline.backends.failures import needs_package
 from pipeline.backends.onnx.companions import leads_out
 from pipeline.backends.transformers.tasks.task import Network, Task
-from pipeline.backends.transformers.tasks.texts import Encoded, Texts, strings
+from pipeline.backends.transformers.tasks.texts import Encoded, Texts, cut_rows, strings
 from pipeline.batch.columns import Array, Column
 from pipeline.batch.tensors import TensorSpec
 from pipeline.errors import LoadError, UntrustedArtifactError
@@ -69,6 +69,7 @@ def open_sentences(path: Path, spec: TransformersModel, network: Network) -> Tas
         outputs=(TensorSpec("embedding", "float32", (None, width)),),
         prepare=prepare,
         compute=compute,
+        cut=cut_rows,
     )
 
 

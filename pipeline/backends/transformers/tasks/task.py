@@ -53,6 +53,8 @@ class Task:
       compute: (model, what was prepared, wanted outputs) -> outputs, the rows in their order;
         called where the device computes, in inference mode.
       optional: inputs that need not be bound.
+      cut: what was prepared -> for each row whether some of its text was cut off; None where no
+        text ever is.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -60,3 +62,4 @@ class Task:
     prepare: Prepare
     compute: Compute
     optional: frozenset[str] = frozenset()
+    cut: Callable[[Any], Array] | None = None

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.backends.base import CUT_TEXTS
 from pipeline.backends.text import as_str
 from pipeline.batch import columns
 from pipeline.batch.columns import Array, Column
@@ -24,7 +25,7 @@ Encoded = list[dict[str, list[int]]]
 
 _NO_LIMIT = 1_000_000
 """Tokenizers without a limit say 10 to the power of 30."""
-_ABOUT = ("offset_mapping", "special_tokens_mask", RECORD_KEY)
+_ABOUT = ("offset_mapping", "special_tokens_mask", RECORD_KEY, CUT_TEXTS)
 """What is known of a row, and a model does not take."""
 _CALL_TOKENS = 256
 """A call of a model costs about as much as so many tokens; fewer are padded instead."""
@@ -128,10 +129,21 @@ class Texts:
             **more,
         )
         names = list(made.keys())
-        return [
+        rows = [
             dict(zip(names, row, strict=True))
             for row in zip(*(made[name] for name in names), strict=True)
         ]
+        for number, row in enumerate(rows):
+            if len(row["input_ids"]) == self.max_length and self._is_cut(made, number, texts):
+                row[CUT_TEXTS] = [1]
+        return rows
+
+    def _is_cut(self, made: Any, number: int, texts: Sequence[Sequence[str]]) -> bool:
+        """Whether a row that is as long as rows may be was longer."""
+        if made.encodings is not None:
+            return bool(made.encodings[number].overflowing)
+        whole = self.tokenizer(*(of[number] for of in texts))["input_ids"]
+        return len(whole) > len(made["input_ids"][number])
 
     def padded(self, rows: Encoded) -> dict[str, Any]:
         """Rows as tensors, each filled up to the longest."""
@@ -190,6 +202,11 @@ def read_tokenizer(path: Path) -> Any:
     # `padded` fills up rows that are encoded: that is the point here, so no advice against it.
     tokenizer.deprecation_warnings["Asking-to-pad-a-fast-tokenizer"] = True
     return tokenizer
+
+
+def cut_rows(rows: Encoded) -> Array:
+    """Which of some rows were cut to what the model takes."""
+    return np.array([CUT_TEXTS in row for row in rows], dtype=bool)
 
 
 def strings(array: Array) -> list[str]:

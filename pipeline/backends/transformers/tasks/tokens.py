@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.backends.transformers.tasks.task import Network, Task
-from pipeline.backends.transformers.tasks.texts import Encoded, Texts, strings
+from pipeline.backends.transformers.tasks.texts import Encoded, Texts, cut_rows, strings
 from pipeline.batch.columns import Array, Column, Ragged, iterate
 from pipeline.batch.tensors import TensorSpec
 from pipeline.errors import LoadError
@@ -69,6 +69,7 @@ def open_entities(path: Path, spec: TransformersModel, network: Network) -> Task
         outputs=tuple(TensorSpec(name, dtype, (None, None)) for name, dtype in _ENTITIES.items()),
         prepare=prepare,
         compute=compute,
+        cut=lambda prepared: cut_rows(prepared[0]),
     )
 
 
@@ -148,6 +149,7 @@ def open_masks(path: Path, spec: TransformersModel, network: Network) -> Task:
         ),
         prepare=prepare,
         compute=compute,
+        cut=cut_rows,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.backends.transformers.tasks.generation import Writer
 from pipeline.backends.transformers.tasks.task import Network, Task
-from pipeline.backends.transformers.tasks.texts import Encoded, Texts, strings
+from pipeline.backends.transformers.tasks.texts import Encoded, Texts, cut_rows, strings
 from pipeline.batch.columns import Array, Column
 from pipeline.batch.tensors import TensorSpec
 from pipeline.errors import LoadError
@@ -41,7 +41,8 @@ def open_text_to_text(path: Path, spec: TransformersModel, network: Network) -> 
 
         return writer.columns(texts.in_groups(rows, call)["texts"])
 
-    return Task((TensorSpec("text", "string", (None,)),), writer.outputs, prepare, compute)
+    inputs = (TensorSpec("text", "string", (None,)),)
+    return Task(inputs, writer.outputs, prepare, compute, cut=cut_rows)
 
 
 def open_continuation(path: Path, spec: TransformersModel, network: Network) -> Task:
@@ -80,7 +81,7 @@ def open_continuation(path: Path, spec: TransformersModel, network: Network) -> 
         return writer.columns(texts.in_groups(rows, call)["texts"])
 
     inputs = tuple(TensorSpec(name, "string", (None,)) for name in names)
-    return Task(inputs, writer.outputs, prepare, compute)
+    return Task(inputs, writer.outputs, prepare, compute, cut=cut_rows)
 
 
 def _check_totals(path: Path, spec: TransformersModel, config: Any) -> None:

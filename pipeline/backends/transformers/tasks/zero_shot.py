@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.backends.transformers.tasks.labels import CandidateLabels, Pairs
 from pipeline.backends.transformers.tasks.task import Network, Task
-from pipeline.backends.transformers.tasks.texts import Encoded, Texts, strings
+from pipeline.backends.transformers.tasks.texts import Encoded, Texts, cut_rows, strings
 from pipeline.batch.columns import Array, Column
 from pipeline.batch.tensors import TensorSpec
 from pipeline.errors import LoadError
@@ -48,6 +48,7 @@ def open_zero_shot(path: Path, spec: TransformersModel, network: Network) -> Tas
         outputs=labels.outputs,
         prepare=prepare,
         compute=compute,
+        cut=lambda prepared: prepared[1].any_of(cut_rows(prepared[0])),
     )
 
 
