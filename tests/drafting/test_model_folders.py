@@ -1,10 +1,9 @@
 """Which models lie in a folder: by names, or content where these do not say; newest versions."""
 
-from pathlib import Path
-
 import pytest
 
 from pipeline.drafting.model_folders import FoundModel, find_models
+from tests.support.mlflow_folders import mlmodel
 
 HEADS = {
     "boost/model.json": b'{"learner":{"attributes":{}',
@@ -51,9 +50,8 @@ def test_content_tells_json_and_text_files_apart_from_others():
 
 
 def test_folders_of_mlflow_are_models_of_the_framework_that_their_flavour_names():
-    written = Path(__file__).parents[1] / "backends/mlflow/written"
     flavours = ("sklearn", "keras", "lightgbm_estimator", "pyfunc")
-    texts = {f: (written / f / "MLmodel").read_bytes() for f in flavours}
+    texts = {flavour: mlmodel(flavour) for flavour in flavours}
     heads = {f"{flavour}/2/MLmodel": text for flavour, text in texts.items()}
     files = [f for file in heads for f in (file, file.replace("MLmodel", "model.pkl"))]
     found = find_models(

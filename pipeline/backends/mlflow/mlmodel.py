@@ -58,7 +58,9 @@ def read(folder: Path) -> MLmodel | None:
     if not flavours:
         raise LoadError(f"{file} has no `flavors`, expected what MLflow's save_model writes")
     version = flavours.get("python_function", {}).get("python_version")
-    return MLmodel(flavours, _inputs(file, data), str(version) if version else None)
+    # Unquoted, 3.10 is a number, 3.1.
+    known = version if isinstance(version, str) else None
+    return MLmodel(flavours, _inputs(file, data), known)
 
 
 def flavours_in(data: Any) -> dict[str, Mapping[str, Any]]:

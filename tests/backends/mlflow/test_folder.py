@@ -1,9 +1,7 @@
 """Folders as MLflow wrote them: their MLmodel and requirements.txt, with model files made here."""
 
 import logging
-import shutil
 from importlib import metadata
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,18 +11,10 @@ from pipeline.serving.rehearsal.misfits import misfits
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.graph import resolve
 from tests.support import models
+from tests.support.mlflow_folders import written
 from tests.support.specs import load, model_spec
 
-WRITTEN = Path(__file__).parent / "written"
 NUMBERS = ("age", "fare", "sepal length (cm)")
-
-
-def written(folder, flavour):
-    """A folder with what MLflow wrote for a flavour, without the model."""
-    folder.mkdir()
-    for file in (WRITTEN / flavour).iterdir():
-        shutil.copy(file, folder)
-    return folder
 
 
 def table(sex=True):
