@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from pipeline.errors import LoadError, RowsError
+from pipeline.batch.release import ModelVersion, Release
+from pipeline.errors import LoadError, ModelError, RowsError
+from pipeline.serving.rehearsal.rehearsal import rehearse
+from pipeline.serving.release_manager import ReleaseManager
+from pipeline.spec.ensemble import EnsembleSpec
+from pipeline.spec.graph import resolve
+from pipeline.testing import FakeLoader
 from tests.support import models
 from tests.support.specs import load, model_spec
 
@@ -99,6 +105,30 @@ def test_missing_numbers_go_where_catboost_sends_them(tmp_path):
     fit, frame = trained(tmp_path, columns["fare"], "CatBoostRegressor", columns)
     found = load(tmp_path, spec("predict", inputs={"X": ["fare", "age"]})).predict(columns)
     np.testing.assert_array_equal(found["predict"], fit.predict(frame))
+
+
+def launch_with_gaps(path, column):
+    """Rehearses an ensemble of the model in which one field may lack values."""
+    dtypes = {"age": "float32", "sex": "string", "code": "int64", "words": "string"}
+    fields = {name: {"dtype": dtype} for name, dtype in dtypes.items()}
+    fields[column]["missing"] = "keep"
+    entry = {"name": "m", "framework": "catboost", "uri": str(path), "inputs": BY_NAME}
+    entry |= {"outputs": {"predict_proba": "p"}}
+    data = {"name": "e", "record": {"fields": fields}, "models": [entry]}
+    graph = resolve(EnsembleSpec.model_validate(data))
+    servable = load(path, graph.models[0])
+    release = Release(1, (ModelVersion("m", str(path), "1"),))
+    rehearse(graph, release, ReleaseManager(FakeLoader(lambda version: servable)))
+
+
+def test_gaps_in_numbers_pass_the_launch_and_those_in_categories_and_texts_do_not(tmp_path):
+    trained(tmp_path, classes(2))
+    launch_with_gaps(tmp_path, "age")
+    for column in ("sex", "code", "words"):
+        with pytest.raises(
+            ModelError, match=f"'{column}' .* may lack values, .* found no value in '{column}'"
+        ):
+            launch_with_gaps(tmp_path, column)
 
 
 def test_matrix_is_refused_where_features_are_categories_or_texts(tmp_path):

@@ -70,7 +70,7 @@ def test_gaps_are_followed_through_steps_to_where_they_are_filled():
     }
 
 
-@pytest.mark.parametrize("framework", ["sklearn", "xgboost", "lightgbm", "python"])
+@pytest.mark.parametrize("framework", ["sklearn", "xgboost", "lightgbm", "catboost", "python"])
 @pytest.mark.parametrize("column", ["age", "vec"])
 def test_models_that_can_have_gaps_are_left_to_the_rehearsal(framework, column):
     assert graph(framework, column).gaps[column]
