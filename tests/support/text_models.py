@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.support.picture_models import SENTENCES, byte_level_tokenizer, word_piece_tokenizer
 
+_SPM = ("source_spm", "target_spm")
 _SMALL = {
     "hidden_size": 16,
     "num_hidden_layers": 1,
@@ -125,6 +126,55 @@ def nllb(folder: Path) -> Path:
     with torch.no_grad():  # or a random model writes the names of languages
         model.model.shared.weight[len(words["vocab"]) :] *= 0.3
     return saved(folder, model, tokenizer)
+
+
+def marian(folder: Path) -> Path:
+    """A translator between two languages, with tokens of sentencepiece."""
+    import io
+    import json
+
+    import sentencepiece
+    import torch
+    import transformers
+
+    folder.mkdir(parents=True, exist_ok=True)
+    trained = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(SENTENCES),
+        model_writer=trained,
+        vocab_size=60,
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
+    names = ("source.spm", "target.spm")
+    for name in names:
+        (folder / name).write_bytes(trained.getvalue())
+    pieces = sentencepiece.SentencePieceProcessor(model_proto=trained.getvalue())
+    words = [pieces.id_to_piece(i) for i in range(pieces.get_piece_size())]
+    words = ["</s>", "<unk>", *(word for word in words if word[0] != "<"), "<pad>"]
+    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
+    files = {key: str(folder / name) for key, name in zip(_SPM, names, strict=True)}
+    tokenizer = transformers.MarianTokenizer(
+        vocab=str(folder / "vocab.json"), **files, model_max_length=24
+    )
+    sizes = {
+        f"{half}_{size}": value
+        for half in ("encoder", "decoder")
+        for size, value in (("layers", 1), ("attention_heads", 2), ("ffn_dim", 16))
+    }
+    torch.manual_seed(12)
+    config = transformers.MarianConfig(
+        vocab_size=len(words),
+        d_model=16,
+        max_position_embeddings=40,
+        init_std=0.5,
+        pad_token_id=len(words) - 1,
+        eos_token_id=0,
+        decoder_start_token_id=len(words) - 1,
+        forced_eos_token_id=None,
+        **sizes,
+    )
+    return saved(folder, transformers.MarianMTModel(config), tokenizer)
 
 
 def gpt2(folder: Path) -> Path:

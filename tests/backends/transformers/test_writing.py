@@ -125,6 +125,28 @@ def test_languages_of_a_model_for_many_are_its_first_tokens(tmp_path):
         write(path, "translation", target_language="de", **keys)
 
 
+def test_tokenizers_of_sentencepiece_translate(tmp_path):
+    pytest.importorskip("sentencepiece", reason="the extra `transformers` brings it")
+    path = text_models.marian(tmp_path)
+    long = [*TEXTS, "a photo of the blue circle " * 10]
+    found = write(path, "translation", long, max_new_tokens=7)
+    assert found == alone("AutoModelForSeq2SeqLM", path, long, max_new_tokens=7)
+    assert len({row[0] for row in found}) > 1
+
+
+def test_missing_sentencepiece_is_told_with_the_extra_that_brings_it(tmp_path, monkeypatch):
+    """Here it is there, so that transformers' own error is made up."""
+    from transformers import AutoTokenizer
+
+    def fail(*args, **keys):
+        raise ImportError("MarianTokenizer requires the SentencePiece library but it was not found")
+
+    path = text_models.t5(tmp_path)
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", fail)
+    with pytest.raises(LoadError, match=r"the package 'sentencepiece' is .*EXTRAS=transformers"):
+        opened(path, "text2text-generation")
+
+
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_a_decoder_goes_on_as_it_does_for_a_row_alone(options, gpt2):
     rows = [*TEXTS, ""]

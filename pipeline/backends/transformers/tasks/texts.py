@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.backends.base import CUT_TEXTS
+from pipeline.backends.failures import needs_package
 from pipeline.backends.text import as_str
 from pipeline.batch import columns
 from pipeline.batch.columns import Array, Column
@@ -195,7 +196,15 @@ def read_tokenizer(path: Path) -> Any:
     """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            path, local_files_only=True, trust_remote_code=False
+        )
+    except ImportError as error:
+        if "sentencepiece" not in str(error).lower():
+            raise
+        with needs_package("sentencepiece", extra="transformers"):
+            raise ImportError("the tokenizer is written for it") from error
     files = ["tokenizer.json", *dict.fromkeys(tokenizer.vocab_files_names.values())]
     if not any((path / name).is_file() for name in files):
         raise LoadError(f"{path} has no file of its tokenizer, expected {' or '.join(files)}")
