@@ -74,7 +74,7 @@ FRAMEWORKS = {
 }
 ONLY_IN = {
     "PIL": ("ops/images.py", "backends/transformers/tasks/pictures.py"),
-    "scipy": ("ops/sounds.py",),
+    "scipy": ("ops/sounds.py", "backends/sklearn/sparse.py"),
     "soundfile": ("ops/sounds.py",),
     "farmhash": ("ops/hashes.py",),
     "mmh3": ("ops/hashes.py",),

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
-from typing import Any, overload
+from typing import Any, cast, overload
 
 import numpy as np
 
+from pipeline.batch import sparse
+from pipeline.batch.sparse import Sparse
 from pipeline.errors import RowsError
 
 Array = np.ndarray[Any, Any]
@@ -107,6 +109,11 @@ def masked_like(column: BatchColumn, values: Column) -> BatchColumn:
     return Masked(values, np.ones(len(values), dtype=bool))
 
 
+def as_column(rows: Sparse) -> Array:
+    """Sparse rows as a column: where they are handed on, they stand in for an array."""
+    return cast(Array, rows)
+
+
 def from_rows(rows: Sequence[Array]) -> Column:
     """A column of `rows`: dense if all have one shape, otherwise ragged."""
     if rows and all(row.shape == rows[0].shape for row in rows):
@@ -164,6 +171,9 @@ def concatenate(parts: Sequence[BatchColumn]) -> BatchColumn:
     if any(isinstance(part, Masked) for part in parts):
         values = concatenate([values_of(part) for part in parts])
         return Masked(values, np.concatenate([presence_of(part) for part in parts]))
+    rows_of_zeros: list[Any] = [part for part in parts if isinstance(part, Sparse)]
+    if len(rows_of_zeros) == len(parts):
+        return as_column(sparse.stack(rows_of_zeros))
     dense = [part for part in parts if isinstance(part, np.ndarray)]
     if len(dense) == len(parts) and len({part.shape[1:] for part in dense}) == 1:
         return np.concatenate(dense)

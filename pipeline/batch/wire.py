@@ -39,8 +39,9 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from pipeline.batch.columns import Array, BatchColumn, Column, Masked, Ragged
+from pipeline.batch.columns import Array, BatchColumn, Column, Masked, Ragged, as_column
 from pipeline.batch.payloads import ArrowRows, Payloads
+from pipeline.batch.sparse import Sparse
 from pipeline.errors import WireError
 
 _T = TypeVar("_T")
@@ -270,6 +271,9 @@ def _read_batch_column(plain: Mapping[str, Any], parts: list[memoryview]) -> Bat
 def _write_column(column: Column, parts: list[_Part]) -> dict[str, Any]:
     if isinstance(column, Ragged):
         return _write_ragged(column, parts)
+    if isinstance(column, Sparse):
+        arrays = (column.values, column.places, column.ends)
+        return {"width": column.width, "sparse": [_write_column(one, parts) for one in arrays]}
     if column.dtype.kind == "O":  # text, and bytes, whose text is in a list to tell them
         flat = column.reshape(-1).tolist()
         texts = [t if isinstance(t, str) else [_BYTES.write(t, parts)] for t in flat]
@@ -283,6 +287,9 @@ def _read_column(plain: Mapping[str, Any], parts: list[memoryview]) -> Column:
         return Ragged(_read_array(row, parts) for row in plain["rows"])
     if "values" in plain:
         return _read_ragged(plain, parts)
+    if "sparse" in plain:
+        values, places, ends = (_read_array(one, parts) for one in plain["sparse"])
+        return as_column(Sparse(values, places, ends, plain["width"]))
     return _read_array(plain, parts)
 
 

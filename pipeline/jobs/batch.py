@@ -165,6 +165,7 @@ def serve(batches: Any, job: Job, *, faults_raise: bool = True) -> Any:
       job: the job.
       faults_raise: see `serving.step.model_step.ModelStep`.
     """
+    sparse = job.graph.sparse
     for model in job.graph.models:
         handler = EnsembleModelHandler(
             job.handle,
@@ -173,6 +174,7 @@ def serve(batches: Any, job: Job, *, faults_raise: bool = True) -> Any:
             max_model_faults=job.settings.models.max_model_faults,
             faults_raise=faults_raise,
             max_differences=0 if job.settings.inputs.streaming else MAX_DIFFERENCES,
+            sparse=sparse,
         )
         batches = batches | f"RunInference[{model.name}]" >> run_inference(handler)
     return batches | "Combine" >> beam.ParDo(Combine(job.graph.combine, job.graph.output))

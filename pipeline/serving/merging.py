@@ -17,12 +17,13 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import numpy as np
 
 from pipeline.backends.base import Servable, ServableAround
 from pipeline.batch import rounding
-from pipeline.batch.columns import Array, Column, Ragged, part
+from pipeline.batch.columns import Array, Column, Ragged, concatenate, part
 from pipeline.errors import ModelFaultError, OutOfMemoryError, ProcessLostError
 from pipeline.serving.step import agreement, bisection
 from pipeline.serving.step.bisection import Experience
@@ -283,7 +284,10 @@ class MergingServable(ServableAround):
             return calls[0].outputs
         rows = sum(call.rows for call in calls)
         try:
-            merged = {t: np.concatenate([c.inputs[t] for c in calls]) for t in self._batched}
+            merged = {
+                t: cast(Array, concatenate([call.inputs[t] for call in calls]))
+                for t in self._batched
+            }
             outputs = self._servable.predict({**calls[0].inputs, **merged})
         except (OutOfMemoryError, MemoryError) as error:
             with self._lock:
@@ -319,7 +323,7 @@ class MergingServable(ServableAround):
 
 
 def _dense(outputs: Mapping[str, Column]) -> dict[str, Array]:
-    return {name: column for name, column in outputs.items() if not isinstance(column, Ragged)}
+    return {name: column for name, column in outputs.items() if isinstance(column, np.ndarray)}
 
 
 def _has_rows(column: Column, rows: int) -> bool:

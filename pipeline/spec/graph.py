@@ -66,6 +66,23 @@ class Graph:
         """The columns of a prediction."""
         return self.spec.output_columns()
 
+    @property
+    def sparse(self) -> frozenset[str]:
+        """The columns that may stay sparse.
+
+        What transformers of scikit-learn make, if nothing reads it but its estimators, as one
+        matrix.
+        """
+        made = {
+            model.outputs["transform"]
+            for model in self.models
+            if model.framework == "sklearn" and "transform" in model.outputs
+        }
+        others: list[_Step] = [*self.prepare, *self.combine]
+        others += [m for m in self.models if m.framework != "sklearn" or len(m.inputs) > 1]
+        read = {column for step in others for column in step.columns_read()}
+        return frozenset(made - read - {*self.output})
+
 
 def resolve(spec: EnsembleSpec) -> Graph:
     """Connects the steps of an ensemble.

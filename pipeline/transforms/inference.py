@@ -7,7 +7,7 @@ labels the old model's results with the new name. The batch says which release c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
@@ -32,7 +32,7 @@ class EnsembleModelHandler(ModelHandler[Batch, Batch, ReleaseManager]):  # type:
       handle: this process's models.
       spec: the model's entry in the ensemble file.
       limits: of the job's calls.
-      max_model_faults, faults_raise: see ModelStep.
+      max_model_faults, faults_raise, sparse: see ModelStep.
       max_differences: see RowSamples.
     """
 
@@ -45,6 +45,7 @@ class EnsembleModelHandler(ModelHandler[Batch, Batch, ReleaseManager]):  # type:
         max_model_faults: int,
         faults_raise: bool = True,
         max_differences: int = 0,
+        sparse: Collection[str] | None = None,
     ) -> None:
         super().__init__()
         self._handle = handle
@@ -56,6 +57,7 @@ class EnsembleModelHandler(ModelHandler[Batch, Batch, ReleaseManager]):  # type:
             quick_rows=limits.quick_rows,
             max_model_faults=max_model_faults,
             faults_raise=faults_raise,
+            sparse=sparse,
         )
 
     def load_model(self) -> ReleaseManager:

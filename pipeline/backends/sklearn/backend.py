@@ -27,6 +27,7 @@ from pipeline.backends.pickled import check_estimator, lacking, unpickle
 from pipeline.backends.sklearn import features as sklearn_features
 from pipeline.backends.sklearn.features import width_made
 from pipeline.backends.sklearn.rows import rows_of
+from pipeline.backends.sklearn.sparse import to_column
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.text import decoded
 from pipeline.batch.columns import Array
@@ -66,11 +67,11 @@ class SklearnServable(Servable):
 
     @computing
     def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Calls the methods that the spec names. Class labels may be text; sparse is made dense."""
+        """Calls the methods that the spec names. Class labels may be text, rows may be sparse."""
         rows = self._rows(inputs)
         self._bound_openmp()
         with sklearn_features.selecting():
-            return {method: _dense(method, call(rows)) for method, call in self._calls.items()}
+            return {method: _column(method, call(rows)) for method, call in self._calls.items()}
 
 
 class SklearnBackend:
@@ -226,11 +227,11 @@ def _label_dtype(classes: Array) -> str | None:
         return None
 
 
-def _dense(method: str, result: Any) -> Array:
+def _column(method: str, result: Any) -> Array:
     if isinstance(result, list):
         raise ModelFaultError(
             f"{method} returns a list of {len(result)} arrays (a model of several targets), "
             "which cannot be a column"
         )
     # Copied: a transformer may return its input, or an array that it keeps for the next call.
-    return decoded(np.array(result.toarray() if hasattr(result, "toarray") else result))
+    return to_column(result) if hasattr(result, "tocsr") else decoded(np.array(result))

@@ -52,6 +52,25 @@ def width_made(transformer: Any) -> Shape | None:
         return None
 
 
+def takes_sparse(estimator: Any, parts: Iterable[Any]) -> bool:
+    """Whether an estimator says that it takes sparse rows, and takes them for what they are.
+
+    XGBoost takes the zeros that a sparse row leaves out for missing values.
+
+    Args:
+      estimator: fitted.
+      parts: the estimator and everything that it is made of.
+    """
+    from sklearn.utils import get_tags
+
+    if any(map(takes_categories, parts)):  # which all boosters do
+        return False
+    try:
+        return bool(get_tags(_first(estimator)).input_tags.sparse)
+    except (AttributeError, TypeError, ValueError):  # not made by scikit-learn's rules
+        return False
+
+
 def fitted_names(estimator: Any) -> tuple[str, ...] | None:
     """The names of the columns that an estimator was fitted on, None if these had none."""
     first = _first(estimator)

@@ -17,10 +17,12 @@ import numpy as np
 from pipeline.backends.failures import needs_package
 from pipeline.backends.sklearn import features
 from pipeline.backends.sklearn.features import Categories
+from pipeline.backends.sklearn.sparse import from_column
 from pipeline.backends.tables.columns import as_matrix, feature_columns, rows_dims
 from pipeline.backends.tables.matrix import only_input
 from pipeline.backends.text import as_str
 from pipeline.batch.columns import Array, read_only
+from pipeline.batch.sparse import Sparse
 from pipeline.batch.tensors import TensorSpec
 from pipeline.spec.model import ModelSpec
 
@@ -53,9 +55,9 @@ def rows_of(
             _import_pandas()
             return [matrix], partial(_named_matrix, tensor, names)
         features.forget_names(parts)  # of XGBoost's, which keep them nowhere else
-        return [matrix], partial(_matrix, tensor)
+        return [matrix], partial(_matrix, tensor, features.takes_sparse(estimator, parts))
     if names is None and len(tensors) == 1 and whole.dims is None:  # texts, as they come
-        return [TensorSpec(tensors[0])], partial(_matrix, tensors[0])
+        return [TensorSpec(tensors[0])], partial(_matrix, tensors[0], False)
     known = features.categories(estimator, parts, names, len(tensors))
     columns = {tensor: known.get(place, Categories()) for place, tensor in enumerate(tensors)}
     dims = rows_dims(tensors)
@@ -78,10 +80,12 @@ def _named_matrix(tensor: str, names: Sequence[str], inputs: Mapping[str, Array]
     """A matrix, of one dtype, whose columns have the names that the estimator picks them by."""
     import pandas
 
-    return pandas.DataFrame(read_only(inputs[tensor]), columns=list(names))
+    return pandas.DataFrame(read_only(np.asarray(inputs[tensor])), columns=list(names))
 
 
-def _matrix(tensor: str, inputs: Mapping[str, Array]) -> Array:
+def _matrix(tensor: str, sparse: bool, inputs: Mapping[str, Array]) -> Any:
+    if isinstance(inputs[tensor], Sparse):
+        return from_column(inputs[tensor]) if sparse else np.asarray(inputs[tensor])
     return read_only(inputs[tensor])  # with copy=False, transformers would write to it
 
 
@@ -106,7 +110,7 @@ def _read(columns: Mapping[str, Categories], inputs: Mapping[str, Array]) -> dic
     """The columns as the estimator knows them: of one axis, text as str, exact numbers."""
     found = {}
     for tensor, categories in columns.items():
-        column = inputs[tensor].reshape(-1)
+        column = np.asarray(inputs[tensor]).reshape(-1)
         if column.dtype.kind == "O":
             texts = as_str(column)
             texts[[text is None for text in texts]] = np.nan  # encoders refuse None

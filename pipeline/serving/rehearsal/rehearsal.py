@@ -239,7 +239,7 @@ def _run_model(
     if not all(column in rehearsal.columns for column in model.columns_read()):
         return []  # what it reads could not be made; the reason has been given there
     most = model.max_batch_size or comparison.call_rows
-    step = ModelStep(model)
+    step = ModelStep(model, sparse=graph.sparse)
     errors: list[Exception] = []
     company = None
     for chosen in _choices(model, servable, rehearsal):

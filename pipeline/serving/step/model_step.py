@@ -12,7 +12,7 @@ never gets: an output with another number of rows, or one that is text here and 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -80,6 +80,7 @@ class ModelStep:
       max_model_faults: raise after so many batches in a row of which no row could be computed;
         0 never raises.
       faults_raise: whether it does raise; otherwise it logs an error.
+      sparse: columns that may stay sparse, see `Graph.sparse`; None for all.
 
     Attributes:
       cut_texts: rows of the last batch of which the model read a part of its text only.
@@ -93,8 +94,11 @@ class ModelStep:
         quick_rows: int | None = None,
         max_model_faults: int = 0,
         faults_raise: bool = True,
+        sparse: Collection[str] | None = None,
     ) -> None:
         self._spec = spec
+        kept = spec.outputs.values() if sparse is None else sparse
+        self._dense = {tensor for tensor, column in spec.outputs.items() if column not in kept}
         self.cut_texts = 0
         self._quick_rows = 0 if spec.max_batch_size else quick_rows or 0
         self._limit = MemoryLimit(spec.max_batch_size or call_rows)
@@ -336,17 +340,15 @@ class ModelStep:
         rows = len(next(iter(inputs.values())))
         fixed = servable.signature.fixed_batch_rows
         if fixed is None or rows == fixed:
-            return checked(
-                self._spec.outputs, servable.predict({**inputs, **self._constants}), rows
-            )
+            outputs = servable.predict({**inputs, **self._constants})
+            return checked(self._spec.outputs, outputs, rows, self._dense)
         parts = []
         for start in range(0, rows, fixed):
             part = {t: array[start : start + fixed] for t, array in inputs.items()}
             there = len(next(iter(part.values())))
             part = {t: columns.repeat_last(array, fixed) for t, array in part.items()}
-            result = checked(
-                self._spec.outputs, servable.predict({**part, **self._constants}), fixed
-            )
+            outputs = servable.predict({**part, **self._constants})
+            result = checked(self._spec.outputs, outputs, fixed, self._dense)
             parts.append({t: columns.part(column, 0, there) for t, column in result.items()})
         return {t: _joined([part[t] for part in parts]) for t in self._spec.outputs}
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 
 from pipeline.backends.base import CUT_TEXTS
 from pipeline.batch.columns import Column, Ragged
+from pipeline.batch.sparse import Sparse
 from pipeline.batch.tensors import dtype_name
 from pipeline.errors import ModelFaultError
 
@@ -16,16 +17,23 @@ _WAY_OUT = (
 )
 
 
-def checked(wanted: Collection[str], outputs: Mapping[str, Column], rows: int) -> dict[str, Column]:
+def checked(
+    wanted: Collection[str],
+    outputs: Mapping[str, Column],
+    rows: int,
+    dense: Collection[str] = (),
+) -> dict[str, Column]:
     """The outputs that the ensemble file names, and which rows had a text cut, if it is told.
 
     Args:
       wanted: their names.
       outputs: of one call.
       rows: of that call.
+      dense: those that become arrays, where they are sparse.
 
     Raises:
-      ModelFaultError: one has another number of rows, or rows of different rank or dtype.
+      ModelFaultError: one has another number of rows, or rows of different rank or dtype, or rows
+        that are too long for an array.
       TypeError: one holds values that no dtype name covers.
     """
     for tensor in wanted:
@@ -50,4 +58,8 @@ def checked(wanted: Collection[str], outputs: Mapping[str, Column], rows: int) -
         else:
             dtype_name(column)
     told = [CUT_TEXTS] if CUT_TEXTS in outputs else []
-    return {tensor: outputs[tensor] for tensor in (*wanted, *told)}
+    named = ((tensor, outputs[tensor]) for tensor in (*wanted, *told))
+    return {
+        tensor: column.dense() if isinstance(column, Sparse) and tensor in dense else column
+        for tensor, column in named
+    }
