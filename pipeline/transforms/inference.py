@@ -74,8 +74,8 @@ class EnsembleModelHandler(ModelHandler[Batch, Batch, ReleaseManager]):  # type:
         with model.use(batch.release, self._spec.name) as servable:
             done = self._step.run(batch, servable)
             if self._step.cut_texts:
-                name = f"{CUT_TEXTS}/{self._spec.name}"
-                Metrics.counter(NAMESPACE, name).inc(self._step.cut_texts)
+                model_name = self._spec.name
+                Metrics.counter(NAMESPACE, f"{CUT_TEXTS}/{model_name}").inc(self._step.cut_texts)
             self._sample(done, servable)
         return [done]
 
