@@ -16,6 +16,7 @@ from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.drafting import chains as draft_chains
 from pipeline.drafting import combine as draft_combine
 from pipeline.drafting import features as draft_features
+from pipeline.drafting import gaps as draft_gaps
 from pipeline.drafting import inputs as draft_inputs
 from pipeline.drafting import pictures as draft_pictures
 from pipeline.drafting import raw as draft_raw
@@ -183,6 +184,7 @@ def _drafted(name: str, models: list[ModelDraft], records: FirstRecords | None) 
     draft_tables.bind(draft, by_field)
     draft_chains.bind(draft, by_field)
     draft_inputs.bind(draft, by_field, flat=records.flat)
+    draft_gaps.bind(draft, by_field, len(records.records))
     draft.spare = tuple(key for field, key in draft.key_of.items() if field not in draft.fields)
     return draft
 

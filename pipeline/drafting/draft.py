@@ -50,6 +50,7 @@ class FieldDraft:
     dtype: DTypeName
     shape: Shape
     note: str = ""
+    keeps_missing: bool = False
 
 
 @dataclass
@@ -156,6 +157,8 @@ class Draft:
         for name in self.fields:
             if self.key_of.get(name, name) != name:
                 record["fields"][name]["name"] = self.key_of[name]
+            if self.fields[name].keeps_missing:
+                record["fields"][name]["missing"] = "keep"
         return {
             "name": self.name,
             "record": record,

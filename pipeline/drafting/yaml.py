@@ -74,6 +74,7 @@ def _record(draft: Draft) -> Iterator[str]:
         shape = f", shape: {_flow(list(field.shape))}" if field.shape else ""
         key = draft.key_of.get(name, name)
         shape += f", name: {json.dumps(key, ensure_ascii=False)}" if key != name else ""
+        shape += ", missing: keep" if field.keeps_missing else ""
         yield from _noted(f"    {_scalar(name)}: {{dtype: {field.dtype}{shape}}}", field.note)
     if draft.spare:
         yield ""

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.drafting import gaps
 from pipeline.drafting.draft import FILL_IN, GUESS, is_name
 from pipeline.drafting.keys import fields_of
 from pipeline.formats.record_sample import Seen
@@ -135,3 +136,26 @@ def test_chains_have_no_circle(widths):
             assert at not in seen
             seen.add(at)
             at = reads[f"m{at}"]
+
+
+@pytest.mark.parametrize(
+    ("framework", "keeps"), [("sklearn", True), ("xgboost", True), ("onnx", False)]
+)
+def test_field_that_some_records_lack_may_where_its_models_can_have_it(framework, keeps):
+    seen = {"a": number(), "b": Seen("number", (), 6, distinct=True)}
+    draft = bound([model("m", {"a": [], "b": []}, framework=framework)], seen)
+    gaps.bind(draft, seen, records=9)
+    assert not draft.fields["a"].keeps_missing
+    assert draft.fields["b"].keeps_missing == keeps
+    assert draft.fields["b"].note.startswith(f"{GUESS}3 of the first 9 records lack it")
+    assert ("op: fill" in draft.fields["b"].note) == (not keeps)
+
+
+def test_field_is_read_through_steps_by_the_models_behind_them():
+    names = ("a", "b")
+    seen = {"a": number(), "b": Seen("number", (), 6, distinct=True)}
+    models = [model("m", {"x": ([2], names)}, framework=f) for f in ("xgboost", "onnx")]
+    draft = bound(models, seen)
+    assert [step.keys["op"] for step in draft.prepare] == ["concat"]
+    gaps.bind(draft, seen, records=9)
+    assert not draft.fields["b"].keeps_missing

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.batch.batch import Batch
-from pipeline.batch.columns import Ragged, from_rows
+from pipeline.batch.columns import Masked, Ragged, from_rows
 from pipeline.batch.release import ModelVersion, Release
 from pipeline.formats import line_encoder
 from pipeline.formats.table_encoder import prediction_table
@@ -79,3 +79,17 @@ def test_lists_are_those_of_the_json_whatever_rows_are_together(made):
 
 def _base64(value):
     return [_base64(v) for v in value] if isinstance(value, list) else b64encode(value).decode()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.array([1.5, 0]), np.array([7, 0]), np.array(["a", ""], object), np.ones((2, 3))],
+    ids=["float", "integer", "text", "vector"],
+)
+def test_a_missing_value_is_null_as_in_the_json(values):
+    column = Masked(values, np.array([True, False]))
+    batch = Batch((0, 1), (b"",) * 2, {"y": column}, release=RELEASE)
+    found = prediction_table(batch, ["y"], {"y": ("float64", ())})["y"].to_pylist()
+    assert found == [values[0].tolist() if hasattr(values[0], "tolist") else values[0], None]
+    lines = [orjson.loads(line) for line in line_encoder.predictions(batch, ["y"])]
+    assert [line["predictions"]["y"] for line in lines] == found

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.batch.batch import Batch, Reject
 from pipeline.batch.block import Origin
+from pipeline.batch.columns import Masked
 from pipeline.batch.release import ModelVersion, Release
 from pipeline.connectors.bigquery.output_rows import MOST_BYTES, dead_letter_rows, prediction_rows
 from pipeline.connectors.bigquery.schema import DEAD_LETTER_COLUMNS, TableColumn
@@ -81,3 +82,16 @@ def test_dead_letter_is_whole_where_a_table_takes_it():
     reject = Reject(b"x" * 8_000_000, "a", "decode", "not_json", "found nonsense")
     (row,) = dead_letter_rows(line_encoder.dead_letter(reject, NOW))
     assert (len(row["payload"]), row["error_message"]) == (8_000_000, "found nonsense")
+
+
+def test_a_missing_value_is_left_out_which_is_null_and_an_empty_list_where_it_repeats():
+    present = np.array([False])
+    columns = {
+        "y": Masked(np.zeros((1, 2)), present),
+        "t": Masked(np.array([""], object), present),
+    }
+    batch = Batch((7,), (b"",), columns, release=RELEASE)
+    lines = b"".join(line_encoder.predictions(batch, ["y", "t"]))
+    kinds = [TableColumn("y", "FLOAT64", repeated=True), TableColumn("t", "STRING")]
+    (row,) = prediction_rows(lines, [TableColumn("id", "INT64"), *kinds])
+    assert row.keys() == {"id", "release_id", "generation", "models"}

@@ -207,3 +207,31 @@ def test_labels_of_a_real_classifier_are_compared(tmp_path):
     bad = {"inputs": {"X": [-9, 0, 0, 0]}, "outputs": {"predict": "dog"}}
     with pytest.raises(ModelError, match="output 'predict' is 'bird', expected 'dog'"):
         check(parse(lines(good, bad), GOLDEN, spec), spec, servable, fed)
+
+
+def test_null_is_a_missing_value_where_the_model_may_have_one():
+    def function(inputs):
+        return {"predict": np.nan_to_num(inputs["X"], nan=9.0)}
+
+    spec = SklearnModel.model_validate(
+        {
+            "name": "m",
+            "framework": "sklearn",
+            "uri": "m",
+            "inputs": {"X": "c"},
+            "outputs": {"predict": "p"},
+        }
+    )
+    golden = [
+        {"inputs": {"X": None}, "outputs": {"predict": 9}},
+        {"inputs": {"X": 2}, "outputs": {"predict": 2}},
+    ]
+    assert run(*golden, function=function, spec=spec, fed={"X": "float64"}) == [1, 1, 2]
+    assert run(
+        {**golden[0], "inputs": {"X": [None, 1]}, "outputs": {"predict": [9, 1]}},
+        function=function,
+        spec=spec,
+        fed={"X": "float64"},
+    )
+    told = problem({"inputs": {"x": None}, "outputs": {"y": 1}})
+    assert "found null" in told

@@ -259,3 +259,78 @@ def test_labels_that_are_not_as_many_as_the_classes_are_warned_of(caplog, choice
     else:
         (warning,) = told
         assert f"has {count} labels, and column 'scores' of model 'm' has 4 classes" in warning
+
+
+def table(inputs, prepare=(), **more):
+    fields = {
+        "a": {"dtype": "float32", "missing": "keep"},
+        "n": {"dtype": "int64", "missing": "keep"},
+    }
+    entry = {"name": "m", "framework": "xgboost", "uri": "m/1", "inputs": inputs}
+    return resolve(
+        EnsembleSpec.model_validate(
+            {
+                "name": "e",
+                "record": {"fields": fields},
+                "prepare": list(prepare),
+                "models": [{**entry, "outputs": {"y": "p"}, **more}],
+            }
+        )
+    )
+
+
+def refusing_nan_in(*tensors, seen=None):
+    def function(inputs):
+        if seen is not None:
+            seen.append(inputs)
+        for name in tensors:
+            if np.isnan(inputs[name]).any():
+                raise ValueError("Input contains NaN")
+        return {"y": np.nan_to_num(next(iter(inputs.values())), nan=-1.0)}
+
+    return FakeServable(function)
+
+
+def test_a_model_that_cannot_have_a_missing_value_is_refused_with_the_column():
+    graph = table({"x": "a", "z": "n"})
+    assert problems(graph, {"m": refusing_nan_in("z")}) == (
+        "model 'm' input 'z' reads column 'n' of the record, which may lack values, and fails on a "
+        "row without one: ValueError: Input contains NaN; a prepare step `op: fill` puts a value "
+        "there",
+    )
+
+
+def test_a_model_that_can_have_missing_values_is_tried_with_them():
+    seen = []
+    found = run(table({"x": "a", "z": "n"}), {"m": refusing_nan_in(seen=seen)})
+    assert found.types["n"] == ("int64", ())
+    assert any(np.isnan(inputs["z"]).any() for inputs in seen)
+    assert {inputs["z"].dtype for inputs in seen} == {np.dtype(np.float64)}
+
+
+def test_what_is_missing_inside_a_joined_vector_is_tried_too():
+    steps = [{"column": "v", "op": "concat", "of": ["a", "n"]}]
+    assert (
+        "input 'x' reads column 'v' of prepare step 'v', which may lack values"
+        in problems(table({"x": "v"}, steps), {"m": refusing_nan_in("x")})[0]
+    )
+
+
+def test_a_model_whose_rows_with_gaps_depend_on_each_other_is_refused():
+    def mean_of_the_call(inputs):
+        mean = np.nanmean(inputs["x"]) if not np.isnan(inputs["x"]).all() else 0.0
+        return {"y": np.where(np.isnan(inputs["x"]), mean, inputs["x"])}
+
+    graph = table({"x": "a", "z": "n"})
+    assert "in other company" in problems(graph, {"m": FakeServable(mean_of_the_call)})[0]
+
+
+def test_a_model_whose_tensor_is_an_integer_cannot_have_missing_values():
+    servable = refusing_nan_in()
+    servable.signature = Signature(
+        inputs=(TensorSpec("x", None, (None,)), TensorSpec("z", "int64", (None,)))
+    )
+    assert problems(table({"x": "a", "z": "n"}), {"m": servable}) == (
+        "model 'm' input 'z' takes int64, which has nothing that means missing, but column 'n' of "
+        "the record may lack values; a prepare step `op: fill` puts a value there",
+    )
