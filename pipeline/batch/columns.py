@@ -83,13 +83,18 @@ def presence_of(column: BatchColumn) -> Array:
     return column.present if isinstance(column, Masked) else np.ones(len(column), dtype=bool)
 
 
-def masked(values: Column, present: Array) -> Masked:
+def masked(values: BatchColumn, present: Array) -> Masked:
     """A column of which only some rows have a value.
 
     Args:
-      values: those of the rows that have one, in order: at least one.
-      present: for each row of the column, whether it has one.
+      values: those of the rows that may have one, in order: at least one.
+      present: for each row of the column, whether it may have one.
     """
+    if isinstance(values, Masked):
+        inner = masked(values.values, present)
+        has_one = present.copy()
+        has_one[present] = values.present
+        return Masked(inner.values, has_one)
     if present.all():
         return Masked(values, present)
     if isinstance(values, Ragged):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.batch.columns import Array, Column
+from pipeline.batch.columns import Array, BatchColumn, Column, Masked, Ragged
 from pipeline.ops.values import Bad, bad_values, each_value, reject_rows
 from pipeline.spec.combine import Lookup
 from pipeline.spec.prepare import OneHot, Ordinal
@@ -44,13 +44,13 @@ def one_hot(step: OneHot, column: Column) -> Column:
     return each_value(column, compute)
 
 
-def ordinal(step: Ordinal, column: Column) -> Column:
+def ordinal(step: Ordinal, column: Column) -> BatchColumn:
     """The code of each value: text or integers -> int64; shape stays.
 
-    Bad is a value that is no label, unless those have a code.
+    Bad is a value that is no label, unless those have a code, or none: then the column is masked.
     """
     code_of = {label: i for i, label in enumerate(step.labels or (), start=step.first)}
-    unknown = -1 if step.unknown == "dead_letter" else step.unknown
+    unknown = step.unknown if isinstance(step.unknown, int) else -1
 
     def compute(values: Array) -> tuple[Array, Bad]:
         found = [code_of.get(value, unknown) for value in values.tolist()]
@@ -59,7 +59,10 @@ def ordinal(step: Ordinal, column: Column) -> Column:
             return codes, {}
         return codes, bad_values(codes < 0, values, f"which is none of the {len(code_of)} labels")
 
-    return each_value(column, compute)
+    codes = each_value(column, compute)
+    if step.unknown != "missing" or isinstance(codes, Ragged):
+        return codes
+    return Masked(np.maximum(codes, 0), codes >= 0)
 
 
 def lookup(step: Lookup, positions: Array) -> Array:

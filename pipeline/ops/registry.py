@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.batch.columns import Column
+from pipeline.batch.columns import BatchColumn, Column
 from pipeline.ops import (
     hashes,
     images,
@@ -39,7 +39,8 @@ class Operation:
     Attributes:
       compute: a step, then the columns that it reads, in order -> the column that it makes, or a
         tuple of several. A pure function, which computes each row by itself and changes no
-        argument. It raises RowsError for rows that it cannot compute, without the step's name.
+        argument. It raises RowsError for rows that it cannot compute, without the step's name. The
+        column is masked where the step makes values missing, never if it is `by_shape`.
       compute_masked: the same for dense columns of which some may be masked. Without it, and where
         lengths vary, a row lacks the results if it lacks a column that is read.
       by_shape: whether it takes dense columns only. It is called with rows of one shape, whose
@@ -48,7 +49,7 @@ class Operation:
       rows_at_once: most rows to compute together; None for as many as there are.
     """
 
-    compute: Callable[..., Column | tuple[Column, ...]]
+    compute: Callable[..., BatchColumn | tuple[Column, ...]]
     compute_masked: Callable[..., Column] | None = None
     by_shape: bool = False
     check_ready: Callable[[Any], None] = _is_ready

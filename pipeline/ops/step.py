@@ -56,7 +56,7 @@ def apply(step: Step, columns: Mapping[str, BatchColumn]) -> dict[str, BatchColu
         with np.errstate(all="ignore"):
             if any(isinstance(column, Masked) for column in read.values()):
                 return _compute_masked(step, read)
-            return {**_compute_complete(step, read)}  # type: ignore[arg-type]  # just checked
+            return _compute_complete(step, read)  # type: ignore[arg-type]  # just checked
     except RowsError as error:
         where = _where(step)
         messages = {row: f"{where}: {message}" for row, message in error.messages.items()}
@@ -83,9 +83,10 @@ def _where(step: Step) -> str:
     return f"{step.title} ({step.op} of '{', '.join(step.columns_read())}')"
 
 
-def _compute_complete(step: Step, read: Mapping[str, Column]) -> dict[str, Column]:
-    compute = _compute_by_shape if OPERATIONS[type(step)].by_shape else _compute
-    return compute(step, read)
+def _compute_complete(step: Step, read: Mapping[str, Column]) -> dict[str, BatchColumn]:
+    if OPERATIONS[type(step)].by_shape:
+        return {**_compute_by_shape(step, read)}
+    return _compute(step, read)
 
 
 def _compute_masked(step: Step, read: Mapping[str, BatchColumn]) -> dict[str, BatchColumn]:
@@ -130,7 +131,7 @@ def _nothing(dtype: str, shape: Shape, rows: int) -> Masked:
     return Masked(Ragged(nothing) if None in shape else nothing, np.zeros(rows, dtype=bool))
 
 
-def _compute(step: Step, read: Mapping[str, Column]) -> dict[str, Column]:
+def _compute(step: Step, read: Mapping[str, Column]) -> dict[str, BatchColumn]:
     made = OPERATIONS[type(step)].compute(step, *(read[name] for name in step.columns_read()))
     listed = made if isinstance(made, tuple) else (made,)
     return dict(zip(step.columns_written(), listed, strict=True))
@@ -163,7 +164,7 @@ def _compute_by_shape(step: Step, read: Mapping[str, Column]) -> dict[str, Colum
 
 def _compute_checked(step: Step, read: Mapping[str, Array]) -> dict[str, Column]:
     _check_types(step, read)
-    return _compute(step, read)
+    return {name: values_of(column) for name, column in _compute(step, read).items()}
 
 
 def _check_types(step: Step, read: Mapping[str, Column]) -> Mapping[str, Type]:

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.batch.columns import Ragged
+from pipeline.batch.columns import Masked, Ragged
 from pipeline.batch.tensors import FLOATS, INTEGERS
 from pipeline.errors import RowsError
 from pipeline.ops.step import apply
-from pipeline.spec.column_types import TypesError
+from pipeline.spec.column_types import Gaps, TypesError
 from pipeline.spec.prepare import AnyPrepare
 
 STEP = TypeAdapter(AnyPrepare)
@@ -157,6 +157,20 @@ def test_value_that_is_no_label_is_a_reason_unless_it_has_a_code():
 def test_categories_that_say_nothing_or_two_things_are_refused(keys, says):
     with pytest.raises(ValidationError, match=says):
         step("ordinal", **keys)
+
+
+def test_value_that_is_no_label_may_be_missing():
+    keys = {"labels": ["a", "b"], "unknown": "missing"}
+    found = run(["b", "z", "a"], "ordinal", **keys)
+    assert (found.values.tolist(), found.present.tolist()) == ([1, 0, 0], [True, False, True])
+    column = Masked(text(["", "z", "b", ""]), np.array([False, True, True, True]))
+    found = run(column, "ordinal", **keys)
+    assert (found.values.tolist(), found.present.tolist()) == ([0, 0, 1, 0], [0, 0, 1, 0])
+    ordinal = step("ordinal", **keys)
+    assert (ordinal.gaps(Gaps.NONE), ordinal.gaps(Gaps.ROWS)) == (Gaps.ROWS, Gaps.ROWS)
+    assert step("ordinal", labels=["a"]).gaps(Gaps.NONE) == Gaps.NONE
+    with pytest.raises(TypesError, match="a single value"):
+        ordinal.types(("string", (2,)))
 
 
 def test_categories_come_from_a_file():

@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.batch.tensors import INTEGERS
-from pipeline.spec.column_types import Type, need
+from pipeline.spec.column_types import Gaps, Type, need
 from pipeline.spec.label_file import labels_in
 from pipeline.spec.prepare.step import OfOne
 
@@ -102,10 +102,10 @@ class Ordinal(OfOne):
     )
     file: str | None = Field(default=None, description=_FILE)
     first: int = Field(default=0, ge=0, lt=1 << 31, description="Code of the first.")
-    unknown: Literal["dead_letter"] | int = Field(
+    unknown: Literal["dead_letter", "missing"] | int = Field(
         default="dead_letter",
-        description="Code of a value that is no label, such as -1; or `dead_letter`, which such a "
-        "record becomes.",
+        description="Code of a value that is no label, such as -1; or `missing`: it has none; or "
+        "`dead_letter`, which such a record becomes.",
     )
 
     @model_validator(mode="after")
@@ -143,4 +143,11 @@ class Ordinal(OfOne):
         ((dtype, shape),) = read
         need(dtype in ("string", *INTEGERS), "text or integers")
         _need_their_type(dtype, self.labels or ())
+        need(
+            shape == () or self.unknown != "missing", "a single value, as unknown ones are missing"
+        )
         return {self.column: ("int64", shape)}
+
+    def gaps(self, *read: Gaps) -> Gaps:
+        """Where the column lacks values, and where it has unknown ones that are missing then."""
+        return max(super().gaps(*read), Gaps.ROWS if self.unknown == "missing" else Gaps.NONE)
