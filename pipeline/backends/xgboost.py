@@ -31,7 +31,7 @@ from pipeline.batch.columns import Array
 from pipeline.errors import DeviceError, LoadError
 from pipeline.spec.model import ModelSpec
 
-SUFFIXES = (".json", ".ubj", ".model")
+SUFFIXES = (".json", ".ubj", ".model", ".xgb")
 
 _KIND = "an XGBoost model"
 _OUTPUTS: dict[str, dict[str, bool]] = {
@@ -88,7 +88,7 @@ class XgboostServable(Servable):
 
 
 class XgboostBackend:
-    """Loads `.json`, `.ubj` and `.model` files."""
+    """Loads `.json`, `.ubj` and `.model` files, and `.xgb`, as MLflow called them."""
 
     def start(self) -> None:
         """See Backend."""

@@ -31,6 +31,7 @@ def find(*files, root="models"):
         ("a.pt2", "torch"),
         ("a.keras", "tensorflow"),
         ("a.ubj", "xgboost"),
+        ("a.xgb", "xgboost"),
         ("a.lgb", "lightgbm"),
         ("a.cbm", "catboost"),
         ("a.cb", "catboost"),

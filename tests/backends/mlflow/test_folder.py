@@ -117,6 +117,20 @@ def test_model_of_a_table_predicts_as_its_library_does(flavour, tmp_path):
     np.testing.assert_allclose(servable.predict(columns)[output], predict(columns), rtol=1e-6)
 
 
+@pytest.mark.parametrize("suffix", [".ubj", ".json"])
+def test_booster_is_read_under_the_name_that_older_versions_of_mlflow_gave_it(suffix, tmp_path):
+    import xgboost
+
+    text = "flavors: {python_function: {data: model.xgb}, xgboost: {data: model.xgb}}"
+    (tmp_path / "MLmodel").write_text(text)
+    file = models.xgboost_regressor(tmp_path / f"model{suffix}")
+    x, _ = models.tree_rows()
+    expected = xgboost.Booster(model_file=file).inplace_predict(x)
+    file.rename(tmp_path / "model.xgb")
+    spec = model_spec(framework="xgboost", inputs={"X": "c"}, outputs={"predict": "p"})
+    np.testing.assert_array_equal(load(tmp_path, spec).predict({"X": x})["predict"], expected)
+
+
 def onnx_folder(folder):
     models.onnx_file(written(folder, "onnx"))
 
