@@ -46,8 +46,15 @@ class Pictures:
             )
 
     def prepared(self, images: Iterable[Array]) -> dict[str, Any]:
-        """Pictures [height, width, 3] as the model's arguments."""
-        made = self.processor(list(images), input_data_format="channels_last", return_tensors="pt")
+        """Pictures [height, width, 3] as the model's arguments.
+
+        Raises:
+          ValueError: one has no pixels, of which a processor may make a black one.
+        """
+        listed = list(images)
+        if not all(image.size for image in listed):
+            raise ValueError("the picture has no pixels")
+        made = self.processor(listed, input_data_format="channels_last", return_tensors="pt")
         return dict(made)
 
 
