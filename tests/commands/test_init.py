@@ -11,6 +11,7 @@ from pipeline.drafting.draft import FILL_IN, GUESS
 from pipeline.spec import text as spec_text
 from tests.backends.cases import AFFINE, CASES
 from tests.support import formats, models
+from tests.support.mlflow_folders import mlmodel
 
 ROWS = [
     {"row_id": f"r{i}", "left": [0.5, 1.0 * i, 2.0, 3.0], "review": "good film", "rank": i % 3}
@@ -313,6 +314,7 @@ def test_models_and_output_in_a_bucket(run, folder, gcs, bucket):
     for version in (9, 10):
         file = models.onnx_file(folder / str(version))
         gcs.upload(f"{bucket}/models/net/{version}/model.onnx", file.read_bytes())
+    gcs.upload(f"{bucket}/models/net/10/MLmodel", mlmodel("onnx"))
     gcs.upload(f"{bucket}/records/a.jsonl", formats.as_bytes("jsonl", ROWS))
     words = [f"{bucket}/models", "--records", f"{bucket}/records/*.jsonl"]
     done = run("init", *words, "--output", f"{bucket}/ensemble.yaml")
