@@ -6,11 +6,13 @@ import numpy as np
 import pandas
 import pytest
 from sklearn.compose import make_column_transformer
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import main
+from pipeline.commands.command_line import main as command
 from tests.support import models
 
 ROWS = 30
@@ -70,3 +72,27 @@ output: [p]
     assert found.keys() == {f"r{i}" for i in range(ROWS) if i != 7}
     for name, probabilities in found.items():
         np.testing.assert_allclose(probabilities, by_hand[int(name[1:])], rtol=1e-12)
+
+
+def test_vectoriser_and_its_classifier_in_files_of_their_own_run_as_init_finds_them(
+    tmp_path, monkeypatch
+):
+    texts = [f"word{i % 7} word{i % 5} añb" for i in range(ROWS)]
+    words = TfidfVectorizer().fit(texts)
+    classifier = LogisticRegression().fit(words.transform(texts), [i % 2 for i in range(ROWS)])
+    models.save_estimator(words, tmp_path / "models/words/1/model.joblib")
+    models.save_estimator(classifier, tmp_path / "models/sentiment/1/model.joblib")
+    rows = pandas.DataFrame({"id": [f"r{i}" for i in range(ROWS)], "the text": texts})
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    assert command(["init", "models", "--records=rows.csv", "--trusted", "--trial_secs=0"]) == 0
+    arguments = ["--input_file_pattern=rows.csv", "--output_path=out/p"]
+    assert main.main(["--ensemble_spec=ensemble.yaml", *arguments]) == 0
+    (out,) = (tmp_path / "out").glob("p-0*")
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    by_hand = classifier.predict_proba(words.transform(texts))
+    assert sorted(line["id"] for line in lines) == sorted(rows["id"])
+    for line in lines:
+        assert line["predictions"].keys() == {"sentiment_proba"}
+        expected = by_hand[int(line["id"][1:])]
+        np.testing.assert_allclose(line["predictions"]["sentiment_proba"], expected, rtol=1e-12)
