@@ -68,9 +68,13 @@ class SklearnServable(Servable):
     @computing
     def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Calls the methods that the spec names. Class labels may be text, rows may be sparse."""
+        from joblib import parallel_config
+
         rows = self._rows(inputs)
         self._bound_openmp()
-        with sklearn_features.selecting():
+        # Its own choice for ColumnTransformer and other composites is a pool of processes, which
+        # take seconds to begin.
+        with sklearn_features.selecting(), parallel_config(backend="threading"):
             return {method: _column(method, call(rows)) for method, call in self._calls.items()}
 
 

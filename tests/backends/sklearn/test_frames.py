@@ -1,5 +1,7 @@
 """Estimators that were fitted on a DataFrame: each column by its name, results as by hand."""
 
+import os
+
 import numpy as np
 import pandas
 import pytest
@@ -223,6 +225,26 @@ def test_width_of_what_a_transformer_makes_is_known_where_it_is_scikit_learns(ki
     given = ["a word"] if kind in ("words", "hashed") else rows
     width = transformers[kind].transform(given).shape[1]
     assert width_made(transformers[kind]) == (None if kind == "own" else (None, width))
+
+
+def process_of(rows):
+    return np.full((len(rows), 1), os.getpid(), dtype=np.float64)
+
+
+@pytest.mark.parametrize("kind", ["columns", "union"])
+def test_parts_of_an_estimator_compute_in_this_process(tmp_path, kind):
+    from sklearn.pipeline import make_union
+    from sklearn.preprocessing import FunctionTransformer
+
+    frame = people()[NUMBERS]
+    parts = [FunctionTransformer(process_of) for _ in range(2)]
+    by_columns = columns(*zip(parts, (["Fare"], ["age (years)"]), strict=True))
+    estimator = (by_columns if kind == "columns" else make_union(*parts)).fit(frame)
+    path = models.save_estimator(estimator, tmp_path / "model.joblib")
+    entry = {"inputs": bound(frame), "outputs": {"transform": "t"}, "trusted": True}
+    servable = load(path, model_spec(framework="sklearn", **entry), threads=2)
+    found = servable.predict(arrays(frame))["transform"]
+    assert {*found.ravel().tolist()} == {os.getpid()}
 
 
 def test_a_list_finds_the_features_by_name_and_not_by_position(tmp_path):
