@@ -3,14 +3,18 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from tests.support import models
 from tests.support.hub_server import PAGE, Answer, Hub, archive, embedded, save_embedding
+from tests.support.images import encoded
 from tests.support.jobs import Job
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 WORDS = "/google/words/1"
 NET = "/models/someone/net/tensorFlow2/small/2"
 TEXTS = ("good film", "bad film", "film film film", "")
@@ -152,3 +156,33 @@ def test_folder_for_modules_that_cannot_be_written_is_refused_first(job, hub, tm
     assert job.run(f"--model_cache_dir={tmp_path}/file/modules") == 2
     assert "--model_cache_dir: output" in capsys.readouterr().err
     assert not hub.requests
+
+
+def test_mobilenet_of_the_images_example_gives_a_folder_of_pictures_labels(job, hub, tmp_path):
+    """Its ensemble file as it is, with another hub; the network here tells colours."""
+    path = "/google/imagenet/mobilenet_v2_100_224/classification/5"
+    network = models.save_function(
+        tmp_path / "mobilenet",
+        lambda inputs, weights: {"logits": 9 * inputs[:, 112, 112] @ weights},
+        {"inputs": ("float32", [None, 224, 224, 3])},
+        weights=np.eye(3, 4, k=1, dtype="float32"),
+    )
+    hub.put(path, archive(network))
+    example = (EXAMPLES / "images" / "mobilenet.yaml").read_text()
+    assert f"https://tfhub.dev{path}" in example
+    job.spec = yaml.safe_load(example.replace("https://tfhub.dev", hub.base))
+    (tmp_path / "ImageNetLabels.txt").write_text("background\nred\ngreen\nblue\n")
+    for file in job.input.iterdir():
+        file.unlink()
+    for place, name in enumerate(("red", "green", "blue")):
+        pixels = np.zeros((90, 120, 3), np.uint8)
+        pixels[..., place] = 250
+        (job.input / f"{name}.jpg").write_bytes(encoded(pixels, "JPEG", quality=95))
+    assert job.run() == 0
+    assert not job.dead_letters()
+    found = {line["id"].rpartition("/")[2]: line["predictions"] for line in job.predictions()}
+    assert len(found) == 3
+    for name, made in found.items():
+        assert f"{made['label'][0]}.jpg" == name
+        assert len(made["label"]) == 3
+        assert made["confidence"][0] > 0.9
