@@ -56,7 +56,7 @@ class Seen:
 
 
 def values_by_key(records: Sequence[Mapping[str, Any]]) -> dict[str, Seen]:
-    """Key -> its values, for every key of some records.
+    """Key -> its values, for every key of some records, in the order in which keys come.
 
     Args:
       records: at least one.
@@ -64,9 +64,10 @@ def values_by_key(records: Sequence[Mapping[str, Any]]) -> dict[str, Seen]:
     values: defaultdict[str, list[Any]] = defaultdict(list)
     for record in records:
         for key, value in record.items():
+            of_key = values[key]  # a null has a place, too
             if value is not None:
-                values[key].append(value)
-    return {key: _seen(found) for key, found in values.items()}
+                of_key.append(value)
+    return {key: _seen(found) for key, found in values.items() if found}
 
 
 def from_cells(record: Mapping[str, str]) -> dict[str, Any]:

@@ -42,6 +42,11 @@ def test_nulls_do_not_count_and_missing_keys_neither():
     assert found["b"].records == 1
 
 
+def test_keys_come_in_the_order_of_the_records_also_where_the_first_has_no_value():
+    records = [{"a": 1, "b": None, "c": 2, "none": None}, {"a": 1, "b": 3, "c": None, "d": 0}]
+    assert [*values_by_key(records)] == ["a", "b", "c", "d"]
+
+
 def test_values_are_distinct_when_no_two_are_the_same():
     assert seen("a", "b").distinct
     assert not seen("a", "b", "a").distinct
