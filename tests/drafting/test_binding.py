@@ -33,7 +33,8 @@ def test_no_key_feeds_two_inputs_of_one_model(tensors, seen, framework):
     draft = bound([model("m", tensors, framework=framework)], seen)
     sources = [name for bound in draft.models[0].bound.values() for name in bound.columns]
     assert len(sources) == len(set(sources))
-    assert all(b.note or {*b.columns} <= {*draft.key_of} for b in draft.models[0].bound.values())
+    known = {*draft.key_of, *(step.keys["column"] for step in draft.prepare if step.note)}
+    assert all(b.note or {*b.columns} <= known for b in draft.models[0].bound.values())
 
 
 def test_key_of_its_name_feeds_an_input_whatever_others_would_take():
