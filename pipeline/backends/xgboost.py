@@ -24,6 +24,7 @@ import numpy as np
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package
 from pipeline.backends.model_files import model_file, size_of
+from pipeline.backends.tables.categories import CategoryCodes, category_codes
 from pipeline.backends.tables.columns import FeatureInputs
 from pipeline.backends.tables.matrix import feature_names, output_specs
 from pipeline.backends.tensor_names import signature_of
@@ -52,7 +53,13 @@ class XgboostServable(Servable):
         self.size_bytes = size_of(path)
         names = feature_names(booster.feature_names)
         self._inputs = FeatureInputs(
-            path, spec, _KIND, names=names, count=features, dtype="float32"
+            path,
+            spec,
+            _KIND,
+            names=names,
+            count=features,
+            dtype="float32",
+            codes=_codes(booster),
         )
         self._booster = booster
         self._threads = threads
@@ -132,6 +139,23 @@ def _choose(booster: Any, device: str) -> str:
         raise DeviceError(f"XGBoost {xgboost.__version__} finds no CUDA device here")
     booster.set_param({"device": "cpu"})
     return "cpu"
+
+
+def _codes(booster: Any) -> dict[int, CategoryCodes]:
+    """Place of a feature -> the categories that it was trained with; those of linear boosters no.
+
+    Files of XGBoost before 3.1 have none.
+    """
+    try:
+        known = booster.get_categories(export_to_arrow=True).to_arrow()
+    except ValueError:
+        return {}
+    found = {
+        place: category_codes(labels.to_pylist(), unknown_is_missing=False)
+        for place, (_, labels) in enumerate(known)
+        if labels is not None
+    }
+    return {place: codes for place, codes in found.items() if codes is not None}
 
 
 def _rounds(booster: Any) -> tuple[int, int]:

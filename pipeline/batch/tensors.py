@@ -78,7 +78,8 @@ class TensorSpec:
       dtype: a dtype name.
       dims: axis lengths *with* the batch axis first.
       features: the file's names of the values of a row, if it has any.
-      values: texts that it knows, if it knows only some, such as the categories of a column.
+      values: texts or numbers that it knows, if it knows only some, such as the categories of a
+        column.
       only: the one integer that it takes, such as the sampling rate that it was trained with.
       usual_length: what its variable axes commonly have, for a model that takes no short rows.
       taken: the columns that it takes, where they are fewer than those that `dtype` can hold.
@@ -88,7 +89,7 @@ class TensorSpec:
     dtype: str | None = None
     dims: Shape | None = None
     features: tuple[str, ...] | None = None
-    values: tuple[str, ...] | None = None
+    values: tuple[str, ...] | tuple[float, ...] | None = None
     only: int | None = None
     usual_length: int | None = None
     taken: Taken | None = None

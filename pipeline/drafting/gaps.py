@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import get_args
 
+from pipeline.batch.tensors import FLOATS
 from pipeline.drafting.draft import GUESS, Draft
 from pipeline.formats.record_sample import Seen
 from pipeline.spec.model import ModelSpec
@@ -30,9 +31,13 @@ def bind(draft: Draft, seen: Mapping[str, Seen], records: int) -> None:
     """
     for name, declared in draft.fields.items():
         values = seen.get(name)
-        if values is None or values.records == records or declared.note or None in declared.shape:
+        if values is None or declared.note or None in declared.shape:
             continue
-        lacking = f"{records - values.records} of the first {records} records lack it"
+        lacking_it = records - values.records + values.incomplete
+        if not lacking_it or (values.incomplete and declared.dtype not in FLOATS):
+            continue
+        lacking = f"{lacking_it} of the first {records} records lack it"
+        lacking += " or a part of it" * bool(values.incomplete)
         unable = sorted(_readers(draft, name) - _TAKE_MISSING)
         if unable:
             declared.note = (

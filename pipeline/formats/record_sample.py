@@ -39,12 +39,14 @@ class Seen:
       shape: lengths of nested lists; None where the length differs.
       records: in how many records the key has a value.
       distinct: no two records have the same value.
+      incomplete: in how many of them a list has null for a value.
     """
 
     kind: ValueKind
     shape: Shape
     records: int
     distinct: bool
+    incomplete: int = 0
 
     def can_be(self, dtype: str) -> bool:
         """Whether a field of this dtype can be declared for the values."""
@@ -112,8 +114,16 @@ def _seen(values: Sequence[Any]) -> Seen:
         lengths[0] if len(set(lengths)) == 1 else None for lengths in zip(*shapes, strict=True)
     )
     return Seen(
-        kind, shape, len(values), distinct=len({str(value) for value in values}) == len(values)
+        kind,
+        shape,
+        len(values),
+        distinct=len({str(value) for value in values}) == len(values),
+        incomplete=sum(map(_has_null, values)),
     )
+
+
+def _has_null(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and any(map(_has_null, value)))
 
 
 def _walk(value: Any, kinds: set[ValueKind]) -> Shape:
@@ -125,7 +135,8 @@ def _walk(value: Any, kinds: set[ValueKind]) -> Shape:
             return (len(value),)
         lengths = [set(axis) for axis in zip(*inner, strict=True)] if inner else []
         return (len(value), *(axis.pop() if len(axis) == 1 else None for axis in lengths))
-    kinds.add(_kind(value))
+    if value is not None:
+        kinds.add(_kind(value))
     return ()
 
 

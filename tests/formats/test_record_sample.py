@@ -90,3 +90,10 @@ def test_numbered_columns_are_one_list_in_the_order_of_their_numbers(form):
 @pytest.mark.parametrize("names", [["x_1", "x_2"], ["x_0"], ["x_0", "x_2"], ["x", "x_0", "x_1"]])
 def test_columns_that_are_not_numbered_from_0_on_stay_apart(names):
     assert list(from_cells(dict.fromkeys(names, "1"))) == names
+
+
+def test_null_inside_a_list_says_nothing_of_its_kind_and_is_counted():
+    records = [{"v": [None, 1.5]}, {"v": [2.5, 1]}, {"v": None}, {"v": [[None]]}]
+    seen = values_by_key(records[:3])["v"]
+    assert (seen.kind, seen.shape, seen.records, seen.incomplete) == ("number", (2,), 2, 1)
+    assert values_by_key(records[3:])["v"].kind == "mixed"

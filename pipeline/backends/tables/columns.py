@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
+from pipeline.backends.tables.categories import CategoryCodes
 from pipeline.backends.tables.matrix import only_input
 from pipeline.backends.tables.names import Places, are_made_up
 from pipeline.batch import casts
@@ -85,6 +87,7 @@ class FeatureInputs:
       names: of its features, if its file has names.
       count: how many features it has.
       dtype: of its numbers.
+      codes: place of a feature -> its categories, where it has some.
 
     Attributes:
       specs: of its inputs.
@@ -102,19 +105,37 @@ class FeatureInputs:
         names: tuple[str, ...] | None,
         count: int,
         dtype: str,
+        codes: Mapping[int, CategoryCodes] = MappingProxyType({}),
     ) -> None:
-        columns = None if spec.is_unbound else feature_columns(path, spec, names, count)
+        if spec.is_unbound:
+            columns = names if codes else None
+        else:
+            columns = feature_columns(path, spec, names, count)
         if columns is None:
             self._tensors: tuple[str, ...] = (only_input(path, spec, kind),)
             self.specs = [TensorSpec(self._tensors[0], dtype, (None, count), names)]
         else:
             self._tensors = columns
-            self.specs = [TensorSpec(tensor, dtype, rows_dims(columns)) for tensor in columns]
+            dims = rows_dims(columns)
+            self.specs = [
+                codes[place].spec(tensor, dims)
+                if place in codes
+                else TensorSpec(tensor, dtype, dims)
+                for place, tensor in enumerate(columns)
+            ]
         self._is_matrix = columns is None
+        self._codes = {tensor: codes[i] for i, tensor in enumerate(columns or ()) if i in codes}
 
     def matrix(self, inputs: Mapping[str, Array]) -> Array:
-        """[rows, features], of the dtype of the inputs."""
-        return inputs[self._tensors[0]] if self._is_matrix else as_matrix(inputs, self._tensors)
+        """[rows, features], of the dtype of the inputs; categories as their codes.
+
+        Raises:
+          RowsError: see `as_matrix`, and `CategoryCodes.codes`.
+        """
+        if self._is_matrix:
+            return inputs[self._tensors[0]]
+        coded = {t: of.codes(t, inputs[t].reshape(-1)) for t, of in self._codes.items()}
+        return as_matrix({**inputs, **coded}, self._tensors)
 
 
 def as_matrix(inputs: Mapping[str, Array], tensors: Sequence[str]) -> Array:

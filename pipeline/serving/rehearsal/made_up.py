@@ -64,8 +64,9 @@ def known_values(model: ModelSpec, signature: Signature) -> dict[str, Array]:
     for tensor in signature.inputs or ():
         binding = model.column_inputs.get(tensor.name)
         if binding is not None and tensor.values:
-            texts = [tensor.values[row % len(tensor.values)] for row in range(ROWS)]
-            found[binding.column] = np.array(texts, dtype=object)
+            chosen = [tensor.values[row % len(tensor.values)] for row in range(ROWS)]
+            is_text = isinstance(chosen[0], str)
+            found[binding.column] = np.array(chosen, dtype=object if is_text else None)
         elif binding is not None and tensor.only is not None:
             found[binding.column] = np.full(ROWS, tensor.only, numpy_dtype(tensor.dtype or "int64"))
     return found

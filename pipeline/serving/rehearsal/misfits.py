@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.backends.base import Servable
 from pipeline.batch import casts
 from pipeline.batch.columns import Array
-from pipeline.batch.tensors import FLOATS, column_fits, describe, dtype_fits, shape_fits
+from pipeline.batch.tensors import FLOATS, INTEGERS, column_fits, describe, dtype_fits, shape_fits
 from pipeline.serving.rehearsal.feature_order import FeatureOrder
 from pipeline.spec.column_types import Type
 from pipeline.spec.graph import Graph
@@ -55,7 +55,7 @@ def misfits(
                 problems.append(
                     f"{where} takes {describe(tensor.dtype, tensor.row_shape)}, but column "
                     f"'{binding.column}' of {graph.producers[binding.column]} is "
-                    f"{describe(dtype, shape)}{order.advice}"
+                    f"{describe(dtype, shape)}{order.advice or _advice(dtype, tensor.dtype)}"
                 )
             elif tensor.taken is not None and dtype not in tensor.taken.dtypes:
                 problems.append(
@@ -73,6 +73,13 @@ def misfits(
             elif order.unknown:
                 unknown.append(f"{where}: {order.unknown}")
     return problems, unknown
+
+
+def _advice(dtype: str, wanted: str | None) -> str:
+    """What to write where text meets numbers."""
+    if dtype != "string" or wanted not in (*FLOATS, *INTEGERS):
+        return ""
+    return "; `op: ordinal` or `op: one_hot` makes numbers of categories, `op: cast` of digits"
 
 
 def _lost_constants(value: Array, dtype: str | None) -> list[Any]:
