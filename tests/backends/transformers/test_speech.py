@@ -76,6 +76,11 @@ def test_whisper_writes_what_the_pipeline_writes(whisper):
     assert len({*texts.values()}) > 2
 
 
+def test_silence_that_fills_a_sound_up_changes_nothing_for_whisper(whisper):
+    filled = [np.pad(sound, (0, 2 * RATE - len(sound))) for sound in SOUNDS]
+    assert heard(whisper, filled) == heard(whisper)
+
+
 @pytest.mark.parametrize(
     ("keys", "options"),
     [
