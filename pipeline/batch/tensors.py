@@ -89,7 +89,7 @@ class TensorSpec:
     dtype: str | None = None
     dims: Shape | None = None
     features: tuple[str, ...] | None = None
-    values: tuple[str, ...] | tuple[float, ...] | None = None
+    values: tuple[str | float, ...] | None = None
     only: int | None = None
     usual_length: int | None = None
     taken: Taken | None = None

@@ -190,8 +190,8 @@ def _as_json(hint: Any) -> _Json:
 
 
 def _union(kinds: list[_Json], hint: Any) -> _Json:
-    """A union of plain types, or of one type and None."""
-    if all(kind is _AS_IS for kind in kinds):
+    """A union of plain types, or of one type and None; a float beside others must be finite."""
+    if kinds == [_AS_IS] or (len(kinds) > 1 and all(k in (_AS_IS, _FLOAT) for k in kinds)):
         return _AS_IS
     if len(kinds) > 1:
         raise TypeError(f"values of the type {hint} have no form")

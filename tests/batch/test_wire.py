@@ -17,6 +17,7 @@ from pipeline.batch.block import Block, Origin
 from pipeline.batch.columns import Ragged, iterate
 from pipeline.batch.payloads import ArrowRows, JsonRows
 from pipeline.batch.release import ModelVersion, Release
+from pipeline.batch.tensors import TensorSpec
 from pipeline.connectors.files.ranges import FileRange
 from pipeline.connectors.files.write import TemporaryFile
 from pipeline.errors import WireError
@@ -83,6 +84,24 @@ def same(one: Any, other: Any) -> bool:
 def test_value_survives(name):
     value = KNOWN[name]
     assert same(wire.loads(wire.dumps(value), type(value)), value)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a model says of a tensor, as the process that tried it tells."""
+
+    tensor: TensorSpec
+    wire_form: ClassVar[str] = "told/1"
+
+
+@pytest.mark.parametrize(
+    "values", [None, ("a", "1"), (1, 2.5)], ids=["no categories", "text", "numbers"]
+)
+def test_categories_of_a_tensor_survive(values):
+    told = Told(TensorSpec("region", dims=(None, 1), values=values))
+    found = wire.loads(wire.dumps(told), Told)
+    assert found == told
+    assert list(map(type, found.tensor.values or ())) == list(map(type, values or ()))
 
 
 def newest_file(name: str) -> Path:
