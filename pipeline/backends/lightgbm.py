@@ -24,7 +24,7 @@ import numpy as np
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package
 from pipeline.backends.model_files import model_file, size_of
-from pipeline.backends.tables.categories import CategoryCodes, category_codes
+from pipeline.backends.tables.categories import lightgbm_codes
 from pipeline.backends.tables.columns import FeatureInputs
 from pipeline.backends.tables.matrix import feature_names, output_specs
 from pipeline.backends.tensor_names import signature_of
@@ -59,7 +59,7 @@ class LightgbmServable(Servable):
             names=names,
             count=features,
             dtype="float64",
-            codes=_codes(booster),
+            codes=lightgbm_codes(booster),
         )
         self._booster = booster
         self._threads = threads
@@ -107,24 +107,6 @@ class LightgbmBackend:
         with loading(file, _KIND):
             booster = lightgbm.Booster(model_file=file)
         return LightgbmServable(booster, file, spec, context.intra_op_threads)
-
-
-def _codes(booster: Any) -> dict[int, CategoryCodes]:
-    """Place of a feature -> the categories that pandas had for it in training.
-
-    The file lists them without their features: they are those that it knows by values.
-    """
-    listed = booster.pandas_categorical or []
-    known = booster.dump_model(num_iteration=1)["feature_infos"]
-    names = booster.feature_name()
-    places = [i for i, name in enumerate(names) if known.get(name, {}).get("values")]
-    if len(places) != len(listed):  # some are numbered by hand: nobody can tell which
-        return {}
-    found = {
-        place: category_codes(labels, unknown_is_missing=True)
-        for place, labels in zip(places, listed, strict=True)
-    }
-    return {place: codes for place, codes in found.items() if codes is not None}
 
 
 def _check_whole(file: Path) -> None:

@@ -83,7 +83,7 @@ def presence_of(column: BatchColumn) -> Array:
     return column.present if isinstance(column, Masked) else np.ones(len(column), dtype=bool)
 
 
-def masked(values: BatchColumn, present: Array) -> Masked:
+def spread(values: BatchColumn, present: Array) -> Masked:
     """A column of which only some rows have a value.
 
     Args:
@@ -91,7 +91,7 @@ def masked(values: BatchColumn, present: Array) -> Masked:
       present: for each row of the column, whether it may have one.
     """
     if isinstance(values, Masked):
-        inner = masked(values.values, present)
+        inner = spread(values.values, present)
         has_one = present.copy()
         has_one[present] = values.present
         return Masked(inner.values, has_one)
@@ -100,11 +100,11 @@ def masked(values: BatchColumn, present: Array) -> Masked:
     if isinstance(values, Ragged):
         nothing, there = values.rows[0][:0], iter(values.rows)
         return Masked(Ragged(next(there) if has else nothing for has in present), present)
-    spread = np.zeros((len(present), *values.shape[1:]), values.dtype)
+    made = np.zeros((len(present), *values.shape[1:]), values.dtype)
     if values.dtype.kind == "O":
-        spread[...] = type(values.flat[0])() if values.size else ""
-    spread[present] = values
-    return Masked(spread, present)
+        made[...] = type(values.flat[0])() if values.size else ""
+    made[present] = values
+    return Masked(made, present)
 
 
 def masked_like(column: BatchColumn, values: Column) -> BatchColumn:

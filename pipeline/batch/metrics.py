@@ -21,6 +21,7 @@ REPORT_PAGES = "report_pages"
 ROW_SAMPLES = "row_samples"
 ROW_DIFFERENCES = "row_differences"
 CUT_TEXTS = "cut_texts"
+MISSING_VALUES = "missing_values"
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,12 @@ METRICS = (
         "counter",
         "rows",
         "Of these: rows with another result alone than in their batch. The log names the model.",
+    ),
+    Metric(
+        f"{MISSING_VALUES}/FIELD",
+        "counter",
+        "rows",
+        "Rows that lack a value of the field, which says `missing: keep`.",
     ),
     Metric(
         f"{CUT_TEXTS}/MODEL",

@@ -27,6 +27,7 @@ from pipeline.drafting.read_models import ModelsFolder
 from pipeline.drafting.yaml import as_yaml
 from pipeline.errors import ArtifactError, ParameterError, PathError
 from pipeline.formats import record_sample
+from pipeline.formats.csv.format import CSV
 from pipeline.formats.tfrecord.format import TFRECORD
 from pipeline.jobs.progress import Progress
 from pipeline.launch.first_records import FirstRecords, first_records
@@ -185,6 +186,9 @@ def _drafted(name: str, models: list[ModelDraft], records: FirstRecords | None) 
     draft_chains.bind(draft, by_field)
     draft_inputs.bind(draft, by_field, flat=records.flat)
     draft_gaps.bind(draft, by_field, len(records.records))
+    texts = (f.keeps_missing and f.dtype == "string" for f in draft.fields.values())
+    if records.format == CSV.name and any(texts):
+        draft.csv_missing = ("",)
     draft.spare = tuple(key for field, key in draft.key_of.items() if field not in draft.fields)
     return draft
 

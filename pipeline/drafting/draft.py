@@ -130,6 +130,7 @@ class Draft:
       key_of: name of a field -> the key of the records that holds it, where there are records.
       prepare, combine: steps.
       spare: keys of the records that no model reads.
+      csv_missing: cells of CSV files that are no value, beside the empty ones of numbers.
     """
 
     name: str
@@ -143,6 +144,7 @@ class Draft:
     prepare: list[StepDraft] = field(default_factory=list)
     combine: list[StepDraft] = field(default_factory=list)
     spare: tuple[str, ...] = ()
+    csv_missing: tuple[str, ...] = ()
 
     def as_data(self) -> dict[str, Any]:
         """The ensemble file as plain data, without its comments."""
@@ -151,6 +153,8 @@ class Draft:
             record["source"] = "raw"
         if self.id is not None:
             record["id"] = self.id[0]
+        if self.csv_missing:
+            record["csv"] = {"missing": list(self.csv_missing)}
         record["fields"] = {
             name: {"dtype": f.dtype, "shape": list(f.shape)} for name, f in self.fields.items()
         }

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.batch.tensors import describe
-from pipeline.drafting.draft import Bound, Draft, ModelDraft, StepDraft
+from pipeline.drafting.draft import GUESS, Bound, Draft, ModelDraft, StepDraft
 from pipeline.readable import readable
 
 _WIDTH = 100
@@ -69,6 +69,11 @@ def _record(draft: Draft) -> Iterator[str]:
             yield from _noted(f"  id: {_scalar(draft.id[0])}", draft.id[1])
         else:
             yield "  # id: NAME # the field with the record's id; without it, a hash of the record"
+    if draft.csv_missing:
+        yield from _noted(
+            f"  csv: {{missing: {json.dumps(draft.csv_missing)}}}",
+            f"{GUESS}an empty cell is no text but a missing one, as pandas reads it",
+        )
     yield "  fields:"
     for name, field in draft.fields.items():
         shape = f", shape: {_flow(list(field.shape))}" if field.shape else ""

@@ -112,7 +112,7 @@ class FieldDecoder:
         if values is None:
             nothing = placeholders(self.spec.dtype, self.spec.shape, len(present))
             return Masked(nothing, present)
-        return columns.masked(values, present)
+        return columns.spread(values, present)
 
     def complete(self, values: Sequence[Any]) -> Column:
         """The same of values of which none is missing: not masked."""

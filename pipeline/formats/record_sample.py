@@ -14,6 +14,7 @@ from typing import Any, Literal
 import orjson
 
 from pipeline.batch.tensors import FLOATS, INTEGERS, Shape
+from pipeline.formats.fields import is_missing
 from pipeline.spec.record import DTypeName
 
 ValueKind = Literal["bool", "integer", "number", "text", "bytes", "mixed"]
@@ -67,7 +68,7 @@ def values_by_key(records: Sequence[Mapping[str, Any]]) -> dict[str, Seen]:
     for record in records:
         for key, value in record.items():
             of_key = values[key]  # a null has a place, too
-            if value is not None:
+            if not is_missing(value):
                 of_key.append(value)
     return {key: _seen(found) for key, found in values.items() if found}
 
@@ -123,7 +124,7 @@ def _seen(values: Sequence[Any]) -> Seen:
 
 
 def _has_null(value: Any) -> bool:
-    return value is None or (isinstance(value, list) and any(map(_has_null, value)))
+    return is_missing(value) or (isinstance(value, list) and any(map(_has_null, value)))
 
 
 def _walk(value: Any, kinds: set[ValueKind]) -> Shape:
@@ -135,7 +136,7 @@ def _walk(value: Any, kinds: set[ValueKind]) -> Shape:
             return (len(value),)
         lengths = [set(axis) for axis in zip(*inner, strict=True)] if inner else []
         return (len(value), *(axis.pop() if len(axis) == 1 else None for axis in lengths))
-    if value is not None:
+    if not is_missing(value):
         kinds.add(_kind(value))
     return ()
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pipeline.batch.metrics import (
     CUT_TEXTS,
+    MISSING_VALUES,
     REPORT_PAGES,
     ROW_DIFFERENCES,
     ROW_SAMPLES,
@@ -72,6 +73,12 @@ def summary(counters: Mapping[str, int], job: Job, elapsed_secs: float) -> str:
     if unread := counters.get(UNREAD_RECORDS):
         lines.append(f"warning: {unread:,} records were in parts of files that cannot be read")
     for name, count in sorted(counters.items()):
+        if name.startswith(f"{MISSING_VALUES}/") and count >= predictions + dead:
+            field = name.removeprefix(f"{MISSING_VALUES}/")
+            lines.append(
+                f"warning: no record has a value of field '{field}'; is its name, or its key "
+                "`name`, what the records have?"
+            )
         if name.startswith(f"{CUT_TEXTS}/"):
             lines.append(
                 f"warning: model '{name.removeprefix(f'{CUT_TEXTS}/')}' read the beginning only of "

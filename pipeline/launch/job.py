@@ -209,7 +209,7 @@ def check_job(settings: Settings, beam: PipelineOptions, placement: Placement, s
         refresh = refresh_of(told, gate_checks, found, patterns, lister, log, handle, managers)
         if not dry_run:  # last: what is refused makes no table and no release
             types, streaming = found.rehearsal.types, inputs.streaming
-            launch_tables.prepare_outputs(tables, graph.spec, types, say, streaming=streaming)
+            launch_tables.prepare_outputs(tables, graph, types, say, streaming=streaming)
             if refresh is not None:
                 begin_log(log, found, before, say)
         if checks is handle:

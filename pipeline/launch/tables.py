@@ -16,6 +16,7 @@ from pipeline.errors import LaunchError, PathError
 from pipeline.launch.settings import Inputs
 from pipeline.launch.table_names import Tables
 from pipeline.spec.ensemble import EnsembleSpec
+from pipeline.spec.graph import Graph
 
 Types = Mapping[str, tuple[str, Shape]]
 _Columns = Callable[[], Sequence[TableColumn]]
@@ -43,7 +44,7 @@ def problems(tables: Tables, inputs: Inputs, spec: EnsembleSpec) -> Iterator[str
 
 def prepare_outputs(
     tables: Tables,
-    spec: EnsembleSpec,
+    graph: Graph,
     types: Types,
     say: Callable[[str], None],
     *,
@@ -53,7 +54,7 @@ def prepare_outputs(
 
     Args:
       tables: of the job.
-      spec: the ensemble.
+      graph: the ensemble.
       types: column -> (dtype, shape of a row), as far as known.
       say: told of each table that is made.
       streaming: whether the job is a streaming one, whose rows have an event time.
@@ -61,7 +62,14 @@ def prepare_outputs(
     Raises:
       LaunchError: a table cannot be made or does not fit; names column, found, expected.
     """
-    predictions = partial(table_schema.prediction_columns, spec, types, event_times=streaming)
+    optional = [column for column, gaps in graph.gaps.items() if gaps]
+    predictions = partial(
+        table_schema.prediction_columns,
+        graph.spec,
+        types,
+        event_times=streaming,
+        optional=optional,
+    )
     columns: dict[str, _Columns] = {
         "output_table": predictions,
         "dead_letter_table": lambda: DEAD_LETTER_COLUMNS,

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.batch.columns import Array, BatchColumn, Column, Masked, Ragged, iterate, values_of
+from pipeline.batch.columns import Array, BatchColumn, Masked, Ragged, values_of
 from pipeline.ops.values import is_nan
 from pipeline.spec.prepare import Fill, IsMissing
 
 
-def fill(step: Fill, column: BatchColumn) -> Column:
+def fill(step: Fill, column: BatchColumn) -> Array:
     """`step.value` for each missing value; shape and dtype stay."""
     values = values_of(column)
-    if isinstance(values, Ragged):
-        return Ragged(_filled(row, step.value) for row in iterate(values))
-    filled = _filled(values, step.value)
+    assert not isinstance(values, Ragged)  # see `Fill.types`
+    missing = is_nan(values)
+    filled = (
+        np.where(missing, np.asarray(step.value, values.dtype), values) if missing.any() else values
+    )
     if isinstance(column, Masked) and not column.present.all():
         filled = filled.copy()
         filled[~column.present] = step.value
@@ -29,9 +31,3 @@ def is_missing(step: IsMissing, column: BatchColumn) -> Array:
     if isinstance(column, Masked):
         missing[~column.present] = True
     return missing
-
-
-def _filled(values: Array, value: object) -> Array:
-    """The values with another one for NaN; the same array where there is none."""
-    missing = is_nan(values)
-    return np.where(missing, np.asarray(value, values.dtype), values) if missing.any() else values

@@ -110,7 +110,7 @@ def _compute_masked(step: Step, read: Mapping[str, BatchColumn]) -> dict[str, Ba
     except RowsError as error:
         messages = {int(rows[row]): message for row, message in error.messages.items()}
         raise RowsError(messages) from error
-    return {name: batch_columns.masked(column, present) for name, column in made.items()}
+    return {name: batch_columns.spread(column, present) for name, column in made.items()}
 
 
 def _announced(step: Step, values: Mapping[str, Column]) -> Mapping[str, Type]:

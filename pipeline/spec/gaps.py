@@ -46,14 +46,14 @@ def gaps_of(
         try:
             made = step.gaps(*(gaps[column] for column in read))
         except TypesError as needs:
-            found = " and ".join(f"'{c}' of {producers[c]}" for c in read if gaps[c] == worst)
+            found = _listed([c for c in read if gaps[c] == worst], producers)
             problems.append(f"{step.title} ({step.op}) {needs}; {found} may lack some")
             made = Gaps.NONE
         for column in step.columns_written():
             gaps[column] = made
             dtype, _ = types.get(column, (FLOATS[0], ()))
             if made is Gaps.INSIDE and dtype not in FLOATS:
-                found = " and ".join(f"'{c}' of {producers[c]}" for c in read if gaps[c])
+                found = _listed([c for c in read if gaps[c]], producers)
                 problems.append(
                     f"{step.title} ({step.op}) joins columns as {dtype}, which has nothing that "
                     f"means missing, but {found} may lack values; `op: fill` fills them, "
@@ -63,7 +63,7 @@ def gaps_of(
         problems += _problems_of(model, gaps, types, producers)
     problems += [
         f"output column '{column}' of {producers[column]} is a vector in which values may be "
-        f"missing, which no prediction can have; {_way_out(column, types)}"
+        f"missing, which no prediction can have; {_way_out(column, types, producers)}"
         for column in spec.output_columns()
         if gaps[column] is Gaps.INSIDE
     ]
@@ -89,22 +89,32 @@ def _problems_of(
         if not gaps[column]:
             continue
         reads = f"model '{model.name}' input '{tensor}' reads column '{column}'"
-        maker = producers[column]
+        maker, way_out = producers[column], _way_out(column, types, producers)
         if not model.takes_missing:
             yield (
                 f"{reads} of {maker}, which may lack values, and models of `framework: "
-                f"{model.framework}` take none that are missing; {_way_out(column, types)}"
+                f"{model.framework}` take none that are missing; {way_out}"
             )
         elif column in types and None in types[column][1]:
             yield (
                 f"{reads} of {maker}, which may be missing, and is {describe(*types[column])}: "
-                "no model takes rows of variable length without values; fill what it is made from "
-                "with `op: fill`"
+                f"no model takes rows of variable length without values; {way_out}"
             )
 
 
-def _way_out(column: str, types: Mapping[str, Type]) -> str:
-    dtype, _ = types.get(column, ("float32", ()))
+def _listed(columns: Sequence[str], producers: Mapping[str, str]) -> str:
+    return " and ".join(f"'{column}' of {producers[column]}" for column in dict.fromkeys(columns))
+
+
+def _way_out(column: str, types: Mapping[str, Type], producers: Mapping[str, str]) -> str:
+    """What to write so that the column lacks no values."""
+    dtype, shape = types.get(column, ("", ()))
+    if dtype == "bytes":
+        return (
+            "no step fills bytes: leave `missing: keep` out, records without them are dead letters"
+        )
+    if not dtype or None in shape:
+        return "fill what it is made from with `op: fill`, or leave `missing: keep` out"
     value = {"string": "''", "bool": "false"}.get(dtype, "0")
     step = f"column: {column}_filled, op: fill, of: {column}, value: {value}"
     return f"a prepare step {{{step}}} fills it"

@@ -172,6 +172,16 @@ class RecordSpec(StrictModel):
         min_length=1, description="The fields that models read, each a column of the batch."
     )
 
+    @model_validator(mode="after")
+    def _id_is_never_missing(self) -> RecordSpec:
+        for name, spec in self.fields.items():
+            if spec.keeps_missing and (spec.name or name) == self.id:
+                raise ValueError(
+                    f"field '{name}' holds the record's id, which may not be missing: leave out "
+                    "its key 'missing'"
+                )
+        return self
+
     @property
     def key_of(self) -> dict[str, str]:
         """Field -> the key of a record that holds it."""

@@ -10,7 +10,8 @@ from apache_beam.metrics import Metrics
 
 from pipeline.batch.batch import Batch, Reject
 from pipeline.batch.block import Block
-from pipeline.batch.metrics import NAMESPACE, UNREAD_RECORDS
+from pipeline.batch.columns import Masked
+from pipeline.batch.metrics import MISSING_VALUES, NAMESPACE, UNREAD_RECORDS
 from pipeline.formats.registry import decoders
 from pipeline.runner.beam_types import DoFn
 from pipeline.spec.record import RecordSpec
@@ -37,6 +38,9 @@ class Decode(DoFn):
     def process(self, block: Block) -> Iterator[Batch]:
         """Decodes one block."""
         batch = self._decoders[block.format].decode(block)
+        for name, column in batch.columns.items():
+            if isinstance(column, Masked) and (lacking := int((~column.present).sum())):
+                Metrics.counter(NAMESPACE, f"{MISSING_VALUES}/{name}").inc(lacking)
         if block.error is not None:
             unreadable = Reject(
                 payload=b"",

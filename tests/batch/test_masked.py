@@ -13,8 +13,8 @@ from pipeline.batch.columns import (
     Ragged,
     concatenate,
     iterate,
-    masked,
     presence_of,
+    spread,
     take,
     values_of,
 )
@@ -37,7 +37,7 @@ def columns(draw):
     present = draw(hnp.arrays(bool, rows))
     present[draw(st.integers(0, rows - 1))] = True
     make = KINDS[draw(st.sampled_from(list(KINDS)))]
-    column = masked(make(int(present.sum())), present)
+    column = spread(make(int(present.sum())), present)
     values = (row.tolist() for row in iterate(make(int(present.sum()))))
     return column, [next(values) if has else None for has in present]
 

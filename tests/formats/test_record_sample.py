@@ -97,3 +97,10 @@ def test_null_inside_a_list_says_nothing_of_its_kind_and_is_counted():
     seen = values_by_key(records[:3])["v"]
     assert (seen.kind, seen.shape, seen.records, seen.incomplete) == ("number", (2,), 2, 1)
     assert values_by_key(records[3:])["v"].kind == "mixed"
+
+
+def test_nan_is_no_value():
+    seen = values_by_key(
+        [{"x": 1.5, "v": [float("nan"), 2.0]}, {"x": float("nan"), "v": [1.0, 2.0]}]
+    )
+    assert (seen["x"].records, seen["v"].incomplete) == (1, 1)

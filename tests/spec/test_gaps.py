@@ -6,7 +6,7 @@ from pipeline.errors import SpecError
 from pipeline.spec.column_types import Gaps
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.graph import resolve
-from pipeline.spec.record import FieldSpec
+from pipeline.spec.record import FieldSpec, RecordSpec
 
 KEPT = {"missing": "keep"}
 FIELDS = {
@@ -14,8 +14,13 @@ FIELDS = {
     "count": {"dtype": "int64", **KEPT},
     "port": {"dtype": "string", **KEPT},
     "vec": {"dtype": "float32", "shape": [3], **KEPT},
+    "raw": {"dtype": "bytes", **KEPT},
     "fare": {"dtype": "float32"},
 }
+
+
+def step(column, op, of, **keys):
+    return {"column": column, "op": op, "of": of, **keys}
 
 
 def graph(framework="xgboost", reads="fare", prepare=(), combine=(), output=("y",)):
@@ -42,10 +47,6 @@ def problem(**keys):
     return told
 
 
-def step(column, op, of, **keys):
-    return {"column": column, "op": op, "of": of, **keys}
-
-
 def test_gaps_are_followed_through_steps_to_where_they_are_filled():
     steps = [
         step("older", "scale", "age", factor=2),
@@ -60,6 +61,7 @@ def test_gaps_are_followed_through_steps_to_where_they_are_filled():
         "count": Gaps.ROWS,
         "port": Gaps.ROWS,
         "vec": Gaps.INSIDE,
+        "raw": Gaps.ROWS,
         "fare": Gaps.NONE,
         "older": Gaps.ROWS,
         "joined": Gaps.INSIDE,
@@ -113,6 +115,35 @@ def test_texts_that_may_be_missing_do_not_reach_a_model_as_tokens():
     tokens = step("tokens", "tokenize", "port", file="t.json")
     told = problem(framework="python", reads="tokens", prepare=[tokens])
     assert "fill what it is made from with `op: fill`" in told
+
+
+@pytest.mark.parametrize(
+    "decoded",
+    [step("made", "decode_audio", "raw", sampling_rate=8000), step("made", "decode_image", "raw")],
+    ids=["sound", "picture"],
+)
+def test_what_is_decoded_is_filled_before_not_behind(decoded):
+    steps = [decoded, step("filled", "fill", "made", value=0)]
+    with pytest.raises(SpecError) as error:
+        graph(prepare=steps, reads="filled")
+    assert "fill what it is made from" in str(error.value)
+
+
+def test_the_way_out_is_one_that_can_be_gone():
+    assert "no step fills bytes: leave `missing: keep` out" in problem(
+        framework="onnx", reads="raw"
+    )
+    joined = step("joined", "concat", ["age", "fare"])
+    told = problem(combine=[joined], output=["y", "joined"])
+    assert told.endswith("fill what it is made from with `op: fill`, or leave `missing: keep` out")
+
+
+def test_the_id_is_never_missing():
+    fields = {"a": {"dtype": "string", "missing": "keep", "name": "the id"}}
+    with pytest.raises(
+        ValueError, match="field 'a' holds the record's id, which may not be missing"
+    ):
+        RecordSpec.model_validate({"id": "the id", "fields": fields})
 
 
 def test_a_list_of_variable_length_is_empty_not_missing():

@@ -10,12 +10,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from pipeline.backends.tables.categories import lightgbm_codes
 from pipeline.backends.tables.matrix import feature_names
 from pipeline.batch.columns import Array
 from pipeline.batch.tensors import Shape, TensorSpec
@@ -97,10 +98,13 @@ class Categories:
     Attributes:
       texts: its categories, if they are text.
       numbers: its categories, if they are floats, sorted.
+      missing: what stands for a missing text: None where it was None in training, else NaN. To an
+        encoder the other one is an unknown category, to an imputer a value.
     """
 
     texts: tuple[str, ...] | None = None
     numbers: Array | None = None
+    missing: float | None = np.nan
 
     def exact(self, column: Array) -> Array:
         """Numbers of few digits as the categories that they stand for.
@@ -133,12 +137,28 @@ def categories(
     for part in parts:
         for encoder, columns in _picked(part):
             encoders.append((encoder, _places(columns, names, places)))
-    found = _of_xgboost(_first(estimator), names or ())
+    found = _of_boosters(_first(estimator), names or ())
     for encoder, there in encoders:
         for place, values in zip(there, _categories(encoder, len(there)), strict=False):
             texts = tuple(str(value) for value in values if isinstance(value, str))
-            found.setdefault(place, Categories(texts or None, _floats(values)))
+            known = Categories(texts or None, _floats(values), _missing(values))
+            found.setdefault(place, known)
+        for place in there if _fills_none(encoder) else ():
+            found[place] = replace(found.get(place, Categories()), missing=None)
     return found
+
+
+def _missing(values: Any) -> float | None:
+    """What a missing text was in the data that an encoder was fitted on."""
+    has_none = any(value is None for value in values)
+    has_nan = any(isinstance(value, float) and np.isnan(value) for value in values)
+    return None if has_none and not has_nan else np.nan
+
+
+def _fills_none(transformer: Any) -> bool:
+    """Whether a transformer, or the first of a pipeline, fills None and takes NaN for a value."""
+    first = _first(transformer)
+    return hasattr(first, "statistics_") and getattr(first, "missing_values", np.nan) is None
 
 
 def _floats(values: Any) -> Array | None:
@@ -178,8 +198,14 @@ def _places(columns: Any, names: Sequence[str] | None, places: list[int]) -> lis
     return [list(names or ()).index(column) for column in listed if column in (names or ())]
 
 
-def _of_xgboost(estimator: Any, names: Sequence[str]) -> dict[int, Categories]:
-    """Those of a classifier or regressor of XGBoost, which fails on others."""
+def _of_boosters(estimator: Any, names: Sequence[str]) -> dict[int, Categories]:
+    """Those of a classifier or regressor of XGBoost, which fails on others, or of LightGBM."""
+    if hasattr(estimator, "booster_"):
+        return {
+            place: Categories(texts=codes.texts)
+            for place, codes in lightgbm_codes(estimator.booster_).items()
+            if codes.texts
+        }
     if not hasattr(estimator, "get_booster"):
         return {}
     try:

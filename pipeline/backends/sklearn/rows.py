@@ -101,9 +101,23 @@ def _frame(
 ) -> Any:
     import pandas
 
-    frame = pandas.DataFrame(dict(zip(names, _read(columns, inputs).values(), strict=True)))
-    texts = [name for name in names if frame[name].dtype.kind == "O"]
-    return frame.astype(dict.fromkeys(texts, "category")) if categories else frame
+    read = _read(columns, inputs)
+    if categories:
+        series = [_for_booster(read[tensor], of.texts) for tensor, of in columns.items()]
+        return pandas.DataFrame(dict(zip(names, series, strict=True)))
+    return pandas.DataFrame(dict(zip(names, read.values(), strict=True)))
+
+
+def _for_booster(column: Array, known: Sequence[str] | None) -> Any:
+    """Text as pandas' type for categories, also where all is missing; booleans as numbers."""
+    import pandas
+
+    if column.dtype.kind != "O":
+        return column
+    texts = sorted({value for value in column if isinstance(value, str)})
+    if texts or known:
+        return pandas.Categorical(column, categories=texts or list(known or ()))
+    return column.astype(np.float64)
 
 
 def _read(columns: Mapping[str, Categories], inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -113,7 +127,7 @@ def _read(columns: Mapping[str, Categories], inputs: Mapping[str, Array]) -> dic
         column = np.asarray(inputs[tensor]).reshape(-1)
         if column.dtype.kind == "O":
             texts = as_str(column)
-            texts[[text is None for text in texts]] = np.nan  # encoders refuse None
+            texts[[text is None for text in texts]] = categories.missing
             found[tensor] = texts
         else:
             found[tensor] = categories.exact(column)

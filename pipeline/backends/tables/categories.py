@@ -33,10 +33,15 @@ class CategoryCodes:
     labels: tuple[Any, ...]
     unknown_is_missing: bool
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The labels, if they are text; none else."""
+        return self.labels if isinstance(self.labels[0], str) else ()
+
     def spec(self, tensor: str, dims: Shape) -> TensorSpec:
         """What the feature's input says of itself."""
-        if all(isinstance(label, str) for label in self.labels):
-            return TensorSpec(tensor, "string", dims, values=self.labels)
+        if self.texts:
+            return TensorSpec(tensor, "string", dims, values=self.texts)
         return TensorSpec(tensor, None, dims, values=self.labels, taken=_NUMBERS)
 
     def codes(self, tensor: str, column: Array) -> Array:
@@ -65,6 +70,24 @@ def category_codes(labels: Sequence[Any], *, unknown_is_missing: bool) -> Catego
     if not labels or not (kinds == {str} or kinds <= {int, float, bool}):
         return None
     return CategoryCodes(tuple(labels), unknown_is_missing)
+
+
+def lightgbm_codes(booster: Any) -> dict[int, CategoryCodes]:
+    """Place of a feature of a LightGBM booster -> its categories: what pandas had in training.
+
+    The file lists them without their features: they are those that it knows by values.
+    """
+    listed = booster.pandas_categorical or []
+    known = booster.dump_model(num_iteration=1)["feature_infos"]
+    names = booster.feature_name()
+    places = [i for i, name in enumerate(names) if known.get(name, {}).get("values")]
+    if len(places) != len(listed):  # some are numbered by hand: nobody can tell which
+        return {}
+    found = {
+        place: category_codes(labels, unknown_is_missing=True)
+        for place, labels in zip(places, listed, strict=True)
+    }
+    return {place: codes for place, codes in found.items() if codes is not None}
 
 
 def _is_missing(value: Any) -> bool:

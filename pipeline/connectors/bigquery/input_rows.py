@@ -58,7 +58,8 @@ class RowEncoder:
     BYTES become base64, NUMERIC numbers, dates and times ISO 8601 text, NULL null. NaN and
     infinity become the texts "NaN", "Infinity" and "-Infinity", so that the decoder refuses the row
     and names the value; JSON has no such number. NaN in a field that may lack values becomes null.
-    For a field with axes, text is taken for JSON, and a list is cut along the axes.
+    For a field with axes, text is taken for JSON, and a list is cut along the axes; an empty one is
+    null if it may be, since BigQuery keeps no NULL in the place of a list.
 
     Args:
       record: the declared fields.
@@ -76,7 +77,9 @@ class RowEncoder:
         record = {name: row[name] for name in self._wanted if name in row}
         for name, shape in self._with_axes.items():
             value = record.get(name)
-            if isinstance(value, str):
+            if value == [] and name in self._kept:
+                record[name] = None
+            elif isinstance(value, str):
                 record[name] = _parsed(value)
             elif isinstance(value, list) and len(shape) > 1:
                 record[name] = nested(value, shape)

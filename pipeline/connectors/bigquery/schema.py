@@ -9,7 +9,7 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,7 @@ class TableColumn:
       type: a type of standard SQL; RECORD for a struct.
       repeated: whether it holds a list.
       required: whether it refuses NULL.
+      optional: whether rows to be written may lack it.
       fields: the columns of a RECORD.
     """
 
@@ -55,6 +56,7 @@ class TableColumn:
     type: str
     repeated: bool = False
     required: bool = False
+    optional: bool = False
     fields: tuple[TableColumn, ...] = ()
 
     def __str__(self) -> str:
@@ -111,7 +113,11 @@ DEAD_LETTER_COLUMNS: tuple[TableColumn, ...] = (
 
 
 def prediction_columns(
-    spec: EnsembleSpec, types: Mapping[str, tuple[str, Shape]], *, event_times: bool
+    spec: EnsembleSpec,
+    types: Mapping[str, tuple[str, Shape]],
+    *,
+    event_times: bool,
+    optional: Collection[str] = (),
 ) -> tuple[TableColumn, ...]:
     """The columns of a table of predictions.
 
@@ -119,6 +125,7 @@ def prediction_columns(
       spec: the ensemble.
       types: column -> (dtype, shape of a row), as far as known.
       event_times: whether records have one.
+      optional: the columns that rows may lack.
 
     Raises:
       SpecError: outputs cannot be columns of a table: all of them.
@@ -128,10 +135,8 @@ def prediction_columns(
     columns = [TableColumn("id", _id_type(spec.record))]
     for name in spec.output_columns():
         dtype, shape = types[name]
-        if len(shape) > 1:
-            columns.append(TableColumn(name, "STRING"))
-        else:
-            columns.append(TableColumn(name, _TYPES[dtype], repeated=len(shape) == 1))
+        kind = "STRING" if len(shape) > 1 else _TYPES[dtype]
+        columns.append(TableColumn(name, kind, repeated=len(shape) == 1, optional=name in optional))
     if spec.pass_through:
         columns.append(TableColumn("pass_through", "STRING"))
     if event_times:
@@ -173,6 +178,8 @@ def misfits(wanted: Sequence[TableColumn], found: Sequence[TableColumn]) -> Iter
             yield f"column '{column.name}' is missing, expected {column}"
         elif not _takes(there, column):
             yield f"column '{column.name}' is {there}, expected {column}"
+        elif there.required and column.optional:
+            yield f"column '{column.name}' is REQUIRED, but rows may lack it (`missing: keep`)"
         else:
             inner = misfits(column.fields, there.fields)
             yield from (f"in '{column.name}': {problem}" for problem in inner)

@@ -41,11 +41,13 @@ class Opinions:
       group: only columns of one group are comparable.
       said: the label of each row, or the position of its highest score.
       positions: whether `said` holds positions.
+      present: which rows say something; None for all of them.
     """
 
     group: str
     said: Array
     positions: bool
+    present: Array | None = None
 
 
 def opinions(column: Column, *, scores: bool) -> Opinions | None:
@@ -86,12 +88,18 @@ def compare(by_column: Mapping[str, Opinions]) -> dict[Pair, Agreement]:
     for name, of_column in by_column.items():
         groups[of_column.group].append(name)
     return {
-        (one, other): Agreement(
-            len(by_column[one].said), int((by_column[one].said == by_column[other].said).sum())
-        )
+        (one, other): _agreement(by_column[one], by_column[other])
         for names in groups.values()
         for one, other in combinations(sorted(names), 2)
     }
+
+
+def _agreement(one: Opinions, other: Opinions) -> Agreement:
+    """Over the rows of which both say something."""
+    equal = one.said == other.said
+    masks = [each.present for each in (one, other) if each.present is not None]
+    both = np.logical_and.reduce(masks) if masks else np.ones(len(equal), dtype=bool)
+    return Agreement(int(both.sum()), int((equal & both).sum()))
 
 
 def merged(parts: Iterable[Mapping[Pair, Agreement]]) -> dict[Pair, Agreement]:

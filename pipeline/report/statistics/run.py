@@ -10,13 +10,13 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, TypeVar
 
 import numpy as np
 
 from pipeline.batch.batch import Batch, Reject
-from pipeline.batch.columns import BatchColumn, Column, Masked, take, values_of
+from pipeline.batch.columns import presence_of, take, values_of
 from pipeline.batch.release import ModelVersion
 from pipeline.releases.candidate import ReleaseEvent
 from pipeline.report.statistics import agreement, served, timeline
@@ -231,33 +231,27 @@ def _of_columns(
     said: dict[str, Opinions] = {}
     columns: dict[str, ColumnStatistics] = {}
     for name in watched.columns:
-        column = _present(batch.columns[name])
-        if not len(column):
+        column = values_of(batch.columns[name])
+        present = presence_of(batch.columns[name])
+        if not present.any():
             continue
         positions = None
-        if len(column) < len(batch):  # no row of it can be compared with that of another column
-            opinion = None
-        elif name in watched.positions:
+        if name in watched.positions:
             scores = values_of(batch.columns[watched.positions[name]])
             opinion = agreement.as_positions(column, scores)
         else:
             opinion = agreement.opinions(column, scores=name in watched.scores)
         if opinion is not None and not (opinion.positions and name in watched.ordered):
             if name in watched.compared:
-                said[name] = opinion
+                said[name] = replace(opinion, present=present)
             if opinion.positions and name not in watched.labelled:
-                positions = opinion.said
+                positions = opinion.said[present]
         columns[name] = column_statistics.column_statistics(
-            column, positions, least_shifts.get(name, 0)
+            take(column, np.flatnonzero(present)) if not present.all() else column,
+            positions,
+            least_shifts.get(name, 0),
         )
     return columns, agreement.compare(said)
-
-
-def _present(column: BatchColumn) -> Column:
-    """The rows that have a value."""
-    if not isinstance(column, Masked):
-        return column
-    return take(column.values, np.flatnonzero(column.present))
 
 
 def _together(parts: Sequence[Mapping[_K, _T]]) -> dict[_K, list[_T]]:

@@ -211,7 +211,7 @@ def _column(rows: Sequence[Array | None], field: FieldSpec) -> BatchColumn:
     present = np.array([row is not None for row in rows], dtype=bool)
     if not there:
         return Masked(placeholders(field.dtype, (), len(rows)), present)
-    return columns.masked(columns.from_rows(there), present)
+    return columns.spread(columns.from_rows(there), present)
 
 
 def _problems(

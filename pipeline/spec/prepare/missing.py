@@ -28,6 +28,7 @@ class Fill(OfOne):
         """The column's own."""
         ((dtype, shape),) = read
         need(dtype != "bytes", "numbers, booleans or text")
+        need(None not in shape, "a column without a variable axis; fill what it is made from")
         check_value(self.value, dtype)
         return {self.column: (dtype, shape)}
 

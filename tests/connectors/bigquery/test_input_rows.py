@@ -101,3 +101,12 @@ def test_field_with_axes_is_read_from_json_or_a_flat_list():
     assert encoded({"id": 1, "x": [1, 2, 3, 4]}, x=matrix)["x"] == [[1, 2], [3, 4]]
     assert encoded({"id": 1, "x": "not json"}, x=matrix)["x"] == "not json"
     assert encoded({"id": 1, "x": "[1]"}, x={"dtype": "string"})["x"] == "[1]"
+
+
+def test_null_and_nan_are_null_where_a_field_may_lack_values():
+    kept = {"dtype": "float64", "missing": "keep"}
+    rows = RowEncoder(record(x=kept, v={**kept, "shape": [2]}), ())
+    found = json.loads(rows.encode({"id": 1, "x": float("nan"), "v": []}))
+    assert (found["x"], found["v"]) == (None, None)  # BigQuery keeps a NULL list as an empty one
+    found = json.loads(rows.encode({"id": 1, "x": float("inf"), "v": [float("nan"), 1.0]}))
+    assert (found["x"], found["v"]) == ("Infinity", [None, 1.0])

@@ -148,3 +148,12 @@ def test_each_misfit_names_column_found_and_expected():
         "in 'models': column 'name' is INT64, expected STRING",
         "column 'must' is REQUIRED, but nothing is written to it",
     ]
+
+
+def test_a_column_that_rows_may_lack_does_not_fit_a_required_one():
+    may = TableColumn("age", "FLOAT64", optional=True)
+    there = [TableColumn("age", "FLOAT64", required=True)]
+    assert list(misfits([may], there)) == [
+        "column 'age' is REQUIRED, but rows may lack it (`missing: keep`)"
+    ]
+    assert not list(misfits([TableColumn("age", "FLOAT64")], there))
