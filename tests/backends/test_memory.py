@@ -12,9 +12,10 @@ COLUMNS = 2**38  # of float32, times 1,024 rows
 
 
 def sklearn_model(folder):
-    from sklearn.feature_extraction.text import HashingVectorizer
+    from sklearn.preprocessing import PolynomialFeatures
 
-    path = models.save_estimator(HashingVectorizer(n_features=2**31 - 1), folder / "model.skops")
+    estimator = PolynomialFeatures(degree=12).fit(np.zeros((1, 60)))  # 1.5e13 columns
+    path = models.save_estimator(estimator, folder / "model.skops")
     return path, model_spec(framework="sklearn", inputs={"X": "c"}, outputs={"transform": "d"})
 
 
@@ -81,7 +82,7 @@ def python_model(folder):
 def rows_for(framework):
     """Rows that need a petabyte, where the model itself does not ask for it."""
     if framework == "sklearn":
-        return np.array(["text"] * 65_536, dtype=object)
+        return np.ones((1024, 60))
     if framework in ("xgboost", "lightgbm", "catboost"):
         return np.broadcast_to(np.float32(1), (2**46, 4))
     if framework == "transformers":
