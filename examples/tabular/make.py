@@ -2,124 +2,157 @@
 
     python examples/tabular/make.py --output_dir build/tabular
 
-writes ``loans.csv`` (the input, three broken rows among it), ``models/`` and a copy of
-``ensemble.yaml``. It needs no connection and takes some seconds. Every model learns from what the
-ensemble file's own prepare steps make of the table.
+writes ``loans.csv`` (the input: with gaps, and three broken rows), ``models/`` and a copy of
+``ensemble.yaml``. It needs no connection and takes some seconds.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
+import json
 import shutil
-import sys
+from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parents[1]))
-
-from pipeline.ops.step import apply  # noqa: E402  # needs the path above
-from pipeline.spec import graph  # noqa: E402
-from pipeline.spec import text as spec_text  # noqa: E402
-
-Table = dict[str, np.ndarray[Any, Any]]
 REGIONS = ("north", "east", "south", "west")
+NUMBERS = ["age", "monthly income", "debt", "late payments"]
+COLUMNS = [*NUMBERS, "employed", "region"]
 TRAINING, STACKING, HELD_OUT, SEED = 4000, 2000, 1000, 7
-BROKEN = (
-    ["broken-region", "40", "3000", "100", "0", "centre", "true", "false"],
-    ["broken-number", "forty", "3000", "100", "0", "east", "true", "false"],
-    ["broken-cells", "40", "3000"],
-)
+Opinions = Callable[[pd.DataFrame], Any]
+"""From loans to the risks by both models: [rows, 2]."""
+BROKEN = """\
+broken-region,40,3000,100,0,centre,true,false
+broken-number,forty,3000,100,0,east,true,false
+broken-cells,40,3000
+"""
 
 
-def loans(count: int, seed: int) -> Table:
-    """Made-up loans; whether one was paid back depends on its columns in ways of both models."""
+def loans(count: int, seed: int) -> pd.DataFrame:
+    """Made-up loans, some without an income, a number of late payments or a region."""
     random = np.random.default_rng(seed)
-    table: Table = {
-        "age": random.integers(18, 80, count).astype(np.float32),
-        "income": random.gamma(4, 900, count).round(2).astype(np.float32),
-        "debt": random.gamma(1.5, 800, count).round(2).astype(np.float32),
-        "late_payments": random.poisson(0.8, count).astype(np.int16),
-        "region": random.choice(np.array(REGIONS, dtype=object), count),
-        "employed": random.random(count) < 0.85,
-    }
-    burden = table["debt"] / (table["income"] + 500)
-    young_and_late = (table["age"] < 30) & (table["late_payments"] > 1)  # which a line cannot draw
-    logit = 3 * burden + 0.7 * table["late_payments"] + 2.5 * young_and_late - 2.2
-    logit = logit - 1.2 * table["employed"] + 0.6 * (table["region"] == "south")
+    table = pd.DataFrame(
+        {
+            "age": random.integers(18, 80, count),
+            "monthly income": random.gamma(4, 900, count).round(2),
+            "debt": random.gamma(1.5, 800, count).round(2),
+            "late payments": random.poisson(0.8, count).astype(float),
+            "region": random.choice(np.array(REGIONS, dtype=object), count),
+            "employed": random.random(count) < 0.85,
+        }
+    )
+    burden = table["debt"] / (table["monthly income"] + 500)
+    late = table["late payments"]
+    logit = 3 * burden + 0.7 * late + 2.5 * ((table["age"] < 30) & (late > 1)) - 2.2
+    logit += 0.6 * (table["region"] == "south") - 1.2 * table["employed"]
     table["defaulted"] = random.random(count) < 1 / (1 + np.exp(-logit))
+    for name, share in {"monthly income": 0.1, "late payments": 0.05, "region": 0.05}.items():
+        table.loc[random.random(count) < share, name] = np.nan
     return table
 
 
-def features(table: Table) -> Any:
-    """What the ensemble file makes of the table, as the models read it: float32[rows, 9]."""
-    spec = spec_text.parse((HERE / "ensemble.yaml").read_text(), source="ensemble.yaml")
-    columns: dict[str, Any] = dict(table)
-    for step in graph.resolve(spec).prepare:
-        columns |= apply(step, columns)
-    return columns["features"]
+def categories(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns with the regions as categories of pandas, as XGBoost learns them."""
+    return table[COLUMNS].astype({"region": pd.CategoricalDtype(sorted(REGIONS))})
 
 
-def train(models: Path) -> tuple[Any, Any, Any]:
-    """Writes the three models; returns functions from features to risks: trees, linear, stack."""
-    import torch
-    import xgboost
+def pipeline() -> Any:
+    """Fills gaps, encodes the regions (one that it does not know is none), draws a line."""
+    from sklearn.compose import make_column_transformer
+    from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    numbers = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
+    regions = make_pipeline(
+        SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore")
+    )
+    columns = make_column_transformer(
+        (numbers, NUMBERS), (regions, ["region"]), ("passthrough", ["employed"])
+    )
+    return make_pipeline(columns, LogisticRegression())
+
+
+def write_mlflow(folder: Path, estimator: Any) -> None:
+    """Writes what MLflow would, as far as it is read here: the model and its MLmodel (YAML)."""
     from skops import io as skops_io
 
-    first, second = loans(TRAINING, SEED), loans(STACKING, SEED + 1)
-    trees = xgboost.XGBClassifier(n_estimators=40, max_depth=3, learning_rate=0.2, n_jobs=1)
-    trees.fit(features(first), first["defaulted"])
-    linear = make_pipeline(StandardScaler(), LogisticRegression())
-    linear.fit(features(first), first["defaulted"])
+    version = metadata.version("scikit-learn")
+    flavour = {"pickled_model": "model.skops", "serialization_format": "skops"}
+    types = dict.fromkeys(NUMBERS, "double") | {"employed": "boolean", "region": "string"}
+    inputs = [{"type": types[name], "name": name, "required": True} for name in COLUMNS]
+    content = {
+        "flavors": {"sklearn": flavour | {"sklearn_version": version}},
+        "signature": {"inputs": json.dumps(inputs)},
+    }
+    skops_io.dump(estimator, folder / "model.skops")
+    (folder / "MLmodel").write_text(json.dumps(content, indent=2) + "\n")
+    (folder / "requirements.txt").write_text(f"scikit-learn=={version}\n")
+
+
+def train(models: Path) -> Opinions:
+    """Writes the three models; returns what the first two say of loans."""
+    import xgboost
+
+    for name in ("linear", "trees", "stack"):
+        (models / name / "1").mkdir(parents=True, exist_ok=True)
+    first = loans(TRAINING, SEED)
+    linear = pipeline().fit(first[COLUMNS], first["defaulted"])
+    write_mlflow(models / "linear/1", linear)
+    trees = xgboost.XGBClassifier(
+        n_estimators=40, max_depth=3, learning_rate=0.2, n_jobs=1, enable_categorical=True
+    )
+    trees.fit(categories(first), first["defaulted"])
+    trees.save_model(models / "trees/1/model.ubj")
+
+    def opinions(table: pd.DataFrame) -> Any:
+        by_line = linear.predict_proba(table[COLUMNS])[:, 1]
+        return np.stack([by_line, trees.predict_proba(categories(table))[:, 1]], axis=1)
+
+    train_stack(models / "stack/1/model.pt", opinions)
+    return opinions
+
+
+def train_stack(path: Path, opinions: Opinions) -> None:
+    """Writes a network that has learnt how much to trust each of the two.
+
+    It learns from loans that neither has learnt from: of those, the trees would be too sure.
+    """
+    import torch
+    from sklearn.linear_model import LogisticRegression
 
     class Stack(torch.nn.Module):
-        """A logistic regression on what the two say: [rows] and [rows, 2] to [rows]."""
+        """A logistic regression on what the two say: [rows, 2] and [rows] to [rows]."""
 
         def __init__(self, weights: list[float], bias: float) -> None:
             super().__init__()
             self.weights = torch.nn.Parameter(torch.tensor(weights))
             self.bias = torch.nn.Parameter(torch.tensor(bias))
 
-        def forward(self, trees: torch.Tensor, linear: torch.Tensor) -> torch.Tensor:
-            said = torch.stack([trees.float(), linear[:, 1].float()], dim=1)
+        def forward(self, linear: torch.Tensor, trees: torch.Tensor) -> torch.Tensor:
+            said = torch.stack([linear[:, 1].float(), trees.float()], dim=1)
             return (said @ self.weights + self.bias).sigmoid()
 
-    def opinions(matrix: Any) -> tuple[Any, Any]:
-        return trees.predict_proba(matrix)[:, 1], linear.predict_proba(matrix)
-
-    # From loans that neither model has learnt from: of those, the trees would be too sure.
-    by_trees, by_line = opinions(features(second))
-    fit = LogisticRegression().fit(np.stack([by_trees, by_line[:, 1]], 1), second["defaulted"])
+    second = loans(STACKING, SEED + 1)
+    fit = LogisticRegression().fit(opinions(second), second["defaulted"])
     stack = Stack(fit.coef_[0].tolist(), float(fit.intercept_[0])).eval()
-
-    for name in ("trees", "linear", "stack"):
-        (models / name / "1").mkdir(parents=True, exist_ok=True)
-    trees.save_model(models / "trees/1/model.ubj")
-    skops_io.dump(linear, models / "linear/1/model.skops")
-    torch.jit.script(stack).save(str(models / "stack/1/model.pt"))
-
-    def stacked(matrix: Any) -> Any:
-        with torch.inference_mode():
-            return stack(*map(torch.from_numpy, opinions(matrix))).numpy()
-
-    return lambda m: opinions(m)[0], lambda m: opinions(m)[1][:, 1], stacked
+    torch.jit.script(stack).save(str(path))
 
 
-def write_table(path: Path, table: Table) -> None:
-    """Writes the loans as CSV, the broken rows behind them."""
-    with path.open("w", newline="") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["id", *table])
-        for number, row in enumerate(zip(*(c.tolist() for c in table.values()), strict=True)):
-            cells = [str(v).lower() if isinstance(v, bool) else v for v in row]
-            rows.writerow([f"loan-{number:04d}", *cells])
-        rows.writerows(BROKEN)
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Writes the loans as CSV, NA where a value is missing, and the broken rows behind them."""
+    cells = table.astype({"late payments": "Int64"})
+    for name in ("employed", "defaulted"):
+        cells[name] = np.where(table[name], "true", "false")
+    cells.insert(0, "id", [f"loan-{number:04d}" for number in range(len(table))])
+    text = cells.to_csv(index=False, na_rep="NA", lineterminator="\n")
+    path.write_text(text + BROKEN, newline="\n")
 
 
 def main() -> None:
@@ -128,14 +161,14 @@ def main() -> None:
     output_dir = parser.parse_args().output_dir
     from sklearn.metrics import roc_auc_score
 
-    predictors = train(output_dir / "models")
+    opinions = train(output_dir / "models")
     held_out = loans(HELD_OUT, SEED + 2)
     write_table(output_dir / "loans.csv", held_out)
     shutil.copy(HERE / "ensemble.yaml", output_dir)
-    print(f"{HELD_OUT} loans and {len(BROKEN)} broken rows in {output_dir}/loans.csv")
-    for name, predict in zip(("trees", "linear", "stack"), predictors, strict=True):
-        area = roc_auc_score(held_out["defaulted"], predict(features(held_out)))
-        print(f"{name:7} area under the ROC curve {area:.3f}")
+    gaps = int(held_out.isna().any(axis=1).sum())
+    print(f"{HELD_OUT} loans, {gaps} with gaps, and 3 broken rows in {output_dir}/loans.csv")
+    for name, risks in zip(("linear", "trees"), opinions(held_out).T, strict=True):
+        print(f"{name} area under the ROC curve {roc_auc_score(held_out['defaulted'], risks):.3f}")
 
 
 if __name__ == "__main__":
