@@ -176,7 +176,11 @@ def _drafted(name: str, models: list[ModelDraft], records: FirstRecords | None) 
     if records.format == TFRECORD.name and any(model.takes_examples for model in models):
         draft_raw.bind(draft)
         return draft
-    seen = record_sample.values_by_key(records.records)
+    sample = records.records
+    if records.format == CSV.name:
+        draft.csv_missing = record_sample.missing_words(sample)
+        sample = record_sample.without_words(sample, draft.csv_missing)
+    seen = record_sample.values_by_key(sample)
     draft.id = id_field(seen)
     used = {draft.id[0]} if draft.id else set()
     draft.key_of = fields_of(key for key in seen if key not in used)
@@ -185,10 +189,10 @@ def _drafted(name: str, models: list[ModelDraft], records: FirstRecords | None) 
     draft_tables.bind(draft, by_field)
     draft_chains.bind(draft, by_field)
     draft_inputs.bind(draft, by_field, flat=records.flat)
-    draft_gaps.bind(draft, by_field, len(records.records))
+    draft_gaps.bind(draft, by_field, len(sample))
     texts = (f.keeps_missing and f.dtype == "string" for f in draft.fields.values())
     if records.format == CSV.name and any(texts):
-        draft.csv_missing = ("",)
+        draft.csv_missing = ("", *draft.csv_missing)
     draft.spare = tuple(key for field, key in draft.key_of.items() if field not in draft.fields)
     return draft
 

@@ -72,7 +72,7 @@ def _record(draft: Draft) -> Iterator[str]:
     if draft.csv_missing:
         yield from _noted(
             f"  csv: {{missing: {json.dumps(draft.csv_missing)}}}",
-            f"{GUESS}an empty cell is no text but a missing one, as pandas reads it",
+            f"{GUESS}cells that hold no value, as pandas reads them",
         )
     yield "  fields:"
     for name, field in draft.fields.items():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -28,6 +28,10 @@ NATURAL: dict[ValueKind, DTypeName] = {
 }
 """The dtype of a field whose values nobody reads otherwise."""
 
+_MISSING_WORDS = frozenset(
+    ("NA", "N/A", "#N/A", "NaN", "nan", "NULL", "Null", "null", "None", "?", "-", ".")
+)
+"""Words that programs write into a column of numbers where they have none."""
 _SPREAD = re.compile(r"(.+?)(?:_(\d+)|\.(\d+)|\[(\d+)\])")
 
 
@@ -71,6 +75,32 @@ def values_by_key(records: Sequence[Mapping[str, Any]]) -> dict[str, Seen]:
             if not is_missing(value):
                 of_key.append(value)
     return {key: _seen(found) for key, found in values.items() if found}
+
+
+def missing_words(records: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The words that stand for missing numbers in CSV cells, such as NA.
+
+    Args:
+      records: as `from_cells` makes them.
+    """
+    found: set[str] = set()
+    for key in {key for record in records for key in record}:
+        values = [record[key] for record in records if not is_missing(record.get(key))]
+        texts = {value for value in values if isinstance(value, str)}
+        if len(texts) < len(set(map(str, values))) and {t.strip() for t in texts} <= _MISSING_WORDS:
+            found |= {text.strip() for text in texts}
+    return tuple(sorted(found))
+
+
+def without_words(
+    records: Sequence[Mapping[str, Any]], words: Collection[str]
+) -> tuple[dict[str, Any], ...]:
+    """The records with null for the cells that hold one of the words."""
+
+    def plain(value: Any) -> Any:
+        return None if isinstance(value, str) and value.strip() in words else value
+
+    return tuple({key: plain(value) for key, value in record.items()} for record in records)
 
 
 def from_cells(record: Mapping[str, str]) -> dict[str, Any]:

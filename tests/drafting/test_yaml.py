@@ -85,3 +85,14 @@ def test_watch_is_suggested_in_a_comment_that_only_needs_its_mark_removed():
     assert "watch" not in yaml.safe_load(text)["models"][0]
     uncommented = yaml.safe_load(text.replace("    # watch:", "    watch:"))
     assert uncommented["models"][0]["watch"] == "models/net/*"
+
+
+def test_words_for_missing_values_and_fields_that_may_lack_them_are_read_back():
+    draft = drafted(model(), csv_missing=("", "NA", "#N/A"))
+    draft.fields["x"].keeps_missing = True
+    text = as_yaml(draft, ["heading"])
+    found = yaml.safe_load(text)["record"]
+    expected = draft.as_data()["record"]
+    assert found["csv"] == expected["csv"] == {"missing": ["", "NA", "#N/A"]}
+    assert found["fields"]["x"] == expected["fields"]["x"]
+    assert found["fields"]["x"]["missing"] == "keep"

@@ -2,7 +2,13 @@
 
 import pytest
 
-from pipeline.formats.record_sample import Seen, from_cells, values_by_key
+from pipeline.formats.record_sample import (
+    Seen,
+    from_cells,
+    missing_words,
+    values_by_key,
+    without_words,
+)
 
 
 def seen(*values):
@@ -104,3 +110,18 @@ def test_nan_is_no_value():
         [{"x": 1.5, "v": [float("nan"), 2.0]}, {"x": float("nan"), "v": [1.0, 2.0]}]
     )
     assert (seen["x"].records, seen["v"].incomplete) == (1, 1)
+
+
+def test_words_beside_numbers_that_mean_missing_are_found_and_left_out():
+    rows = [{"x": "1.5", "t": "NA"}, {"x": " NA", "t": "b"}, {"x": "", "t": "c"}]
+    records = [from_cells(row) for row in rows]
+    assert missing_words(records) == ("NA",)
+    seen = values_by_key(without_words(records, ("NA",)))
+    assert (seen["x"].kind, seen["x"].records, seen["t"].records) == ("number", 1, 2)
+
+
+def test_a_column_of_text_alone_has_no_such_words():
+    records = [from_cells({"t": text}) for text in ("NA", "None", "-")]
+    assert missing_words(records) == ()
+    mixed = [from_cells({"t": text}) for text in ("1", "unknown")]
+    assert missing_words(mixed) == ()
