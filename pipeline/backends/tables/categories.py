@@ -17,6 +17,8 @@ from pipeline.batch.columns import Array
 from pipeline.batch.tensors import FLOATS, INTEGERS, Shape, Taken, TensorSpec
 from pipeline.errors import RowsError
 
+_INFOS = "feature_infos="
+"""Of a LightGBM file: of each feature its range, ``[0:1]``, or the codes that it has, ``0:1:2``."""
 _NUMBERS = Taken("categories that are numbers", ("bool", *INTEGERS, *FLOATS))
 
 
@@ -78,9 +80,12 @@ def lightgbm_codes(booster: Any) -> dict[int, CategoryCodes]:
     The file lists them without their features: they are those that it knows by values.
     """
     listed = booster.pandas_categorical or []
-    known = booster.dump_model(num_iteration=1)["feature_infos"]
-    names = booster.feature_name()
-    places = [i for i, name in enumerate(names) if known.get(name, {}).get("values")]
+    if not listed:
+        return {}
+    # Not `dump_model`, which walks the trees: those of a damaged file may have no end.
+    lines = booster.model_to_string(num_iteration=1).splitlines()
+    infos = next(line for line in lines if line.startswith(_INFOS)).removeprefix(_INFOS).split()
+    places = [i for i, info in enumerate(infos) if info != "none" and not info.startswith("[")]
     if len(places) != len(listed):  # some are numbered by hand: nobody can tell which
         return {}
     found = {
