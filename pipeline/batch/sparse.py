@@ -77,7 +77,7 @@ class Sparse:
     def __iter__(self) -> Iterator[_Array]:
         """The rows, each as an array."""
         for row in range(len(self)):
-            yield self[row : row + 1]._filled()[0]
+            yield self[row : row + 1].filled()[0]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> _Array:
         """See `dense`."""
@@ -98,9 +98,10 @@ class Sparse:
                 "scikit-learn that take sparse rows can read them, and no step or output beside "
                 "these"
             )
-        return self._filled()
+        return self.filled()
 
-    def _filled(self) -> _Array:
+    def filled(self) -> _Array:
+        """All values as an array, however long its rows are."""
         made = np.zeros(self.shape, self.dtype)
         made[np.repeat(np.arange(len(self)), np.diff(self.ends)), self.places] = self.values
         return made
