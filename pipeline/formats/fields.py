@@ -12,6 +12,7 @@ bytes are UTF-8.
 from __future__ import annotations
 
 import binascii
+import contextlib
 import math
 import struct
 from collections.abc import Sequence
@@ -90,6 +91,9 @@ class FieldDecoder:
         """
         if not self.keeps_missing:
             return self.complete(values)
+        if values and None not in values:  # most often none is missing
+            with contextlib.suppress(IrregularError):
+                return self.masked(self.complete(values), np.ones(len(values), dtype=bool))
         present = np.array([not is_missing(value) for value in values], dtype=bool)
         there = [value for value, has in zip(values, present, strict=True) if has]
         return self.masked(self.complete(there) if there else None, present)
