@@ -166,3 +166,22 @@ def test_a_parquet_file_without_the_column_lacks_it_in_every_row():
 def test_a_batch_without_rows_has_masked_columns(format):
     found = decode(format, [{**GOOD, "n": "no number", "v": [0.5, 1.0]}][:0], record("keep"))
     assert all(not len(presence_of(column)) for column in found.columns.values())
+
+
+@pytest.mark.parametrize("format", ["avro", "parquet", "csv", "jsonl"])
+def test_infinity_beside_what_is_missing_inside_a_vector_costs_the_record(format):
+    good = {**GOOD, "v": [0.5, 2.0]}
+    if format in ("csv", "jsonl"):  # JSON has no infinity, but numbers that no float32 holds
+        spec = RecordSpec.model_validate(
+            {"fields": {"v": {"dtype": "float32", "shape": [2], "missing": "keep"}}}
+        )
+        rows = ("1e39,", "0.5,2") if format == "csv" else ('{"v":[1e39,null]}', '{"v":[0.5,2]}')
+        header = ("v_0", "v_1") if format == "csv" else ()
+        payloads = tuple(row.encode() for row in rows)
+        found = (
+            FORMATS[format].decoder(spec).decode(Block(payloads, "a", format=format, header=header))
+        )
+    else:
+        found = decode(format, [{**good, "v": [float("inf"), None]}, good], record("keep"))
+    assert [reject.error_type for reject in found.rejects] == ["not_finite"]
+    assert values_of(found.columns["v"]).tolist() == [[0.5, 2.0]]
