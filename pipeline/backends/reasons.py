@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from pipeline.errors import RowsError
+
 MAX_CHARS = 1500
 _PART_CHARS = 400
 _DUMP_CHARS = 80
@@ -50,7 +52,9 @@ def own_words(error: BaseException) -> str:
 
 
 def with_type(error: BaseException) -> str:
-    """The type of an error, and the reason that the framework gives."""
+    """The type of an error, and the reason that the framework gives; of our own, the reason."""
+    if isinstance(error, RowsError):
+        return _words(error)
     return f"{type(error).__name__}: {_words(error)}".removesuffix(": ")
 
 

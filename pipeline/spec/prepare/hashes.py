@@ -8,10 +8,10 @@ from pydantic import Field, model_validator
 
 from pipeline.batch.tensors import INTEGERS
 from pipeline.spec.column_types import TEXTS, Type, need
-from pipeline.spec.prepare.step import OfOne
+from pipeline.spec.prepare.step import Elementwise
 
 
-class Hash(OfOne):
+class Hash(Elementwise):
     """Categories as the numbers of their buckets: `[...]` -> `int64[...]`, 0 to `buckets` - 1.
 
     Text by its UTF-8, `bytes` as they are, integers as text in decimal digits. `farm`: FarmHash
@@ -37,11 +37,6 @@ class Hash(OfOne):
         if self.function == "farm" and self.seed:
             raise ValueError("key 'seed' has no use with `function: farm`, which takes none")
         return self
-
-    @property
-    def is_elementwise(self) -> bool:
-        """Whatever its keys."""
-        return True
 
     def types(self, *read: Type) -> dict[str, Type]:
         """int64 of the same shape."""

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from pipeline.batch.tensors import INTEGERS
 from pipeline.spec.column_types import Gaps, Type, need
 from pipeline.spec.label_file import labels_in
-from pipeline.spec.prepare.step import OfOne
+from pipeline.spec.prepare.step import Elementwise, OfOne
 
 _FILE = (
     "Instead of `labels`: a text file with one label a line, a JSON list, or a JSON object of "
@@ -87,7 +87,7 @@ class OneHot(OfOne):
         return {self.column: ("float32", (*shape, count))}
 
 
-class Ordinal(OfOne):
+class Ordinal(Elementwise):
     """Categories as their codes: `[...]` -> `int64[...]`, the first of `labels` is `first`.
 
     Text, or integers. As scikit-learn's `OrdinalEncoder` has them (sorted: its `categories_`), and
@@ -126,11 +126,6 @@ class Ordinal(OfOne):
                 raise ValueError(
                     f"found `unknown: {self.unknown}`, the code of a label ({self.first} to {last})"
                 )
-
-    @property
-    def is_elementwise(self) -> bool:
-        """Whatever its keys."""
-        return True
 
     def with_file_text(self, text: str) -> Self:
         """The step with the categories instead of the file."""

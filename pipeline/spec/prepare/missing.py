@@ -7,10 +7,10 @@ from typing import Literal
 from pydantic import Field
 
 from pipeline.spec.column_types import Gaps, Type, need
-from pipeline.spec.prepare.step import OfOne, check_value
+from pipeline.spec.prepare.step import Elementwise, OfOne, check_value
 
 
-class Fill(OfOne):
+class Fill(Elementwise):
     """One value wherever the column lacks one: `value` of the column's dtype; shape and dtype stay.
 
     It fills rows that lack the whole vector, and what is missing inside a vector of floats.
@@ -18,11 +18,6 @@ class Fill(OfOne):
 
     op: Literal["fill"]
     value: int | float | str | bool = Field(description="Stands where a value is missing.")
-
-    @property
-    def is_elementwise(self) -> bool:
-        """Whatever its keys."""
-        return True
 
     def types(self, *read: Type) -> dict[str, Type]:
         """The column's own."""

@@ -10,11 +10,11 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.batch.tensors import FLOATS, INTEGERS
 from pipeline.spec.column_types import NUMBERS, Type, floating, need
-from pipeline.spec.prepare.step import OfOne
+from pipeline.spec.prepare.step import Elementwise
 from pipeline.spec.record import DTypeName
 
 
-class Scale(OfOne):
+class Scale(Elementwise):
     """`value * factor + offset`, or `min`..`max` brought to 0..1 (values outside go beyond).
 
     Numbers of any shape; the result is `float32`, or `float64` where `float32` cannot hold them.
@@ -39,11 +39,6 @@ class Scale(OfOne):
         return self
 
     @property
-    def is_elementwise(self) -> bool:
-        """Whatever its keys."""
-        return True
-
-    @property
     def keeps_nan(self) -> bool:
         """Whatever its keys."""
         return True
@@ -58,7 +53,7 @@ class Scale(OfOne):
 Limit = Annotated[int | float, Field(allow_inf_nan=False)]
 
 
-class Clip(OfOne):
+class Clip(Elementwise):
     """Values below `min` become `min`, those above `max` become `max`; dtype and shape stay."""
 
     op: Literal["clip"]
@@ -72,11 +67,6 @@ class Clip(OfOne):
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"expected a `max` of at least `min`, which is {self.min}")
         return self
-
-    @property
-    def is_elementwise(self) -> bool:
-        """Whatever its keys."""
-        return True
 
     @property
     def keeps_nan(self) -> bool:
@@ -99,18 +89,13 @@ class Clip(OfOne):
         return {self.column: (dtype, shape)}
 
 
-class Log1p(OfOne):
+class Log1p(Elementwise):
     """The natural logarithm of 1 + value, as numpy's `log1p`; shape stays.
 
     `float64` for `float64` and integers, else `float32`. A value of -1 or less is a dead letter.
     """
 
     op: Literal["log1p"]
-
-    @property
-    def is_elementwise(self) -> bool:
-        """Whatever its keys."""
-        return True
 
     @property
     def keeps_nan(self) -> bool:
@@ -124,7 +109,7 @@ class Log1p(OfOne):
         return {self.column: (floating(dtype), shape)}
 
 
-class Bucketize(OfOne):
+class Bucketize(Elementwise):
     """Numbers as the numbers of their buckets: `[...]` -> `int64[...]`, 0 to as many as boundaries.
 
     `closed: left`: bucket i has `boundaries[i-1] <= value < boundaries[i]`, as TensorFlow's
@@ -147,11 +132,6 @@ class Bucketize(OfOne):
                 raise ValueError(f"found {after} behind {before}, expected ascending numbers")
         return boundaries
 
-    @property
-    def is_elementwise(self) -> bool:
-        """Whatever its keys."""
-        return True
-
     def types(self, *read: Type) -> dict[str, Type]:
         """int64 of the same shape."""
         ((dtype, shape),) = read
@@ -164,7 +144,7 @@ class Bucketize(OfOne):
         return {self.column: ("int64", shape)}
 
 
-class Cast(OfOne):
+class Cast(Elementwise):
     """Values as another dtype, of the same shape.
 
     Numbers and text both ways; text and `bytes` both ways (UTF-8). Nothing is rounded to an integer
@@ -174,11 +154,6 @@ class Cast(OfOne):
 
     op: Literal["cast"]
     dtype: DTypeName = Field(description="The dtype that it becomes.")
-
-    @property
-    def is_elementwise(self) -> bool:
-        """Whatever its keys."""
-        return True
 
     @property
     def keeps_nan(self) -> bool:

@@ -26,6 +26,15 @@ class OfOne(PrepareOp):
     of: Name = Field(description="A field, or the column of another prepare step.")
 
 
+class Elementwise(OfOne):
+    """A step that computes each value of one column by itself, and leaves it in its place."""
+
+    @property
+    def is_elementwise(self) -> bool:
+        """Whatever its keys."""
+        return True
+
+
 def check_value(value: int | float | str | bool, dtype: str) -> None:
     """Makes sure that a column of some dtype can hold a step's `value`.
 

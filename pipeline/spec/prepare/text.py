@@ -7,21 +7,16 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.spec.column_types import Type, need
-from pipeline.spec.prepare.step import OfOne
+from pipeline.spec.prepare.step import Elementwise, OfOne
 from pipeline.spec.strict_model import Name
 
 _MAX_TOKENIZER_CHARS = 8 << 20
 
 
-class Lower(OfOne):
+class Lower(Elementwise):
     """Text in lower case; any shape."""
 
     op: Literal["lower"]
-
-    @property
-    def is_elementwise(self) -> bool:
-        """Whatever its keys."""
-        return True
 
     def types(self, *read: Type) -> dict[str, Type]:
         """Text of the same shape."""

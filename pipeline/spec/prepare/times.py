@@ -9,14 +9,14 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.spec.column_types import Type, need
-from pipeline.spec.prepare.step import OfOne
+from pipeline.spec.prepare.step import Elementwise
 
 _DIRECTIVE = re.compile(r"%(.)", re.DOTALL)
 _OF_THE_YEAR = {"Y", "y", "G", "c", "x"}
 _OF_THE_CLOCK = ("hour", "minute", "second")
 
 
-class ParseTime(OfOne):
+class ParseTime(Elementwise):
     """Points in time as a number: `string[...]` -> `[...]`.
 
     `epoch_secs` is `float64` (to a microsecond), all else `int64`: `epoch_us` microseconds since
@@ -74,11 +74,6 @@ class ParseTime(OfOne):
         if self.clock == "text" and self.part.startswith("epoch"):
             raise ValueError(f"`clock: text` has no use with `part: {self.part}`")
         return self
-
-    @property
-    def is_elementwise(self) -> bool:
-        """Whatever its keys."""
-        return True
 
     def types(self, *read: Type) -> dict[str, Type]:
         """Numbers of the same shape."""

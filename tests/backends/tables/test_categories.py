@@ -85,7 +85,10 @@ def test_value_that_is_no_category_is_what_the_library_makes_of_it(framework, tm
     done = run(spec, servable, np.array([20.0, 20.0]), ["S", "Mars"])
     if framework == "xgboost":
         assert [reject.record_id for reject in done.rejects] == [1]
-        assert "'Mars' in 'port', which is none of its categories" in done.rejects[0].error_message
+        told = (
+            "model 'm' fails on this row: found 'Mars' in 'port', which is none of its categories"
+        )
+        assert done.rejects[0].error_message == told
     else:
         missing = run(spec, servable, np.array([20.0]), ["S"], [False])
         assert done.columns["y"][1] == missing.columns["y"][0]

@@ -126,7 +126,6 @@ def test_languages_of_a_model_for_many_are_its_first_tokens(tmp_path):
 
 
 def test_tokenizers_of_sentencepiece_translate(tmp_path):
-    pytest.importorskip("sentencepiece", reason="the extra `transformers` brings it")
     path = text_models.marian(tmp_path)
     long = [*TEXTS, "a photo of the blue circle " * 10]
     found = write(path, "translation", long, max_new_tokens=7)
