@@ -20,8 +20,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.batch import workload
 from benchmarks.batch.peers import environment as peers
+from benchmarks.batch.vectors.workload import Vectors
 from benchmarks.batch.workload import Format
 from benchmarks.support import command_line, sections
 
@@ -106,7 +106,7 @@ def _prepare(folder: Path, with_peers: bool) -> None:
     """
     if with_peers:
         peers.prepare(java=True)
-    files = workload.prepare(folder)
+    files = Vectors.prepare(folder)
     for form, count in _RECORDS.items():
         print(f"records: {count:,}, {form}", flush=True)
         files.records(count, form)

@@ -18,10 +18,12 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from benchmarks.batch import agreement, report, workload
+from benchmarks.batch import agreement, report
 from benchmarks.batch.contenders import CONTENDERS, Contender, job_secs_file, of_small_job
 from benchmarks.batch.peers import environment as peers
 from benchmarks.batch.results import Result, by_growth, by_jobs
+from benchmarks.batch.vectors.workload import Vectors
+from benchmarks.batch.workload import Workload
 from benchmarks.support import command_line, machine, measure, sections
 
 _QUICK_RECORDS = 2_000
@@ -39,7 +41,7 @@ class Benchmark:
 
     def __init__(
         self,
-        files: workload.Workload,
+        files: Workload,
         chosen: list[Contender],
         records: int | None,
         keep_outputs: bool,
@@ -113,9 +115,8 @@ def main() -> int:
     try:
         if any(contender.is_peer for contender in chosen):
             peers.prepare(java=any(c.key.startswith("spark") for c in chosen))
-        benchmark = Benchmark(
-            workload.prepare(options.folder), chosen, options.records, options.keep_outputs
-        )
+        files = Vectors.prepare(options.folder)
+        benchmark = Benchmark(files, chosen, options.records, options.keep_outputs)
         if options.quick:
             benchmark.at_once()
         rounds = 0 if options.quick else options.repeats or max(c.repeats for c in chosen)
@@ -128,15 +129,20 @@ def main() -> int:
     tables = report.tables(benchmark.results)
     print(f"\nAll contenders gave the same answers.\n\n{tables}\n\n{measured_on}")
     if chosen == list(CONTENDERS) and not options.records:
-        publish(options.docs, benchmark.results, tables, measured_on)
+        publish(options.docs, files, benchmark.results, tables, measured_on)
     return 0
 
 
-def publish(document: Path, results: list[Result], tables: str, measured_on: str) -> None:
-    picture = "Records a second of each contender, as a share of a bare loop"
-    sections.rewrite(document, "batch", tables, command_line.used(), measured_on, picture)
-    report.draw(results, document.with_name("batch.png"))
-    for question, answer, compared in report.summary(results):
+def publish(
+    document: Path, files: Workload, results: list[Result], tables: str, measured_on: str
+) -> None:
+    name, picture = (
+        files.batch_section,
+        "Records a second of each contender, as a share of a bare loop",
+    )
+    sections.rewrite(document, name, tables, command_line.used(), measured_on, picture)
+    report.draw(results, document.with_name(f"{name}.png"))
+    for question, answer, compared in report.summary(results, files.title):
         sections.summarise(document, question, answer, compared)
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from pyarrow import json
 
 from benchmarks.batch.arrow_lists import matrix
-from benchmarks.batch.workload import CLASSES
+from benchmarks.batch.vectors.workload import CLASSES
 
 # Batches of another size, or another number of threads, add up in another order.
 _TOLERANCE = 1e-5

@@ -60,6 +60,11 @@ def script(
     return command
 
 
+def output_form(form: Format) -> Format:
+    """The format of the predictions, by that of the records."""
+    return "parquet" if form == "parquet" else "jsonl"
+
+
 def of_small_job(count: int) -> int:
     """How many records the small jobs of such a run have."""
     return max(1, count // 5)
@@ -91,7 +96,7 @@ def ours(*beam_options: str, form: Format) -> Command:
         return [
             *(sys.executable, str(ROOT / "main.py"), f"--ensemble_spec={workload.spec}"),
             *(f"--input_file_pattern={workload.records(count, form)}/*", f"--output_path={output}"),
-            *(f"--output_format={form}", "--runner=DirectRunner", *beam_options),
+            *(f"--output_format={output_form(form)}", "--runner=DirectRunner", *beam_options),
         ]
 
     return command
@@ -107,7 +112,7 @@ def _of_format(form: Format) -> list[Contender]:
     workers = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
     few, many = (1_000_000, 2_000_000) if form == "jsonl" else (3_000_000, 4_000_000)
     of_peers = 750_000 if form == "jsonl" else 2_000_000
-    bare = script("bare_loop", of_form, form=form)
+    bare = script("vectors.bare_loop", of_form, form=form)
     return [
         Contender(f"bare-{form}", "bare loop", form, "1 x 1", bare, few, repeats=2),
         Contender(
@@ -161,7 +166,7 @@ CONTENDERS = (
         "two bare loops",
         "jsonl",
         "2 x 1",
-        script("bare_loop", "--loops=2", form="jsonl"),
+        script("vectors.bare_loop", "--loops=2", form="jsonl"),
         2_000_000,
         repeats=2,
     ),

@@ -12,8 +12,8 @@ import argparse
 import shutil
 import sys
 
-from benchmarks.batch import workload
 from benchmarks.batch.contenders import ours
+from benchmarks.batch.vectors.workload import Vectors
 from benchmarks.support import command_line, machine, measure, sections
 
 _HEADER = ("records, JSON lines", "peak MiB", "ratio")
@@ -22,7 +22,7 @@ _HEADER = ("records, JSON lines", "peak MiB", "ratio")
 def main() -> int:
     options = _parse()
     measured_on = machine.describe()
-    files = workload.prepare(options.folder)
+    files = Vectors.prepare(options.folder)
     out = files.folder / "out" / "memory"
     peaks: dict[int, int] = {}
     for records in (options.records, 10 * options.records):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.batch.contenders import output_form
 from benchmarks.batch.results import Result
 from benchmarks.batch.workload import Format
 from benchmarks.support import pictures, sections
 
-FORMATS: Mapping[Format, str] = {"jsonl": "JSON lines", "parquet": "Parquet"}
+FORMATS: Mapping[Format, str] = {"jsonl": "JSON lines", "csv": "CSV", "parquet": "Parquet"}
 STOCK = "stock-chain"
 _HEADER = (
     "contender",
@@ -25,8 +26,12 @@ _HEADER = (
 _NOTHING = "-"
 
 
-def of_format(results: Sequence[Result], form: Format) -> list[Result]:
-    return [result for result in results if result.contender.form == form]
+def by_format(results: Sequence[Result]) -> Mapping[Format, list[Result]]:
+    """The results of each format that there is one of."""
+    found: dict[Format, list[Result]] = {}
+    for result in results:
+        found.setdefault(result.contender.form, []).append(result)
+    return found
 
 
 def bare(results: Sequence[Result]) -> Result | None:
@@ -37,12 +42,10 @@ def bare(results: Sequence[Result]) -> Result | None:
 def tables(results: Sequence[Result]) -> str:
     """For each format a table with a row for each contender."""
     made = []
-    for form, title in FORMATS.items():
-        some = of_format(results, form)
-        if some:
-            stock = next((r for r in some if r.contender.key == STOCK), None)
-            rows = [_row(result, bare(some), stock) for result in some]
-            made.append(f"{title}:\n\n{sections.table(*_without_empty(rows))}")
+    for form, some in by_format(results).items():
+        stock = next((r for r in some if r.contender.key == STOCK), None)
+        rows = [_row(result, bare(some), stock) for result in some]
+        made.append(f"{FORMATS[form]}:\n\n{sections.table(*_without_empty(rows))}")
     return "\n\n".join(made)
 
 
@@ -60,11 +63,10 @@ def share(result: Result, other: Result | None) -> float | None:
     return result.rate / other.rate
 
 
-def summary(results: Sequence[Result]) -> list[tuple[str, str, str]]:
+def summary(results: Sequence[Result], subject: str) -> list[tuple[str, str, str]]:
     """Rows of the summary: question, this project's answer, what it compares with."""
     rows = []
-    for form, title in FORMATS.items():
-        some = of_format(results, form)
+    for form, some in by_format(results).items():
         for workers, count in (("", "one worker"), ("-2", "two workers")):
             found = next(r for r in some if r.contender.key == f"ours{workers}-{form}")
             others = [
@@ -77,7 +79,7 @@ def summary(results: Sequence[Result]) -> list[tuple[str, str, str]]:
             loops = next((r for r in some if r.contender.key == f"bare-2-{form}"), None)
             if workers and (of_loops := share(found, loops)) is not None:
                 answer += f"; {of_loops:.0%} of two such loops at once"
-            rows.append((f"Batch, {title}, {count}", answer, "; ".join(others)))
+            rows.append((f"{subject}, {FORMATS[form]}, {count}", answer, "; ".join(others)))
     return rows
 
 
@@ -90,10 +92,10 @@ def _in_words(result: Result, bare_loop: Result | None) -> str:
 
 def draw(results: Sequence[Result], path: Path) -> None:
     """Bars of the rates, as shares of the bare loop with the same format."""
-    found = {form: of_format(results, form) for form in FORMATS}
+    found = by_format(results)
     heights = [len(some) for some in found.values()]
     picture, panels = pictures.figure(
-        2, 1, 9, 0.42 * sum(heights) + 1.6, height_ratios=heights, sharex=True
+        len(found), 1, 9, 0.42 * sum(heights) + 1.6, height_ratios=heights, sharex=True
     )
     for panel, (form, some) in zip(panels, found.items(), strict=True):
         shares = [share(result, bare(some)) or 0.0 for result in some]
@@ -109,11 +111,17 @@ def draw(results: Sequence[Result], path: Path) -> None:
         panel.bar_label(bars, labels, padding=6, fontsize=10, backgroundcolor="white")
         panel.invert_yaxis()
         panel.axvline(1, color=pictures.GREY, linewidth=1, zorder=0)
-        panel.set_title(f"{FORMATS[form]} in and out")
+        panel.set_title(_in_and_out(form))
         panel.margins(x=0.25)
         panel.xaxis.set_major_formatter("{x:.0%}")
     panels[-1].set_xlabel("records/s, start-up apart, as a share of the bare loop")
     pictures.save(picture, path)
+
+
+def _in_and_out(form: Format) -> str:
+    if (out := output_form(form)) == form:
+        return f"{FORMATS[form]} in and out"
+    return f"{FORMATS[form]} in, {FORMATS[out]} out"
 
 
 def _colour(key: str) -> str:

@@ -15,8 +15,8 @@ import shutil
 import sys
 from statistics import median
 
-from benchmarks.batch import workload
 from benchmarks.batch.contenders import CONTENDERS
+from benchmarks.batch.vectors.workload import Vectors
 from benchmarks.support import command_line, machine, measure, sections
 
 _CHOSEN = ("bare-jsonl", "ours-jsonl", "stock-chain")
@@ -26,7 +26,7 @@ _HEADER = ("contender", "seconds", "lowest - highest", "of bare")
 def main() -> int:
     options = _parse()
     measured_on = machine.describe()
-    files = workload.prepare(options.folder)
+    files = Vectors.prepare(options.folder)
     chosen = [contender for contender in CONTENDERS if contender.key in _CHOSEN]
     secs: dict[str, list[float]] = {contender.title: [] for contender in chosen}
     out = files.folder / "out" / "start-up"

@@ -1,48 +1,62 @@
-"""What every contender gets: the same records, the same three models. Made once, then reused.
-
-A record has an id, from 0, and ``x``, 64 numbers with 4 decimals. Records come as JSON lines
-``{"id": 17, "x": [...]}`` or as Parquet (int64, list<float>), in a folder of files of 50,000. The
-models are a scikit-learn logistic regression and two networks of 64-128-10 neurons, ONNX and
-TorchScript, each from ``x`` to ten probabilities. What they say means nothing; what they cost is
-typical of small models.
-"""
+"""What every contender gets: the same records, the same models. Made once, then reused."""
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
-import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import ClassVar, Literal, Self
 
-import numpy as np
-import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from benchmarks.batch.arrow_lists import list_array
-
-FEATURES, HIDDEN, CLASSES = 64, 128, 10
-_PART_ROWS = 50_000
-_SPEC = Path(__file__).with_name("ensemble.yaml")
-
-Array = np.ndarray[Any, Any]
-Format = Literal["jsonl", "parquet"]
+Format = Literal["jsonl", "csv", "parquet"]
 
 
-@dataclass(frozen=True)
-class Workload:
-    """Where the files of the benchmark are.
+class Workload(ABC):
+    """Records, an ensemble file, and models. A kind of workload is a subclass.
+
+    Args:
+      folder: of all workloads; each has a folder of its own there.
 
     Attributes:
-      folder: holds them, and the contenders' outputs while they are needed.
+      name: of the kind, for the command line and for its folder.
+      forms: of records that it comes in.
+      part_rows: records of a file.
+      title: what the summary calls it.
+      noun: what the summary calls a record.
+      batch_section: of the document, and its picture's name: rates.
+      stages_section: the same for what the stages take.
+      spec_source: the ensemble file, which names models in the folder `models` beside it.
+      folder: holds the files, and the contenders' outputs while they are needed.
     """
 
-    folder: Path
+    name: ClassVar[str]
+    forms: ClassVar[tuple[Format, ...]]
+    part_rows: ClassVar[int]
+    title: ClassVar[str]
+    noun: ClassVar[str]
+    batch_section: ClassVar[str]
+    stages_section: ClassVar[str]
+    spec_source: ClassVar[Path]
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / self.name
+
+    @abstractmethod
+    def write_models(self, folder: Path) -> None:
+        """Writes the models' files into an empty folder."""
+
+    @abstractmethod
+    def write_part(self, form: Format, first: int, rows: int, path: Path) -> None:
+        """Writes a file of records.
+
+        Args:
+          form: of the file.
+          first: number of its first record; fewer rows with the same one are the same records.
+          rows: how many.
+          path: the file.
+        """
 
     @property
     def spec(self) -> Path:
@@ -51,8 +65,21 @@ class Workload:
 
     @property
     def models(self) -> Path:
-        """The folder of `model.skops`, `model.pickle` (the same one), `model.onnx`, `model.pt`."""
+        """The folder of the models."""
         return self.folder / "models"
+
+    @classmethod
+    def prepare(cls, folder: Path) -> Self:
+        """Makes the models, if they are not there, and puts the ensemble file beside them."""
+        made = cls(folder)
+        made.folder.mkdir(parents=True, exist_ok=True)
+        _make(made.models, made._fill_models)
+        shutil.copy(cls.spec_source, made.spec)
+        return made
+
+    def _fill_models(self, folder: Path) -> None:
+        folder.mkdir()
+        self.write_models(folder)
 
     def records(self, count: int, form: Format) -> Path:
         """The folder with files of the first `count` records, made now if it is not there.
@@ -60,28 +87,19 @@ class Workload:
         Folders share their files: the parts of a larger one are those of a smaller one.
         """
         parts = self.folder / "parts"
-        parts.mkdir(exist_ok=True)
+        parts.mkdir(parents=True, exist_ok=True)
 
         def link(folder: Path) -> None:
             folder.mkdir()
-            for first in range(0, count, _PART_ROWS):
-                rows = min(_PART_ROWS, count - first)
+            for first in range(0, count, self.part_rows):
+                rows = min(self.part_rows, count - first)
                 part = parts / f"{first:08d}-{rows}.{form}"
-                _make(part, partial(_write_part, form, first, rows))
+                _make(part, partial(self.write_part, form, first, rows))
                 (folder / part.name).hardlink_to(part)
 
         path = self.folder / f"records-{count}-{form}"
         _make(path, link)
         return path
-
-
-def prepare(folder: Path) -> Workload:
-    """Makes the models, if they are not there, and puts the ensemble file beside them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    workload = Workload(folder)
-    _make(workload.models, _write_models)
-    shutil.copy(_SPEC, workload.spec)
-    return workload
 
 
 def _make(path: Path, write: Callable[[Path], None]) -> None:
@@ -91,105 +109,3 @@ def _make(path: Path, write: Callable[[Path], None]) -> None:
     made = path.with_name(f".{path.name}.{os.getpid()}")
     write(made)
     made.rename(path)
-
-
-def _records(first: int, rows: int) -> Array:
-    """``x`` of some records of a part, float64[rows, 64]; the same whatever their number."""
-    return np.random.default_rng([1, first]).normal(size=(rows, FEATURES)).round(4)
-
-
-def _write_part(form: Format, first: int, rows: int, path: Path) -> None:
-    _WRITE[form](path, first, _records(first, rows))
-
-
-def _write_jsonl(path: Path, first: int, x: Array) -> None:
-    rows = orjson.dumps(x, option=orjson.OPT_SERIALIZE_NUMPY)[2:-2].split(b"],[")
-    lines = [b'{"id":%d,"x":[%b]}\n' % numbered for numbered in enumerate(rows, start=first)]
-    path.write_bytes(b"".join(lines))
-
-
-def _write_parquet(path: Path, first: int, x: Array) -> None:
-    ids = pa.array(np.arange(first, first + len(x)))
-    table = pa.table({"id": ids, "x": list_array(x.astype(np.float32))})
-    pq.write_table(table, path, use_dictionary=False)
-
-
-_WRITE: dict[Format, Callable[[Path, int, Array], None]] = {
-    "jsonl": _write_jsonl,
-    "parquet": _write_parquet,
-}
-
-
-def _write_models(folder: Path) -> None:
-    folder.mkdir()
-    rng = np.random.default_rng(2)
-    _write_sklearn(folder, rng)
-    weights = {
-        "w1": rng.normal(scale=FEATURES**-0.5, size=(FEATURES, HIDDEN)).astype("float32"),
-        "b1": rng.normal(scale=0.1, size=HIDDEN).astype("float32"),
-        "w2": rng.normal(scale=HIDDEN**-0.5, size=(HIDDEN, CLASSES)).astype("float32"),
-        "b2": rng.normal(scale=0.1, size=CLASSES).astype("float32"),
-    }
-    _write_onnx(folder / "model.onnx", weights)
-    _write_torchscript(folder / "model.pt", weights)
-
-
-def _write_sklearn(folder: Path, rng: np.random.Generator) -> None:
-    import pickle
-
-    from sklearn.linear_model import LogisticRegression
-    from skops import io as skops_io
-
-    x = rng.normal(size=(2_000, FEATURES))
-    classes = (x @ rng.normal(size=(FEATURES, CLASSES))).argmax(axis=1)
-    model = LogisticRegression().fit(x, classes)
-    skops_io.dump(model, folder / "model.skops")
-    (folder / "model.pickle").write_bytes(pickle.dumps(model))
-
-
-def _write_onnx(path: Path, weights: Mapping[str, Array]) -> None:
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    graph = helper.make_graph(
-        [
-            helper.make_node("Gemm", ["x", "w1", "b1"], ["sums"]),
-            helper.make_node("Relu", ["sums"], ["hidden"]),
-            helper.make_node("Gemm", ["hidden", "w2", "b2"], ["logits"]),
-            helper.make_node("Softmax", ["logits"], ["proba"], axis=1),
-        ],
-        "benchmark",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", FEATURES])],
-        [helper.make_tensor_value_info("proba", TensorProto.FLOAT, ["rows", CLASSES])],
-        [numpy_helper.from_array(array, name) for name, array in weights.items()],
-    )
-    # Newer versions are onnx's default, and ONNX Runtime 1.31 does not read them yet.
-    onnx.save(
-        helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 21)]), path
-    )
-
-
-def _write_torchscript(path: Path, weights: Mapping[str, Array]) -> None:
-    import torch
-
-    class Network(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.first = torch.nn.Linear(FEATURES, HIDDEN)
-            self.second = torch.nn.Linear(HIDDEN, CLASSES)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            logits: torch.Tensor = self.second(self.first(x).relu())
-            return logits.softmax(dim=1)
-
-    network = Network()
-    # Not the weights of the ONNX network: the ensemble shall have three opinions.
-    names = {"first.weight": "w1", "first.bias": "b1", "second.weight": "w2", "second.bias": "b2"}
-    network.load_state_dict(
-        {name: torch.from_numpy(weights[key][::-1].T.copy()) for name, key in names.items()}
-    )
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # torch.export is the newer way
-        torch.jit.save(torch.jit.script(network.eval()), buffer)
-    path.write_bytes(buffer.getvalue())

@@ -25,7 +25,7 @@ def used() -> str:
 
 
 def parser_with_folder(description: str) -> argparse.ArgumentParser:
-    """The same with ``--folder``, where workload.py puts records and models."""
+    """The same with ``--folder``, where workloads have their records and models."""
     made = parser(description)
     made.add_argument("--folder", default=ROOT / "build" / "benchmarks", type=Path)
     return made

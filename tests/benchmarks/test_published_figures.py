@@ -12,6 +12,9 @@ from benchmarks.batch import memory, report, start_up
 from benchmarks.batch.contenders import CONTENDERS
 from benchmarks.batch.results import Result, Timed
 from benchmarks.batch.stages import __main__ as stages
+from benchmarks.batch.stages.run import MODELS, PARSE
+from benchmarks.batch.table.workload import Table
+from benchmarks.batch.vectors.workload import Vectors
 from benchmarks.calls import merging, sharing
 from benchmarks.calls.merging import Measured, WrongError, compare
 from benchmarks.gpu import __main__ as gpu
@@ -103,7 +106,7 @@ def test_what_a_run_that_was_cut_off_left_is_in_nobodys_way(
     scripted_runs, call, monkeypatch, workload_folder, module
 ):
     name = module.__name__.rpartition(".")[2]
-    left = workload_folder / "out" / name.replace("_", "-") / "predictions-00000.jsonl"
+    left = workload_folder / "vectors" / "out" / name.replace("_", "-") / "predictions-00000.jsonl"
     left.parent.mkdir(parents=True)
     left.write_text("{}")
 
@@ -134,7 +137,26 @@ def test_stages_and_rest_add_up_to_the_total(scripted_runs, call, document):
     assert has_picture(document, "stages")
 
 
-def test_batch_shows_all_contenders_and_says_where_runs_do_not_tell(document):
+def test_stages_of_tables_have_a_place_of_their_own(document, tmp_path):
+    times = {"decode": 2.0, "prepare": 1.5, "model trees": 4.0, "model linear": 1.0}
+    parts = {PARSE: 1.0, MODELS: 4.5}
+    found = {form: stages.Explained(10.0, times, parts) for form in Table.forms}
+    stages.publish(document, Table(tmp_path), found, LINE)
+    rows, _ = section(document, "table-stages")
+    behind = dict(zip([row[0] for row in rows], [row[0] for row in rows[1:]], strict=False))
+    assert behind["model linear"] == f"- of that: {MODELS}"  # behind the last model
+    for form in ("JSON lines", "CSV", "Parquet"):
+        assert summary(document, f"Time of a row of a table, {form}, one worker")[0] == (
+            "10.0 us: decode 2.0, prepare 1.5, models 5.0, Beam and the rest 1.5"
+        )
+    assert has_picture(document, "table-stages")
+
+
+def test_stages_of_tables_run(scripted_runs, call):
+    assert call(stages, "--quick", "--workload=table", "--formats", "csv") == 0
+
+
+def test_batch_shows_all_contenders_and_says_where_runs_do_not_tell(document, tmp_path):
     results = []
     for number, contender in enumerate(CONTENDERS, start=1):
         result = Result(contender, contender.records)
@@ -142,7 +164,7 @@ def test_batch_shows_all_contenders_and_says_where_runs_do_not_tell(document):
         rate = None if contender.key == "ours-2-parquet" else 1e6 / number
         result.add(Run(9.0, 2**20), Timed(rate, 1.0))
         results.append(result)
-    batch.publish(document, results, report.tables(results), LINE)
+    batch.publish(document, Vectors(tmp_path), results, report.tables(results), LINE)
     rows, _ = section(document, "batch")
     assert len(rows) == len(CONTENDERS) + 4
     ours, *_, two = (row for row in rows if row[0].startswith("this project"))

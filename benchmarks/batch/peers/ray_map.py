@@ -20,7 +20,7 @@ from ray.data.block import BlockAccessor
 
 from benchmarks.batch import jobs
 from benchmarks.batch.arrow_lists import list_array, matrix
-from benchmarks.batch.bare_loop import load
+from benchmarks.batch.vectors.bare_loop import load
 
 if TYPE_CHECKING:  # where types are checked, Ray is not installed
 

@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 
 from benchmarks.batch import jobs
 from benchmarks.batch.arrow_lists import list_array, matrix
-from benchmarks.batch.bare_loop import load
+from benchmarks.batch.vectors.bare_loop import load
 from benchmarks.support.repository import ROOT
 
 BATCH_ROWS = 10_000

@@ -1,7 +1,9 @@
 """Where the time of a batch job goes, stage by stage.
 
-    python -m benchmarks.batch.stages          about 80 seconds; rewrites its part of the document
-    python -m benchmarks.batch.stages --quick  only that every stage runs
+    python -m benchmarks.batch.stages                    about 80 seconds; rewrites its part of the
+                                                         document
+    python -m benchmarks.batch.stages --workload=table   the same of rows of a table
+    python -m benchmarks.batch.stages --quick            only that every stage runs
 
 The stages are the steps of the pipeline, called one after the other in this process for each block,
 as Beam's fused stage does; every stage counts with its best pass. The total is that of main.py on
@@ -19,7 +21,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.batch import workload
+from benchmarks.batch import workloads
 from benchmarks.batch.contenders import ours
 from benchmarks.batch.report import FORMATS
 from benchmarks.batch.results import by_growth
@@ -27,12 +29,18 @@ from benchmarks.batch.stages.run import MODELS, PARSE, Stages
 from benchmarks.batch.workload import Format, Workload
 from benchmarks.support import command_line, machine, measure, pictures, sections
 
-_RECORDS: Mapping[Format, int] = {"jsonl": 1_000_000, "parquet": 3_000_000}
+_RECORDS: Mapping[tuple[str, Format], int] = {
+    ("vectors", "jsonl"): 1_000_000,
+    ("vectors", "parquet"): 3_000_000,
+    ("table", "jsonl"): 800_000,
+    ("table", "csv"): 800_000,
+    ("table", "parquet"): 1_600_000,
+}
 _REST = "Beam and the rest"
-_PARTS_BEHIND = {"decode": (PARSE,), "model torch": (MODELS,)}
 _COLOURS = {
     "read": pictures.SKY,
     "decode": pictures.BLUE,
+    "prepare": pictures.RED,
     "models": pictures.ORANGE,
     "combine": pictures.GREEN,
     "encode": pictures.PURPLE,
@@ -64,41 +72,46 @@ class Explained:
 def main() -> int:
     options = _parse()
     measured_on = machine.describe()
-    files = workload.prepare(options.folder)
+    files = workloads.WORKLOADS[options.workload].prepare(options.folder)
+    forms = options.formats or files.forms
     try:
-        found = {form: _explain(files, form, options) for form in FORMATS}
+        found = {form: _explain(files, form, options) for form in forms}
     except measure.FailedError as error:
         print(error, file=sys.stderr)
         return 1
     print(f"\n{_table(found)}\n\n{measured_on}")
-    if not options.quick:
-        publish(options.docs, found, measured_on)
+    if not options.quick and len(found) == len(files.forms):
+        publish(options.docs, files, found, measured_on)
     return 0
 
 
-def publish(document: Path, found: Mapping[Format, Explained], measured_on: str) -> None:
+def publish(
+    document: Path, files: Workload, found: Mapping[Format, Explained], measured_on: str
+) -> None:
+    name = files.stages_section
     picture = "Microseconds a record by stage"
-    sections.rewrite(document, "stages", _table(found), command_line.used(), measured_on, picture)
+    sections.rewrite(document, name, _table(found), command_line.used(), measured_on, picture)
     for form, explained in found.items():
         groups = ", ".join(f"{name} {us:.1f}" for name, us in _grouped(explained).items())
-        question = f"Time of a record, {FORMATS[form]}, one worker"
+        question = f"Time of a {files.noun}, {FORMATS[form]}, one worker"
         sections.summarise(document, question, f"{explained.total:.1f} us: {groups}", "")
-    _draw(found, document.with_name("stages.png"))
+    _draw(found, document.with_name(f"{name}.png"))
 
 
 def _grouped(explained: Explained) -> Mapping[str, float]:
-    """Microseconds of the stages and of the rest, the models as one."""
-    spans = dict.fromkeys(_COLOURS, 0.0)
+    """Microseconds of the stages and of the rest, the models as one, in the stages' order."""
+    spans: dict[str, float] = {}
     for name, us in [*explained.stages.items(), (_REST, explained.rest)]:
         group = "models" if name.startswith("model ") else name
-        spans["decode" if group == "assign release" else group] += us
+        group = "decode" if group == "assign release" else group
+        spans[group] = spans.get(group, 0.0) + us
     return spans
 
 
 def _explain(files: Workload, form: Format, options: argparse.Namespace) -> Explained:
     """Runs of main.py and passes over the stages, in turn."""
     command = ours(form=form)
-    records, of_pass = options.records or _RECORDS[form], options.pass_records
+    records, of_pass = options.records or _RECORDS[files.name, form], options.pass_records
     rates: list[float] = []
     passes: list[Mapping[str, float]] = []
     parts: list[Mapping[str, float]] = []
@@ -130,10 +143,12 @@ def _best_us(passes: Sequence[Mapping[str, float]], records: int) -> Mapping[str
 def _table(found: Mapping[Format, Explained]) -> str:
     """A row for each stage, its parts below it; microseconds, and shares of the total."""
     names = [*next(iter(found.values())).stages]
+    last_model = [name for name in names if name.startswith("model ")][-1]
+    part_behind = {"decode": PARSE, last_model: MODELS}
     values: dict[str, list[float | None]] = {}
     for name in names:
         values[name] = [explained.stages[name] for explained in found.values()]
-        for part in _PARTS_BEHIND.get(name, ()):
+        if part := part_behind.get(name):
             values[f"- of that: {part}"] = [each.parts.get(part) for each in found.values()]
     values["sum of the stages"] = [each.total - each.rest for each in found.values()]
     values[_REST] = [each.rest for each in found.values()]
@@ -152,7 +167,7 @@ def _table(found: Mapping[Format, Explained]) -> str:
 
 def _draw(found: Mapping[Format, Explained], path: Path) -> None:
     """A bar for each format, of the stages in their order."""
-    picture, panel = pictures.figure(1, 1, 9, 3.2)
+    picture, panel = pictures.figure(1, 1, 9, 2 + 0.6 * len(found))
     for y, explained in enumerate(found.values()):
         left = 0.0
         for name, us in _grouped(explained).items():
@@ -170,7 +185,7 @@ def _draw(found: Mapping[Format, Explained], path: Path) -> None:
     panel.set_title("Where the time of a batch job goes")
     picture.legend(
         loc="outside lower center",
-        ncols=len(_COLOURS),
+        ncols=len(_grouped(explained)),
         fontsize=10,
         handlelength=1,
         columnspacing=1,
@@ -180,7 +195,9 @@ def _draw(found: Mapping[Format, Explained], path: Path) -> None:
 
 def _parse() -> argparse.Namespace:
     parser = command_line.parser_with_folder("Says where the time of a batch job goes.")
-    parser.add_argument("--records", type=int, help="of main.py; default 1,000,000 or 3,000,000")
+    workloads.add_option(parser)
+    parser.add_argument("--records", type=int, help="of main.py; default 800,000 to 3,000,000")
+    parser.add_argument("--formats", nargs="*", choices=FORMATS, help="default: all")
     parser.add_argument("--pass_records", type=int, help="default 200,000")
     parser.add_argument("--rounds", type=int, help="default 2")
     parser.add_argument("--passes", type=int, help="in each round; default 3")

@@ -27,11 +27,13 @@ from pipeline.transforms.combine import Combine
 from pipeline.transforms.decode import Decode
 from pipeline.transforms.encode import PREDICTION_LINES, PREDICTION_TABLES, Encode
 from pipeline.transforms.inference import EnsembleModelHandler
+from pipeline.transforms.prepare import Prepare
 
 PARSE = "parse, into columns"
-MODELS = "the three models themselves"
+MODELS = "the models themselves"
 
 T = TypeVar("T")
+Step = Callable[[Any], Any]
 
 
 class Stages:
@@ -56,6 +58,11 @@ class Stages:
         graph, handle = self._job.graph, self._job.handle
         self._manager = handle.get()
         self._decode = Decode(graph.spec.record, graph.spec.pass_through)
+        prepare = Prepare(graph.prepare, graph.read_after_prepare)
+        self._prepare: list[tuple[str, Step]] = []
+        if graph.prepare:
+            prepare.setup()
+            self._prepare.append(("prepare", lambda batch: _only(prepare.process(batch))))
         self._assign = AssignPinnedRelease(handle, self._job.release)
         self._handlers = {
             model.name: EnsembleModelHandler(
@@ -67,7 +74,7 @@ class Stages:
             for model in graph.models
         }
         self._combine = Combine(graph.combine, graph.output)
-        wanted = PREDICTION_LINES if form == "jsonl" else PREDICTION_TABLES
+        wanted = PREDICTION_TABLES if form == "parquet" else PREDICTION_LINES
         self._encode = Encode(graph.output, [wanted], handle.job_key)
         self._decode.setup()
         self._assign.setup()
@@ -85,7 +92,7 @@ class Stages:
             spent[stage] += perf_counter() - began
             return result
 
-        file = lines_file(str(output)) if self._form == "jsonl" else ParquetFile(str(output))
+        file = ParquetFile(str(output)) if self._form == "parquet" else lines_file(str(output))
         for path in inputs:
             blocks = read_range(self._range(path), build.reading(self._job))
             while (block := timed("read", partial(next, blocks, None))) is not None:
@@ -109,7 +116,10 @@ class Stages:
         return spent
 
     def _models_alone(self, block: Block) -> float:
-        columns = _only(self._decode.process(block)).columns
+        batch = _only(self._decode.process(block))
+        for _, prepare in self._prepare:
+            batch = prepare(batch)
+        columns = batch.columns
         secs = 0.0
         for model in self._job.graph.models:
             inputs = {
@@ -119,10 +129,11 @@ class Stages:
                 secs += _secs(partial(servable.predict, inputs))
         return secs
 
-    def _steps(self) -> Sequence[tuple[str, Callable[[Any], Any]]]:
+    def _steps(self) -> Sequence[tuple[str, Step]]:
         """What happens to a block between reading and writing."""
         return [
             ("decode", lambda block: _only(self._decode.process(block))),
+            *self._prepare,
             ("assign release", lambda batch: _only(self._assign.process(batch))),
             *(
                 (f"model {name}", partial(self._infer, handler))

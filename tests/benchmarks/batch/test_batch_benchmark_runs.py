@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.batch import agreement, contenders, workload
+from benchmarks.batch import agreement, contenders
 from benchmarks.batch.results import Result, Timed, by_growth, by_jobs
+from benchmarks.batch.vectors.workload import Vectors
 from benchmarks.support import measure
 from benchmarks.support.measure import Run
 
@@ -35,7 +36,7 @@ def finished(workload_folder):
     command = [sys.executable, "-m", "benchmarks.batch", *options, "--contenders", *CONTENDERS]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
-    return workload_folder, result.stdout
+    return workload_folder / "vectors", result.stdout
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def test_tables_have_a_row_for_each_contender(finished):
 
 
 def test_records_of_a_smaller_run_are_the_first_of_a_larger_one(tmp_path):
-    files = workload.Workload(tmp_path)
+    files = Vectors(tmp_path)
     few, many = (
         [
             json.loads(line)
@@ -90,7 +91,7 @@ def test_records_of_a_smaller_run_are_the_first_of_a_larger_one(tmp_path):
 
 
 def test_formats_hold_the_same_records(tmp_path):
-    files = workload.Workload(tmp_path)
+    files = Vectors(tmp_path)
     [lines], [table] = (files.records(20, form).iterdir() for form in ("jsonl", "parquet"))
     records = [json.loads(line) for line in lines.open()]
     for record, row in zip(records, pq.read_table(table).to_pylist(), strict=True):

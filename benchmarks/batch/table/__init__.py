@@ -1,0 +1,1 @@
+"""The workload of rows of a table: numbers and categories, two models, one probability."""
