@@ -77,5 +77,5 @@ IMAGE = Format(
     "image",
     ImageDecoder,
     blocks=None,
-    extensions=(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"),
+    extensions=(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"),
 )

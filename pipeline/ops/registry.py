@@ -65,6 +65,7 @@ OPERATIONS: Mapping[type[Op], Operation] = {
         images.decode, check_ready=images.check_installed, rows_at_once=4
     ),
     prepare.Resize: Operation(images.resize, check_ready=images.check_installed),
+    prepare.CenterCrop: Operation(images.center_crop),
     prepare.Normalize: Operation(images.normalize),
     # One at a time: minutes of sound are as large as a photograph.
     prepare.DecodeAudio: Operation(

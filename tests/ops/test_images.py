@@ -1,5 +1,8 @@
 """Images: every format, upright, in the declared colours; what is no image costs its row only."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +13,7 @@ from pipeline.batch import columns
 from pipeline.batch.columns import Ragged
 from pipeline.errors import RowsError
 from pipeline.ops.step import apply
-from pipeline.spec.prepare import DecodeImage, Normalize, Resize
+from pipeline.spec.prepare import CenterCrop, DecodeImage, Normalize, Resize
 from tests.support.images import claims, column, encoded, gradient, turned
 
 
@@ -20,8 +23,13 @@ def decode(*files, **options):
     return columns.take(images, np.arange(len(images)))
 
 
-def resize(pixels, height, width, **options):
+def resize(pixels, height=None, width=None, **options):
     step = Resize(column="y", op="resize", of="x", height=height, width=width, **options)
+    return apply(step, {"x": pixels})["y"]
+
+
+def center_crop(pixels, height, width, **options):
+    step = CenterCrop(column="y", op="center_crop", of="x", height=height, width=width, **options)
     return apply(step, {"x": pixels})["y"]
 
 
@@ -37,7 +45,7 @@ def reason(*files, **options):
     return {row: message.removeprefix(prefix) for row, message in error.value.messages.items()}
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "AVIF"])
 def test_every_format_becomes_rows_columns_colours(kind):
     pixels = gradient(12, 20)
     decoded = decode(encoded(pixels, kind, quality=95))
@@ -98,6 +106,61 @@ def test_each_bad_file_is_named_with_its_own_reason():
     assert "truncated" in found[3].lower()
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF"])
+def test_damaged_file_of_a_known_kind_is_called_damaged(kind):
+    data = encoded(gradient(9, 9), kind)
+    for cut in (len(data) // 2, 20):
+        assert f"the {kind} image is damaged" in reason(data[:cut])[0]
+
+
+@pytest.mark.parametrize("data", [b"%PDF-1.7 ...", b"<svg/>", b"BMW 320 and others", b"II*"])
+def test_what_is_no_image_is_not_called_damaged(data):
+    assert "expected a file of one of the formats" in reason(data)[0]
+
+
+@pytest.mark.parametrize("name", [b"Comment", b"Raw profile type exif"])
+@pytest.mark.parametrize("kind", [b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"gAMA"])
+def test_png_whose_text_has_a_wrong_checksum_is_decoded_unless_it_may_turn_the_picture(kind, name):
+    data = with_chunk(kind, name + b"\0\0" + zlib.compress(b"text"), checksum=b"oops")
+    if name == b"Comment":
+        assert (decode(data)[0] == gradient(4, 6)).all()
+    else:
+        assert "damaged" in reason(data)[0]
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iCCP"])
+def test_png_with_a_text_that_is_very_long_is_decoded(kind):
+    data = with_chunk(kind, b"Comment\0\0" + zlib.compress(bytes(2 << 20)))
+    assert (decode(data)[0] == gradient(4, 6)).all()
+
+
+def test_png_whose_pixels_have_a_wrong_checksum_is_damaged():
+    data = bytearray(encoded(gradient(4, 6)))
+    data[data.index(b"IDAT") + 6] ^= 1
+    assert "damaged: its pixels do not fit their checksum" in reason(bytes(data))[0]
+
+
+def with_chunk(kind, content, checksum=None):
+    """A PNG with one chunk more, behind its header."""
+    data = encoded(gradient(4, 6))
+    checksum = checksum or struct.pack(">I", zlib.crc32(kind + content))
+    return data[:33] + struct.pack(">I", len(content)) + kind + content + checksum + data[33:]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_pixels_of_which_nobody_says_what_is_white_are_refused(dtype):
+    assert "expected 8 or 16 bits" in reason(encoded(np.ones((3, 3), dtype), "TIFF"))[0]
+
+
+def test_sixteen_bits_in_which_white_is_zero_are_inverted():
+    deep = (np.arange(16, dtype=np.uint16) << 12).reshape(4, 4)
+    data = bytearray(encoded(deep, "TIFF"))
+    assert (decode(bytes(data), channels=1)[0, :, :, 0] == deep >> 8).all()
+    at = data.index(struct.pack("<HHI", 262, 3, 1))  # PhotometricInterpretation, one short: 1
+    data[at + 8] = 0
+    assert (decode(bytes(data), channels=1)[0, :, :, 0] == 255 - (deep >> 8)).all()
+
+
 def test_image_with_too_many_pixels_is_refused_by_its_header():
     assert reason(claims(7_000, 9_000), encoded(gradient(3, 3))) == {
         0: "found 9000 x 7000 pixels, expected at most 50,000,000 in all"
@@ -107,7 +170,7 @@ def test_image_with_too_many_pixels_is_refused_by_its_header():
 
 
 @given(
-    kind=st.sampled_from(["JPEG", "PNG", "WEBP", "BMP", "GIF"]),
+    kind=st.sampled_from(["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF"]),
     cut=st.floats(0, 1),
     flips=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), max_size=5),
 )
@@ -155,6 +218,68 @@ def test_crop_keeps_the_middle_in_its_proportions():
     assert (resize(wide, 5, 5, method="nearest") == 0).any()
 
 
+@given(
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.integers(1, 9),
+    st.sampled_from(["bilinear", "nearest", "bicubic", "area"]),
+    st.booleans(),
+)
+def test_the_shorter_side_gets_its_size_and_proportions_stay(height, width, size, method, smooth):
+    picture = np.full((1, height, width, 3), 77, np.uint8)
+    keys = {"size": size, "fit": "shorter_side", "method": method, "antialias": smooth}
+    made = resize(picture, **keys)
+    assert min(made.shape[1:3]) == size
+    assert max(made.shape[1:3]) == int(size * max(height, width) / min(height, width))
+    assert made.dtype == (np.uint8 if smooth or method == "nearest" else np.float32)
+    assert np.abs(made.astype(float) - 77).max() < 1e-3
+
+
+def test_line_of_pixels_does_not_become_a_picture_of_any_size():
+    line = np.zeros((1, 1, 300_000, 3), np.uint8)
+    with pytest.raises(RowsError, match="more than 50,000,000"):
+        resize(line, size=224, fit="shorter_side")
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"fit": "shorter_side", "height": 2, "width": 2}, "needs `size`, found `height`"),
+        ({"size": 2}, "`fit: stretch` needs `height` and `width`, found `size`"),
+        ({"height": 2}, "needs `height` and `width`, found `height`"),
+        ({"fit": "crop"}, "found neither"),
+        ({"fit": "crop", "height": 2, "width": 2, "size": 2}, "found `height` and `width` and"),
+    ],
+)
+def test_size_is_said_in_one_way(keys, message):
+    with pytest.raises(ValueError, match=message):
+        Resize(column="y", op="resize", of="x", **keys)
+
+
+def test_area_is_the_mean_of_what_a_pixel_covers():
+    picture = np.arange(12, dtype=np.uint8).reshape(1, 3, 4) * 10
+    made = resize(picture, 2, 2, method="area", antialias=False)
+    by_hand = [0 + 10 + (40 + 50) / 2, 20 + 30 + (60 + 70) / 2]
+    np.testing.assert_allclose(made[0, 0] * 3, by_hand, rtol=1e-5)
+    assert (resize(picture, 2, 2, method="area") == np.floor(made + 0.5)).all()
+
+
+@pytest.mark.parametrize(("rounding", "top"), [("half_even", [0, 0, 1, 2, 2, 2]), ("down", None)])
+def test_center_crop_keeps_the_middle(rounding, top):
+    for more in range(6):
+        picture = np.arange(5 + more).reshape(1, -1, 1).repeat(7, 2)
+        made = center_crop(picture, 5, 7, rounding=rounding)
+        first = top[more] if top else more // 2
+        assert made[0, :, 0].tolist() == list(range(first, first + 5))
+
+
+def test_picture_smaller_than_its_crop_costs_its_row():
+    with pytest.raises(RowsError) as error:
+        center_crop(Ragged([np.zeros((4, 4, 3)), np.zeros((4, 2, 3))]), 3, 3)
+    assert list(error.value.messages) == [1]
+    assert "found 4 x 2 pixels, expected at least 3 x 3" in error.value.messages[1]
+
+
 def test_image_without_pixels_cannot_be_resized():
     with pytest.raises(RowsError) as error:
         resize(Ragged([np.zeros((2, 2, 3), np.uint8), np.zeros((0, 4, 3), np.uint8)]), 2, 2)
@@ -179,6 +304,15 @@ def test_normalizing_by_one_number_brings_pixels_to_minus_one_to_one():
     )
     np.testing.assert_allclose(found.rows[0], [[-1, 1]], atol=1e-6)
     assert found.rows[1].shape == (1, 3)
+
+
+def test_the_order_bgr_is_that_of_mean_and_std_too():
+    pixels = gradient(4, 5)[np.newaxis]
+    means = [103.939, 116.779, 123.68]
+    found = normalize(pixels, order="bgr", divide_by=1, mean=means, std=[1, 2, 4])
+    np.testing.assert_allclose(found, (pixels[..., ::-1] - means) / [1, 2, 4], atol=1e-4)
+    first = normalize(pixels, order="bgr", divide_by=1, mean=means, std=[1, 2, 4], layout="chw")
+    np.testing.assert_array_equal(first, found.transpose(0, 3, 1, 2))
 
 
 def test_steps_do_not_change_what_they_read():

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from pipeline.spec.prepare.hashes import Hash
-from pipeline.spec.prepare.images import DecodeImage, Normalize, Resize
+from pipeline.spec.prepare.images import CenterCrop, DecodeImage, Normalize, Resize
 from pipeline.spec.prepare.labels import OneHot, Ordinal
 from pipeline.spec.prepare.missing import Fill, IsMissing
 from pipeline.spec.prepare.numbers import Bucketize, Cast, Clip, Log1p, Scale
@@ -20,6 +20,7 @@ __all__ = [
     "AnyPrepare",
     "Bucketize",
     "Cast",
+    "CenterCrop",
     "Clip",
     "Concat",
     "DecodeAudio",
@@ -46,6 +47,7 @@ PrepareStep = (
     | IsMissing
     | DecodeImage
     | Resize
+    | CenterCrop
     | Normalize
     | DecodeAudio
     | Scale
