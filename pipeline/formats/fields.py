@@ -5,13 +5,12 @@ numbers that are no Python objects, take all values of a block at once and give 
 (:class:`IrregularError`) at the first that is not plainly right; `row` takes one value and either
 returns its array or says exactly what is wrong with it.
 
-Formats that have bytes deliver them as such, JSON and CSV as base64 text. Where a field is text,
-bytes are UTF-8.
+Formats that have bytes deliver them as such, JSON and CSV as base64 text
+(:mod:`pipeline.formats.base64_text`). Where a field is text, bytes are UTF-8.
 """
 
 from __future__ import annotations
 
-import binascii
 import contextlib
 import math
 import struct
@@ -33,6 +32,7 @@ from pipeline.batch.tensors import (
     placeholders,
 )
 from pipeline.errors import RecordError
+from pipeline.formats.base64_text import from_base64
 from pipeline.spec.record import FieldSpec
 
 # struct refuses what a dtype cannot hold (text, null, fractions and overflow in integers) and packs
@@ -321,7 +321,7 @@ def _native(value: str | bytes, dtype: str) -> str | bytes:
     """
     if dtype == "string":
         return value if isinstance(value, str) else value.decode()
-    return value if isinstance(value, bytes) else binascii.a2b_base64(value, strict_mode=True)
+    return value if isinstance(value, bytes) else from_base64(value)
 
 
 def _kind(value: Any) -> str:

@@ -17,6 +17,7 @@ from pipeline.ops import (
     labels,
     missing,
     numeric,
+    raw,
     reduction,
     scores,
     shapes,
@@ -71,6 +72,7 @@ OPERATIONS: Mapping[type[Op], Operation] = {
     prepare.DecodeAudio: Operation(
         sounds.decode, check_ready=sounds.check_installed, rows_at_once=1
     ),
+    prepare.DecodeRaw: Operation(raw.decode),
     prepare.Scale: Operation(numeric.scale),
     prepare.Clip: Operation(numeric.clip),
     prepare.Log1p: Operation(numeric.log1p),

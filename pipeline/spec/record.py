@@ -30,7 +30,9 @@ DTypeName = Literal[
 class FieldSpec(StrictModel):
     """One field of a record that models read."""
 
-    dtype: DTypeName = Field(description="Type of its values. `bytes` is base64 text in JSON.")
+    dtype: DTypeName = Field(
+        description="Type of its values. `bytes` is base64 text in JSON and CSV, in any spelling."
+    )
     shape: tuple[Annotated[int, Field(ge=0)] | None, ...] = Field(
         default=(),
         description="Axis lengths; [] or absent is a single value. One axis may be `null`: its "

@@ -62,6 +62,8 @@ STEPS = [
     step("prepare", "normalize", order="bgr"),
     step("prepare", "decode_audio", sampling_rate=16000),
     step("prepare", "decode_audio", rate="more"),
+    step("prepare", "decode_raw", dtype="int16", byte_order="big"),
+    step("prepare", "decode_raw", dtype="uint8", shape=[]),
     step("prepare", "scale", factor=2),
     step("prepare", "scale", min=0, max=2),
     step("prepare", "clip", min=0, max=2),

@@ -11,6 +11,7 @@ from pipeline.spec.prepare.images import CenterCrop, DecodeImage, Normalize, Res
 from pipeline.spec.prepare.labels import OneHot, Ordinal
 from pipeline.spec.prepare.missing import Fill, IsMissing
 from pipeline.spec.prepare.numbers import Bucketize, Cast, Clip, Log1p, Scale
+from pipeline.spec.prepare.raw import DecodeRaw
 from pipeline.spec.prepare.shapes import Concat, Pad
 from pipeline.spec.prepare.sounds import DecodeAudio
 from pipeline.spec.prepare.text import Lower, Tokenize
@@ -25,6 +26,7 @@ __all__ = [
     "Concat",
     "DecodeAudio",
     "DecodeImage",
+    "DecodeRaw",
     "Fill",
     "Hash",
     "IsMissing",
@@ -50,6 +52,7 @@ PrepareStep = (
     | CenterCrop
     | Normalize
     | DecodeAudio
+    | DecodeRaw
     | Scale
     | Clip
     | Log1p
