@@ -9,11 +9,11 @@ import shutil
 
 import pytest
 
-from tests.support.cloud_services import SCAN, Services
+from tests.support.cloud_services import SCAN, Services, vulnerability
 from tests.support.cloud_steps import DIGEST, ROOT, SPEC, Workspace
 
 ALL_BUT_TESTS = (
-    *("check", "build", "smoke", "push", "scan"),
+    *("check", "build", "smoke", "scan", "push"),
     *("spec", "complete-spec", "publish", "move-latest"),
 )
 
@@ -36,7 +36,7 @@ def started(tmp_path):
 
 def test_publishes_a_complete_spec_once(started):
     workspace, services = started
-    services.vulnerabilities = [("LOW", "CVE-1", ["zlib", "zlib-dev"])]
+    services.vulnerabilities = [vulnerability("CRITICAL", "CVE-2023-45853", "zlib", fixed=False)]
     done = workspace.run(*ALL_BUT_TESTS)
     assert done.status == 0, done.stderr
     assert sorted(services.objects) == [
@@ -54,15 +54,18 @@ def test_publishes_a_complete_spec_once(started):
     assert "choose another _TAG" in again.stderr
 
 
-def test_lists_what_blocks(started):
+def test_vulnerability_that_has_a_fix_stops_the_build_before_the_push(started):
     workspace, services = started
     services.vulnerabilities = [
-        ("CRITICAL", "CVE-1", ["zlib", "zlib-dev"]),
-        ("LOW", "CVE-2", ["a"]),
+        vulnerability("CRITICAL", "CVE-1", "zlib", "zlib-dev", fixed=True),
+        vulnerability("CRITICAL", "CVE-2", "perl", fixed=False),
+        vulnerability("HIGH", "CVE-3", "openssl", fixed=True),
     ]
-    done = workspace.run("check", "push", "scan")
+    done = workspace.run(*ALL_BUT_TESTS)
     assert done.status == 1
-    assert "CRITICAL,CVE-1,zlib zlib-dev\n" in done.stdout
+    upgrade = "1:1.2.13.dfsg-1 -> 1:1.2.13.dfsg-2"
+    assert done.stdout == f"CRITICAL CVE-1: zlib {upgrade}, zlib-dev {upgrade}\n"
+    assert ["docker", "push"] not in [call[:2] for call in workspace.calls]
 
 
 def test_cannot_list_a_bucket_that_is_not_there(started):

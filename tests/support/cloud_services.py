@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -30,12 +30,12 @@ class Services:
     Attributes:
       bucket: the only bucket.
       objects: its objects, by name.
-      vulnerabilities: (severity, id, packages) of each finding of the scan.
+      vulnerabilities: what the scan found, as `vulnerability` makes it.
     """
 
     bucket: str = "my-bucket"
     objects: dict[str, bytes] = field(default_factory=dict)
-    vulnerabilities: list[tuple[str, str, list[str]]] = field(default_factory=list)
+    vulnerabilities: list[Resource] = field(default_factory=list)
 
     def __enter__(self) -> Services:
         services = self
@@ -80,7 +80,7 @@ class Services:
         """Status and content for one request."""
         path, query = urlsplit(url).path, parse_qs(urlsplit(url).query)
         if path == f"/v1/{SCAN}/vulnerabilities":
-            return 200, {"occurrences": [_occurrence(*each) for each in self.vulnerabilities]}
+            return 200, {"occurrences": self.vulnerabilities}
         if not re.search(rf"/b/{self.bucket}/o\b", path):
             return 404, _error(404, "The specified bucket does not exist.")
         if method == "GET":
@@ -123,15 +123,41 @@ class Services:
         }
 
 
-def _occurrence(severity: str, note: str, packages: Sequence[str]) -> Resource:
+def vulnerability(severity: str, name: str, *packages: str, fixed: bool) -> Resource:
+    """A finding of a scan, with the fields that the service gives a package of Debian.
+
+    The service leaves out `fixAvailable` where it is false, and names a version beyond all others
+    as the one that fixes it.
+    """
+    version = {"name": "1.2.13.dfsg", "revision": "1", "kind": "NORMAL"}
+    debian = "cpe:/o:debian:debian_linux:12"
+    issue: Resource = {
+        "affectedCpeUri": debian,
+        "affectedVersion": {**version, "epoch": 1, "fullName": "1:1.2.13.dfsg-1"},
+        "effectiveSeverity": severity,
+        "fixedCpeUri": debian,
+        "fixedVersion": {"kind": "MAXIMUM"},
+        "packageType": "OS",
+    }
+    if fixed:
+        new = {**version, "epoch": 1, "revision": "2", "fullName": "1:1.2.13.dfsg-2"}
+        issue |= {"fixAvailable": True, "fixedVersion": new}
+    found: Resource = {
+        "effectiveSeverity": severity,
+        "cvssScore": 9.8,
+        "packageIssue": [{**issue, "affectedPackage": p, "fixedPackage": p} for p in packages],
+        "relatedUrls": [{"url": f"https://security-tracker.debian.org/tracker/{name}"}],
+        "severity": severity,
+        "shortDescription": name,
+    }
+    if fixed:
+        found["fixAvailable"] = True
     return {
-        "name": f"projects/my-project/occurrences/{note}",
+        "name": f"projects/my-project/locations/us/occurrences/{name}",
+        "createTime": "2026-11-30T04:00:00Z",
         "kind": "VULNERABILITY",
-        "noteName": f"projects/goog-vulnz/notes/{note}",
-        "vulnerability": {
-            "effectiveSeverity": severity,
-            "packageIssue": [{"affectedPackage": package} for package in packages],
-        },
+        "noteName": f"projects/goog-vulnz/notes/{name}",
+        "vulnerability": found,
     }
 
 
