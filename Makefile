@@ -12,7 +12,7 @@ help: ## the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' Makefile | expand -t 24
 
 .PHONY: help demo demo-streaming demo-pubsub image demo-docker demo-docker-streaming \
-  test test-long fuzz soak test-container test-gpu check lock reference bench bench-gpu clean
+  test test-long fuzz soak test-container test-gpu check check-terraform newer lock reference bench bench-gpu clean
 
 demo: $(READY) ## train four models, run the ensemble, show what came out
 	$(BIN)/python examples/digits/train.py --output_dir $(DEMO)
@@ -82,6 +82,15 @@ check: $(READY) ## lint and types only
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# In an environment of its own: checkov brings another hcl2 than the tests have.
+CHECKOV := build/checkov
+$(CHECKOV)/bin/checkov:
+	$(PYTHON) -m venv $(CHECKOV)
+	$(CHECKOV)/bin/pip install --quiet checkov==3.3.30
+
+check-terraform: $(CHECKOV)/bin/checkov ## the rules of checkov for Google Cloud, over terraform/
+	$(CHECKOV)/bin/checkov --config-file terraform/checkov.yaml
 
 bench: $(READY) ## the figures and pictures of docs/benchmarks.md, in about 18 minutes
 	$(BIN)/python -m benchmarks.run_all

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from apache_beam.runners.worker import sdk_worker
 from google.cloud import monitoring_dashboard_v1, monitoring_v3
 from google.protobuf import json_format
 
@@ -12,9 +13,14 @@ from pipeline.batch.metrics import METRICS
 from pipeline.releases.candidate import Outcome
 
 MONITORING = Path(__file__).parents[2] / "examples" / "monitoring"
-FILES = sorted(MONITORING.glob("*.json"))
-OF_DATAFLOW = {"job_user_counter", "job_system_lag", "job_data_watermark_age"}
-OF_DATAFLOW |= {"job_current_num_vcpus"}
+FILES = sorted({*MONITORING.glob("*.json")} - {*MONITORING.glob("log-metric-*")})
+# https://docs.cloud.google.com/monitoring/api/metrics_gcp
+OF_GOOGLE = {"job_user_counter", "job_system_lag", "job_data_watermark_age", "job_backlog_bytes"}
+OF_GOOGLE |= {"job_current_num_vcpus", "subscription_oldest_unacked_message_age"}
+LOG_METRICS = [
+    json.loads(path.read_text()) for path in sorted(MONITORING.glob("log-metric-*.json"))
+]
+OF_GOOGLE |= {f"user_{metric['name']}" for metric in LOG_METRICS}
 
 
 def queries(node):
@@ -41,11 +47,29 @@ def test_file_is_a_message_of_the_api(file):
     assert parsed.display_name.startswith("Ensemble")
 
 
-def test_there_are_a_dashboard_and_three_alerts_and_the_readme_names_them():
-    names = {path.name for path in FILES}
-    assert len([name for name in names if name.startswith("alert-")]) == 3
+def test_readme_names_every_file_and_no_other():
+    names = {path.name for path in MONITORING.glob("*.json")}
     readme = (MONITORING / "README.md").read_text()
-    assert all(f"`{name}`" in readme for name in names)
+    assert set(re.findall(r"^\| `(.+?)`", readme, re.MULTILINE)) == names
+
+
+@pytest.mark.parametrize("file", MONITORING.glob("alert-*.json"), ids=lambda path: path.name)
+def test_alert_can_be_installed_before_a_job_has_reported_its_metrics(file):
+    for condition in json.loads(file.read_text())["conditions"]:
+        assert condition["conditionPrometheusQueryLanguage"]["disableMetricValidation"] is True
+
+
+@pytest.mark.parametrize("metric", LOG_METRICS, ids=lambda metric: metric["name"])
+def test_log_metric_counts_lines_and_an_alert_reads_it(metric):
+    assert metric["metricDescriptor"] == {"metricKind": "DELTA", "valueType": "INT64"}
+    assert re.fullmatch(r"ensemble_[a-z_]+", metric["name"])  # a dash has another name in PromQL
+    assert [f for f in FILES if f"user_{metric['name']}{{" in f.read_text()]
+
+
+def test_line_of_a_failed_bundle_is_one_that_beam_writes():
+    (metric,) = (each for each in LOG_METRICS if each["name"] == "ensemble_failed_bundles")
+    (line,) = re.findall(r'AND "([^"]+)"', metric["filter"])
+    assert f"'{line} %s." in Path(sdk_worker.__file__).read_text()
 
 
 def names_counted():
@@ -66,7 +90,7 @@ def test_queries_ask_for_metrics_that_a_job_has(file):
     found = list(queries(json.loads(file.read_text())))
     assert found
     for query in found:
-        assert set(re.findall(r"googleapis_com:(\w+)", query)) <= OF_DATAFLOW
+        assert set(re.findall(r"googleapis_com:(\w+)", query)) <= OF_GOOGLE
         assert query.count("(") == query.count(")")
         for operator, asked in re.findall(r'metric_name(=~?)"([^"]+)"', query):
             matching = [
