@@ -63,6 +63,8 @@ def launcher_arguments(request, template_location=None):
             arguments += [f"--{name}={item}" for item in value]
         elif field != "launcherMachineType":
             text = json.dumps(value) if isinstance(value, dict) else value
+            if field == "flexrsGoal":  # the option's values are the API's without this
+                text = text.removeprefix("FLEXRS_")
             arguments.append(f"--{name}={text}")
     return arguments
 
