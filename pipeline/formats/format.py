@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.batch.block import Block
 from pipeline.formats.decoder import Decoder
-from pipeline.formats.lines import DEFAULT_RECORD_BYTES
+from pipeline.formats.lines import DEFAULT_RECORD_BYTES, MAX_BLOCK_BYTES
 from pipeline.formats.opened_file import OpenedFile
 from pipeline.spec.record import RecordSpec
 from pipeline.spec.row_limits import DEFAULT_ROWS
@@ -40,6 +40,11 @@ class Reading:
         record = self.record
         needed = [*record.by_key, *([record.id] if record.id else [])] if record else []
         return self.keys if set(needed) <= set(names) else None
+
+    def rows_of(self, row_bytes: float) -> int:
+        """The most records of such a size in a block, in formats that know it before they read."""
+        small = MAX_BLOCK_BYTES // max(row_bytes, 1)
+        return min(self.block_rows, max(DEFAULT_ROWS, int(small)))
 
     @property
     def max_chunk_bytes(self) -> int:

@@ -32,8 +32,9 @@ MODELS: tuple[Parameter, ...] = (
         "Largest batch",
         "Most records that travel together and are handed to a model in one call. 0 means 1,024. "
         "In a batch job of small records (up to 1 KiB of numbers), it means that 4,096 travel "
-        "together, and that a model that answers in milliseconds gets them in one call. A model's "
-        "own `max_batch_size` takes precedence for its calls.",
+        "together, of rows of tables (single values, most of them numbers) 8,192, and that a model "
+        "that answers in milliseconds gets them in one call. A model's own `max_batch_size` takes "
+        "precedence for its calls.",
         kind="integer",
         minimum=0,
         default="0",

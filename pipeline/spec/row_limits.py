@@ -12,6 +12,7 @@ from pipeline.spec.record import FieldSpec, RecordSpec
 DEFAULT_ROWS = 1024
 _SMALL_RECORD_ROWS = 4096
 _SMALL_RECORD_BYTES = 1024
+_TABLE_ROWS = 8192
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,10 @@ def row_limits(
 
     What a batch costs by itself is spread over its rows: of small records, thousands take no more
     memory than few large ones. Text and bytes may be of any size, so they count as large, as does
-    what is passed through without a declared type. In a stream, records wait for each other.
+    what is passed through without a declared type. A row of a table, single values of which most
+    are numbers, is small whatever its text: each of its many columns costs something by itself, and
+    where the text is long after all, blocks are bounded by bytes. In a stream, records wait for
+    each other.
 
     Args:
       max_batch_size: the parameter; 0 leaves it to the program.
@@ -52,9 +56,18 @@ def row_limits(
       streaming: whether the job is a streaming one.
     """
     call_rows = max_batch_size or DEFAULT_ROWS
-    if max_batch_size or streaming or not _is_small(record, pass_through):
+    if max_batch_size or streaming:
         return RowLimits(call_rows, call_rows)
-    return RowLimits(_SMALL_RECORD_ROWS, call_rows)
+    if _is_table(record):
+        return RowLimits(_TABLE_ROWS, call_rows)
+    small = _is_small(record, pass_through)
+    return RowLimits(_SMALL_RECORD_ROWS if small else call_rows, call_rows)
+
+
+def _is_table(record: RecordSpec) -> bool:
+    fields = record.by_key.values()
+    texts = sum(field.dtype in ("string", "bytes") for field in fields)
+    return texts * 2 < len(fields) > 1 and not any(field.shape for field in fields)
 
 
 def _is_small(record: RecordSpec, pass_through: Collection[str]) -> bool:

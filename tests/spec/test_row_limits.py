@@ -20,7 +20,17 @@ def record(**fields):
         ({"x": {"dtype": "float32", "shape": [3, 224, 224]}}, 1024),
         ({"x": {"dtype": "float32", "shape": [None]}}, 1024),
         ({"t": {"dtype": "string"}}, 1024),
+        ({"n": {"dtype": "int8"}}, 4096),
         ({"t": {"dtype": "bytes"}, "n": {"dtype": "int8"}}, 1024),
+        ({"t": {"dtype": "string"}, "n": {"dtype": "int8"}, "m": {"dtype": "bool"}}, 8192),
+        (
+            {
+                "t": {"dtype": "string"},
+                "n": {"dtype": "int8"},
+                "m": {"dtype": "bool", "shape": [2]},
+            },
+            1024,
+        ),
     ],
 )
 def test_small_records_travel_in_thousands(fields, rows):
@@ -28,7 +38,7 @@ def test_small_records_travel_in_thousands(fields, rows):
 
 
 def test_what_is_passed_through_undeclared_may_be_of_any_size():
-    small = record(n={"dtype": "int8"}, m={"dtype": "int8"})
+    small = record(n={"dtype": "int8"}, m={"dtype": "int8", "shape": [2]})
     assert row_limits(0, small, ["n"]).block_rows == 4096
     assert row_limits(0, small, ["n", "other"]).block_rows == 1024
 

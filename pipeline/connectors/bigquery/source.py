@@ -18,6 +18,7 @@ from apache_beam.transforms.window import GlobalWindows
 from pipeline.batch.block import Block
 from pipeline.connectors.bigquery.input_rows import RowEncoder
 from pipeline.connectors.bigquery.names import TableName
+from pipeline.formats.lines import MAX_BLOCK_BYTES
 from pipeline.runner.beam_types import DoFn, PTransform
 from pipeline.spec.record import RecordSpec
 
@@ -77,10 +78,13 @@ class _ToBlocks(DoFn):
 
     def start_bundle(self) -> None:
         self._payloads: list[bytes] = []
+        self._bytes = 0
 
     def process(self, row: dict[str, Any]) -> Iterator[Block]:
-        self._payloads.append(self._encoder.encode(row))
-        if len(self._payloads) >= self._block_rows:
+        payload = self._encoder.encode(row)
+        self._payloads.append(payload)
+        self._bytes += len(payload)
+        if len(self._payloads) >= self._block_rows or self._bytes >= MAX_BLOCK_BYTES:
             yield self._block()
 
     def finish_bundle(self) -> Iterator[Any]:
@@ -88,5 +92,5 @@ class _ToBlocks(DoFn):
             yield GlobalWindows.windowed_value(self._block())
 
     def _block(self) -> Block:
-        payloads, self._payloads = self._payloads, []
+        payloads, self._payloads, self._bytes = self._payloads, [], 0
         return Block(tuple(payloads), self._name)

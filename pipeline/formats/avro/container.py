@@ -58,7 +58,7 @@ class AvroHeader:
 
 def blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
     """The records of the container's blocks that start in a range."""
-    path, rows = opened.path, reading.block_rows
+    path = opened.path
     file = WatchedFile(opened.file)
     try:
         header = read_header(file)
@@ -74,6 +74,7 @@ def blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
         try:
             count, data = _block(file, header, begin, reading.max_chunk_bytes)
             position = file.tell()
+            rows = reading.rows_of(len(data) / max(count, 1))
             records = reader.records(count, data)
             while some := list(islice(records, rows)):
                 held += some

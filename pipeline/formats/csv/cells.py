@@ -72,6 +72,8 @@ def column(
       IrregularError: at least one value may be wrong.
     """
     spec = decoder.spec
+    if are_texts(spec, dialect):
+        return decoder.column(texts(cells[0]))
     if spec.dtype not in (*FLOATS, *INTEGERS) or not one_each(spec, range(len(cells))):
         return decoder.column([value(row, spec, dialect) for row in _rows(cells)])
     if decoder.keeps_missing:
@@ -80,21 +82,34 @@ def column(
     return np.stack(numbers, axis=1) if spec.shape else numbers[0]
 
 
+def are_texts(spec: FieldSpec | None, dialect: Dialect) -> bool:
+    """Whether each cell of a field, or of a key that is not declared, is its value as it stands."""
+    if spec is None:
+        return True
+    return spec.dtype == "string" and not spec.shape and not dialect.missing
+
+
+def texts(cells: pa.Array) -> list[str]:
+    """The cells of one place."""
+    found: list[str] = cells.to_numpy(zero_copy_only=False).tolist()
+    return found
+
+
 def _with_gaps(cells: Sequence[pa.Array], decoder: FieldDecoder, dialect: Dialect) -> BatchColumn:
     """The column of a field of numbers that may lack values; its cells are text."""
     spec = decoder.spec
-    texts = [pc.utf8_trim_whitespace(of_place) for of_place in cells]
+    trimmed = [pc.utf8_trim_whitespace(of_place) for of_place in cells]
     nothing = pa.array(sorted({"", *dialect.missing, *(_NANS if spec.dtype in FLOATS else ())}))
-    present = [~pc.is_in(text, nothing).to_numpy(zero_copy_only=False) for text in texts]
+    present = [~pc.is_in(text, nothing).to_numpy(zero_copy_only=False) for text in trimmed]
     if not spec.shape:
-        (text,), (there,) = texts, present
+        (text,), (there,) = trimmed, present
         if not there.any():
             return decoder.masked(None, there)
         return decoder.masked(_numbers(text.filter(pa.array(there)), spec.dtype, dialect), there)
     if spec.dtype not in FLOATS:
         return decoder.column([value(row, spec, dialect) for row in _rows(cells)])
-    matrix = np.full((len(texts[0]), len(texts)), np.nan, numpy_dtype(spec.dtype))
-    for place, (text, there) in enumerate(zip(texts, present, strict=True)):
+    matrix = np.full((len(trimmed[0]), len(trimmed)), np.nan, numpy_dtype(spec.dtype))
+    for place, (text, there) in enumerate(zip(trimmed, present, strict=True)):
         if there.any():
             found = _numbers(text.filter(pa.array(there)), spec.dtype, dialect)
             matrix[there, place] = found
@@ -102,7 +117,7 @@ def _with_gaps(cells: Sequence[pa.Array], decoder: FieldDecoder, dialect: Dialec
 
 
 def _rows(cells: Sequence[pa.Array]) -> Iterable[Sequence[str]]:
-    return zip(*(of_place.to_pylist() for of_place in cells), strict=True)
+    return zip(*map(texts, cells), strict=True)
 
 
 def _numbers(cells: pa.Array, dtype: str, dialect: Dialect) -> Array:

@@ -155,8 +155,11 @@ class CsvDecoder(Decoder):
         return _Layout(dialect, header, places, frozenset(floats - texts), problem, regular)
 
     def _values(self, name: str, cells: Sequence[pa.Array], dialect: Dialect) -> list[Any]:
-        rows = zip(*(of_place.to_pylist() for of_place in cells), strict=True)
-        return [csv_cells.value(row, self._spec(name), dialect) for row in rows]
+        spec = self._spec(name)
+        if csv_cells.are_texts(spec, dialect):
+            return csv_cells.texts(cells[0])
+        rows = zip(*map(csv_cells.texts, cells), strict=True)
+        return [csv_cells.value(row, spec, dialect) for row in rows]
 
     def _spec(self, name: str) -> FieldSpec | None:
         field = self._fields.get(name)

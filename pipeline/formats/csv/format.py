@@ -64,7 +64,7 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
                 line += 1 + block[0].count(b"\n")
             if payloads:
                 yield Block(payloads, path, format="csv", first=line, header=header)
-            line += sum(1 + row.count(b"\n") for row in payloads)
+            line += len(payloads) + b"".join(payloads).count(b"\n")
     except lines.DamagedFileError as damage:
         yield Block((), path, damage.told(path, f"{line - 1} whole lines"), format="csv")
 

@@ -10,8 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from itertools import pairwise
 
+import numpy as np
+
+from pipeline.batch.columns import Array
 from pipeline.formats.csv.dialect import RFC_4180, Dialect
+from pipeline.formats.csv.quotes import quoted_places
 from pipeline.formats.lines import LongLine
 
 MAX_ROW_BYTES = 1 << 20
@@ -22,6 +27,7 @@ class _Signs:
     """What rows look like between these signs; `quote` is None where cells have none around."""
 
     def __init__(self, delimiter: str, quote: str | None) -> None:
+        self.delimiter = delimiter
         self.quote = quote.encode() if quote else None
         d, q = re.escape(delimiter.encode()), re.escape((quote or "").encode())
         quoted = b"%b[^%b]*+(?:%b%b[^%b]*+)*+" % (q, q, q, q, q) if quote else b""
@@ -54,6 +60,9 @@ def all_proper(rows: Sequence[bytes], text: bytes, dialect: Dialect = RFC_4180) 
     """
     signs = _signs(dialect.delimiter, dialect.quote)
     if signs.quote is None or signs.quote not in text:
+        return True
+    inside = _quoted_ends(rows, text, signs)
+    if inside is not None and not inside.any():
         return True
     return all(map(signs.is_proper, rows))
 
@@ -94,6 +103,38 @@ def whole_rows(
 
 def _rows(lines: Sequence[bytes], signs: _Signs, *, more: bool) -> tuple[list[bytes], list[bytes]]:
     """The rows in `lines`, and the lines of the last one if it is not over and more may come."""
+    if not lines:
+        return [], []
+    text = b"\n".join(lines)
+    inside = _quoted_ends(lines, text, signs)
+    if inside is None:
+        return _rows_one_by_one(lines, signs, more=more)
+    ends = [0, *(np.flatnonzero(~inside) + 1).tolist()]
+    if len(ends) <= len(lines):  # some rows have several lines
+        rows = [lines[i] if j == i + 1 else b"\n".join(lines[i:j]) for i, j in pairwise(ends)]
+        held = list(lines[ends[-1] :])
+        longest = max(map(len, [*rows, b"\n".join(held)]))
+        if (held and not more) or longest > MAX_ROW_BYTES:
+            return _rows_one_by_one(lines, signs, more=more)
+    else:
+        rows, held = list(lines), []
+    if b"\r" in text:
+        rows = [row.removesuffix(b"\r") for row in rows]
+    return rows, held
+
+
+def _quoted_ends(lines: Sequence[bytes], text: bytes, signs: _Signs) -> Array | None:
+    """Whether the end of each line is inside of quotes; None where nobody can tell."""
+    assert signs.quote is not None
+    lengths = np.fromiter(map(len, lines), np.int64, len(lines))
+    ends = np.cumsum(lengths + 1) - 1
+    return quoted_places(text, ends, signs.delimiter, signs.quote.decode())
+
+
+def _rows_one_by_one(
+    lines: Sequence[bytes], signs: _Signs, *, more: bool
+) -> tuple[list[bytes], list[bytes]]:
+    """The same, where a quote may be out of place."""
     rows: list[bytes] = []
     begin = 0
     while begin < len(lines):

@@ -82,15 +82,15 @@ class Room:
     def _rows(self, chunks: Sequence[Chunk]) -> int:
         """How many rows have room, as the index says."""
         most, made = self._reading.max_chunk_bytes, sum(chunk.value_bytes for chunk in chunks)
+        row_bytes = made // max(self._group_rows, 1)
         if made <= most:
-            return self._reading.block_rows
+            return self._reading.rows_of(row_bytes)
         uneven = [chunk for chunk in chunks if not chunk.even]
         stored, swollen = sum(c.stored_bytes for c in uneven), sum(c.value_bytes for c in uneven)
-        row_bytes = made // max(self._group_rows, 1)
         most_swollen = max(most, _MOST_SWELLING * stored)
         if row_bytes > self._reading.max_record_bytes or swollen > most_swollen:
             raise self._too_large(stored or made, swollen or made)
-        return max(1, min(self._reading.block_rows, most // row_bytes))
+        return max(1, min(self._reading.rows_of(row_bytes), most // row_bytes))
 
     def _make_room(self, number: int, chunk: Chunk, pages: Sequence[Page]) -> None:
         """For the texts that are longer than their pages say."""
