@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from pipeline.batch.batch import Batch, Reject
+from pipeline.batch.batch import Batch, RecordId, Reject
 from pipeline.batch.block import Origin
 from pipeline.batch.columns import Array, BatchColumn, Column, Masked, Ragged, values_of
 from pipeline.batch.message import MOST_DATA_BYTES, Message, acceptable_attributes
@@ -59,22 +59,46 @@ def predictions(batch: Batch, output: Sequence[str]) -> list[bytes]:
     """
     if not len(batch):
         return []
+    constants, fragments = _fragments(batch, output)
+    line = b"%b".join(text.replace(b"%", b"%%") for text in constants)
+    return [line % row for row in zip(*fragments, strict=True)]
+
+
+def predictions_text(batch: Batch, output: Sequence[str]) -> bytes:
+    """The same lines as one text, which is made much faster than one line after the other."""
+    if not len(batch):
+        return b""
+    constants, fragments = _fragments(batch, output)
+    (begin, *between), stride = constants, 2 * len(fragments)
+    pieces: list[bytes] = [b""] * (stride * len(batch))
+    for i, (fragment, behind) in enumerate(zip(fragments, between, strict=True)):
+        pieces[2 * i :: stride] = fragment
+        pieces[2 * i + 1 :: stride] = [behind] * len(batch)
+    pieces[stride - 1 :: stride] = [between[-1] + begin] * (len(batch) - 1) + [between[-1]]
+    return b"".join([begin, *pieces])
+
+
+def _fragments(batch: Batch, output: Sequence[str]) -> tuple[list[bytes], list[Sequence[bytes]]]:
+    """What all lines have in common, and what stands between in each: columns of JSON texts."""
     if batch.release is None:
         raise ValueError("a batch must carry its release before it can be encoded")
-    fragments: list[Sequence[bytes]] = [list(map(orjson.dumps, batch.ids))]
-    line = b'{"id":%b,"predictions":{'
-    for i, name in enumerate(output):
-        line += (b"," if i else b"") + _escaped(orjson.dumps(name)) + b":%b"
+    constants, fragments = [b'{"id":'], [_json_values(batch.ids)]
+    before = b',"predictions":{'
+    for name in output:
+        constants.append(before + orjson.dumps(name) + b":")
         fragments.append(_json_or_null_rows(batch.columns[name]))
-    line += b"}"
+        before = b","
+    end = b"}" if output else before + b"}"
     if batch.pass_through is not None:
-        line += b',"pass_through":%b'
+        constants.append(end + b',"pass_through":')
         fragments.append(batch.pass_through)
+        end = b""
     if batch.origins is not None:
-        line += b',"event_time":"%b"'
+        constants.append(end + b',"event_time":"')
         fragments.append([_time(origin.event_time_us).encode() for origin in batch.origins])
-    line += b',"release":' + _escaped(orjson.dumps(batch.release.as_json())) + b"}\n"
-    return [line % row for row in zip(*fragments, strict=True)]
+        end = b'"'
+    constants.append(end + b',"release":' + orjson.dumps(batch.release.as_json()) + b"}\n")
+    return constants, fragments
 
 
 def dead_letter(
@@ -190,10 +214,6 @@ def _time(us: int) -> str:
     return f"{whole:%Y-%m-%dT%H:%M:%S}.{us % 1_000_000 // 1000:03d}Z"
 
 
-def _escaped(text: bytes) -> bytes:
-    return text.replace(b"%", b"%%")
-
-
 def _not_finite_rows(column: Column) -> list[int]:
     if isinstance(column, Ragged):
         return [
@@ -262,6 +282,8 @@ def _json_rows(column: Column) -> Sequence[bytes]:
     """JSON text of each row."""
     if isinstance(column, Ragged):
         return [_json_value(row) for row in column.rows]
+    if column.dtype.kind in "OUS" and column.ndim == 1:
+        return _json_values(column.tolist())
     if column.dtype.kind in "OUS" or column.size == 0:
         return [_json_value(np.asarray(row, dtype=column.dtype)) for row in column]
     if column.dtype == np.float16:
@@ -273,9 +295,23 @@ def _json_rows(column: Column) -> Sequence[bytes]:
     return [opening + row + closing for row in rows] if depth else rows
 
 
+def _json_values(values: Sequence[Any]) -> Sequence[bytes]:
+    """JSON text of each text, bytes, or integer; bytes are base64."""
+    text = orjson.dumps(values, default=_base64)
+    rows = text[1:-1].split(b",")
+    # As many commas as there are between the values: none is inside of one.
+    if len(rows) == len(values):
+        return rows
+    return [orjson.dumps(value, default=_base64) for value in values]
+
+
+def _base64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
+
+
 def _json_value(row: Array) -> bytes:
     if row.dtype.kind in "OUS":
-        return orjson.dumps(row.tolist(), default=lambda raw: base64.b64encode(raw).decode())
+        return orjson.dumps(row.tolist(), default=_base64)
     if row.dtype == np.float16:
         row = row.astype(np.float32)
     # Not its Python numbers: those of float32 would be written with the digits of float64.

@@ -72,14 +72,17 @@ class Encode(DoFn):
 
     def process(self, batch: Batch) -> Iterator[Any]:
         """Encodes one finished batch."""
-        in_text = self._wanted & {PREDICTION_LINES, PREDICTION_MESSAGES}
-        lines = line_encoder.predictions(batch, self._output) if in_text else []
+        lines: list[bytes] = []
         if PREDICTION_MESSAGES in self._wanted:
+            lines = line_encoder.predictions(batch, self._output)
             fitting = line_encoder.reject_too_large(batch, lines)
             if fitting is not batch:
                 batch, lines = fitting, line_encoder.predictions(fitting, self._output)
         if len(batch):
-            yield from self._outputs(PREDICTION_LINES, lambda: b"".join(lines))
+            yield from self._outputs(
+                PREDICTION_LINES,
+                lambda: b"".join(lines) or line_encoder.predictions_text(batch, self._output),
+            )
             yield from self._outputs(
                 PREDICTION_TABLES, lambda: prediction_table(batch, self._output, self._types)
             )

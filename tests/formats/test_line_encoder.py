@@ -63,6 +63,31 @@ def test_text_with_quotes_percent_and_line_breaks_survives():
     ] == list(column)
 
 
+@given(
+    ids=st.lists(st.text(max_size=5) | st.integers(-(2**63), 2**64 - 1), max_size=5),
+    texts=st.data(),
+    extras=st.booleans(),
+    dated=st.booleans(),
+)
+def test_lines_together_are_the_lines_one_by_one(ids, texts, extras, dated):
+    column = texts.draw(st.lists(st.text(max_size=4), min_size=len(ids), max_size=len(ids)))
+    made = Batch(
+        ids=tuple(ids),
+        payloads=(b"",) * len(ids),
+        columns={"t,%": np.array(column, dtype=object), "n": np.arange(len(ids))},
+        pass_through=tuple(b'{"%b":1}' for _ in ids) if extras else None,
+        origins=tuple(Origin(7, {}, "") for _ in ids) if dated else None,
+        release=RELEASE,
+    )
+    for output in (["t,%", "n"], ["n"], []):
+        encoded = line_encoder.predictions(made, output)
+        assert line_encoder.predictions_text(made, output) == b"".join(encoded)
+        found = lines(encoded)
+        assert [line["id"] for line in found] == ids
+        if "t,%" in output:
+            assert [line["predictions"]["t,%"] for line in found] == column
+
+
 def test_bytes_are_base64_and_ragged_rows_keep_their_lengths():
     made = batch(
         raw=np.array([b"\xff", b""], dtype=object),
