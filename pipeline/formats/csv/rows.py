@@ -108,14 +108,14 @@ def _rows(lines: Sequence[bytes], signs: _Signs, *, more: bool) -> tuple[list[by
     text = b"\n".join(lines)
     inside = _quoted_ends(lines, text, signs)
     if inside is None:
-        return _rows_one_by_one(lines, signs, more=more)
+        return rows_one_by_one(lines, signs, more=more)
     ends = [0, *(np.flatnonzero(~inside) + 1).tolist()]
     if len(ends) <= len(lines):  # some rows have several lines
         rows = [lines[i] if j == i + 1 else b"\n".join(lines[i:j]) for i, j in pairwise(ends)]
         held = list(lines[ends[-1] :])
         longest = max(map(len, [*rows, b"\n".join(held)]))
         if (held and not more) or longest > MAX_ROW_BYTES:
-            return _rows_one_by_one(lines, signs, more=more)
+            return rows_one_by_one(lines, signs, more=more)
     else:
         rows, held = list(lines), []
     if b"\r" in text:
@@ -131,7 +131,7 @@ def _quoted_ends(lines: Sequence[bytes], text: bytes, signs: _Signs) -> Array | 
     return quoted_places(text, ends, signs.delimiter, signs.quote.decode())
 
 
-def _rows_one_by_one(
+def rows_one_by_one(
     lines: Sequence[bytes], signs: _Signs, *, more: bool
 ) -> tuple[list[bytes], list[bytes]]:
     """The same, where a quote may be out of place."""
