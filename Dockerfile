@@ -10,8 +10,8 @@ ARG PYTHON_VERSION=3.11
 ARG DEBIAN_RELEASE=bookworm
 # The Beam of the requirements; the build fails where they differ.
 ARG BEAM_VERSION=2.77.0
-# Tags: https://cloud.google.com/dataflow/docs/reference/flex-templates-base-images
-ARG LAUNCHER_TAG=20240812-rc01
+# Tags: https://cloud.google.com/dataflow/docs/reference/flex-templates-base-images, `make newer`
+ARG LAUNCHER_TAG=flex_templates_base_image_release_20260112_RC00
 # How the launcher's images spell PYTHON_VERSION.
 ARG LAUNCHER_PYTHON=python311
 
@@ -70,7 +70,10 @@ ARG BEAM_VERSION
 RUN pip check \
     && KERAS_HOME=/tmp/keras python check_image.py --beam_version ${BEAM_VERSION} --device cpu \
     && rm -r /tmp/keras
-ENV ENSEMBLE_IMAGE_TARGET=cpu
+# TF_CPP_MIN_LOG_LEVEL: else TensorFlow tells each process as an error that there is no GPU ("failed call
+#   to cuInit"). What goes wrong in a model comes as an exception.
+ENV ENSEMBLE_IMAGE_TARGET=cpu \
+    TF_CPP_MIN_LOG_LEVEL=3
 ENTRYPOINT ["/template/entrypoint"]
 # Last: they change with every build. IMAGE is the name that this image will be pushed under; a launch
 # makes it the workers' image.

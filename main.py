@@ -7,6 +7,9 @@ import sys
 from collections.abc import Sequence
 
 gc.disable()  # see pipeline.serving.interpreter.importing
+from pipeline.commands.temporary_folder import need_temporary_folder  # noqa: E402
+
+need_temporary_folder()
 from pipeline.commands.exit_status import exit_status_of  # noqa: E402
 from pipeline.jobs import run  # noqa: E402
 from pipeline.jobs.progress import Progress  # noqa: E402

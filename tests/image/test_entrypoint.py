@@ -15,6 +15,8 @@ WORKER_FLAGS = [
     "--artifact_endpoint=localhost:4",
     "--worker_pool",
     "--worker_pool=true",
+    "-id=1-1",
+    "-worker_pool",
 ]
 
 
@@ -46,12 +48,17 @@ def test_any_flag_of_a_worker_starts_boot_with_all_arguments_as_they_came(start,
     assert start(*others, flag).stdout.split("\n")[:-1] == ["boot", *others, flag]
 
 
+@pytest.mark.parametrize("args", [["--id", "1-1"], ["-control_endpoint", "localhost:2"]])
+def test_value_of_a_flag_may_be_the_next_argument(start, args):
+    assert start(*args).stdout.split() == ["boot", *args]
+
+
 @pytest.mark.parametrize(
     "args",
     [
         [],
         ["--ensemble_spec=gs://b/e.yaml", "--output_path=gs://b/a b"],
-        ["--id_field=id", "--identity=x", "ensemble_spec=--id=1"],
+        ["--id_field=id", "--identity=x", "ensemble_spec=--id=1", "id=1", "id", "-", "--"],
     ],
     ids=["no arguments", "template parameters", "look like worker flags"],
 )
