@@ -130,6 +130,9 @@ lock: ## the exact pins and hashes of requirements*.txt, from the .in files
 	$(LOCK)/python .ci/lock.py requirements-dev.in requirements-dev.txt
 	$(LOCK)/python .ci/lock.py requirements-audit.in requirements-audit.txt
 
+newer: $(READY) ## what is newer than what is pinned: requirements, launcher; changes nothing
+	.ci/newer
+
 reference: $(READY) ## the tables of README.md, from the code
 	$(BIN)/python .ci/reference.py
 

@@ -16,8 +16,8 @@ def need_temporary_folder() -> None:
     except FileNotFoundError:
         print(
             "Not started.\n  There is no folder for temporary files: found none that can be "
-            "written, expected /tmp or what TMPDIR names. A container with a read-only root needs one: "
-            "docker run --read-only --tmpfs /tmp",
+            "written, expected /tmp or what TMPDIR names. A container with a read-only root needs "
+            "one: docker run --read-only --tmpfs /tmp",
             file=sys.stderr,
         )
         sys.exit(2)

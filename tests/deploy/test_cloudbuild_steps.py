@@ -13,7 +13,16 @@ import pytest
 
 from tests.support import cloud_build
 from tests.support.cloud_build import step
-from tests.support.cloud_steps import DIGEST, DOCKER, GCLOUD, NAME, ROOT, SPEC, Workspace
+from tests.support.cloud_steps import (
+    DIGEST,
+    DOCKER,
+    GCLOUD,
+    NAME,
+    ROOT,
+    SPEC,
+    WORKERS,
+    Workspace,
+)
 
 LATEST = "gs://my-bucket/templates/ensemble/latest.json"
 AFTER_TESTS = (
@@ -50,13 +59,16 @@ def test_build_by_hand_runs_from_check_to_latest(workspace):
         ["docker", "push"],
         ["docker", "push"],  # the cache
         ["docker", "image"],
+        ["docker", "build"],  # the launcher's
+        ["docker", "push"],
+        ["docker", "image"],
         ["gcloud", "dataflow"],
         ["docker", "run"],  # template_spec.py
         ["gcloud", "storage"],
         ["gcloud", "storage"],
     ]
     assert workspace.calls[-1] == ["gcloud", "storage", "cp", SPEC, LATEST]
-    assert f"Published {SPEC}, with {DIGEST}" in done.stdout
+    assert f"Published {SPEC}, with {DIGEST} and workers of {WORKERS}" in done.stdout
 
 
 def test_build_step_names_the_image_and_labels_it(workspace):
@@ -289,13 +301,20 @@ def test_audit_can_be_switched_off(workspace):
 # --- push
 
 
-def test_push_notes_the_digest_of_this_repository(workspace):
+def test_push_notes_the_digests_of_this_repository(workspace):
     assert workspace.run("check", "push").status == 0
     assert [call[2] for call in workspace.calls if call[1] == "push"] == [
         f"{NAME}:1.2.0",
         f"{NAME}:cache",
+        f"{NAME}:1.2.0-launcher",
     ]
-    assert workspace.names()["DIGEST"] == DIGEST
+    assert workspace.names() | {"WORKERS": WORKERS, "DIGEST": DIGEST} == workspace.names()
+
+
+def test_launcher_names_the_image_of_its_workers_by_digest(workspace):
+    assert workspace.run("check", "push").status == 0
+    dockerfile = (workspace.folder / "launcher.Dockerfile").read_text()
+    assert dockerfile == f"FROM {WORKERS}\nENV ENSEMBLE_IMAGE={WORKERS}\n"
 
 
 def test_push_without_digest_fails(workspace):

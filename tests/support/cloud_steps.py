@@ -14,7 +14,8 @@ from tests.support import cloud_build
 
 ROOT = cloud_build.FILE.parent
 NAME = "us-central1-docker.pkg.dev/my-project/dataflow/ensemble"
-DIGEST = f"{NAME}@sha256:{'a' * 64}"
+WORKERS = f"{NAME}@sha256:{'a' * 64}"
+DIGEST = f"{NAME}@sha256:{'c' * 64}"  # the launcher's, which the spec names
 SPEC = "gs://my-bucket/templates/ensemble/1.2.0.json"
 MANUAL = {"PROJECT_ID": "my-project", "_TAG": "1.2.0", "_BUCKET": "my-bucket"}
 
@@ -42,7 +43,9 @@ case "$*" in
     seq 300 >build/digits/out/predictions-00000-of-00002.jsonl
     seq 200 >build/digits/out/predictions-00001-of-00002.jsonl
     seq 9 >build/digits/out/dead-letters-00000-of-00001.jsonl ;;
-  "image inspect"*) echo "other/name@sha256:{"b" * 64}"; echo "{DIGEST}" ;;
+  "image inspect"*-launcher) echo "{DIGEST}" ;;
+  "image inspect"*) echo "other/name@sha256:{"b" * 64}"; echo "{WORKERS}" ;;
+  *"-launcher -") cat >$HOME/launcher.Dockerfile ;;
 esac
 """
 
