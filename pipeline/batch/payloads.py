@@ -8,7 +8,7 @@ its payload raises nothing.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -93,22 +93,18 @@ class ArrowRows:
     def __iter__(self) -> Iterator[bytes]:
         return map(self.__getitem__, range(len(self)))
 
-    def row(self, row: int) -> dict[str, Any]:
+    def row(self, row: int, unread: Collection[str] = ()) -> dict[str, Any]:
         """One row as Python objects.
+
+        Args:
+          row: which.
+          unread: columns that are left out.
 
         Raises:
           RecordError: Python has no object for one of its values.
         """
-        values: dict[str, Any] = {}
-        for name, column in self._row(row):
-            try:
-                (values[name],) = arrow_values.plain_values(column)
-            except Exception as error:  # whatever Arrow has for it
-                raise RecordError(
-                    "unreadable_value",
-                    f"column '{name}' ({column.type}): {arrow_values.reason(error)}",
-                ) from error
-        return values
+        columns = ((name, column) for name, column in self._row(row) if name not in unread)
+        return {name: plain_value(name, column) for name, column in columns}
 
     def _row(self, row: int) -> Iterator[tuple[str, pa.Array]]:
         table = self.table.slice(row, 1)
@@ -124,6 +120,21 @@ class ArrowRows:
         with pa.ipc.new_stream(sink, self.table.schema) as writer:
             writer.write_batch(self.table)
         return _arrow_rows, (sink.getvalue(),)
+
+
+def plain_value(name: str, array: pa.Array) -> Any:
+    """The one value of an array as a Python object.
+
+    Raises:
+      RecordError: Python has none for it.
+    """
+    try:
+        (value,) = arrow_values.plain_values(array)
+    except Exception as error:  # whatever Arrow has for it
+        raise RecordError(
+            "unreadable_value", f"column '{name}' ({array.type}): {arrow_values.reason(error)}"
+        ) from error
+    return value
 
 
 def take(payloads: Payloads, rows: Sequence[int]) -> Payloads:

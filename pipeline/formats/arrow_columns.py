@@ -9,14 +9,17 @@ none may be, or a number beyond its range is left to the careful way of reading.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.batch.arrow_values import plain_values
-from pipeline.batch.columns import Array, BatchColumn, Column, Ragged
+from pipeline.batch.columns import Array, BatchColumn, Column, Masked, Ragged
 from pipeline.batch.tensors import FLOATS, INTEGERS, numpy_dtype
 from pipeline.formats.fields import FieldDecoder, IrregularError
+from pipeline.formats.misfits import TypeSystem
 from pipeline.spec.record import FieldSpec
 
 
@@ -117,6 +120,70 @@ def id_fits(arrow_type: pa.DataType) -> bool:
     arrow_type = _plain_type(arrow_type)
     exact = pa.types.is_integer(arrow_type) or pa.types.is_decimal(arrow_type)
     return is_uuid or exact or _matches(arrow_type, "string") or _matches(arrow_type, "bytes")
+
+
+def inside(arrow_type: pa.DataType) -> Mapping[str, pa.DataType] | None:
+    """The types of a struct's fields; None if a type is none."""
+    arrow_type = _plain_type(arrow_type)
+    if not pa.types.is_struct(arrow_type):
+        return None
+    return {field.name: field.type for field in arrow_type}
+
+
+TYPES = TypeSystem(fits, id_fits, inside)
+
+
+def at_path(array: pa.Array, path: Sequence[str]) -> pa.Array | None:
+    """The values at the end of a path through structs; None if these have no such field.
+
+    A null of a struct makes nulls of all that is inside of it.
+
+    Raises:
+      IrregularError: something on the way is no struct, or has a field twice.
+    """
+    for name in path:
+        array = _unwrapped(array)
+        if not pa.types.is_struct(array.type):
+            raise IrregularError
+        names = [field.name for field in array.type]
+        if name not in names:
+            return None
+        if names.count(name) > 1:
+            raise IrregularError
+        array = pc.struct_field(array, [names.index(name)])
+    return array
+
+
+def together(arrays: Sequence[pa.Array], decoder: FieldDecoder) -> BatchColumn:
+    """The column of a field of which each value has a column of its own.
+
+    Args:
+      arrays: of each value, a row each.
+      decoder: of the field.
+
+    Raises:
+      IrregularError: at least one value may be wrong.
+    """
+    spec = decoder.spec
+    single = FieldDecoder("", spec.single)
+    parts = []
+    for array in arrays:
+        part = column(array, single)
+        if isinstance(part, Masked):
+            if not part.present.all() and spec.dtype not in FLOATS:
+                raise IrregularError
+            values, there = part.values, part.present
+            assert isinstance(values, np.ndarray)
+            if not there.all():
+                values = np.where(there, values, numpy_dtype(spec.dtype).type(np.nan))
+            part = values
+        assert isinstance(part, np.ndarray)
+        parts.append(part)
+    shape = [n or 0 for n in spec.shape]
+    found = np.stack(parts, axis=1).reshape((len(arrays[0]), *shape))
+    if not decoder.keeps_missing:
+        return found
+    return decoder.masked(found, np.ones(len(found), dtype=bool))
 
 
 def _flattened(array: pa.Array) -> tuple[pa.Array, list[Array]]:

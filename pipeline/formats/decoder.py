@@ -25,7 +25,9 @@ from pipeline.batch.payloads import as_json, take
 from pipeline.errors import RecordError
 from pipeline.formats.fields import FieldDecoder, IrregularError
 from pipeline.formats.ids import plain_id, regular_ids
+from pipeline.formats.lookup import Record, value_at
 from pipeline.spec.record import RecordSpec
+from pipeline.spec.record.keys import ColumnsKey, Key, RecordKey, written_name
 
 _CAREFUL_ROWS = 16
 
@@ -37,13 +39,13 @@ class Part:
     Attributes:
       rows: where they stand in the block, in order.
       ids, extras: one for each; no extras where nothing is passed through.
-      columns: key of a field -> column.
+      columns: where a field stands in a record -> column.
     """
 
     rows: Sequence[int] = field(default_factory=list)
     ids: Sequence[RecordId] = field(default_factory=list)
     extras: Sequence[bytes] = field(default_factory=list)
-    columns: dict[str, BatchColumn] = field(default_factory=dict)
+    columns: dict[Key, BatchColumn] = field(default_factory=dict)
 
 
 class Decoder(abc.ABC):
@@ -57,12 +59,12 @@ class Decoder(abc.ABC):
     flat_lists = False
     """Whether the format writes a tensor of several axes as one list."""
 
-    def __init__(self, record: RecordSpec, pass_through: Sequence[str] = ()) -> None:
+    def __init__(self, record: RecordSpec, pass_through: Sequence[RecordKey] = ()) -> None:
         self._id = record.id
         self._key_of = record.key_of
         self._fields = {
-            name: FieldDecoder(name, spec, flat=self.flat_lists)
-            for name, spec in record.by_key.items()
+            key: FieldDecoder(str(key), spec, flat=self.flat_lists or isinstance(key, ColumnsKey))
+            for key, spec in record.by_key.items()
         }
         self._pass_through = tuple(pass_through)
 
@@ -75,7 +77,7 @@ class Decoder(abc.ABC):
         """
 
     @abc.abstractmethod
-    def record(self, block: Block, row: int) -> dict[str, Any]:
+    def record(self, block: Block, row: int) -> Record:
         """One record as key -> value, its declared fields in the form that FieldDecoder takes.
 
         Raises:
@@ -88,7 +90,7 @@ class Decoder(abc.ABC):
         Raises:
           RecordError: it cannot be read.
         """
-        return self.record(block, row)
+        return dict(self.record(block, row))
 
     def id_of(self, block: Block, row: int) -> RecordId:
         """The id of a record when the ensemble file declares no id field."""
@@ -145,15 +147,15 @@ class Decoder(abc.ABC):
         good: list[int] = []
         ids: list[RecordId] = []
         extras: list[bytes] = []
-        values: dict[str, list[Array | None]] = {name: [] for name in self._fields}
+        values: dict[Key, list[Array | None]] = {key: [] for key in self._fields}
         for row in rows:
             record_id: RecordId = None
             try:
                 record = self.record(block, row)
                 record_id = self.id_of(block, row) if self._id is None else _id(record, self._id)
                 arrays = {
-                    name: decoder.row(_value(record, name, decoder))
-                    for name, decoder in self._fields.items()
+                    key: decoder.row(value_at(record, key, optional=decoder.keeps_missing))
+                    for key, decoder in self._fields.items()
                 }
                 extra = list(self.extras([record]))
             except RecordError as error:
@@ -182,18 +184,27 @@ class Decoder(abc.ABC):
             origin=None if block.origins is None else block.origins[row],
         )
 
-    def extras(self, records: Iterable[dict[str, Any]]) -> Iterator[bytes]:
-        """What predictions repeat of each record, as a JSON object; nothing if they repeat none."""
-        if self._pass_through:
-            for record in records:
-                yield as_json({key: record.get(key) for key in self._pass_through})
+    def extras(self, records: Iterable[Record]) -> Iterator[bytes]:
+        """What predictions repeat of each record, as a JSON object; nothing if they repeat none.
+
+        Raises:
+          RecordError: something on the path to a value is no object.
+        """
+        if not self._pass_through:
+            return
+        if all(isinstance(key, str) for key in self._pass_through):
+            yield from (as_json({k: r.get(k) for k in self._pass_through}) for r in records)
+            return
+        names = [(written_name(key), key) for key in self._pass_through]
+        for record in records:
+            yield as_json({n: value_at(record, key, optional=True) for n, key in names})
 
 
 class RowDecoder(Decoder):
     """Decodes formats whose records are mappings from the start."""
 
     @abc.abstractmethod
-    def records(self, block: Block, rows: range) -> list[dict[str, Any]]:
+    def records(self, block: Block, rows: range) -> Sequence[Record]:
         """Some records as key -> value.
 
         Raises:
@@ -206,13 +217,9 @@ class RowDecoder(Decoder):
         part = Part(rows)
         try:
             for name, decoder in self._fields.items():
-                if decoder.keeps_missing:
-                    values = [record.get(name) for record in records]
-                else:
-                    values = [record[name] for record in records]
-                part.columns[name] = decoder.column(values)
+                part.columns[name] = decoder.column(_values(records, name, decoder.keeps_missing))
             if self._id is not None:
-                part.ids = regular_ids([record[self._id] for record in records])
+                part.ids = regular_ids(_values(records, self._id))
         except KeyError:
             raise IrregularError from None
         if self._id is None:
@@ -226,22 +233,21 @@ def payload_hash(payload: bytes) -> str:
     return hashlib.blake2b(payload, digest_size=16).hexdigest()
 
 
-def _id(record: dict[str, Any], key: str) -> RecordId:
+def _values(records: Sequence[Record], key: Key, optional: bool = False) -> list[Any]:
+    """The value of each record.
+
+    Raises:
+      KeyError, RecordError: one lacks it.
+    """
+    if not isinstance(key, str):
+        return [value_at(record, key, optional=optional) for record in records]
+    if optional:
+        return [record.get(key) for record in records]
+    return [record[key] for record in records]
+
+
+def _id(record: Record, key: RecordKey) -> RecordId:
     try:
-        return plain_id(_get(record, key))
+        return plain_id(value_at(record, key))
     except ValueError as error:
         raise RecordError("wrong_type", f"id field '{key}': {error}") from None
-
-
-def _value(record: dict[str, Any], key: str, field: FieldDecoder) -> Any:
-    return record.get(key) if field.keeps_missing else _get(record, key)
-
-
-def _get(record: dict[str, Any], key: str) -> Any:
-    try:
-        return record[key]
-    except KeyError:
-        has = ", ".join(list(record)[:8]) or "none"
-        raise RecordError(
-            "missing_field", f"field '{key}' is missing; the record has {has}"
-        ) from None

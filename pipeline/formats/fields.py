@@ -33,6 +33,7 @@ from pipeline.batch.tensors import (
 )
 from pipeline.errors import RecordError
 from pipeline.formats.base64_text import from_base64
+from pipeline.formats.lookup import kind_of
 from pipeline.spec.record import FieldSpec
 
 # struct refuses what a dtype cannot hold (text, null, fractions and overflow in integers) and packs
@@ -256,7 +257,7 @@ class FieldDecoder:
             flat.append(self._leaf(value, where))
             return ()
         if not isinstance(value, list):
-            raise self._error("wrong_type", f"found {_kind(value)}{_at(where)}")
+            raise self._error("wrong_type", f"found {kind_of(value)}{_at(where)}")
         wanted = self.spec.shape[axis]
         if wanted is not None and len(value) != wanted:
             raise self._error("wrong_shape", f"found {_count(len(value))}{_at(where)}")
@@ -272,7 +273,7 @@ class FieldDecoder:
         dtype = self.spec.dtype
         if dtype in ("bool", "string", "bytes"):
             if type(value) not in ((bool,) if dtype == "bool" else (str, bytes)):
-                raise self._error("wrong_type", f"found {_kind(value)}{_at(where)}")
+                raise self._error("wrong_type", f"found {kind_of(value)}{_at(where)}")
             try:
                 return value if dtype == "bool" else _native(value, dtype)
             except ValueError as error:
@@ -281,7 +282,7 @@ class FieldDecoder:
         if value is None and self._nan_inside:
             return math.nan
         if type(value) not in ((int, float, Decimal) if dtype in FLOATS else (int,)):
-            raise self._error("wrong_type", f"found {_kind(value)}{_at(where)}")
+            raise self._error("wrong_type", f"found {kind_of(value)}{_at(where)}")
         try:
             packed = struct.pack(f"1{self._pack}", value)
         except (struct.error, OverflowError):
@@ -322,23 +323,6 @@ def _native(value: str | bytes, dtype: str) -> str | bytes:
     if dtype == "string":
         return value if isinstance(value, str) else value.decode()
     return value if isinstance(value, bytes) else from_base64(value)
-
-
-def _kind(value: Any) -> str:
-    """How people call the type of a value, with the value where it is short."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "a boolean"
-    if isinstance(value, int | float):
-        return f"the number {value!r}"
-    if isinstance(value, str):
-        return f"the text {value!r}" if len(value) <= 40 else f"text of {len(value)} characters"
-    if isinstance(value, bytes):
-        return "bytes"
-    if isinstance(value, list | dict):
-        return "a list" if isinstance(value, list) else "an object"
-    return f"a value of type {type(value).__name__}"
 
 
 def _count(n: int) -> str:

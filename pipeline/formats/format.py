@@ -10,6 +10,7 @@ from pipeline.formats.decoder import Decoder
 from pipeline.formats.lines import DEFAULT_RECORD_BYTES, MAX_BLOCK_BYTES
 from pipeline.formats.opened_file import OpenedFile
 from pipeline.spec.record import RecordSpec
+from pipeline.spec.record.keys import RecordKey
 from pipeline.spec.row_limits import DEFAULT_ROWS
 
 
@@ -37,8 +38,7 @@ class Reading:
         All, where it lacks something that a record needs: its records are dead letters, whose
         payloads have everything.
         """
-        record = self.record
-        needed = [*record.by_key, *([record.id] if record.id else [])] if record else []
+        needed = self.record.outer_keys() if self.record else ()
         return self.keys if set(needed) <= set(names) else None
 
     def rows_of(self, row_bytes: float) -> int:
@@ -70,6 +70,7 @@ class Format:
       splittable: whether `blocks` can read a part of a file that is not compressed.
       compresses_itself: whether its data is compressed inside of a file. One that is compressed
         once more is refused.
+      nests: whether its values may be objects, with values inside.
       raw_problem: why a record cannot be handed over whole (``source: raw``), and what to do
         instead; empty where it can.
     """
@@ -77,9 +78,10 @@ class Format:
     name: str
     decoder: type[Decoder]
     blocks: Callable[[OpenedFile, Reading], Iterator[Block]] | None
-    check: Callable[[OpenedFile, RecordSpec, Sequence[str]], Iterator[str]] | None = None
+    check: Callable[[OpenedFile, RecordSpec, Sequence[RecordKey]], Iterator[str]] | None = None
     extensions: tuple[str, ...] = ()
     records_are: str = ""
     splittable: bool = False
     compresses_itself: bool = False
+    nests: bool = False
     raw_problem: str = ""

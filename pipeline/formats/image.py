@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from pipeline.batch.batch import Batch
 from pipeline.batch.block import Block
 from pipeline.formats.decoder import Decoder, Part
 from pipeline.formats.format import Format
+from pipeline.formats.lookup import Record
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class ImageDecoder(Decoder):
         column[:] = files.contents[rows.start : rows.stop]
         return Part(rows, files.paths[rows.start : rows.stop], columns={name: column})
 
-    def record(self, block: Block, row: int) -> dict[str, Any]:
+    def record(self, block: Block, row: int) -> Record:
         """See Decoder."""
         (name,) = self._fields
         return {name: _files(block).contents[row]}

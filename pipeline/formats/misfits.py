@@ -3,42 +3,106 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.batch.tensors import describe
 from pipeline.formats.ids import EXPECTED
 from pipeline.spec.record import FieldSpec, RecordSpec
+from pipeline.spec.record.keys import ColumnsKey, Key, PathKey, RecordKey
+
+
+@dataclass(frozen=True)
+class TypeSystem:
+    """What the types of columns are in a format.
+
+    Attributes:
+      fits: whether a column of a type can hold values of a field at all.
+      id_fits: whether it can hold ids.
+      inside: the types of what an object of a type holds, by key; None if it is no object.
+      name_of: what people call a type.
+    """
+
+    fits: Callable[[Any, FieldSpec], bool]
+    id_fits: Callable[[Any], bool]
+    inside: Callable[[Any], Mapping[str, Any] | None]
+    name_of: Callable[[Any], str] = str
 
 
 def misfits(
     found: Mapping[str, Any],
     record: RecordSpec,
-    fits: Callable[[Any, FieldSpec], bool],
-    id_fits: Callable[[Any], bool],
-    name_of: Callable[[Any], str] = str,
+    pass_through: Sequence[RecordKey],
+    types: TypeSystem,
 ) -> Iterator[str]:
     """Each column that is missing or has another type, in words.
 
     Args:
       found: column -> its type, as the format has it.
       record: the declared id and fields.
-      fits: whether a column of a type can hold values of a field at all.
-      id_fits: whether it can hold ids.
-      name_of: what people call a type.
+      pass_through: what predictions repeat, null where there is no such column.
+      types: of the format.
     """
-    has = f"it has {some(tuple(found))}"
-    if record.id and record.id not in found:
-        yield f"has no column '{record.id}', which the record names as its id; {has}"
-    elif record.id and not id_fits(found[record.id]):
-        yield f"column '{record.id}' is {name_of(found[record.id])}, expected an id: {EXPECTED}"
-    for name, spec in record.by_key.items():
-        if name not in found:
-            yield f"has no column '{name}'; {has}"
-        elif not fits(found[name], spec):
-            yield (
-                f"column '{name}' is {name_of(found[name])}, "
-                f"expected {describe(spec.dtype, spec.shape)}"
-            )
+    if record.id is not None:
+        try:
+            kind = _type_at(found, record.id, types, ", which the record names as its id")
+        except ValueError as error:
+            yield str(error)
+        else:
+            if not types.id_fits(kind):
+                name = types.name_of(kind)
+                yield f"column '{record.id}' is {name}, expected an id: {EXPECTED}"
+    for key, spec in record.by_key.items():
+        for part in key.names if isinstance(key, ColumnsKey) else (key,):
+            expected = spec.single if isinstance(key, ColumnsKey) else spec
+            yield from _misfit(found, part, expected, types)
+    for repeated in pass_through:
+        if isinstance(repeated, PathKey) and repeated.path[0] in found:
+            try:
+                _type_at(found, repeated, types)
+            except _NoObjectError as error:
+                yield str(error)
+            except ValueError:
+                pass  # null in each prediction
+
+
+def _misfit(
+    found: Mapping[str, Any], key: Key, spec: FieldSpec, types: TypeSystem
+) -> Iterator[str]:
+    try:
+        kind = _type_at(found, key, types)
+    except ValueError as error:
+        yield str(error)
+        return
+    if not types.fits(kind, spec):
+        expected = describe(spec.dtype, spec.shape)
+        yield f"column '{key}' is {types.name_of(kind)}, expected {expected}"
+
+
+class _NoObjectError(ValueError):
+    """Something on a path is no object."""
+
+
+def _type_at(found: Mapping[str, Any], key: Key, types: TypeSystem, role: str = "") -> Any:
+    """The type of a column, or of what is inside of one.
+
+    Raises:
+      ValueError: there is none.
+    """
+    path = key.path if isinstance(key, PathKey) else (str(key),)
+    inside: Mapping[str, Any] | None = found
+    kind: Any = None
+    for depth, part in enumerate(path):
+        where = f"'{'.'.join(path[:depth])}'"
+        if inside is None:
+            name = types.name_of(kind)
+            raise _NoObjectError(f"column {where} is {name}, expected an object with '{part}'")
+        if part not in inside:
+            has = f"{where if depth else 'it'} has {some(tuple(inside))}"
+            raise ValueError(f"has no column '{key}'{role}; {has}")
+        kind = inside[part]
+        inside = types.inside(kind)
+    return kind
 
 
 def some(names: Sequence[str]) -> str:

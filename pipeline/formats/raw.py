@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from pipeline.batch.block import Block
 from pipeline.errors import RecordError
 from pipeline.formats.decoder import Decoder, Part, payload_hash
 from pipeline.formats.fields import IrregularError
+from pipeline.formats.lookup import Record
 from pipeline.spec.record import RecordSpec
 
 
@@ -45,7 +44,7 @@ class RawDecoder(Decoder):
         column[:] = payloads
         return Part(rows, [payload_hash(one) for one in payloads], columns={self._name: column})
 
-    def record(self, block: Block, row: int) -> dict[str, Any]:
+    def record(self, block: Block, row: int) -> Record:
         """See Decoder."""
         if self._problem:
             raise RecordError("no_payload", self._problem)

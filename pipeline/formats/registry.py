@@ -15,6 +15,7 @@ from pipeline.formats.parquet.format import PARQUET
 from pipeline.formats.raw import RawDecoder
 from pipeline.formats.tfrecord.format import TFRECORD
 from pipeline.spec.record import RecordSpec
+from pipeline.spec.record.keys import RecordKey
 
 FORMATS: Mapping[str, Format] = {
     each.name: each
@@ -56,7 +57,7 @@ def format_of(path: str, chosen: str = "auto") -> Format:
     return next((each for each in FORMATS.values() if extension in each.extensions), JSONL)
 
 
-def decoders(record: RecordSpec, pass_through: Sequence[str] = ()) -> dict[str, Decoder]:
+def decoders(record: RecordSpec, pass_through: Sequence[RecordKey] = ()) -> dict[str, Decoder]:
     """Name of a format -> decoder of its blocks, of each format that such records can have.
 
     Args:

@@ -128,11 +128,14 @@ def _source(job: Job) -> beam.PTransform:
 def reading(job: Job) -> Reading:
     """How the job reads its files."""
     spec = job.graph.spec
-    keys = [*spec.record.by_key, *spec.pass_through, *([spec.record.id] if spec.record.id else [])]
     inputs = job.settings.inputs
     form = IMAGE.name if spec.record.whole_files else inputs.input_format
     return Reading(
-        job.row_limits.block_rows, form, tuple(keys), inputs.max_record_bytes, spec.record
+        job.row_limits.block_rows,
+        form,
+        spec.record.outer_keys(spec.pass_through),
+        inputs.max_record_bytes,
+        spec.record,
     )
 
 

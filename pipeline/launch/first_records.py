@@ -111,7 +111,7 @@ def _whole(files: Sequence[Any], record: RecordSpec) -> Iterator[Batch]:
 
 def _decoded(files: Sequence[Any], chosen: str, record: RecordSpec, count: int) -> Iterator[Batch]:
     """The first records of each file."""
-    keys = (*record.by_key, *([record.id] if record.id else []))
+    keys = record.outer_keys()
     for file in files:
         part = FileRange(file.path, 0, file.size_in_bytes, format_of(file.path, chosen).name)
         if part.end:

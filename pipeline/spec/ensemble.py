@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.spec.combine import AnyCombine, CombineStep
 from pipeline.spec.model import AnyModel, ModelSpec
 from pipeline.spec.prepare import AnyPrepare
 from pipeline.spec.record import RecordSpec
+from pipeline.spec.record.keys import RecordKey, written_name
 from pipeline.spec.strict_model import Name, StrictModel
 
 
@@ -33,16 +34,27 @@ class EnsembleSpec(StrictModel):
         description="Columns of a prediction, in this order. Without it: every column of "
         "`combine`, or every model output when there is no `combine`.",
     )
-    pass_through: tuple[str, ...] = Field(
+    pass_through: tuple[RecordKey, ...] = Field(
         default=(),
         description="Keys of the record that a prediction repeats as they came, declared under "
-        "`fields` or not; null where a record has none.",
+        "`fields` or not; null where a record has none. `{path: [user, zip]}` is repeated as "
+        "`user.zip`.",
     )
+
+    @field_validator("pass_through")
+    @classmethod
+    def _repeated_names_differ(cls, keys: tuple[RecordKey, ...]) -> tuple[RecordKey, ...]:
+        names = [written_name(key) for key in dict.fromkeys(keys)]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(
+                f"found a key and a path that are both repeated as '{twice}', expected one of them"
+            )
+        return keys
 
     @model_validator(mode="after")
     def _columns_in_lists_have_the_names_of_their_keys(self) -> EnsembleSpec:
         """Features are found by name, and a table's columns are called as the keys."""
-        key_of = self.record.key_of
+        key_of = {field: key for field, key in self.record.key_of.items() if isinstance(key, str)}
         models = tuple(model.with_listed_by_key(key_of) for model in self.models)
         return self if models == self.models else self.model_copy(update={"models": models})
 

@@ -108,12 +108,12 @@ def resolve(spec: EnsembleSpec) -> Graph:
     if spec.record.source is not None and spec.pass_through:
         whole = "a file" if spec.record.whole_files else "only bytes"
         problems.append(
-            f"pass_through: found {', '.join(spec.pass_through)}; with `source: "
+            f"pass_through: found {', '.join(map(str, spec.pass_through))}; with `source: "
             f"{spec.record.source}` a record is {whole} and has no keys"
         )
     for name in spec.pass_through:
         if key := spec.record.key_meant(name):
-            problems.append(f"pass_through: found the field '{name}', expected its key '{key}'")
+            problems.append(f"pass_through: found the field '{name}', expected its key {key}")
     problems += _rates(spec)
     if problems:
         raise SpecError(problems)

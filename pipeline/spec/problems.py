@@ -18,6 +18,7 @@ from pipeline.spec.located_yaml import Document, Problem
 from pipeline.spec.model import ColumnInput
 from pipeline.spec.plain_data import Path, did_you_mean, nearest
 from pipeline.spec.record import CsvSpec, FieldSpec, RecordSpec
+from pipeline.spec.record.keys import PathKey
 from pipeline.spec.stand_ins import TAGGED, StandIns, input_class
 from pipeline.spec.strict_model import Name, StrictModel
 
@@ -192,6 +193,8 @@ class _Explanation:
                 return CsvSpec
             case ("record", "fields", _):
                 return FieldSpec
+            case ("record", "id") | ("pass_through", int()):
+                return PathKey
             case ("prepare" | "models" | "combine" as section, int()):
                 tag, classes = TAGGED[section]
                 return classes[entry[tag]]

@@ -8,6 +8,7 @@ from math import prod
 
 from pipeline.batch.tensors import numpy_dtype
 from pipeline.spec.record import FieldSpec, RecordSpec
+from pipeline.spec.record.keys import RecordKey
 
 DEFAULT_ROWS = 1024
 _SMALL_RECORD_ROWS = 4096
@@ -36,7 +37,7 @@ class RowLimits:
 def row_limits(
     max_batch_size: int,
     record: RecordSpec,
-    pass_through: Collection[str] = (),
+    pass_through: Collection[RecordKey] = (),
     *,
     streaming: bool = False,
 ) -> RowLimits:
@@ -70,7 +71,7 @@ def _is_table(record: RecordSpec) -> bool:
     return texts * 2 < len(fields) > 1 and not any(field.shape for field in fields)
 
 
-def _is_small(record: RecordSpec, pass_through: Collection[str]) -> bool:
+def _is_small(record: RecordSpec, pass_through: Collection[RecordKey]) -> bool:
     sizes = [_row_bytes(field) for field in record.by_key.values()]
     known = [size for size in sizes if size is not None]
     declared = len(known) == len(sizes) and set(pass_through) <= set(record.by_key)

@@ -15,6 +15,7 @@ from pipeline.batch.metrics import MISSING_VALUES, NAMESPACE, UNREAD_RECORDS
 from pipeline.formats.registry import decoders
 from pipeline.runner.beam_types import DoFn
 from pipeline.spec.record import RecordSpec
+from pipeline.spec.record.keys import RecordKey
 
 
 @beam.typehints.with_input_types(Block)
@@ -27,7 +28,7 @@ class Decode(DoFn):
       pass_through: keys that predictions repeat.
     """
 
-    def __init__(self, record: RecordSpec, pass_through: Sequence[str]) -> None:
+    def __init__(self, record: RecordSpec, pass_through: Sequence[RecordKey]) -> None:
         self._record = record
         self._pass_through = tuple(pass_through)
 

@@ -19,6 +19,7 @@ from pipeline.batch.payloads import ArrowRows, JsonRows
 from pipeline.formats.fields import IrregularError
 from pipeline.formats.registry import FORMATS
 from pipeline.spec.record import RecordSpec
+from pipeline.spec.record.keys import PathKey
 from tests.support.formats import example
 
 FIELDS = {
@@ -46,7 +47,7 @@ def both_ways(format, payloads, fields, with_id, header=()):
         same(decoded(format, payloads, RecordSpec.model_validate(keys), fields, header))
 
 
-def decoded(format, payloads, record, fields, header):
+def decoded(format, payloads, record, fields, header, pass_through=()):
     decoder = FORMATS[format].decoder
 
     class Careful(decoder):
@@ -56,7 +57,7 @@ def decoded(format, payloads, record, fields, header):
             raise IrregularError
 
     block = Block(payloads, "a", format=format, header=header)
-    pass_through = ("note", *fields)
+    pass_through = pass_through or ("note", *fields)
     return decoder(record, pass_through).decode(block), Careful(record, pass_through).decode(block)
 
 
@@ -254,6 +255,149 @@ def test_parquet(table, way):
     both_ways("parquet", ArrowRows(table), *way)
 
 
+INSIDE = ["a", "b"]
+
+
+def inside(values):
+    """Rows whose value stands in an object in an object, or that have something else there."""
+    holder = st.fixed_dictionaries({}, optional={"b": values, "c": st.integers(0, 3)})
+    holder |= (
+        st.none() | st.integers(0, 1) | st.lists(st.fixed_dictionaries({"b": values}), max_size=1)
+    )
+    return st.fixed_dictionaries({"id": st.integers(0, 3)}, optional={"a": holder})
+
+
+def both_ways_inside(format, payloads, names=tuple(FIELDS)):
+    """Compares both ways of reading a field of each dtype, an id and what is repeated."""
+    path = PathKey(path=("a", "b"))
+    for name in names:
+        for more in ({}, {"missing": "keep"} if name != "r" else {}):
+            declared = {name: FIELDS[name] | {"path": INSIDE} | more}
+            id = "id" if more else {"path": INSIDE}
+            record = RecordSpec.model_validate({"id": id, "fields": declared})
+            same(decoded(format, payloads, record, [], (), (path, "id")))
+
+
+@cheap
+@given(st.lists(inside(listed(plain)), min_size=1, max_size=4))
+def test_json_inside(rows):
+    both_ways_inside("jsonl", tuple(json.dumps(row).encode(errors="replace") for row in rows))
+
+
+@cheap
+@given(st.lists(inside(listed(tricky)), min_size=1, max_size=4))
+def test_avro_inside(rows):
+    both_ways_inside("avro", JsonRows(rows))
+
+
+@st.composite
+def structs(draw):
+    """A field, and a table with a column `a` of structs with its value, or of something else."""
+    name, count = draw(st.sampled_from(["x", "v", "n", "text"])), draw(st.integers(1, 5))
+    kind = draw(st.just(GOOD_KINDS[name]) | st.sampled_from(list(ARROW)))
+    values = ARROW[kind] if draw(st.booleans()) else ARROW[kind] | st.none()
+    if name == "v" and not pa.types.is_dictionary(kind):
+        kind, values = pa.list_(kind), st.lists(values, min_size=2, max_size=2)
+    names = draw(st.just(["c", "b"]) | st.sampled_from([["b"], ["b", "b"], ["c"], []]))
+    arrays = [
+        pa.array(draw(st.lists(values, min_size=count, max_size=count)), kind)
+        for _ in names or ["a"]
+    ]
+    if names:
+        mask = draw(st.lists(st.booleans(), min_size=count, max_size=count))
+        arrays = [pa.StructArray.from_arrays(arrays, names=names, mask=pa.array(mask))]
+    table = pa.RecordBatch.from_arrays([pa.array(range(count)), *arrays], names=["id", "a"])
+    return name, table.slice(draw(st.integers(0, count - 1)))
+
+
+@settings(cheap, max_examples=40)
+@given(structs())
+def test_parquet_inside(drawn):
+    name, table = drawn
+    both_ways_inside("parquet", ArrowRows(table), [name])
+
+
+SPREAD = {
+    "x": {"dtype": "float32", "shape": [3]},
+    "n": {"dtype": "int64", "shape": [3, 1]},
+    "text": {"dtype": "string", "shape": [3]},
+    "flag": {"dtype": "bool", "shape": [1, 3]},
+}
+PLACES = ("a", "b", "c")
+
+
+def both_ways_spread(format, payloads, header=(), names=tuple(SPREAD)):
+    """Compares both ways of reading a field whose values have a key each."""
+    for name in names:
+        for missing in ({}, {"missing": "keep"}):
+            declared = {name: SPREAD[name] | {"columns": [*PLACES]} | missing}
+            csv_keys = {"csv": {"missing": ["NA"]}} if missing else {}
+            record = RecordSpec.model_validate({"fields": declared, **csv_keys})
+            same(decoded(format, payloads, record, [], header, ("b", "id")))
+
+
+def spread(values):
+    others = st.integers(0, 2) | st.floats(0, 1, width=32)
+    odd = st.sampled_from(PLACES)
+    return odd.flatmap(
+        lambda key: st.fixed_dictionaries(
+            {"id": st.integers(0, 3)} | dict.fromkeys({*PLACES} - {key}, others),
+            optional={key: values},
+        )
+    )
+
+
+@cheap
+@given(junk, st.lists(spread(listed(plain)), min_size=1, max_size=4))
+def test_json_spread(junk, rows):
+    payloads = (json.dumps(row).encode(errors="replace") for row in rows)
+    both_ways_spread("jsonl", (*payloads, *junk))
+
+
+@cheap
+@given(st.lists(spread(listed(tricky)), min_size=1, max_size=4))
+def test_avro_spread(rows):
+    both_ways_spread("avro", JsonRows(rows))
+
+
+@cheap
+@given(st.lists(spread(listed(plain)), min_size=1, max_size=4))
+def test_tfrecord_spread(rows):
+    both_ways_spread("tfrecord", tuple(map(_example, rows)))
+
+
+@cheap
+@given(junk, st.lists(st.sampled_from(SPECIAL), min_size=2, max_size=2))
+def test_csv_spread(junk, odd):
+    cells = [["1", "0", "true", "x"], ["1", *odd, "x"]]
+    payloads = (",".join('"' + cell + '"' for cell in row).encode() for row in cells)
+    both_ways_spread("csv", (*payloads, *junk), (*PLACES, "id"))
+
+
+@st.composite
+def spread_tables(draw):
+    count = draw(st.integers(1, 4))
+    columns = {"id": pa.array(range(count))}
+    usual = draw(st.sampled_from([pa.int8(), pa.float64(), pa.bool_(), pa.string()]))
+    odd = draw(st.sampled_from(PLACES))
+    for name in PLACES:
+        kind = draw(st.sampled_from(list(ARROW))) if name == odd else usual
+        values = ARROW[kind] | st.none() if name == odd else ARROW[kind]
+        columns[name] = pa.array(draw(st.lists(values, min_size=count, max_size=count)), kind)
+    if draw(st.integers(0, 3)) == 0:
+        del columns[odd]
+    return pa.RecordBatch.from_pydict(columns)
+
+
+@settings(cheap, max_examples=40)
+@given(spread_tables(), st.sampled_from(list(SPREAD)))
+def test_parquet_spread(table, name):
+    both_ways_spread("parquet", ArrowRows(table), names=[name])
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_every_format_is_here(format):
-    assert f"test_{format.removesuffix('l')}" in globals()
+    name = format.removesuffix("l")
+    assert f"test_{name}" in globals()
+    assert f"test_{name}_spread" in globals()
+    assert (f"test_{name}_inside" in globals()) is FORMATS[format].nests

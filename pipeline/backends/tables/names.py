@@ -21,6 +21,7 @@ from pipeline.batch.tensors import Shape
 from pipeline.spec.column_types import Type
 from pipeline.spec.graph import Graph
 from pipeline.spec.prepare import PrepareStep
+from pipeline.spec.record.keys import ColumnsKey, Key, written_name
 
 _NOT_IN_COLUMNS = re.compile(r"[^A-Za-z0-9_.-]+")
 _SEPARATORS = re.compile(r"[\W_]+")
@@ -147,9 +148,17 @@ def features_of(column: str, graph: Graph, types: Mapping[str, Type]) -> tuple[F
     return features_of_field(column, graph.spec.record.key_of.get(column, column), shape)
 
 
-def features_of_field(field: str, key: str, shape: Shape) -> tuple[Feature, ...]:
-    """The features of a field, which have the names of its key and, after these, of the field."""
-    pairs = zip(features_by_itself(key, shape), features_by_itself(field, shape), strict=True)
+def features_of_field(field: str, key: Key, shape: Shape) -> tuple[Feature, ...]:
+    """The features of a field, which have the names of its key and, after these, of the field.
+
+    Those of a path have dots, as tables have them that were made of nested records.
+    """
+    own = features_by_itself(field, shape)
+    if isinstance(key, ColumnsKey):
+        by_key = tuple(Feature((name,), is_named=True) for name in key.names if own)
+    else:
+        by_key = features_by_itself(written_name(key), shape)
+    pairs = zip(by_key, own, strict=True)
     return tuple(Feature(tuple(dict.fromkeys((*a.names, *b.names))), a.is_named) for a, b in pairs)
 
 

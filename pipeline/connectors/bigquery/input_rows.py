@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import orjson
@@ -13,7 +14,8 @@ import orjson
 from pipeline.batch.tensors import FLOATS, INTEGERS, describe
 from pipeline.connectors.bigquery.schema import TableColumn
 from pipeline.formats.fields import nested
-from pipeline.spec.record import RecordSpec
+from pipeline.spec.record import FieldSpec, RecordSpec
+from pipeline.spec.record.keys import ColumnsKey, Key, PathKey, RecordKey
 
 _READ_AS = {
     **dict.fromkeys(INTEGERS, ("INT64", "NUMERIC", "BIGNUMERIC")),
@@ -28,28 +30,59 @@ _JSON_TEXT = ("JSON", "STRING")
 
 def input_problems(record: RecordSpec, found: Sequence[TableColumn]) -> Iterator[str]:
     """Why a table's rows cannot be records."""
+    wanted: list[tuple[Key, FieldSpec | None]] = []
+    if record.id is not None and record.id not in record.by_key:
+        wanted.append((record.id, None))
+    for key, spec in record.by_key.items():
+        if isinstance(key, ColumnsKey):
+            wanted += [(name, spec.single) for name in key.names]
+        else:
+            wanted.append((key, spec))
+    for key, declared in wanted:
+        column = _column_at(found, key)
+        if isinstance(column, str):
+            yield column
+        elif declared is not None:
+            yield from _misfit(column, key, declared)
+        elif column.repeated or column.type not in ("STRING", "INT64"):
+            yield f"column '{key}' is {column}, but an id needs STRING or INT64"
+
+
+def _column_at(found: Sequence[TableColumn], key: Key) -> TableColumn | str:
+    """A column, or one inside of a STRUCT; if there is none, why not."""
+    first, *inner = key.path if isinstance(key, PathKey) else (str(key),)
+    column = _named(found, first, key, "the columns are")
+    where = first
+    for part in inner:
+        if isinstance(column, str):
+            break
+        if column.type != "RECORD" or column.repeated:
+            return (
+                f"column '{where}' is {column}, expected a STRUCT with '{part}'; "
+                "--input_query can make a column of what is inside"
+            )
+        column = _named(column.fields, part, key, f"'{where}' has")
+        where = f"{where}.{part}"
+    return column
+
+
+def _named(found: Sequence[TableColumn], name: str, key: Key, before: str) -> TableColumn | str:
     have = {column.name: column for column in found}
     listed = ", ".join([*list(have)[:12], *(["..."] if len(have) > 12 else [])])
-    for name in dict.fromkeys([*([record.id] if record.id else []), *record.by_key]):
-        if name not in have:
-            yield f"column '{name}' is missing; the columns are {listed}"
-    for name, spec in record.by_key.items():
-        column, axes = have.get(name), len(spec.shape)
-        if column is None:
-            continue
-        fits = column.type in _READ_AS[spec.dtype] and column.repeated == (axes > 0)
-        as_text = axes > 0 and column.type in _JSON_TEXT and not column.repeated
-        if not fits and not as_text:
-            expected = " or ".join(_READ_AS[spec.dtype])
-            expected = f"REPEATED {expected}, or JSON" if axes else expected
-            yield (
-                f"column '{name}' is {column}, but the field is {describe(spec.dtype, spec.shape)}"
-                f", which needs {expected}"
-            )
-    if record.id in have and record.id not in record.by_key:
-        column = have[record.id]
-        if column.repeated or column.type not in ("STRING", "INT64"):
-            yield f"column '{record.id}' is {column}, but an id needs STRING or INT64"
+    return have.get(name) or f"column '{key}' is missing; {before} {listed}"
+
+
+def _misfit(column: TableColumn, key: Key, spec: FieldSpec) -> Iterator[str]:
+    axes = len(spec.shape)
+    fits = column.type in _READ_AS[spec.dtype] and column.repeated == (axes > 0)
+    as_text = axes > 0 and column.type in _JSON_TEXT and not column.repeated
+    if not fits and not as_text:
+        expected = " or ".join(_READ_AS[spec.dtype])
+        expected = f"REPEATED {expected}, or JSON" if axes else expected
+        yield (
+            f"column '{key}' is {column}, but the field is {describe(spec.dtype, spec.shape)}"
+            f", which needs {expected}"
+        )
 
 
 class RowEncoder:
@@ -66,31 +99,51 @@ class RowEncoder:
       pass_through: columns that predictions repeat.
     """
 
-    def __init__(self, record: RecordSpec, pass_through: Sequence[str]) -> None:
-        wanted = [*([record.id] if record.id else []), *record.by_key, *pass_through]
-        self._wanted = tuple(dict.fromkeys(wanted))
-        self._kept = {key for key, spec in record.by_key.items() if spec.keeps_missing}
-        self._with_axes = {name: spec.shape for name, spec in record.by_key.items() if spec.shape}
+    def __init__(self, record: RecordSpec, pass_through: Sequence[RecordKey]) -> None:
+        self._wanted = record.outer_keys(pass_through)
+        self._places: list[tuple[tuple[str, ...], FieldSpec]] = []
+        for key, spec in record.by_key.items():
+            if isinstance(key, ColumnsKey):
+                self._places += [((name,), spec.single) for name in key.names]
+            else:
+                path = key.path if isinstance(key, PathKey) else (key,)
+                self._places.append((path, spec))
 
     def encode(self, row: Mapping[str, Any]) -> bytes:
         """The record in `row`: of its columns only those that the ensemble reads."""
         record = {name: row[name] for name in self._wanted if name in row}
-        for name, shape in self._with_axes.items():
-            value = record.get(name)
-            if value == [] and name in self._kept:
-                record[name] = None
-            elif isinstance(value, str):
-                record[name] = _parsed(value)
-            elif isinstance(value, list) and len(shape) > 1:
-                record[name] = nested(value, shape)
+        for path, spec in self._places:
+            if spec.shape:
+                _change(record, path, partial(_with_axes, spec=spec))
         payload = orjson.dumps(record, default=_plain)
         if b"null" in payload:  # a NULL, or a number that JSON lacks
-            spoken = {
-                key: _speakable(value, nan=None if key in self._kept else "NaN")
-                for key, value in record.items()
-            }
-            payload = orjson.dumps(spoken, default=_plain)
+            for path, spec in self._places:
+                if spec.keeps_missing:
+                    _change(record, path, partial(_speakable, nan=None))
+            payload = orjson.dumps(_speakable(record, nan="NaN"), default=_plain)
         return payload
+
+
+def _change(record: dict[str, Any], path: Sequence[str], change: Callable[[Any], Any]) -> None:
+    """Changes the value at a path, if there is one; no object that the row itself holds."""
+    *outer, last = path
+    for part in outer:
+        inside = record.get(part)
+        if not isinstance(inside, Mapping):
+            return
+        record[part] = copy = dict(inside)
+        record = copy
+    if last in record:
+        record[last] = change(record[last])
+
+
+def _with_axes(value: Any, spec: FieldSpec) -> Any:
+    """The value of a field with axes as JSON has it."""
+    if value == [] and spec.keeps_missing:
+        return None
+    if isinstance(value, str):
+        return _parsed(value)
+    return nested(value, spec.shape) if isinstance(value, list) and len(spec.shape) > 1 else value
 
 
 def _parsed(text: str) -> Any:
@@ -111,6 +164,7 @@ def _plain(value: Any) -> Any:
 
 
 def _speakable(value: Any, nan: str | None) -> Any:
+    """The value without numbers that JSON lacks."""
     if isinstance(value, float) and not math.isfinite(value):
         return nan if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, list):

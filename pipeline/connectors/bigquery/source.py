@@ -21,6 +21,7 @@ from pipeline.connectors.bigquery.names import TableName
 from pipeline.formats.lines import MAX_BLOCK_BYTES
 from pipeline.runner.beam_types import DoFn, PTransform
 from pipeline.spec.record import RecordSpec
+from pipeline.spec.record.keys import RecordKey
 
 
 class ReadTable(PTransform):
@@ -41,7 +42,7 @@ class ReadTable(PTransform):
         self,
         source: TableName | str,
         record: RecordSpec,
-        pass_through: Sequence[str],
+        pass_through: Sequence[RecordKey],
         block_rows: int,
     ) -> None:
         super().__init__()
@@ -65,7 +66,7 @@ class _ToBlocks(DoFn):
         self,
         source: TableName | str,
         record: RecordSpec,
-        pass_through: Sequence[str],
+        pass_through: Sequence[RecordKey],
         block_rows: int,
     ) -> None:
         self._name = str(source) if isinstance(source, TableName) else "query"

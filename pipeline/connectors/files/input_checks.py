@@ -13,12 +13,14 @@ from pipeline.connectors.files.ranges import FileRange, opened
 from pipeline.connectors.storage import paths
 from pipeline.connectors.storage.errors import READER_ROLE, explain
 from pipeline.formats import looks
+from pipeline.formats.format import Format
 from pipeline.formats.registry import format_named, format_of
 from pipeline.spec.record import RecordSpec
+from pipeline.spec.record.keys import PathKey, RecordKey, written_key
 
 
 def problems(
-    pattern: str, chosen: str, record: RecordSpec, pass_through: Sequence[str] = ()
+    pattern: str, chosen: str, record: RecordSpec, pass_through: Sequence[RecordKey] = ()
 ) -> Iterator[str]:
     """Where the first files cannot be what the record declares.
 
@@ -40,7 +42,9 @@ def problems(
             yield from (f"{part.path}: {problem}" for problem in found)
 
 
-def _checked(part: FileRange, record: RecordSpec, pass_through: Sequence[str]) -> Iterator[str]:
+def _checked(
+    part: FileRange, record: RecordSpec, pass_through: Sequence[RecordKey]
+) -> Iterator[str]:
     form = format_named(part.format)
     if record.source == "raw":
         if form.raw_problem:
@@ -56,6 +60,7 @@ def _checked(part: FileRange, record: RecordSpec, pass_through: Sequence[str]) -
             if problem:
                 yield problem
                 return
+            yield from _inside(form, record, pass_through)
             file.file.seek(0)
             if form.check is not None:
                 yield from form.check(file, record, pass_through)
@@ -63,3 +68,16 @@ def _checked(part: FileRange, record: RecordSpec, pass_through: Sequence[str]) -
         yield str(error)
     except Exception as error:
         yield f"cannot be read: {explain(part.path, error, READER_ROLE)}"
+
+
+def _inside(form: Format, record: RecordSpec, pass_through: Sequence[RecordKey]) -> Iterator[str]:
+    """Paths into records of a format that has no objects inside of records."""
+    if form.nests:
+        return
+    keys = [*record.by_key, *pass_through, *([record.id] if record.id else [])]
+    for key in dict.fromkeys(keys):
+        if isinstance(key, PathKey):
+            yield (
+                f"{form.name} has no objects in its records, and `{written_key(key)}` leads into "
+                "one; expected `name`, or JSON lines, Parquet or Avro"
+            )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
 
 from pipeline.batch.block import Block
 from pipeline.batch.payloads import BadRow, JsonRows
@@ -11,10 +10,12 @@ from pipeline.errors import RecordError
 from pipeline.formats.avro import container, schema
 from pipeline.formats.decoder import RowDecoder
 from pipeline.formats.format import Format
+from pipeline.formats.lookup import Record
 from pipeline.formats.misfits import misfits
 from pipeline.formats.opened_file import OpenedFile, WatchedFile
 from pipeline.formats.raw import no_bytes
 from pipeline.spec.record import RecordSpec
+from pipeline.spec.record.keys import RecordKey
 
 
 class AvroDecoder(RowDecoder):
@@ -22,30 +23,32 @@ class AvroDecoder(RowDecoder):
 
     flat_lists = True
 
-    def records(self, block: Block, rows: range) -> list[dict[str, Any]]:
+    def records(self, block: Block, rows: range) -> list[Record]:
         """See RowDecoder."""
         return [self.record(block, row) for row in rows]
 
-    def record(self, block: Block, row: int) -> dict[str, Any]:
+    def record(self, block: Block, row: int) -> Record:
         """See Decoder."""
         assert isinstance(block.payloads, JsonRows)
         found = block.payloads.rows[row]
         if isinstance(found, BadRow):
             raise RecordError("unreadable_value", f"{block.source}, {found.reason}")
-        return cast(dict[str, Any], found)
+        return found
 
 
-def _check(opened: OpenedFile, record: RecordSpec, pass_through: Sequence[str]) -> Iterator[str]:
+def _check(
+    opened: OpenedFile, record: RecordSpec, pass_through: Sequence[RecordKey]
+) -> Iterator[str]:
     """What the schema lacks or has twice."""
     found = container.read_header(WatchedFile(opened.file)).schema
     if schema.name_of(found) != "record":
         raise ValueError(f"holds values of type {schema.name_of(found)}, expected records")
     columns = {field["name"]: field["type"] for field in found["fields"]}
-    for name in dict.fromkeys([*record.by_key, *pass_through, record.id]):
+    for name in record.outer_keys(pass_through):
         count = sum(field["name"] == name for field in found["fields"])
         if count > 1:
             yield f"has {count} fields '{name}'"
-    yield from misfits(columns, record, schema.fits, schema.id_fits, schema.name_of)
+    yield from misfits(columns, record, pass_through, schema.types_of(found))
 
 
 AVRO = Format(
@@ -55,6 +58,7 @@ AVRO = Format(
     _check,
     extensions=(".avro",),
     splittable=True,
+    nests=True,
     compresses_itself=True,
     raw_problem=no_bytes("Avro"),
 )

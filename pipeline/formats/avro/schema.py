@@ -5,16 +5,48 @@ Source: https://avro.apache.org/docs/1.12.0/specification/#schema-declaration
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from fastavro.read import LOGICAL_READERS
 
 from pipeline.batch.tensors import FLOATS, INTEGERS
+from pipeline.formats.misfits import TypeSystem
 from pipeline.spec.record import FieldSpec
 
 _PRIMITIVES = ("null", "boolean", "int", "long", "float", "double", "bytes", "string")
 _NAMED = ("enum", "fixed", "record", "map")
+
+
+def types_of(schema: Any) -> TypeSystem:
+    """The types of a schema, which may refer to each other by name."""
+    named = {each["name"]: each for each in _mappings(schema) if "name" in each}
+    return TypeSystem(fits, id_fits, partial(_inside, named), name_of)
+
+
+def _mappings(schema: Any) -> Iterator[Mapping[str, Any]]:
+    """All types in a schema that are more than a name."""
+    if isinstance(schema, list):
+        for part in schema:
+            yield from _mappings(part)
+    elif isinstance(schema, dict):
+        if schema.get("type") in _NAMED:
+            yield schema
+        for key in ("type", "items", "values", "fields"):
+            yield from _mappings(schema.get(key))
+
+
+def _inside(named: Mapping[str, Any], schema: Any) -> Mapping[str, Any] | None:
+    """The types of the fields of a record, in whichever branch it is; None if none is one."""
+    found: dict[str, Any] = {}
+    for branch in schema if isinstance(schema, list) else [schema]:
+        kind = named.get(branch, branch) if isinstance(branch, str) else branch
+        while isinstance(kind, dict) and isinstance(kind["type"], dict):
+            kind = kind["type"]
+        if isinstance(kind, dict) and kind["type"] == "record":
+            found = {field["name"]: field["type"] for field in kind["fields"]} | found
+    return found or None
 
 
 def name_of(schema: Any) -> str:

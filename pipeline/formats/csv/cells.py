@@ -1,9 +1,10 @@
 """What the cells of a CSV row stand for.
 
 A field is one column of its name. A tensor is a JSON list in its cell, or, with one axis, a column
-for each value: ``x_0``, ``x_1``... (also ``x.0`` or ``x[0]``). Cells have no types of their own:
-that of a field is read as its dtype says, any other is text. An empty cell is null, except where
-the field is text; so is one that the dialect calls missing.
+for each value: ``x_0``, ``x_1``... (also ``x.0`` or ``x[0]``); with any shape, the columns that the
+field names. Cells have no types of their own: that of a field is read as its dtype says, any other
+is text. An empty cell is null, except where the field is text; so is one that the dialect calls
+missing.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _NANS = ("nan", "NaN", "NAN")
 
 def one_each(spec: FieldSpec, found: Sequence[int]) -> bool:
     """Whether each of the cells of a field holds one value, and none a list."""
-    return len(spec.shape) == (1 if len(found) > 1 else 0)
+    return spec.columns is not None or len(spec.shape) == (1 if len(found) > 1 else 0)
 
 
 def value(cells: Sequence[str], spec: FieldSpec | None, dialect: Dialect = RFC_4180) -> Any:
@@ -44,7 +45,7 @@ def value(cells: Sequence[str], spec: FieldSpec | None, dialect: Dialect = RFC_4
         return cells[0]
     if not spec.shape:
         return _scalar(cells[0], spec.dtype, dialect)
-    if len(cells) > 1:
+    if len(cells) > 1 or spec.columns is not None:
         return [_scalar(cell, spec.dtype, dialect) for cell in cells]
     if cells[0] in dialect.missing:
         return None
@@ -79,7 +80,7 @@ def column(
     if decoder.keeps_missing:
         return _with_gaps(cells, decoder, dialect)
     numbers = [_numbers(of_place, spec.dtype, dialect) for of_place in cells]
-    return np.stack(numbers, axis=1) if spec.shape else numbers[0]
+    return _rows_of(np.stack(numbers, axis=1), spec) if spec.shape else numbers[0]
 
 
 def are_texts(spec: FieldSpec | None, dialect: Dialect) -> bool:
@@ -113,7 +114,12 @@ def _with_gaps(cells: Sequence[pa.Array], decoder: FieldDecoder, dialect: Dialec
         if there.any():
             found = _numbers(text.filter(pa.array(there)), spec.dtype, dialect)
             matrix[there, place] = found
-    return decoder.masked(matrix, np.ones(len(matrix), dtype=bool))
+    return decoder.masked(_rows_of(matrix, spec), np.ones(len(matrix), dtype=bool))
+
+
+def _rows_of(matrix: Array, spec: FieldSpec) -> Array:
+    """Values side by side, as rows of the field's shape."""
+    return matrix.reshape((len(matrix), *(n or 0 for n in spec.shape)))
 
 
 def _rows(cells: Sequence[pa.Array]) -> Iterable[Sequence[str]]:

@@ -17,11 +17,13 @@ from pipeline.formats import record_sample
 from pipeline.formats.csv import cells as csv_cells
 from pipeline.formats.csv import header as csv_header
 from pipeline.formats.csv.dialect import Dialect, dialect_of
-from pipeline.formats.csv.header import Header
+from pipeline.formats.csv.header import Header, Keys
 from pipeline.formats.csv.rows import all_proper
 from pipeline.formats.decoder import Decoder, Part, payload_hash
 from pipeline.formats.fields import IrregularError
+from pipeline.formats.lookup import Record
 from pipeline.spec.record import FieldSpec, RecordSpec
+from pipeline.spec.record.keys import Key, RecordKey
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class _Layout:
 
     dialect: Dialect
     header: tuple[str, ...]
-    places: dict[str, tuple[int, ...]]
+    places: dict[Key, tuple[int, ...]]
     floats: frozenset[int]
     problem: RecordError | None
     regular: bool
@@ -48,10 +50,12 @@ class _Layout:
 class CsvDecoder(Decoder):
     """Decodes blocks of CSV rows; see :mod:`pipeline.formats.csv.cells` for what a cell means."""
 
-    def __init__(self, record: RecordSpec, pass_through: Sequence[str] = ()) -> None:
+    def __init__(self, record: RecordSpec, pass_through: Sequence[RecordKey] = ()) -> None:
         super().__init__(record, pass_through)
         self._record = record
-        self._repeated = dict.fromkeys([*([record.id] if record.id else []), *pass_through])
+        self._repeated: dict[RecordKey, None] = dict.fromkeys(
+            [*([record.id] if record.id else []), *pass_through]
+        )
         self._layouts: dict[tuple[Header, Dialect], _Layout] = {}
 
     def part(self, block: Block, rows: range) -> Part:
@@ -82,7 +86,7 @@ class CsvDecoder(Decoder):
         )
         return part
 
-    def record(self, block: Block, row: int) -> dict[str, Any]:
+    def record(self, block: Block, row: int) -> Record:
         """See Decoder."""
         layout = self._layout(block)
         if layout.problem:
@@ -90,7 +94,7 @@ class CsvDecoder(Decoder):
         if block.first + row == 1 and _repeats_names(block, layout.dialect):
             raise RecordError("header_line", csv_header.REPEATED_NAMES)
         cells = self._row(block, row)
-        record: dict[str, Any] = dict(zip(block.header, cells, strict=True))
+        record: dict[Any, Any] = dict(zip(block.header, cells, strict=True))
         for name, places in layout.places.items():
             of_key = [cells[place] for place in places]
             record[name] = csv_cells.value(of_key, self._spec(name), layout.dialect)
@@ -132,7 +136,7 @@ class CsvDecoder(Decoder):
         return self._layouts[key]
 
     def _new_layout(self, header: Header, dialect: Dialect) -> _Layout:
-        keys = {key: self._spec(key) for key in (*self._fields, *self._repeated)}
+        keys: Keys = {key: self._spec(key) for key in (*self._fields, *self._repeated)}
         places = {key: csv_header.places(key, keys, header) for key in keys}
         places = {key: of_key for key, of_key in places.items() if of_key}
         texts = {place for key in self._repeated for place in places.get(key, ())}
@@ -140,7 +144,8 @@ class CsvDecoder(Decoder):
         regular = True
         for name, field in self._fields.items():
             of_field = places.get(name, ())
-            regular &= len(of_field) <= 1 or len(of_field) == field.spec.shape[0]
+            if isinstance(name, str) and len(of_field) > 1:
+                regular &= len(of_field) == field.spec.shape[0]
             if field.keeps_missing:
                 continue  # only a text can be compared with those that are missing
             if field.spec.dtype in FLOATS and csv_cells.one_each(field.spec, of_field):
@@ -154,14 +159,14 @@ class CsvDecoder(Decoder):
             floats = set()  # only a text can be compared with those that are missing
         return _Layout(dialect, header, places, frozenset(floats - texts), problem, regular)
 
-    def _values(self, name: str, cells: Sequence[pa.Array], dialect: Dialect) -> list[Any]:
+    def _values(self, name: Key, cells: Sequence[pa.Array], dialect: Dialect) -> list[Any]:
         spec = self._spec(name)
         if csv_cells.are_texts(spec, dialect):
             return csv_cells.texts(cells[0])
         rows = zip(*map(csv_cells.texts, cells), strict=True)
         return [csv_cells.value(row, spec, dialect) for row in rows]
 
-    def _spec(self, name: str) -> FieldSpec | None:
+    def _spec(self, name: Key) -> FieldSpec | None:
         field = self._fields.get(name)
         return field.spec if field else None
 

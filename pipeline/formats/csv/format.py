@@ -30,6 +30,7 @@ from pipeline.formats.csv.rows import whole_rows
 from pipeline.formats.format import Format, Reading
 from pipeline.formats.opened_file import OpenedFile
 from pipeline.spec.record import RecordSpec
+from pipeline.spec.record.keys import RecordKey
 
 
 def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
@@ -74,7 +75,9 @@ def _are_names_only(row: bytes, dialect: Dialect, record: RecordSpec | None) -> 
     return record is not None and repeats_names(row, dialect) and not may_be_record(record)
 
 
-def _check(opened: OpenedFile, record: RecordSpec, pass_through: Sequence[str]) -> Iterator[str]:
+def _check(
+    opened: OpenedFile, record: RecordSpec, pass_through: Sequence[RecordKey]
+) -> Iterator[str]:
     """What the header lacks or has twice."""
     dialect = dialect_of(record.csv, opened.path)
     try:

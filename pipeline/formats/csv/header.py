@@ -10,6 +10,7 @@ from pipeline.batch.tensors import describe
 from pipeline.formats.csv.dialect import RFC_4180, Dialect
 from pipeline.formats.misfits import some
 from pipeline.spec.record import FieldSpec, RecordSpec
+from pipeline.spec.record.keys import ColumnsKey, Key, PathKey, RecordKey, outer_keys
 
 Header = tuple[str, ...]
 """The names of the columns; none where a file has no line that can be read as names."""
@@ -21,7 +22,7 @@ REPEATED_NAMES = (
 
 OTHER_ENCODING = "`record: {csv: {encoding: cp1252}}` reads text of Windows, `latin-1` of Unix"
 
-Keys = Mapping[str, FieldSpec | None]
+Keys = Mapping[Key, FieldSpec | None]
 """What is read of a record: key -> its dtype and shape; None for one that is not declared."""
 
 EACH_FILE = (
@@ -64,7 +65,8 @@ def may_be_record(record: RecordSpec) -> bool:
     return all(
         spec.dtype in ("string", "bytes")
         or (spec.dtype == "bool" and name.lower() in ("true", "false"))
-        for name, spec in record.by_key.items()
+        for key, spec in record.by_key.items()
+        for name in outer_keys(key)
     )
 
 
@@ -73,7 +75,7 @@ def needed(record: RecordSpec) -> Keys:
     return {**dict.fromkeys([record.id] if record.id else []), **record.by_key}
 
 
-def places(key: str, keys: Keys, header: Sequence[str]) -> tuple[int, ...]:
+def places(key: Key, keys: Keys, header: Sequence[str]) -> tuple[int, ...]:
     """Which cells hold a key: one, or one for each value; none if there are no such columns.
 
     There are more cells than the field has values if the header has columns for more, which are
@@ -84,14 +86,21 @@ def places(key: str, keys: Keys, header: Sequence[str]) -> tuple[int, ...]:
       keys: all that is read.
       header: the names of the columns.
     """
+    if isinstance(key, ColumnsKey):
+        position = {column: i for i, column in enumerate(header)}
+        found = [position[name] for name in key.names if name in position]
+        return tuple(found) if len(found) == len(key.names) else ()
+    if isinstance(key, PathKey):  # cells are no objects
+        return ()
     if key in header:
         return (header.index(key),)
     spec = keys[key]
     if spec is not None and len(spec.shape) == 1 and spec.shape[0]:
         position = {column: i for i, column in enumerate(header)}
+        others = {name for other in keys for name in outer_keys(other)}
         for form in _SPREAD:
             names = takewhile(position.__contains__, (form.format(key, i) for i in count()))
-            own = [name for i, name in enumerate(names) if i < spec.shape[0] or name not in keys]
+            own = [name for i, name in enumerate(names) if i < spec.shape[0] or name not in others]
             if len(own) >= spec.shape[0]:
                 return tuple(position[name] for name in own)
     return ()
@@ -100,7 +109,9 @@ def places(key: str, keys: Keys, header: Sequence[str]) -> tuple[int, ...]:
 def lacking(record: RecordSpec, header: Sequence[str]) -> list[str]:
     """What a record needs and the header does not name."""
     keys = needed(record)
-    return [key for key in keys if not places(key, keys, header)]
+    lacks = [key for key in keys if not places(key, keys, header)]
+    names = [name for key in lacks for name in outer_keys(key)]
+    return [name for name in dict.fromkeys(names) if name not in header]
 
 
 def not_a_header(header: Header, lacks: Collection[str], dialect: Dialect = RFC_4180) -> str:
@@ -140,7 +151,7 @@ def _other_delimiter(header: Header, dialect: Dialect) -> str:
 
 def problems(
     record: RecordSpec,
-    pass_through: Sequence[str],
+    pass_through: Sequence[RecordKey],
     header: Header,
     dialect: Dialect = RFC_4180,
 ) -> Iterator[str]:
@@ -152,16 +163,16 @@ def problems(
     its = "`record.csv.header`" if dialect.names else "the header"
     lacks = lacking(record, header)
     for name in lacks:
-        spec = keys[name]
+        spec = keys.get(name)
         hint = ""
         if spec is not None and len(spec.shape) == 1 and spec.shape[0]:
             hint = f", nor columns '{name}_0' to '{name}_{spec.shape[0] - 1}'"
-        if len(lacks) == len(needed(record)) and not dialect.names:
+        if len(lacks) == len(record.outer_keys()) and not dialect.names:
             hint += "; `record: {csv: {header: [NAME, ...]}}` names the columns if line 1 does not"
         yield f"{its} has no column '{name}'{hint}; it names {some(header)}"
-    for name, field in record.by_key.items():
-        found = places(name, keys, header)
-        if len(found) > 1 and len(found) != field.shape[0]:
+    for key, field in record.by_key.items():
+        found = places(key, keys, header)
+        if isinstance(key, str) and len(found) > 1 and len(found) != field.shape[0]:
             yield (
                 f"{its} has columns '{header[found[0]]}' to '{header[found[-1]]}', "
                 f"expected {describe(field.dtype, field.shape)}"

@@ -14,7 +14,9 @@ from pipeline.formats.fields import IrregularError
 from pipeline.formats.ids import regular_ids
 from pipeline.formats.json.exact import doubled_key, exact_object, is_exact
 from pipeline.formats.json.number_lists import NumberListReader
+from pipeline.formats.lookup import value_at
 from pipeline.spec.record import RecordSpec
+from pipeline.spec.record.keys import RecordKey, outer_keys
 
 # Below these, orjson is as fast.
 _LONG = 16
@@ -28,17 +30,22 @@ class JsonDecoder(RowDecoder):
     each; orjson reads all else.
     """
 
-    def __init__(self, record: RecordSpec, pass_through: Sequence[str] = ()) -> None:
+    def __init__(self, record: RecordSpec, pass_through: Sequence[RecordKey] = ()) -> None:
         super().__init__(record, pass_through)
         lists = {
-            name: kind for name, decoder in self._fields.items() if (kind := decoder.buffer_type)
+            name: kind
+            for name, decoder in self._fields.items()
+            if isinstance(name, str) and (kind := decoder.buffer_type)
         }
-        self._repeated = (*self._pass_through, *filter(None, [record.id]))
-        self._keys = {*record.by_key, *self._repeated}
+        repeated: list[RecordKey] = [*self._pass_through, *([record.id] if record.id else [])]
+        self._repeated = tuple(outer for key in repeated for outer in outer_keys(key))
+        self._keys = set(record.outer_keys(pass_through))
         self._lists = NumberListReader(lists, self._keys - lists.keys())
         lengths = [record.by_key[name].shape[0] or _LONG for name in lists]
         self._has_long_lists = max(lengths, default=0) >= _LONG
         if lists.keys() & set(self._pass_through):  # these are repeated as they came
+            self._has_long_lists = False
+        if not {*record.by_key, *repeated} <= self._keys:  # some are inside of objects, or spread
             self._has_long_lists = False
 
     def part(self, block: Block, rows: range) -> Part:
@@ -56,12 +63,13 @@ class JsonDecoder(RowDecoder):
         part = Part(rows)
         for name, decoder in self._fields.items():
             read = decoder.column_of_buffers if decoder.buffer_type else decoder.column
-            part.columns[name] = read(found[name])
+            part.columns[name] = read(found[str(name)])
         if self._id is None:
             part.ids = [self.id_of(block, row) for row in rows]
         else:
-            part.ids = regular_ids(found[self._id])
-        repeated = ({key: found[key][i] for key in self._pass_through} for i in range(len(rows)))
+            part.ids = regular_ids(found[str(self._id)])
+        keys = list(map(str, self._pass_through))
+        repeated = ({key: found[key][i] for key in keys} for i in range(len(rows)))
         part.extras = list(self.extras(repeated))
         return part
 
@@ -77,7 +85,7 @@ class JsonDecoder(RowDecoder):
         if doubled_key(payloads, objects, self._keys) is not None:
             raise IrregularError
         for key in self._pass_through:
-            if not all(is_exact(found.get(key)) for found in objects):
+            if not all(is_exact(value_at(found, key, optional=True)) for found in objects):
                 raise IrregularError
         return objects
 

@@ -40,4 +40,5 @@ JSONL = Format(
     extensions=(".jsonl", ".json"),
     records_are="one JSON object a line",
     splittable=True,
+    nests=True,
 )

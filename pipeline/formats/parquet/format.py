@@ -19,13 +19,15 @@ import pyarrow.parquet as pq
 from pipeline.batch.arrow_values import plain_values
 from pipeline.batch.batch import RecordId
 from pipeline.batch.block import Block
-from pipeline.batch.payloads import ArrowRows
+from pipeline.batch.columns import BatchColumn
+from pipeline.batch.payloads import ArrowRows, plain_value
 from pipeline.errors import RecordError
 from pipeline.formats import arrow_columns
 from pipeline.formats.decoder import Decoder, Part
-from pipeline.formats.fields import IrregularError
+from pipeline.formats.fields import FieldDecoder, IrregularError
 from pipeline.formats.format import Format, Reading
 from pipeline.formats.ids import regular_ids
+from pipeline.formats.lookup import Record
 from pipeline.formats.misfits import misfits
 from pipeline.formats.opened_file import OpenedFile
 from pipeline.formats.parquet import footer
@@ -34,6 +36,7 @@ from pipeline.formats.parquet.dictionary import written_out
 from pipeline.formats.parquet.room import NoRoomError, Room
 from pipeline.formats.raw import no_bytes
 from pipeline.spec.record import RecordSpec
+from pipeline.spec.record.keys import ColumnsKey, Key, PathKey, RecordKey, outer_keys
 
 
 class ParquetDecoder(Decoder):
@@ -41,34 +44,50 @@ class ParquetDecoder(Decoder):
 
     flat_lists = True
 
+    def __init__(self, record: RecordSpec, pass_through: Sequence[RecordKey] = ()) -> None:
+        super().__init__(record, pass_through)
+        self._outer = record.outer_keys(pass_through)
+        read: list[Key] = [*self._fields, *self._pass_through, *([self._id] if self._id else [])]
+        self._paths = [key for key in dict.fromkeys(read) if isinstance(key, PathKey)]
+        whole = {outer for key in read if not isinstance(key, PathKey) for outer in outer_keys(key)}
+        needed = {key for key, field in self._fields.items() if not field.keeps_missing}
+        self._optional = {*read} - needed - {self._id}
+        self._only_inside = {key.path[0] for key in self._paths} - whole
+
     def part(self, block: Block, rows: range) -> Part:
         """See Decoder."""
         table = _rows(block).table.slice(rows.start, len(rows))
         part = Part(rows)
-        for name, decoder in self._fields.items():
-            if decoder.keeps_missing and name not in table.schema.names:
-                part.columns[name] = decoder.column([None] * len(rows))
-                continue
-            part.columns[name] = arrow_columns.column(_column(table, name), decoder)
+        for key, decoder in self._fields.items():
+            part.columns[key] = _column(table, key, decoder)
         if self._id is None:
             part.ids = [self.id_of(block, row) for row in rows]
         else:
-            part.ids = regular_ids(plain_values(_column(table, self._id)))
+            part.ids = regular_ids(plain_values(_array(table, self._id)))
         if self._pass_through:
-            names = [name for name in self._pass_through if name in table.schema.names]
-            values = {name: plain_values(_column(table, name)) for name in names}
+            values = {key: _repeated(table, key) for key in self._pass_through}
             part.extras = list(
-                self.extras({name: values[name][i] for name in names} for i in range(len(rows)))
+                self.extras({key: values[key][i] for key in values} for i in range(len(rows)))
             )
         return part
 
-    def record(self, block: Block, row: int) -> dict[str, Any]:
+    def record(self, block: Block, row: int) -> Record:
         """See Decoder."""
-        names = _rows(block).table.schema.names
-        for name in (*self._fields, *filter(None, [self._id]), *self._pass_through):
+        table = _rows(block).table
+        names = table.schema.names
+        for name in self._outer:
             if names.count(name) > 1:
                 raise RecordError("doubled_column", _twice(names, name))
-        return _rows(block).row(row)
+        found: dict[Any, Any] = {}
+        unread = set(self._only_inside)
+        for key in self._paths:
+            # Only what is read: what stands beside it need not be anything that can be read.
+            try:
+                array = _array(table.slice(row, 1), key, optional=key in self._optional)
+                found[key] = None if array is None else plain_value(str(key), array)
+            except IrregularError:
+                unread.discard(key.path[0])  # whoever looks for it tells what is wrong
+        return found | _rows(block).row(row, unread)
 
     def id_of(self, block: Block, row: int) -> RecordId:
         """The file's path and the number of the row in it."""
@@ -84,10 +103,37 @@ def _rows(block: Block) -> ArrowRows:
     return block.payloads
 
 
-def _column(table: pa.RecordBatch, name: str) -> pa.Array:
-    if table.schema.names.count(name) != 1:
+def _array(table: pa.RecordBatch, key: RecordKey, *, optional: bool = False) -> Any:
+    """The values under a key, or at the end of a path; None if optional ones are not there.
+
+    Raises:
+      IrregularError: there is not one such column.
+    """
+    name, *path = key.path if isinstance(key, PathKey) else (key,)
+    count = table.schema.names.count(name)
+    if optional and not count:
+        return None
+    found = arrow_columns.at_path(table.column(name), path) if count == 1 else None
+    if found is None and not (optional and count == 1):
         raise IrregularError
-    return table.column(name)
+    return found
+
+
+def _column(table: pa.RecordBatch, key: Key, decoder: FieldDecoder) -> BatchColumn:
+    kept = decoder.keeps_missing
+    if isinstance(key, ColumnsKey):
+        arrays = [_array(table, name, optional=kept) for name in key.names]
+        nothing = pa.nulls(table.num_rows)
+        return arrow_columns.together([nothing if a is None else a for a in arrays], decoder)
+    array = _array(table, key, optional=kept)
+    if array is None:
+        return decoder.column([None] * table.num_rows)
+    return arrow_columns.column(array, decoder)
+
+
+def _repeated(table: pa.RecordBatch, key: RecordKey) -> list[Any]:
+    array = _array(table, key, optional=True)
+    return [None] * table.num_rows if array is None else plain_values(array)
 
 
 def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
@@ -114,15 +160,17 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
         first = behind
 
 
-def _check(opened: OpenedFile, record: RecordSpec, pass_through: Sequence[str]) -> Iterator[str]:
+def _check(
+    opened: OpenedFile, record: RecordSpec, pass_through: Sequence[RecordKey]
+) -> Iterator[str]:
     """What the schema lacks or has twice."""
     index = _Index(CheckedFile(opened.file))
     names = index.schema.names
-    for name in dict.fromkeys([*record.by_key, *pass_through, *filter(None, [record.id])]):
+    for name in record.outer_keys(pass_through):
         if names.count(name) > 1:
             yield _twice(names, name)
     found = dict(zip(index.schema.names, index.schema.types, strict=True))
-    yield from misfits(found, record, arrow_columns.fits, arrow_columns.id_fits)
+    yield from misfits(found, record, pass_through, arrow_columns.TYPES)
 
 
 class _Index:
@@ -233,6 +281,7 @@ PARQUET = Format(
     _check,
     extensions=(".parquet", ".pq"),
     splittable=True,
+    nests=True,
     compresses_itself=True,
     raw_problem=no_bytes("Parquet"),
 )

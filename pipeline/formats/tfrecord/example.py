@@ -26,6 +26,7 @@ from pipeline.errors import RecordError
 from pipeline.formats.decoder import RowDecoder
 from pipeline.formats.fields import IrregularError
 from pipeline.spec.record import RecordSpec
+from pipeline.spec.record.keys import ColumnsKey, RecordKey, outer_keys
 
 _Field = descriptor_pb2.FieldDescriptorProto
 _LISTS = {
@@ -45,14 +46,18 @@ class TfRecordDecoder(RowDecoder):
 
     flat_lists = True
 
-    def __init__(self, record: RecordSpec, pass_through: Sequence[str] = ()) -> None:
+    def __init__(self, record: RecordSpec, pass_through: Sequence[RecordKey] = ()) -> None:
         super().__init__(record, pass_through)
-        self._kept = {key for key, spec in record.by_key.items() if spec.keeps_missing}
-        keys = [*record.by_key, *([record.id] if record.id else [])]
-        self._needed = [key for key in keys if key not in self._kept]
-        self._wanted = [*keys, *pass_through]
-        self._booleans = {name for name, spec in record.by_key.items() if spec.dtype == "bool"}
-        self._tensors = {name for name, spec in record.by_key.items() if spec.shape}
+        fields = [
+            (name, spec.single if isinstance(key, ColumnsKey) else spec)
+            for key, spec in record.by_key.items()
+            for name in outer_keys(key)
+        ]
+        self._kept = {name for name, spec in fields if spec.keeps_missing}
+        self._needed = [name for name in record.outer_keys() if name not in self._kept]
+        self._wanted = record.outer_keys(pass_through)
+        self._booleans = {name for name, spec in fields if spec.dtype == "bool"}
+        self._tensors = {name for name, spec in fields if spec.shape}
         self._only_bytes = [(s.dtype, s.shape) for s in record.by_key.values()] == [("bytes", ())]
 
     def records(self, block: Block, rows: range) -> list[dict[str, Any]]:

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from math import prod
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.batch.tensors import Shape
+from pipeline.spec.record.keys import (
+    ColumnsKey,
+    Key,
+    Part,
+    PathKey,
+    RecordKey,
+    column_names,
+    outer_keys,
+    plain_key,
+    written_key,
+)
 from pipeline.spec.strict_model import Name, StrictModel
 
 DTypeName = Literal[
@@ -44,6 +57,19 @@ class FieldSpec(StrictModel):
         description="Key of the record that holds it, such as `sepal length (cm)`, taken as it is; "
         "without it, the field's own name.",
     )
+    path: tuple[Part, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Instead of `name`: keys of objects inside of objects that lead to it, such as "
+        "`[user, address, zip]`. JSON, Parquet's structs, Avro's records and BigQuery's "
+        "STRUCTs have them.",
+    )
+    columns: str | tuple[str, ...] | None = Field(
+        default=None,
+        description="Instead of `name`: the keys of its values, where each has its own: "
+        "`pixel{0..783}`, or a list of names and such ranges. As many as `shape` has values, in "
+        "row-major order.",
+    )
     missing: Literal["dead_letter", "keep"] = Field(
         default="dead_letter",
         description="What becomes of a record without a value of the field: a dead letter, or, "
@@ -56,6 +82,32 @@ class FieldSpec(StrictModel):
         if shape.count(None) > 1:
             raise ValueError(f"only one axis may vary, found {shape.count(None)} of `null`")
         return shape
+
+    @field_validator("columns")
+    @classmethod
+    def _column_names(cls, columns: str | tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if columns is None else column_names(columns)
+
+    @model_validator(mode="after")
+    def _one_place(self) -> FieldSpec:
+        given = [key for key in ("name", "path", "columns") if getattr(self, key) is not None]
+        if len(given) > 1:
+            raise ValueError(f"found the keys {' and '.join(given)}, expected one of them")
+        if self.columns is None:
+            return self
+        count = len(self.columns)
+        if not self.shape or None in self.shape:
+            raise ValueError(
+                f"key 'columns': found {count} names, expected them with a shape of known lengths, "
+                f"such as `shape: [{count}]`"
+            )
+        if prod(n or 0 for n in self.shape) != count:
+            raise ValueError(
+                f"key 'columns': found {count} names, '{self.columns[0]}' to '{self.columns[-1]}', "
+                f"expected {prod(n or 0 for n in self.shape)}, one for each value of the shape "
+                f"{[*self.shape]}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _list_is_never_missing(self) -> FieldSpec:
@@ -70,6 +122,23 @@ class FieldSpec(StrictModel):
     def keeps_missing(self) -> bool:
         """Whether a record without a value of the field is a row all the same."""
         return self.missing == "keep"
+
+    @property
+    def single(self) -> FieldSpec:
+        """What one of its values is."""
+        return self.model_copy(update={"shape": (), "columns": None})
+
+    def key(self, field: str) -> Key:
+        """Where its value stands in a record.
+
+        Args:
+          field: its name.
+        """
+        if self.columns is not None:
+            return ColumnsKey(tuple(self.columns))
+        if self.path is not None:
+            return plain_key(PathKey(path=self.path))
+        return self.name or field
 
 
 Encoding = Literal["utf-8", "utf-8-sig", "latin-1", "cp1252", "utf-16"]
@@ -160,10 +229,10 @@ class RecordSpec(StrictModel):
         "TFRecord file or of Pub/Sub as it is, for a model that parses it; the id is its hash. "
         "Without it, `--input_format` says what files hold.",
     )
-    id: str | None = Field(
+    id: RecordKey | None = Field(
         default=None,
-        description="Field that holds the record's id: text or integer; larger integers, "
-        "decimals and UUIDs are text. Ids are carried, not "
+        description="Key of the record that holds its id, or `{path: [user, id]}`: text or "
+        "integer; larger integers, decimals and UUIDs are text. Ids are carried, not "
         "deduplicated. Without it, the id is a hash of the payload.",
     )
     csv: CsvSpec | None = Field(
@@ -177,7 +246,7 @@ class RecordSpec(StrictModel):
     @model_validator(mode="after")
     def _id_is_never_missing(self) -> RecordSpec:
         for name, spec in self.fields.items():
-            if spec.keeps_missing and (spec.name or name) == self.id:
+            if spec.keeps_missing and spec.key(name) == self.id:
                 raise ValueError(
                     f"field '{name}' holds the record's id, which may not be missing: leave out "
                     "its key 'missing'"
@@ -185,14 +254,23 @@ class RecordSpec(StrictModel):
         return self
 
     @property
-    def key_of(self) -> dict[str, str]:
-        """Field -> the key of a record that holds it."""
-        return {field: spec.name or field for field, spec in self.fields.items()}
+    def key_of(self) -> dict[str, Key]:
+        """Field -> where a record holds it."""
+        return {field: spec.key(field) for field, spec in self.fields.items()}
 
     @property
-    def by_key(self) -> dict[str, FieldSpec]:
-        """The fields, each under the key of a record that holds it."""
-        return {spec.name or field: spec for field, spec in self.fields.items()}
+    def by_key(self) -> dict[Key, FieldSpec]:
+        """The fields, each under the place where a record holds it."""
+        return {spec.key(field): spec for field, spec in self.fields.items()}
+
+    def outer_keys(self, pass_through: Iterable[RecordKey] = ()) -> tuple[str, ...]:
+        """The keys of a record that are read.
+
+        Args:
+          pass_through: what predictions repeat besides.
+        """
+        wanted: list[Key] = [*self.by_key, *pass_through, *([self.id] if self.id else [])]
+        return tuple(dict.fromkeys(outer for key in wanted for outer in outer_keys(key)))
 
     @property
     def whole_files(self) -> bool:
@@ -205,23 +283,26 @@ class RecordSpec(StrictModel):
 
     @model_validator(mode="after")
     def _keys_differ(self) -> RecordSpec:
-        field_of: dict[str, str] = {}
-        for field, key in self.key_of.items():
-            if key in field_of:
-                raise ValueError(
-                    f"fields '{field_of[key]}' and '{field}' have the key '{key}', expected a key "
-                    "for each; a prepare step such as `cast` makes a second column of one field"
-                )
-            field_of[key] = field
+        field_of: dict[Key, str] = {}
+        for field, whole in self.key_of.items():
+            for key in whole.names if isinstance(whole, ColumnsKey) else (whole,):
+                if key in field_of:
+                    raise ValueError(
+                        f"fields '{field_of[key]}' and '{field}' have the key {written_key(key)}, "
+                        "expected a key for each; a prepare step such as `cast` makes a second "
+                        "column of one field"
+                    )
+                field_of[key] = field
         meant = None if self.id is None else self.key_meant(self.id)
         if meant is not None:
-            raise ValueError(f"id: found the field '{self.id}', expected its key '{meant}'")
+            raise ValueError(f"id: found the field '{self.id}', expected its key {meant}")
         return self
 
-    def key_meant(self, name: str) -> str | None:
-        """The key of the field that has a name, where that is another, and no field's key."""
-        key = self.key_of.get(name, name)
-        return key if key != name and name not in self.key_of.values() else None
+    def key_meant(self, name: RecordKey) -> str | None:
+        """The key, as it is written, of the field that has a name, where no field's key is that."""
+        key = self.key_of.get(str(name), name) if isinstance(name, str) else name
+        keys = {part for each in self.key_of.values() for part in (each, *_names(each))}
+        return written_key(key) if key != name and name not in keys else None
 
     @model_validator(mode="after")
     def _source_is_one_field(self) -> RecordSpec:
@@ -241,6 +322,13 @@ class RecordSpec(StrictModel):
                 f"found other fields, expected with `source: {self.source}` exactly one, of dtype "
                 f"bytes without a shape, such as `fields: {{{self.source}: {{dtype: bytes}}}}`"
             )
-        if any(field.name for field in self.fields.values()):
-            raise ValueError(f"found a field's key 'name'; `source: {self.source}` has no keys")
+        for key in ("name", "path", "columns"):
+            if any(getattr(field, key) for field in self.fields.values()):
+                raise ValueError(
+                    f"found a field's key '{key}'; `source: {self.source}` has no keys"
+                )
         return self
+
+
+def _names(key: Key) -> tuple[str, ...]:
+    return key.names if isinstance(key, ColumnsKey) else ()
