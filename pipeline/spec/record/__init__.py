@@ -269,7 +269,7 @@ class RecordSpec(StrictModel):
         Args:
           pass_through: what predictions repeat besides.
         """
-        wanted: list[Key] = [*self.by_key, *pass_through, *([self.id] if self.id else [])]
+        wanted: list[Key] = [*([self.id] if self.id else []), *self.by_key, *pass_through]
         return tuple(dict.fromkeys(outer for key in wanted for outer in outer_keys(key)))
 
     @property
