@@ -31,13 +31,13 @@ _JSON_TEXT = ("JSON", "STRING")
 def input_problems(record: RecordSpec, found: Sequence[TableColumn]) -> Iterator[str]:
     """Why a table's rows cannot be records."""
     wanted: list[tuple[Key, FieldSpec | None]] = []
-    if record.id is not None and record.id not in record.by_key:
-        wanted.append((record.id, None))
     for key, spec in record.by_key.items():
         if isinstance(key, ColumnsKey):
             wanted += [(name, spec.single) for name in key.names]
         else:
             wanted.append((key, spec))
+    if record.id is not None and record.id not in record.by_key:
+        wanted.append((record.id, None))
     for key, declared in wanted:
         column = _column_at(found, key)
         if isinstance(column, str):
