@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
 from pipeline.commands import check, init, parsers, release, safetensors, status, stop
 from pipeline.commands.exit_status import exit_status_of
 from pipeline.errors import ParameterError
 from pipeline.launch.options import RaisingParser
 from pipeline.spec.plain_data import did_you_mean
+from pipeline.spec.uris import plain_path
 
 _COMMANDS = {
     "init": init,
@@ -50,7 +52,26 @@ def _run(argv: Sequence[str]) -> None:
         hint = did_you_mean(argv[0], _COMMANDS) or f"; the commands are {', '.join(_COMMANDS)}"
         raise ParameterError(f"unknown command '{argv[0]}'{hint}")
     arguments, rest = parser.parse_known_args(list(argv))
+    try:
+        values = {name: _with_paths(value) for name, value in vars(arguments).items()}
+    except ValueError as error:
+        raise ParameterError(str(error)) from None
+    arguments = argparse.Namespace(**values)
     _COMMANDS[arguments.command].run_command(_with_rest(arguments, rest, own[arguments.command]))
+
+
+def _with_paths(value: Any) -> Any:
+    """An argument with a local path for a ``file://`` URI, also in a list of ``MODEL=URI``.
+
+    Raises:
+      ValueError: it names another machine.
+    """
+    if isinstance(value, list):
+        return [_with_paths(one) for one in value]
+    if not isinstance(value, str):
+        return value
+    name, equals, uri = value.partition("=")
+    return f"{name}={plain_path(uri)}" if equals and "/" not in name else plain_path(value)
 
 
 def _with_rest(

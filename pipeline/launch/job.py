@@ -316,7 +316,7 @@ def _cache(settings: Settings, graph: Graph, store: BeamArtifactStore) -> Artifa
     hub = HubCache(store, settings.models.model_cache_dir, most_bytes=most_bytes)
     if settings.run.dry_run:
         copies = LocalCopies()  # it is over before anybody overwrites what it loaded
-    cache = ArtifactCache(None, store, hub, copies)
+    cache = ArtifactCache(None, store, hub, copies, most_bytes)
     cache.evict()
     return cache
 

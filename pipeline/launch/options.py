@@ -31,6 +31,7 @@ from pipeline.launch.settings import (
     settings_of,
 )
 from pipeline.parameters import BY_NAME, PARAMETERS, Parameter
+from pipeline.spec.uris import plain_path
 
 _INPUTS = (
     *("input_file_pattern", "input_subscription", "input_topic"),
@@ -167,7 +168,7 @@ def _convert(parameter: Parameter, text: str) -> Value:
         return _number(text, parameter.minimum, parameter.maximum)
     if parameter.kind == "choice" and text not in parameter.choices:
         raise ValueError(f"found '{text}', expected one of {', '.join(parameter.choices)}")
-    return text
+    return plain_path(text)
 
 
 def _number(text: str, least: int, most: int) -> float:

@@ -29,7 +29,7 @@ from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.files.artifacts import ArtifactStore
 from pipeline.serving.release_manager import ManagerHandle
 from pipeline.spec.graph import Graph
-from pipeline.spec.uris import is_class_uri
+from pipeline.spec.uris import is_class_uri, plain_path
 from pipeline.spec.version_pattern import literal_prefix
 
 
@@ -283,7 +283,7 @@ def allowed_manifests(settings: RefreshSettings) -> AllowedUris:
 
 
 def _folders(text: str) -> tuple[str, ...]:
-    return tuple(folder.strip() for folder in text.split(",") if folder.strip())
+    return tuple(plain_path(folder.strip()) for folder in text.split(",") if folder.strip())
 
 
 def allowed_uris(graph: Graph, named: str = "") -> AllowedUris:

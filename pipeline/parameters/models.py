@@ -74,9 +74,9 @@ MODELS: tuple[Parameter, ...] = (
     ),
     Parameter(
         "max_hub_model_mb",
-        "Size of a hub module",
-        "The most that is fetched for a model from a hub, in MiB: its archive, and what the "
-        "archive unpacks to.",
+        "Size of a hub module or archive",
+        "The most that a model from a hub may have, in MiB: its archive, and what the archive "
+        "unpacks to. The latter also of an archive (.tar.gz, .tgz, .zip) that is a `uri`.",
         kind="integer",
         minimum=1,
         default="4096",

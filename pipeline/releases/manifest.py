@@ -19,6 +19,7 @@ from pipeline.releases.candidate import Candidate
 from pipeline.releases.state import Accepted, Mark
 from pipeline.releases.version_rule import VersionRule
 from pipeline.spec.plain_data import shown
+from pipeline.spec.uris import plain_path
 
 _FORMAT = 1
 
@@ -60,7 +61,7 @@ def parse(text: str) -> Manifest:
             raise ValueError(f"model '{name}' is {shown(entry)}, expected its URI")
         if digest is not None and not isinstance(digest, str):
             raise ValueError(f"model '{name}': digest is {shown(digest)}, expected text")
-        uris[name] = uri
+        uris[name] = plain_path(uri)
         if digest is not None:
             digests[name] = digest
     return Manifest(uris, digests)

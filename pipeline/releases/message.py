@@ -27,6 +27,7 @@ from pipeline.batch.block import Origin
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.versions import WatchTarget
 from pipeline.spec.plain_data import did_you_mean, shown
+from pipeline.spec.uris import plain_path
 from pipeline.spec.version_pattern import match
 
 _KEYS = ("models", "release", "rollback", "rollback_to")
@@ -157,13 +158,20 @@ def _models(value: Any, known: Collection[str]) -> dict[str, Any]:
             raise _MalformedError(f"models: unknown model {shown(name)}{hint}")
         if not isinstance(uri, str) or not uri:
             raise _MalformedError(f"models.{name}: found {shown(uri)}, expected a URI")
-    return {"models": value}
+    return {"models": {name: _path(f"models.{name}", uri) for name, uri in value.items()}}
 
 
 def _release(value: Any, _: Collection[str]) -> dict[str, Any]:
     if not isinstance(value, str) or not value:
         raise _MalformedError(f"release: found {shown(value)}, expected the URI of a manifest")
-    return {"manifest_uri": value}
+    return {"manifest_uri": _path("release", value)}
+
+
+def _path(key: str, uri: str) -> str:
+    try:
+        return plain_path(uri)
+    except ValueError as error:
+        raise _MalformedError(f"{key}: {error}") from None
 
 
 def _rollback(value: Any, _: Collection[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.located_yaml import Document, Problem
 from pipeline.spec.model import ModelSpec, PythonModel
 from pipeline.spec.op import Op
-from pipeline.spec.uris import split_scheme
+from pipeline.spec.uris import plain_path, split_scheme
 
 _Step = TypeVar("_Step", bound=Op)
 
@@ -45,12 +45,16 @@ def parse(text: str, *, source: str) -> EnsembleSpec:
 def resolve_uris(spec: EnsembleSpec, base: str) -> EnsembleSpec:
     """The spec with relative model URIs, watched patterns and named files placed under `base`.
 
-    Absolute local paths and anything with a scheme (``gs://...``) stay as they are. ``..`` is
+    Absolute local paths and anything with a scheme (``gs://...``) stay as they are; ``file:///x``
+    becomes ``/x``. ``..`` is
     resolved as text, and never leads out of a bucket or above the root.
 
     Args:
       spec: an ensemble.
       base: folder of the ensemble file, local or ``gs://bucket/...``.
+
+    Raises:
+      SpecError: one of them is the URI of a file on another machine.
     """
     models = tuple(_with_places_below(model, base) for model in spec.models)
     combine = tuple(_with_file_below(step, base) for step in spec.combine)
@@ -69,7 +73,14 @@ def resolved(uri: str, base: str) -> str:
     Args:
       uri: local path or URI.
       base: folder of the ensemble file.
+
+    Raises:
+      SpecError: it is the URI of a file on another machine.
     """
+    try:
+        uri = plain_path(uri)
+    except ValueError as error:
+        raise SpecError(str(error)) from None
     if uri.startswith("/") or split_scheme(uri)[0]:
         return uri
     scheme, rest = split_scheme(base)

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 CLASS_SCHEME = "python://"
 """The scheme of a Python class that is a model version by itself, without files."""
 
+_FILE_SCHEME = "file://"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -24,6 +25,20 @@ def split_scheme(uri: str) -> tuple[str, str]:
 def is_local(uri: str) -> bool:
     """Whether `uri` is a path of this machine."""
     return "://" not in uri
+
+
+def plain_path(uri: str) -> str:
+    """A local path for a ``file://`` URI (RFC 8089); everything else as it is.
+
+    Raises:
+      ValueError: it names another machine, or a path that is not absolute.
+    """
+    if not uri.startswith(_FILE_SCHEME):
+        return uri
+    host, slash, path = uri.removeprefix(_FILE_SCHEME).partition("/")
+    if host not in ("", "localhost") or not slash:
+        raise ValueError(f"found '{uri}', which names the machine '{host}', expected file:///PATH")
+    return "/" + unquote(path, errors="surrogateescape")
 
 
 def bucket_of(uri: str) -> str | None:

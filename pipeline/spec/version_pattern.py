@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
-from pipeline.spec.uris import split_scheme
+from pipeline.spec.uris import plain_path, split_scheme
 
 _WILDCARD = re.compile(r"\*|\?|\[!?\]?[^\]]*\]")
 
@@ -85,11 +85,12 @@ def literal_prefix(pattern: str) -> str:
 
 
 def check(pattern: str) -> str:
-    """The pattern, if versions can be looked for under it.
+    """The pattern, as a path or ``gs://`` URI, if versions can be looked for under it.
 
     Raises:
       ValueError: it matches nothing, or nothing that can be told apart.
     """
+    pattern = plain_path(pattern)
     scheme, rest = split_scheme(pattern)
     if scheme not in ("", "gs://"):
         raise ValueError(f"found '{pattern}', expected a local path or gs://bucket/path")

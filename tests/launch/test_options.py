@@ -34,6 +34,14 @@ def test_empty_value_means_the_default():
     assert settings.models.device == "auto"
 
 
+def test_uris_of_files_are_paths():
+    settings = parse([*GOOD[:2], "--output_path=file:///out/p", "--release_dir=file:///r%20s"])
+    assert dead_letter_path(settings.settings) == "/out/p-dead-letters"
+    assert settings.settings.refresh.release_dir == "/r s"
+    problem, *_ = problems(*GOOD[:2], "--output_path=file://out/p")
+    assert problem.startswith("--output_path: found 'file://out/p', which names the machine 'out'")
+
+
 @pytest.mark.parametrize(
     ("text", "value"), [("true", True), ("False", False), ("1", True), ("no", False)]
 )

@@ -30,6 +30,7 @@ ACCEPTED = Accepted(
 def test_written_manifest_is_a_map_of_uris():
     text = '{"models": {"clf": "gs://b/clf/7", "emb": {"uri": "gs://b/emb"}}, "note": "mine"}'
     assert parse(text) == Manifest({"clf": "gs://b/clf/7", "emb": "gs://b/emb"})
+    assert parse('{"models": {"clf": "file:///clf/7"}}') == Manifest({"clf": "/clf/7"})
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,7 @@ def test_written_manifest_is_a_map_of_uris():
         ("[]", 'found an empty list, expected {"models": {"NAME": "URI", ...}}'),
         ("{}", "'models' is nothing, expected"),
         ('{"models": ["clf"]}', "'models' is a list, expected"),
+        ('{"models": {"clf": "file://b/7"}}', "found 'file://b/7', which names the machine 'b'"),
         ('{"models": {"clf": 7}}', "model 'clf' is 7, expected its URI"),
         ('{"models": {"clf": {"url": "x"}}}', "model 'clf' is {url}, expected its URI"),
         ('{"models": {"clf": {"uri": "x", "digest": 1}}}', "model 'clf': digest is 1, expected"),

@@ -37,7 +37,9 @@ def notification(object_id, event_type="OBJECT_FINALIZE", bucket="b"):
     ("payload", "content"),
     [
         (b'{"models": {"clf": "gs://b/clf/7"}}', {"models": {"clf": "gs://b/clf/7"}}),
+        (b'{"models": {"clf": "file:///clf/7"}}', {"models": {"clf": "/clf/7"}}),
         (b'{"release": "gs://b/r/r12.json"}', {"manifest_uri": "gs://b/r/r12.json"}),
+        (b'{"release": "file:///r/r12.json"}', {"manifest_uri": "/r/r12.json"}),
         (b'{"rollback": true}', {"rollback_to": 0}),
         (b' {"rollback_to": 3}\n', {"rollback_to": 3}),
     ],

@@ -462,6 +462,7 @@ def test_any_text_parses_or_is_explained(text):
         ("/specs", "gs://bucket/../a", "gs://bucket/../a"),
         ("/specs", "s3+x://b/a", "s3+x://b/a"),
         ("/specs", "a:b/c", "/specs/a:b/c"),
+        ("gs://bucket/specs", "file:///local/a%20b", "/local/a b"),
     ],
 )
 def test_relative_uris_are_placed_under_the_base(base, uri, expected):

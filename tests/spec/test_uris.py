@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.releases.allowed_uris import AllowedUris
-from pipeline.spec.uris import bucket_of, is_hub_url, is_local, split_scheme
+from pipeline.spec.uris import bucket_of, is_hub_url, is_local, plain_path, split_scheme
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,26 @@ def test_scheme_bucket_and_place_of_a_uri(uri, scheme, bucket, local):
     assert split_scheme(uri) == (scheme, uri.removeprefix(scheme))
     assert bucket_of(uri) == bucket
     assert is_local(uri) is local
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("file:///data/m", "/data/m"),
+        ("file://localhost/data/m", "/data/m"),
+        ("file:///a%20b/%5B1%5D", "/a b/[1]"),
+        ("file:///a%FF", "/a\udcff"),
+        ("file:///", "/"),
+        ("/data/m%20", "/data/m%20"),
+        ("gs://b/m%20", "gs://b/m%20"),
+        ("file:x", "file:x"),
+    ],
+)
+def test_uris_of_files_are_local_paths(uri, path):
+    assert plain_path(uri) == path
+
+
+@pytest.mark.parametrize("uri", ["file://data/m", "file://", "file://localhost"])
+def test_files_of_other_machines_are_refused(uri):
+    with pytest.raises(ValueError, match="expected file:///PATH"):
+        plain_path(uri)

@@ -26,6 +26,7 @@ from pipeline.serving.files.local_files import (
     filesystem_of,
     snapshot,
 )
+from pipeline.serving.files.unpacking import DEFAULT_BYTES, folder_name, is_archive, unpack
 from pipeline.spec.uris import CLASS_SCHEME, is_class_uri, is_hub_url, is_local
 from pipeline.spec.version_pattern import match
 
@@ -188,15 +189,16 @@ class ArtifactCache:
 
     Remote artifacts are downloaded below `root`, into a folder for each URI and digest, so an
     artifact that was overwritten never mixes with the older one; local ones are copied there, if
-    `copies` says so. Others are used in place, and so are modules of a hub that lie in a local
-    folder. Copies appear complete, by a rename. One stays as long as somebody holds it, which a
-    `Fetched` does; :meth:`evict` removes the others.
+    `copies` says so, and archives are unpacked there. Others are used in place, and so are modules
+    of a hub that lie in a local folder. Copies appear complete, by a rename. One stays as long as
+    somebody holds it, which a `Fetched` does; :meth:`evict` removes the others.
 
     Args:
       root: folder for copies; created when needed. None for one of the user's own.
       store: where artifacts come from.
       hub: finds the artifacts behind URLs of a hub; None where there are none.
       copies: which local files are copied.
+      most_unpacked_bytes: of an archive.
     """
 
     def __init__(
@@ -205,11 +207,13 @@ class ArtifactCache:
         store: ArtifactStore,
         hub: ModuleHub | None = None,
         copies: LocalCopies = LocalCopies(),
+        most_unpacked_bytes: int = DEFAULT_BYTES,
     ) -> None:
         self._folder = CopyFolder(root)
         self._store = store
         self._hub = hub
         self._copies = copies
+        self._most_unpacked_bytes = most_unpacked_bytes
 
     def fetch(self, uri: str) -> Fetched:
         """What is stored at `uri` now; a remote artifact is downloaded on every call.
@@ -255,7 +259,9 @@ class ArtifactCache:
         """Where files are that are used in place; None for all others."""
         if is_class_uri(uri):
             return source_of(uri.removeprefix(CLASS_SCHEME))
-        return Path(uri) if is_local(uri) and not self._copies.covers(uri) else None
+        if not is_local(uri) or (is_archive(uri) and Path(uri).is_file()):
+            return None
+        return Path(uri) if not self._copies.covers(uri) else None
 
     def _bring(self, uri: str, copies: Copies) -> Fetched:
         """What is stored at a URI, in a copy unless it is a module that lies in a local folder."""
@@ -265,10 +271,7 @@ class ArtifactCache:
         name = _name_of(uri)
         try:
             with copies.new() as temporary:
-                if is_local(place):
-                    copy_version(Path(place), temporary / name)
-                else:
-                    self._download(place, temporary / name)
+                self._copy_whole(place, temporary / name)
                 digest = digest_of(temporary / name)
                 final = copies.path(digest)
                 if _digest_or_none(final / name) != digest:
@@ -276,6 +279,19 @@ class ArtifactCache:
             return Fetched(final / name, digest, copies.hold(digest))
         except OSError as error:
             raise ArtifactError(f"{uri} cannot be stored in '{copies.root}': {error}") from error
+
+    def _copy_whole(self, uri: str, target: Path) -> None:
+        """Copies all files at a URI to a path; those of an archive, if it is one."""
+        copied = target.with_name(f"{target.name}.packed") if is_archive(uri) else target
+        if is_local(uri):
+            copy_version(Path(uri), copied)
+        else:
+            self._download(uri, copied)
+        if copied.is_dir() and copied != target:  # a folder with the name of an archive
+            copied.rename(target)
+        elif copied != target:
+            unpack(uri, copied, target, self._most_unpacked_bytes)
+            copied.unlink()
 
     def _download(self, uri: str, target: Path) -> None:
         """Downloads all files below a URI, or the one that is there and what it needs beside it."""
@@ -342,6 +358,11 @@ def _digest_or_none(path: Path) -> str | None:
 
 
 def _name_of(uri: str) -> str:
-    """Last part of a URI: what the file or folder is called, here as there."""
+    """Last part of a URI: what the file or folder is called, here as there.
+
+    An archive becomes a folder with its name without the suffix.
+    """
     name = uri.rstrip("/").rpartition("/")[2]
+    if is_archive(name):
+        name = folder_name(name)
     return name if name.strip(".") else "model"  # ".." must not lead out of the folder

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from pipeline.spec import version_pattern
 from pipeline.spec.inputs import ColumnInput, ConstantInput
 from pipeline.spec.strict_model import Name, StrictModel
-from pipeline.spec.uris import is_class_uri, is_hub_url
+from pipeline.spec.uris import is_class_uri, is_hub_url, plain_path
 
 Device = Literal["auto", "cpu", "gpu"]
 Precision = Literal["full", "half"]
@@ -47,6 +47,7 @@ class ModelEntry(StrictModel):
     uri: str = Field(
         min_length=1,
         description="File or folder of the model, `gs://` or local; relative to the ensemble file. "
+        "Or an archive of such a folder: `.tar.gz`, `.tgz`, `.zip`. "
         "For `tensorflow` also the URL of a hub's module, such as "
         "`https://tfhub.dev/google/nnlm-en-dim50/2`.",
     )
@@ -115,7 +116,7 @@ class ModelEntry(StrictModel):
                 f"found the web address '{uri}', expected a local path or gs://bucket/path; only "
                 "`framework: tensorflow` reads modules of a hub"
             )
-        return uri
+        return plain_path(uri)
 
     @field_validator("precision")
     @classmethod

@@ -1,9 +1,12 @@
 import gzip
 import os
 import pickle
+import shutil
+from pathlib import Path
 
 import pytest
 
+from pipeline.batch.release import ModelVersion
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.errors import ArtifactError, ArtifactNotFoundError, LoadError
 from pipeline.serving.files.artifacts import ArtifactCache
@@ -110,6 +113,21 @@ def test_downloaded_copy_has_the_digest_of_the_original(gcs, bucket, tmp_path):
     fetched = ArtifactCache(tmp_path / "cache", STORE).fetch(f"{bucket}/models/1")
     assert fetched.path.name == "1"
     assert fetched.digest == digest_of(fetched.path) == digest_of(tmp_path / "original")
+
+
+def test_archive_in_a_bucket_is_the_folder_that_was_packed(gcs, bucket, tmp_path):
+    for relative, content in FILES.items():
+        path = tmp_path / "original" / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    packed = shutil.make_archive(str(tmp_path / "7"), "gztar", tmp_path, "original")
+    uri = f"{bucket}/models/7.tar.gz"
+    gcs.upload(uri, Path(packed).read_bytes())
+    cache = ArtifactCache(tmp_path / "cache", STORE)
+    fetched = cache.fetch(uri)
+    assert fetched.path.name == "7"
+    assert fetched.digest == digest_of(tmp_path / "original")
+    assert cache.fetch_version(ModelVersion("m", uri, fetched.digest)).path == fetched.path
 
 
 def test_file_in_a_bucket_is_downloaded_with_what_it_needs_beside_it(gcs, bucket, tmp_path):

@@ -2,8 +2,8 @@
 
 Its own download waits for ever, knows no limit of size, and accepts an archive that was cut off
 between two of its files; so the request is made in
-:mod:`pipeline.backends.tensorflow.hub.response`, and its answer unpacked in
-:mod:`pipeline.backends.tensorflow.hub.archive`. tensorflow_hub (0.16.1) does the rest: it keeps the
+:mod:`pipeline.backends.tensorflow.hub.response`, and its answer unpacked by
+:mod:`pipeline.backends.archives`. tensorflow_hub (0.16.1) does the rest: it keeps the
 cache and lets one process download at a time.
 """
 
@@ -11,20 +11,22 @@ from __future__ import annotations
 
 import hashlib
 import os
+import posixpath
 import tarfile
 import time
 import warnings
 from pathlib import Path
 
+from pipeline.backends.archives import COPY_BYTES, ArchiveError, OversizeError, tar_members
 from pipeline.backends.failures import needs_package
 from pipeline.backends.reasons import own_words
 from pipeline.backends.tensorflow.formats import refuse_old_format
-from pipeline.backends.tensorflow.hub.archive import ArchiveError, OversizeError, unpack
 from pipeline.backends.tensorflow.hub.response import (
     EXPECTED,
     Download,
     InterruptedDownloadError,
     Patience,
+    Response,
     ask,
     too_large,
 )
@@ -98,7 +100,7 @@ def _download(wanted: Download, folder: str) -> None:
     url = wanted.shown
     with ask(wanted) as response:
         try:
-            unpack(response, folder, wanted.most_bytes)
+            _unpack(response, folder, wanted.most_bytes)
         except OversizeError as error:
             raise LoadError(too_large(url, "unpacks to", wanted.most_bytes)) from error
         except ArchiveError as error:
@@ -110,3 +112,18 @@ def _download(wanted: Download, folder: str) -> None:
     if "saved_model.pb" not in names:
         found = ", ".join(sorted(names)[:5]) or "nothing"
         raise LoadError(f"{url}: found an archive without saved_model.pb ({found}), {EXPECTED}")
+
+
+def _unpack(response: Response, folder: str, most_bytes: int) -> None:
+    """Writes what is in the answer to a folder, local or wherever TensorFlow writes."""
+    import tensorflow as tf
+
+    for path, content in tar_members(response, most_bytes):
+        place = posixpath.join(folder, path) if path else folder
+        if content is None:
+            tf.io.gfile.makedirs(place)
+            continue
+        tf.io.gfile.makedirs(posixpath.dirname(place))
+        with tf.io.gfile.GFile(place, "wb") as file:
+            while chunk := content.read(COPY_BYTES):
+                file.write(chunk)
