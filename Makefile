@@ -11,7 +11,7 @@ TORCH_CPU := https://download.pytorch.org/whl/cpu
 help: ## the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' Makefile | expand -t 24
 
-.PHONY: help demo demo-streaming demo-pubsub image demo-docker demo-docker-streaming \
+.PHONY: help demo demo-streaming demo-pubsub image demo-docker demo-docker-streaming first-launch \
   test test-long fuzz soak test-container test-gpu check check-terraform newer lock reference bench bench-gpu clean
 
 demo: $(READY) ## train four models, run the ensemble, show what came out
@@ -55,6 +55,11 @@ demo-docker-streaming: $(READY) image ## refresh a model under a stream, the job
 	$(BIN)/python examples/digits/train.py --output_dir $(DEMO)
 	$(BIN)/python examples/digits/make_records.py --output_dir $(DEMO)
 	$(BIN)/python examples/digits/stream.py --output_dir $(DEMO) --through pubsub --image $(IMAGE)
+
+# IMAGE counts only where it was given: above it names what `make image` builds.
+first-launch: demo ## the demo on Dataflow, proven, measured and removed (PROJECT, REGION, BUCKET, IMAGE, OPTIONS)
+	$(BIN)/python examples/digits/first_launch.py --output_dir=$(DEMO) --project='$(PROJECT)' \
+	  --region='$(REGION)' --bucket='$(BUCKET)' --image='$(if $(filter command,$(origin IMAGE)),$(IMAGE))' $(OPTIONS)
 
 test: check ## lint, types, tests
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder

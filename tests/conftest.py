@@ -1,8 +1,9 @@
-"""Fixtures for all tests: emulators of Cloud Storage and Pub/Sub, and a proxy before them."""
+"""Fixtures for all tests: emulators of Cloud Storage and Pub/Sub, a proxy before them, Prism."""
 
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -135,6 +136,20 @@ def pubsub(tmp_path_factory):
             yield PubSub(emulator.address)
     finally:
         emulator.stop()
+
+
+@pytest.fixture(scope="session")
+def prism():
+    """The options of a job that runs there; fails where Prism can neither be found nor built."""
+    # The tests have a cache of their own, which ends with them.
+    environment = {name: text for name, text in os.environ.items() if name != "XDG_CACHE_HOME"}
+    script = _ROOT / ".ci" / "prism"
+    built = subprocess.run(
+        [script], env=environment, capture_output=True, text=True, timeout=900, check=False
+    )
+    if built.returncode:
+        pytest.fail(f"Prism is needed (.ci/prism):\n{built.stderr[-2000:]}", pytrace=False)
+    return ["--runner=PrismRunner", f"--prism_location={built.stdout.strip()}"]
 
 
 @pytest.fixture

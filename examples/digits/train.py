@@ -2,9 +2,9 @@
 
     python examples/digits/train.py --output_dir build/digits
 
-writes ``models/<name>/1/...`` and a copy of ``ensemble.yaml`` beside them, since the URIs in that
-file are relative to it. A model that is already there is kept, and then its framework is not even
-imported; ``--force`` trains all of them again.
+writes ``models/<name>/1/...`` and copies of the two ensemble files beside them, since the URIs in
+those are relative to them. A model that is already there is kept, and then its framework is not
+even imported; ``--force`` trains all of them again.
 """
 
 from __future__ import annotations
@@ -233,7 +233,8 @@ def main() -> None:
     # wait for each other: beside other work on two cores, training took 90 s in place of 20 s.
     os.environ["OMP_NUM_THREADS"] = "1"
     options.output_dir.mkdir(parents=True, exist_ok=True)
-    shutil.copy(Path(__file__).with_name("ensemble.yaml"), options.output_dir)
+    for spec in ("ensemble.yaml", "ensemble-streaming.yaml"):
+        shutil.copy(Path(__file__).with_name(spec), options.output_dir)
     for recipe in RECIPES:
         print(f"{recipe.name:8} {recipe.framework:13}", end="", flush=True)
         # The folder appears by a rename, after everything in it was written: there means complete.

@@ -33,7 +33,7 @@ def digits(tmp_path_factory):
     output_dir = tmp_path_factory.mktemp("streaming")
     folder, _ = trained_digits(tmp_path_factory)
     shutil.copytree(folder / "models", output_dir / "models")
-    shutil.copy(DIGITS / "ensemble.yaml", output_dir)
+    shutil.copy(DIGITS / "ensemble-streaming.yaml", output_dir)
     result = run_script("make_records.py", "--output_dir", output_dir)
     assert result.returncode == 0, result.stderr
     return output_dir

@@ -44,15 +44,14 @@ class Loopback:
             def do_POST(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
                 status, body = answer(self.command, self.path, self.rfile.read(length))
-                data = json.dumps(body).encode()
+                data = body if isinstance(body, bytes) else json.dumps(body).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
 
-            def do_GET(self) -> None:
-                self.do_POST()
+            do_GET = do_PUT = do_DELETE = do_POST  # noqa: N815  # http.server looks for these
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -65,8 +64,8 @@ class Loopback:
         )
         self._thread.start()
 
-    def answer(self, method: str, path: str, body: bytes) -> tuple[int, Body]:
-        """The status and the JSON of the answer."""
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, Body | bytes]:
+        """The status and the content of the answer: JSON, or bytes as they are."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
@@ -94,7 +93,7 @@ class DataflowService(Loopback):
         self.refusals: list[str] = []
         super().__init__()
 
-    def answer(self, method: str, path: str, body: bytes) -> tuple[int, Body]:
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, Body | bytes]:
         from google.protobuf.json_format import ParseError
 
         path = path.partition("?")[0]
@@ -109,7 +108,7 @@ class DataflowService(Loopback):
 
     def _refuse(self, code: int, status: str, message: str) -> tuple[int, Body]:
         self.refusals.append(message)
-        return code, _error(code, status, message)
+        return code, error_body(code, status, message)
 
     def _start(self, kind: str, project: str, region: str, body: bytes) -> Body:
         from google.cloud.dataflow_v1beta3 import Job, LaunchFlexTemplateRequest
@@ -127,10 +126,10 @@ class DataflowService(Loopback):
 class ForbiddenStorage(Loopback):
     """A Cloud Storage that grants nothing to whoever asks."""
 
-    def answer(self, method: str, path: str, body: bytes) -> tuple[int, Body]:
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, Body | bytes]:
         reason = "the caller does not have storage.objects access"
-        return 403, _error(403, "PERMISSION_DENIED", reason)
+        return 403, error_body(403, "PERMISSION_DENIED", reason)
 
 
-def _error(code: int, status: str, message: str) -> Body:
+def error_body(code: int, status: str, message: str) -> Body:
     return {"error": {"code": code, "status": status, "message": message}}

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from data import SEED, split
 
-HERE = Path(__file__).parents[1]
 ARTIFACT = "model.skops"
 KEPT_OF_CORRUPT = 0.6
 _TICK_SECS = 0.01
@@ -18,12 +17,13 @@ def prepare(trained: Path, folder: Path) -> None:
     """Makes the folder that the stream starts with: ensemble file, version 1 of every model.
 
     Args:
-      trained: what train.py wrote; its forest is kept back for version 2.
+      trained: what train.py wrote; its forest is kept back for a version 2.
       folder: of the run.
     """
-    shutil.copy(HERE / "ensemble-streaming.yaml", folder / "ensemble.yaml")
-    for name in ("mlp", "convnet", "dense"):
-        shutil.copytree(trained / "models" / name / "1", folder / "models" / name / "1")
+    shutil.copy(trained / "ensemble-streaming.yaml", folder / "ensemble.yaml")
+    for model in (trained / "models").iterdir():
+        if model.name != "forest":
+            shutil.copytree(model / "1", folder / "models" / model.name / "1")
     first = folder / "models" / "forest" / "1"
     first.mkdir(parents=True)
     train_tree(first / ARTIFACT)
