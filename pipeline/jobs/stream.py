@@ -96,6 +96,8 @@ def _read(pipeline: beam.Pipeline, job: Job, engine: JobEngine) -> Any:
         block_rows=rows,
         patience_secs=patience_secs,
         stopped=job.stopped,
+        id_label=inputs.id_label,
+        timestamp_attribute=inputs.timestamp_attribute,
     )
     if engine.small_bundles and patience_secs:
         return blocks | "Collect" >> CollectMessages(rows, patience_secs)
@@ -148,7 +150,7 @@ def _write(encoded: Any, outputs: Outputs, engine: JobEngine) -> None:
 def _delivery(sink: Sink, outputs: Outputs, engine: JobEngine) -> Any:
     """What writes lines into the files of a sink, or sends messages to its topic."""
     if sink.medium is Medium.FILES:
-        return engine.write_lines(sink.place, outputs.output_file_secs)
+        return engine.write_lines(sink.place, outputs.output_file_secs or engine.file_secs)
     return engine.publish(sink.place)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from pipeline.errors import ParameterError
 from pipeline.launch import dataflow_workers, portable, table_names
@@ -95,6 +95,7 @@ def parse(argv: Sequence[str]) -> Parsed:
         inputs, outputs, run = settings.inputs, settings.outputs, settings.run
         problems += dataflow_workers.problems(settings.workers, settings.models, run, options)
         problems += table_names.problems(inputs, outputs, options, dry_run=run.dry_run)
+        problems += _check_attributes(inputs, run, options)
         problems += _check_formats(inputs, outputs, run)
         problems += _check_share(run.max_dead_letter_percent, streaming)
     if problems:
@@ -222,6 +223,21 @@ def _check_share(percent: float, streaming: bool) -> Iterator[str]:
             f"--max_dead_letter_percent={percent:g} needs a batch job: a stream has no end at "
             "which to count; watch its metric dead_letters"
         )
+
+
+def _check_attributes(inputs: Inputs, run: RunSettings, options: PipelineOptions) -> Iterator[str]:
+    """What is wrong with parameters that only Dataflow's own source of Pub/Sub has."""
+    runner = options.view_as(StandardOptions).runner
+    for name in ("id_label", "timestamp_attribute"):
+        if not getattr(inputs, name):
+            continue
+        if not (inputs.input_subscription or inputs.input_topic or run.dry_run):
+            yield f"--{name} needs --input_subscription or --input_topic"
+        elif runner != "DataflowRunner" and not run.dry_run:
+            yield (
+                f"--{name} is for Dataflow's own source of Pub/Sub, found --runner={runner}: leave "
+                "it out; messages then have their publish time, and each that is delivered counts"
+            )
 
 
 def _check_formats(inputs: Inputs, outputs: Outputs, run: RunSettings) -> Iterator[str]:

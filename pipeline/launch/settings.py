@@ -73,6 +73,8 @@ class Inputs:
     """Where records come from.
 
     Attributes:
+      id_label: attribute that identifies a message, for the source of a service.
+      timestamp_attribute: attribute with a message's event time, for the source of a service.
       streaming: whether the job is a streaming one: asked for, or because of its input.
     """
 
@@ -81,6 +83,8 @@ class Inputs:
     max_record_bytes: int
     input_subscription: str
     input_topic: str
+    id_label: str
+    timestamp_attribute: str
     input_table: str
     input_query: str
     streaming: bool

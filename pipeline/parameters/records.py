@@ -61,6 +61,21 @@ RECORDS_IN: tuple[Parameter, ...] = (
         regex=TOPIC,
     ),
     Parameter(
+        "id_label",
+        "Attribute with the message's id",
+        "Attribute of a message that identifies it: of messages with the same value that come "
+        "within 10 minutes of each other, Dataflow hands on one. On Dataflow only.",
+        group="Records in",
+    ),
+    Parameter(
+        "timestamp_attribute",
+        "Attribute with the message's time",
+        "Attribute of a message that holds its event time (RFC 3339, or milliseconds since 1970), "
+        "for latencies and event times instead of the publish time. On Dataflow only; the workers' "
+        "account then needs roles/pubsub.editor, since Dataflow makes a second subscription.",
+        group="Records in",
+    ),
+    Parameter(
         "input_table",
         "Input table",
         "BigQuery table whose rows are the records, PROJECT.DATASET.TABLE; its columns have the "
@@ -175,10 +190,11 @@ RECORDS_OUT: tuple[Parameter, ...] = (
     Parameter(
         "output_file_secs",
         "Seconds per output file",
-        "In a stream, an output file is finished after this many seconds.",
+        "In a stream, an output file is finished after this many seconds. 0 means 60 on Dataflow "
+        "and Flink, where many workers write files, and 5 in one process and on Prism.",
         kind="integer",
-        minimum=1,
-        default="5",
+        minimum=0,
+        default="0",
         group="Records out",
     ),
 )

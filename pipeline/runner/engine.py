@@ -19,6 +19,10 @@ class Engine(Protocol):
     Each method chooses a transform that keeps the promise "at least once" there.
     """
 
+    @property
+    def file_secs(self) -> int:
+        """How long a file of a stream waits for more lines, unless the user says it."""
+
     def read_messages(
         self,
         *,
@@ -28,6 +32,8 @@ class Engine(Protocol):
         patience_secs: float = 0.0,
         stopped: Callable[[], bool] = process_stopped,
         settled: Callable[[], bool] | None = None,
+        id_label: str = "",
+        timestamp_attribute: str = "",
     ) -> PTransform:
         """Start of the pipeline -> PCollection[Block], of Pub/Sub.
 
@@ -40,6 +46,8 @@ class Engine(Protocol):
             service itself reads.
           settled: whether all that messages caused so far is done, in the process of the source:
             until then they are not acknowledged. Of no use where the runner keeps what they caused.
+          id_label: attribute that identifies a message; given only where the service itself reads.
+          timestamp_attribute: attribute with a message's event time; likewise.
         """
 
     def read_files(

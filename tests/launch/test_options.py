@@ -28,6 +28,21 @@ def test_defaults_are_filled_in():
     assert settings.run.dry_run is False
 
 
+@pytest.mark.parametrize("name", ["id_label", "timestamp_attribute"])
+def test_attributes_of_messages_are_for_dataflow_and_pubsub(name):
+    stream = ["--ensemble_spec=e", "--input_subscription=projects/p/subscriptions/s"]
+    stream += ["--output_path=out/p", f"--{name}=a"]
+    (problem,) = problems(*stream)
+    assert f"--{name} is for Dataflow's own source of Pub/Sub" in problem
+    (problem,) = problems(*stream, "--runner=PrismRunner")
+    assert "--runner=PrismRunner" in problem
+    (problem,) = problems(*GOOD, f"--{name}=a")
+    assert problem == f"--{name} needs --input_subscription or --input_topic"
+    dataflow = ["--runner=DataflowRunner", "--sdk_container_image=i"]
+    assert getattr(parse([*stream, *dataflow]).settings.inputs, name) == "a"
+    assert getattr(parse([*stream, "--dry_run"]).settings.inputs, name) == "a"
+
+
 def test_empty_value_means_the_default():
     settings = parse([*GOOD, "--max_batch_size=", "--dry_run=", "--device="]).settings
     assert (settings.models.max_batch_size, settings.run.dry_run) == (0, False)

@@ -13,16 +13,24 @@ from typing import Any
 
 import apache_beam as beam
 import orjson
+from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.io.gcp.bigquery import BigQueryDisposition, WriteToBigQuery
 from apache_beam.io.gcp.bigquery_tools import RetryStrategy
+from apache_beam.options.pipeline_options import GoogleCloudOptions
+from apache_beam.pvalue import AsIter
 from google.api_core.exceptions import ClientError, TooManyRequests
 
 from pipeline.batch.batch import Reject
 from pipeline.connectors.bigquery.names import TableName, new_client
 from pipeline.connectors.bigquery.output_rows import MOST_BYTES, Row, release_of_row
+from pipeline.connectors.storage.temporary_folder import new_folder
 from pipeline.errors import ServiceError
 from pipeline.formats.line_encoder import dead_letter
+from pipeline.readable import logger
 from pipeline.runner.beam_types import DoFn, PTransform
+
+_LOGGER = logger(__name__)
 
 ToRows = Callable[[bytes], list[Row]]
 """From a chunk of JSON lines to rows; pickled."""
@@ -36,8 +44,9 @@ class LoadRows(PTransform):
 
     What comes out are the jobs, complete when all rows are in the table.
 
-    The files to load are written under ``--temp_location``, a ``gs://`` folder, and stay there. Up
-    to 10,000 files are one load job, so all rows of it appear or none.
+    The files to load are written under ``--temp_location``, a ``gs://`` folder, and removed when
+    all are loaded; where a load fails they stay. Up to 10,000 files are one load job, so all rows
+    of it appear or none.
 
     For bounded collections.
 
@@ -56,15 +65,36 @@ class LoadRows(PTransform):
     def expand(self, chunks: Any) -> Any:
         """Builds the write."""
         rows = chunks | "Rows" >> beam.FlatMap(self._to_rows).with_output_types(dict[str, Any])
+        temp = chunks.pipeline.options.view_as(GoogleCloudOptions).temp_location
+        folder = new_folder(f"{str(temp).rstrip('/')}/load")
         loaded = rows | "Load" >> WriteToBigQuery(
             self._table.for_beam,
             method=WriteToBigQuery.Method.FILE_LOADS,
             create_disposition=BigQueryDisposition.CREATE_NEVER,
             write_disposition=BigQueryDisposition.WRITE_APPEND,
             load_job_project_id=self._project,
+            custom_gcs_temp_location=folder,
         )
-        jobs = (loaded.destination_load_jobid_pairs, loaded.destination_copy_jobid_pairs)
-        return jobs | "Jobs" >> beam.Flatten()
+        found = (loaded.destination_load_jobid_pairs, loaded.destination_copy_jobid_pairs)
+        jobs = found | "Jobs" >> beam.Flatten()
+        # A bundle that starts load jobs waits for their ends, so the collection is complete then.
+        _ = (
+            chunks.pipeline
+            | "Folder" >> beam.Create([folder])
+            | "RemoveFiles" >> beam.ParDo(_RemoveFiles(), AsIter(jobs))
+        )
+        return jobs
+
+
+class _RemoveFiles(DoFn):
+    """Removes the files in a folder, when the side input beside it is complete."""
+
+    def process(self, folder: str, jobs: Iterable[Any]) -> None:
+        try:
+            (found,) = FileSystems.match([f"{folder}/**"])
+            FileSystems.delete([each.path for each in found.metadata_list])
+        except (BeamIOError, OSError) as error:  # the rows are in the table all the same
+            _LOGGER.warning("the files under %s are loaded, but not removed: %s", folder, error)
 
 
 class InsertRows(PTransform):

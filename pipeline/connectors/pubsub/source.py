@@ -77,19 +77,30 @@ class ReadByService(PTransform):
 
     Args:
       subscription, topic, block_rows: see :class:`PollMessages`.
+      id_label: attribute that identifies a message; "" where none does. The service hands on one of
+        those that it gets within 10 minutes with the same value.
+      timestamp_attribute: attribute with a message's event time; "" for its publish time.
 
     Raises:
       ValueError: not exactly one of subscription and topic is given.
     """
 
     def __init__(
-        self, *, subscription: str | None = None, topic: str | None = None, block_rows: int
+        self,
+        *,
+        subscription: str | None = None,
+        topic: str | None = None,
+        block_rows: int,
+        id_label: str = "",
+        timestamp_attribute: str = "",
     ) -> None:
         super().__init__()
         _check_one(subscription, topic)
         self._subscription = subscription
         self._topic = topic
         self._block_rows = block_rows
+        self._id_label = id_label or None
+        self._timestamp_attribute = timestamp_attribute or None
 
     def expand(self, begin: Any) -> Any:
         """Builds the read."""
@@ -98,7 +109,11 @@ class ReadByService(PTransform):
             begin
             | "ReadFromPubSub"
             >> beam.io.ReadFromPubSub(
-                subscription=self._subscription, topic=self._topic, with_attributes=True
+                subscription=self._subscription,
+                topic=self._topic,
+                id_label=self._id_label,
+                with_attributes=True,
+                timestamp_attribute=self._timestamp_attribute,
             )
             | "Block" >> beam.ParDo(BlockBundle(source, self._block_rows))
         )
@@ -127,11 +142,18 @@ class BlockBundle(DoFn):
 
     def start_bundle(self) -> None:
         """Begins empty."""
-        self._messages: list[Any] = []
+        self._messages: list[tuple[Any, Timestamp]] = []
 
-    def process(self, message: Any) -> Iterator[TimestampedValue]:
-        """Collects one message; emits a block when it is full."""
-        self._messages.append(message)
+    def process(
+        self, message: Any, timestamp: Timestamp = DoFn.TimestampParam
+    ) -> Iterator[TimestampedValue]:
+        """Collects one message; emits a block when it is full.
+
+        Args:
+          message: Beam's.
+          timestamp: its event time: that of an attribute, or when it was published.
+        """
+        self._messages.append((message, timestamp))
         if len(self._messages) >= self._block_rows:
             yield TimestampedValue(*self._take())
 
@@ -145,11 +167,11 @@ class BlockBundle(DoFn):
         messages, self._messages = self._messages, []
         origins = tuple(
             Origin(
-                event_time_us=Timestamp.from_utc_datetime(message.publish_time).micros,
+                event_time_us=timestamp.micros,
                 attributes=message.attributes or {},
                 ordering_key=message.ordering_key,
             )
-            for message in messages
+            for message, timestamp in messages
         )
-        block = Block(tuple(message.data for message in messages), self._source, origins=origins)
+        block = Block(tuple(message.data for message, _ in messages), self._source, origins=origins)
         return block, Timestamp(micros=min(origin.event_time_us for origin in origins))

@@ -51,6 +51,7 @@ class Local:
     notes = EngineNotes(page_interval="every minute", release_change="")
     small_bundles = False
     retries_for_ever = False
+    file_secs = 5
     outcome_outputs: tuple[str, ...] = ()
 
     def read_messages(
@@ -62,6 +63,8 @@ class Local:
         patience_secs: float = 0.0,
         stopped: Callable[[], bool] = process_stopped,
         settled: Callable[[], bool] | None = None,
+        id_label: str = "",
+        timestamp_attribute: str = "",
     ) -> PollMessages:
         """See Engine."""
         return PollMessages(

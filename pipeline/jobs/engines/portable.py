@@ -62,6 +62,7 @@ class Portable:
         # when it dies, that is lost. On other engines it is safe there, and goes to all workers.
         self._keeps = not portable.is_runner(portable.PRISM, runner)
         self.retries_for_ever = self._keeps  # from its last checkpoint; Prism fails the job
+        self.file_secs = 60 if self._keeps else 5
 
     def read_messages(
         self,
@@ -72,6 +73,8 @@ class Portable:
         patience_secs: float = 0.0,
         stopped: Callable[[], bool] = process_stopped,
         settled: Callable[[], bool] | None = None,
+        id_label: str = "",
+        timestamp_attribute: str = "",
     ) -> PTransform:
         """See Engine."""
         read = PollMessages(

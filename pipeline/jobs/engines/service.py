@@ -49,6 +49,7 @@ class Service:
     )
     small_bundles = True
     retries_for_ever = True
+    file_secs = 60
     outcome_outputs = (OUTCOMES,)
 
     def read_messages(
@@ -60,9 +61,17 @@ class Service:
         patience_secs: float = 0.0,
         stopped: Callable[[], bool] = process_stopped,
         settled: Callable[[], bool] | None = None,
+        id_label: str = "",
+        timestamp_attribute: str = "",
     ) -> ReadByService:
         """See Engine. No message waits, and whoever drains the job ends the source."""
-        return ReadByService(subscription=subscription, topic=topic, block_rows=block_rows)
+        return ReadByService(
+            subscription=subscription,
+            topic=topic,
+            block_rows=block_rows,
+            id_label=id_label,
+            timestamp_attribute=timestamp_attribute,
+        )
 
     def read_files(
         self,

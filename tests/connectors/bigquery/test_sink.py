@@ -4,6 +4,8 @@ import json
 
 import apache_beam as beam
 import pytest
+from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
@@ -56,11 +58,23 @@ def ids(bigquery, table):
     return sorted(row["id"] for row in bigquery.rows(table))
 
 
-def test_load_appends_all_rows_by_one_job(bigquery, bucket, table):
+def test_load_appends_all_rows_by_one_job_and_removes_its_files(bigquery, gcs, bucket, table):
     bigquery.rows(table).append({"id": "old", "y": 0.0})
+    gcs.upload(f"{bucket}/temp/other", b"x")
     load(table, chunks(*"abc"), bucket)
     assert ids(bigquery, table) == ["a", "b", "c", "old"]
     assert bigquery.asked("POST /bigquery/v2/projects/test-project/jobs") == 1
+    assert gcs.list(f"{bucket}/") == [f"{bucket}/temp/other"]
+
+
+def test_load_whose_files_cannot_be_removed_is_done(bigquery, bucket, table, monkeypatch, caplog):
+    def refuse(paths):
+        raise BeamIOError("no permission", {})
+
+    monkeypatch.setattr(FileSystems, "delete", refuse)
+    load(table, chunks(*"abc"), bucket)
+    assert ids(bigquery, table) == ["a", "b", "c"]
+    assert "not removed: no permission" in caplog.text
 
 
 def test_load_that_bigquery_refuses_fails_the_job_and_adds_nothing(bigquery, bucket, table):

@@ -6,9 +6,11 @@ import apache_beam as beam
 import pytest
 from apache_beam.io.gcp.pubsub import PubsubMessage
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.dataflow.ptransform_overrides import get_dataflow_transform_overrides
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
+from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 
 from pipeline.batch.block import Block, Origin
@@ -35,6 +37,38 @@ def test_dataflow_reads_and_writes_by_itself_and_without_a_shuffle(source):
     found = {each.spec.urn for each in transforms}
     assert {"beam:transform:pubsub_read:v1", "beam:transform:pubsub_write:v1"} <= found
     assert not {"beam:transform:group_by_key:v1", "beam:transform:reshuffle:v1"} & found
+
+
+def test_attributes_with_id_and_time_are_told_to_the_service():
+    options = PipelineOptions(["--streaming", "--runner=DataflowRunner"])
+    pipeline = beam.Pipeline(FnApiRunner(), options=options)
+    attributes = {"id_label": "order", "timestamp_attribute": "happened"}
+    _ = pipeline | ReadByService(subscription=SUBSCRIPTION, block_rows=100, **attributes)
+    pipeline.replace_all(get_dataflow_transform_overrides(options))
+    (read,) = (
+        beam_runner_api_pb2.PubSubReadPayload.FromString(each.spec.payload)
+        for each in pipeline.to_runner_api().components.transforms.values()
+        if each.spec.urn == "beam:transform:pubsub_read:v1"
+    )
+    assert (read.id_attribute, read.timestamp_attribute) == ("order", "happened")
+
+
+def test_event_time_is_the_elements_not_the_publish_time():
+    message = PubsubMessage(b"0", {}, "0", datetime(2026, 1, 2, tzinfo=UTC))
+
+    def check(found):
+        ((block, at),) = found
+        assert block.origins[0].event_time_us == at == 7_000_000
+
+    with beam.Pipeline(FnApiRunner()) as pipeline:
+        blocks = (
+            pipeline
+            | beam.Create([message])
+            | beam.Map(lambda each: TimestampedValue(each, 7))
+            | beam.ParDo(BlockBundle(SUBSCRIPTION, block_rows=2))
+            | beam.Map(_with_time)
+        )
+        assert_that(blocks, check)
 
 
 def test_a_bundle_becomes_blocks_that_keep_origins_and_event_time():
@@ -68,6 +102,7 @@ def test_a_bundle_becomes_blocks_that_keep_origins_and_event_time():
         blocks = (
             pipeline
             | beam.Create(messages, reshuffle=False)
+            | beam.Map(lambda each: TimestampedValue(each, each.publish_time.timestamp()))
             | beam.ParDo(BlockBundle(SUBSCRIPTION, block_rows=2))
             | beam.Map(_with_time)
         )
