@@ -83,7 +83,7 @@ def with_default(metadata, default, **having):
         (lambda m: m["parameters"][0].update(regexes=["(a"]), "ensemble_spec: broken regex"),
         (lambda m: m["parameters"][0].update(regexes=["^\\d$"]), "ensemble_spec: not a POSIX"),
         (lambda m: with_default(m, 3, name="output_file_secs"), "the default must be text"),
-        (lambda m: with_default(m, "0", name="watch_interval_secs"), "the regex refuses the default"),
+        (lambda m: with_default(m, "0", name="watch_interval_secs"), "regex refuses the default"),
         (lambda m: with_default(m, "x", name="device"), "the default is not one of the options"),
         (lambda m: first(m, name="device").pop("enumOptions"), "device: an ENUM and its options"),
         (
