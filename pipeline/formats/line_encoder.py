@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from pipeline.batch.batch import Batch, RecordId, Reject
+from pipeline.batch.batch import Batch, Reject
 from pipeline.batch.block import Origin
 from pipeline.batch.columns import Array, BatchColumn, Column, Masked, Ragged, values_of
 from pipeline.batch.message import MOST_DATA_BYTES, Message, acceptable_attributes
@@ -68,13 +68,22 @@ def predictions_text(batch: Batch, output: Sequence[str]) -> bytes:
     """The same lines as one text, which is made much faster than one line after the other."""
     if not len(batch):
         return b""
-    constants, fragments = _fragments(batch, output)
-    (begin, *between), stride = constants, 2 * len(fragments)
-    pieces: list[bytes] = [b""] * (stride * len(batch))
-    for i, (fragment, behind) in enumerate(zip(fragments, between, strict=True)):
-        pieces[2 * i :: stride] = fragment
-        pieces[2 * i + 1 :: stride] = [behind] * len(batch)
-    pieces[stride - 1 :: stride] = [between[-1] + begin] * (len(batch) - 1) + [between[-1]]
+    return join_columns(*_fragments(batch, output))
+
+
+def join_columns(constants: Sequence[bytes], columns: Sequence[Sequence[bytes]]) -> bytes:
+    """Lines whose parts are given by column, as one text.
+
+    Args:
+      constants: what each line begins with, has between two columns, and ends with.
+      columns: at least one, of at least one row.
+    """
+    (begin, *between), stride, rows = constants, 2 * len(columns), len(columns[0])
+    pieces: list[bytes] = [b""] * (stride * rows)
+    for i, (column, behind) in enumerate(zip(columns, between, strict=True)):
+        pieces[2 * i :: stride] = column
+        pieces[2 * i + 1 :: stride] = [behind] * rows
+    pieces[stride - 1 :: stride] = [between[-1] + begin] * (rows - 1) + [between[-1]]
     return b"".join([begin, *pieces])
 
 
@@ -273,26 +282,32 @@ def _encodes(text: str) -> bool:
 
 def _json_or_null_rows(column: BatchColumn) -> Sequence[bytes]:
     if not isinstance(column, Masked):
-        return _json_rows(column)
-    rows = _json_rows(column.values)
+        return json_rows(column)
+    rows = json_rows(column.values)
     return [row if has else b"null" for row, has in zip(rows, column.present, strict=True)]
 
 
-def _json_rows(column: Column) -> Sequence[bytes]:
+def json_rows(column: Column) -> Sequence[bytes]:
     """JSON text of each row."""
     if isinstance(column, Ragged):
         return [_json_value(row) for row in column.rows]
     if column.dtype.kind in "OUS" and column.ndim == 1:
         return _json_values(column.tolist())
     if column.dtype.kind in "OUS" or column.size == 0:
-        return [_json_value(np.asarray(row, dtype=column.dtype)) for row in column]
+        return [orjson.dumps(row, default=_base64) for row in column.tolist()]
+    depth = column.ndim - 1
+    opening, closing = b"[" * depth, b"]" * depth
+    rows = number_rows(column)
+    return [opening + row + closing for row in rows] if depth else rows
+
+
+def number_rows(column: Array) -> list[bytes]:
+    """JSON text of each row without the brackets around it; not of text, or of no values."""
     if column.dtype == np.float16:
         column = column.astype(np.float32)  # exact, and understood by the serialiser
     text = orjson.dumps(np.ascontiguousarray(column), option=_NUMPY)
     depth = column.ndim - 1
-    opening, closing = b"[" * depth, b"]" * depth
-    rows = text[1 + depth : -1 - depth].split(closing + b"," + opening)
-    return [opening + row + closing for row in rows] if depth else rows
+    return text[1 + depth : -1 - depth].split(b"]" * depth + b"," + b"[" * depth)
 
 
 def _json_values(values: Sequence[Any]) -> Sequence[bytes]:

@@ -29,7 +29,7 @@ FORMATS: Mapping[str, Format] = {
 }
 """Name -> format, of those that ``--input_format`` names; images are chosen by the record."""
 
-OUTPUT_FORMATS = ("jsonl", "parquet")
+OUTPUT_FORMATS = ("jsonl", "csv", "parquet")
 """The formats of prediction files."""
 
 

@@ -5,7 +5,7 @@ Streaming jobs are in `jobs.stream`; what lies between source and sink is the sa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,8 @@ from pipeline.connectors.bigquery.sink import LoadRows, ToRows
 from pipeline.connectors.bigquery.source import ReadTable
 from pipeline.connectors.files.parquet_file import ParquetFile
 from pipeline.connectors.files.read import ReadBlocks
-from pipeline.connectors.files.write import FileSink, WriteBlocks, lines_file
+from pipeline.connectors.files.write import ChunkFile, FileSink, WriteBlocks, lines_file
+from pipeline.formats.csv.encoder import CsvLayout, layout_of
 from pipeline.formats.format import Reading
 from pipeline.formats.image import IMAGE
 from pipeline.jobs import report
@@ -32,6 +33,7 @@ from pipeline.transforms.decode import Decode
 from pipeline.transforms.encode import (
     DEAD_LETTER_LINES,
     OUTPUTS,
+    PREDICTION_CSV,
     PREDICTION_LINES,
     PREDICTION_TABLES,
     Encode,
@@ -39,6 +41,9 @@ from pipeline.transforms.encode import (
 from pipeline.transforms.inference import EnsembleModelHandler, run_inference
 from pipeline.transforms.prepare import Prepare
 from pipeline.transforms.waiting import all_complete
+
+_IN_FILES = {"jsonl": PREDICTION_LINES, "csv": PREDICTION_CSV, "parquet": PREDICTION_TABLES}
+"""Format of prediction files -> the output of Encode that they take."""
 
 
 def build_batch(pipeline: beam.Pipeline, job: Job, engine: JobEngine) -> list[str]:
@@ -54,15 +59,13 @@ def build_batch(pipeline: beam.Pipeline, job: Job, engine: JobEngine) -> list[st
     decoded = pipeline | "Read" >> _source(job) | "Decode" >> decode_blocks(job)
     assign = AssignPinnedRelease(job.handle, job.release)
     batches = run_prepare_steps(decoded, job) | "AssignRelease" >> beam.ParDo(assign)
-    parquet = settings.outputs.output_format == "parquet"
-    wanted = [PREDICTION_TABLES] * parquet
-    if job.tables.predictions or not parquet:
-        wanted.append(PREDICTION_LINES)
+    in_files = _IN_FILES[settings.outputs.output_format]
+    wanted = {in_files} | ({PREDICTION_LINES} if job.tables.predictions else set())
     finished = serve(batches, job)
-    outputs = encode(finished, job, (*wanted, DEAD_LETTER_LINES, *engine.outcome_outputs))
+    outputs = encode(finished, job, (*sorted(wanted), DEAD_LETTER_LINES, *engine.outcome_outputs))
     # One after the other: what fails leaves what comes behind it as it was.
     done = _load(outputs, job)
-    written, folders = _write_files(outputs, wanted[0], job, all_complete(done, "Loaded"))
+    written, folders = _write_files(outputs, in_files, job, all_complete(done, "Loaded"))
     done += written
     if settings.outputs.report_path:
         page = report.page_of(job, pipeline.options, engine.notes)
@@ -104,7 +107,11 @@ def _write_files(
       what is complete when the files have their names, as PCollections; and where they are before.
     """
     wanted = job.settings.outputs
-    create = ParquetFile if wanted.output_format == "parquet" else lines_file
+    create: Callable[[str], ChunkFile] = lines_file
+    if predictions == PREDICTION_TABLES:
+        create = ParquetFile
+    elif predictions == PREDICTION_CSV:
+        create = partial(lines_file, header=_csv_layout(job).header)
     sinks: dict[str, FileSink] = {}
     for sink in wanted.of(Medium.FILES):
         if sink.content is Content.PREDICTIONS:
@@ -145,6 +152,10 @@ def to_prediction_rows(job: Job) -> ToRows:
         job.graph.spec, job.rehearsal.types, event_times=job.settings.inputs.streaming
     )
     return partial(prediction_rows, columns=columns)
+
+
+def _csv_layout(job: Job) -> CsvLayout:
+    return layout_of(job.graph.output, job.rehearsal.types, job.graph.spec.pass_through)
 
 
 def decode_blocks(job: Job) -> beam.ParDo:
@@ -194,5 +205,11 @@ def encode(finished: Any, job: Job, wanted: tuple[str, ...]) -> Any:
     Returns:
       the tagged outputs of Encode.
     """
-    step = Encode(job.graph.output, wanted, job.handle.job_key, job.rehearsal.types)
+    step = Encode(
+        job.graph.output,
+        wanted,
+        job.handle.job_key,
+        job.rehearsal.types,
+        _csv_layout(job) if PREDICTION_CSV in wanted else None,
+    )
     return finished | "Encode" >> beam.ParDo(step).with_outputs(*OUTPUTS)

@@ -13,8 +13,10 @@ import numpy as np
 from pipeline.batch import columns
 from pipeline.batch.batch import Batch
 from pipeline.batch.columns import Array, BatchColumn
+from pipeline.batch.tensors import Shape
 from pipeline.connectors.files import input_checks
-from pipeline.errors import PathError
+from pipeline.errors import LaunchError, PathError, SpecError
+from pipeline.formats.csv.encoder import layout_of
 from pipeline.formats.registry import format_of
 from pipeline.formats.table_encoder import RESERVED
 from pipeline.launch.first_records import first_batch
@@ -70,6 +72,26 @@ def problems(inputs: Inputs, output_format: str, spec: EnsembleSpec) -> Iterator
                 yield f"--input_file_pattern: {problem}"
         except PathError:
             return  # told by the checks of the paths themselves
+
+
+def check_columns(output_format: str, graph: Graph, types: Mapping[str, tuple[str, Shape]]) -> None:
+    """Makes sure that prediction files can have a column for each value.
+
+    Args:
+      output_format: of the job.
+      graph: the ensemble.
+      types: column -> (dtype, shape of a row), as far as known.
+
+    Raises:
+      LaunchError: some columns have one name, or are not known.
+    """
+    if output_format != "csv":
+        return
+    try:
+        layout_of(graph.output, types, graph.spec.pass_through)
+    except SpecError as error:
+        problems = [f"--output_format=csv: {problem}" for problem in error.problems]
+        raise LaunchError(problems) from None
 
 
 def sample(inputs: Inputs, graph: Graph) -> Mapping[str, BatchColumn]:

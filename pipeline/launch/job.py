@@ -206,10 +206,10 @@ def check_job(settings: Settings, beam: PipelineOptions, placement: Placement, s
         patterns = () if follows else look_under(targets, lister, before.rules, say)
         beginner = Beginner(gate_checks, checks.get(), patterns, say, marks, placement.loads_apart)
         found = begin_following(beginner, before, log.read) if follows else beginner.begin(before)
+        launch_files.check_columns(outputs.output_format, graph, found.rehearsal.types)
         refresh = refresh_of(told, gate_checks, found, patterns, lister, log, handle, managers)
         if not dry_run:  # last: what is refused makes no table and no release
-            types, streaming = found.rehearsal.types, inputs.streaming
-            launch_tables.prepare_outputs(tables, graph, types, say, streaming=streaming)
+            launch_tables.prepare_outputs(tables, graph, found.rehearsal.types, inputs, say)
             if refresh is not None:
                 begin_log(log, found, before, say)
         if checks is handle:

@@ -245,10 +245,11 @@ def _check_formats(inputs: Inputs, outputs: Outputs, run: RunSettings) -> Iterat
     if (page := outputs.report_path) and not page.endswith((".html", ".htm")):
         yield f"--report_path: found '{page}', expected a file name ending in .html"
     written = outputs.place(Content.PREDICTIONS, Medium.FILES)
-    if outputs.output_format == "parquet" and inputs.streaming:
-        yield "--output_format=parquet needs a batch job: a stream writes JSON lines"
-    elif outputs.output_format == "parquet" and not (written or run.dry_run):
-        yield "--output_format=parquet needs --output_path"
+    if (form := outputs.output_format) != "jsonl":
+        if inputs.streaming:
+            yield f"--output_format={form} needs a batch job: a stream writes JSON lines"
+        elif not (written or run.dry_run):
+            yield f"--output_format={form} needs --output_path"
     if inputs.input_format not in ("", "auto") and not (inputs.input_file_pattern or run.dry_run):
         yield f"--input_format={inputs.input_format} needs --input_file_pattern"
     if run.graph_path and not run.graph_path.endswith(".svg"):

@@ -46,9 +46,8 @@ def prepare_outputs(
     tables: Tables,
     graph: Graph,
     types: Types,
+    inputs: Inputs,
     say: Callable[[str], None],
-    *,
-    streaming: bool,
 ) -> None:
     """Makes the tables to write, or makes sure that those that exist can take the rows.
 
@@ -56,8 +55,8 @@ def prepare_outputs(
       tables: of the job.
       graph: the ensemble.
       types: column -> (dtype, shape of a row), as far as known.
+      inputs: of the job; the rows of a streaming one have an event time.
       say: told of each table that is made.
-      streaming: whether the job is a streaming one, whose rows have an event time.
 
     Raises:
       LaunchError: a table cannot be made or does not fit; names column, found, expected.
@@ -67,7 +66,7 @@ def prepare_outputs(
         table_schema.prediction_columns,
         graph.spec,
         types,
-        event_times=streaming,
+        event_times=inputs.streaming,
         optional=optional,
     )
     columns: dict[str, _Columns] = {

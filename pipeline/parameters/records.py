@@ -106,8 +106,8 @@ RECORDS_OUT: tuple[Parameter, ...] = (
     Parameter(
         "output_path",
         "Output prefix",
-        "Predictions are written to PREFIX-00000-of-00003.jsonl (or .parquet) and so on; in a "
-        "stream, to files named by time. Local or gs://.",
+        "Predictions are written to PREFIX-00000-of-00003.jsonl (or .csv, .parquet) and so "
+        "on; in a stream, to files named by time. Local or gs://.",
         group="Records out",
         param_type="GCS_WRITE_FILE",
         regex=FILE,
@@ -115,8 +115,8 @@ RECORDS_OUT: tuple[Parameter, ...] = (
     Parameter(
         "output_format",
         "Format of output files",
-        "Format of prediction files: jsonl, or parquet (batch jobs only). Dead letters are always "
-        "JSON lines.",
+        "Format of prediction files: jsonl; in batch jobs also csv (a header in each file) or "
+        "parquet. Dead letters are always JSON lines.",
         kind="choice",
         choices=OUTPUT_FORMATS,
         default="jsonl",

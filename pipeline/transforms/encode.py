@@ -15,6 +15,8 @@ from pipeline.batch.batch import Batch
 from pipeline.batch.metrics import DEAD_LETTERS, LATENCY_MS, NAMESPACE, PREDICTIONS
 from pipeline.batch.tensors import Shape
 from pipeline.formats import line_encoder
+from pipeline.formats.csv import encoder as csv_encoder
+from pipeline.formats.csv.encoder import CsvLayout
 from pipeline.formats.table_encoder import prediction_table
 from pipeline.runner.beam_types import DoFn
 from pipeline.transforms.tally import process_tally
@@ -22,6 +24,7 @@ from pipeline.transforms.tally import process_tally
 PREDICTION_LINES = "prediction_lines"
 PREDICTION_MESSAGES = "prediction_messages"
 PREDICTION_TABLES = "prediction_tables"
+PREDICTION_CSV = "prediction_csv"
 DEAD_LETTER_LINES = "dead_letter_lines"
 DEAD_LETTER_MESSAGES = "dead_letter_messages"
 OUTCOMES = "outcomes"
@@ -29,6 +32,7 @@ OUTPUTS = (
     PREDICTION_LINES,
     PREDICTION_MESSAGES,
     PREDICTION_TABLES,
+    PREDICTION_CSV,
     DEAD_LETTER_LINES,
     DEAD_LETTER_MESSAGES,
     OUTCOMES,
@@ -43,8 +47,9 @@ def _utc_now() -> datetime:
 class Encode(DoFn):
     """Each output in the form that its sinks take: OUTPUTS names them, `wanted` chooses.
 
-    Lines come as chunks of whole lines (bytes), messages as tuples of Message, tables as Arrow
-    record batches, each one a batch; outcomes as how many predictions and dead letters it has.
+    Lines (of JSON, of CSV) come as chunks of whole lines (bytes), messages as tuples of Message,
+    tables as Arrow record batches, each one a batch; outcomes as how many predictions and dead
+    letters it has.
     Counts `predictions`, `dead_letters` and ``dead_letters/STAGE/ERROR_TYPE`` in the namespace
     "ensemble"; of records with an event time, the distribution `latency_ms` since then.
 
@@ -53,6 +58,7 @@ class Encode(DoFn):
       wanted: which of OUTPUTS to make.
       job_key: whose tally to add to.
       types: column -> (dtype, shape of a row), as far as known before a record is computed.
+      csv: the columns of CSV, where it is wanted.
       clock: tells the dead letters' time, UTC.
     """
 
@@ -62,16 +68,21 @@ class Encode(DoFn):
         wanted: Sequence[str],
         job_key: str,
         types: Mapping[str, tuple[str, Shape]] | None = None,
+        csv: CsvLayout | None = None,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._output = tuple(output)
         self._wanted = frozenset(wanted)
         self._job_key = job_key
         self._types = {name: types[name] for name in output if types and name in types}
+        self._csv = csv
         self._clock = clock
 
     def process(self, batch: Batch) -> Iterator[Any]:
         """Encodes one finished batch."""
+        csv = self._csv
+        if csv is not None and len(batch):
+            batch = csv_encoder.reject_misfits(batch, csv)
         lines: list[bytes] = []
         if PREDICTION_MESSAGES in self._wanted:
             lines = line_encoder.predictions(batch, self._output)
@@ -86,6 +97,8 @@ class Encode(DoFn):
             yield from self._outputs(
                 PREDICTION_TABLES, lambda: prediction_table(batch, self._output, self._types)
             )
+            if csv is not None:
+                yield beam.pvalue.TaggedOutput(PREDICTION_CSV, csv_encoder.predictions(batch, csv))
             yield from self._outputs(
                 PREDICTION_MESSAGES, lambda: line_encoder.prediction_messages(batch, lines)
             )

@@ -22,6 +22,7 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 import main
+from pipeline.formats.registry import OUTPUT_FORMATS
 from tests.support.pages import Page
 from tests.support.steps import Picky
 
@@ -95,6 +96,9 @@ def read(folder, prefix):
     for path in folder.glob(f"{prefix}-0*"):
         if path.suffix == ".parquet":
             yield from pq.read_table(path).to_pylist()
+        elif path.suffix == ".csv":
+            with path.open(newline="") as file:
+                yield from ({**row, "y": json.loads(row["y"])} for row in csv.DictReader(file))
         else:
             for line in path.read_text().splitlines():
                 found = json.loads(line)
@@ -135,12 +139,13 @@ def kinds(draw):
 @given(
     kinds=kinds(),
     suffix=st.sampled_from(["jsonl", "jsonl.gz", "csv", "parquet", "avro"]),
-    output=st.sampled_from(["jsonl", "parquet"]),
+    output=st.sampled_from(OUTPUT_FORMATS),
     most=st.sampled_from([0, 1, 3, 64]),
     seed=st.integers(0, 99),
 )
 @example(kinds=[GOOD, RAISES] * 100, suffix="jsonl", output="jsonl", most=0, seed=0)
 @example(kinds=[RAISES] * 20, suffix="jsonl", output="parquet", most=0, seed=0)
+@example(kinds=[GOOD, NAN] * 20, suffix="csv", output="csv", most=3, seed=0)
 def test_every_record_is_one_prediction_or_one_dead_letter(kinds, suffix, output, most, seed):
     found = records(kinds, seed)
     good = {key: x for (key, x), kind in zip(found.items(), kinds, strict=True) if kind == GOOD}

@@ -1,6 +1,7 @@
 """Files of every format through main.py, in and out, with real models."""
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -146,6 +147,42 @@ def test_earlier_parquet_output_is_found(job, capsys):
     assert parquet_output(job).num_rows == 3
 
 
+def test_predictions_are_written_as_csv(job, capsys):
+    job.spec["pass_through"] = ["tag"]
+    given = rows(40)
+    given[3]["x"] = [1.0]
+    formats.write(job.input, "parquet", given[:20], name="a")
+    formats.write(job.input, "csv", given[20:], name="b")
+    assert job.run("--output_format=csv") == 0
+    (path,) = job.folder.glob("out/p-0*.csv")
+    table = pd.read_csv(path)
+    assert list(table.columns) == [
+        *("id", "top", "y_0", "y_1", "y_2", "tag", "release_id", "generation", "models")
+    ]
+    table = table.set_index("id")
+    assert len(table) == 39
+    for row in given[:3] + given[4:]:
+        y = (expected(row["x"], 1.0) + expected(row["x"], 3.0)) / 2
+        found = table.loc[row["id"]]
+        np.testing.assert_allclose(found[["y_0", "y_1", "y_2"]].tolist(), y, rtol=1e-4)
+        assert (found["top"], found["tag"]) == (int(y.argmax()), row["tag"])
+        assert found["models"] == '{"linear":"1","net":"2"}'
+    assert [letter["id"] for letter in job.dead_letters()] == ["r3"]
+    shown = capsys.readouterr().out
+    assert "out/p-*.csv" in shown
+    assert "out/p-dead-letters-*.jsonl" in shown
+    assert "found 1 files of an earlier run" in refused(job, capsys)
+
+
+def test_csv_columns_of_one_name_are_refused(job, capsys):
+    job.spec["pass_through"] = ["id", "y_1"]
+    formats.write(job.input, "jsonl", rows(2))
+    shown = refused(job, capsys, "--output_format=csv")
+    assert "--output_format=csv: a CSV file would have two columns 'id', the record's id" in shown
+    assert "'y_1', value 1 of output column 'y' and 'y_1' of `pass_through`" in shown
+    assert not list(job.folder.glob("out/*"))
+
+
 def test_output_column_that_parquet_needs_itself_is_refused(job, capsys):
     job.write_input(record(0))
     job.spec["combine"].append({"column": "generation", "op": "argmax", "of": "y"})
@@ -157,8 +194,9 @@ def test_output_column_that_parquet_needs_itself_is_refused(job, capsys):
 
 def test_formats_that_a_job_cannot_have_are_refused(job, capsys):
     job.write_input(record(0))
-    shown = refused(job, capsys, "--output_format=parquet", "--streaming=true")
-    assert "--output_format=parquet needs a batch job" in shown
+    for form in ("csv", "parquet"):
+        shown = refused(job, capsys, f"--output_format={form}", "--streaming=true")
+        assert f"--output_format={form} needs a batch job" in shown
 
 
 @pytest.mark.parametrize("format", ["csv", "parquet", "tfrecord", "avro"])

@@ -63,9 +63,11 @@ class ChunkFile(Protocol):
         """Makes sure that all of it is stored."""
 
 
-def lines_file(path: str) -> ChunkFile:
-    """A file of lines, compressed where its name says so."""
+def lines_file(path: str, header: bytes = b"") -> ChunkFile:
+    """A file of lines, compressed where its name says so; with a header, that comes first."""
     file: ChunkFile = FileSystems.create(path)
+    if header:
+        file.write(header)
     return file
 
 

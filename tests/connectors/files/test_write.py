@@ -1,9 +1,11 @@
 import gzip
+from functools import partial
 from pathlib import Path
 
 import apache_beam as beam
 import pytest
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
 
@@ -14,6 +16,7 @@ from pipeline.connectors.files.write import (
     WriteBlocks,
     finalise,
     finalise_all,
+    lines_file,
 )
 from pipeline.errors import OutputError
 
@@ -55,6 +58,19 @@ def test_suffix_decides_on_compression(tmp_path):
     write(str(tmp_path / "out"), suffix=".jsonl.gz")
     packed = (tmp_path / "out-00000-of-00001.jsonl.gz").read_bytes()
     assert gzip.decompress(packed) == b"a\nb\nc\n"
+
+
+def test_each_of_several_shards_begins_with_the_header(tmp_path):
+    two = PipelineOptions(direct_num_workers=2, direct_running_mode="multi_threading")
+    create = partial(lines_file, header=b"h\n")
+    with beam.Pipeline(FnApiRunner(), options=two) as pipeline:
+        sink = FileSink("Lines", str(tmp_path / "out"), ".csv", create)
+        lines = beam.Create([b"%d\n" % i for i in range(40)], reshuffle=True)
+        _ = pipeline | lines | WriteBlocks([sink])
+    shards = [file.read_bytes().splitlines() for file in tmp_path.glob("out-*.csv")]
+    assert len(shards) > 1
+    assert {shard[0] for shard in shards} == {b"h"}
+    assert sorted(int(line) for shard in shards for line in shard[1:]) == list(range(40))
 
 
 def test_failing_bundle_leaves_no_final_file(tmp_path):
