@@ -14,21 +14,15 @@ import ctypes
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported: errors only
 
 # What an ensemble may need besides the frameworks themselves; most of it is imported late.
-MODULES = (
-    "apache_beam",
-    "tensorflow_hub",
-    "tf_keras",
-    "skops.io",
-    "zstandard",
-    "pipeline.jobs.run",
-)
+MODULES = ("apache_beam", "zstandard", "pipeline.jobs.run")
+MODULES_OF = {"tensorflow": ("tensorflow_hub", "tf_keras"), "sklearn": ("skops.io",)}
 
 # The graph y = x + x on a float32[1], IR 10, opset 21. Nothing in the image writes ONNX files.
 ONNX_GRAPH = (
@@ -88,17 +82,18 @@ def sklearn() -> tuple[str, str]:
     return package.__version__, "cpu"
 
 
-FRAMEWORKS: dict[str, Callable[[], tuple[str, str]]] = {
-    "TensorFlow": tensorflow,
-    "PyTorch": torch,
-    "ONNX Runtime": onnxruntime,
-    "scikit-learn": sklearn,
+# By their names in FRAMEWORKS of the Dockerfile.
+FRAMEWORKS: dict[str, tuple[str, Callable[[], tuple[str, str]]]] = {
+    "tensorflow": ("TensorFlow", tensorflow),
+    "torch": ("PyTorch", torch),
+    "onnx": ("ONNX Runtime", onnxruntime),
+    "sklearn": ("scikit-learn", sklearn),
 }
 
 
-def check_devices(expected: str) -> Iterator[str]:
+def check_devices(expected: str, frameworks: Iterable[str] = FRAMEWORKS) -> Iterator[str]:
     """Prints a line for each framework; yields what is not as expected ("auto", "cpu" or "gpu")."""
-    for name, compute in FRAMEWORKS.items():
+    for name, compute in (FRAMEWORKS[each] for each in frameworks):
         try:
             found, device = compute()
         except Exception as error:  # the others are still worth a line
@@ -109,14 +104,14 @@ def check_devices(expected: str) -> Iterator[str]:
             yield f"{name} computes on the {device}, expected the {expected}"
 
 
-def check_build(beam_version: str) -> Iterator[str]:
+def check_build(beam_version: str, frameworks: Iterable[str] = FRAMEWORKS) -> Iterator[str]:
     """Imports what no check of a device imports; yields what is not as expected."""
     if version("apache-beam") != beam_version:
         yield (
             f"Apache Beam {version('apache-beam')} is installed, but boot is the one of "
             f"{beam_version}: BEAM_VERSION and the requirements have to agree"
         )
-    for module in MODULES:
+    for module in (*MODULES, *(m for each in frameworks for m in MODULES_OF.get(each, ()))):
         importlib.import_module(module)
 
 
@@ -153,11 +148,17 @@ def main() -> int:
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
     parser.add_argument("--beam_version", help="in a build: the Beam that boot is of")
     parser.add_argument("--cuda_family", help="in a build: the first number of CUDA's version")
+    parser.add_argument(
+        "--frameworks",
+        default=os.environ.get("ENSEMBLE_FRAMEWORKS") or " ".join(FRAMEWORKS),
+        help="what the image has, with a space between (default: what it was built with, or all)",
+    )
     options = parser.parse_args()
+    frameworks = options.frameworks.split()
 
-    problems = list(check_devices(options.device))
+    problems = list(check_devices(options.device, frameworks))
     if options.beam_version:
-        problems += check_build(options.beam_version)
+        problems += check_build(options.beam_version, frameworks)
     if options.cuda_family:
         problems += check_cuda(options.cuda_family)
     for problem in problems:

@@ -7,6 +7,7 @@ Every backend passes its framework's failures through here: at load :func:`needs
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -80,11 +81,23 @@ def needs_package(package: str, *, extra: str | None = None) -> Iterator[None]:
     try:
         yield
     except (ImportError, OSError) as error:  # OSError: a shared library that it needs is missing
-        in_image = f" (into an image: docker build --build-arg EXTRAS={extra})" if extra else ""
+        in_image = (
+            f" (into an image: docker build --build-arg EXTRAS={extra})" if extra else _kept()
+        )
         raise LoadError(
             f"the package '{package}' is needed and cannot be imported ({own_words(error)}); "
             f"install it with: pip install {package}{in_image}"
         ) from error
+
+
+def _kept() -> str:
+    """Which frameworks the image was built with, if not all (Dockerfile)."""
+    kept = os.environ.get("ENSEMBLE_FRAMEWORKS", "")
+    if not kept or set(kept.split()) == {"tensorflow", "torch", "onnx", "sklearn"}:
+        return ""
+    return (
+        f'; this image was built with FRAMEWORKS="{kept}" only: docker build --build-arg FRAMEWORKS'
+    )
 
 
 @contextmanager

@@ -146,6 +146,9 @@ def test_gpu_image_and_spec_have_names_of_their_own(workspace):
         ({"_REPOSITORY": "a/b"}, "_REPOSITORY: found 'a/b'"),
         ({"_BUCKET": ""}, "_BUCKET: found '', expected the name of a bucket"),
         ({"_BUCKET": "gs://my-bucket"}, "_BUCKET: found 'gs://my-bucket'"),
+        ({"_FRAMEWORKS": "onnx,torch"}, "_FRAMEWORKS: found 'onnx,torch', expected some of"),
+        ({"_FRAMEWORKS": ""}, "_FRAMEWORKS: found ''"),
+        ({"_FRAMEWORKS": "onnx", "_TARGET": "gpu"}, "_FRAMEWORKS: the GPU image has all of them"),
         ({"_SCAN": "yes"}, "_SCAN: found 'yes', expected true or false"),
         ({"_BLOCK_SEVERITY": "HIGH|CRITICAL"}, "_BLOCK_SEVERITY: found 'HIGH|CRITICAL'"),
         ({"_SCAN_LOCATION": "us-central1"}, "_SCAN_LOCATION: found 'us-central1'"),
@@ -251,6 +254,15 @@ def test_smoke_counts_what_came_out(workspace, written, found):
     done = workspace.run("check", "smoke")
     assert done.status == 1
     assert f"found {found}, expected 500 predictions and 9 dead letters" in done.stderr
+
+
+def test_image_without_some_frameworks_is_started_without_the_demo(workspace):
+    workspace.given |= {"_FRAMEWORKS": "sklearn onnx"}
+    done = workspace.run("check", "build", "smoke")
+    assert done.status == 0
+    assert "--build-arg=FRAMEWORKS=sklearn onnx" in workspace.calls[-2]
+    assert workspace.calls[-1][-2:] == ["/template/main.py", "--help"]
+    assert "Not tried with the demo" in done.stdout
 
 
 def test_smoke_fails_with_the_demo(workspace):
