@@ -66,8 +66,8 @@ RUN case " ${FRAMEWORKS} " in *" torch "*) \
 # What is left out goes in the layer that brought it. TensorFlow's C++ headers are a tenth of the image.
 RUN pip install --no-cache-dir --no-warn-conflicts --require-hashes -r requirements.txt \
     && case " ${FRAMEWORKS} " in *" torch "*) pip install --no-cache-dir torch ;; esac \
-    && python leave_out.py "${FRAMEWORKS}" >/tmp/left_out \
-    && xargs --no-run-if-empty pip uninstall --yes </tmp/left_out \
+    && left_out="$(python leave_out.py "${FRAMEWORKS}")" \
+    && { [ -z "$left_out" ] || pip uninstall --yes $left_out; } \
     && rm -rf "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/tensorflow/include"
 
 FROM cpu-requirements AS cpu
@@ -83,7 +83,7 @@ RUN pip check \
 # TF_CPP_MIN_LOG_LEVEL: else TensorFlow tells each process as an error that there is no GPU ("failed call
 #   to cuInit"). What goes wrong in a model comes as an exception.
 ENV ENSEMBLE_IMAGE_TARGET=cpu \
-    ENSEMBLE_FRAMEWORKS=${FRAMEWORKS} \
+    ENSEMBLE_FRAMEWORKS="${FRAMEWORKS}" \
     TF_CPP_MIN_LOG_LEVEL=3
 ENTRYPOINT ["/template/entrypoint"]
 # Last: they change with every build. IMAGE is the name that this image will be pushed under; a launch

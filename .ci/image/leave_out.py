@@ -1,6 +1,6 @@
 """Names the installed packages that only frameworks need which an image leaves out.
 
-    python leave_out.py "sklearn onnx torch" | xargs --no-run-if-empty pip uninstall --yes
+    pip uninstall --yes $(python leave_out.py "sklearn onnx torch")
 
 The argument names the frameworks to keep. What something else needs stays; `pip check` holds.
 """

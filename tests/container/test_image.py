@@ -93,6 +93,17 @@ def test_image_whose_boot_is_of_another_beam_is_not_built(image):
     )
 
 
+def test_frameworks_are_left_out_on_request(image):
+    tag = f"{IMAGE}-small"
+    built = build("--build-arg=FRAMEWORKS=sklearn onnx", tag=tag)
+    assert built.returncode == 0, (built.stdout + built.stderr)[-3000:]
+    found = shell("pip list --format=freeze; python /template/main.py --help >/dev/null", of=tag)
+    docker("rmi", tag)
+    names = {line.partition("==")[0] for line in found.splitlines()}
+    assert not {"tensorflow", "keras", "torch", "triton"} & names
+    assert {"scikit-learn", "skops", "onnxruntime", "apache-beam"} <= names
+
+
 def test_extras_are_installed_where_they_are_asked_for(image):
     tag = f"{IMAGE}-extras"
     built = build("--build-arg=EXTRAS=lightgbm xgboost", tag=tag)
