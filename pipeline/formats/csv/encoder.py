@@ -24,6 +24,7 @@ from pipeline.batch.payloads import as_json
 from pipeline.batch.tensors import Shape
 from pipeline.errors import SpecError
 from pipeline.formats.line_encoder import join_columns, json_rows, number_rows
+from pipeline.spec.record.keys import RecordKey, written_name
 
 _RELEASE = ("release_id", "generation", "models")
 _NUMBERS = {bool, int, float}
@@ -39,7 +40,7 @@ class CsvLayout:
     Attributes:
       outputs: column of a prediction -> shape of a row, () or (length,), if each value has a cell;
         None if a row is JSON text in one.
-      pass_through: keys that predictions repeat.
+      pass_through: names under which predictions repeat values of the record.
     """
 
     outputs: Mapping[str, Shape | None]
@@ -68,7 +69,7 @@ class CsvLayout:
 def layout_of(
     output: Sequence[str],
     types: Mapping[str, tuple[str, Shape]],
-    pass_through: Sequence[str] = (),
+    pass_through: Sequence[RecordKey] = (),
 ) -> CsvLayout:
     """The layout of predictions.
 
@@ -89,7 +90,7 @@ def layout_of(
     shapes = {name: types[name][1] for name in output if name in types}
     layout = CsvLayout(
         {name: shape if _has_cells(shape) else None for name, shape in shapes.items()},
-        tuple(pass_through),
+        tuple(map(written_name, dict.fromkeys(pass_through))),
     )
     holds: dict[str, str] = {}
     for name, what in layout.columns():

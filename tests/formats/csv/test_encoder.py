@@ -24,6 +24,7 @@ from pipeline.errors import SpecError
 from pipeline.formats import line_encoder
 from pipeline.formats.csv import encoder
 from pipeline.formats.csv.encoder import CsvLayout, layout_of
+from pipeline.spec.record.keys import PathKey
 
 RELEASE = Release(1, (ModelVersion("m", "models/7", "d" * 64), ModelVersion("a", "50%/b", "e")))
 TEXTS = st.one_of(
@@ -257,6 +258,12 @@ def test_two_columns_of_one_name_are_refused(types, keys, name):
     known = {column: (dtype, shape) for column, (shape, dtype) in types.items()}
     with pytest.raises(SpecError, match=f"two columns '{name}', .* and .*; rename one"):
         layout_of(list(known), known, keys)
+
+
+def test_passed_through_path_is_called_as_in_json_and_a_key_that_is_given_twice_is_one_column():
+    path = PathKey(path=("user", "zip"))
+    layout = layout_of(["y"], {"y": ("int64", ())}, [path, "a", path])
+    assert [name for name, _ in layout.columns()][:4] == ["id", "y", "user.zip", "a"]
 
 
 def test_vector_leaves_its_own_name_free():
