@@ -93,7 +93,7 @@ def test_image_whose_boot_is_of_another_beam_is_not_built(image):
     )
 
 
-def test_frameworks_are_left_out_on_request(image):
+def test_frameworks_are_left_out_on_request(image, shell):
     tag = f"{IMAGE}-small"
     built = build("--build-arg=FRAMEWORKS=sklearn onnx", tag=tag)
     assert built.returncode == 0, (built.stdout + built.stderr)[-3000:]
