@@ -59,7 +59,7 @@ class Release:
     def release_id(self) -> str:
         """Hash of the sorted map; the same set of versions has the same id in every job."""
         text = "\n".join(f"{v.model}\t{v.uri}\t{v.digest}" for v in self.versions)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
     def version_of(self, model: str) -> ModelVersion:
         """The version of one model.

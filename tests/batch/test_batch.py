@@ -57,6 +57,7 @@ def test_version_label_is_the_innermost_numbered_part(uri, label):
 def test_release_id_depends_on_the_versions_and_not_on_their_order_or_the_generation():
     a, b = ModelVersion("a", "u/1", "d1"), ModelVersion("b", "u/2", "d2")
     assert Release(1, (a, b)).release_id == Release(9, (b, a)).release_id
+    assert Release(1, (ModelVersion("a", "/not UTF-8 \udcff", "d"),)).release_id
     assert (
         Release(1, (a, b)).release_id != Release(1, (a, ModelVersion("b", "u/2", "d3"))).release_id
     )

@@ -189,9 +189,10 @@ class ArtifactCache:
 
     Remote artifacts are downloaded below `root`, into a folder for each URI and digest, so an
     artifact that was overwritten never mixes with the older one; local ones are copied there, if
-    `copies` says so, and archives are unpacked there. Others are used in place, and so are modules
-    of a hub that lie in a local folder. Copies appear complete, by a rename. One stays as long as
-    somebody holds it, which a `Fetched` does; :meth:`evict` removes the others.
+    `copies` says so or their path is not UTF-8, and archives are unpacked there. Others are used in
+    place, and so are modules of a hub that lie in a local folder. Copies appear complete, by a
+    rename. One stays as long as somebody holds it, which a `Fetched` does; :meth:`evict` removes
+    the others.
 
     Args:
       root: folder for copies; created when needed. None for one of the user's own.
@@ -259,7 +260,7 @@ class ArtifactCache:
         """Where files are that are used in place; None for all others."""
         if is_class_uri(uri):
             return source_of(uri.removeprefix(CLASS_SCHEME))
-        if not is_local(uri) or (is_archive(uri) and Path(uri).is_file()):
+        if not is_local(uri) or not _is_utf8(uri) or (is_archive(uri) and Path(uri).is_file()):
             return None
         return Path(uri) if not self._copies.covers(uri) else None
 
@@ -360,9 +361,15 @@ def _digest_or_none(path: Path) -> str | None:
 def _name_of(uri: str) -> str:
     """Last part of a URI: what the file or folder is called, here as there.
 
-    An archive becomes a folder with its name without the suffix.
+    An archive becomes a folder with its name without the suffix; what is not UTF-8 is replaced.
     """
     name = uri.rstrip("/").rpartition("/")[2]
+    name = os.fsencode(name).decode(errors="replace")
     if is_archive(name):
         name = folder_name(name)
     return name if name.strip(".") else "model"  # ".." must not lead out of the folder
+
+
+def _is_utf8(uri: str) -> bool:
+    """Whether libraries in C++, which take a path as UTF-8, can open it."""
+    return not any("\udc80" <= letter <= "\udcff" for letter in uri)

@@ -68,6 +68,17 @@ def test_local_artifacts_are_used_in_place(cache, source, store):
     assert store.downloads == []
 
 
+def test_artifact_whose_path_is_not_utf8_is_used_from_a_copy(cache, source, tmp_path):
+    there = tmp_path / "m\udcff"
+    shutil.copytree(source, there)
+    fetched = cache.fetch(str(there))
+    assert fetched.digest == digest_of(source)
+    assert str(fetched.path).isprintable()
+    file = cache.fetch(str((there / "weights.bin").rename(there / "w\udcfe.bin")))
+    assert file.path.suffix == ".bin"
+    assert cache.fetch_version(version(file.digest, f"{there}/w\udcfe.bin")).path == file.path
+
+
 def test_remote_artifact_is_copied_whole_with_the_same_digest(cache, source, store):
     fetched = cache.fetch(URI)
     assert fetched.path.name == "1"
