@@ -1,7 +1,8 @@
 """The batch benchmark: one ensemble over a folder of records, by several means.
 
-    python -m benchmarks.batch          about 7 minutes; rewrites its part of the document
-    python -m benchmarks.batch --quick  that it all runs and agrees, but for Ray and Spark
+    python -m benchmarks.batch                    about 7 minutes; rewrites its part of the document
+    python -m benchmarks.batch --workload=table   about 10; the same over rows of a table
+    python -m benchmarks.batch --quick            that it all runs and agrees, but for Ray and Spark
 
 Every contender is a process of its own, and how fast it is counts without its start-up. The rounds
 are interleaved, so that a slow spell of the machine meets all of them. Ray and Spark get an
@@ -18,11 +19,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from benchmarks.batch import agreement, report
+from benchmarks.batch import agreement, report, workloads
 from benchmarks.batch.contenders import CONTENDERS, Contender, job_secs_file, of_small_job
 from benchmarks.batch.peers import environment as peers
 from benchmarks.batch.results import Result, by_growth, by_jobs
-from benchmarks.batch.vectors.workload import Vectors
 from benchmarks.batch.workload import Workload
 from benchmarks.support import command_line, machine, measure, sections
 
@@ -109,13 +109,13 @@ class Benchmark:
 
 def main() -> int:
     options = _parse()
-    first = CONTENDERS[0]
-    chosen = [c for c in CONTENDERS if c.key in options.contenders or c is first]
+    first, *others = CONTENDERS[options.workload]
+    chosen = [first, *(c for c in others if c.key in options.contenders)]
     measured_on = machine.describe()
     try:
         if any(contender.is_peer for contender in chosen):
             peers.prepare(java=any(c.key.startswith("spark") for c in chosen))
-        files = Vectors.prepare(options.folder)
+        files = workloads.WORKLOADS[options.workload].prepare(options.folder)
         benchmark = Benchmark(files, chosen, options.records, options.keep_outputs)
         if options.quick:
             benchmark.at_once()
@@ -128,7 +128,7 @@ def main() -> int:
         return 1
     tables = report.tables(benchmark.results)
     print(f"\nAll contenders gave the same answers.\n\n{tables}\n\n{measured_on}")
-    if chosen == list(CONTENDERS) and not options.records:
+    if len(chosen) == 1 + len(others) and not options.records:
         publish(options.docs, files, benchmark.results, tables, measured_on)
     return 0
 
@@ -147,15 +147,19 @@ def publish(
 
 
 def _parse() -> argparse.Namespace:
-    keys = [contender.key for contender in CONTENDERS]
     parser = command_line.parser_with_folder("Compares ways to run an ensemble over files.")
+    workloads.add_option(parser)
+    keys = dict.fromkeys(c.key for of_one in CONTENDERS.values() for c in of_one)
     parser.add_argument("--records", type=int, help="of each run; default: each contender's own")
     parser.add_argument("--repeats", type=int, help="rounds; default: each contender's own")
     parser.add_argument("--contenders", nargs="*", choices=keys, help="beside the bare loop")
     parser.add_argument("--keep_outputs", action="store_true", help="in FOLDER/out")
     options = parser.parse_args()
+    known = CONTENDERS[options.workload]
     if options.contenders is None:
-        options.contenders = [c.key for c in CONTENDERS if not (options.quick and c.is_peer)]
+        options.contenders = [c.key for c in known if not (options.quick and c.is_peer)]
+    if unknown := set(options.contenders) - {c.key for c in known}:
+        parser.error(f"{', '.join(sorted(unknown))}: not with --workload={options.workload}")
     if options.quick:
         options.records = options.records or _QUICK_RECORDS
     return options

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import json
 
 from benchmarks.batch.arrow_lists import matrix
-from benchmarks.batch.vectors.workload import CLASSES
 
 # Batches of another size, or another number of threads, add up in another order.
 _TOLERANCE = 1e-5
@@ -28,8 +29,8 @@ class Answers:
     """What a contender wrote, in the order of the ids.
 
     Attributes:
-      labels: int64[n].
-      probabilities: float64[n, 10].
+      labels: int64[n]; true is 1.
+      probabilities: float64[n, classes]; of two classes, where a prediction has one number.
     """
 
     labels: Array
@@ -42,50 +43,48 @@ def read(folder: Path, count: int) -> Answers:
     Raises:
       DisagreementError: there is not exactly one prediction for each id from 0 to ``count - 1``.
     """
-    labels = np.zeros(count, dtype=np.int64)
-    probabilities = np.zeros((count, CLASSES))
-    seen = np.zeros(count, dtype=np.int64)
+    found = []
     for path in sorted(folder.rglob("*")):
         if path.is_dir() or path.name.startswith((".", "_")):  # Spark's notes
             continue
-        ids, found = (_read_parquet if path.suffix == ".parquet" else _read_lines)(path)
-        if not len(ids):
-            continue
-        if not (ids.min() >= 0 and ids.max() < count):
-            raise DisagreementError(f"{path}: found ids beyond 0 to {count - 1}")
-        labels[ids], probabilities[ids] = found.labels, found.probabilities
-        np.add.at(seen, ids, 1)
-    if (seen != 1).any():
+        if path.stat().st_size:
+            found.append((_read_parquet if path.suffix == ".parquet" else _read_lines)(path))
+    ids = np.concatenate([np.zeros(0, int), *(ids for ids, _ in found)])
+    order = np.argsort(ids, kind="stable")
+    if not np.array_equal(ids[order], np.arange(count)):
         raise DisagreementError(
-            f"{folder}: expected one prediction for each of {count} ids, found {seen.sum()} "
-            f"predictions of {np.count_nonzero(seen)} ids"
+            f"{folder}: expected one prediction for each of the ids 0 to {count - 1}, found "
+            f"{len(ids)} predictions of {len(np.unique(ids))} ids"
         )
-    return Answers(labels, probabilities)
+    labels = np.concatenate([answers.labels for _, answers in found])
+    probabilities = np.concatenate([answers.probabilities for _, answers in found])
+    return Answers(labels[order], probabilities[order])
 
 
 def check(name: str, found: Answers, expected: Answers) -> None:
     """Compares a contender with another on the records that both had, the first ones.
 
     Raises:
-      DisagreementError: labels or probabilities differ; names the first such id.
+      DisagreementError: probabilities differ, or labels where the probabilities of two classes are
+        not the same either; names the first such id.
     """
     rows = min(len(found.labels), len(expected.labels))
     labels, probabilities = expected.labels[:rows], expected.probabilities[:rows]
     near = np.isclose(found.probabilities[:rows], probabilities, rtol=0, atol=_TOLERANCE)
-    wrong = np.flatnonzero((found.labels[:rows] != labels) | ~near.all(axis=1))
+    second, first = np.partition(probabilities, -2, axis=1)[:, -2:].T
+    other_label = (found.labels[:rows] != labels) & (first - second > 2 * _TOLERANCE)
+    wrong = np.flatnonzero(other_label | ~near.all(axis=1))
     if len(wrong):
-        first = wrong[0]
+        at = wrong[0]
         raise DisagreementError(
-            f"{name}: {len(wrong)} of {rows} predictions differ; the first, id {first}: label "
-            f"{found.labels[first]}, probabilities {found.probabilities[first]}; expected label "
-            f"{labels[first]}, probabilities {probabilities[first]}"
+            f"{name}: {len(wrong)} of {rows} predictions differ; the first, id {at}: label "
+            f"{found.labels[at]}, probabilities {found.probabilities[at]}; expected label "
+            f"{labels[at]}, probabilities {probabilities[at]}"
         )
 
 
 def _read_lines(path: Path) -> tuple[Array, Answers]:
     """Ids and predictions of a file of JSON lines, in its order."""
-    if not path.stat().st_size:
-        return np.zeros(0, int), Answers(np.zeros(0, int), np.zeros((0, CLASSES)))
     table = json.read_json(path)
     # This project puts them into an object of their own.
     values = table["predictions"].combine_chunks() if "predictions" in table.column_names else None
@@ -95,11 +94,28 @@ def _read_lines(path: Path) -> tuple[Array, Answers]:
     if labels.null_count:
         line = table.filter(labels.is_null()).to_pylist()[0]
         raise DisagreementError(f"{path}: found a line that is no prediction: {line}")
-    return np.array(table["id"]).astype(int), Answers(np.array(labels), matrix(proba))
+    return _numbers(table["id"]), Answers(_labels(labels), _probabilities(proba))
 
 
 def _read_parquet(path: Path) -> tuple[Array, Answers]:
-    """Ids and predictions of a Parquet file, in its order; this project writes ids as text."""
+    """Ids and predictions of a Parquet file, in its order."""
     table = pq.read_table(path, columns=["id", "label", "proba"])
-    ids = np.array(table["id"].cast("int64"))
-    return ids, Answers(np.array(table["label"]), matrix(table["proba"]))
+    answers = Answers(_labels(table["label"]), _probabilities(table["proba"]))
+    return _numbers(table["id"]), answers
+
+
+def _numbers(ids: pa.ChunkedArray) -> Array:
+    """Of ids that are numbers, or texts with one at the end, such as `c-00000017`."""
+    digits = pc.replace_substring_regex(ids.cast("string"), r"^\D+", "")
+    return np.array(digits.cast("int64"))
+
+
+def _labels(column: pa.Array | pa.ChunkedArray) -> Array:
+    return np.array(column).astype(np.int64)
+
+
+def _probabilities(column: pa.Array | pa.ChunkedArray) -> Array:
+    if pa.types.is_list(column.type):
+        return matrix(column)
+    proba = np.array(column)
+    return np.column_stack([1 - proba, proba])

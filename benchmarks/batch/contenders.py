@@ -1,14 +1,16 @@
-"""Who takes part. Another contender is one more entry of CONTENDERS."""
+"""Who takes part. Another contender is one more in the list of a workload."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.batch.peers import environment as peers
+from benchmarks.batch.table.workload import Table
+from benchmarks.batch.vectors.workload import Vectors
 from benchmarks.batch.workload import Format, Workload
 from benchmarks.support.repository import ROOT
 
@@ -102,85 +104,100 @@ def ours(*beam_options: str, form: Format) -> Command:
     return command
 
 
-def _of_format(form: Format) -> list[Contender]:
-    """All that take part with both formats."""
-    of_form = f"--format={form}"
+_WORKERS = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
 
-    def peer(name: str, *arguments: str) -> Command:
-        return several_jobs(name, of_form, *arguments, form=form, python=peers.PYTHON)
 
-    workers = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
-    few, many = (1_000_000, 2_000_000) if form == "jsonl" else (3_000_000, 4_000_000)
-    of_peers = 750_000 if form == "jsonl" else 2_000_000
-    bare = script("vectors.bare_loop", of_form, form=form)
+def _loop(name: str, form: Format, records: int) -> Contender:
+    """The bare loop of a workload."""
+    bare = script(f"{name}.bare_loop", f"--format={form}", form=form)
+    return Contender(f"bare-{form}", "bare loop", form, "1 x 1", bare, records, repeats=2)
+
+
+def _two_loops(name: str, form: Format, records: int) -> Contender:
+    """Two of them at once."""
+    bare = script(f"{name}.bare_loop", f"--format={form}", "--loops=2", form=form)
+    return Contender(f"bare-2-{form}", "two bare loops", form, "2 x 1", bare, records, repeats=2)
+
+
+def _this_project(form: Format, records: int, records_of_two: int) -> list[Contender]:
+    """On one worker and on two."""
+    title, two = f"ours-{form}", f"ours-2-{form}"
     return [
-        Contender(f"bare-{form}", "bare loop", form, "1 x 1", bare, few, repeats=2),
         Contender(
-            f"ours-{form}",
+            title,
             "this project, one worker",
             form,
             _ONE_PROCESS,
             ours(form=form),
-            few,
+            records,
             repeats=2,
         ),
         Contender(
-            f"ours-2-{form}",
+            two,
             "this project, two workers",
             form,
             _TWO_PROCESSES,
-            ours(*workers, form=form),
-            many,
+            ours(*_WORKERS, form=form),
+            records_of_two,
             repeats=2,
-        ),
-        Contender(
-            f"ray-{form}",
-            "Ray Data map_batches",
-            form,
-            "1 x 1",
-            peer("peers.ray_map"),
-            of_peers,
-            has_jobs=True,
-            is_peer=True,
-        ),
-        *(
-            Contender(
-                f"spark-{kind}-{form}",
-                f"Spark mapIn{kind.title()}",
-                form,
-                "2 x 1",
-                peer("peers.spark_map", f"--map={kind}"),
-                of_peers,
-                has_jobs=True,
-                is_peer=True,
-            )
-            for kind in (("pandas", "arrow") if form == "jsonl" else ("arrow",))
         ),
     ]
 
 
-CONTENDERS = (
-    *_of_format("jsonl"),
-    Contender(
-        "bare-2-jsonl",
-        "two bare loops",
-        "jsonl",
-        "2 x 1",
-        script("vectors.bare_loop", "--loops=2", form="jsonl"),
-        2_000_000,
-        repeats=2,
-    ),
-    *(
-        Contender(
-            f"stock-{kind}",
-            f"stock RunInference, {kind}",
-            "jsonl",
-            _ONE_PROCESS,
-            several_jobs(f"stock.{kind}", form="jsonl"),
-            15_000,
-            has_jobs=True,
-        )
-        for kind in ("chain", "branches")
-    ),
-    *_of_format("parquet"),
-)
+def _peer(
+    key: str, title: str, threads: str, module: str, *arguments: str, form: Format, records: int
+) -> Contender:
+    """One of another project, in the peers' environment."""
+    command = several_jobs(module, f"--format={form}", *arguments, form=form, python=peers.PYTHON)
+    return Contender(
+        f"{key}-{form}", title, form, threads, command, records, has_jobs=True, is_peer=True
+    )
+
+
+def _spark(name: str, kind: str, form: Format, records: int) -> Contender:
+    options = (f"--workload={name}", f"--map={kind}")
+    title = f"Spark mapIn{kind.title()}"
+    return _peer(
+        f"spark-{kind}", title, "2 x 1", "peers.spark_map", *options, form=form, records=records
+    )
+
+
+def _ray(form: Format, records: int) -> Contender:
+    title = "Ray Data map_batches"
+    return _peer("ray", title, "1 x 1", "peers.ray_map", form=form, records=records)
+
+
+def _stock(kind: str) -> Contender:
+    command = several_jobs(f"stock.{kind}", form="jsonl")
+    title = f"stock RunInference, {kind}"
+    return Contender(f"stock-{kind}", title, "jsonl", _ONE_PROCESS, command, 15_000, has_jobs=True)
+
+
+def _of_vectors() -> Iterator[Contender]:
+    name = Vectors.name
+    yield _loop(name, "jsonl", 1_000_000)
+    yield from _this_project("jsonl", 1_000_000, 2_000_000)
+    yield _ray("jsonl", 750_000)
+    yield from (_spark(name, kind, "jsonl", 750_000) for kind in ("pandas", "arrow"))
+    yield _two_loops(name, "jsonl", 2_000_000)
+    yield from (_stock(kind) for kind in ("chain", "branches"))
+    yield _loop(name, "parquet", 3_000_000)
+    yield from _this_project("parquet", 3_000_000, 4_000_000)
+    yield _ray("parquet", 2_000_000)
+    yield _spark(name, "arrow", "parquet", 2_000_000)
+
+
+def _of_table() -> Iterator[Contender]:
+    records = 1_600_000
+    for form in Table.forms:
+        yield _loop(Table.name, form, records)
+        yield from _this_project(form, records, records)
+        yield _spark(Table.name, "arrow", form, records)
+        yield _two_loops(Table.name, form, records)
+
+
+CONTENDERS: Mapping[str, tuple[Contender, ...]] = {
+    Vectors.name: tuple(_of_vectors()),
+    Table.name: tuple(_of_table()),
+}
+"""Of each workload; the bare loop over lines is the first."""

@@ -27,7 +27,7 @@ def main() -> int:
     options = _parse()
     measured_on = machine.describe()
     files = Vectors.prepare(options.folder)
-    chosen = [contender for contender in CONTENDERS if contender.key in _CHOSEN]
+    chosen = [contender for contender in CONTENDERS[Vectors.name] if contender.key in _CHOSEN]
     secs: dict[str, list[float]] = {contender.title: [] for contender in chosen}
     out = files.folder / "out" / "start-up"
     for _ in range(options.rounds):

@@ -156,17 +156,22 @@ def test_stages_of_tables_run(scripted_runs, call):
     assert call(stages, "--quick", "--workload=table", "--formats", "csv") == 0
 
 
-def test_batch_shows_all_contenders_and_says_where_runs_do_not_tell(document, tmp_path):
+def scripted_results(contenders):
+    """Each contender is slower than the one before. One has no rate."""
     results = []
-    for number, contender in enumerate(CONTENDERS, start=1):
+    for number, contender in enumerate(contenders, start=1):
         result = Result(contender, contender.records)
-        # Each contender is slower than the one before. One has no rate.
         rate = None if contender.key == "ours-2-parquet" else 1e6 / number
         result.add(Run(9.0, 2**20), Timed(rate, 1.0))
         results.append(result)
+    return results
+
+
+def test_batch_shows_all_contenders_and_says_where_runs_do_not_tell(document, tmp_path):
+    results = scripted_results(CONTENDERS["vectors"])
     batch.publish(document, Vectors(tmp_path), results, report.tables(results), LINE)
     rows, _ = section(document, "batch")
-    assert len(rows) == len(CONTENDERS) + 4
+    assert len(rows) == len(results) + 4
     ours, *_, two = (row for row in rows if row[0].startswith("this project"))
     assert ours[0] == "this project, one worker"
     assert ours[2:4] == ["1,000,000", "500,000"]
@@ -179,6 +184,20 @@ def test_batch_shows_all_contenders_and_says_where_runs_do_not_tell(document, tm
     assert two_workers.endswith("; 233% of two such loops at once")
     assert summary(document, "Batch, Parquet, two workers") == ["the runs do not tell", ""]
     assert has_picture(document, "batch")
+
+
+def test_batch_of_tables_has_a_place_of_its_own(document, tmp_path):
+    results = scripted_results(CONTENDERS["table"])
+    batch.publish(document, Table(tmp_path), results, report.tables(results), LINE)
+    rows, _ = section(document, "table")
+    assert len(rows) == len(results) + 6
+    for form, of_one, of_two in (("JSON lines", 33, 167), ("CSV", 75, 125)):
+        answer, compared = summary(document, f"Table, {form}, two workers")
+        assert answer.startswith(f"{of_one}% of a bare Python loop")
+        assert answer.endswith(f"; {of_two}% of two such loops at once")
+        assert compared.endswith(" x Spark mapInArrow")
+    assert summary(document, "Table, Parquet, two workers") == ["the runs do not tell", ""]
+    assert has_picture(document, "table")
 
 
 def test_swap_shows_each_load_with_both_contenders(document):

@@ -9,12 +9,9 @@ there.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +24,7 @@ import threadpoolctl
 import torch
 from skops import io as skops_io
 
+from benchmarks.batch import loops
 from benchmarks.batch.arrow_lists import list_array, matrix
 
 JSON_ROWS, PARQUET_ROWS = 512, 4096  # 1,024 and 4,096 lines, or 512 and 1,024 rows, are slower
@@ -88,46 +86,17 @@ def run_parquet(inputs: Sequence[Path], output: Path, predict: Predict) -> None:
     output.mkdir()
     for path in inputs:
         batches = pq.ParquetFile(path).iter_batches(PARQUET_ROWS, use_threads=False)
-        tables = [_table(batch, predict) for batch in batches]
+        tables = [predict_batch(batch, predict) for batch in batches]
         pq.write_table(pa.Table.from_batches(tables), output / path.name, use_dictionary=False)
 
 
-def _table(batch: pa.RecordBatch, predict: Predict) -> pa.RecordBatch:
+def predict_batch(batch: pa.RecordBatch, predict: Predict) -> pa.RecordBatch:
+    """Records with ``id`` and ``x`` -> id, label, proba."""
     proba = predict(matrix(batch["x"]))
     return pa.RecordBatch.from_pydict(
         {"id": batch["id"], "label": proba.argmax(axis=1), "proba": list_array(proba)}
     )
 
 
-def _run(models: Path, form: str, inputs: Sequence[Path], output: Path) -> None:
-    (run_jsonl if form == "jsonl" else run_parquet)(inputs, output, load(models))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Runs the benchmark's ensemble in a bare loop.")
-    parser.add_argument("--models", type=Path, required=True)
-    parser.add_argument("--input", type=Path, required=True, help="folder")
-    parser.add_argument("--output", type=Path, required=True, help="file; for Parquet, folder")
-    parser.add_argument("--format", choices=("jsonl", "parquet"), default="jsonl")
-    parser.add_argument("--loops", type=int, default=1, help="each with a share of the files")
-    options = parser.parse_args()
-    paths = sorted(options.input.iterdir())
-    if options.loops == 1:
-        _run(options.models, options.format, paths, options.output)
-        return
-    with ProcessPoolExecutor(options.loops, get_context("spawn")) as pool:
-        for loop in [
-            pool.submit(
-                _run,
-                options.models,
-                options.format,
-                paths[i :: options.loops],
-                options.output.with_name(f"{options.output.name}-{i}"),
-            )
-            for i in range(options.loops)
-        ]:
-            loop.result()
-
-
 if __name__ == "__main__":
-    main()
+    loops.main(load, {"jsonl": run_jsonl, "parquet": run_parquet})

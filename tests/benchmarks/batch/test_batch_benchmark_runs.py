@@ -11,9 +11,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv
 
+from benchmarks.batch import __main__ as batch
 from benchmarks.batch import agreement, contenders
 from benchmarks.batch.results import Result, Timed, by_growth, by_jobs
+from benchmarks.batch.table import bare_loop as table_loop
+from benchmarks.batch.table.workload import Table
 from benchmarks.batch.vectors.workload import Vectors
 from benchmarks.support import measure
 from benchmarks.support.measure import Run
@@ -99,6 +103,45 @@ def test_formats_hold_the_same_records(tmp_path):
         assert np.array_equal(np.float32(record["x"]), row["x"])
 
 
+def test_formats_hold_the_same_rows_of_a_table(tmp_path):
+    files = Table(tmp_path)
+    [lines], [cells], [table] = (files.records(20, form).iterdir() for form in Table.forms)
+    rows = pq.read_table(table).to_pylist()
+    assert [json.loads(line) for line in lines.open()] == rows
+    assert csv.read_csv(cells).to_pylist() == rows
+    [fewer] = files.records(3, "parquet").iterdir()
+    assert pq.read_table(fewer).to_pylist() == rows[:3]
+
+
+def test_rows_of_a_table_get_the_same_answers_from_this_project_and_all_loops(tmp_path):
+    records, files = 300, Table.prepare(tmp_path)
+    ours = tmp_path / "ours"
+    measure.run(contenders.ours(form="csv")(files, records, ours / "predictions"))
+    expected = agreement.read(ours, records)
+    assert 0.1 < expected.labels.mean() < 0.9
+    predict = table_loop.load(files.models)
+    for form, loop in table_loop.LOOPS.items():
+        out = tmp_path / form
+        out.mkdir()
+        loop(sorted(files.records(records, form).iterdir()), out / "predictions", predict)
+        agreement.check(form, agreement.read(out, records), expected)
+
+
+def test_contender_of_another_workload_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["", "--workload=table", "--contenders", "ray-jsonl"])
+    with pytest.raises(SystemExit):
+        batch.main()
+    assert "ray-jsonl: not with --workload=table" in capsys.readouterr().err
+
+
+def test_labels_may_differ_only_where_two_classes_are_equally_likely():
+    expected = agreement.Answers(np.array([1, 0]), np.array([[0.499999, 0.500001], [0.6, 0.4]]))
+    tie, other = np.array([0, 0]), np.array([1, 1])
+    agreement.check("tie", agreement.Answers(tie, expected.probabilities), expected)
+    with pytest.raises(agreement.DisagreementError, match=r"1 of 2 predictions differ; .* id 1:"):
+        agreement.check("other", agreement.Answers(other, expected.probabilities), expected)
+
+
 def test_rate_is_that_at_which_the_output_grows_without_its_ends():
     # 200 records/s of 5 bytes each, in steps, which are seen twice; a slow begin and a slow end.
     steps = [(4.0 + step, 500 + 1000 * step) for step in range(5)]
@@ -124,7 +167,7 @@ def test_rate_of_several_jobs_is_the_slope_between_the_last_two():
 
 
 def test_figures_of_a_contender_are_medians_of_its_runs():
-    result = Result(contenders.CONTENDERS[0], 100)
+    result = Result(contenders.CONTENDERS["vectors"][0], 100)
     assert result.rate is None
     for rate, peak_bytes in ((30.0, 1), (None, 5), (10.0, 9), (20.0, 3), (25.0, 7)):
         result.add(Run(1.0, peak_bytes), Timed(rate, rate))
@@ -172,7 +215,7 @@ def test_output_is_watched_while_it_grows(tmp_path, monkeypatch):
     ],
 )
 def test_contender_with_other_answers_is_refused(tmp_path, change, message):
-    lines = [{"id": i, "label": 0, "proba": [0.1] * 10} for i in range(10)]
+    lines = [{"id": i, "label": 0, "proba": [0.19] + [0.09] * 9} for i in range(10)]
     for name, content in (("bare", lines), ("other", change(lines))):
         (tmp_path / name).mkdir()
         (tmp_path / name / "0.jsonl").write_text("\n".join(map(json.dumps, content)))
