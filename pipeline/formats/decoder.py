@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import abc
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from pipeline.batch.block import Block
 from pipeline.batch.columns import Array, BatchColumn
 from pipeline.batch.payloads import as_json, take
 from pipeline.errors import RecordError
+from pipeline.formats import partitions
 from pipeline.formats.fields import FieldDecoder, IrregularError
 from pipeline.formats.ids import plain_id, regular_ids
 from pipeline.formats.lookup import Record, value_at
@@ -60,6 +61,7 @@ class Decoder(abc.ABC):
     """Whether the format writes a tensor of several axes as one list."""
 
     def __init__(self, record: RecordSpec, pass_through: Sequence[RecordKey] = ()) -> None:
+        self._declared = record
         self._id = record.id
         self._key_of = record.key_of
         self._fields = {
@@ -67,6 +69,7 @@ class Decoder(abc.ABC):
             for key, spec in record.by_key.items()
         }
         self._pass_through = tuple(pass_through)
+        self._given_of: tuple[str, dict[Key, Any]] = ("", {})
 
     @abc.abstractmethod
     def part(self, block: Block, rows: range) -> Part:
@@ -95,6 +98,24 @@ class Decoder(abc.ABC):
     def id_of(self, block: Block, row: int) -> RecordId:
         """The id of a record when the ensemble file declares no id field."""
         return payload_hash(block.payloads[row])
+
+    def given(self, block: Block) -> Mapping[Key, Any]:
+        """What the path of the block's file says of keys that a record may not have itself.
+
+        Raises:
+          RecordError: it says two things.
+        """
+        if self._given_of[0] != block.source:
+            try:
+                found = partitions.values_in(block.source, self._declared, self._pass_through)
+            except ValueError as error:
+                raise RecordError("doubled_column", str(error)) from None
+            spec = self._declared.by_key.get
+            typed: dict[Key, Any] = {
+                key: partitions.value_of(text, spec(key)) for key, text in found.items()
+            }
+            self._given_of = block.source, typed
+        return self._given_of[1]
 
     def where(self, block: Block, row: int) -> str:
         """The place of a record as the beginning of a message; empty if its payload says enough."""
@@ -151,7 +172,7 @@ class Decoder(abc.ABC):
         for row in rows:
             record_id: RecordId = None
             try:
-                record = self.record(block, row)
+                record = {**self.given(block), **self.record(block, row)}
                 record_id = self.id_of(block, row) if self._id is None else _id(record, self._id)
                 arrays = {
                     key: decoder.row(value_at(record, key, optional=decoder.keeps_missing))
@@ -214,6 +235,8 @@ class RowDecoder(Decoder):
     def part(self, block: Block, rows: range) -> Part:
         """See Decoder."""
         records = self.records(block, rows)
+        if given := self.given(block):
+            records = [{**given, **record} for record in records]
         part = Part(rows)
         try:
             for name, decoder in self._fields.items():

@@ -9,6 +9,7 @@ from pipeline.batch.block import Block
 from pipeline.formats.decoder import Decoder
 from pipeline.formats.lines import DEFAULT_RECORD_BYTES, MAX_BLOCK_BYTES
 from pipeline.formats.opened_file import OpenedFile
+from pipeline.formats.partitions import names_in
 from pipeline.spec.record import RecordSpec
 from pipeline.spec.record.keys import RecordKey
 from pipeline.spec.row_limits import DEFAULT_ROWS
@@ -32,14 +33,16 @@ class Reading:
     max_record_bytes: int = DEFAULT_RECORD_BYTES
     record: RecordSpec | None = None
 
-    def keys_in(self, names: Collection[str]) -> tuple[str, ...] | None:
-        """The keys to read of a file with columns of these names.
+    def keys_in(self, path: str, names: Collection[str]) -> tuple[str, ...] | None:
+        """The keys to read of a file at a path, with columns of these names.
 
         All, where it lacks something that a record needs: its records are dead letters, whose
         payloads have everything.
         """
-        needed = self.record.outer_keys() if self.record else ()
-        return self.keys if set(needed) <= set(names) else None
+        if self.record is None:
+            return self.keys
+        has = {*names, *names_in(path, self.record)}
+        return self.keys if has.issuperset(self.record.outer_keys()) else None
 
     def rows_of(self, row_bytes: float) -> int:
         """The most records of such a size in a block, in formats that know it before they read."""

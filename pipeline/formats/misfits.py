@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.batch.tensors import describe
+from pipeline.formats import partitions
 from pipeline.formats.ids import EXPECTED
 from pipeline.spec.record import FieldSpec, RecordSpec
 from pipeline.spec.record.keys import ColumnsKey, Key, PathKey, RecordKey
@@ -30,6 +31,7 @@ class TypeSystem:
 
 
 def misfits(
+    path: str,
     found: Mapping[str, Any],
     record: RecordSpec,
     pass_through: Sequence[RecordKey],
@@ -38,12 +40,15 @@ def misfits(
     """Each column that is missing or has another type, in words.
 
     Args:
+      path: of the file, whose folders may have what it has not.
       found: column -> its type, as the format has it.
       record: the declared id and fields.
       pass_through: what predictions repeat, null where there is no such column.
       types: of the format.
     """
-    if record.id is not None:
+    given = partitions.names_in(path, record) - found.keys()
+    yield from partitions.problems(path, record, found)
+    if record.id is not None and record.id not in given:
         try:
             kind = _type_at(found, record.id, types, ", which the record names as its id")
         except ValueError as error:
@@ -55,7 +60,8 @@ def misfits(
     for key, spec in record.by_key.items():
         for part in key.names if isinstance(key, ColumnsKey) else (key,):
             expected = spec.single if isinstance(key, ColumnsKey) else spec
-            yield from _misfit(found, part, expected, types)
+            if part not in given:
+                yield from _misfit(found, part, expected, types)
     for repeated in pass_through:
         if isinstance(repeated, PathKey) and repeated.path[0] in found:
             try:

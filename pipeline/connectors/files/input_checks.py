@@ -8,12 +8,15 @@ seen when they are read; their records become dead letters then.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from pipeline.connectors.files.ranges import FileRange, opened
 from pipeline.connectors.storage import paths
 from pipeline.connectors.storage.errors import READER_ROLE, explain
-from pipeline.formats import looks
-from pipeline.formats.format import Format
+from pipeline.errors import RecordError
+from pipeline.formats import looks, partitions
+from pipeline.formats.format import Format, Reading
+from pipeline.formats.opened_file import OpenedFile
 from pipeline.formats.registry import format_named, format_of
 from pipeline.spec.record import RecordSpec
 from pipeline.spec.record.keys import PathKey, RecordKey, written_key
@@ -64,10 +67,23 @@ def _checked(
             file.file.seek(0)
             if form.check is not None:
                 yield from form.check(file, record, pass_through)
+            elif partitions.names_in(part.path, record) and form.blocks is not None:
+                yield from _by_first_record(file, form, record)
     except ValueError as error:
         yield str(error)
     except Exception as error:
         yield f"cannot be read: {explain(part.path, error, READER_ROLE)}"
+
+
+def _by_first_record(file: OpenedFile, form: Format, record: RecordSpec) -> Iterator[str]:
+    """Why the path cannot give what the first record has not; nothing where that is unreadable."""
+    assert form.blocks is not None
+    partitions.values_in(file.path, record)  # raises where it says two things
+    block = next(form.blocks(file, Reading(1, record=record)), None)
+    if block is not None and len(block.payloads):
+        with suppress(RecordError):
+            own = form.decoder(record).undeclared(block, 0)
+            yield from partitions.problems(file.path, record, own)
 
 
 def _inside(form: Format, record: RecordSpec, pass_through: Sequence[RecordKey]) -> Iterator[str]:

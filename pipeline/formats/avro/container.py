@@ -62,7 +62,7 @@ def blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
     file = WatchedFile(opened.file)
     try:
         header = read_header(file)
-        reader = RecordReader(header.schema, header.marker, reading)
+        reader = RecordReader(header.schema, header.marker, reading, path)
     except ValueError as error:
         if opened.start == 0:
             yield Block((), path, f"{path}: {error}", format="avro")

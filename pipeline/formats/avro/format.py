@@ -48,7 +48,7 @@ def _check(
         count = sum(field["name"] == name for field in found["fields"])
         if count > 1:
             yield f"has {count} fields '{name}'"
-    yield from misfits(columns, record, pass_through, schema.types_of(found))
+    yield from misfits(opened.path, columns, record, pass_through, schema.types_of(found))
 
 
 AVRO = Format(

@@ -48,19 +48,20 @@ class RecordReader:
       schema: of the records, parsed.
       marker: what stands behind each block.
       reading: which columns are used, and how large a record may be.
+      path: of the container's file.
 
     Raises:
       ValueError: the schema cannot be used.
     """
 
-    def __init__(self, schema: Any, marker: bytes, reading: Reading) -> None:
+    def __init__(self, schema: Any, marker: bytes, reading: Reading, path: str) -> None:
         self._schema = schema
         self._marker = marker
         self._most = reading.max_record_bytes
         self._most_memory = _MOST_SWELLING * reading.max_record_bytes
         try:
             self._extents = Extents(schema, 4 * self._most_memory)
-            self._used = _projection(schema, reading.keys_in(_names(schema)))
+            self._used = _projection(schema, reading.keys_in(path, _names(schema)))
             self._doubled = _doubled(schema, reading.keys)
             header = io.BytesIO()
             fastavro.writer(header, schema, [], sync_marker=marker)

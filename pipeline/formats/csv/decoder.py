@@ -56,7 +56,7 @@ class CsvDecoder(Decoder):
         self._repeated: dict[RecordKey, None] = dict.fromkeys(
             [*([record.id] if record.id else []), *pass_through]
         )
-        self._layouts: dict[tuple[Header, Dialect], _Layout] = {}
+        self._layouts: dict[tuple[Header, Dialect, frozenset[Key]], _Layout] = {}
 
     def part(self, block: Block, rows: range) -> Part:
         """See Decoder."""
@@ -66,14 +66,22 @@ class CsvDecoder(Decoder):
         if block.first + rows.start == 1 and _repeats_names(block, layout.dialect):
             raise IrregularError
         cells = _parse([block.payloads[row] for row in rows], layout)
-        part = Part(rows)
+        part, given = Part(rows), self.given(block)
         for name, field in self._fields.items():
+            if name in given and name not in layout.places:
+                part.columns[name] = field.column([given[name]] * len(rows))
+                continue
             of_field = [cells[place] for place in layout.places[name]]
             part.columns[name] = csv_cells.column(of_field, field, layout.dialect)
         values = {
             name: self._values(name, [cells[p] for p in layout.places[name]], layout.dialect)
             for name in self._repeated
             if name in layout.places
+        }
+        values |= {
+            name: [given[name]] * len(rows)
+            for name in self._repeated
+            if name in given and name not in values
         }
         if self._id is None:
             part.ids = [payload_hash(block.payloads[row]) for row in rows]
@@ -130,12 +138,12 @@ class CsvDecoder(Decoder):
         return dialect_of(self._record.csv, block.source)
 
     def _layout(self, block: Block) -> _Layout:
-        key = block.header, self._dialect(block)
+        key = block.header, self._dialect(block), frozenset(self.given(block))
         if key not in self._layouts:
             self._layouts[key] = self._new_layout(*key)
         return self._layouts[key]
 
-    def _new_layout(self, header: Header, dialect: Dialect) -> _Layout:
+    def _new_layout(self, header: Header, dialect: Dialect, given: frozenset[Key]) -> _Layout:
         keys: Keys = {key: self._spec(key) for key in (*self._fields, *self._repeated)}
         places = {key: csv_header.places(key, keys, header) for key in keys}
         places = {key: of_key for key, of_key in places.items() if of_key}
@@ -151,7 +159,7 @@ class CsvDecoder(Decoder):
             if field.spec.dtype in FLOATS and csv_cells.one_each(field.spec, of_field):
                 floats.update(of_field)
         problem = None
-        if lacks := csv_header.lacking(self._record, header):
+        if lacks := csv_header.lacking(self._record, header, given):
             problem = RecordError("no_header", csv_header.not_a_header(header, lacks, dialect))
         elif twice := next(csv_header.doubled(keys, header), None):
             problem = RecordError("doubled_column", twice)

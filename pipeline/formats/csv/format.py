@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pipeline.batch.block import Block
-from pipeline.formats import lines
+from pipeline.formats import lines, partitions
 from pipeline.formats.csv.decoder import CsvDecoder
 from pipeline.formats.csv.dialect import Dialect, as_utf8, dialect_of
 from pipeline.formats.csv.header import (
@@ -29,6 +29,7 @@ from pipeline.formats.csv.header import (
 from pipeline.formats.csv.rows import whole_rows
 from pipeline.formats.format import Format, Reading
 from pipeline.formats.opened_file import OpenedFile
+from pipeline.formats.partitions import names_in
 from pipeline.spec.record import RecordSpec
 from pipeline.spec.record.keys import RecordKey
 
@@ -39,6 +40,7 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
     record = reading.record
     dialect = dialect_of(record.csv if record else None, path)
     header: Header | None = dialect.names or None
+    given = names_in(path, record) if record else ()
     line = 1
     try:
         for block in lines.in_blocks(_rows(opened, most, dialect), reading.block_rows):
@@ -57,7 +59,7 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
                         yield Block((), path, f"{path}: {error}", format="csv")
                         return
                     header = ()
-                is_header = record is None or not lacking(record, header)
+                is_header = record is None or not lacking(record, header, given)
             else:
                 is_header = line == 1 and _are_names_only(block[0], dialect, record)
             if is_header:
@@ -72,7 +74,9 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
 
 def _are_names_only(row: bytes, dialect: Dialect, record: RecordSpec | None) -> bool:
     """Whether a first line can only be the names that the ensemble file lists, no record."""
-    return record is not None and repeats_names(row, dialect) and not may_be_record(record)
+    if record is None or not repeats_names(row, dialect):
+        return False
+    return not may_be_record(record, dialect.names)
 
 
 def _check(
@@ -87,10 +91,12 @@ def _check(
         raise ValueError(f"cannot be read: {damage}") from damage
     if isinstance(rows, lines.LongLine):
         raise ValueError(f"the header would have {rows.length:,} bytes")
-    if repeats_names(rows[0], dialect) and may_be_record(record):
+    if repeats_names(rows[0], dialect) and may_be_record(record, dialect.names):
         yield REPEATED_NAMES
     header = dialect.names or parse_header(rows[0], dialect)
-    yield from problems(record, pass_through, header, dialect)
+    yield from partitions.problems(opened.path, record, header)
+    given = names_in(opened.path, record)
+    yield from problems(record, pass_through, header, dialect, given)
 
 
 def _rows(

@@ -60,12 +60,14 @@ def repeats_names(row: bytes, dialect: Dialect) -> bool:
         return False
 
 
-def may_be_record(record: RecordSpec) -> bool:
+def may_be_record(record: RecordSpec, names: Header) -> bool:
     """Whether the names of its columns could be a record: each can be a value of its field."""
+    keys = needed(record)
     return all(
         spec.dtype in ("string", "bytes")
         or (spec.dtype == "bool" and name.lower() in ("true", "false"))
         for key, spec in record.by_key.items()
+        if places(key, keys, names)  # others are not in the files
         for name in outer_keys(key)
     )
 
@@ -106,10 +108,10 @@ def places(key: Key, keys: Keys, header: Sequence[str]) -> tuple[int, ...]:
     return ()
 
 
-def lacking(record: RecordSpec, header: Sequence[str]) -> list[str]:
-    """What a record needs and the header does not name."""
+def lacking(record: RecordSpec, header: Sequence[str], given: Collection[Key] = ()) -> list[str]:
+    """What a record needs and neither the header names nor the path of its file gives."""
     keys = needed(record)
-    lacks = [key for key in keys if not places(key, keys, header)]
+    lacks = [key for key in keys if key not in given and not places(key, keys, header)]
     names = [name for key in lacks for name in outer_keys(key)]
     return [name for name in dict.fromkeys(names) if name not in header]
 
@@ -154,6 +156,7 @@ def problems(
     pass_through: Sequence[RecordKey],
     header: Header,
     dialect: Dialect = RFC_4180,
+    given: Collection[Key] = (),
 ) -> Iterator[str]:
     """Why no record of a file of this header can be read, in words."""
     keys: Keys = {**dict.fromkeys(pass_through), **needed(record)}
@@ -161,7 +164,7 @@ def problems(
         yield other
         return
     its = "`record.csv.header`" if dialect.names else "the header"
-    lacks = lacking(record, header)
+    lacks = lacking(record, header, given)
     for name in lacks:
         spec = keys.get(name)
         hint = ""

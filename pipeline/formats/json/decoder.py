@@ -50,7 +50,7 @@ class JsonDecoder(RowDecoder):
 
     def part(self, block: Block, rows: range) -> Part:
         """See Decoder."""
-        if self._has_long_lists and len(rows) >= _MANY:
+        if self._has_long_lists and len(rows) >= _MANY and not self.given(block):
             try:
                 return self._part_with_lists(block, rows)
             except IrregularError:  # maybe not for orjson

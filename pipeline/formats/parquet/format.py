@@ -56,7 +56,9 @@ class ParquetDecoder(Decoder):
 
     def part(self, block: Block, rows: range) -> Part:
         """See Decoder."""
-        table = _rows(block).table.slice(rows.start, len(rows))
+        table, given = _rows(block).table.slice(rows.start, len(rows)), self.given(block)
+        for key in given.keys() - {*table.schema.names}:
+            table = table.append_column(str(key), pa.array([given[key]] * len(rows)))
         part = Part(rows)
         for key, decoder in self._fields.items():
             part.columns[key] = _column(table, key, decoder)
@@ -145,7 +147,7 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
         if opened.start == 0:
             yield Block((), path, f"{path}: {error}", format="parquet")
         return
-    names = index.names(reading.keys_in(index.schema.names))
+    names = index.names(reading.keys_in(path, index.schema.names))
     first = 0
     for number, group in enumerate(index.groups):
         behind = first + group.rows
@@ -170,7 +172,7 @@ def _check(
         if names.count(name) > 1:
             yield _twice(names, name)
     found = dict(zip(index.schema.names, index.schema.types, strict=True))
-    yield from misfits(found, record, pass_through, arrow_columns.TYPES)
+    yield from misfits(opened.path, found, record, pass_through, arrow_columns.TYPES)
 
 
 class _Index:

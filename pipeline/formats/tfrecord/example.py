@@ -73,7 +73,8 @@ class TfRecordDecoder(RowDecoder):
             found = example_class().FromString(block.payloads[row]).features.feature
         except DecodeError:
             raise RecordError("not_an_example", "the record is not a tf.Example") from None
-        complete = all(name in found for name in self._needed)
+        given = self.given(block)
+        complete = all(name in found or name in given for name in self._needed)
         if not complete and self._only_bytes:
             name = next(name for name in self._needed if name not in found)
             has = ", ".join(list(found)[:8]) or "none"
