@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,11 @@ from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.torch.device import TorchDevice, choose_device
 from pipeline.backends.torch.runtime import half_precision, limit_forks, limit_threads
 from pipeline.backends.torch.thread_choice import ThreadChoice
+from pipeline.backends.transformers.compiled import check_compiler
 from pipeline.backends.transformers.files import check_folder
 from pipeline.backends.transformers.tasks.table import TASKS, TaskKind
 from pipeline.backends.transformers.tasks.task import Network, Task
+from pipeline.batch import rounding
 from pipeline.batch.columns import Array, Column
 from pipeline.errors import LoadError
 from pipeline.spec.model import ModelSpec, TransformersModel
@@ -51,7 +54,8 @@ class TransformersServable(Servable):
         self._network = network
         self._device = device
         self._granted = threads
-        self._threads = ThreadChoice(threads)
+        # A program is made for a number of threads.
+        self._threads = None if spec.compile else ThreadChoice(threads)
         self._outputs = list(spec.outputs)
 
     @computing
@@ -63,7 +67,8 @@ class TransformersServable(Servable):
         return self._device.run(partial(self._computed, prepared, rows))
 
     def _computed(self, prepared: Any, rows: int) -> dict[str, Column]:
-        with self._threads.for_call(rows) as threads:
+        fixed = nullcontext(self._granted)
+        with fixed if self._threads is None else self._threads.for_call(rows) as threads:
             limit_threads(threads)
             made = self._task.compute(self._network, prepared, self._outputs)
             outputs = {name: made[name] for name in self._outputs}
@@ -79,6 +84,8 @@ class TransformersBackend:
         """See Backend."""
         # Tokens are made in the calling thread: Rust's threads would be one for each core.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        # Programs are compiled in this process, not by others that would stay.
+        os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
         with needs_package("torch"):
             import torch  # noqa: F401
         with needs_package("transformers", extra="transformers"):
@@ -98,12 +105,31 @@ class TransformersBackend:
         check_folder(path)
         transformers.utils.logging.disable_progress_bar()
         device = choose_device(context.device)
+        if spec.compile:
+            check_compiler(path, device.name)
         with loading(path, "a transformers model"):
             kind = _kind_of(path, spec)
             network = Network(_read_model(path, spec, kind, device.name), device)
             task = kind.open(path, spec, network)
+            if spec.compile:
+                _compile(path, spec, task, network, device, context.intra_op_threads)
         device.settle()
         return TransformersServable(task, network, path, spec, device, context.intra_op_threads)
+
+
+def _compile(
+    path: Path,
+    spec: TransformersModel,
+    task: Task,
+    network: Network,
+    device: TorchDevice,
+    threads: int,
+) -> None:
+    """Compiles the model as it will be called."""
+    assert task.examples is not None  # the entry has the key for such tasks only
+    limit_threads(threads)
+    tolerance = rounding.HALF if spec.precision == "half" else rounding.FULL
+    device.run(partial(network.compile, path, task.examples, tolerance))
 
 
 def _kind_of(path: Path, spec: TransformersModel) -> TaskKind:

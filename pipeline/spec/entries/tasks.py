@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 _TEXT = ("max_length", "truncation")
+_ENCODE = (*_TEXT, "compile")
 GENERATE = (
     "max_new_tokens",
     "min_new_tokens",
@@ -54,36 +55,38 @@ _WRITTEN = "`text`, the best one (drawn: the first); `texts`, `num_return_sequen
 
 TASKS: Mapping[str, TaskText] = {
     "feature-extraction": TaskText(
-        "`text`", "`embedding` (mean over the tokens), `cls` (first token): float32 [width]", _TEXT
+        "`text`",
+        "`embedding` (mean over the tokens), `cls` (first token): float32 [width]",
+        _ENCODE,
     ),
     "sentence-embedding": TaskText(
         "`text`",
         "`embedding`, float32 [width], as sentence-transformers' `encode` makes it: by the "
         "folder's `modules.json` (Transformer, Pooling, Dense, LayerNorm, Normalize), "
         "`max_seq_length` and default prompt",
-        (*_TEXT, "prompt"),
+        (*_ENCODE, "prompt"),
     ),
-    "text-classification": TaskText("`text`; `text_pair`, if bound", _CLASSES, _TEXT),
+    "text-classification": TaskText("`text`; `text_pair`, if bound", _CLASSES, _ENCODE),
     "zero-shot-classification": TaskText(
         "`text`; `labels`, string [any]: a column, or `{value: [...], dtype: string}`",
         "`labels`, `scores` (float32), the likeliest first: lists of as many; `label`",
-        (*_TEXT, "hypothesis_template", "multi_label"),
+        (*_ENCODE, "hypothesis_template", "multi_label"),
     ),
     "token-classification": TaskText(
         "`text`",
         "what is named in the text, as lists of one length: `labels`, `texts`, `scores` (float32), "
         "`starts` and `ends` (characters of the text)",
-        (*_TEXT, "aggregation"),
+        (*_ENCODE, "aggregation"),
     ),
     "question-answering": TaskText(
         "`question`, `context`",
         "`answer`, a part of the context; `score` (float32), `start` and `end` (characters)",
-        ("max_length", "doc_stride", "max_answer_length", "impossible_answer"),
+        ("max_length", "doc_stride", "max_answer_length", "impossible_answer", "compile"),
     ),
     "fill-mask": TaskText(
         "`text` with the tokenizer's mask once, such as `[MASK]`",
         "`tokens` and `scores` (float32), the likeliest first; `text` with the likeliest",
-        (*_TEXT, "top_k"),
+        (*_ENCODE, "top_k"),
     ),
     "text2text-generation": TaskText("`text`", _WRITTEN, (*_WRITE, "prefix", "stop")),
     "summarization": TaskText("`text`", _WRITTEN, (*_WRITE, "prefix", "stop")),
@@ -97,7 +100,7 @@ TASKS: Mapping[str, TaskText] = {
         f"{_WRITTEN}; without the prompt",
         (*_WRITE, "template", "chat", "system", "stop"),
     ),
-    "image-classification": TaskText("`image`, uint8 [height, width, 3]", _CLASSES),
+    "image-classification": TaskText("`image`, uint8 [height, width, 3]", _CLASSES, ("compile",)),
     "image-text-similarity": TaskText(
         "`image`, uint8 [height, width, 3]; `texts`, string [any]: a column, or "
         "`{value: [...], dtype: string}`",

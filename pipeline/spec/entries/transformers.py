@@ -38,6 +38,12 @@ class TransformersModel(ModelEntry):
         description="What becomes of longer texts, or waveforms: they are cut, or `error`: a dead "
         "letter each.",
     )
+    compile: bool = Field(
+        default=False,
+        description="`true`: PyTorch's compiler makes a program of the model when it is loaded, in "
+        "seconds to minutes, before it serves. Needs a C++ compiler (g++) where the job runs, "
+        "which the image does not have; refused without one.",
+    )
     prompt: str | None = Field(
         default=None,
         description="Name of the prompt that is put before each text, one of those in "

@@ -37,6 +37,7 @@ def open_texts(path: Path, spec: TransformersModel, network: Network) -> Task:
         compute=compute,
         optional=frozenset({"text_pair"}),
         cut=cut_rows,
+        examples=texts.examples,
     )
 
 
@@ -48,6 +49,7 @@ def open_pictures(path: Path, spec: TransformersModel, network: Network) -> Task
         outputs=classes.outputs,
         prepare=lambda inputs: pictures.prepared(inputs["image"]),
         compute=classes.scored,
+        examples=pictures.examples,
     )
 
 

@@ -35,7 +35,7 @@ def open_features(path: Path, spec: TransformersModel, network: Network) -> Task
     def compute(network: Network, rows: Encoded, wanted: Collection[str]) -> dict[str, Column]:
         def call(group: Encoded) -> dict[str, Array]:
             arguments = network.moved(texts.padded(group))
-            hidden = network.model(**arguments).last_hidden_state.float()
+            hidden = network.computed(arguments).last_hidden_state.float()
             return network.arrays(_pooled(hidden, arguments["attention_mask"], wanted))
 
         return texts.in_groups(rows, call)
@@ -46,6 +46,7 @@ def open_features(path: Path, spec: TransformersModel, network: Network) -> Task
         prepare=prepare,
         compute=compute,
         cut=cut_rows,
+        examples=texts.examples,
     )
 
 

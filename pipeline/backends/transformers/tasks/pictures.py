@@ -7,6 +7,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline.backends.failures import needs_package
 from pipeline.batch.columns import Array
 from pipeline.batch.tensors import TensorSpec
@@ -56,6 +58,11 @@ class Pictures:
             raise ValueError("the picture has no pixels")
         made = self.processor(listed, input_data_format="channels_last", return_tensors="pt")
         return dict(made)
+
+    def examples(self) -> list[dict[str, Any]]:
+        """Arguments of the model for two pictures and for one."""
+        shown = np.random.default_rng(0).integers(0, 256, (2, 64, 48, 3), dtype="uint8")
+        return [self.prepared(shown), self.prepared(shown[:1])]
 
 
 def png(pixels: Array) -> bytes:

@@ -115,6 +115,7 @@ def open_questions(path: Path, spec: TransformersModel, network: Network) -> Tas
         outputs=_OUTPUTS,
         prepare=prepare,
         compute=compute,
+        examples=texts.examples,
     )
 
 

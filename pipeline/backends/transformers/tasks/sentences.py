@@ -56,7 +56,7 @@ def open_sentences(path: Path, spec: TransformersModel, network: Network) -> Tas
     def compute(network: Network, rows: Encoded, wanted: Collection[str]) -> dict[str, Column]:
         def call(group: Encoded) -> dict[str, Array]:
             arguments = network.moved(texts.padded(group))
-            hidden = network.model(**arguments).last_hidden_state.float()
+            hidden = network.computed(arguments).last_hidden_state.float()
             vectors = pooling.pooled(hidden, arguments["attention_mask"])
             for layer in layers:
                 vectors = layer(vectors)
@@ -70,6 +70,7 @@ def open_sentences(path: Path, spec: TransformersModel, network: Network) -> Tas
         prepare=prepare,
         compute=compute,
         cut=cut_rows,
+        examples=texts.examples,
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pipeline.backends.torch.device import TorchDevice
+from pipeline.backends.transformers.compiled import Program
 from pipeline.batch.columns import Array, Column
 from pipeline.batch.tensors import TensorSpec
 
@@ -23,10 +25,21 @@ class Network:
         self.model = model
         self.config = model.config
         self._device = device
+        self._program: Program | None = None
+
+    def compile(self, path: Path, examples: Examples, tolerance: float) -> None:
+        """Has the model computed by programs from now on. See `Program.make`."""
+        program = Program(self.model)
+        program.make(path, [self.moved(arguments) for arguments in examples()], tolerance)
+        self._program = program
 
     def __call__(self, arguments: Mapping[str, Any]) -> Any:
         """What the model returns for tensors that lie on the CPU."""
-        return self.model(**self.moved(arguments))
+        return self.computed(self.moved(arguments))
+
+    def computed(self, arguments: Mapping[str, Any]) -> Any:
+        """What the model returns for tensors that lie on its device."""
+        return self.model(**arguments) if self._program is None else self._program(arguments)
 
     def moved(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Tensors of the CPU on the model's device, those of floats in its dtype."""
@@ -40,6 +53,7 @@ class Network:
 
 
 Prepare = Callable[[Mapping[str, Array]], Any]
+Examples = Callable[[], Sequence[Mapping[str, Any]]]
 Compute = Callable[[Network, Any, Collection[str]], Mapping[str, Column]]
 
 
@@ -55,6 +69,7 @@ class Task:
       optional: inputs that need not be bound.
       cut: what was prepared -> for each row whether some of its text was cut off; None where no
         text ever is.
+      examples: arguments of the model by which it is compiled; None where it never is.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -63,3 +78,4 @@ class Task:
     compute: Compute
     optional: frozenset[str] = frozenset()
     cut: Callable[[Any], Array] | None = None
+    examples: Examples | None = None

@@ -28,6 +28,8 @@ _NO_LIMIT = 1_000_000
 """Tokenizers without a limit say 10 to the power of 30."""
 _ABOUT = ("offset_mapping", "special_tokens_mask", RECORD_KEY, CUT_TEXTS)
 """What is known of a row, and a model does not take."""
+_EXAMPLE_TOKENS = 512
+"""Most of the texts by which a model is compiled."""
 _CALL_TOKENS = 256
 """A call of a model costs about as much as so many tokens; fewer are padded instead."""
 
@@ -153,6 +155,17 @@ class Texts:
             how = {"padding": "max_length", "max_length": self.max_length}
         given = [{key: row[key] for key in row if key not in _ABOUT} for row in rows]
         return dict(self.tokenizer.pad(given, **how, return_tensors="pt"))
+
+    def examples(self) -> list[dict[str, Any]]:
+        """Arguments of the model for two texts and for one, short ones and long ones."""
+        most = min(self.max_length or _EXAMPLE_TOKENS, _EXAMPLE_TOKENS)
+        long = dict(self.tokenizer("a " * most, truncation=True, max_length=most))
+        half = len(long["input_ids"]) // 2
+        short = {name: [*values[:half], values[-1]] for name, values in long.items()}
+        groups = [[long, long], [short, short], [long], [short]]
+        if self.tokenizer.pad_token is not None:
+            groups.append([long, short])
+        return [self.padded(rows) for rows in groups]
 
     def in_groups(
         self,

@@ -70,6 +70,7 @@ def open_entities(path: Path, spec: TransformersModel, network: Network) -> Task
         prepare=prepare,
         compute=compute,
         cut=lambda prepared: cut_rows(prepared[0]),
+        examples=texts.examples,
     )
 
 
@@ -150,6 +151,7 @@ def open_masks(path: Path, spec: TransformersModel, network: Network) -> Task:
         prepare=prepare,
         compute=compute,
         cut=cut_rows,
+        examples=texts.examples,
     )
 
 

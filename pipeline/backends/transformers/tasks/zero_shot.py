@@ -49,6 +49,7 @@ def open_zero_shot(path: Path, spec: TransformersModel, network: Network) -> Tas
         prepare=prepare,
         compute=compute,
         cut=lambda prepared: prepared[1].any_of(cut_rows(prepared[0])),
+        examples=texts.examples,
     )
 
 
