@@ -161,6 +161,13 @@ def test_sixteen_bits_in_which_white_is_zero_are_inverted():
     assert (decode(bytes(data), channels=1)[0, :, :, 0] == 255 - (deep >> 8)).all()
 
 
+def test_twelve_bits_are_scaled_by_as_many():
+    data = bytearray(encoded(np.frombuffer(b"\xab\xc1\x23\x00", np.uint16).reshape(1, 2), "TIFF"))
+    at = data.index(struct.pack("<HHIH", 258, 3, 1, 16))  # BitsPerSample
+    data[at + 8] = 12
+    assert decode(bytes(data), channels=1)[0, 0, :, 0].tolist() == [0xAB, 0x12]
+
+
 def test_image_with_too_many_pixels_is_refused_by_its_header():
     assert reason(claims(7_000, 9_000), encoded(gradient(3, 3))) == {
         0: "found 9000 x 7000 pixels, expected at most 50,000,000 in all"
@@ -278,6 +285,12 @@ def test_picture_smaller_than_its_crop_costs_its_row():
         center_crop(Ragged([np.zeros((4, 4, 3)), np.zeros((4, 2, 3))]), 3, 3)
     assert list(error.value.messages) == [1]
     assert "found 4 x 2 pixels, expected at least 3 x 3" in error.value.messages[1]
+
+
+def test_without_antialiasing_the_crop_is_of_whole_pixels_the_first_side_loses_less():
+    picture = np.arange(7, dtype=np.uint8).reshape(1, 1, 7).repeat(4, 1)
+    made = resize(picture, 4, 4, fit="crop", antialias=False)
+    assert made[0, 0].tolist() == [1, 2, 3, 4]
 
 
 def test_image_without_pixels_cannot_be_resized():

@@ -151,6 +151,14 @@ def test_zip_archive_with_a_long_list_of_files_is_refused_before_it_is_read(tmp_
     assert "its list of files has 1,073,741,824 bytes" in refusal(tmp_path, ("m", packed))
 
 
+def test_zip_archive_whose_list_swallows_files_is_refused(tmp_path):
+    _, content = zipped(FILES)
+    first, last = content.index(b"PK\1\2"), content.index(b"PK\5\6")
+    length = last - first - 46 - len("model.onnx")
+    comment = content[: first + 32] + struct.pack("<H", length) + content[first + 34 :]
+    assert "names 1 of its 3 files" in refusal(tmp_path, ("m", comment))
+
+
 @both
 def test_name_that_comes_twice_is_refused(tmp_path, pack):
     assert "two files of one name" in refusal(tmp_path, pack({"a": b"x", "a/b": b"y"}))
