@@ -63,9 +63,10 @@ def test_folders_give_what_files_have_not(tmp_path, format):
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_what_a_file_has_itself_wins(tmp_path, format):
+@pytest.mark.parametrize("year", ["x", "5"])
+def test_what_a_file_has_itself_wins(tmp_path, format, year):
     rows = [row | {"year": 1999} for row in ROWS]
-    path = formats.write(folder(tmp_path, "year=x", "country=DE"), format, rows)
+    path = formats.write(folder(tmp_path, f"year={year}", "country=DE"), format, rows)
     assert list(input_checks.problems(str(path), "auto", record())) == []
     (batch,) = batches(path, record())
     assert batch.columns["year"].tolist() == [1999] * 3
