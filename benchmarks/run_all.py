@@ -1,6 +1,6 @@
 """All benchmarks, one after the other.
 
-    python -m benchmarks.run_all             about 30 minutes on two quiet cores; rewrites the
+    python -m benchmarks.run_all             about 35 minutes on two quiet cores; rewrites the
                                              figures and pictures of docs/benchmarks.md
     python -m benchmarks.run_all --prepare   only what is made once: records, the peers' environment
     python -m benchmarks.run_all --quick     only that all of them run
@@ -77,6 +77,7 @@ BENCHMARKS = (
     Benchmark("calls.merging", 40),
     Benchmark("calls.sharing", 25),
     Benchmark("calls.bad_rows", 35),
+    Benchmark("texts", 300),
 )
 
 

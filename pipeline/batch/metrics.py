@@ -112,7 +112,7 @@ METRICS = (
         f"{CUT_TEXTS}/MODEL",
         "counter",
         "rows",
-        "Rows whose text was longer than the model takes (`max_length`) and was cut.",
+        "Rows whose text or waveform was longer than the model takes, and was cut.",
     ),
     Metric(REPORT_PAGES, "counter", "pages", "With `--report_path`: pages written."),
 )

@@ -20,6 +20,7 @@ from pipeline.drafting import gaps as draft_gaps
 from pipeline.drafting import inputs as draft_inputs
 from pipeline.drafting import pictures as draft_pictures
 from pipeline.drafting import raw as draft_raw
+from pipeline.drafting import sounds as draft_sounds
 from pipeline.drafting import tables as draft_tables
 from pipeline.drafting.draft import FILL_IN, GUESS, Draft, ModelDraft, id_field
 from pipeline.drafting.keys import fields_of
@@ -56,8 +57,8 @@ def add_parser(commands: parsers.Commands) -> RaisingParser:
         so, since a damaged file may end it.
 
         The record's fields come from the models, and with --records from the first records of a
-        file (JSON lines, CSV, Parquet, Avro, TFRecord, pictures). What is a guess says so in a
-        comment. Then made-up rows are sent through the models, to see whether it works.
+        file (JSON lines, CSV, Parquet, Avro, TFRecord, pictures, sounds). What is a guess says so
+        in a comment. Then made-up rows are sent through the models, to see whether it works.
 
         examples:
           python -m pipeline init models --records records.jsonl
@@ -162,6 +163,8 @@ def _drafted(name: str, models: list[ModelDraft], records: FirstRecords | None) 
     if records is None:
         if draft_pictures.take_pictures(tensors):
             draft_pictures.bind(draft)
+        elif draft_sounds.take_sounds(models):
+            draft_sounds.bind(draft)
         elif all(model.takes_examples for model in models):
             draft_raw.bind(draft)
         else:
@@ -170,8 +173,9 @@ def _drafted(name: str, models: list[ModelDraft], records: FirstRecords | None) 
             draft_inputs.bind(draft)
         return draft
     draft.records_from = records.path
-    if records.are_pictures:
-        draft_pictures.bind(draft)
+    if records.are_files_of:
+        binders = {"image": draft_pictures.bind, "audio": draft_sounds.bind}
+        binders[records.are_files_of](draft)
         return draft
     if records.format == TFRECORD.name and any(model.takes_examples for model in models):
         draft_raw.bind(draft)

@@ -23,7 +23,8 @@ def add_parser(commands: parsers.Commands) -> RaisingParser:
         Reads pytorch_model.bin, or the files that pytorch_model.bin.index.json names, of the
         folder and of the folders in it (layers of sentence-transformers), and writes safetensors
         beside them. Only tensors are read: a file that holds anything else is refused, and no code
-        that it carries is run. The pickles stay; a job has no use for them.
+        that it carries is run. The pickles stay; a job has no use for them. Folders that were
+        converted before are left as they are, so a run that failed can be repeated.
 
         examples:
           python -m pipeline safetensors models/bert/1

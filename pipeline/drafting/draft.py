@@ -123,8 +123,8 @@ class Draft:
       name: of the ensemble.
       models: its models.
       records_from: the file that fields were read from; empty if there is none.
-      are_pictures: whether each record is an image file.
-      is_raw: whether records are not decoded.
+      source: "image" or "audio" where each record is such a file, "raw" where records are not
+        decoded; else empty.
       id: the id field, and a note on it.
       fields: name -> field.
       key_of: name of a field -> the key of the records that holds it, where there are records.
@@ -136,8 +136,7 @@ class Draft:
     name: str
     models: list[ModelDraft]
     records_from: str = ""
-    are_pictures: bool = False
-    is_raw: bool = False
+    source: str = ""
     id: tuple[str, str] | None = None
     fields: dict[str, FieldDraft] = field(default_factory=dict)
     key_of: Mapping[str, str] = field(default_factory=dict)
@@ -148,9 +147,7 @@ class Draft:
 
     def as_data(self) -> dict[str, Any]:
         """The ensemble file as plain data, without its comments."""
-        record: dict[str, Any] = {"source": "image"} if self.are_pictures else {}
-        if self.is_raw:
-            record["source"] = "raw"
+        record: dict[str, Any] = {"source": self.source} if self.source else {}
         if self.id is not None:
             record["id"] = self.id[0]
         if self.csv_missing:

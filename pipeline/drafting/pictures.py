@@ -26,7 +26,7 @@ def bind(draft: Draft) -> None:
     Args:
       draft: the draft, which is changed.
     """
-    draft.are_pictures = True
+    draft.source = "image"
     draft.fields[_FIELD] = FieldDraft("bytes", ())
     steps = _Steps()
     for model in draft.models:

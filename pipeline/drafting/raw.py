@@ -14,7 +14,7 @@ def bind(draft: Draft) -> None:
     Args:
       draft: the draft, which is changed.
     """
-    draft.is_raw = True
+    draft.source = "raw"
     draft.fields[_FIELD] = FieldDraft("bytes", ())
     for model in draft.models:
         for tensor in model.inputs:

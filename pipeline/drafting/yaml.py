@@ -53,10 +53,10 @@ def _last_outputs(draft: Draft) -> Iterator[str]:
 
 
 def _record(draft: Draft) -> Iterator[str]:
-    if draft.are_pictures:
+    if draft.source in ("image", "audio"):
         yield "record:"
-        yield "  source: image # each file is a record, its path the id"
-    elif draft.is_raw:
+        yield f"  source: {draft.source} # each file is a record, its path the id"
+    elif draft.source == "raw":
         yield "record:"
         yield "  source: raw # each record goes to the models as it is, its id is a hash of it"
     else:

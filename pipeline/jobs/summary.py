@@ -82,7 +82,8 @@ def summary(counters: Mapping[str, int], job: Job, elapsed_secs: float) -> str:
         if name.startswith(f"{CUT_TEXTS}/"):
             lines.append(
                 f"warning: model '{name.removeprefix(f'{CUT_TEXTS}/')}' read the beginning only of "
-                f"{count:,} texts, which are longer than it takes; `truncation: error` refuses them"
+                f"{count:,} texts or sounds, which are longer than it takes; `truncation: error` "
+                "refuses them"
             )
     if differ := counters.get(ROW_DIFFERENCES):
         lines.append(

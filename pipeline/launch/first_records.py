@@ -27,6 +27,8 @@ from pipeline.spec.record import FieldSpec, RecordSpec
 
 _FILES = 8
 
+_SOUNDS = (".wav", ".flac")
+"""Extensions of what `op: decode_audio` reads."""
 # A decoder asked for a field that is not there gives all that the record has.
 _NO_SUCH_FIELD = RecordSpec(fields={"_": FieldSpec(dtype="int64")})
 
@@ -37,15 +39,15 @@ class FirstRecords:
 
     Attributes:
       path: the file that was looked into.
-      records: as plain data; none where the input is pictures.
-      are_pictures: whether each file is a record, a picture.
+      records: as plain data; none where the input is pictures or sounds.
+      are_files_of: "image" or "audio" where each file is a record; else empty.
       flat: whether tensors of several axes may be one list.
       format: name of the file's format.
     """
 
     path: str
     records: tuple[dict[str, Any], ...]
-    are_pictures: bool = False
+    are_files_of: str = ""
     flat: bool = False
     format: str = "jsonl"
 
@@ -63,7 +65,9 @@ def first_records(location: str, count: int) -> FirstRecords:
     problem = ""
     for file in _files(location):
         if file.path.lower().endswith(IMAGE.extensions):
-            return FirstRecords(file.path, (), are_pictures=True)
+            return FirstRecords(file.path, (), are_files_of="image")
+        if file.path.lower().endswith(_SOUNDS):
+            return FirstRecords(file.path, (), are_files_of="audio")
         part = FileRange(file.path, 0, file.size_in_bytes, format_of(file.path).name)
         try:
             records, problem = _read(part, count)

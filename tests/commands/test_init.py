@@ -10,8 +10,9 @@ import yaml
 from pipeline.drafting.draft import FILL_IN, GUESS
 from pipeline.spec import text as spec_text
 from tests.backends.cases import AFFINE, CASES
-from tests.support import formats, models
+from tests.support import formats, models, sound_models
 from tests.support.mlflow_folders import mlmodel
+from tests.support.sounds import encoded, noise
 
 ROWS = [
     {"row_id": f"r{i}", "left": [0.5, 1.0 * i, 2.0, 3.0], "review": "good film", "rank": i % 3}
@@ -289,6 +290,20 @@ def test_values_that_may_be_anything_are_averaged_in_a_comment_only(run, folder)
     assert "combine" not in data
     assert "#   - {column: mean, op: mean, of: [one_predict, two_predict]}" in text
     assert data["output"] == ["one_predict", "two_predict"]
+
+
+@pytest.mark.parametrize("records", [[], ["--records", "sounds"]], ids=["models alone", "sounds"])
+def test_sounds_are_decoded_at_the_rate_that_the_model_knows(run, folder, records):
+    sound_models.wav2vec2_classifier(folder / "models/ears")
+    (folder / "sounds").mkdir()
+    (folder / "sounds/a.wav").write_bytes(encoded(noise(6000, 0)))
+    data, text, _ = init(run, "models", *records)
+    assert data["record"] == {"source": "audio", "fields": {"file": {"dtype": "bytes"}}}
+    decoded = {"column": "waveform", "op": "decode_audio", "of": "file"}
+    assert data["prepare"] == [{**decoded, "sampling_rate": 16000, "resample": True}]
+    assert data["models"][0]["inputs"] == {"waveform": "waveform"}
+    assert "guess: files of other rates are resampled" in text
+    assert run("check", "ensemble.yaml").status == 0
 
 
 def test_pictures_are_decoded_and_resized_to_what_the_model_takes(run, folder):

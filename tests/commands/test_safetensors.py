@@ -87,6 +87,21 @@ def test_layers_in_folders_of_the_folder_are_converted(run, folder):
     assert (folder / "2_Dense/model.safetensors").is_file()
 
 
+def test_folder_of_which_one_layer_failed_goes_on_there(run, folder):
+    import torch
+
+    layer = folder / "2_Dense"
+    layer.mkdir()
+    torch.save([1], layer / "pytorch_model.bin")
+    assert run("safetensors", str(folder)).status == 2
+    whole = (folder / "model.safetensors").read_bytes()
+    torch.save({"linear.weight": torch.ones(2, 2)}, layer / "pytorch_model.bin")
+    done = run("safetensors", str(folder))
+    assert done.status == 0, done.err
+    assert done.out == f"wrote {layer / 'model.safetensors'}\n"
+    assert (folder / "model.safetensors").read_bytes() == whole
+
+
 class Trap:
     def __init__(self, marker: Path) -> None:
         self.marker = marker

@@ -71,7 +71,7 @@ def test_example_of_the_docstring_predicts(framework, job, monkeypatch, capsys):
     first, second = (prediction["predictions"][output] for prediction in job.predictions())
     assert first == second
     if framework == "transformers":
-        told = "warning: model 'embedder' read the beginning only of 2 texts, which are longer"
+        told = "warning: model 'embedder' read the beginning only of 2 texts or sounds"
         assert told in capsys.readouterr().out
     if framework == "python":
         assert first == 240_000

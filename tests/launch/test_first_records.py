@@ -39,9 +39,10 @@ def test_records_that_cannot_be_read_are_passed_over(tmp_path):
     assert first_records(str(tmp_path), 5).records == ({"a": 1}, {"a": 3})
 
 
-def test_pictures_are_told_by_their_names(tmp_path):
-    (tmp_path / "a.JPG").write_bytes(b"")
-    assert first_records(str(tmp_path), 5).are_pictures
+@pytest.mark.parametrize(("name", "files"), [("a.JPG", "image"), ("a.WAV", "audio")])
+def test_pictures_and_sounds_are_told_by_their_names(name, files, tmp_path):
+    (tmp_path / name).write_bytes(b"")
+    assert first_records(str(tmp_path), 5).are_files_of == files
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,10 @@ _PART = ".part"
 def pickled_folders(path: Path) -> list[Path]:
     """The folder and those in it (layers of sentence-transformers) that have pickled weights only.
 
+    Those that were converted before are left out.
+
     Raises:
-      LoadError: there is none, or one has both kinds already.
+      LoadError: there is none, or all were converted already, or one has other safetensors.
     """
     if not path.is_dir():
         raise LoadError(f"{path} is not a folder on this machine; expected one with {PICKLE}")
@@ -36,11 +38,16 @@ def pickled_folders(path: Path) -> list[Path]:
     if not found:
         names = ", ".join(sorted(entry.name for entry in path.iterdir())[:10]) or "nothing"
         raise LoadError(f"{path} has no {PICKLE} and no {PICKLE}{_INDEX}; it holds {names}")
-    for folder in found:
+    left = [folder for folder in found if not _is_converted(folder)]
+    for folder in left or found:
         there = sorted(file.name for file in folder.glob("*.safetensors*"))
         if there := [name for name in there if not name.endswith(_PART)]:
             raise LoadError(f"{folder} has {there[0]} already; remove it to convert {PICKLE} again")
-    return found
+    return left
+
+
+def _is_converted(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in (_SAFE, f"{_SAFE}{_INDEX}"))
 
 
 def convert(folder: Path) -> list[Path]:

@@ -116,13 +116,13 @@ TASKS: Mapping[str, TaskText] = {
     ),
     "image-to-text": TaskText(
         "`image`, uint8 [height, width, 3]",
-        "`text`, the best caption; `texts`, `num_return_sequences` of them",
-        GENERATE,
+        "`text`, the best caption (drawn: the first); `texts`, `num_return_sequences` of them",
+        (*GENERATE, *SAMPLE),
     ),
     "visual-question-answering": TaskText(
         "`image`, uint8 [height, width, 3]; `question`",
-        "`text`, the best answer; `texts`, `num_return_sequences` of them",
-        (*_TEXT, *GENERATE),
+        "`text`, the best answer (drawn: the first); `texts`, `num_return_sequences` of them",
+        _WRITE,
     ),
     "object-detection": TaskText(
         "`image`, uint8 [height, width, 3]",

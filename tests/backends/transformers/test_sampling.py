@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from pipeline.errors import LoadError
 from pipeline.serving.opening import Opening
 from pipeline.serving.step.model_step import ModelStep
 from pipeline.serving.step.samples import RowSamples
-from tests.support import text_models
+from tests.support import picture_models, text_models
 from tests.support.specs import load, model_spec
 
 TEXTS = ["a photo", "the blue square is good and", "red", "a photo", "the film was"] * 3
@@ -164,6 +165,35 @@ def test_an_encoder_and_a_decoder_draw_too_and_two_models_differ(tmp_path):
     found = written(records(ids), one, load(folder, one))
     assert written(records(ids), same, load(folder, same)) == found
     assert written(records(ids), other, load(folder, other)) != found
+
+
+@pytest.mark.parametrize("task", ["image-to-text", "visual-question-answering"])
+def test_texts_about_pictures_are_drawn_by_their_records_too(task, tmp_path):
+    asks = task == "visual-question-answering"
+    folder = (picture_models.blip_answers if asks else picture_models.blip)(tmp_path)
+    asked = {"question": "t"} if asks else {}
+    spec = entry(
+        task,
+        inputs={"image": "i", **asked},
+        max_new_tokens=5,
+        temperature=2.0,
+        num_return_sequences=2,
+    )
+    pictures = np.random.default_rng(0).integers(0, 256, (5, 12, 12, 3), dtype="uint8")
+    pictures[3] = pictures[0]
+    servable, ids = load(folder, spec), [f"r{i}" for i in range(5)]
+
+    def found(rows):
+        batch = records([ids[i] for i in rows], [TEXTS[i] for i in rows])
+        return written(
+            replace(batch, columns={**batch.columns, "i": pictures[rows]}), spec, servable
+        )
+
+    whole = found([0, 1, 2, 3, 4])
+    assert found([4, 3, 2, 1, 0]) == whole
+    assert all(found([i]) == {ids[i]: whole[ids[i]]} for i in range(5))
+    assert whole["r0"] != whole["r3"]  # of one picture and question
+    assert any(one != other for one, other in whole.values())
 
 
 def test_model_that_draws_nothing_gets_no_ids(gpt2):

@@ -26,6 +26,9 @@ def entry(task, *outputs, **changes):
     return model_spec(framework="transformers", task=task, **{**keys, **named, **changes})
 
 
+CLASSES = entry("audio-classification", "label")
+
+
 def heard(folder, sounds=SOUNDS, **changes):
     """The texts of sounds that come together, and why others have none."""
     return run(folder, entry("automatic-speech-recognition", "text", **changes), {"w": sounds})
@@ -157,6 +160,15 @@ def test_sound_that_a_classifier_cuts_is_a_dead_letter_where_that_is_said(tmp_pa
     labels, reasons = run(folder, spec, {"w": [noise(most, 1), noise(most + 1, 1)]}, "label")
     assert [*labels] == [0]
     assert "has 0.7 seconds, and the model takes 0.7; without `truncation: error`" in reasons[1]
+
+
+def test_sounds_that_a_classifier_cuts_are_counted(tmp_path):
+    folder, step = sound_models.spectrogram_classifier(tmp_path), ModelStep(CLASSES)
+    most = 400 + 160 * 64 - 1
+    sounds = [noise(samples, 1) for samples in (most, most + 1, 3000, most + 900)]
+    records = Batch(ids=tuple(range(4)), payloads=(b"",) * 4, columns={"w": Ragged(sounds)})
+    done = step.run(records, load(folder, CLASSES))
+    assert (len(done.ids), step.cut_texts) == (4, 2)
 
 
 def test_rate_of_each_row_is_checked(letters):

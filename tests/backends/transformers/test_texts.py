@@ -64,7 +64,7 @@ def test_key_that_the_task_does_not_have_is_refused_with_those_it_has():
     with pytest.raises(
         ValueError, match=r"'max_length' has no use .* which has no keys of its own"
     ):
-        spec(task="image-classification", max_length=3)
+        spec(task="image-segmentation", max_length=3)
 
 
 def roberta_without_limit(folder):

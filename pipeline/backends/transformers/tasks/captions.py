@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline.backends.transformers.tasks.generation import Writer
 from pipeline.backends.transformers.tasks.pictures import Pictures
+from pipeline.backends.transformers.tasks.sampling import record_keys
 from pipeline.backends.transformers.tasks.task import Network, Task
 from pipeline.backends.transformers.tasks.texts import (
     Encoded,
@@ -30,24 +31,28 @@ def open_captions(path: Path, spec: TransformersModel, network: Network) -> Task
     pictures = Pictures(path)
     writer = Writer(path, spec, network, read_tokenizer(path))
 
-    def compute(
-        network: Network, prepared: Mapping[str, Any], wanted: Collection[str]
-    ) -> dict[str, Column]:
-        return writer.columns(writer.written(network, network.moved(prepared)))
+    def prepare(inputs: Mapping[str, Array]) -> _Shown:
+        return _Shown(pictures.prepared(inputs["image"]), record_keys(inputs))
 
-    return Task(
-        inputs=(pictures.tensor,),
-        outputs=writer.outputs,
-        prepare=lambda inputs: pictures.prepared(inputs["image"]),
-        compute=compute,
-    )
+    def compute(network: Network, shown: _Shown, wanted: Collection[str]) -> dict[str, Column]:
+        arguments = network.moved(shown.pictures)
+        return writer.columns(writer.written(network, arguments, keys=shown.keys))
+
+    return Task(inputs=(pictures.tensor,), outputs=writer.outputs, prepare=prepare, compute=compute)
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """Pictures as the model takes them, and the question of each."""
+class _Shown:
+    """Pictures as the model takes them, and the ids of their records, where tokens are drawn."""
 
     pictures: Mapping[str, Any]
+    keys: Sequence[str]
+
+
+@dataclass(frozen=True)
+class _Asked(_Shown):
+    """Pictures, and the question of each."""
+
     questions: Encoded
 
 
@@ -61,7 +66,8 @@ def open_answers(path: Path, spec: TransformersModel, network: Network) -> Task:
     writer = Writer(path, spec, network, texts.tokenizer)
 
     def prepare(inputs: Mapping[str, Array]) -> _Asked:
-        return _Asked(pictures.prepared(inputs["image"]), texts.encode(strings(inputs["question"])))
+        questions = texts.encode(strings(inputs["question"]))
+        return _Asked(pictures.prepared(inputs["image"]), record_keys(inputs), questions)
 
     def compute(network: Network, asked: _Asked, wanted: Collection[str]) -> dict[str, Column]:
         questions = asked.questions
@@ -71,7 +77,9 @@ def open_answers(path: Path, spec: TransformersModel, network: Network) -> Task:
             arguments = texts.padded([questions[row] for row in group])
             arguments.pop("token_type_ids", None)
             shown = {name: tensor[group] for name, tensor in asked.pictures.items()}
-            written.append(writer.written(network, network.moved({**arguments, **shown})))
+            moved = network.moved({**arguments, **shown})
+            keys = [asked.keys[row] for row in group] if asked.keys else ()
+            written.append(writer.written(network, moved, keys=keys))
         return writer.columns(np.concatenate(written)[np.argsort(np.concatenate(groups))])
 
     return Task(

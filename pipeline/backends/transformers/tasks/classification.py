@@ -56,12 +56,23 @@ def open_pictures(path: Path, spec: TransformersModel, network: Network) -> Task
 def open_waveforms(path: Path, spec: TransformersModel, network: Network) -> Task:
     """`audio-classification`."""
     waveforms, classes = Waveforms(path, spec), Classes(network.config)
+
+    def prepare(inputs: Mapping[str, Array]) -> tuple[Mapping[str, Any], Array]:
+        rows, samples = inputs["waveform"].shape
+        return stacked(waveforms.prepared(inputs)), np.full(rows, waveforms.cuts(samples))
+
+    def compute(
+        network: Network, heard: tuple[Mapping[str, Any], Array], wanted: Collection[str]
+    ) -> dict[str, Column]:
+        return classes.scored(network, heard[0], wanted)
+
     return Task(
         inputs=waveforms.tensors,
         outputs=classes.outputs,
-        prepare=lambda inputs: stacked(waveforms.prepared(inputs)),
-        compute=classes.scored,
+        prepare=prepare,
+        compute=compute,
         optional=waveforms.optional,
+        cut=lambda heard: heard[1],
     )
 
 

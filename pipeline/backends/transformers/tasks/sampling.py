@@ -9,11 +9,14 @@ moves a probability across the number is another token drawn.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.backends.transformers.tasks.texts import strings
+from pipeline.batch.columns import Array
 from pipeline.errors import LoadError
+from pipeline.spec.entries.entry import RECORD_KEY
 from pipeline.spec.model import TransformersModel
 
 _BITS = 52
@@ -88,6 +91,11 @@ class _Draw:
         drawn = torch.tensor(numbers, dtype=torch.float64, device=scores.device)[:, None]
         chosen = torch.searchsorted(summed, drawn * summed[:, -1:], right=True)
         return torch.full_like(scores, -torch.inf).scatter_(1, chosen, 0.0)
+
+
+def record_keys(inputs: Mapping[str, Array]) -> list[str]:
+    """The ids of the rows' records; none where no tokens are drawn."""
+    return strings(inputs[RECORD_KEY]) if RECORD_KEY in inputs else []
 
 
 def chance(record: str, text: int, token: int) -> float:

@@ -172,6 +172,7 @@ class Texts:
         rows: Encoded,
         call: Callable[[Encoded], Mapping[str, Column]],
         most: int | None = None,
+        calls: int = 1,
     ) -> dict[str, Column]:
         """The outputs of rows that are computed in groups of about the same length.
 
@@ -179,13 +180,14 @@ class Texts:
           rows: those of a call.
           call: the rows of a group -> its outputs.
           most: rows of a group; None for any number.
+          calls: of the model for a group, one for each token that it writes.
 
         Raises:
           ValueError: a row is empty. Alone it would fail, and among others be made of padding.
         """
         if not all(row["input_ids"] for row in rows):
             raise ValueError("the text has no tokens")
-        spare = _CALL_TOKENS if self.tokenizer.pad_token is not None else 0
+        spare = calls * _CALL_TOKENS if self.tokenizer.pad_token is not None else 0
         groups = groups_by_length([len(row["input_ids"]) for row in rows], spare, most)
         parts = [call([rows[i] for i in group]) for group in groups]
         back = np.argsort(np.concatenate(groups))

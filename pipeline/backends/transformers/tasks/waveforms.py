@@ -83,13 +83,17 @@ class Waveforms:
             for row in waveforms
         ]
 
+    def cuts(self, samples: int) -> bool:
+        """Whether the extractor cuts waveforms of so many samples."""
+        return self.most is not None and samples > self.most
+
     def refuse_long(self, samples: int, way_out: str) -> None:
         """Refuses waveforms of more samples than the extractor takes.
 
         Raises:
           ValueError: there are more.
         """
-        if self.most is not None and samples > self.most:
+        if self.most is not None and self.cuts(samples):
             raise ValueError(
                 f"the waveform has {samples / self.rate:.1f} seconds, and the model takes "
                 f"{self.most / self.rate:.1f}; {way_out}"

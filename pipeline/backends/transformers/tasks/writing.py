@@ -8,6 +8,7 @@ from string import Formatter
 from typing import Any
 
 from pipeline.backends.transformers.tasks.generation import Writer
+from pipeline.backends.transformers.tasks.sampling import record_keys
 from pipeline.backends.transformers.tasks.task import Network, Task
 from pipeline.backends.transformers.tasks.texts import Encoded, Texts, cut_rows, strings
 from pipeline.batch.columns import Array, Column
@@ -39,7 +40,7 @@ def open_text_to_text(path: Path, spec: TransformersModel, network: Network) -> 
             arguments = _arguments(network, texts, group)
             return {"texts": writer.written(network, arguments, keys=_keys(group))}
 
-        return writer.columns(texts.in_groups(rows, call)["texts"])
+        return writer.columns(texts.in_groups(rows, call, calls=writer.new_tokens)["texts"])
 
     inputs = (TensorSpec("text", "string", (None,)),)
     return Task(inputs, writer.outputs, prepare, compute, cut=cut_rows)
@@ -78,7 +79,7 @@ def open_continuation(path: Path, spec: TransformersModel, network: Network) -> 
             given = arguments["input_ids"].shape[1]
             return {"texts": writer.written(network, arguments, skip=given, keys=_keys(group))}
 
-        return writer.columns(texts.in_groups(rows, call)["texts"])
+        return writer.columns(texts.in_groups(rows, call, calls=writer.new_tokens)["texts"])
 
     inputs = tuple(TensorSpec(name, "string", (None,)) for name in names)
     return Task(inputs, writer.outputs, prepare, compute, cut=cut_rows)
@@ -101,9 +102,8 @@ def _arguments(network: Network, texts: Texts, rows: Encoded) -> dict[str, Any]:
 
 def _keyed(rows: Encoded, inputs: Mapping[str, Array]) -> Encoded:
     """Rows with the ids of their records, where the call has them."""
-    if RECORD_KEY not in inputs:
-        return rows
-    for row, key in zip(rows, strings(inputs[RECORD_KEY]), strict=True):
+    keys = record_keys(inputs)
+    for row, key in zip(rows, keys, strict=True) if keys else ():
         row[RECORD_KEY] = list(key.encode(errors="surrogatepass"))
     return rows
 
