@@ -22,6 +22,12 @@ class Gcs:
     def upload(self, uri: str, content: bytes | str) -> None:
         self._blob(uri).upload_from_string(content)
 
+    def upload_packed(self, uri: str, content: bytes, content_type: str) -> None:
+        """Uploads what is compressed, with `Content-Encoding: gzip`."""
+        blob = self._blob(uri)
+        blob.content_encoding = "gzip"
+        blob.upload_from_string(content, content_type=content_type)
+
     def download(self, uri: str) -> bytes:
         content: bytes = self._blob(uri).download_as_bytes()
         return content

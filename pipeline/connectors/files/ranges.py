@@ -53,6 +53,10 @@ class FileRange:
 coders.register(FileRange)
 
 
+class UnservedObjectError(ValueError):
+    """An object whose metadata keep Beam from reading it."""
+
+
 def split_file(file: Any, split_bytes: int, chosen: str = "auto") -> Iterator[FileRange]:
     """The ranges of one file; none if it is empty.
 
@@ -75,10 +79,17 @@ def opened(part: FileRange) -> Iterator[OpenedFile]:
 
     Raises:
       FileNotFoundError: it is gone.
+      UnservedObjectError: nobody can read it as it is stored.
       Exception: as the storage has it.
     """
     try:
         file = FileSystems.open(part.path, compression_type=CompressionTypes.UNCOMPRESSED)
+    except NotImplementedError as error:  # Beam's, for objects that are said to be gzip twice
+        raise UnservedObjectError(
+            f"cannot be read ({error}): its metadata have `Content-Encoding: gzip` and a type of "
+            "gzip as well; leave out one, such as with `gcloud storage objects update "
+            "--clear-content-encoding`"
+        ) from error
     except Exception as error:
         if status_of(error) != 404:
             raise

@@ -15,7 +15,7 @@ from typing import Any
 import apache_beam as beam
 
 from pipeline.batch.block import Block
-from pipeline.connectors.files.ranges import FileRange, opened, split_file
+from pipeline.connectors.files.ranges import FileRange, UnservedObjectError, opened, split_file
 from pipeline.connectors.files.whole_files import match_groups, read_group
 from pipeline.connectors.storage import paths
 from pipeline.formats import looks
@@ -92,13 +92,17 @@ def read_range(part: FileRange, reading: Reading) -> Iterator[Block]:
         )
         yield Block((), part.path, message, format=form.name)
         return
-    with opened(part) as file:
-        problem = _foreign(file.head, form.name, reading.record)
-        if problem:
-            yield Block((), part.path, f"{part.path}: {problem}", format=form.name)
-            return
-        yield from form.blocks(file, reading)
-        size = file.file.seek(0, io.SEEK_END)
+    try:
+        with opened(part) as file:
+            problem = _foreign(file.head, form.name, reading.record)
+            if problem:
+                yield Block((), part.path, f"{part.path}: {problem}", format=form.name)
+                return
+            yield from form.blocks(file, reading)
+            size = file.file.seek(0, io.SEEK_END)
+    except UnservedObjectError as error:
+        yield Block((), part.path, f"{part.path}: {error}", format=form.name)
+        return
     if size < part.end:
         message = (
             f"{part.path}: had {part.end:,} bytes or more when the input was matched, and {size:,} "

@@ -99,6 +99,26 @@ def test_file_of_another_kind_is_refused_at_launch_and_is_one_dead_letter_later(
         assert (len(block.payloads), block.error) == (0, problem)
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
+def test_object_with_content_encoding_is_read(gcs, bucket, name):
+    text = formats.as_bytes("jsonl", ROWS)
+    gcs.upload_packed(f"{bucket}/{name}", gzip.compress(text), "text/plain")
+    assert list(input_checks.problems(f"{bucket}/{name}", "auto", RECORD)) == []
+    found = blocks(f"{bucket}/{name}")
+    assert [payload for block in found for payload in block.payloads] == text.splitlines()
+
+
+def test_object_that_beam_refuses_is_refused_at_launch_and_one_dead_letter_later(gcs, bucket):
+    path = f"{bucket}/a.jsonl.gz"
+    packed = gzip.compress(formats.as_bytes("jsonl", ROWS))
+    gcs.upload_packed(path, packed, "application/gzip")
+    (problem,) = input_checks.problems(path, "auto", RECORD)
+    (block,) = blocks(path)
+    assert not block.payloads
+    assert "`Content-Encoding: gzip` and a type of gzip as well; leave out one" in problem
+    assert block.error == problem
+
+
 def test_lines_that_nobody_decodes_may_look_like_anything(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'[{"a": 1}]\n<html>\na\tb\n')
