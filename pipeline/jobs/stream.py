@@ -59,6 +59,7 @@ _ENCODED = {
     (Content.DEAD_LETTERS, Medium.TOPIC): DEAD_LETTER_MESSAGES,
 }
 """Which output of Encode goes into a sink."""
+_RETRY_SECS = 60.0
 
 
 def build_stream(pipeline: beam.Pipeline, job: Job, engine: JobEngine) -> None:
@@ -66,9 +67,12 @@ def build_stream(pipeline: beam.Pipeline, job: Job, engine: JobEngine) -> None:
     settings = job.settings
     events = {"Launch": _launch_events(pipeline, job)}
     _refresh(pipeline, job, engine, events)
-    falls_back = settings.refresh.follows
     assign = beam.ParDo(
-        AssignActiveRelease(job.handle, job.release, job.follower, falls_back=falls_back)
+        AssignActiveRelease(
+            *(job.handle, job.release, job.follower),
+            falls_back=settings.refresh.follows,
+            retry_secs=_RETRY_SECS if settings.models.launch_checks != "full" else 0.0,
+        )
     )
     decoded = _read(pipeline, job, engine) | "Decode" >> decode_blocks(job)
     assign = assign.with_outputs(EVENTS, main="batches")

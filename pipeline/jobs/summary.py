@@ -28,13 +28,16 @@ def dry_run(job: Job) -> str:
     lines = [f"Ensemble '{spec.name}', release {job.release.release_id}", ""]
     lines += [draw_text(job.drawing()), "", "Models"]
     for model in job.graph.models:
-        facts = rehearsal.models[model.name]
         version = job.release.version_of(model.name)
-        lines.append(
-            f"  {model.name}: {model.framework}, version {version.label}, on {facts.device}, "
-            f"{quantities.size(facts.size_bytes)}, {shown_uri(version.uri)}"
+        facts = rehearsal.models.get(model.name)
+        loaded = (
+            f"on {facts.device}, {quantities.size(facts.size_bytes)}" if facts else "not loaded"
         )
-        lines += _signature(facts.signature)
+        lines.append(
+            f"  {model.name}: {model.framework}, version {version.label}, {loaded}, "
+            f"{shown_uri(version.uri)}"
+        )
+        lines += _signature(facts.signature) if facts else []
         if not model.independent_rows:
             lines.append("    independent_rows: false, so its rows are not compared")
     if rehearsal.unknown:

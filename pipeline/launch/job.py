@@ -72,6 +72,10 @@ from pipeline.spec.graph import Graph
 from pipeline.spec.row_limits import RowLimits
 
 _LOGGER = logger(__name__)
+_LEFT_OUT = {
+    "signatures": "no model is run here: each worker runs them before its first record",
+    "files": "no model is loaded here: each worker loads and runs them before its first record",
+}
 
 
 @dataclass(frozen=True)
@@ -192,19 +196,19 @@ def check_job(settings: Settings, beam: PipelineOptions, placement: Placement, s
     limits = settings.row_limits(graph.spec)
     loader = _loader(settings, graph, limits.call_rows, placement, job_key, store, say)
     records = launch_files.sample(inputs, graph)
-    managers = ManagerFactory(graph, loader, told.memory_policy, records=records)
+    managers = _managers(settings, graph, loader, records, store)
     handle = ManagerHandle(job_key, managers)
     checks = placement.for_checks(handle, managers)
-    lister = StorageLister(beam)
+    lister, marks = StorageLister(beam), marks_of(told, store, dry_run=dry_run)
     log = ReleaseLog(told.release_dir or str(_own_log(job_key)), LogFiles(beam))
     before = accepted_before(told.release_dir, graph, log.storage)
     targets = watch_targets(graph.models, told.release_pattern or None)
     gate_checks = _gate_checks(settings, graph, loader, store, records)
-    marks = marks_of(told, store, dry_run=dry_run)
     with ExitStack() as at_end:
         at_end.callback(checks.close)
         patterns = () if follows else look_under(targets, lister, before.rules, say)
-        beginner = Beginner(gate_checks, checks.get(), patterns, say, marks, placement.loads_apart)
+        apart, depth = placement.loads_apart, settings.models.launch_checks
+        beginner = Beginner(gate_checks, checks.get(), patterns, say, marks, apart, depth)
         found = begin_following(beginner, before, log.read) if follows else beginner.begin(before)
         launch_files.check_columns(outputs.output_format, graph, found.rehearsal.types)
         refresh = refresh_of(told, gate_checks, found, patterns, lister, log, handle, managers)
@@ -225,6 +229,18 @@ def check_job(settings: Settings, beam: PipelineOptions, placement: Placement, s
         follower=follower_of(settings, log, handle, found.state, gate_checks),
         stops=stops_of(settings, graph, beam, placement, log, handle, say),
     )
+
+
+def _managers(
+    settings: Settings,
+    graph: Graph,
+    loader: FrameworkLoader,
+    records: Mapping[str, BatchColumn],
+    store: BeamArtifactStore,
+) -> ManagerFactory:
+    """What makes the models of each process, which check what the launch leaves out."""
+    policy, in_full = settings.refresh.memory_policy, settings.models.launch_checks == "full"
+    return ManagerFactory(graph, loader, policy, records=records, store=None if in_full else store)
 
 
 def _own_log(job_key: str) -> Path:
@@ -267,6 +283,7 @@ def _checked_graph(
     inputs, outputs, models = settings.inputs, settings.outputs, settings.models
     dry_run = settings.run.dry_run
     problems = path_problems(settings) + placement.refresh_problems(settings.refresh)
+    problems += placement.check_problems(models.launch_checks)
     if not dry_run:
         problems += placement.option_problems(outputs, beam)
     try:
@@ -280,6 +297,8 @@ def _checked_graph(
         problems += launch_files.problems(inputs, outputs.output_format, graph.spec)
     if problems:
         raise LaunchError(problems)
+    if left_out := _LEFT_OUT.get(models.launch_checks):
+        say(f"--launch_checks={models.launch_checks}: {left_out}")
     return graph
 
 

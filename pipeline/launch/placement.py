@@ -11,7 +11,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.launch import hub as launch_hub
 from pipeline.launch.checks import service_problems
-from pipeline.launch.settings import Outputs, RefreshSettings
+from pipeline.launch.settings import LaunchChecks, Outputs, RefreshSettings
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.release_manager import ManagerHandle
 from pipeline.spec.graph import Graph
@@ -45,6 +45,15 @@ class Placement:
     def refresh_problems(self, refresh: RefreshSettings) -> list[str]:
         """What is wrong with how models are refreshed."""
         return []
+
+    def check_problems(self, launch_checks: LaunchChecks) -> list[str]:
+        """What is wrong with ``--launch_checks``."""
+        if launch_checks == "full":
+            return []
+        return [
+            f"--launch_checks={launch_checks} is for jobs whose workers are other machines or "
+            "processes: here the models serve where they are checked; leave it out"
+        ]
 
     def cache_problems(self, folder: str, graph: Graph, say: Callable[[str], None]) -> list[str]:
         """What is wrong with ``--model_cache_dir``."""
@@ -81,6 +90,10 @@ class RemotePlacement(Placement):
             "service, in Cloud Storage: workers follow the releases that are recorded there; add "
             "--release_dir=gs://BUCKET/releases/JOB"
         ]
+
+    def check_problems(self, launch_checks: LaunchChecks) -> list[str]:
+        """See Placement. Workers check what the launch does not."""
+        return []
 
     def cache_problems(self, folder: str, graph: Graph, say: Callable[[str], None]) -> list[str]:
         """See Placement."""

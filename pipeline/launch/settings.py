@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import Enum, auto
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pipeline.serving.release_manager import MemoryPolicy
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.row_limits import RowLimits, row_limits
 
 Value = str | float | bool
+LaunchChecks = Literal["full", "signatures", "files"]
 Group = TypeVar("Group")
 
 
@@ -129,6 +130,7 @@ class ModelSettings:
     max_model_faults: int
     model_cache_dir: str
     max_hub_model_mb: int
+    launch_checks: LaunchChecks
     trial_secs: int
     trial_memory_mb: int
 

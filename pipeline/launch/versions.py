@@ -9,7 +9,7 @@ rolled back from.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
@@ -17,6 +17,8 @@ from pipeline.batch.release import ModelVersion, Release
 from pipeline.errors import ArtifactError, EnsembleError, ModelError
 from pipeline.launch.choices import LAUNCH, Choice, check_not_undone, choices_of
 from pipeline.launch.patterns import Pattern, Say, rules_after
+from pipeline.launch.problems import lines_of, model_of, texts_of
+from pipeline.launch.settings import LaunchChecks
 from pipeline.releases.candidate import Candidate, ReleaseEvent
 from pipeline.releases.checks import Examples, FetchedVersion, GateChecks
 from pipeline.releases.gate import utc_now
@@ -31,8 +33,9 @@ from pipeline.serving.release_manager import ReleaseManager
 from pipeline.serving.trial.messages import TrialAnswer
 from pipeline.serving.trial.trials import Trials
 
-_SHOWN = 3
-"""Most versions that were passed over in the message of a refused launch; all are said before."""
+_SHOWN = (
+    3  # versions that were passed over, in the message of a refused launch; all are said before
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class Beginner:
       say: told what is being done, and what is passed over.
       marks: tell whether a launch came back from loading an accepted release.
       apart: models are loaded by trials only, nothing in this process.
+      launch_checks: what is done with models: "signatures" runs none, "files" loads none.
     """
 
     checks: GateChecks
@@ -71,12 +75,17 @@ class Beginner:
     say: Say
     marks: LaunchMarks | None = None
     apart: bool = False
+    launch_checks: LaunchChecks = "full"
     _events: list[ReleaseEvent] = field(default_factory=list)
     _refused: list[str] = field(default_factory=list)
     _handled: list[str] = field(default_factory=list)
     _again: set[str] = field(default_factory=set)
     _found: dict[tuple[str, str], FetchedVersion] = field(default_factory=dict)
     _not_resumed: dict[frozenset[ModelVersion], list[str]] = field(default_factory=dict)
+
+    @property
+    def _runs(self) -> bool:
+        return self.launch_checks == "full"
 
     def begin(self, before: Look) -> Beginning:
         """The release that a job starts with.
@@ -175,19 +184,19 @@ class Beginner:
         return rehearsal, problems
 
     def _resume_allowed(self, release: Release) -> tuple[Rehearsal, list[str]]:
-        trials, marks = self.checks.trials, self.marks
-        generation = release.generation
+        trials, marks, generation = self.checks.trials, self.marks, release.generation
         left = marks is not None and self._is_left(marks, generation)
-        if trials is not None and (left or self.apart):
-            if left:
-                self.say(
-                    f"the last launch did not come back from loading release generation "
-                    f"{generation}: it is tried in a process of its own"
-                )
+        loads = self.launch_checks != "files"
+        if not loads or (trials is not None and (left or self.apart)):
+            if left and loads:
+                where = f"loading release generation {generation}"
+                self.say(f"the last launch did not come back from {where}: it is tried apart")
             try:
                 found = {one: self.checks.cache.fetch_version(one) for one in release.versions}
             except EnsembleError as error:
-                return Rehearsal(), _texts(error)
+                return Rehearsal(), texts_of(error)
+            if trials is None or not loads:
+                return Rehearsal(), []
             answer, problems = self._answer(trials, release, found, {}, again=True)
             if problems:
                 return Rehearsal(), problems
@@ -211,11 +220,11 @@ class Beginner:
           ArtifactError: the fault is this machine's. That is no reason to pass over anything.
         """
         try:
-            return trials(release, found, examples, say=self.say, again=again), []
+            return trials(release, found, examples, say=self.say, again=again, runs=self._runs), []
         except EnsembleError as error:
             if type(error) is ArtifactError:  # its subclasses tell of the files
                 raise
-            return None, _texts(error)
+            return None, texts_of(error)
 
     def _is_left(self, marks: LaunchMarks, generation: int) -> bool:
         try:
@@ -225,7 +234,7 @@ class Beginner:
             return False
 
     def _attempt(self, release: Release, examples: Examples) -> tuple[Rehearsal, list[str]]:
-        comparison = self.checks.comparison(self.manager, examples)
+        comparison = replace(self.checks.comparison(self.manager, examples), runs=self._runs)
         return attempt(self.checks.graph, release, self.manager, self.say, comparison)
 
     def _beginning(self, release: Release, rehearsal: Rehearsal, state: GateState) -> Beginning:
@@ -293,7 +302,7 @@ class Beginner:
                     check_not_undone(state, model, found[model].version)
                 examples[found[model].version] = self.checks.examples(found[model])
             except EnsembleError as error:
-                problems[model] = _lines(error, model)
+                problems[model] = lines_of(error, model)
                 if type(error) is ArtifactError:  # its subclasses are for good
                     self._again.add(uri)
         if problems:
@@ -306,13 +315,13 @@ class Beginner:
         if not is_decided:
             rehearsal, texts = self._attempt(release, examples)
         for text in texts:
-            problems.setdefault(_model_of(text, uris), []).append(text)
-        if not problems and not is_decided:
+            problems.setdefault(model_of(text, uris), []).append(text)
+        if not problems and not is_decided and self._runs:
             for version, some in examples.items():
                 try:
                     self.checks.check_examples({version: some}, release, rehearsal, self.manager)
                 except EnsembleError as error:
-                    problems[version.model] = _lines(error, version.model)
+                    problems[version.model] = lines_of(error, version.model)
         return release, rehearsal, problems
 
     def _tried_apart(
@@ -323,9 +332,9 @@ class Beginner:
         state: GateState | None,
     ) -> tuple[Rehearsal, list[str], bool]:
         """What a trial of the versions found, its problems, and whether they are all there is."""
-        trials = self.checks.trials
-        if trials is None:
-            return Rehearsal(), [], False
+        trials, loads = self.checks.trials, self.launch_checks != "files"
+        if trials is None or not loads:
+            return Rehearsal(), [], not loads
         tried = {one.version: one.fetched for one in found.values()}
         # Beside an accepted release that cannot be served, nothing is known to do no harm.
         again = self.apart or state is not None
@@ -382,17 +391,3 @@ class Beginner:
                 order = "the newest" if not position else "the newest that passes"
                 text = f"{version.uri}, {order} of {len(found)} under {where}"
             self.say(f"model '{model}': starting at {text}")
-
-
-def _model_of(problem: str, models: Iterable[str]) -> str | None:
-    """The model that a problem of a rehearsal is about; None where it is about the graph."""
-    return next((model for model in models if problem.startswith(f"model '{model}'")), None)
-
-
-def _lines(error: EnsembleError, model: str) -> list[str]:
-    about = f"model '{model}'"
-    return [text if text.startswith(about) else f"{about}: {text}" for text in _texts(error)]
-
-
-def _texts(error: EnsembleError) -> list[str]:
-    return list(error.problems) if isinstance(error, ModelError) else [str(error)]

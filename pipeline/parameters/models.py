@@ -83,6 +83,19 @@ MODELS: tuple[Parameter, ...] = (
         group="Models",
     ),
     Parameter(
+        "launch_checks",
+        "Checks of models at launch",
+        "What a launch does with the models: full (loads each and runs rows through the whole "
+        "graph), signatures (loads each and compares what it declares with the graph, but runs "
+        "nothing: for models that need a GPU), files (fetches each, loads nothing: for models that "
+        "need more memory than the launcher has). What is left out each worker does before its "
+        "first record. Only where workers are other machines or processes.",
+        kind="choice",
+        choices=("full", "signatures", "files"),
+        default="full",
+        group="Models",
+    ),
+    Parameter(
         "trial_secs",
         "CPU seconds of a trial",
         "Model versions that were never accepted are first loaded and run in a process of their "

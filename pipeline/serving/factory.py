@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from pipeline.batch.columns import BatchColumn
-from pipeline.batch.release import Release
+from pipeline.batch.release import ModelVersion, Release
 from pipeline.serving.activation import Timing
+from pipeline.serving.files.artifacts import ArtifactStore
 from pipeline.serving.files.kept_copies import KeptCopies
 from pipeline.serving.loader import FrameworkLoader
-from pipeline.serving.rehearsal.rehearsal import Comparison, rehearse
+from pipeline.serving.rehearsal import golden
+from pipeline.serving.rehearsal.example_files import examples_of
+from pipeline.serving.rehearsal.rehearsal import Comparison, fed, rehearse
 from pipeline.serving.release_manager import MemoryPolicy, ReleaseManager
 from pipeline.spec.graph import Graph
 
@@ -25,6 +29,8 @@ class ManagerFactory:
       memory_policy: see ReleaseManager.
       timing: see ReleaseManager.
       records: see Comparison. A few rows, for they are pickled with each step of the job.
+      store: reads examples beside models; None where whoever accepted a release has checked those,
+        and compared its rows in other company.
     """
 
     graph: Graph
@@ -32,6 +38,7 @@ class ManagerFactory:
     memory_policy: MemoryPolicy = "availability"
     timing: Timing | None = None
     records: Mapping[str, BatchColumn] = field(default_factory=dict, compare=False, repr=False)
+    store: ArtifactStore | None = None
 
     def __call__(self) -> ReleaseManager:
         """A new manager."""
@@ -46,6 +53,20 @@ class ManagerFactory:
         )
 
     def _rehearse(self, release: Release, manager: ReleaseManager) -> None:
-        # Whoever accepted the release compared its rows in other company.
-        trial = Comparison(self.loader.call_rows, self.records, in_company=False)
-        rehearse(self.graph, release, manager, comparison=trial)
+        if self.store is None:
+            trial = Comparison(self.loader.call_rows, self.records, in_company=False)
+            rehearse(self.graph, release, manager, comparison=trial)
+            return
+        examples = partial(self._examples, manager)
+        trial = Comparison(self.loader.call_rows, self.records, examples)
+        rehearsal = rehearse(self.graph, release, manager, comparison=trial)
+        for version in release.versions:
+            spec = self.graph.spec.model(version.model)
+            with manager.use(release, spec.name) as servable:
+                golden.check(examples(version), spec, servable, fed(spec, rehearsal))
+
+    def _examples(self, manager: ReleaseManager, version: ModelVersion) -> Sequence[golden.Example]:
+        files = manager.files_of(version)
+        if self.store is None or files is None:
+            return ()
+        return examples_of(self.store, version.uri, files, self.graph.spec.model(version.model))

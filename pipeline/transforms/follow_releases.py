@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -11,6 +14,7 @@ from apache_beam.metrics import Metrics
 from pipeline.batch.batch import Batch
 from pipeline.batch.metrics import NAMESPACE, RELEASE_LAG_MS
 from pipeline.batch.release import Release
+from pipeline.errors import ModelError
 from pipeline.readable import logger
 from pipeline.releases.candidate import ReleaseEvent
 from pipeline.releases.follower import FollowerHandle
@@ -19,6 +23,9 @@ from pipeline.serving.release_manager import ManagerHandle
 from pipeline.transforms.gate import EVENTS, activation_events
 
 _LOGGER = logger(__name__)
+_lock = threading.Lock()
+_failures: dict[str, tuple[float, str]] = {}
+"""Job key -> when nothing could serve in this process, and why."""
 
 
 @beam.typehints.with_input_types(Batch)
@@ -34,6 +41,9 @@ class AssignActiveRelease(DoFn):
         nothing changes the release from outside this process.
       falls_back: whether `initial` serves where this process cannot load the newest release: its
         gate, which is another job's, knows another graph.
+      retry_secs: where the launch did not check the models: how long this process waits, after none
+        of them could serve, before it loads them again. Batches fail meanwhile; each try is told.
+      clock: seconds, monotonic.
     """
 
     def __init__(
@@ -43,11 +53,15 @@ class AssignActiveRelease(DoFn):
         follower: FollowerHandle | None = None,
         *,
         falls_back: bool = False,
+        retry_secs: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._handle = handle
         self._initial = initial
         self._follower_handle = follower
         self._falls_back = falls_back
+        self._retry_secs = retry_secs
+        self._clock = clock
 
     def setup(self) -> None:
         """Finds the process's manager, and begins to follow the log."""
@@ -64,10 +78,13 @@ class AssignActiveRelease(DoFn):
 
     def _first(self) -> Release:
         newest = self._follower.newest() if self._follower else self._initial
+        if failed := self._last_failure():
+            raise ModelError(failed)
         try:
             return self._manager.wait_active(newest)
         except Exception as error:
             if not self._falls_back or newest == self._initial:
+                self._note(error)
                 raise
             _LOGGER.warning(
                 "release generation %d cannot serve here, so generation %d does: %s",
@@ -76,6 +93,28 @@ class AssignActiveRelease(DoFn):
                 error,
             )
             return self._manager.wait_active(self._initial)
+
+    def _last_failure(self) -> str:
+        """Why nothing could serve in this process a moment ago; empty if it is worth a try."""
+        with _lock:
+            at, reason = _failures.get(self._handle.job_key, (-math.inf, ""))
+        return reason if self._clock() - at < self._retry_secs else ""
+
+    def _note(self, error: Exception) -> None:
+        """Tells what all threads of this process that wait have in common, once."""
+        if not self._retry_secs:
+            return
+        with _lock:
+            at, _ = _failures.get(self._handle.job_key, (-math.inf, ""))
+            if self._clock() - at < self._retry_secs:
+                return
+            _failures[self._handle.job_key] = (self._clock(), str(error))
+        _LOGGER.error(
+            "no release can serve in this process, which tries again in %.0f s; records stay "
+            "unacknowledged until then: %s",
+            self._retry_secs,
+            error,
+        )
 
     def _events(self) -> Iterator[ReleaseEvent]:
         yield from activation_events(self._manager)

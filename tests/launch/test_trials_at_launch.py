@@ -34,7 +34,7 @@ class Launch:
         uri = self.harm.uri(number)
         return ModelVersion(MODEL, uri, digest_of(Path(uri)))
 
-    def begin(self, history=(), apart=False):
+    def begin(self, history=(), apart=False, launch_checks="full"):
         targets = [WatchTarget(f"{self.harm.folder}/net/*", (MODEL,))]
         patterns = look_under(targets, StorageLister(), {}, self.said.append)
 
@@ -44,7 +44,9 @@ class Launch:
 
         manager = ReleaseManager(load)
         beginner = Beginner(
-            self.harm.checks, manager, patterns, self.said.append, self.marks, apart
+            *(self.harm.checks, manager, patterns, self.said.append, self.marks),
+            apart=apart,
+            launch_checks=launch_checks,
         )
         position = max((one.release.generation for one in history), default=0)
         return beginner.begin(Look(tuple(history), position))
@@ -80,6 +82,15 @@ def test_version_that_kills_the_trial_is_passed_over_for_the_next(launch):
     assert number_of(launch.begin()) == 2
     assert launch.heard("net/3 is passed over", "SIGSEGV")
     assert [version.label for version in launch.loaded] == ["2"]
+
+
+def test_launch_that_checks_files_loads_nothing_whether_it_begins_or_resumes(launch):
+    launch.harm.put(1, "good 1")
+    launch.harm.put(2, "load SIGSEGV")
+    assert number_of(launch.begin(apart=True, launch_checks="files")) == 2
+    history = launch.accepted(2)
+    assert number_of(launch.begin(history, apart=True, launch_checks="files")) == 2
+    assert not launch.loaded
 
 
 def test_launch_without_another_version_is_refused_with_the_death(launch):

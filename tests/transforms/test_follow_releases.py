@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.batch.batch import Batch
 from pipeline.connectors.storage.log_files import LogFiles
-from pipeline.errors import LoadError
+from pipeline.errors import EnsembleError, LoadError
 from pipeline.releases.follower import FollowerFactory, FollowerHandle
 from pipeline.releases.log import ReleaseLog
 from pipeline.serving.activation import Timing
@@ -20,7 +20,7 @@ BATCH = Batch(("a",), (b"",), {"x": np.zeros(1)})
 class Process:
     """A process that cannot load the release of generation 2, which is the newest."""
 
-    def __init__(self, folder, falls_back):
+    def __init__(self, folder, falls_back, unchecked=False):
         loader = FakeLoader(lambda version: FakeServable(dict))
         loader.fail.add("digest 2")
         self.log = ReleaseLog(str(folder), LogFiles())
@@ -31,7 +31,14 @@ class Process:
         self.manager = ManagerHandle(folder.name, lambda: ReleaseManager(loader, timing=timing))
         follow = FollowerFactory(self.log, self.manager, first, 0.01, lambda release: ())
         self.follower = FollowerHandle(folder.name, follow)
-        self.step = AssignActiveRelease(self.manager, first, self.follower, falls_back=falls_back)
+        self.loader = loader
+        self.now = 0.0
+        self.step = AssignActiveRelease(
+            *(self.manager, first, self.follower),
+            falls_back=falls_back,
+            retry_secs=60 if unchecked else 0,
+            clock=lambda: self.now,
+        )
         self.step.setup()
 
     def close(self):
@@ -61,3 +68,21 @@ def test_job_that_only_follows_falls_back_and_goes_on_with_the_next_release(proc
 def test_job_whose_own_gate_accepted_it_serves_nothing_older(process):
     with pytest.raises(LoadError):
         next(iter(process.step.process(BATCH)))
+
+
+def test_models_that_no_launch_checked_are_tried_once_a_minute_and_each_time_it_is_said(
+    tmp_path, caplog
+):
+    process = Process(tmp_path, falls_back=False, unchecked=True)
+    try:
+        for process.now in (0, 1, 59, 61, 62):
+            with pytest.raises(EnsembleError, match="told to fail on clf/2"):
+                next(iter(process.step.process(BATCH)))
+        assert caplog.text.count("records stay unacknowledged until then") == 2
+        process.loader.fail.clear()
+        with pytest.raises(EnsembleError):
+            next(iter(process.step.process(BATCH)))
+        process.now = 122
+        assert next(iter(process.step.process(BATCH))).release == accepted(2).release
+    finally:
+        process.close()

@@ -61,6 +61,7 @@ class Comparison:
       examples: finds those that come with a version.
       in_company: whether rows are compared in other company, as launch and gate do, once.
       given: columns of models that are not tried but known from elsewhere.
+      runs: whether rows go through the models; else what they declare is compared only.
     """
 
     call_rows: int = DEFAULT_ROWS
@@ -68,6 +69,7 @@ class Comparison:
     examples: Callable[[ModelVersion], Sequence[golden.Example]] = _no_examples
     in_company: bool = True
     given: Mapping[str, BatchColumn] = field(default_factory=dict)
+    runs: bool = True
 
 
 @dataclass(frozen=True)
@@ -242,7 +244,7 @@ def _run_model(
     step = ModelStep(model, sparse=graph.sparse)
     errors: list[Exception] = []
     company = None
-    for chosen in _choices(model, servable, rehearsal):
+    for chosen in _choices(model, servable, rehearsal) if comparison.runs else ():
         tried = Company(step, servable, chosen, most)
         try:
             outputs = tried.together()
@@ -255,7 +257,7 @@ def _run_model(
             break
     if company is not None:
         servable.sound_row = {name: columns.take(c, np.array([0])) for name, c in chosen.items()}
-    if company is None and model.warm_up:
+    if company is None and model.warm_up and comparison.runs:
         return [_failure(model, rehearsal, errors)]
     declared = {tensor.name: tensor for tensor in servable.signature.outputs or ()}
     for name, column in model.outputs.items():
@@ -265,6 +267,8 @@ def _run_model(
         elif tensor and tensor.dtype and tensor.row_shape is not None:
             dtype = "bytes" if name in model.bytes_outputs else tensor.dtype
             rehearsal.add(column, made_up.zeros(dtype, tensor.row_shape), tensor.row_shape)
+    if not comparison.runs:
+        return []
     problem = _problem(model, version, servable, rehearsal, company, most, comparison)
     if problem is None and company is not None and comparison.in_company:
         problem = missing_values_problem(model, servable, graph, chosen, company.at_once)

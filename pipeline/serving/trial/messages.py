@@ -31,6 +31,7 @@ class TrialRequest:
       call_rows, records, in_company: see Comparison.
       examples: those that come with the versions that are tried.
       given: the columns that the other models gave.
+      runs: see Comparison; without it no example is checked either.
     """
 
     graph: Graph
@@ -41,6 +42,7 @@ class TrialRequest:
     records: Mapping[str, BatchColumn] = field(default_factory=dict)
     examples: Mapping[ModelVersion, Sequence[golden.Example]] = field(default_factory=dict)
     given: Mapping[str, BatchColumn] = field(default_factory=dict)
+    runs: bool = True
 
     @property
     def frameworks(self) -> list[str]:
@@ -74,11 +76,12 @@ class TrialRequest:
             self.records,
             lambda version: self.examples.get(version, ()),
             given=self.given,
+            runs=self.runs,
         )
         rehearsal, problems = attempt(
             self.graph, self.release, manager, lambda text: tell(say=text), comparison
         )
-        if not problems:
+        if not problems and self.runs:
             problems = self._example_problems(rehearsal, manager, tell)
         return TrialAnswer.of(rehearsal, problems, not_loaded)
 

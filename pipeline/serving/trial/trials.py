@@ -67,6 +67,7 @@ class Trials:
         say: Callable[[str], None] = lambda text: None,
         cancelled: Callable[[], bool] = lambda: False,
         again: bool = False,
+        runs: bool = True,
     ) -> TrialAnswer | None:
         """Tries some versions of a release.
 
@@ -78,6 +79,7 @@ class Trials:
           say: told what the trial is at.
           again: also what is known to do no harm.
           cancelled: whether the job ends.
+          runs: whether rows go through the models; without it no version is remembered as harmless.
 
         Returns:
           what the trial process learnt, which found no harm; None where nothing was tried.
@@ -99,6 +101,7 @@ class Trials:
             self.records,
             examples,
             given(),
+            runs,
         )
         limits = self.limits.for_models(one.path for one in found.values())
         answer = self._answer(request, limits, say, cancelled)
@@ -106,7 +109,8 @@ class Trials:
             raise ModelError(answer.problems)
         for one in found.values():
             one.check_unchanged()  # else other files were tried than those of the digest
-        self._remember(found)
+        if runs:
+            self._remember(found)
         return answer
 
     def _answer(
