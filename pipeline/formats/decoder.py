@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from pipeline.batch import columns
 from pipeline.batch.arrow_values import reason
 from pipeline.batch.batch import Batch, RecordId, Reject
@@ -87,6 +89,13 @@ class Decoder(abc.ABC):
           RecordError: it cannot be read.
         """
 
+    def plain(self, block: Block) -> Part | None:
+        """The records of a block that are plainly right, of a format that can tell them apart.
+
+        The others are decoded by `part` and `record`; all are where this returns None.
+        """
+        return None
+
     def undeclared(self, block: Block, row: int) -> dict[str, Any]:
         """One record as plain data, of all its keys; of a decoder whose fields the record lacks.
 
@@ -130,12 +139,19 @@ class Decoder(abc.ABC):
         """
         parts: list[Part] = []
         rejects: list[Reject] = []
-        self._decode(block, range(len(block.payloads)), parts, rejects)
+        plain = self.plain(block)
+        if plain is None:
+            self._decode(block, range(len(block.payloads)), parts, rejects)
+        else:
+            parts.append(plain)
+            left = set(range(len(block.payloads))) - set(plain.rows)
+            self._one_by_one(block, sorted(left), parts, rejects)
         rows = [row for part in parts for row in part.rows]
         whole = len(rows) == len(block.payloads)
-        return Batch(
+        saved_late = plain is not None and len(parts) > 1
+        batch = Batch(
             ids=tuple(i for part in parts for i in part.ids),
-            payloads=block.payloads if whole else take(block.payloads, rows),
+            payloads=block.payloads if whole and not saved_late else take(block.payloads, rows),
             columns={
                 name: columns.concatenate([part.columns[key] for part in parts])
                 if parts
@@ -148,6 +164,7 @@ class Decoder(abc.ABC):
             rejects=tuple(rejects),
             origins=None if block.origins is None else tuple(block.origins[row] for row in rows),
         )
+        return batch.take(np.argsort(rows)) if saved_late else batch
 
     def _decode(self, block: Block, rows: range, parts: list[Part], rejects: list[Reject]) -> None:
         if not rows:
@@ -163,7 +180,7 @@ class Decoder(abc.ABC):
                 self._one_by_one(block, rows, parts, rejects)
 
     def _one_by_one(
-        self, block: Block, rows: range, parts: list[Part], rejects: list[Reject]
+        self, block: Block, rows: Sequence[int], parts: list[Part], rejects: list[Reject]
     ) -> None:
         good: list[int] = []
         ids: list[RecordId] = []

@@ -14,6 +14,7 @@ from pipeline.formats.fields import IrregularError
 from pipeline.formats.ids import regular_ids
 from pipeline.formats.json.exact import doubled_key, exact_object, is_exact
 from pipeline.formats.json.number_lists import NumberListReader
+from pipeline.formats.json.tables import TableReader
 from pipeline.formats.lookup import value_at
 from pipeline.spec.record import RecordSpec
 from pipeline.spec.record.keys import RecordKey, outer_keys
@@ -21,13 +22,14 @@ from pipeline.spec.record.keys import RecordKey, outer_keys
 # Below these, orjson is as fast.
 _LONG = 16
 _MANY = 16
+TABLE_ROWS = 64
 
 
 class JsonDecoder(RowDecoder):
     """Decodes blocks of JSON objects, UTF-8.
 
     Where a stretch of a block allows it, long lists of numbers are read without a Python number for
-    each; orjson reads all else.
+    each, and single values into columns; orjson reads all else.
     """
 
     def __init__(self, record: RecordSpec, pass_through: Sequence[RecordKey] = ()) -> None:
@@ -47,6 +49,33 @@ class JsonDecoder(RowDecoder):
             self._has_long_lists = False
         if not {*record.by_key, *repeated} <= self._keys:  # some are inside of objects, or spread
             self._has_long_lists = False
+        self._tables = TableReader.of(self._fields, record.id, self._pass_through)
+
+    def plain(self, block: Block) -> Part | None:
+        """See Decoder."""
+        if self._tables is None or len(block.payloads) < TABLE_ROWS:
+            return None
+        try:
+            if self.given(block):  # values from the file's path
+                return None
+            table = self._tables.read(list(block.payloads))
+            rows = table.rows.tolist()
+            if len(rows) < len(block.payloads) // 2:
+                return None
+            part = Part(rows)
+            for name, decoder in self._fields.items():
+                part.columns[name] = table.column(str(name), decoder)
+            if self._id is None:
+                part.ids = [self.id_of(block, row) for row in rows]
+            else:
+                part.ids = regular_ids(table.values(str(self._id)))
+        except (IrregularError, RecordError):
+            return None
+        if self._pass_through:
+            keys = tuple(map(str, self._pass_through))
+            repeated = zip(*map(table.values, keys), strict=True)
+            part.extras = list(self.extras(dict(zip(keys, row, strict=True)) for row in repeated))
+        return part
 
     def part(self, block: Block, rows: range) -> Part:
         """See Decoder."""

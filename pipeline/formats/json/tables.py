@@ -1,0 +1,272 @@
+r"""Tables in JSON: objects of single values, read into columns without an object for each value.
+
+polars reads a block of lines into columns in half the time that objects take, but it lets pass what
+nobody here may: of a key that comes twice the first value wins, a number or a list where text is
+expected becomes text, an empty line vanishes. Text that could be such a list is read in the other
+way; all else shows in three counts over the text of the block. In n objects of which polars found N
+values, N_t of them text:
+
+- the rows are as many as the lines;
+- the colons outside of text are the keys: N, and one for each `null`, if no key comes twice and
+  none is there that nobody knows of (that each null stands in a place of its own is looked at);
+- the quotes that are not part of a text are 2 for each key and 2 for each text, if each text stands
+  in quotes.
+
+What one side of an equation may hide, such as a colon in a text, is counted in the values found; a
+text with escapes that would hide it from that count is read in the other way. No error can make up
+for another one, since each adds to the same side. So equal counts mean that the columns are right,
+and other counts mean that somebody has to look at the objects one by one.
+
+Source: https://docs.pola.rs/api/python/stable/reference/api/polars.read_ndjson.html
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+
+from pipeline.batch.columns import Array, BatchColumn
+from pipeline.batch.tensors import FLOATS, INTEGERS
+from pipeline.formats.arrow_columns import cast_numbers
+from pipeline.formats.fields import FieldDecoder, IrregularError
+from pipeline.spec.record.keys import Key, RecordKey
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_FEWEST_FIELDS = 3
+_SAMPLE_ROWS = 64
+_NULL = re.compile(rb'"([^"\\]*)"[ \t\r]*:[ \t\r]*null[ \t\r]*[,}]')
+# A quote or a colon that is none in the text, and halves of surrogate pairs, of which polars makes
+# characters that were never there.
+_HIDDEN = re.compile(rb"\\u(?:0022|003[aA]|[dD][89a-fA-F])")
+
+
+@dataclass(frozen=True)
+class Table:
+    """The objects of a block that are plainly right.
+
+    Attributes:
+      rows: where they stand in the block, ascending.
+      frame: their values, a row each.
+    """
+
+    rows: Array
+    frame: pl.DataFrame
+
+    def column(self, key: str, decoder: FieldDecoder) -> BatchColumn:
+        """The column of a field, masked where it may lack values.
+
+        Raises:
+          IrregularError: at least one value may be wrong.
+        """
+        values, dtype = self.frame[key], decoder.spec.dtype
+        if dtype not in (*FLOATS, *INTEGERS):
+            return decoder.column(values.to_list())
+        if not decoder.keeps_missing:
+            return cast_numbers(values.to_numpy(), dtype)
+        present = values.is_not_null().to_numpy()
+        if not present.any():
+            return decoder.masked(None, present)
+        return decoder.masked(cast_numbers(values.drop_nulls().to_numpy(), dtype), present)
+
+    def values(self, key: str) -> list[Any]:
+        """The values of a key as Python objects; None where an object has none."""
+        return self.frame[key].to_list() if key in self.frame.columns else [None] * len(self.rows)
+
+
+class TableReader:
+    """Reads objects of single values.
+
+    Args:
+      fields: key -> decoder of its field.
+      id_key: of the id; None if there is none.
+      pass_through: keys whose values predictions repeat as they came.
+    """
+
+    def __init__(
+        self, fields: Mapping[str, FieldDecoder], id_key: str | None, pass_through: Sequence[str]
+    ) -> None:
+        self._fields = dict(fields)
+        ids = [] if id_key is None else [id_key]
+        self._repeated = {*ids, *pass_through}
+        needed = [key for key, field in fields.items() if not field.keeps_missing]
+        self._needed = tuple(dict.fromkeys([*needed, *ids]))
+
+    @staticmethod
+    def of(
+        fields: Mapping[Key, FieldDecoder],
+        id_key: RecordKey | None,
+        pass_through: Sequence[RecordKey],
+    ) -> TableReader | None:
+        """The reader of a record; None where there is none.
+
+        That is where values are lists or inside of objects, so few that there is nothing to gain,
+        or, of those that predictions repeat, numbers that may be spelled in several ways.
+        """
+        plain = {key: field for key, field in fields.items() if isinstance(key, str)}
+        repeated = [key for key in pass_through if isinstance(key, str)]
+        if len(plain) < max(len(fields), _FEWEST_FIELDS) or len(repeated) < len(pass_through):
+            return None
+        if any(field.spec.shape for field in plain.values()):
+            return None
+        if any(plain[key].spec.dtype in FLOATS for key in repeated if key in plain):
+            return None
+        if id_key is not None and not isinstance(id_key, str):
+            return None
+        return TableReader(plain, id_key, repeated)
+
+    def read(self, payloads: Sequence[bytes]) -> Table:
+        """The objects among some payloads that are plainly right.
+
+        Raises:
+          IrregularError: they have to be looked at one by one.
+        """
+        try:
+            rows = np.flatnonzero(_are_whole(payloads))
+            table = self._table(rows, _chosen(payloads, rows))
+            if len(table.rows) and not _is_right(table, _chosen(payloads, table.rows)):
+                raise IrregularError
+        except (IrregularError, KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except BaseException:  # polars' panics are no Exception
+            raise IrregularError from None
+        return table
+
+    def _table(self, rows: Array, payloads: Sequence[bytes]) -> Table:
+        """The rows that lack no value that they need, and whose text is no list and no object."""
+        polars = _polars()
+        frame = polars.read_ndjson(
+            b"\n".join(payloads), schema=self._schema(payloads), ignore_errors=True
+        )
+        if frame.height != len(payloads):
+            raise IrregularError
+        bad = [frame[key].is_null() for key in self._needed if frame[key].null_count()]
+        if _may_have_lists(payloads):
+            texts = (frame[key] for key, kind in frame.schema.items() if kind == polars.String)
+            bad += [column.str.contains(r"^[\[{]").fill_null(value=False) for column in texts]
+        if not bad:
+            return Table(rows, frame)
+        whole = ~np.logical_or.reduce([rows.to_numpy() for rows in bad])
+        return Table(rows[whole], frame.filter(polars.Series(whole)))
+
+    def _schema(self, payloads: Sequence[bytes]) -> dict[str, Any]:
+        """The types of all keys: of those that are not declared, what the first objects have.
+
+        Raises:
+          IrregularError: there are other values than single ones.
+        """
+        polars = _polars()
+        types = {key: _type_of_dtype(field.spec.dtype) for key, field in self._fields.items()}
+        found: dict[str, Any] = {}
+        for payload in payloads[:_SAMPLE_ROWS]:
+            value = orjson.loads(payload)
+            found |= {k: v for k, v in value.items() if v is not None or k not in found}
+            if value.keys() >= found.keys() and None not in found.values():
+                break
+        for key, value in found.items():
+            if key not in types:
+                types[key] = _type_of_value(value, exact=key in self._repeated)
+            if '"' in key or ":" in key or "\\" in key:
+                raise IrregularError
+        return {key: getattr(polars, name) for key, name in types.items()}
+
+
+def _is_right(table: Table, payloads: Sequence[bytes]) -> bool:
+    """Whether the counts over the objects of a table agree: see above."""
+    text = b"\n".join(payloads)
+    signs = np.frombuffer(text, np.uint8)
+    colons, quotes = (np.count_nonzero(signs == ord(sign)) for sign in ':"')
+    has_escapes = b"\\" in text
+    if has_escapes and _HIDDEN.search(text):
+        return False
+    frame = table.frame
+    keys = frame.width * frame.height - sum(frame.null_count().row(0))
+    texts = [frame[key] for key, kind in frame.schema.items() if kind == _polars().String]
+    found_texts = sum(len(column) - column.null_count() for column in texts)
+    if keys < frame.width * frame.height:
+        nulls = _nulls(text, payloads)
+        if not _are_nulls(frame, nulls):
+            return False
+        keys += len(nulls)
+    if colons != keys and colons != keys + _count(texts, ":"):
+        return False
+    inside = _count(texts, '"') if has_escapes else 0
+    return bool(quotes == 2 * (keys + found_texts) + inside)
+
+
+def _nulls(text: bytes, payloads: Sequence[bytes]) -> list[tuple[str, int]]:
+    """Each null of the objects: its key and its row."""
+    found = [(match.start(), match[1].decode()) for match in _NULL.finditer(text)]
+    begins = np.cumsum([len(payload) + 1 for payload in payloads])
+    rows = np.searchsorted(begins, [at for at, _ in found], side="right")
+    return [(key, row) for (_, key), row in zip(found, rows.tolist(), strict=True)]
+
+
+def _are_nulls(frame: pl.DataFrame, nulls: Sequence[tuple[str, int]]) -> bool:
+    """Whether no null comes twice in an object, and polars found no value in the place of any."""
+    keys = {key for key, _ in nulls}
+    if len(set(nulls)) < len(nulls) or not keys <= set(frame.columns):
+        return False
+    null_of = {key: frame[key].is_null().to_numpy() for key in keys}
+    return all(null_of[key][row] for key, row in nulls)
+
+
+def _are_whole(payloads: Sequence[bytes]) -> Array:
+    """For each payload, whether it has braces at both ends."""
+    whole = [text[:1] == b"{" and text[-1:] == b"}" for text in payloads]
+    return np.array(whole, dtype=bool)
+
+
+def _may_have_lists(payloads: Sequence[bytes]) -> bool:
+    """Whether there are other brackets than the objects' own."""
+    signs = np.frombuffer(b"".join(payloads), np.uint8)
+    objects = np.count_nonzero(signs == ord("{"))
+    return int(objects) > len(payloads) or bool((signs == ord("[")).any())
+
+
+def _chosen(payloads: Sequence[bytes], rows: Array) -> Sequence[bytes]:
+    if len(rows) == len(payloads):
+        return payloads
+    return [payloads[row] for row in rows.tolist()]
+
+
+def _polars() -> Any:
+    if "polars" not in sys.modules:
+        # Beam's threads are those of the job: a pool of polars' own would compete with them.
+        os.environ.setdefault("POLARS_MAX_THREADS", "1")
+    import polars
+
+    return polars
+
+
+def _count(texts: Sequence[pl.Series], sign: str) -> int:
+    """How often a sign is in the values of some columns."""
+    return sum(int(column.str.count_matches(sign, literal=True).sum()) for column in texts)
+
+
+def _type_of_dtype(dtype: str) -> str:
+    if dtype in FLOATS:
+        return "Float64"
+    if dtype in INTEGERS:
+        return "UInt64" if dtype == "uint64" else "Int64"
+    return "Boolean" if dtype == "bool" else "String"
+
+
+def _type_of_value(value: Any, *, exact: bool) -> str:
+    if isinstance(value, bool):
+        return "Boolean"
+    if isinstance(value, int):
+        return "Int64" if exact else "Float64"
+    if isinstance(value, float) and not exact:
+        return "Float64"
+    if value is None or isinstance(value, str):
+        return "String"
+    raise IrregularError
