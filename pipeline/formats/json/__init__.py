@@ -1,1 +1,1 @@
-"""JSON lines: their objects, and long lists of numbers in them."""
+"""JSON lines: their objects, long lists of numbers in them, and tables of single values."""
