@@ -46,6 +46,7 @@ PURE = {
     "formats": {
         *_NUMBERS,
         "orjson",
+        "polars",
         "simdjson",
         "fastavro",
         "google",
@@ -73,6 +74,7 @@ FRAMEWORKS = {
     "transformers",
 }
 ONLY_IN = {
+    "polars": ("formats/json/tables.py",),
     "PIL": ("ops/images.py", "backends/transformers/tasks/pictures.py"),
     "scipy": ("ops/sounds.py", "backends/sklearn/sparse.py"),
     "soundfile": ("ops/sounds.py",),
