@@ -186,8 +186,12 @@ def _parse(payloads: Sequence[bytes], layout: _Layout) -> dict[int, pa.Array]:
       IrregularError: a row has too few or too many cells or bad quotes, or a float is none.
     """
     text = b"\n".join(payloads)
-    # Arrow is more lenient than the careful way of reading.
-    if not (text.isascii() or _is_utf8(text)) or not all_proper(payloads, text, layout.dialect):
+    # Arrow is more lenient than the careful way of reading, and takes a \r for the end of a row.
+    if (
+        b"\r" in text
+        or not (text.isascii() or _is_utf8(text))
+        or not all_proper(payloads, text, layout.dialect)
+    ):
         raise IrregularError
     types = {
         str(place): pa.float64() if place in layout.floats else pa.string()
