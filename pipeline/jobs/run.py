@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    PipelineOptions,
+    SetupOptions,
+    StandardOptions,
+)
 from apache_beam.runners.runner import create_runner
 
 from pipeline.connectors.storage import paths
@@ -95,8 +100,12 @@ def beam_options(beam_args: Sequence[str]) -> PipelineOptions:
     options = PipelineOptions(list(beam_args))
     # The package is installed on the workers; a pickled __main__ would be a second version of it.
     options.view_as(SetupOptions).save_main_session = False
-    standard = options.view_as(StandardOptions)
+    standard, direct = options.view_as(StandardOptions), options.view_as(DirectOptions)
     standard.runner = standard.runner or "DirectRunner"
+    if direct.direct_num_workers not in (None, 1) and not _are_given(
+        beam_args, "--direct_running_mode"
+    ):
+        direct.direct_running_mode = "multi_processing"  # Beam's default takes one, with a warning
     known = (*_LOCAL, *_PORTABLE, _SERVICE)
     if not any(portable.is_runner(name, standard.runner) for name in known):
         raise ParameterError(
@@ -108,3 +117,7 @@ def beam_options(beam_args: Sequence[str]) -> PipelineOptions:
     except (AttributeError, ImportError, ValueError) as error:
         raise ParameterError(f"--runner: {error}") from error
     return options
+
+
+def _are_given(beam_args: Sequence[str], option: str) -> bool:
+    return any(arg.partition("=")[0] == option for arg in beam_args)

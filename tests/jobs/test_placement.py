@@ -37,6 +37,16 @@ def test_local_workers_share_the_cores_of_the_machine(workers, mode, threads, sh
 
 
 @pytest.mark.parametrize(
+    ("args", "processes"),
+    [(["--direct_num_workers=2"], 2), (["--direct_num_workers=1"], 1), ([], 1)],
+)
+def test_number_of_workers_alone_is_that_of_processes(args, processes):
+    placement = Local().placement(beam_options(args))
+    assert placement.several_processes == (processes > 1)
+    assert not placement.threads_share_models
+
+
+@pytest.mark.parametrize(
     ("args", "threads", "several"),
     [
         ((), 1, True),

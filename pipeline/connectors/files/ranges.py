@@ -6,18 +6,18 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
 
+from pipeline.connectors.storage import paths
 from pipeline.connectors.storage.errors import status_of
 from pipeline.formats import lines, looks
 from pipeline.formats.opened_file import OpenedFile
 from pipeline.formats.registry import format_named, format_of
 from pipeline.runner import coders
-from pipeline.spec.uris import is_local
 
 
 @dataclass(frozen=True)
@@ -57,17 +57,20 @@ class UnservedObjectError(ValueError):
     """An object whose metadata keep Beam from reading it."""
 
 
-def split_file(file: Any, split_bytes: int, chosen: str = "auto") -> Iterator[FileRange]:
+def split_file(
+    file: Any, split_bytes: int, chosen: str = "auto", options: PipelineOptions | None = None
+) -> Iterator[FileRange]:
     """The ranges of one file; none if it is empty.
 
     Args:
       file: Beam's FileMetadata.
       split_bytes: size of a range, where a file can be split.
       chosen: its format, or "auto".
+      options: Beam's, for the storage.
     """
     size = file.size_in_bytes
     whole = FileRange(file.path, 0, size, format_of(file.path, chosen).name)
-    if not whole.splittable or (size > split_bytes and _is_something_else(whole)):
+    if not whole.splittable or (size > split_bytes and _is_something_else(whole, options)):
         split_bytes = max(size, 1)
     for start in range(0, size, split_bytes):
         yield FileRange(file.path, start, min(start + split_bytes, size), whole.format)
@@ -121,13 +124,7 @@ def _is_whole(part: FileRange, file: Any) -> bool:
     return bool(part.end >= size)
 
 
-def _is_something_else(whole: FileRange) -> bool:
-    """Whether a local file must not be cut, by its first bytes: it is compressed, or no lines.
-
-    Of a large object in a bucket these cost a fetch of 16 MiB, before any worker has begun.
-    """
-    if not is_local(whole.path):
-        return False
-    with Path(whole.path).open("rb") as file:
-        head = file.read(looks.HEAD_BYTES)
+def _is_something_else(whole: FileRange, options: PipelineOptions | None) -> bool:
+    """Whether a file must not be cut, by its first bytes: it is compressed, or no lines."""
+    head = paths.read_head(whole.path, looks.HEAD_BYTES, options)
     return bool(looks.compression(head, whole.format) or looks.foreign(head, whole.format))

@@ -69,7 +69,10 @@ class ReadBlocks(PTransform):
         return (
             pattern
             | "Match" >> beam.FlatMap(paths.match_input)
-            | "Split" >> beam.FlatMap(split_file, self._split_bytes, self._reading.format)
+            | "Split"
+            >> beam.FlatMap(
+                split_file, self._split_bytes, self._reading.format, begin.pipeline.options
+            )
             | "Reshuffle" >> beam.Reshuffle()
             | "Read" >> beam.FlatMap(read_range, self._reading)
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from apache_beam.options.pipeline_options import PipelineOptions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -106,6 +107,20 @@ def test_object_with_content_encoding_is_read(gcs, bucket, name):
     assert list(input_checks.problems(f"{bucket}/{name}", "auto", RECORD)) == []
     found = blocks(f"{bucket}/{name}")
     assert [payload for block in found for payload in block.payloads] == text.splitlines()
+
+
+@pytest.mark.parametrize("packed", [gzip.compress, lambda text: b"[" + text])
+def test_large_object_that_is_no_lines_is_not_cut_whatever_its_name(gcs, bucket, packed):
+    text = formats.as_bytes("jsonl", ROWS)
+    gcs.upload(f"{bucket}/a.jsonl", packed(text))
+    (file,) = match_input(f"{bucket}/a.jsonl")
+    assert len(list(split_file(file, 16, options=PipelineOptions([])))) == 1
+
+
+def test_large_object_of_lines_is_cut(gcs, bucket):
+    gcs.upload(f"{bucket}/a.jsonl", formats.as_bytes("jsonl", ROWS))
+    (file,) = match_input(f"{bucket}/a.jsonl")
+    assert len(list(split_file(file, 16, options=PipelineOptions([])))) > 1
 
 
 def test_object_that_beam_refuses_is_refused_at_launch_and_one_dead_letter_later(gcs, bucket):
