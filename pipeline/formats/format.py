@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipeline.batch.block import Block
 from pipeline.formats.decoder import Decoder
 from pipeline.formats.lines import DEFAULT_RECORD_BYTES, MAX_BLOCK_BYTES
-from pipeline.formats.opened_file import OpenedFile
+from pipeline.formats.opened_file import Cut, OpenedFile
 from pipeline.formats.partitions import names_in
 from pipeline.spec.record import RecordSpec
 from pipeline.spec.record.keys import RecordKey
@@ -71,6 +71,7 @@ class Format:
       extensions: of files, with the dot, in lower case.
       records_are: what a record is, for the help text.
       splittable: whether `blocks` can read a part of a file that is not compressed.
+      cuts: where a file may be cut all the same, about so many bytes apart, by a look at all of it.
       compresses_itself: whether its data is compressed inside of a file. One that is compressed
         once more is refused.
       nests: whether its values may be objects, with values inside.
@@ -85,6 +86,7 @@ class Format:
     extensions: tuple[str, ...] = ()
     records_are: str = ""
     splittable: bool = False
+    cuts: Callable[[OpenedFile, RecordSpec, int], Iterator[Cut]] | None = None
     compresses_itself: bool = False
     nests: bool = False
     raw_problem: str = ""

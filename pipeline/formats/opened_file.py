@@ -11,6 +11,21 @@ from pipeline.formats import lines
 
 
 @dataclass(frozen=True)
+class Cut:
+    """Where a file may be cut that only a look at all before can tell.
+
+    Attributes:
+      start: first byte of the part behind it.
+      line: number of the line that begins there.
+      first_row: of the file, such as the names of the columns.
+    """
+
+    start: int
+    line: int
+    first_row: bytes
+
+
+@dataclass(frozen=True)
 class OpenedFile:
     """An opened file, and which of its records are wanted: those that start in ``[start, end)``.
 
@@ -22,6 +37,8 @@ class OpenedFile:
       compression: how the file is compressed as a whole, as Beam's CompressionTypes name it; empty
         if it is not.
       head: its first bytes, of the text if it is compressed; empty if they were not looked at.
+      line: of a part of a file that was cut, the number of its first line.
+      first_row: of such a part, the first row of the file; None of a file that was not cut.
     """
 
     path: str
@@ -30,16 +47,27 @@ class OpenedFile:
     end: int
     compression: str = ""
     head: bytes = b""
+    line: int = 1
+    first_row: bytes | None = None
 
     def content(self) -> Iterator[bytes]:
-        """All bytes of the file from its start, decompressed, in chunks.
+        """All bytes of the file from its start, decompressed, or of its part, in chunks.
 
         Raises:
           DamagedFileError: after all bytes before the damage were yielded.
         """
         if self.compression:
             return lines.decompressed(self.file, self.compression)
+        if self.first_row is not None:
+            return self._part()
         return iter(lambda: self.file.read(lines.CHUNK_BYTES), b"")
+
+    def _part(self) -> Iterator[bytes]:
+        self.file.seek(self.start)
+        left = self.end - self.start
+        while left and (chunk := self.file.read(min(left, lines.CHUNK_BYTES))):
+            left -= len(chunk)
+            yield chunk
 
 
 class WatchedFile(io.RawIOBase):

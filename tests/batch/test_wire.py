@@ -58,7 +58,7 @@ KNOWN = {
     ),
     "source-progress-1": SourceProgress(b"\x00\x01\xff", b"\x02", 3),
     "temporary-file-1": TemporaryFile("gs://b/out.tmp-1/a.jsonl", 12),
-    "file-range-1": FileRange("gs://b/in.csv", 0, 99, "csv"),
+    "file-range-2": FileRange("gs://b/in.csv", 7, 99, "csv", 3, b"id,\xff"),
     "block-1": Block(
         (b"{}", b"\xff"), "sub", "cut off", (Origin(1, {"k": "v"}),), "csv", 7, ("x",)
     ),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from apache_beam.io.filesystem import CompressionTypes
@@ -15,9 +15,10 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipeline.connectors.storage import paths
 from pipeline.connectors.storage.errors import status_of
 from pipeline.formats import lines, looks
-from pipeline.formats.opened_file import OpenedFile
+from pipeline.formats.opened_file import Cut, OpenedFile
 from pipeline.formats.registry import format_named, format_of
 from pipeline.runner import coders
+from pipeline.spec.record import RecordSpec
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,17 @@ class FileRange:
       start: first byte.
       end: the byte behind the last one.
       format: name of the format that the file has.
+      line, first_row: as of an OpenedFile.
     """
 
-    wire_form: ClassVar[str] = "file-range/1"
+    wire_form: ClassVar[str] = "file-range/2"
 
     path: str
     start: int
     end: int
     format: str = "jsonl"
+    line: int = 1
+    first_row: bytes | None = None
 
     @property
     def compression(self) -> str:
@@ -58,7 +62,11 @@ class UnservedObjectError(ValueError):
 
 
 def split_file(
-    file: Any, split_bytes: int, chosen: str = "auto", options: PipelineOptions | None = None
+    file: Any,
+    split_bytes: int,
+    chosen: str = "auto",
+    options: PipelineOptions | None = None,
+    record: RecordSpec | None = None,
 ) -> Iterator[FileRange]:
     """The ranges of one file; none if it is empty.
 
@@ -67,13 +75,29 @@ def split_file(
       split_bytes: size of a range, where a file can be split.
       chosen: its format, or "auto".
       options: Beam's, for the storage.
+      record: what is declared of the records.
     """
     size = file.size_in_bytes
     whole = FileRange(file.path, 0, size, format_of(file.path, chosen).name)
-    if not whole.splittable or (size > split_bytes and _is_something_else(whole, options)):
+    cuts = format_named(whole.format).cuts
+    may_be_cut = bool(whole.splittable or (cuts and record and not whole.compression))
+    if not may_be_cut or (size > split_bytes and _is_something_else(whole, options)):
         split_bytes = max(size, 1)
+    if cuts and record and size > split_bytes:
+        with opened(whole) as text:
+            yield from _parts(whole, cuts(text, record, split_bytes))
+        return
     for start in range(0, size, split_bytes):
         yield FileRange(file.path, start, min(start + split_bytes, size), whole.format)
+
+
+def _parts(whole: FileRange, cuts: Iterable[Cut]) -> Iterator[FileRange]:
+    """The parts of a file between its cuts; itself where there are none."""
+    part = whole
+    for cut in cuts:
+        yield replace(part, end=cut.start, first_row=cut.first_row)
+        part = replace(whole, start=cut.start, line=cut.line, first_row=cut.first_row)
+    yield part
 
 
 @contextmanager
@@ -107,7 +131,9 @@ def opened(part: FileRange) -> Iterator[OpenedFile]:
             compression = looks.compression(head, part.format) or compression
             if compression:
                 head = lines.text_head(head, compression)
-        yield OpenedFile(part.path, file, part.start, part.end, compression, head)
+        yield OpenedFile(
+            part.path, file, part.start, part.end, compression, head, part.line, part.first_row
+        )
 
 
 def _is_whole(part: FileRange, file: Any) -> bool:

@@ -71,7 +71,11 @@ class ReadBlocks(PTransform):
             | "Match" >> beam.FlatMap(paths.match_input)
             | "Split"
             >> beam.FlatMap(
-                split_file, self._split_bytes, self._reading.format, begin.pipeline.options
+                split_file,
+                self._split_bytes,
+                self._reading.format,
+                begin.pipeline.options,
+                self._reading.record,
             )
             | "Reshuffle" >> beam.Reshuffle()
             | "Read" >> beam.FlatMap(read_range, self._reading)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -186,9 +187,11 @@ def _parse(payloads: Sequence[bytes], layout: _Layout) -> dict[int, pa.Array]:
       IrregularError: a row has too few or too many cells or bad quotes, or a float is none.
     """
     text = b"\n".join(payloads)
-    # Arrow is more lenient than the careful way of reading, and takes a \r for the end of a row.
+    # Arrow is more lenient than the careful way of reading: it takes a \r for the end of a row, and
+    # passes over a byte order mark wherever its text begins.
     if (
         b"\r" in text
+        or text.startswith(codecs.BOM_UTF8)
         or not (text.isascii() or _is_utf8(text))
         or not all_proper(payloads, text, layout.dialect)
     ):

@@ -1,7 +1,7 @@
 """CSV files as blocks of rows.
 
 A line break may be inside quotes, and nothing in the middle of a file tells whether it is. So a
-file is read from its start to its end by one worker; several files are read by several.
+large file is cut where a look at all of its quotes says that a row starts (see `cuts`).
 
 The first line of each file is its header if it names all that a record needs. If it does not, as in
 the parts that `split` makes of a file, it may be a record: then it is read, and refused, as one.
@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 
 from pipeline.batch.block import Block
 from pipeline.formats import lines, partitions
+from pipeline.formats.csv.cuts import cuts
 from pipeline.formats.csv.decoder import CsvDecoder
 from pipeline.formats.csv.dialect import Dialect, as_utf8, dialect_of
 from pipeline.formats.csv.header import (
@@ -41,7 +42,9 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
     dialect = dialect_of(record.csv if record else None, path)
     header: Header | None = dialect.names or None
     given = names_in(path, record) if record else ()
-    line = 1
+    line = opened.line
+    if opened.start:
+        header = header or _header_of_parts(opened, dialect, most)
     try:
         for block in lines.in_blocks(_rows(opened, most, dialect), reading.block_rows):
             if isinstance(block, lines.LongLine):
@@ -70,6 +73,15 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
             line += len(payloads) + b"".join(payloads).count(b"\n")
     except lines.DamagedFileError as damage:
         yield Block((), path, damage.told(path, f"{line - 1} whole lines"), format="csv")
+
+
+def _header_of_parts(opened: OpenedFile, dialect: Dialect, most: int) -> Header:
+    """The header of all parts of a file, as the first of them finds it."""
+    row = opened.first_row or b""
+    try:
+        return parse_header(row, dialect) if len(row) <= most else ()
+    except ValueError:
+        return ()
 
 
 def _are_names_only(row: bytes, dialect: Dialect, record: RecordSpec | None) -> bool:
@@ -102,7 +114,8 @@ def _check(
 def _rows(
     opened: OpenedFile, most: int, dialect: Dialect
 ) -> Iterator[list[bytes] | lines.LongLine]:
-    text = as_utf8(opened.content(), dialect.encoding)
+    # A byte order mark stands at the start of a file; anywhere else it is part of a cell.
+    text = opened.content() if opened.start else as_utf8(opened.content(), dialect.encoding)
     return whole_rows(lines.split_lines(text, most, exact=True), dialect)
 
 
@@ -113,6 +126,7 @@ CSV = Format(
     _check,
     extensions=(".csv", ".tsv"),
     records_are="the first line names the columns",
+    cuts=cuts,
     raw_problem=(
         "with `source: raw`, found CSV, whose rows mean something with their header only; "
         "expected lines (--input_format=jsonl takes every line as it is) or TFRecord"
