@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from pipeline.connectors.files.ranges import split_file
 from pipeline.connectors.files.read import read_range
 from pipeline.connectors.storage.paths import match_input
+from pipeline.formats.csv import cuts as csv_cuts
+from pipeline.formats.csv import rows as csv_rows
 from pipeline.formats.csv.decoder import CsvDecoder
 from pipeline.formats.format import Reading
 from pipeline.formats.lines import CHUNK_BYTES
@@ -80,3 +82,11 @@ def test_file_is_cut_only_where_all_quotes_before_are_plain(tmp_path, csv, stray
     path.write_bytes(b'id,x,note\n"a",1,z\n' + stray + b"b,2,z\n" * 100)
     record = RecordSpec.model_validate({**RECORD.model_dump(exclude_none=True), "csv": csv})
     assert (len(parts_of(path, 50, record)) > 1) == cut
+
+
+def test_behind_a_row_that_is_too_long_for_one_no_cut_is_made(tmp_path, monkeypatch):
+    for module in (csv_cuts, csv_rows):
+        monkeypatch.setattr(module, "MAX_ROW_BYTES", 12)
+    path = tmp_path / "a.csv"
+    path.write_bytes(b'id,x,note\n"aaaaaaaaaaaaa\n",z\n",b\n",c\n')
+    assert outcomes(path, parts_of(path, 1)) == outcomes(path, parts_of(path, 1 << 30))
