@@ -12,7 +12,7 @@ help: ## the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' Makefile | expand -t 24
 
 .PHONY: help demo demo-streaming demo-pubsub image demo-docker demo-docker-streaming first-launch \
-  test test-long fuzz soak test-container test-gpu check check-terraform newer lock reference bench bench-gpu clean
+  first-launch-remove test test-long fuzz soak test-container test-gpu check check-terraform newer lock reference bench bench-gpu clean
 
 demo: $(READY) ## train four models, run the ensemble, show what came out
 	$(BIN)/python examples/digits/train.py --output_dir $(DEMO)
@@ -60,6 +60,9 @@ demo-docker-streaming: $(READY) image ## refresh a model under a stream, the job
 first-launch: demo ## the demo on Dataflow, proven, measured and removed (PROJECT, REGION, BUCKET, IMAGE, OPTIONS)
 	$(BIN)/python examples/digits/first_launch.py --output_dir=$(DEMO) --project='$(PROJECT)' \
 	  --region='$(REGION)' --bucket='$(BUCKET)' --image='$(if $(filter command,$(origin IMAGE)),$(IMAGE))' $(OPTIONS)
+
+first-launch-remove: $(READY) ## what a first launch that was killed left behind (RUN, PROJECT, REGION, BUCKET)
+	$(BIN)/python examples/digits/first_launch.py --project='$(PROJECT)' --region='$(REGION)' --bucket='$(BUCKET)' --remove='$(RUN)'
 
 test: check ## lint, types, tests
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder

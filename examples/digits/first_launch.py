@@ -14,9 +14,12 @@ made, since something is missing.
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from types import FrameType
 
 from cloud import page, settings
@@ -32,8 +35,11 @@ NEEDED = {"models/forest/1": "train.py", "records": "make_records.py", "out": ".
 
 
 def say(line: str) -> None:
-    """Prints a line at once, whoever reads."""
-    print(line, flush=True)
+    """Prints a line at once, also if nobody reads any more: jobs are removed all the same."""
+    try:
+        print(line, flush=True)
+    except (OSError, ValueError):
+        sys.stdout = io.StringIO()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     told = settings.parse(argv)
     say(f"run {told.run_id}: project {told.project}, {told.region}, everything in {told.folder}")
     try:
-        rest = Told(_answers(told), say) if told.dry_run else Google(told.endpoint)
+        rest = Told(_answers(told), say) if told.dry_run else Google(told.project, told.endpoint)
         if told.remove:
             return 1 if remove_all(rest, told, say) else 0
         for name, script in NEEDED.items():
@@ -73,17 +79,24 @@ def look(rest: Rest, told: Settings) -> list[Verdict]:
 def play(rest: Rest, told: Settings, verdicts: list[Verdict]) -> int:
     """The run, the removal and the page, in this order whatever happens; the exit status."""
     findings = Findings(say, is_dry=told.dry_run)
+    run = Play(rest, told, findings, say)
     problem = ""
     with _Interrupts():
         try:
-            Play(rest, told, findings, say).run()
+            run.run()
         except (RunError, ApiError) as error:
             problem = str(error)
         except KeyboardInterrupt:
             problem = "interrupted"
+        except Exception as error:
+            say(traceback.format_exc())
+            problem = f"{type(error).__name__}: {error}"
         finally:
             with _Deaf():
-                left = remove_all(rest, told, say)
+                left = remove_all(rest, told, say, run.launched)
+        say("measuring")
+        with suppress(KeyboardInterrupt):
+            run.measure()
     if told.dry_run:
         return 0
     good = findings.all_hold and not problem
@@ -93,29 +106,33 @@ def play(rest: Rest, told: Settings, verdicts: list[Verdict]) -> int:
     return 0 if good and not left else 1
 
 
-class _Interrupts:
-    """Makes SIGTERM end a run as Ctrl-C does, so that all is removed then, too."""
+class _Signals:
+    """Hands the signals that end a process to `_take`, but for those that are ignored (nohup)."""
 
     def __enter__(self) -> None:
-        self._before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGTERM, self._before)
-
-
-class _Deaf:
-    """While all is removed a signal only tells that it is."""
-
-    def __enter__(self) -> None:
-        self._before = {
-            number: signal.signal(number, self._tell) for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        heard = [each for each in numbers if signal.getsignal(each) is not signal.SIG_IGN]
+        self._before = {number: signal.signal(number, self._take) for number in heard}
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _tell(self, number: int, frame: FrameType | None) -> None:
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        raise NotImplementedError
+
+
+class _Interrupts(_Signals):
+    """Makes SIGTERM and a closed terminal end a run as Ctrl-C does, so that all is removed."""
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+
+class _Deaf(_Signals):
+    """While all is removed a signal only tells that it is."""
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
         say("removing what the run made; wait for the end, or it costs on")
 
 

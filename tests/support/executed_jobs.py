@@ -102,7 +102,7 @@ class IdleExecution:
 
     def kill(self) -> None:
         """See Execution."""
-        if self._state == "JOB_STATE_RUNNING":
+        if self._state in {"JOB_STATE_RUNNING", "JOB_STATE_QUEUED"}:
             self._state = "JOB_STATE_CANCELLED"
 
     def last_words(self) -> str:

@@ -54,6 +54,8 @@ class KeptJob:
     launch: Body
     execution: Execution
     created: float = field(default_factory=time.time)
+    looks_left: int | None = None
+    """How often it is still shown as being cancelled; None if nobody cancelled it."""
 
 
 @dataclass
@@ -66,9 +68,15 @@ class Rights:
       missing: parts of URLs that are answered with 404.
       undeletable: parts of URLs that cannot be deleted.
       free_vcpus: quota of the region.
+      vcpu_metric: of which of the region's quotas that is.
+      vcpus_everywhere: quota of all regions together.
       private_access: of its subnetworks.
       memory_mb: of its machine types.
       vcpu_seconds: what each job says that it has used.
+      forbidden: parts of URLs that are answered with 403.
+      uncancellable: jobs, by id, whose end cannot be asked for.
+      cancel_looks: how often a job is looked at, after it was cancelled, before it has ended.
+      hidden_lists: how many lists of jobs show none: they lag behind launches.
     """
 
     apis_off: set[str] = field(default_factory=set)
@@ -76,9 +84,15 @@ class Rights:
     missing: set[str] = field(default_factory=set)
     undeletable: set[str] = field(default_factory=set)
     free_vcpus: float = 100
+    vcpu_metric: str = "CPUS"
+    vcpus_everywhere: float = 100
     private_access: bool = True
     memory_mb: int = 16384
     vcpu_seconds: float = 60
+    forbidden: set[str] = field(default_factory=set)
+    uncancellable: set[str] = field(default_factory=set)
+    cancel_looks: int = 2
+    hidden_lists: int = 0
 
 
 class GoogleProject(DataflowService):
@@ -121,13 +135,18 @@ class GoogleProject(DataflowService):
         rest = f"/{rest}"
         if any(part in path for part in self.rights.missing):
             return 404, error_body(404, "NOT_FOUND", f"{rest} is not there")
+        if any(part in path for part in self.rights.forbidden):
+            return 403, error_body(403, "PERMISSION_DENIED", f"{rest} is not for you")
         if method == "DELETE" and any(part in path for part in self.rights.undeletable):
             return 403, error_body(403, "PERMISSION_DENIED", f"{rest} cannot be deleted")
         if "estIamPermissions" in rest or "/iam/testPermissions" in rest:
             return 200, {"permissions": self._granted(rest, body)}
         if rest.endswith(":setIamPolicy"):
-            self.grants[rest.removeprefix("/v1/").partition(":")[0]] = json.loads(body)
-            return 200, {}
+            name = rest.removeprefix("/v1/").partition(":")[0]
+            status, answer = self._pass_on("GET", f"{self._behind[host]}/v1/{name}", b"")
+            if status == 200:
+                self.grants[name] = json.loads(body)
+            return status, answer
         if host in self._behind:
             return self._pass_on(method, self._behind[host] + rest, body)
         if host == "dataflow.googleapis.com":
@@ -155,21 +174,35 @@ class GoogleProject(DataflowService):
         found = _JOB.fullmatch(rest.partition("?")[0])
         assert found, rest
         if found[1] is None:
-            jobs = [self._shown(each) for each in self.jobs.values()]
-            return 200, {"jobs": [each for each in jobs if each["currentState"] not in ENDS]}
+            return 200, self._listed(parse_qs(urlsplit(rest).query))
         job = self.jobs[found[1]]
         if found[2] == "/messages":
-            told = {"time": _time(job.created), "messageText": job.execution.last_words()}
-            return 200, {"jobMessages": [told]}
+            texts = ("the job was launched", job.execution.last_words())
+            told = [{"time": _time(job.created + i), "messageText": t} for i, t in enumerate(texts)]
+            return 200, {"jobMessages": told[::-1]}  # in no order
         if found[2] == "/metrics":
             return 200, {"metrics": self._metrics()}
         if method == "PUT":
             wanted = json.loads(body)["requestedState"]
+            if job.job_id in self.rights.uncancellable or job.execution.state() in ENDS:
+                return 400, error_body(400, "FAILED_PRECONDITION", f"{job.job_id} cannot end now")
             if wanted == "JOB_STATE_CANCELLED":
-                job.execution.kill()
+                job.looks_left = self.rights.cancel_looks
             else:
                 job.execution.stop(wanted)
         return 200, self._shown(job)
+
+    def _listed(self, query: dict[str, list[str]]) -> Body:
+        """A page of one job of that name. The active ones of the service are those that run."""
+        if self.rights.hidden_lists > 0:
+            self.rights.hidden_lists -= 1
+            return {}
+        jobs = [self._shown(each) for each in self.jobs.values() if each.name in query["name"]]
+        if query.get("filter") == ["ACTIVE"]:
+            jobs = [each for each in jobs if each["currentState"] == "JOB_STATE_RUNNING"]
+        at = int(query.get("pageToken", ["0"])[0])
+        more = {"nextPageToken": str(at + 1)} if at + 1 < len(jobs) else {}
+        return {"jobs": jobs[at : at + 1], **more}
 
     def _start_job(self, told: Body, launch: Body) -> None:
         """An update begins when the job before it has ended, other than on the service."""
@@ -180,10 +213,16 @@ class GoogleProject(DataflowService):
         self.jobs[job.job_id] = job
 
     def _shown(self, job: KeptJob) -> Body:
+        state = job.execution.state()
+        if job.looks_left is not None and state not in ENDS:
+            job.looks_left -= 1
+            if job.looks_left < 0:
+                job.execution.kill()
+            state = "JOB_STATE_CANCELLING" if job.looks_left >= 0 else job.execution.state()
         return {
             "id": job.job_id,
             "name": job.name,
-            "currentState": job.execution.state(),
+            "currentState": state,
             "currentStateTime": _time(time.time()),
             "createTime": _time(job.created),
         }
@@ -192,7 +231,7 @@ class GoogleProject(DataflowService):
         def named(name: str, **value: object) -> Body:
             return {"name": {"name": name, "origin": "dataflow/v1b3"}, **value}
 
-        sizes = {"count": 9, "sum": 509, "min": 1, "max": 200, "mean": 56}
+        sizes = {"count": 9, "sum": 509, "min": 1, "max": 200}
         return [
             named("TotalVcpuTime", scalar=self.rights.vcpu_seconds),
             named("TotalMemoryUsage", scalar=4096 * self.rights.vcpu_seconds),
@@ -221,8 +260,15 @@ class GoogleProject(DataflowService):
         if "/subnetworks/" in path:
             return 200, {"privateIpGoogleAccess": rights.private_access}
         if "/regions/" in path:
-            quota = {"metric": "CPUS", "limit": rights.free_vcpus, "usage": 0}
-            return 200, {"zones": ["https://compute/zones/europe-west1-b"], "quotas": [quota]}
+            quotas = [
+                {"metric": "CPUS", "limit": 100, "usage": 0},
+                {"metric": rights.vcpu_metric, "limit": rights.free_vcpus, "usage": 0},
+            ]
+            return 200, {"zones": ["https://compute/zones/europe-west1-b"], "quotas": quotas}
+        if host == "compute.googleapis.com":
+            limit = rights.vcpus_everywhere
+            quota = {"metric": "CPUS_ALL_REGIONS", "limit": limit, "usage": 0}
+            return 200, {"quotas": [quota]}
         assert host == "artifactregistry.googleapis.com", rest
         return 200, {"name": path}
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cloud.bounds import Bounds
+from cloud.bounds import Bounds, Watched
 from cloud.dataflow import DONE, Dataflow
 from cloud.findings import Findings
 from cloud.settings import Settings
@@ -54,7 +54,7 @@ class BatchJob:
         }
         name = self._settings.job("batch")
         self.job_id = self._dataflow.launch(name, parameters)
-        self._bounds.jobs[self.job_id] = ("batch", name)
+        self._bounds.jobs[self.job_id] = Watched("batch", name, {DONE})
 
     def prove(self) -> None:
         """Waits for its end, and holds what it wrote against what main.py wrote here."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from cloud.cost import job_usd
-from cloud.dataflow import FAILED, Dataflow
+from cloud.dataflow import FAILED, TERMINAL, Dataflow
+from cloud.rest import ApiError
 
 
 class RunError(Exception):
@@ -23,6 +25,23 @@ class OverdueError(RunError):
 
 
 @dataclass
+class Watched:
+    """A job of the run.
+
+    Attributes:
+      kind: "batch" or "stream".
+      name: of the job.
+      ends: the states in which it may end now; any other end is the end of the run.
+      usd: what it had cost when its metrics were last known.
+    """
+
+    kind: str
+    name: str
+    ends: set[str]
+    usd: float = 0.0
+
+
+@dataclass
 class Bounds:
     """Waits, and looks meanwhile at the clock, the cost and the jobs.
 
@@ -32,9 +51,9 @@ class Bounds:
       max_usd: of all jobs together.
       poll_secs: time between looks.
       is_dry: whether to look once and go on.
-      clock: monotonic seconds.
+      clock: seconds. Those of the wall: others stand still while a laptop sleeps.
       sleep: waits so many seconds.
-      jobs: id -> (kind, name) of the jobs that must not fail meanwhile.
+      jobs: by id.
     """
 
     dataflow: Dataflow
@@ -42,9 +61,9 @@ class Bounds:
     max_usd: float
     poll_secs: float
     is_dry: bool
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
-    jobs: dict[str, tuple[str, str]] = field(default_factory=dict)
+    jobs: dict[str, Watched] = field(default_factory=dict)
     _began: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,7 +80,7 @@ class Bounds:
         Raises:
           OverdueError: it is.
           BoundError: the run is too long or too expensive.
-          RunError: a job failed.
+          RunError: a job failed, or ended as nobody expects.
         """
         began = self.clock()
         while not is_there() and not self.is_dry:
@@ -76,15 +95,19 @@ class Bounds:
         """Raises what `wait` raises for the run."""
         if self.clock() - self._began > self.max_minutes * 60:
             raise BoundError(f"--max_minutes={self.max_minutes:g} are over, waiting for {what}")
-        for job_id, (_, name) in self.jobs.items():
-            if self.dataflow.state(job_id).name == FAILED:
-                last = [text for _, text in self.dataflow.messages(job_id)][-3:]
-                raise RunError(f"job {name} ({job_id}) failed: {' | '.join(last)}")
+        for job_id, job in self.jobs.items():
+            state = self.dataflow.state(job_id).name
+            if state in TERMINAL - job.ends:
+                end = "failed" if state == FAILED else f"ended as {state}, which is not expected"
+                raise RunError(
+                    f"job {job.name} ({job_id}) {end}: {self.dataflow.last_words(job_id)}"
+                )
         if (usd := self.usd()) > self.max_usd:
             raise BoundError(f"--max_usd={self.max_usd:g} is used up ({usd:.2f}), at: {what}")
 
     def usd(self) -> float:
-        """What the jobs have cost, by their metrics."""
-        return sum(
-            job_usd(kind, self.dataflow.metrics(job_id)) for job_id, (kind, _) in self.jobs.items()
-        )
+        """What the jobs have cost, by their metrics. Those that cannot be had now come later."""
+        for job_id, job in self.jobs.items():
+            with suppress(ApiError):
+                job.usd = job_usd(job.kind, self.dataflow.metrics(job_id))
+        return sum(job.usd for job in self.jobs.values())

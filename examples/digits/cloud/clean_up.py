@@ -5,61 +5,140 @@ Jobs go first: what they write would come again. What is not there is no problem
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
+from typing import TypeVar
 
 from cloud.bounds import Bounds, OverdueError
-from cloud.cost import CLEAN_UP_MINUTES
-from cloud.dataflow import CANCELLED, Dataflow
+from cloud.dataflow import CANCELLED, CLEAN_UP_MINUTES, Dataflow
 from cloud.pubsub import PubSub
 from cloud.rest import ApiError, Rest
 from cloud.settings import JOBS, TOPICS_IN, TOPICS_OUT, Settings
 from cloud.storage import Storage
 
+_FORBIDDEN = {401, 403}
+T = TypeVar("T")
 
-def remove_all(rest: Rest, settings: Settings, say: Callable[[str], None]) -> list[str]:
+
+def remove_all(
+    rest: Rest,
+    settings: Settings,
+    say: Callable[[str], None],
+    launched: Collection[str] = (),
+    most_secs: float = CLEAN_UP_MINUTES * 60,
+) -> list[str]:
     """Removes what there is of a run.
+
+    Args:
+      rest: Google's services.
+      settings: names the run.
+      say: prints a line.
+      launched: ids of jobs that are known to be launched, whatever the lists show by now.
+      most_secs: how long to wait for the end of the jobs.
 
     Returns:
       what could not be removed, each with the reason; empty if all is gone.
     """
     say(f"removing everything of {settings.run_id}")
     left: list[str] = []
-    for what, action in _actions(rest, settings):
+    for what, action in _actions(rest, settings, launched, most_secs):
         try:
             action()
-        except (ApiError, OverdueError) as error:
+        except Exception as error:  # whatever it is, the rest has to go
             left.append(f"{what}: {error}")
             say(f"  NOT removed: {what}: {error}")
     if left:
-        say(f"  once more: first_launch.py ... --remove={settings.run_id}")
+        say(f"  once more: {again(settings)}")
     return left
 
 
-def _actions(rest: Rest, settings: Settings) -> Iterator[tuple[str, Callable[[], None]]]:
-    dataflow, pubsub, storage = Dataflow(rest, settings), PubSub(rest), Storage(rest)
-    # Its own clock: the bounds of the run may be what ended it.
-    bounds = Bounds(dataflow, 2 * CLEAN_UP_MINUTES, float("inf"), settings.poll_secs, rest.is_dry)
-    jobs: list[str] = []
-    for name in map(settings.job, JOBS):
-        yield f"job {name}", partial(_cancel, dataflow, name, jobs)
-    yield "jobs that are being cancelled", partial(_await_end, dataflow, bounds, jobs)
+def again(settings: Settings) -> str:
+    """The command that removes what a run left behind."""
+    return (
+        f"make first-launch-remove RUN={settings.run_id} PROJECT={settings.project} "
+        f"REGION={settings.region} BUCKET={settings.bucket}"
+    )
+
+
+def _actions(
+    rest: Rest, settings: Settings, launched: Collection[str], most_secs: float
+) -> Iterator[tuple[str, Callable[[], None]]]:
+    pubsub, storage = PubSub(rest), Storage(rest)
+    jobs = _Jobs(Dataflow(rest, settings), settings, launched)
+    files = f"files under {settings.folder}"
+    yield "jobs", partial(jobs.end, most_secs)
     for name in (*TOPICS_IN, *TOPICS_OUT):
         for each in (settings.subscription(name), settings.topic(name)):
             yield each, partial(pubsub.remove, each)
-    yield f"files under {settings.folder}", partial(_remove_files, storage, settings)
+    yield files, partial(_remove_files, storage, settings)
+    # A launch that was interrupted may show its job only now.
+    before = len(jobs.cancelled)
+    yield "jobs, at a second look", partial(jobs.end, most_secs)
+    if len(jobs.cancelled) > before:
+        yield files, partial(_remove_files, storage, settings)
 
 
-def _cancel(dataflow: Dataflow, name: str, cancelled: list[str]) -> None:
-    for job_id in dataflow.active(name):
-        dataflow.request(job_id, CANCELLED)
-        cancelled.append(job_id)
+class _Jobs:
+    """The jobs of a run, those that are known and those that the lists show.
 
+    Attributes:
+      cancelled: ids of those that were asked to end.
+    """
 
-def _await_end(dataflow: Dataflow, bounds: Bounds, jobs: list[str]) -> None:
-    for job_id in jobs:
-        ended = partial(dataflow.has_ended, job_id)
-        bounds.wait(f"the end of job {job_id}", ended, most_secs=CLEAN_UP_MINUTES * 60)
+    def __init__(self, dataflow: Dataflow, settings: Settings, launched: Collection[str]) -> None:
+        self._dataflow = dataflow
+        self._settings = settings
+        self._launched = launched
+        self._problems: dict[str, ApiError] = {}
+        self.cancelled: set[str] = set()
+
+    def end(self, most_secs: float) -> None:
+        """Cancels all, also those that appear meanwhile, and waits until they have ended.
+
+        Raises:
+          OverdueError: some have not, or nobody knows; the message names each with the reason.
+        """
+        told = self._settings
+        # Its own clock: the bounds of the run may be what ended it.
+        bounds = Bounds(self._dataflow, float("inf"), float("inf"), told.poll_secs, told.dry_run)
+        try:
+            bounds.wait("the end of the jobs", self._are_over, most_secs)
+        except OverdueError as error:
+            raise OverdueError(f"{error}: {self._reasons()}") from error
+        if self._problems:
+            raise OverdueError(self._reasons())
+
+    def _are_over(self) -> bool:
+        """One look: cancels what lives. True also where no further look would help."""
+        self._problems = {}
+        alive: set[str] = set()
+        for name in map(self._settings.job, JOBS):
+            alive |= self._asked(name, partial(self._dataflow.alive, name)) or set()
+        for job_id in {*self._launched, *self.cancelled} - alive:
+            if self._asked(job_id, partial(self._dataflow.has_ended, job_id)) is False:
+                alive.add(job_id)
+        for job_id in sorted(alive - self.cancelled):
+            self._asked(job_id, partial(self._cancel, job_id))
+        waits = alive - self._problems.keys()
+        forbidden = all(each.status in _FORBIDDEN for each in self._problems.values())
+        return not waits and forbidden
+
+    def _cancel(self, job_id: str) -> None:
+        self._dataflow.request(job_id, CANCELLED)
+        self.cancelled.add(job_id)
+
+    def _asked(self, of: str, call: Callable[[], T]) -> T | None:
+        """The answer of a call; None if it is refused, which is noted: the others go on."""
+        try:
+            return call()
+        except ApiError as error:
+            self._problems[of] = error
+            return None
+
+    def _reasons(self) -> str:
+        waits = sorted(self.cancelled)
+        known = [f"{of}: {error}" for of, error in self._problems.items()]
+        return "; ".join(known) or f"{', '.join(waits)} had been cancelled"
 
 
 def _remove_files(storage: Storage, settings: Settings) -> None:

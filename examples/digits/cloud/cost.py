@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cloud.dataflow import Metrics
+from cloud.dataflow import CLEAN_UP_MINUTES, Metrics
 
 USD_PER_VCPU_HOUR = {"batch": 0.056, "stream": 0.069}
 USD_PER_GIB_HOUR = 0.003557
 USD_PER_DISK_GB_HOUR = 0.000054
 USD_PER_STREAMED_GB = 0.018
 DEAREST_REGION = 1.5
-CLEAN_UP_MINUTES = 10
-"""Jobs that are cancelled still cost for some minutes."""
 
 _DISK_GB = 30
 

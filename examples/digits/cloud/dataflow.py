@@ -5,11 +5,13 @@ Source: https://cloud.google.com/dataflow/docs/reference/rest/v1b3
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from cloud.rest import Json, Rest
+from cloud.rest import ApiError, Json, Rest
 from cloud.settings import Settings
 
 HOST = "https://dataflow.googleapis.com"
@@ -17,7 +19,12 @@ DONE, RUNNING, DRAINED, UPDATED, CANCELLED = (
     f"JOB_STATE_{state}" for state in ("DONE", "RUNNING", "DRAINED", "UPDATED", "CANCELLED")
 )
 FAILED = "JOB_STATE_FAILED"
+UNKNOWN = "JOB_STATE_UNKNOWN"
 TERMINAL = {DONE, FAILED, CANCELLED, UPDATED, DRAINED}
+CLEAN_UP_MINUTES = 10
+"""Jobs that are cancelled still cost for some minutes."""
+_NEW_SECS = 60
+"""So long after its launch a job may not be found yet."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class Metrics:
 
     Attributes:
       scalars: totals of the service and counters of the job, by name.
-      distributions: by name, for each step that has one: count, sum, min, max and mean.
+      distributions: by name, for each step that has one: count, sum, min and max.
     """
 
     scalars: dict[str, float]
@@ -54,11 +61,24 @@ class Metrics:
 
 
 class Dataflow:
-    """The jobs of one run."""
+    """The jobs of one run.
 
-    def __init__(self, rest: Rest, settings: Settings) -> None:
+    Args:
+      rest: Google's services.
+      settings: the command line.
+      now: seconds since 1970.
+
+    Attributes:
+      launched: id -> when it was launched, by this object.
+    """
+
+    def __init__(
+        self, rest: Rest, settings: Settings, now: Callable[[], float] = time.time
+    ) -> None:
         self._rest = rest
         self._settings = settings
+        self._now = now
+        self.launched: dict[str, float] = {}
         place = f"projects/{settings.project}/locations/{settings.region}"
         self._url = f"{HOST}/v1b3/{place}"
 
@@ -71,6 +91,7 @@ class Dataflow:
           update: whether it takes the place of the running job of that name.
         """
         told = self._settings
+        most_secs = round(60 * (told.max_minutes + CLEAN_UP_MINUTES))
         environment: Json = {
             "tempLocation": f"{told.folder}/temp",
             "stagingLocation": f"{told.folder}/staging",
@@ -79,6 +100,8 @@ class Dataflow:
             "launcherMachineType": told.launcher_machine_type,
             "maxWorkers": told.max_workers,
             "additionalUserLabels": {"made-by": "first-launch"},
+            # The service ends the job then, even if nobody is there any more to remove it.
+            "additionalExperiments": [f"max_workflow_runtime_walltime_seconds={most_secs}"],
         }
         if told.subnetwork:
             environment |= {
@@ -93,16 +116,22 @@ class Dataflow:
         }
         if update:
             launch["update"] = True
-        answer = self._rest.call(
-            "POST", f"{self._url}/flexTemplates:launch", {"launchParameter": launch}
-        )
-        return str(answer["job"]["id"])
+        url = f"{self._url}/flexTemplates:launch"
+        answer = self._rest.call("POST", url, {"launchParameter": launch}, once=True)
+        job_id = str(answer["job"]["id"])
+        self.launched[job_id] = self._now()
+        return job_id
 
     def state(self, job_id: str) -> JobState:
         """Where a job is."""
-        told = self._rest.call("GET", f"{self._url}/jobs/{job_id}")
+        try:
+            told = self._rest.call("GET", f"{self._url}/jobs/{job_id}")
+        except ApiError as error:
+            if error.status != 404 or self._now() - self.launched.get(job_id, 0.0) > _NEW_SECS:
+                raise
+            return JobState(UNKNOWN)
         return JobState(
-            told.get("currentState", "JOB_STATE_UNKNOWN"),
+            told.get("currentState", UNKNOWN),
             _seconds(told.get("currentStateTime")),
             _seconds(told.get("createTime")),
         )
@@ -115,11 +144,20 @@ class Dataflow:
         """Whether a job has ended, in whatever way."""
         return self.state(job_id).name in TERMINAL
 
-    def active(self, name: str) -> list[str]:
-        """The ids of jobs of that name that have not ended."""
-        query = {"filter": "ACTIVE", "name": name}
-        answer = self._rest.call("GET", f"{self._url}/jobs", query=query)
-        return [str(each["id"]) for each in answer.get("jobs", ()) if each.get("name") == name]
+    def alive(self, name: str) -> set[str]:
+        """The ids of jobs of that name that have not ended, whatever the service calls active."""
+        found: set[str] = set()
+        query: Json = {"filter": "ALL", "name": name}
+        while True:
+            answer = self._rest.call("GET", f"{self._url}/jobs", query=query)
+            found |= {
+                str(each["id"])
+                for each in answer.get("jobs", ())
+                if each.get("name") == name and each.get("currentState") not in TERMINAL
+            }
+            if not (token := answer.get("nextPageToken")):
+                return found
+            query = {**query, "pageToken": token}
 
     def request(self, job_id: str, state: str) -> None:
         """Asks a job to be drained or cancelled."""
@@ -131,6 +169,13 @@ class Dataflow:
         answer = self._rest.call("GET", f"{self._url}/jobs/{job_id}/messages", query=query)
         found = answer.get("jobMessages", ())
         return sorted((_seconds(each.get("time")), str(each["messageText"])) for each in found)
+
+    def last_words(self, job_id: str) -> str:
+        """The end of what the service says about a job, for messages of errors."""
+        try:
+            return " | ".join(text for _, text in self.messages(job_id)[-3:])
+        except ApiError as error:
+            return f"its messages are not known: {error}"
 
     def metrics(self, job_id: str) -> Metrics:
         """Its metrics. Of attempted and committed values the committed ones."""

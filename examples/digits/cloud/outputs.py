@@ -51,6 +51,7 @@ class StreamOutputs:
       forests: generation -> version of the forest that its predictions name.
       latencies: seconds from sending to the prediction, of records sent by `send`, by the clocks
         of this machine and of Pub/Sub.
+      unread: how many records were taken out of the stream's subscription, after its end.
     """
 
     pubsub: PubSub
@@ -60,6 +61,7 @@ class StreamOutputs:
     served: dict[int, float] = field(default_factory=dict)
     forests: dict[int, str] = field(default_factory=dict)
     latencies: list[float] = field(default_factory=list)
+    unread: int = 0
     _sent_at: dict[str, float] = field(default_factory=dict)
 
     def send(self, records: list[Record], now: float) -> None:
@@ -81,6 +83,13 @@ class StreamOutputs:
             self.account.dead_letter(json.loads(message.data))
         for message in self.pubsub.pull(self.settings.subscription("events")):
             self.events.append(Event(json.loads(message.data), message.at))
+
+    def is_accounted(self) -> bool:
+        """Whether all that was sent came out, or waited in the subscription after a drain."""
+        self.look()
+        if self.account.missing > self.unread:
+            self.unread += len(self.pubsub.pull(self.settings.subscription("records")))
+        return self.account.missing <= self.unread
 
     def first(self, outcome: str, after: int = 0, **release: int) -> Event | None:
         """The first event of that outcome among those after the first `after` ones.

@@ -6,6 +6,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from streaming import versions
@@ -13,12 +14,12 @@ from streaming import versions
 from cloud.batch import BatchJob
 from cloud.bounds import Bounds
 from cloud.cost import job_usd
-from cloud.dataflow import Dataflow
+from cloud.dataflow import Dataflow, Metrics
 from cloud.findings import Findings
 from cloud.logs import Logs
 from cloud.outputs import StreamOutputs
 from cloud.pubsub import PubSub
-from cloud.rest import Rest
+from cloud.rest import ApiError, Rest
 from cloud.settings import PUBLISHED, TOPICS_IN, TOPICS_OUT, Settings
 from cloud.storage import Storage
 from cloud.stream import StreamJob
@@ -54,9 +55,15 @@ class Play:
             settings.poll_secs,
             settings.dry_run,
         )
+        self._stream = self._check = ""
+
+    @property
+    def launched(self) -> set[str]:
+        """The ids of all jobs that it launched."""
+        return set(self._dataflow.launched)
 
     def run(self) -> None:
-        """Everything but the removal.
+        """Everything but the measurements and the removal.
 
         Raises:
           RunError, ApiError: it cannot go on.
@@ -69,19 +76,14 @@ class Play:
         batch = BatchJob(*parts, self._findings)
         stream = StreamJob(*parts, StreamOutputs(self._pubsub, self._settings), self._findings)
         self._say("launching a batch job, a stream, and the check of --dry_run=true")
-        began = time.time()
         batch.launch()
         stream.launch()
-        check = self._launch_check()
-        first = stream.job_id
-        try:
-            self._say("the stream")
-            stream.prove()
-            self._say("the batch job")
-            batch.prove()
-        finally:
-            self._say("measuring")
-            self._measure(first, check, began)
+        self._stream = stream.job_id
+        self._check = self._launch_check()
+        self._say("the stream")
+        stream.prove()
+        self._say("the batch job")
+        batch.prove()
 
     def _upload(self) -> None:
         told, folder = self._settings, self._settings.folder
@@ -124,27 +126,62 @@ class Play:
         }
         return self._dataflow.launch(self._settings.job("check"), parameters)
 
-    def _measure(self, stream_id: str, check_id: str, began: float) -> None:
+    def measure(self) -> None:
+        """Notes what ran, for the page. It can wait until all is removed, when nothing costs."""
         logs = Logs(self._rest, self._settings.project)
-        say = self._findings.measure
-        for job_id, (kind, name) in self._bounds.jobs.items():
-            metrics = self._dataflow.metrics(job_id)
-            say(f"{name} ({job_id}), vCPU hours", f"{metrics.vcpu_hours:.3f}")
-            say(f"{name} ({job_id}), USD at list price", f"{job_usd(kind, metrics):.3f}")
-            found = [
-                each
-                for n, e in metrics.distributions.items()
-                if n.endswith(_BATCH_SIZE)
-                for each in e
-            ]
-            if found:
-                sizes = max(found, key=lambda each: float(each.get("count", 0)))
-                shown = ", ".join(f"{key} {sizes.get(key)}" for key in ("min", "mean", "max"))
-                say(f"{name} ({job_id}), records of a batch", shown)
-        say("image pull of the stream's workers", logs.image_pulls(stream_id))
-        say(
-            "log lines a minute of the stream", logs.lines_per_minute(stream_id, began, time.time())
-        )
-        end = self._dataflow.state(check_id)
-        last = [text for _, text in self._dataflow.messages(check_id)][-1:]
-        say("--dry_run=true as a launch", f"{end.name}: {' '.join(last) or 'no message'}")
+        for job_id, job in self._bounds.jobs.items():
+            what = f"{job.name} ({job_id})"
+            for name, read in (
+                ("vCPU hours", _vcpu_hours),
+                ("USD at list price", partial(_usd, job.kind)),
+                ("records of a batch", _batch_sizes),
+            ):
+                self._note(f"{what}, {name}", partial(self._read, job_id, read))
+        stream, check, now = self._stream, self._check, time.time()
+        if stream:
+            self._note("image pull of the stream's workers", lambda: logs.image_pulls(stream))
+            self._note(
+                "log lines a minute of the stream",
+                lambda: logs.lines_per_minute(stream, self._dataflow.launched[stream], now),
+            )
+        if check:
+            self._note("--dry_run=true as a launch", lambda: self._end_of(check))
+
+    def _note(self, what: str, get: Callable[[], str]) -> None:
+        """What cannot be had is noted as such: it must not hide what the run found."""
+        try:
+            value = get()
+        except (ApiError, KeyError, ValueError) as error:
+            value = f"not known: {error!r}"
+        self._findings.measure(what, value)
+
+    def _read(self, job_id: str, read: Callable[[Metrics], str]) -> str:
+        return read(self._dataflow.metrics(job_id))
+
+    def _end_of(self, job_id: str) -> str:
+        words = self._dataflow.last_words(job_id)
+        return f"{self._dataflow.state(job_id).name}: {words or 'no message'}"
+
+
+def _vcpu_hours(metrics: Metrics) -> str:
+    return f"{metrics.vcpu_hours:.3f}"
+
+
+def _usd(kind: str, metrics: Metrics) -> str:
+    return f"{job_usd(kind, metrics):.3f}"
+
+
+def _batch_sizes(metrics: Metrics) -> str:
+    """Of the step that has most of them."""
+    found = [
+        each
+        for name, steps in metrics.distributions.items()
+        if name.endswith(_BATCH_SIZE)
+        for each in steps
+        if each.get("count")
+    ]
+    if not found:
+        return "not in the metrics"
+    sizes = max(found, key=lambda each: float(each["count"]))
+    mean = float(sizes["sum"]) / float(sizes["count"])
+    return f"min {sizes['min']}, mean {mean:.0f}, max {sizes['max']}"

@@ -21,6 +21,7 @@ IN_PROJECT = (
     "dataflow.jobs.get",
     "dataflow.jobs.list",
     "dataflow.jobs.cancel",
+    "dataflow.jobs.updateContents",
     "dataflow.messages.list",
     "dataflow.metrics.get",
     "logging.logEntries.list",
@@ -46,6 +47,10 @@ LAUNCHER_GIB = 4
 _LAUNCHERS = 3
 """At one time: of the batch job, the stream and the check."""
 
+_ALL_REGIONS = "CPUS_ALL_REGIONS"
+"""Few in new projects: 12 or 32."""
+
+_HOST_PROJECT = re.compile(r"projects/([^/]+)/")
 _IMAGE = re.compile(
     r"([a-z0-9-]+)-docker\.pkg\.dev/([^/]+)/([^/]+)/([^@:]+)(?:@(sha256:[0-9a-f]+)|:([\w.-]+))"
 )
@@ -170,13 +175,18 @@ class Preflight:
         try:
             self._rest.call("GET", f"{REGISTRY}/{place}/packages/{package}/{part}")
         except ApiError as error:
+            if error.status == 403:  # who launches need not read it, only the workers' account
+                role = "roles/artifactregistry.reader"
+                return Verdict("image", "", f"{image}, not looked at: you lack {role}")
             if error.status != 404:
                 raise
             return Verdict("image", f"{image} is not in the registry: build and publish it")
         return Verdict("image", "", image)
 
     def _subnetwork(self) -> Verdict:
-        region = f"{COMPUTE}/projects/{self._told.project}/regions/{self._told.region}"
+        host = _HOST_PROJECT.search(self._told.subnetwork)  # of a Shared VPC
+        project = host[1] if host else self._told.project
+        region = f"{COMPUTE}/projects/{project}/regions/{self._told.region}"
         name = self._told.subnetwork.rpartition("/")[2] or "default"
         try:
             answer = self._rest.call("GET", f"{region}/subnetworks/{name}")
@@ -192,7 +202,7 @@ class Preflight:
                 "subnetwork",
                 f"{name} has no Private Google Access, and workers there have no public addresses: "
                 f"gcloud compute networks subnets update {name} --region={self._told.region} "
-                "--enable-private-ip-google-access",
+                f"--enable-private-ip-google-access --project={project}",
             )
         return Verdict("subnetwork", "", f"{name}, private access {'on' if private else 'off'}")
 
@@ -230,7 +240,8 @@ class Preflight:
         return self._in_region
 
     def _quota(self) -> Verdict:
-        quotas = self._region().get("quotas", ())
+        everywhere = self._rest.call("GET", f"{COMPUTE}/projects/{self._told.project}")
+        quotas = [*everywhere.get("quotas", ()), *self._region().get("quotas", ())]
         free = {each["metric"]: each["limit"] - each["usage"] for each in quotas}
         needed = self._needed(free.keys())
         short = [
@@ -256,7 +267,8 @@ class Preflight:
             if name in self._machines:
                 own = f"{name.partition('-')[0].upper()}_CPUS"
                 metric = own if own in metrics else "CPUS"
-                needed[metric] = needed.get(metric, 0) + count * self._machines[name].vcpus
+                for each in (metric, _ALL_REGIONS):
+                    needed[each] = needed.get(each, 0) + count * self._machines[name].vcpus
         return needed
 
     def _cost(self) -> Verdict:

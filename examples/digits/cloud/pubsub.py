@@ -38,7 +38,13 @@ class PubSub:
 
     def create_subscription(self, name: str, topic: str) -> None:
         """Makes a subscription. It ends by itself after a day without use."""
-        body = {"topic": topic, "ackDeadlineSeconds": 60, "expirationPolicy": {"ttl": "86400s"}}
+        body = {
+            "topic": topic,
+            "ackDeadlineSeconds": 60,
+            "expirationPolicy": {"ttl": "86400s"},
+            # Shorter than the time to live: the default of 7 days is not.
+            "messageRetentionDuration": "43200s",
+        }
         self._create(name, body)
 
     def _create(self, name: str, body: Json) -> None:

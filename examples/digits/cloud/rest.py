@@ -8,13 +8,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
+from google.auth.exceptions import GoogleAuthError, TransportError
 from requests import RequestException, Response, Session
 
 Json = dict[str, Any]
 
 _TRIES = 5
 _TIMEOUT_SECS = 60
-_AGAIN = {408, 429, 500, 502, 503, 504}
+_NOBODY, _TOO_MANY = 0, 429
+_AGAIN = {_NOBODY, 408, _TOO_MANY, 500, 502, 503, 504}
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _SHOWN = 2000
 
@@ -46,8 +48,17 @@ class Rest(Protocol):
         url: str,
         body: Json | None = None,
         query: Mapping[str, Any] | None = None,
+        *,
+        once: bool = False,
     ) -> Json:
         """One call; the JSON of its answer, empty if there is none.
+
+        Args:
+          method: GET, POST, PUT or DELETE.
+          url: of the service.
+          body: JSON to send.
+          query: parameters of the URL.
+          once: whether not to try again where the first try may have had its effect.
 
         Raises:
           ApiError: it is refused, or nobody answers.
@@ -67,6 +78,7 @@ class Google:
     """See Rest: Google's services, as whoever the Application Default Credentials name.
 
     Args:
+      project: whose quotas the calls take: some services refuse users who name none.
       endpoint: a stand-in for all services: it gets the host as the first part of the path, and
         nobody's credentials.
       sleep: waits before a call is tried again.
@@ -74,9 +86,11 @@ class Google:
 
     is_dry = False
 
-    def __init__(self, endpoint: str = "", sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self, project: str, endpoint: str = "", sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         self._endpoint = endpoint.rstrip("/")
-        self._session = Session() if endpoint else _authorized_session()
+        self._session = Session() if endpoint else _authorized_session(project)
         self._sleep = sleep
 
     def call(
@@ -85,21 +99,23 @@ class Google:
         url: str,
         body: Json | None = None,
         query: Mapping[str, Any] | None = None,
+        *,
+        once: bool = False,
     ) -> Json:
         """See Rest."""
-        response = self._send(method, url, json=body, params=query)
+        response = self._send(method, url, once, json=body, params=query)
         return response.json() if response.content else {}
 
     def upload(self, url: str, content: bytes, query: Mapping[str, str]) -> None:
         """See Rest."""
         headers = {"Content-Type": "application/octet-stream"}
-        self._send("POST", url, data=content, params=query, headers=headers)
+        self._send("POST", url, False, data=content, params=query, headers=headers)
 
     def download(self, url: str) -> bytes:
         """See Rest."""
-        return self._send("GET", url).content
+        return self._send("GET", url, False).content
 
-    def _send(self, method: str, url: str, **request: Any) -> Response:
+    def _send(self, method: str, url: str, once: bool, **request: Any) -> Response:
         target = url
         if self._endpoint:
             target = url.replace("https://", f"{self._endpoint}/", 1)
@@ -110,9 +126,11 @@ class Google:
                 if response.ok:
                     return response
                 reason, status = _reason(response), response.status_code
-            except RequestException as error:
+            except (RequestException, TransportError) as error:
                 reason = str(error)
-            if status and status not in _AGAIN:
+            except GoogleAuthError as error:
+                reason, status = f"log in again ({error})", 401
+            if status not in ({_TOO_MANY} if once else _AGAIN):
                 break
             if attempt < _TRIES - 1:
                 self._sleep(2.0**attempt)
@@ -139,6 +157,8 @@ class Told:
         url: str,
         body: Json | None = None,
         query: Mapping[str, Any] | None = None,
+        *,
+        once: bool = False,
     ) -> Json:
         """See Rest."""
         text = f"?{urlencode(query, doseq=True)}" if query else ""
@@ -156,13 +176,13 @@ class Told:
         return b"{}"
 
 
-def _authorized_session() -> Session:
+def _authorized_session(project: str) -> Session:
     import google.auth
     from google.auth.exceptions import DefaultCredentialsError
     from google.auth.transport.requests import AuthorizedSession
 
     try:
-        credentials, _ = google.auth.default(scopes=[_SCOPE])
+        credentials, _ = google.auth.default(scopes=[_SCOPE], quota_project_id=project)
     except DefaultCredentialsError as error:
         raise ApiError(
             f"nobody is logged in: run `gcloud auth application-default login` ({error})", 401

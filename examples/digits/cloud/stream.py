@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 
 from streaming.feed import Record, read_lines, records
 
-from cloud.bounds import Bounds, OverdueError
+from cloud.bounds import Bounds, OverdueError, Watched
 from cloud.dataflow import DRAINED, RUNNING, UPDATED, Dataflow
 from cloud.findings import Findings
 from cloud.outputs import Event, StreamOutputs
@@ -23,7 +24,7 @@ SOON_SECS = 60
 """The promise for a new version; twice as long is waited, so that its figure is known."""
 _STEADY = 10
 _FEW = 20
-_LAST_LOOKS = 5
+_LEASE_SECS = 300
 _KEPT_OF_CORRUPT = 0.6
 
 
@@ -75,7 +76,7 @@ class StreamJob:
         }
         name = told.job("stream")
         self.job_id = self._dataflow.launch(name, parameters, update=update)
-        self._bounds.jobs[self.job_id] = ("stream", name)
+        self._bounds.jobs[self.job_id] = Watched("stream", name, set())
 
     def prove(self) -> None:
         """All acts, one after the other.
@@ -90,7 +91,7 @@ class StreamJob:
             self._corrupt_forest,
             self._roll_back,
             self._update,
-            self._drain,
+            self.drain,
         ):
             act()
 
@@ -157,6 +158,7 @@ class StreamJob:
 
     def _update(self) -> None:
         old, began = self.job_id, self._now()
+        self._bounds.jobs[old].ends = {UPDATED}
         self.launch(update=True)
         for what, job_id, state in (
             ("the end of the old job", old, UPDATED),
@@ -174,23 +176,25 @@ class StreamJob:
             f"generation {newest} before and after, {self._now() - began:.0f} s",
         )
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
+        """The last act: it reads no more, and ends after what it has read."""
         began = self._now()
         self._send(_FEW)
+        self._bounds.jobs[self.job_id].ends = {DRAINED}
         self._dataflow.request(self.job_id, DRAINED)
         self._bounds.wait("the drain", partial(self._dataflow.has_ended, self.job_id), FIRST_SECS)
         took = self._now() - began
-        for _ in range(_LAST_LOOKS):
-            if self._is_balanced():
-                break
-            self._bounds.sleep(self._settings.poll_secs)
-        # What a drain did not read any more waits in the subscription for the next job.
-        unread = len(self._outputs.pubsub.pull(self._settings.subscription("records")))
         end, account = self._dataflow.state(self.job_id), self._outputs.account
+        # What a drain did not read any more waits in the subscription for the next job. What it had
+        # leased comes back when the lease ends.
+        if end.name == DRAINED:
+            with suppress(OverdueError):
+                self._bounds.wait("what the drain left", self._outputs.is_accounted, _LEASE_SECS)
         self._findings.expect(
             "drain",
-            end.name == DRAINED and account.missing <= unread and not account.unknown,
-            f"{end.name} after {took:.0f} s; {self._verdict()}; {unread} wait in the subscription",
+            end.name == DRAINED and account.missing <= self._outputs.unread and not account.unknown,
+            f"{end.name} after {took:.0f} s; {self._verdict()}; {self._outputs.unread} wait in the "
+            "subscription",
         )
 
     def _place(self, version: str, *, corrupt: bool = False) -> float:

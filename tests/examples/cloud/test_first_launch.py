@@ -39,6 +39,7 @@ def test_everything_holds_on_prism_is_reported_and_removed(
     assert "models/forest/3/model.skops" in run.page
     assert "generation 3 before and after" in run.page
     assert "1m2.5s" in run.page
+    assert "min 1, mean 57, max 200" in run.page
     assert made(first, gcs, pubsub) == []
     assert first.project.refusals == []
     roles = {
@@ -51,19 +52,54 @@ def test_job_that_fails_ends_the_run_with_its_last_words_and_all_is_removed(laun
     first = launched(lambda launch: IdleExecution("JOB_STATE_FAILED"))
     run = first.run()
     assert run.status == 1
-    assert "failed: nothing was done" in run.page
+    assert "failed: the job was launched | nothing was done" in run.page
+    assert "min 1, mean 57, max 200" in run.page
+    environment = first.project.requests[0].body["launchParameter"]["environment"]
+    assert environment["additionalExperiments"] == ["max_workflow_runtime_walltime_seconds=3300"]
     assert "<td>not reached</td>" in run.page
     assert made(first, gcs, pubsub) == []
 
 
+def test_job_that_ends_as_nobody_expects_ends_the_run(launched, gcs, pubsub):
+    for end in ("CANCELLED", "DRAINED"):
+        first = launched(lambda launch, end=end: IdleExecution(f"JOB_STATE_{end}"))
+        run = first.run()
+        assert run.status == 1
+        assert f"ended as JOB_STATE_{end}, which is not expected: the job was" in run.page
+        assert made(first, gcs, pubsub) == []
+
+
+def test_figures_that_cannot_be_had_hide_neither_the_cause_nor_each_other(launched):
+    first = launched(lambda launch: IdleExecution("JOB_STATE_FAILED"))
+    first.project.rights.forbidden |= {"/metrics", "/v2/entries"}
+    run = first.run()
+    assert run.status == 1
+    assert "failed: the job was launched | nothing was done" in run.page
+    assert run.page.count("is not for you") == 8
+    assert "JOB_STATE_FAILED: the job was" in run.page  # the check's
+
+
 @pytest.mark.parametrize(
-    ("at", "number"), [("launching", signal.SIGTERM), ("the stream", signal.SIGINT)]
+    ("at", "number"), [("launching", signal.SIGTERM), ("the stream", signal.SIGHUP)]
 )
 def test_all_is_removed_when_somebody_interrupts(launched, gcs, pubsub, at, number):
     first = launched()
     run = first.interrupt(first.start(), at, number)
     assert run.status == 1, run.printed
     assert "interrupted" in run.page
+    assert made(first, gcs, pubsub) == []
+
+
+def test_all_is_removed_when_nobody_reads_any_more_what_it_prints(launched, gcs, pubsub):
+    """As where `| tee log` gets the Ctrl-C, too."""
+    first = launched()
+    process = first.start()
+    while "the stream" not in process.stdout.readline():
+        pass
+    process.stdout.close()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 1
+    assert "interrupted" in first.page()
     assert made(first, gcs, pubsub) == []
 
 
@@ -84,7 +120,8 @@ def test_what_cannot_be_removed_is_named_and_the_rest_is_removed(launched, gcs, 
     assert "-refresh" in run.page
     assert {name.rpartition("-")[2] for name in made(first, gcs, pubsub)} == {"refresh"}
     first.project.rights.undeletable.clear()
-    assert first.run(run.printed[run.printed.index("--remove=") :].split()[0]).status == 0
+    name = run.printed.partition("make first-launch-remove RUN=")[2].split()[0]
+    assert first.run(f"--remove={name}").status == 0
     assert made(first, gcs, pubsub) == []
 
 

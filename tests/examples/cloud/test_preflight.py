@@ -31,7 +31,15 @@ CASES = {
     "subnetwork": (lambda rights: rights.missing.add("/subnetworks/"), "--subnetwork"),
     "machine": (lambda rights: rights.missing.add("/machineTypes/"), "no zone of europe-west1"),
     "launcher": (lambda rights: setattr(rights, "memory_mb", 2048), "take e2-standard-4"),
-    "quota": (lambda rights: setattr(rights, "free_vcpus", 8), "CPUS: 8 free, 28 needed"),
+    "quota": (lambda rights: setattr(rights, "free_vcpus", 8), " CPUS: 8 free, 28 needed"),
+    "quota of a family": (
+        lambda rights: vars(rights).update(vcpu_metric="N2_CPUS", free_vcpus=8),
+        " N2_CPUS: 8 free, 16 needed",
+    ),
+    "quota of all regions": (
+        lambda rights: setattr(rights, "vcpus_everywhere", 12),
+        "CPUS_ALL_REGIONS: 12 free, 28 needed",
+    ),
 }
 
 
@@ -52,6 +60,22 @@ def test_private_workers_need_private_access(launched):
     run = first.run("--subnetwork=regions/europe-west1/subnetworks/private")
     assert run.status == 2
     assert "--enable-private-ip-google-access" in run.printed
+
+
+def test_subnetwork_of_a_shared_vpc_is_looked_up_where_it_is(launched):
+    first = launched()
+    first.project.rights.missing.add("/projects/test-project/regions/europe-west1/subnetworks/")
+    name = "projects/host/regions/europe-west1/subnetworks/private"
+    run = first.run(f"--subnetwork={name}", "--max_usd=0.01")
+    assert "  subnetwork: private, private access on" in run.printed
+
+
+def test_image_that_only_the_workers_may_read_is_no_reason_against_the_run(launched):
+    first = launched()
+    first.project.rights.forbidden.add("/packages/")
+    run = first.run("--max_usd=0.01")
+    assert "not looked at: you lack roles/artifactregistry.reader" in run.printed
+    assert run.printed.count("PROBLEM") == 1  # the cost
 
 
 def test_run_that_could_cost_more_than_allowed_is_refused(launched):
