@@ -1,7 +1,8 @@
 """What is in an archive that somebody else made, perhaps to do harm.
 
-A few kilobytes can unpack to terabytes, to millions of files, or to a name of a gigabyte, which
-tarfile reads into memory. Links, devices and paths that lead out of the folder are refused.
+A few kilobytes can unpack to terabytes, to millions of files, or to a name or a table of a
+gigabyte, which tarfile and zipfile read into memory; a path can be deeper than Python calls
+itself. Links, devices and paths that lead out of the folder are refused.
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ from collections.abc import Iterator
 from typing import IO, Any, NamedTuple, Protocol
 
 COPY_BYTES = 1 << 20
+DEFAULT_BYTES = 4096 << 20
+"""The most that an archive unpacks to, unless somebody says otherwise."""
 _MOST_FILES = 10_000
 _MOST_NAME_BYTES = 64 << 10
 _MOST_DIRECTORY_BYTES = 8 << 20
+_MOST_FOLDERS = 64
+"""Of one path."""
 _LONG = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
@@ -31,6 +36,8 @@ _TAIL_BYTES = (64 << 10) + _END_BYTES + _LOCATOR_BYTES + _LARGE_END_BYTES
 """The records at the end of a zip file, with the longest comment behind them."""
 _MANY, _HUGE = (1 << 16) - 1, (1 << 32) - 1
 _ENCRYPTED = 1
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Those that zipfile unpacks piece by piece; of others it takes all that a piece unpacks to."""
 
 
 class Readable(Protocol):
@@ -68,7 +75,17 @@ class _TarMember(tarfile.TarInfo):
             raise ArchiveError(f"its file '{member.name}' has {member.size} bytes")
         if member.type in _LONG and member.size > _MOST_NAME_BYTES:
             raise ArchiveError(f"it has a name of {member.size:,} bytes")
+        if member.type == tarfile.GNUTYPE_SPARSE:
+            raise _sparse(member)
         return member
+
+    def _proc_gnusparse_10(self, next: tarfile.TarInfo, *arguments: Any) -> None:
+        # tarfile would read its table of holes first, of any length.
+        raise _sparse(next)
+
+
+def _sparse(member: tarfile.TarInfo) -> ArchiveError:
+    return ArchiveError(f"its file '{member.name}' is sparse; pack it without --sparse")
 
 
 class _Budget:
@@ -116,7 +133,9 @@ def tar_members(archive: Readable, most_bytes: int, mode: str = "r|*") -> Iterat
             if member.isdir():
                 yield Member(path, None)
                 continue
-            content = tar.extractfile(member) if member.isreg() and not member.issparse() else None
+            if member.issparse():
+                raise _sparse(member)
+            content = tar.extractfile(member) if member.isreg() else None
             if content is None:
                 raise ArchiveError(f"'{member.name}' is no plain file or folder")
             with content:
@@ -148,9 +167,18 @@ def zip_members(archive: IO[bytes], most_bytes: int) -> Iterator[Member]:
                 raise ArchiveError(f"'{member.filename}' is no plain file or folder")
             if member.flag_bits & _ENCRYPTED:
                 raise ArchiveError(f"its file '{member.filename}' is encrypted")
+            if member.compress_type not in _METHODS:
+                raise ArchiveError(
+                    f"its file '{member.filename}' is packed by method {member.compress_type}, "
+                    "expected deflate (8) or none (0), as `zip` and most others use it"
+                )
+            if "\\" in member.filename:
+                raise ArchiveError(
+                    f"its file '{member.filename}' has a name with \\, expected / between folders"
+                )
         for member in members:
             path = _place(member.filename)
-            if member.is_dir():
+            if member.is_dir() or stat.S_ISDIR(member.external_attr >> 16):
                 yield Member(path, None)
                 continue
             with opened.open(member) as content:
@@ -191,9 +219,11 @@ def _place(name: str) -> str:
     """Where a member goes, below the folder.
 
     Raises:
-      ArchiveError: outside the folder.
+      ArchiveError: outside the folder, or too deep in it.
     """
     below = posixpath.normpath(name.lstrip("/"))
     if below == ".." or below.startswith("../") or "\0" in below:
         raise ArchiveError(f"its file '{name}' would lie outside the folder of the model")
+    if below.count("/") > _MOST_FOLDERS:
+        raise ArchiveError(f"its file '{name[:100]}...' lies in more than {_MOST_FOLDERS} folders")
     return "" if below == "." else below

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline.backends.foreign_files import way_out
 from pipeline.commands import parsers, trial_options
+from pipeline.commands.trial_options import ModelLimits
 from pipeline.connectors.storage import paths
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.drafting import chains as draft_chains
@@ -118,13 +119,17 @@ def _look(
       LaunchError: what is wrong with any of the arguments.
     """
     wrong: list[str] = []
-    folder, records, limits = None, None, TrialLimits()
+    folder, records, limits = None, None, ModelLimits()
     if arguments.name is not None and not _NAME.fullmatch(arguments.name):
         wrong.append(
             f"--name: found '{arguments.name}', expected letters, digits, '_', '.' and '-'"
         )
     try:
-        folder = ModelsFolder(arguments.models)
+        limits = trial_options.limits_of(arguments)
+    except ParameterError as error:
+        wrong += error.problems
+    try:
+        folder = ModelsFolder(arguments.models, limits.unpacked_bytes)
     except PathError as error:
         wrong += [f"MODELS_FOLDER: {problem}" for problem in error.problems]
     if arguments.records is not None:
@@ -133,16 +138,12 @@ def _look(
         except PathError as error:
             wrong += [f"--records: {problem}" for problem in error.problems]
     try:
-        limits = trial_options.limits_of(arguments)
-    except ParameterError as error:
-        wrong += error.problems
-    try:
         _check_output(arguments.output, arguments.overwrite)
     except PathError as error:
         wrong += [f"--output: {problem}" for problem in error.problems]
     if wrong or folder is None:
         raise ParameterError(wrong)
-    return folder, records, limits
+    return folder, records, limits.trial
 
 
 def _check_output(output: str, overwrite: bool) -> None:

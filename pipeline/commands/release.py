@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from pipeline.batch.message import Message
 from pipeline.commands import manifest_file, parsers, trial_options, wanted_release
+from pipeline.commands.trial_options import ModelLimits
 from pipeline.commands.wanted_release import WantedRelease
 from pipeline.connectors.pubsub import checks as pubsub_checks
 from pipeline.connectors.pubsub.publisher import publisher
@@ -18,7 +19,6 @@ from pipeline.launch import job as launch
 from pipeline.launch.options import RaisingParser
 from pipeline.readable import without_secrets
 from pipeline.releases import manifest
-from pipeline.serving.trial.apart import TrialLimits
 from pipeline.spec import text as spec_text
 
 REFUSED = "Not released"
@@ -151,7 +151,7 @@ def _read(arguments: argparse.Namespace) -> WantedRelease:
                 "1 or more"
             )
     changes: dict[str, str] = {}
-    limits = TrialLimits()
+    limits = ModelLimits()
     try:
         changes = wanted_release.parse_changes(arguments.set)
     except LaunchError as error:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from pipeline.batch.release import ModelVersion, Release
+from pipeline.commands.trial_options import ModelLimits
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.connectors.storage.hub_cache import HubCache
 from pipeline.connectors.storage.listing import StorageLister
@@ -28,7 +29,6 @@ from pipeline.releases.versions import watch_targets
 from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.files.artifacts import ArtifactCache
 from pipeline.serving.loader import FrameworkLoader
-from pipeline.serving.trial.apart import TrialLimits
 from pipeline.serving.trial.trials import Trials
 from pipeline.spec.graph import Graph
 from pipeline.spec.plain_data import did_you_mean
@@ -47,7 +47,7 @@ class WantedRelease:
       rollback_to: a generation, or 0 for the one before the current, instead of changes.
       release_dir: where the job records accepted releases; empty if that is not known.
       allowed: the job's --allowed_model_uris.
-      limits: what the trial of new versions may take.
+      limits: what models may take.
     """
 
     graph: Graph
@@ -55,7 +55,7 @@ class WantedRelease:
     rollback_to: int | None = None
     release_dir: str = ""
     allowed: str = ""
-    limits: TrialLimits = field(default_factory=TrialLimits)
+    limits: ModelLimits = field(default_factory=ModelLimits)
 
 
 def problems(wanted: WantedRelease) -> list[str]:
@@ -151,13 +151,15 @@ def pass_gate(wanted: WantedRelease, state: GateState | None, say: Say) -> Relea
     if wanted.rollback_to is not None and state is None:
         raise ModelError("--verify: it is not recorded which versions the rollback leads to")
     graph, store = wanted.graph, BeamArtifactStore()
-    cache = ArtifactCache(None, store, HubCache(store))
+    most_bytes = wanted.limits.unpacked_bytes
+    hub = HubCache(store, most_bytes=most_bytes)
+    cache = ArtifactCache(None, store, hub, most_unpacked_bytes=most_bytes)
     if state is None:
         assumed = _assumed(graph, say)
         named = _fetched(assumed.current, cache, say)
         state = initial_state(named, datetime.now(UTC), rules=assumed.rules)
     loader = FrameworkLoader(graph.spec.models, cache, "cpu", os.cpu_count() or 1, cpu_only=True)
-    trials = Trials(graph, loader, limits=wanted.limits)
+    trials = Trials(graph, loader, limits=wanted.limits.trial)
     allowed = allowed_uris(graph, wanted.allowed)
     gate = Gate(GateChecks(graph, cache, store, allowed, trials=trials))
     manager = ManagerFactory(graph, loader)()

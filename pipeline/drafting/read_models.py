@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from pipeline.backends.archives import DEFAULT_BYTES
 from pipeline.backends.foreign_files import UNREADABLE, advice
 from pipeline.backends.mlflow import mlmodel
 from pipeline.batch.release import ModelVersion, Release
@@ -41,16 +42,17 @@ class ModelsFolder:
 
     Args:
       location: of the folder, or of a single model's file.
+      most_unpacked_bytes: of an archive.
 
     Raises:
       PathError: nothing is there, it cannot be read, or holds no model.
     """
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, location: str, most_unpacked_bytes: int = DEFAULT_BYTES) -> None:
         if location.endswith("://") or not location:
             raise PathError(f"found '{location}', expected a folder of models")
         store = BeamArtifactStore()
-        self._cache = ArtifactCache(None, store)
+        self._cache = ArtifactCache(None, store, most_unpacked_bytes=most_unpacked_bytes)
         self._fetched: dict[str, Fetched] = {}
         self._folder = location.rstrip("/") or "/"
         try:

@@ -111,7 +111,7 @@ class Gate:
             # Its subclasses are final.
             again = type(error) is ArtifactError or isinstance(error, TrialCancelledError)
             verdict = Verdict(event, state if again else state.refuse(candidate), again)
-        self.checks.cache.evict()
+        self._clear_disk()
         if candidate.ordered and candidate.candidate_id in state.handled and not verdict.again:
             verdict = replace(verdict, recorded=True)  # "duplicate" must not bind other builds
         if verdict.recorded:
@@ -120,6 +120,13 @@ class Gate:
             verdict = self._recorded_now(verdict)
         secs = round(time.monotonic() - started, 3)
         return replace(verdict, event=_with_details(verdict.event, {"verification_secs": secs}))
+
+    def _clear_disk(self) -> None:
+        """Removes the files that nobody needs; a verdict stands, whatever comes of that."""
+        try:
+            self.checks.cache.evict()
+        except Exception:
+            _LOGGER.warning("unused copies of models cannot be removed", exc_info=True)
 
     def give_up(self, verdict: Verdict) -> Verdict:
         """The last word on a candidate that is not tried again, though a storage was at fault.
@@ -175,7 +182,13 @@ class Gate:
             return EVERY_BUILD
         checks, trials = self.checks, self.checks.trials
         limits = trials.limits if trials is not None else None
-        told = [checks.graph.spec.model_dump_json(), checks.allowed, checks.manifests, limits]
+        told = [
+            checks.graph.spec.model_dump_json(),
+            checks.allowed,
+            checks.manifests,
+            limits,
+            checks.cache.most_unpacked_bytes,
+        ]
         digest = hashlib.sha256(repr(told).encode()).hexdigest()
         return f"build {build_id()}, ensemble and limits {digest[:12]}"
 

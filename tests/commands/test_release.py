@@ -1,6 +1,8 @@
 """`release`: checked here, then published as a message or written as a manifest."""
 
 import json
+import shutil
+import zipfile
 from datetime import UTC, datetime
 
 import pytest
@@ -133,6 +135,16 @@ def test_trial_before_a_release_has_the_limits_of_the_job(run, ensemble, tmp_pat
     assert done.status == 2
     assert "took more than 50 MiB of memory" in done.err
     assert run(*words, "--trial_memory_mb=50", "--trial_secs=0").status == 0
+
+
+def test_archive_before_a_release_has_the_limit_of_the_job(run, ensemble, tmp_path):
+    uri = shutil.make_archive(str(tmp_path / "clf/9"), "zip", tmp_path / "clf/2")
+    with zipfile.ZipFile(uri, "a") as archive:
+        archive.writestr("notes", bytes((1 << 20) + 1))
+    words = ["release", ensemble.spec, "--set", f"clf={uri}", "--manifest", tmp_path / "1.json"]
+    done = run(*words, "--max_hub_model_mb=1")
+    assert done.status == 2
+    assert "unpacks to more than 1 MiB" in done.err
 
 
 def test_limits_that_cannot_be_read_are_named_as_main_names_them(run, ensemble, tmp_path):

@@ -178,6 +178,24 @@ def test_rollback_to_what_is_no_longer_in_memory_waits_for_the_storage(tmp_path)
     bench.close()
 
 
+class FullCache(ArtifactCache):
+    """Cannot remove what nobody needs."""
+
+    def evict(self):
+        raise RuntimeError("this folder is too deep")
+
+
+def test_verdict_stands_where_copies_cannot_be_removed(tmp_path):
+    ensemble = Ensemble(tmp_path)
+    cache = FullCache(tmp_path / "cache", ensemble.store)
+    gate = replace(ensemble.gate, checks=replace(ensemble.gate.checks, cache=cache))
+    bench = Bench(ensemble)
+    bench.queue = bench.new_queue(gate)
+    ensemble.put("clf", 2)
+    assert outcomes(bench.propose(ensemble.candidate(clf=2))) == ["accepted"]
+    bench.close()
+
+
 def test_candidate_that_waits_for_the_storage_holds_up_no_other(tmp_path):
     bench = Bench(Ensemble(tmp_path, FlakyStore(2)))
     bench.ensemble.put("clf", 2)

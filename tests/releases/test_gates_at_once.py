@@ -4,6 +4,7 @@ An update of a job on a service starts the new one beside the old one, so this h
 """
 
 import shutil
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
@@ -15,6 +16,7 @@ from pipeline.batch.release import ModelVersion, Release
 from pipeline.releases.checks import GateChecks
 from pipeline.releases.gate import utc_now
 from pipeline.serving.activation import Timing
+from pipeline.serving.files.artifacts import ArtifactCache
 from pipeline.serving.files.local_files import digest_of
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.testing import FakeLoader
@@ -121,6 +123,24 @@ def test_rejection_of_another_ensemble_binds_nobody(ensemble):
     graph = replace(ensemble.graph, spec=spec)
     other = Judge(ensemble, replace(ensemble.gate.checks, graph=graph))
     assert other(candidate).outcome == "accepted"
+
+
+def test_rejection_of_an_archive_that_is_too_large_binds_no_gate_with_a_larger_limit(ensemble):
+    path = ensemble.path("clf", 99).with_suffix(".zip")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("number", "99")
+    checks, candidate = ensemble.gate.checks, ensemble.candidate()
+    candidate = replace(candidate, models={"clf": str(path)})
+
+    def limited(most_bytes):
+        cache = ArtifactCache(
+            ensemble.folder / "cache", ensemble.store, most_unpacked_bytes=most_bytes
+        )
+        return Judge(ensemble, replace(checks, cache=cache))
+
+    assert "a larger --max_hub_model_mb takes it" in limited(1)(candidate).reason
+    assert limited(1)(candidate).outcome == "rejected", "as it is recorded"
+    assert "max_hub_model_mb" not in str(limited(2)(candidate).reason)
 
 
 def test_gate_that_slept_while_old_releases_were_removed_goes_on_behind_the_newest(ensemble):

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.backends.tensorflow.hub.resolver import DEFAULT_BYTES, module_folder
+from pipeline.backends.archives import DEFAULT_BYTES
+from pipeline.backends.tensorflow.hub.resolver import module_folder
 from pipeline.backends.tensorflow.hub.response import Patience
 from pipeline.errors import ArtifactError, ArtifactNotFoundError
 from pipeline.readable import logger, shown_uri

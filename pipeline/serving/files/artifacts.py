@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from pipeline.backends.archives import DEFAULT_BYTES
 from pipeline.backends.onnx.companions import companions
 from pipeline.backends.user_class import source_of
 from pipeline.batch.release import ModelVersion
@@ -26,7 +27,7 @@ from pipeline.serving.files.local_files import (
     filesystem_of,
     snapshot,
 )
-from pipeline.serving.files.unpacking import DEFAULT_BYTES, folder_name, is_archive, unpack
+from pipeline.serving.files.unpacking import folder_name, is_archive, unpack
 from pipeline.spec.uris import CLASS_SCHEME, is_class_uri, is_hub_url, is_local
 from pipeline.spec.version_pattern import match
 
@@ -194,12 +195,15 @@ class ArtifactCache:
     rename. One stays as long as somebody holds it, which a `Fetched` does; :meth:`evict` removes
     the others.
 
+    Attributes:
+      most_unpacked_bytes: of an archive.
+
     Args:
       root: folder for copies; created when needed. None for one of the user's own.
       store: where artifacts come from.
       hub: finds the artifacts behind URLs of a hub; None where there are none.
       copies: which local files are copied.
-      most_unpacked_bytes: of an archive.
+      most_unpacked_bytes: see there.
     """
 
     def __init__(
@@ -214,7 +218,7 @@ class ArtifactCache:
         self._store = store
         self._hub = hub
         self._copies = copies
-        self._most_unpacked_bytes = most_unpacked_bytes
+        self.most_unpacked_bytes = most_unpacked_bytes
 
     def fetch(self, uri: str) -> Fetched:
         """What is stored at `uri` now; a remote artifact is downloaded on every call.
@@ -291,7 +295,7 @@ class ArtifactCache:
         if copied.is_dir() and copied != target:  # a folder with the name of an archive
             copied.rename(target)
         elif copied != target:
-            unpack(uri, copied, target, self._most_unpacked_bytes)
+            unpack(uri, copied, target, self.most_unpacked_bytes)
             copied.unlink()
 
     def _download(self, uri: str, target: Path) -> None:

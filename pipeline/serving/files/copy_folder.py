@@ -83,17 +83,17 @@ class Copies:
         try:
             yield temporary
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            _remove(temporary)
 
     def keep(self, temporary: Path, digest: str) -> None:
         """Makes what `new` gave the copy with a digest; another one of that digest was damaged."""
-        shutil.rmtree(self.path(digest), ignore_errors=True)
+        _remove(self.path(digest))
         temporary.rename(self.path(digest))
 
     def remove_unfinished(self) -> None:
         """Removes what a process that died left: whoever makes a copy has the lock."""
         for leftover in self.folder.glob("tmp-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+            _remove(leftover)
 
     def remove_unused(self) -> None:
         """Removes the copies that nobody holds."""
@@ -102,7 +102,7 @@ class Copies:
             lock = self.folder / f"{digest}{_SUFFIX}"
             with suppress(OSError):  # somebody holds it
                 hold = Hold(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(self.path(digest), ignore_errors=True)
+                _remove(self.path(digest))
                 lock.unlink()
                 hold.let_go()
 
@@ -144,11 +144,10 @@ class CopyFolder:
     def evict(self) -> None:
         """Removes the copies that nobody holds, and what dead processes left.
 
-        Folders in which somebody is at work are passed over.
+        Folders in which somebody is at work are passed over. Never raises: what cannot be removed
+        stays.
         """
-        if not self._root.is_dir():
-            return
-        for folder in self._root.iterdir():
+        for folder in _inside(self._root):
             if folder.name == _LOCKS:
                 continue
             with suppress(OSError):
@@ -165,3 +164,18 @@ class CopyFolder:
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         locks.mkdir(exist_ok=True)
         return Hold(locks / name[:2], operation)
+
+
+def _inside(folder: Path) -> list[Path]:
+    """What is in a folder; nothing where it cannot be looked into."""
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _remove(folder: Path) -> None:
+    """Removes a folder, or as much of it as can be removed."""
+    # Python 3.11 calls itself for each level, and some files come from strangers.
+    with suppress(RecursionError):
+        shutil.rmtree(folder, ignore_errors=True)

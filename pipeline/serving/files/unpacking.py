@@ -19,10 +19,9 @@ from pipeline.backends.archives import (
 )
 from pipeline.errors import LoadError
 
-DEFAULT_BYTES = 4096 << 20
 _SUFFIXES = (".tar.gz", ".tgz", ".zip")
 _ZIP, _GZIP = b"PK\3\4", b"\x1f\x8b"
-_OF_STORAGE = {
+_STORAGE_ERRORS = {
     errno.ENOSPC,
     errno.EDQUOT,
     errno.EIO,
@@ -50,7 +49,9 @@ def folder_name(name: str) -> str:
 
 
 def unpack(uri: str, packed: Path, folder: Path, most_bytes: int) -> None:
-    """Makes the folder that was packed. One folder around all files is left out.
+    """Makes the folder that was packed.
+
+    Folders around all files are left out, and so are empty ones and what macOS adds.
 
     Args:
       uri: for messages.
@@ -67,7 +68,7 @@ def unpack(uri: str, packed: Path, folder: Path, most_bytes: int) -> None:
     try:
         with packed.open("rb") as file:
             for path, content in _members(file, most_bytes):
-                if not _is_of_macos(path):
+                if content is not None and not _is_macos_file(path):
                     _write(root / path, content)
     except OversizeError:
         raise LoadError(
@@ -79,8 +80,11 @@ def unpack(uri: str, packed: Path, folder: Path, most_bytes: int) -> None:
     except (FileExistsError, NotADirectoryError, IsADirectoryError):
         raise LoadError(f"{uri} is refused: it has two files of one name") from None
     except Exception as error:  # whatever damaged bytes lead the readers to
-        if isinstance(error, OSError) and error.errno in _OF_STORAGE:
+        number = error.errno if isinstance(error, OSError) else None
+        if number in _STORAGE_ERRORS:
             raise
+        if number == errno.ENAMETOOLONG:
+            raise LoadError(f"{uri} is refused: it has a name too long") from None
         raise LoadError(f"{uri} is damaged or cut off: {error or type(error).__name__}") from error
     inside, top = root, list(root.iterdir())
     while len(top) == 1 and top[0].is_dir():
@@ -126,16 +130,13 @@ class _Unzipped:
         return chunk
 
 
-def _is_of_macos(path: str) -> bool:
+def _is_macos_file(path: str) -> bool:
     """Whether it is what the archivers of macOS add to the files."""
     parts = path.split("/")
     return parts[0] == "__MACOSX" or parts[-1].startswith("._") or parts[-1] == ".DS_Store"
 
 
-def _write(place: Path, content: IO[bytes] | None) -> None:
-    if content is None:
-        place.mkdir(parents=True, exist_ok=True)
-        return
+def _write(place: Path, content: IO[bytes]) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     with place.open("xb") as file:
         shutil.copyfileobj(content, file, COPY_BYTES)

@@ -229,3 +229,17 @@ def test_leftover_of_a_killed_download_is_removed(cache, tmp_path):
     (folder / "tmp-killed" / "1").mkdir(parents=True)
     cache.fetch(URI)
     assert not list(folder.glob("tmp-*"))
+
+
+def test_leftover_that_is_too_deep_to_be_removed_harms_nobody(cache, source, tmp_path):
+    fetched = cache.fetch(URI)
+    deep = [fetched.path.parents[1] / "tmp-dead"]
+    deep += [deep[0] / "/".join("d" * level) for level in range(1, 1200)]
+    for folder in deep:
+        folder.mkdir()
+    (source / "weights.bin").write_bytes(b"two")
+    cache.evict()
+    assert fetched.path.exists()
+    assert cache.fetch(URI).digest != fetched.digest
+    for folder in reversed(deep):  # pytest could not, either
+        folder.rmdir()

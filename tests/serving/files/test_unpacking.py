@@ -107,6 +107,69 @@ def test_paths_that_lead_out_are_refused(tmp_path, pack, name):
     assert "outside the folder" in refusal(tmp_path, pack({name: b"x"}))
 
 
+@both
+def test_depth_is_limited(tmp_path, pack):
+    unpack("m", folder(tmp_path, {"ok": pack({"a/" * 64 + "x": b""})[1]}) / "ok", tmp_path / "f", 1)
+    assert "more than 64 folders" in refusal(tmp_path, pack({"a/" * 65 + "x": b""}))
+
+
+@both
+def test_name_that_no_file_can_have_is_refused_in_words(tmp_path, pack):
+    assert refusal(tmp_path, pack({"a" * 300: b""})).endswith("refused: it has a name too long")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_methods_whose_pieces_unpack_to_any_size_are_refused(tmp_path, method):
+    packed = zipped({"ok": b"", "big": bytes(1 << 10)}, method=method)
+    assert f"'ok' is packed by method {method}, expected deflate" in refusal(tmp_path, packed)
+
+
+def test_zip_member_that_unpacks_to_more_than_it_says_is_refused(tmp_path):
+    _, content = zipped({"big": bytes(8 << 20)})
+    lie, listed = bytearray(content), content.index(b"PK\1\2")
+    lie[22:26] = lie[listed + 24 : listed + 28] = struct.pack("<L", 10)
+    assert "damaged" in refusal(tmp_path, ("m", bytes(lie)))
+
+
+def sparse_tars():
+    """A file with holes in each of the ways of GNU tar, cut off where its table would begin."""
+    for version, more in {
+        "0.0": {"GNU.sparse.size": "0"},
+        "0.1": {"GNU.sparse.map": "0,0"},
+        "1.0": {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"},
+    }.items():
+        member = tarfile.TarInfo("x")
+        member.pax_headers = more
+        yield version, member.tobuf(tarfile.PAX_FORMAT)
+    member.type = tarfile.GNUTYPE_SPARSE
+    header = bytearray(member.tobuf(tarfile.GNU_FORMAT))
+    header[482] = 1  # the table goes on
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    yield "old", bytes(header)
+
+
+@pytest.mark.parametrize("header", [pytest.param(one, id=name) for name, one in sparse_tars()])
+def test_sparse_files_are_refused_before_their_tables_are_read(tmp_path, header):
+    assert "'x' is sparse" in refusal(tmp_path, ("m", gzip.compress(header)))
+
+
+def test_zip_archive_with_backslashes_is_refused_in_words(tmp_path):
+    packed = zipped({"m\\saved_model.pb": b"x"})
+    assert "expected / between folders" in refusal(tmp_path, packed)
+
+
+def test_folder_of_a_zip_archive_is_known_by_its_mode_too(tmp_path):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        around = zipfile.ZipInfo("m")
+        around.external_attr = 0o040755 << 16
+        archive.writestr(around, b"")
+        archive.writestr("m/x", b"x")
+    unpack("m", folder(tmp_path, {"m": content.getvalue()}) / "m", tmp_path / "made", 1 << 20)
+    assert (tmp_path / "made" / "x").read_bytes() == b"x"
+
+
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
 def test_links_and_devices_in_tar_archives_are_refused(tmp_path, kind):
     packed = tar({"link": b""}, type=kind, linkname="/etc/passwd")
@@ -160,8 +223,9 @@ def test_zip_archive_whose_list_swallows_files_is_refused(tmp_path):
 
 
 @both
-def test_name_that_comes_twice_is_refused(tmp_path, pack):
-    assert "two files of one name" in refusal(tmp_path, pack({"a": b"x", "a/b": b"y"}))
+@pytest.mark.parametrize("second", ["./a", "a/b", "b/../a"])
+def test_name_that_comes_twice_is_refused(tmp_path, pack, second):
+    assert "two files of one name" in refusal(tmp_path, pack({"a": b"x", second: b"y"}))
 
 
 def test_what_is_no_archive_is_refused(tmp_path):
@@ -176,6 +240,13 @@ def test_empty_file_is_refused(tmp_path):
 def test_archive_without_files_is_refused(tmp_path, pack):
     packed = pack({"__MACOSX/a": b""})
     assert "without files" in refusal(tmp_path, packed)
+
+
+def test_empty_folders_do_not_count(tmp_path):
+    assert "without files" in refusal(tmp_path, zipped({"a/": b"", "b/": b""}))
+    packed = zipped({"m/x": b"x", "logs/": b""})[1]
+    unpack("m", folder(tmp_path, {"m": packed}) / "m", tmp_path / "made", 1 << 20)
+    assert (tmp_path / "made" / "x").read_bytes() == b"x"
 
 
 @both

@@ -17,7 +17,13 @@ import time
 import warnings
 from pathlib import Path
 
-from pipeline.backends.archives import COPY_BYTES, ArchiveError, OversizeError, tar_members
+from pipeline.backends.archives import (
+    COPY_BYTES,
+    DEFAULT_BYTES,
+    ArchiveError,
+    OversizeError,
+    tar_members,
+)
 from pipeline.backends.failures import needs_package
 from pipeline.backends.reasons import own_words
 from pipeline.backends.tensorflow.formats import refuse_old_format
@@ -33,7 +39,6 @@ from pipeline.backends.tensorflow.hub.response import (
 from pipeline.backends.tensorflow.hub.transport import Deadline
 from pipeline.errors import ArtifactError, LoadError
 
-DEFAULT_BYTES = 4096 << 20
 _ABANDONED_SECS = 60  # after so long without progress, a lock is ignored
 
 
