@@ -23,6 +23,8 @@ from pipeline.serving.release_manager import ManagerHandle
 from pipeline.transforms.gate import EVENTS, activation_events
 
 _LOGGER = logger(__name__)
+_PAUSE_SECS = 10
+"""What a batch waits before it fails again: the service tries it at once, and logs each failure."""
 _lock = threading.Lock()
 _failures: dict[str, tuple[float, str]] = {}
 """Job key -> when nothing could serve in this process, and why."""
@@ -42,8 +44,10 @@ class AssignActiveRelease(DoFn):
       falls_back: whether `initial` serves where this process cannot load the newest release: its
         gate, which is another job's, knows another graph.
       retry_secs: where the launch did not check the models: how long this process waits, after none
-        of them could serve, before it loads them again. Batches fail meanwhile; each try is told.
+        of them could serve, before it loads them again. Batches fail meanwhile, each after a pause;
+        each try is told.
       clock: seconds, monotonic.
+      sleep: waits so many seconds.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class AssignActiveRelease(DoFn):
         falls_back: bool = False,
         retry_secs: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._handle = handle
         self._initial = initial
@@ -62,6 +67,7 @@ class AssignActiveRelease(DoFn):
         self._falls_back = falls_back
         self._retry_secs = retry_secs
         self._clock = clock
+        self._sleep = sleep
 
     def setup(self) -> None:
         """Finds the process's manager, and begins to follow the log."""
@@ -79,12 +85,19 @@ class AssignActiveRelease(DoFn):
     def _first(self) -> Release:
         newest = self._follower.newest() if self._follower else self._initial
         if failed := self._last_failure():
+            self._sleep(_PAUSE_SECS)
             raise ModelError(failed)
+        try:
+            return self._newest_or_initial(newest)
+        except Exception as error:
+            self._note(error)
+            raise
+
+    def _newest_or_initial(self, newest: Release) -> Release:
         try:
             return self._manager.wait_active(newest)
         except Exception as error:
             if not self._falls_back or newest == self._initial:
-                self._note(error)
                 raise
             _LOGGER.warning(
                 "release generation %d cannot serve here, so generation %d does: %s",

@@ -1,7 +1,8 @@
-# The project of docs/deploy.md. Copy this folder, choose a backend for the state, and set the variables:
+# The project of docs/deploy.md. Choose a backend for the state, and set the variables:
 #
 #   terraform init
-#   terraform apply -var project=my-project -var region=europe-west1 -var bucket=my-bucket
+#   terraform apply -var project=my-project -var region=europe-west1 -var bucket=my-bucket \
+#     -var 'launchers=["user:me@example.com"]' -var 'submitters=["user:me@example.com"]'
 
 terraform {
   required_version = ">= 1.5"
@@ -26,6 +27,16 @@ variable "bucket" {
   type = string
 }
 
+variable "launchers" {
+  type    = list(string)
+  default = []
+}
+
+variable "submitters" {
+  type    = list(string)
+  default = []
+}
+
 provider "google" {
   project = var.project
   region  = var.region
@@ -38,8 +49,8 @@ module "ensemble" {
   region     = var.region
   bucket     = var.bucket
   repository = "templates"
-  launchers  = ["group:data-engineers@example.com"]
-  submitters = ["group:data-engineers@example.com"]
+  launchers  = var.launchers
+  submitters = var.submitters
   labels     = { team = "data" }
 }
 

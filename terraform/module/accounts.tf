@@ -28,6 +28,8 @@ locals {
     ],
     [for member in var.launchers : { role = "roles/dataflow.developer", member = member, who = member }],
     [for member in var.submitters : { role = "roles/cloudbuild.builds.editor", member = member, who = member }],
+    [for member in var.submitters : { role = "roles/logging.viewer", member = member, who = member }],
+    [for member in var.submitters : { role = "roles/serviceusage.serviceUsageConsumer", member = member, who = member }],
   )
 
   bucket_roles = concat(

@@ -12,6 +12,17 @@ resource "google_storage_bucket" "ensemble" {
     retention_duration_seconds = 0
   }
 
+  # What a first launch left that was killed. It takes an hour.
+  lifecycle_rule {
+    condition {
+      age            = 3
+      matches_prefix = ["first-launch/"]
+    }
+    action {
+      type = "Delete"
+    }
+  }
+
   lifecycle_rule {
     condition {
       age            = var.temp_days

@@ -33,11 +33,13 @@ class Process:
         self.follower = FollowerHandle(folder.name, follow)
         self.loader = loader
         self.now = 0.0
+        self.pauses = []
         self.step = AssignActiveRelease(
             *(self.manager, first, self.follower),
             falls_back=falls_back,
             retry_secs=60 if unchecked else 0,
             clock=lambda: self.now,
+            sleep=self.pauses.append,
         )
         self.step.setup()
 
@@ -79,10 +81,24 @@ def test_models_that_no_launch_checked_are_tried_once_a_minute_and_each_time_it_
             with pytest.raises(EnsembleError, match="told to fail on clf/2"):
                 next(iter(process.step.process(BATCH)))
         assert caplog.text.count("records stay unacknowledged until then") == 2
+        assert len(process.pauses) == 3  # else the service would try at once, and log that
         process.loader.fail.clear()
         with pytest.raises(EnsembleError):
             next(iter(process.step.process(BATCH)))
         process.now = 122
         assert next(iter(process.step.process(BATCH))).release == accepted(2).release
+    finally:
+        process.close()
+
+
+def test_fallback_that_cannot_serve_either_is_tried_once_a_minute_too(tmp_path, caplog):
+    process = Process(tmp_path, falls_back=True, unchecked=True)
+    process.loader.fail.add("digest 1")
+    try:
+        for process.now in (0, 1, 61):
+            with pytest.raises(EnsembleError, match="told to fail on clf/1"):
+                next(iter(process.step.process(BATCH)))
+        assert caplog.text.count("records stay unacknowledged until then") == 2
+        assert len(process.pauses) == 1
     finally:
         process.close()
