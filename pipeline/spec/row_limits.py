@@ -67,8 +67,10 @@ def row_limits(
 
 def _is_table(record: RecordSpec) -> bool:
     fields = record.by_key.values()
-    texts = sum(field.dtype in ("string", "bytes") for field in fields)
-    return texts * 2 < len(fields) > 1 and not any(field.shape for field in fields)
+    if any(field.shape or field.dtype == "bytes" for field in fields):
+        return False
+    texts = sum(field.dtype == "string" for field in fields)
+    return texts * 2 < len(fields) > 1
 
 
 def _is_small(record: RecordSpec, pass_through: Collection[RecordKey]) -> bool:

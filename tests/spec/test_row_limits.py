@@ -23,6 +23,7 @@ def record(**fields):
         ({"n": {"dtype": "int8"}}, 4096),
         ({"t": {"dtype": "bytes"}, "n": {"dtype": "int8"}}, 1024),
         ({"t": {"dtype": "string"}, "n": {"dtype": "int8"}, "m": {"dtype": "bool"}}, 8192),
+        ({"t": {"dtype": "bytes"}, "n": {"dtype": "int8"}, "m": {"dtype": "bool"}}, 1024),
         (
             {
                 "t": {"dtype": "string"},

@@ -5,18 +5,20 @@ from __future__ import annotations
 import codecs
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from pipeline.batch.block import Block
-from pipeline.batch.tensors import FLOATS
+from pipeline.batch.tensors import FLOATS, INTEGERS
 from pipeline.errors import RecordError
 from pipeline.formats import record_sample
 from pipeline.formats.csv import cells as csv_cells
 from pipeline.formats.csv import header as csv_header
+from pipeline.formats.csv import likely_rows
 from pipeline.formats.csv.dialect import Dialect, dialect_of
 from pipeline.formats.csv.header import Header, Keys
 from pipeline.formats.csv.rows import all_proper
@@ -25,6 +27,9 @@ from pipeline.formats.fields import IrregularError
 from pipeline.formats.lookup import Record
 from pipeline.spec.record import FieldSpec, RecordSpec
 from pipeline.spec.record.keys import Key, RecordKey
+
+FEWEST_ROWS = 64
+"""Of a block whose bad rows are not looked for by halves."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +64,49 @@ class CsvDecoder(Decoder):
         )
         self._layouts: dict[tuple[Header, Dialect, frozenset[Key]], _Layout] = {}
 
+    def plain(self, block: Block) -> Part | None:
+        """See Decoder."""
+        count = len(block.payloads)
+        if count < FEWEST_ROWS:
+            return None
+        try:
+            return self._part(block, range(count))
+        except Exception:  # as in Decoder: whatever bytes from outside lead a library to
+            pass
+        try:
+            rows = self._likely_rows(block)
+            return self._part(block, rows) if count // 2 <= len(rows) < count else None
+        except Exception:
+            return None
+
     def part(self, block: Block, rows: range) -> Part:
         """See Decoder."""
+        return self._part(block, rows)
+
+    def _likely_rows(self, block: Block) -> list[int]:
+        layout = self._layout(block)
+        dialect, payloads = layout.dialect, block.payloads
+        rows = likely_rows.of_width(list(payloads), len(layout.header), dialect)
+        texts = replace(layout, floats=frozenset())
+        cells = parse([payloads[row] for row in rows.tolist()], texts)
+        right = np.ones(len(rows), dtype=bool)
+        for name, field in self._fields.items():
+            of_field = layout.places.get(name, ())
+            if field.spec.dtype in (*FLOATS, *INTEGERS) and csv_cells.one_each(
+                field.spec, of_field
+            ):
+                for place in of_field:
+                    right &= likely_rows.are_numbers(cells[place], field.spec, dialect)
+        likely: list[int] = rows[right].tolist()
+        return likely
+
+    def _part(self, block: Block, rows: Sequence[int]) -> Part:
         layout = self._layout(block)
         if layout.problem or not layout.regular:
             raise IrregularError
-        if block.first + rows.start == 1 and _repeats_names(block, layout.dialect):
+        if rows and block.first + rows[0] == 1 and _repeats_names(block, layout.dialect):
             raise IrregularError
-        cells = _parse([block.payloads[row] for row in rows], layout)
+        cells = parse([block.payloads[row] for row in rows], layout)
         part, given = Part(rows), self.given(block)
         for name, field in self._fields.items():
             if name in given and name not in layout.places:
@@ -180,7 +220,7 @@ class CsvDecoder(Decoder):
         return field.spec if field else None
 
 
-def _parse(payloads: Sequence[bytes], layout: _Layout) -> dict[int, pa.Array]:
+def parse(payloads: Sequence[bytes], layout: _Layout) -> dict[int, pa.Array]:
     """The cells of each place that is read: text, or float64.
 
     Raises:

@@ -61,7 +61,7 @@ def all_proper(rows: Sequence[bytes], text: bytes, dialect: Dialect = RFC_4180) 
     signs = _signs(dialect.delimiter, dialect.quote)
     if signs.quote is None or signs.quote not in text:
         return True
-    inside = _quoted_ends(rows, text, signs)
+    inside = _quoted_ends(rows, text + b"\n", signs)
     if inside is not None and not inside.any():
         return True
     return all(map(signs.is_proper, rows))
@@ -105,7 +105,7 @@ def _rows(lines: Sequence[bytes], signs: _Signs, *, more: bool) -> tuple[list[by
     """The rows in `lines`, and the lines of the last one if it is not over and more may come."""
     if not lines:
         return [], []
-    text = b"\n".join(lines)
+    text = b"\n".join(lines) + b"\n"
     inside = _quoted_ends(lines, text, signs)
     if inside is None:
         return rows_one_by_one(lines, signs, more=more)

@@ -22,7 +22,7 @@ from pipeline.spec.record.keys import RecordKey, outer_keys
 # Below these, orjson is as fast.
 _LONG = 16
 _MANY = 16
-TABLE_ROWS = 64
+FEWEST_ROWS = 64
 
 
 class JsonDecoder(RowDecoder):
@@ -53,7 +53,7 @@ class JsonDecoder(RowDecoder):
 
     def plain(self, block: Block) -> Part | None:
         """See Decoder."""
-        if self._tables is None or len(block.payloads) < TABLE_ROWS:
+        if self._tables is None or len(block.payloads) < FEWEST_ROWS:
             return None
         try:
             if self.given(block):  # values from the file's path

@@ -129,16 +129,27 @@ class TableReader:
         Raises:
           IrregularError: they have to be looked at one by one.
         """
+        rows = np.flatnonzero(_are_whole(payloads))
+        table = self._attempt(rows, payloads)
+        if table is None:  # some are no JSON, and polars does not say which
+            valid = [row for row in rows.tolist() if _is_valid(payloads[row])]
+            table = self._attempt(np.array(valid, np.intp), payloads) if valid else None
+        if table is None or not _is_right(table, _chosen(payloads, table.rows)):
+            raise IrregularError
+        return table
+
+    def _attempt(self, rows: Array, payloads: Sequence[bytes]) -> Table | None:
+        """The table of some rows; None where polars cannot read them.
+
+        Raises:
+          IrregularError: it would not read them right.
+        """
         try:
-            rows = np.flatnonzero(_are_whole(payloads))
-            table = self._table(rows, _chosen(payloads, rows))
-            if len(table.rows) and not _is_right(table, _chosen(payloads, table.rows)):
-                raise IrregularError
+            return self._table(rows, _chosen(payloads, rows))
         except (IrregularError, KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
         except BaseException:  # polars' panics are no Exception
-            raise IrregularError from None
-        return table
+            return None
 
     def _table(self, rows: Array, payloads: Sequence[bytes]) -> Table:
         """The rows that lack no value that they need, and whose text is no list and no object."""
@@ -223,6 +234,14 @@ def _are_whole(payloads: Sequence[bytes]) -> Array:
     """For each payload, whether it has braces at both ends."""
     whole = [text[:1] == b"{" and text[-1:] == b"}" for text in payloads]
     return np.array(whole, dtype=bool)
+
+
+def _is_valid(payload: bytes) -> bool:
+    try:
+        orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def _may_have_lists(payloads: Sequence[bytes]) -> bool:

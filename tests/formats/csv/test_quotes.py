@@ -46,7 +46,7 @@ def test_rows_are_proper_together_if_each_of_them_is(rows):
 def test_of_proper_rows_none_is_looked_at_by_itself(monkeypatch):
     monkeypatch.setattr(csv_rows, "rows_one_by_one", None)
     rows = [b'1,"a"', b'2,"say ""so"""', b"3,plain", b'4,"two\nlines"', b'5,""']
-    assert rows_of([b"\r\n".join(rows).split(b"\n")]) == rows
+    assert rows_of([(b"\r\n".join(rows) + b"\r").split(b"\n")]) == rows
 
 
 def test_row_that_may_go_on_is_held_no_longer_than_a_row_may_be(monkeypatch):

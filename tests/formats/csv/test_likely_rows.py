@@ -1,0 +1,100 @@
+"""Bad rows of a block are found without a look at each, and cost no other row anything."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.batch.block import Block
+from pipeline.batch.columns import presence_of, values_of
+from pipeline.formats.csv import decoder as csv_decoder
+from pipeline.formats.csv.decoder import CsvDecoder
+from pipeline.formats.fields import IrregularError
+from pipeline.spec.record import RecordSpec
+
+FIELDS = {
+    "x": {"dtype": "float32"},
+    "n": {"dtype": "int16"},
+    "gap": {"dtype": "float64", "missing": "keep"},
+    "v": {"dtype": "float32", "shape": [2]},
+    "t": {"dtype": "string"},
+    "on": {"dtype": "bool"},
+}
+HEADER = ("id", *[name for name in FIELDS if name != "v"], "v_0", "v_1")
+GOOD = {"id": "r", "x": "1.5", "n": "7", "gap": "", "t": "a", "on": "true", "v_0": "1", "v_1": "2"}
+ODD = st.sampled_from(
+    [
+        *("", " 1 ", "+1", "1e3", ".5", "5.", "0x10", "1_0", "oops", "nan", "inf", "1e39", "NA"),
+        *("99999", "-0", "1,5", '"a,b"', '"a""b"', '"1.5"', 'a"b', "ü", "\r", "1.0", "\u0661"),
+    ]
+)
+
+
+@st.composite
+def rows(draw):
+    cells = dict(GOOD)
+    if draw(st.booleans()):
+        cells[draw(st.sampled_from(HEADER))] = draw(ODD)
+    row = ",".join(cells[name] for name in HEADER).encode()
+    return draw(st.sampled_from([row, row, row, row + b",z", row[:-2], b"", b"\xff" + row]))
+
+
+class OneByOne(CsvDecoder):
+    """Decodes each row by itself."""
+
+    def plain(self, block):
+        return None
+
+    def part(self, block, rows):
+        raise IrregularError
+
+
+def decoded(payloads, decoder_of, csv):
+    record = RecordSpec.model_validate({"id": "id", "fields": FIELDS, "csv": csv})
+    block = Block(tuple(payloads), "a.csv", format="csv", first=2, header=HEADER)
+    return decoder_of(record, ["t", "x"]).decode(block)
+
+
+def same(one, other):
+    assert (one.ids, one.pass_through, one.rejects) == (
+        other.ids,
+        other.pass_through,
+        other.rejects,
+    )
+    assert list(one.payloads) == list(other.payloads)
+    for name, column in one.columns.items():
+        expected = other.columns[name]
+        present = presence_of(column)
+        assert (present == presence_of(expected)).all()
+        assert repr(values_of(column)[present]) == repr(values_of(expected)[present])
+
+
+@given(
+    payloads=st.lists(rows(), min_size=1, max_size=6),
+    csv=st.sampled_from(
+        [{}, {"missing": ["NA"]}, {"quote": None}, {"decimal": ",", "delimiter": ";"}]
+    ),
+)
+def test_rows_and_dead_letters_are_those_of_the_rows_one_by_one(payloads, csv):
+    if "delimiter" in csv:
+        payloads = [row.replace(b",", b";").replace(b".", b",") for row in payloads]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_decoder, "FEWEST_ROWS", 1)
+        same(decoded(payloads, CsvDecoder, csv), decoded(payloads, OneByOne, csv))
+
+
+@pytest.mark.parametrize("bad", [b"r,oops,7,,a,true,1,2", b"r,1.5,7,,a,true,1", b"\xff", b'r",1'])
+def test_bad_row_among_many_costs_two_looks_at_the_block(bad, monkeypatch):
+    looks = []
+    parse = csv_decoder.parse
+
+    def watched(payloads, layout):
+        looks.append(len(payloads))
+        return parse(payloads, layout)
+
+    monkeypatch.setattr(csv_decoder, "parse", watched)
+    good = ",".join(GOOD[name] for name in HEADER).encode()
+    payloads = [good] * 300
+    payloads[120] = bad
+    found = decoded(payloads, CsvDecoder, {})
+    assert (len(found), len(found.rejects)) == (299, 1)
+    assert sum(looks) <= (4 if b'"' not in bad else 9) * 300
