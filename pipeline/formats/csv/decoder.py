@@ -6,6 +6,7 @@ import codecs
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,7 @@ class CsvDecoder(Decoder):
         self._repeated: dict[RecordKey, None] = dict.fromkeys(
             [*([record.id] if record.id else []), *pass_through]
         )
+        self._line_ends_of: tuple[Block | None, list[int]] = None, []
         self._layouts: dict[tuple[Header, Dialect, frozenset[Key]], _Layout] = {}
 
     def plain(self, block: Block) -> Part | None:
@@ -172,8 +174,12 @@ class CsvDecoder(Decoder):
 
     def where(self, block: Block, row: int) -> str:
         """See Decoder."""
-        inside = sum(block.payloads[i].count(b"\n") for i in range(row))
-        return f"{block.source}, line {block.first + row + inside}: "
+        told, inside = self._line_ends_of
+        if told is not block:
+            counts = (payload.count(b"\n") for payload in block.payloads)
+            inside = list(accumulate(counts, initial=0))
+            self._line_ends_of = block, inside
+        return f"{block.source}, line {block.first + row + inside[row]}: "
 
     def _dialect(self, block: Block) -> Dialect:
         return dialect_of(self._record.csv, block.source)
