@@ -102,7 +102,8 @@ def test_model_below_the_asked_accuracy_is_refused_and_the_old_one_stays(trained
     assert "expected more than 1.0" in result.stderr
     assert "Traceback" not in result.stderr
     assert files_with_times(trained[0]) == before
-    assert {path.name for path in trained[0].iterdir()} == {"ensemble.yaml", "models"}
+    names = {"ensemble.yaml", "ensemble-streaming.yaml", "models"}
+    assert {path.name for path in trained[0].iterdir()} == names
 
 
 def predict_sklearn(model, path, pixels):

@@ -403,7 +403,8 @@ def test_file_that_cannot_be_read_ends_in_a_block_that_says_so(gcs, bucket):
         stream.wait_for_lines(b"b")
     (block,) = (block for block in stream.blocks if block.error)
     assert block.payloads == ()
-    assert block.error.startswith(f"{bucket}/in/a.jsonl cannot be read, tried 5 times: ")
+    assert block.error.startswith(f"{bucket}/in/a.jsonl: cannot be read (")
+    assert "`Content-Encoding: gzip` and a type of gzip as well" in block.error
 
 
 class _Proxy(BaseHTTPRequestHandler):
