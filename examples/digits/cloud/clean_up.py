@@ -89,7 +89,8 @@ class _Jobs:
         self._dataflow = dataflow
         self._settings = settings
         self._launched = launched
-        self._problems: dict[str, ApiError] = {}
+        self._problems: dict[str, Exception] = {}
+        self._waits: set[str] = set()
         self.cancelled: set[str] = set()
 
     def end(self, most_secs: float) -> None:
@@ -119,26 +120,28 @@ class _Jobs:
                 alive.add(job_id)
         for job_id in sorted(alive - self.cancelled):
             self._asked(job_id, partial(self._cancel, job_id))
-        waits = alive - self._problems.keys()
-        forbidden = all(each.status in _FORBIDDEN for each in self._problems.values())
-        return not waits and forbidden
+        self._waits = alive - self._problems.keys()
+        forbidden = all(
+            isinstance(each, ApiError) and each.status in _FORBIDDEN
+            for each in self._problems.values()
+        )
+        return not self._waits and forbidden
 
     def _cancel(self, job_id: str) -> None:
         self._dataflow.request(job_id, CANCELLED)
         self.cancelled.add(job_id)
 
     def _asked(self, of: str, call: Callable[[], T]) -> T | None:
-        """The answer of a call; None if it is refused, which is noted: the others go on."""
+        """The answer of a call; None if there is none, which is noted: the others go on."""
         try:
             return call()
-        except ApiError as error:
+        except Exception as error:  # also an answer of another form
             self._problems[of] = error
             return None
 
     def _reasons(self) -> str:
-        waits = sorted(self.cancelled)
-        known = [f"{of}: {error}" for of, error in self._problems.items()]
-        return "; ".join(known) or f"{', '.join(waits)} had been cancelled"
+        waits = [f"{job_id} was cancelled and lives on" for job_id in sorted(self._waits)]
+        return "; ".join([*waits, *(f"{of}: {error}" for of, error in self._problems.items())])
 
 
 def _remove_files(storage: Storage, settings: Settings) -> None:
