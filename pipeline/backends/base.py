@@ -36,12 +36,14 @@ class LoadContext:
       shared: several threads of the process call the model at the same time; as many of their
         calls run at once as `Servable.calls_at_once` says.
       call_rows: most rows of a call.
+      program_folder: of this user alone, for what a compiler makes; None for the compiler's own.
     """
 
     device: str = "auto"
     intra_op_threads: int = 1
     shared: bool = False
     call_rows: int = DEFAULT_ROWS
+    program_folder: Path | None = None
 
 
 class Servable(ABC):

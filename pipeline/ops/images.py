@@ -280,27 +280,30 @@ def normalize(step: Normalize, column: Column) -> Column:
     """``(value / divide_by - mean) / std`` -> float32; mean and std along the last axis.
 
     With the order "bgr", the last axis is reversed first. Shape stays, but with the layout "chw"
-    ``(rows, h, w, channels)`` becomes ``(rows, channels, h, w)``.
+    ``(rows, h, w, channels)`` becomes ``(rows, channels, h, w)``. What float32 would round before
+    the mean is taken off is computed in float64: float64, and integers of 32 bits or more.
     """
     # As one factor and one offset: two passes over all values instead of three.
     std = np.asarray(step.std, dtype=np.float64)
-    factor = (1 / (step.divide_by * std)).astype(np.float32)
-    offset = (-np.asarray(step.mean, dtype=np.float64) / std).astype(np.float32)
+    exact_factor = 1 / (step.divide_by * std)
+    exact_offset = -np.asarray(step.mean, dtype=np.float64) / std
 
     def compute(values: Array) -> Array:
         if step.order == "bgr":
             values = values[..., ::-1]
+        dtype = np.result_type(values.dtype, np.float32)
+        factor, offset = exact_factor.astype(dtype), exact_offset.astype(dtype)
         if step.layout == "chw":
-            normal = values.transpose(0, 3, 1, 2).astype(np.float32, order="C")
+            normal = values.transpose(0, 3, 1, 2).astype(dtype, order="C")
             normal *= factor.reshape(-1, 1, 1)
             normal += offset.reshape(-1, 1, 1)
-            return normal
-        normal = values.astype(np.float32, order="C")
+            return normal.astype(np.float32, copy=False)
+        normal = values.astype(dtype, order="C")
         rows = normal.reshape(len(normal), -1)
         for operate, per_channel in ((np.multiply, factor), (np.add, offset)):
             # Repeated to the length of a row: numpy is slow where its innermost loop is of three.
             repeats = rows.shape[1] // per_channel.size if per_channel.ndim else 1
             operate(rows, np.tile(per_channel, repeats), out=rows)
-        return normal
+        return normal.astype(np.float32, copy=False)
 
     return each_row(column, compute)

@@ -12,8 +12,9 @@ from pipeline.errors import ArtifactChangedError, ArtifactError
 from pipeline.readable import logger
 from pipeline.serving.cores import usable_cores
 from pipeline.serving.files.artifacts import ArtifactCache, Fetched
+from pipeline.serving.files.own_folder import own_folder
 from pipeline.serving.opening import Opening, Sharing, start, told_by_uri
-from pipeline.spec.model import ModelSpec
+from pipeline.spec.model import ModelSpec, TransformersModel
 from pipeline.spec.row_limits import DEFAULT_ROWS
 
 _LOGGER = logger(__name__)
@@ -106,4 +107,7 @@ class FrameworkLoader:
             (0 if sharing else self.intra_op_threads) or usable_cores(),
             self.shared or sharing is not None,
             spec.max_batch_size or self.call_rows,
+            own_folder("programs")
+            if isinstance(spec, TransformersModel) and spec.compile
+            else None,
         )

@@ -311,6 +311,15 @@ def test_normalizing_is_the_formula_of_torchvision():
     np.testing.assert_array_equal(first, found.transpose(0, 3, 1, 2))
 
 
+@pytest.mark.parametrize("dtype", ["int32", "int64", "uint32", "uint64", "float64"])
+@pytest.mark.parametrize("layout", ["hwc", "chw"])
+def test_nothing_is_rounded_before_the_mean_is_taken_off(dtype, layout):
+    values = np.array([1_600_000_001, 1_600_000_010], dtype).reshape(1, 1, 2, 1)
+    found = normalize(values, divide_by=1, mean=1_600_000_000, std=1, layout=layout)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found.ravel(), [1, 10])
+
+
 def test_normalizing_by_one_number_brings_pixels_to_minus_one_to_one():
     found = normalize(
         Ragged([np.array([[0, 255]], np.uint8), np.zeros((1, 3), np.uint8)]), mean=0.5, std=0.5

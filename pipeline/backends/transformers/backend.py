@@ -22,7 +22,7 @@ from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.torch.device import TorchDevice, choose_device
 from pipeline.backends.torch.runtime import half_precision, limit_forks, limit_threads
 from pipeline.backends.torch.thread_choice import ThreadChoice
-from pipeline.backends.transformers.compiled import check_compiler
+from pipeline.backends.transformers.compiled import check_compiler, keep_programs
 from pipeline.backends.transformers.files import check_folder
 from pipeline.backends.transformers.tasks.table import TASKS, TaskKind
 from pipeline.backends.transformers.tasks.task import Network, Task
@@ -106,6 +106,7 @@ class TransformersBackend:
         transformers.utils.logging.disable_progress_bar()
         device = choose_device(context.device)
         if spec.compile:
+            keep_programs(context.program_folder)
             check_compiler(path, device.name)
         with loading(path, "a transformers model"):
             kind = _kind_of(path, spec)
@@ -127,9 +128,14 @@ def _compile(
 ) -> None:
     """Compiles the model as it will be called."""
     assert task.examples is not None  # the entry has the key for such tasks only
-    limit_threads(threads)
     tolerance = rounding.HALF if spec.precision == "half" else rounding.FULL
-    device.run(partial(network.compile, path, task.examples, tolerance))
+    compile_network = partial(network.compile, path, task.examples, tolerance)
+
+    def make() -> None:
+        limit_threads(threads)  # a program is for the number that its thread has
+        compile_network()
+
+    device.run(make)
 
 
 def _kind_of(path: Path, spec: TransformersModel) -> TaskKind:

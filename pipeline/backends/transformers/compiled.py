@@ -50,6 +50,19 @@ def check_compiler(path: Path, device: str) -> None:
             import triton  # type: ignore[import-untyped,unused-ignore]  # noqa: F401
 
 
+def keep_programs(folder: Path | None) -> None:
+    """Has PyTorch keep what it compiles in a folder, unless the environment names another one.
+
+    Its own is one in the folder of temporary files, which another user may have made first; it
+    runs what it finds there.
+
+    Args:
+      folder: None changes nothing.
+    """
+    if folder is not None:
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
+
+
 class Program:
     """A model that can be compiled.
 
@@ -60,7 +73,11 @@ class Program:
     def __init__(self, model: Any) -> None:
         import torch
 
+        self._calls_without = calls_without = {"found": False}
+
         def forward(**arguments: Any) -> Any:
+            if not torch.compiler.is_compiling():
+                calls_without["found"] = True  # no program has this line
             return model(**arguments)
 
         # Programs are kept with the code object. One of its own keeps them apart from those of
@@ -97,7 +114,14 @@ class Program:
                 raise LoadError(
                     f"{path} cannot be compiled ({own_words(error)}); expected no `compile: true`"
                 ) from error
-            _compare(path, self(arguments), self._model(**arguments), tolerance)
+            self._calls_without["found"] = False
+            made = self(arguments)
+            if self._calls_without["found"]:
+                raise LoadError(
+                    f"{path} cannot be compiled (PyTorch does not take its program where it was "
+                    "made); expected no `compile: true`"
+                )
+            _compare(path, made, self._model(**arguments), tolerance)
 
     def __call__(self, arguments: Arguments) -> Any:
         """What the model returns."""

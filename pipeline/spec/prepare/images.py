@@ -171,7 +171,7 @@ class Normalize(OfOne):
     std: Finite | tuple[Finite, ...] = Field(
         default=1.0, description="One number above 0, or one for each channel."
     )
-    divide_by: float = Field(
+    divide_by: Finite = Field(
         default=255.0, gt=0, description="255 brings `uint8` to 0..1, as `mean` and `std` expect."
     )
     layout: Literal["hwc", "chw"] = Field(

@@ -1,13 +1,25 @@
 """`compile: true`: a program gives what the model gives, and is all that serves."""
 
 import gc
+import json
+import os
 import shutil
 import weakref
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from pipeline.backends.torch.device import Cpu
+from pipeline.backends.transformers import backend
+from pipeline.backends.transformers.tasks.pictures import Pictures
+from pipeline.batch.release import ModelVersion
 from pipeline.errors import LoadError
+from pipeline.serving.files.artifacts import ArtifactCache
+from pipeline.serving.files.local_files import digest_of
+from pipeline.serving.files.own_folder import own_folder
+from pipeline.serving.loader import FrameworkLoader
 from tests.support import models
 from tests.support.specs import load, model_spec
 
@@ -100,6 +112,80 @@ def test_program_that_computes_something_else_is_refused(folder, forward):
     forward(wrong)
     with pytest.raises(LoadError, match=r"other results once compiled: .* in 'logits', expected"):
         load(folder, spec())
+
+
+def test_program_is_made_for_the_threads_of_the_calls_that_it_serves(folder, forward, monkeypatch):
+    import torch
+
+    without = []
+
+    def seen(output):
+        if not torch.compiler.is_compiling():
+            without.append(True)
+        return output
+
+    forward(seen)
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(2,)) as lane:
+
+        class Lane(Cpu):
+            def run(self, call):
+                return lane.submit(super().run, call).result()
+
+        monkeypatch.setattr(backend, "choose_device", lambda name: Lane())
+        servable = load(folder, spec())
+        without.clear()
+        logits(servable)
+    assert not without
+
+
+def test_program_that_is_not_taken_is_refused(folder, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch._dynamo, "run", lambda forward: forward)
+    with pytest.raises(LoadError, match=r"does not take its program .*; expected no `compile"):
+        load(folder, spec())
+
+
+def unsized(folder):
+    """Makes a model of pictures whose processor leaves sizes as they are; its configuration."""
+    file = models.vit_classifier(folder) / "preprocessor_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"do_resize": False}))
+    return json.loads((folder / "config.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("named", "size"), [(None, (224, 224)), (48, (48, 48)), ([32, 64], (32, 64))]
+)
+def test_pictures_for_compiling_have_the_size_of_the_model(tmp_path, named, size):
+    unsized(tmp_path)
+    shapes = [
+        tuple(one["pixel_values"].shape)
+        for one in Pictures(tmp_path).examples(SimpleNamespace(image_size=named))
+    ]
+    assert shapes == [(2, 3, *size), (1, 3, *size)]
+
+
+@pytest.mark.long
+def test_model_of_pictures_that_its_processor_does_not_resize_is_compiled(tmp_path):
+    size = unsized(tmp_path)["image_size"]
+    keys = {"task": "image-classification", "inputs": {"image": "i"}}
+    pictures = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), dtype="uint8")
+    found, expected = (
+        load(tmp_path, spec(**keys, compile=compiled)).predict({"image": pictures})["logits"]
+        for compiled in (True, False)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_programs_are_kept_where_no_other_user_writes(folder, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    version = ModelVersion("m", str(folder), digest_of(folder))
+    loader = FrameworkLoader((spec(name="m"),), ArtifactCache(tmp_path, None), "cpu", 1)
+    with pytest.raises(LoadError, match="no-such-compiler"):
+        loader(version)
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(own_folder("programs"))
 
 
 def test_model_that_cannot_be_compiled_is_refused_with_the_way_out(folder, forward):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def open_pictures(path: Path, spec: TransformersModel, network: Network) -> Task
         outputs=classes.outputs,
         prepare=lambda inputs: pictures.prepared(inputs["image"]),
         compute=classes.scored,
-        examples=pictures.examples,
+        examples=partial(pictures.examples, network.config),
     )
 
 

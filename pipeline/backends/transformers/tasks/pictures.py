@@ -14,6 +14,7 @@ from pipeline.batch.columns import Array
 from pipeline.batch.tensors import TensorSpec
 from pipeline.errors import LoadError
 
+_USUAL_SIZE = 224
 _FILES = ("preprocessor_config.json", "processor_config.json")
 
 
@@ -59,9 +60,14 @@ class Pictures:
         made = self.processor(listed, input_data_format="channels_last", return_tensors="pt")
         return dict(made)
 
-    def examples(self) -> list[dict[str, Any]]:
-        """Arguments of the model for two pictures and for one."""
-        shown = np.random.default_rng(0).integers(0, 256, (2, 64, 48, 3), dtype="uint8")
+    def examples(self, config: Any) -> list[dict[str, Any]]:
+        """Arguments of the model for two pictures and for one, of the size that its `config` names.
+
+        A processor that resizes none hands them to the model as they are.
+        """
+        size = getattr(config, "image_size", None) or _USUAL_SIZE
+        height, width = size if isinstance(size, (list, tuple)) else (size, size)
+        shown = np.random.default_rng(0).integers(0, 256, (2, height, width, 3), dtype="uint8")
         return [self.prepared(shown), self.prepared(shown[:1])]
 
 
