@@ -139,9 +139,7 @@ def test_program_is_made_for_the_threads_of_the_calls_that_it_serves(folder, for
 
 
 def test_program_that_is_not_taken_is_refused(folder, monkeypatch):
-    import torch
-
-    monkeypatch.setattr(torch._dynamo, "run", lambda forward: forward)
+    monkeypatch.setattr("torch._dynamo.run", lambda forward: forward)
     with pytest.raises(LoadError, match=r"does not take its program .*; expected no `compile"):
         load(folder, spec())
 
