@@ -94,11 +94,10 @@ def test_all_is_removed_when_nobody_reads_any_more_what_it_prints(launched, gcs,
     """As where `| tee log` gets the Ctrl-C, too."""
     first = launched()
     process = first.start()
-    while "the stream" not in process.stdout.readline():
-        pass
+    next(line for line in process.stdout if "the stream" in line)
     process.stdout.close()
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 1
+    assert process.wait(200) == 1
     assert "interrupted" in first.page()
     assert made(first, gcs, pubsub) == []
 
