@@ -29,11 +29,16 @@ def without_idle_chunks(data: bytes) -> bytes:
 
 
 def _chunks(data: bytes) -> Iterator[bytes]:
-    """Length, kind, content and checksum of each chunk; the last may be cut short."""
+    """Length, kind, content and checksum of each chunk; the last may be cut short.
+
+    What stands behind the chunk IEND is no part of the picture.
+    """
     at = len(SIGNATURE)
     while at < len(data):
         end = at + 12 + int.from_bytes(data[at : at + 4], "big")
         yield data[at:end]
+        if data[at + 4 : at + 8] == b"IEND":
+            return
         at = end
 
 

@@ -1,5 +1,6 @@
 """Images: every format, upright, in the declared colours; what is no image costs its row only."""
 
+import io
 import struct
 import zlib
 
@@ -291,6 +292,13 @@ def test_without_antialiasing_the_crop_is_of_whole_pixels_the_first_side_loses_l
     picture = np.arange(7, dtype=np.uint8).reshape(1, 1, 7).repeat(4, 1)
     made = resize(picture, 4, 4, fit="crop", antialias=False)
     assert made[0, 0].tolist() == [1, 2, 3, 4]
+
+
+def test_what_stands_behind_the_end_of_a_png_is_no_part_of_it():
+    file = io.BytesIO()
+    Image.fromarray(gradient(4, 5)).save(file, "PNG")
+    behind = struct.pack(">I", 3) + b"IDAT" + b"abc" + bytes(4)
+    np.testing.assert_array_equal(decode(file.getvalue() + behind)[0], gradient(4, 5))
 
 
 def test_image_without_pixels_cannot_be_resized():
