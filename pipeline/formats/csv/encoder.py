@@ -16,10 +16,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import orjson
 
 from pipeline.batch.batch import Batch
-from pipeline.batch.columns import Array, BatchColumn, Column, Masked, Ragged, iterate, values_of
+from pipeline.batch.columns import (
+    Array,
+    BatchColumn,
+    Column,
+    Masked,
+    Ragged,
+    from_rows,
+    iterate,
+    presence_of,
+    take,
+    values_of,
+)
 from pipeline.batch.payloads import as_json
 from pipeline.batch.tensors import Shape
 from pipeline.errors import SpecError
@@ -121,8 +133,9 @@ def reject_misfits(batch: Batch, layout: CsvLayout) -> Batch:
         column = values_of(batch.columns[name])
         if not isinstance(column, Ragged) and column.shape[1:] == shape:
             continue
+        present = presence_of(batch.columns[name])
         for i, row in enumerate(iterate(column)):
-            if row.shape != shape:
+            if present[i] and row.shape != shape:
                 reasons.setdefault(i, ("wrong_shape_output", _misfit(name, row, shape)))
     return batch.reject(reasons, stage="encode")
 
@@ -163,17 +176,20 @@ def _fragments(column: BatchColumn, shape: Shape | None) -> list[Sequence[bytes]
     """The cells of a column, those of a vector of numbers as one fragment of each line."""
     if not isinstance(column, Masked):
         return _present_fragments(column, shape)
-    made = _present_fragments(column.values, shape)
+    # Placeholders may have another shape than the values.
+    values = take(column.values, np.flatnonzero(column.present))
+    made = _present_fragments(values, shape) if len(values) else [()]
     missing = b"," * (shape[0] - 1) if shape and shape[0] and len(made) == 1 else b""
-    return [
-        [row if has else missing for row, has in zip(rows, column.present, strict=True)]
-        for rows in made
-    ]
+    there = [iter(rows) for rows in made]
+    return [[next(rows) if has else missing for has in column.present] for rows in there]
 
 
 def _present_fragments(column: Column, shape: Shape | None) -> list[Sequence[bytes]]:
-    if shape is None or isinstance(column, Ragged):
+    if shape is None:
         return [list(map(_quoted, json_rows(column)))]
+    if isinstance(column, Ragged):
+        column = from_rows(column.rows)
+    assert not isinstance(column, Ragged), "rows of another shape are rejects"
     if column.dtype.kind not in "OUS":
         return [number_rows(column)]
     if not shape:

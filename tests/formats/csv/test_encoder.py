@@ -149,6 +149,42 @@ def test_rows_are_the_same_whatever_rows_are_together_and_have_as_many_cells_as_
     assert {len(line) for line in lines} == {len(list(layout.columns()))}
 
 
+@given(predicted())
+def test_rows_that_come_as_lists_are_written_as_those_of_an_array(given):
+    made, types = given
+    layout = layout_of(list(made.columns), types)
+    as_lists = {name: ragged(column) for name, column in made.columns.items()}
+    lists = encoder.reject_misfits(batch(as_lists, made.ids), layout)
+    assert not lists.rejects
+    assert encoder.predictions(lists, layout) == encoder.predictions(made, layout)
+
+
+def ragged(column):
+    """The column as lists; a row without a value has none."""
+    rows = zip(values_of(column), presence_of(column), strict=True)
+    lists = [np.asarray(row, column_dtype(column)) for row, _ in rows]
+    if not isinstance(column, Masked):
+        return Ragged(lists)
+    nothing = np.zeros(0, column_dtype(column))
+    found = [row if has else nothing for row, has in zip(lists, column.present, strict=True)]
+    return Masked(Ragged(found), column.present)
+
+
+def column_dtype(column):
+    return values_of(column).dtype
+
+
+@pytest.mark.parametrize("dtype", ["float32", "string"])
+def test_row_without_a_value_is_no_misfit_whatever_shape_stands_for_it(dtype):
+    values = texts(["a"] * 6).reshape(2, 3) if dtype == "string" else np.ones((2, 3))
+    made = batch({"y": Masked(values, np.array([False, False]))})
+    layout = layout_of(["y"], {"y": (dtype, (2,))})
+    left = encoder.reject_misfits(made, layout)
+    assert not left.rejects
+    rows = cells(layout.header + encoder.predictions(left, layout))
+    assert [(row["y_0"], row["y_1"], row["generation"]) for row in rows] == [("", "", "1")] * 2
+
+
 @given(st.lists(TEXTS.filter(lambda text: "\0" not in text), min_size=1, max_size=5))
 def test_pandas_reads_texts_as_they_are(values):
     text = encoded(batch({"t": texts(values)}), {"t": ("string", ())})
@@ -288,5 +324,8 @@ def test_row_of_another_shape_than_the_header_says_is_a_reject_and_costs_no_othe
         "wrong_shape_output",
     )
     assert "'y' has shape [2]" in reject.error_message
+    gaps = Masked(Ragged([right, np.zeros(2), np.zeros(0)]), np.array([True, True, False]))
+    left = encoder.reject_misfits(batch({"y": gaps, "z": np.zeros(3)}), layout)
+    assert left.ids == ("r0", "r2")
     dense = batch({"y": np.zeros((2, 2)), "z": np.zeros(2)})
     assert len(encoder.reject_misfits(dense, layout).rejects) == 2
