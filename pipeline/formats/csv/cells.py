@@ -50,13 +50,14 @@ def value(cells: Sequence[str], spec: FieldSpec | None, dialect: Dialect = RFC_4
     if cells[0] in dialect.missing:
         return None
     is_list = cells[0].lstrip().startswith("[")
-    if spec.shape == (1,) and spec.dtype in FLOATS and dialect.decimal != "." and not is_list:
-        return [_scalar(cells[0], spec.dtype, dialect)]  # to JSON 1.5 would be a number
-    try:
-        return orjson.loads(cells[0]) if cells[0] else None
-    except orjson.JSONDecodeError:
-        # One column can also be the first and only one of a tensor with one value.
-        return [_scalar(cells[0], spec.dtype, dialect)] if spec.shape == (1,) else cells[0]
+    if spec.shape != (1,) or is_list:
+        try:
+            return orjson.loads(cells[0]) if cells[0] else None
+        except orjson.JSONDecodeError:
+            if spec.shape != (1,):
+                return cells[0]
+    only = _scalar(cells[0], spec.dtype, dialect)  # the column is the first and only one, `x_0`
+    return None if only is None else [only]
 
 
 def column(

@@ -40,6 +40,39 @@ def decode(*rows, record=RECORD, header=HEADER, pass_through=(), first=2):
 cells = st.text(st.sampled_from('a1 ,"\n\r'), max_size=4)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "cell", "value"),
+    [
+        ("float32", b"5", 5.0),
+        ("float32", b" 5.5 ", 5.5),
+        ("float32", b'"[5]"', 5.0),
+        ("int64", b"-3", -3),
+        ("bool", b"true", True),
+        ("bool", b"0", False),
+        ("string", b"5", "5"),
+        ("string", b"[abc", "[abc"),
+        ("string", b'"[""abc""]"', "abc"),
+        ("string", b"", ""),
+    ],
+)
+@pytest.mark.parametrize("header", ["v", "v_0"])
+def test_vector_of_one_is_read_from_its_one_column(dtype, cell, value, header):
+    fields = {"v": {"dtype": dtype, "shape": [1]}}
+    record = RecordSpec.model_validate({"fields": fields})
+    assert list(problems(record, (), ("a", header))) == []
+    batch = decode(b"x," + cell, record=record, header=("a", header))
+    assert not batch.rejects
+    assert batch.columns["v"].tolist() == [[value]]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64", "bool"])
+def test_vector_of_one_is_missing_where_its_cell_is_empty(dtype):
+    fields = {"v": {"dtype": dtype, "shape": [1], "missing": "keep"}}
+    record = RecordSpec.model_validate({"fields": fields})
+    batch = decode(b"x,1", b"x,", b"x, ", record=record, header=("a", "v_0"))
+    assert batch.columns["v"].present.tolist() == [True, False, False]
+
+
 @given(st.lists(st.lists(cells, min_size=1, max_size=3), max_size=8), st.integers(1, 9))
 def test_rows_end_where_csv_says_and_line_ends_in_cells_stay_as_they_are(table, chunk_bytes):
     for line_end, quoting in (("\r\n", csv.QUOTE_MINIMAL), ("\n", csv.QUOTE_ALL)):
