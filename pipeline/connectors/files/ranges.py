@@ -57,8 +57,28 @@ class FileRange:
 coders.register(FileRange)
 
 
+GONE = "was there when the input was matched, and is gone now"
+
+
 class UnservedObjectError(ValueError):
     """An object whose metadata keep Beam from reading it."""
+
+
+def open_stored(path: str) -> Any:
+    """Opens a file as it is stored.
+
+    Raises:
+      UnservedObjectError: nobody can read it as it is stored.
+      Exception: as the storage has it.
+    """
+    try:
+        return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    except NotImplementedError as error:  # Beam's, for objects that are said to be gzip twice
+        raise UnservedObjectError(
+            f"cannot be read ({error}): its metadata have `Content-Encoding: gzip` and a type of "
+            "gzip as well; leave out one, such as with `gcloud storage objects update "
+            "--clear-content-encoding`"
+        ) from error
 
 
 def split_file(
@@ -110,19 +130,11 @@ def opened(part: FileRange) -> Iterator[OpenedFile]:
       Exception: as the storage has it.
     """
     try:
-        file = FileSystems.open(part.path, compression_type=CompressionTypes.UNCOMPRESSED)
-    except NotImplementedError as error:  # Beam's, for objects that are said to be gzip twice
-        raise UnservedObjectError(
-            f"cannot be read ({error}): its metadata have `Content-Encoding: gzip` and a type of "
-            "gzip as well; leave out one, such as with `gcloud storage objects update "
-            "--clear-content-encoding`"
-        ) from error
+        file = open_stored(part.path)
     except Exception as error:
         if status_of(error) != 404:
             raise
-        raise FileNotFoundError(
-            f"{part.path}: was there when the input was matched, and is gone now"
-        ) from error
+        raise FileNotFoundError(f"{part.path}: {GONE}") from error
     with file:
         head, compression = b"", part.compression
         if _is_whole(part, file):

@@ -11,10 +11,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
-
 from pipeline.batch.block import Block, printable
+from pipeline.connectors.files.ranges import GONE, UnservedObjectError, open_stored
 from pipeline.connectors.storage import paths
 from pipeline.connectors.storage.errors import status_of
 from pipeline.formats.image import IMAGE, ImageFiles
@@ -74,12 +72,14 @@ def _read(file: tuple[str, int]) -> bytes | str:
     if size > MAX_FILE_BYTES:
         return f"found a file of {size:,} bytes, expected an image of at most {MAX_FILE_BYTES:,}"
     try:
-        with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as opened:
+        with open_stored(path) as opened:
             return bytes(opened.read())
+    except UnservedObjectError as error:
+        return str(error)
     except Exception as error:
         if status_of(error) != 404:
             raise
-        return "was there when the input was matched, and is gone now"
+        return GONE
 
 
 def _blocks(files: Sequence[tuple[str, int]], found: Sequence[bytes | str]) -> Iterator[Block]:

@@ -1,5 +1,6 @@
 """Image files as blocks: every file once, bounded groups, trouble with one costs no other."""
 
+import gzip
 import json
 import os
 from collections import Counter
@@ -75,6 +76,16 @@ def test_file_that_is_gone_and_file_that_is_too_large_cost_no_other(tmp_path, mo
     assert gone.error == f"{tmp_path}/b.jpg: was there when the input was matched, and is gone now"
     assert "found a file of 101 bytes, expected an image of at most 100" in large.error
     assert len(gone.payloads) == len(large.payloads) == 0
+
+
+def test_object_that_beam_refuses_costs_no_other(bucket, gcs):
+    gcs.upload(f"{bucket}/a.png", b"1")
+    gcs.upload_packed(f"{bucket}/b.png", gzip.compress(b"2"), "application/gzip")
+    (group,) = match_groups(f"{bucket}/*", 10)
+    read, refused = read_group(group)
+    assert read.payloads.contents == (b"1",)
+    assert not refused.payloads
+    assert "`Content-Encoding: gzip` and a type of gzip as well; leave out one" in refused.error
 
 
 def test_storage_that_refuses_is_left_to_the_runner(tmp_path, forbidden_gcs):
