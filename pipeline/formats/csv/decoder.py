@@ -59,7 +59,6 @@ class CsvDecoder(Decoder):
 
     def __init__(self, record: RecordSpec, pass_through: Sequence[RecordKey] = ()) -> None:
         super().__init__(record, pass_through)
-        self._record = record
         self._repeated: dict[RecordKey, None] = dict.fromkeys(
             [*([record.id] if record.id else []), *pass_through]
         )
@@ -182,7 +181,7 @@ class CsvDecoder(Decoder):
         return f"{block.source}, line {block.first + row + inside[row]}: "
 
     def _dialect(self, block: Block) -> Dialect:
-        return dialect_of(self._record.csv, block.source)
+        return dialect_of(self._declared.csv, block.source)
 
     def _layout(self, block: Block) -> _Layout:
         key = block.header, self._dialect(block), frozenset(self.given(block))
@@ -206,7 +205,7 @@ class CsvDecoder(Decoder):
             if field.spec.dtype in FLOATS and csv_cells.one_each(field.spec, of_field):
                 floats.update(of_field)
         problem = None
-        if lacks := csv_header.lacking(self._record, header, given):
+        if lacks := csv_header.lacking(self._declared, header, given):
             problem = RecordError("no_header", csv_header.not_a_header(header, lacks, dialect))
         elif twice := next(csv_header.doubled(keys, header), None):
             problem = RecordError("doubled_column", twice)

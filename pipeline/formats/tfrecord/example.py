@@ -78,16 +78,15 @@ class TfRecordDecoder(RowDecoder):
         if len(entries) != len(found):  # of two features of one name, the map has the last
             self._check_single([entry.key for entry in entries])
         given = self.given(block)
-        complete = all(name in found or name in given for name in self._needed)
-        if not complete and self._only_bytes:
-            name = next(name for name in self._needed if name not in found)
+        lacks = [name for name in self._needed if name not in found and name not in given]
+        if lacks and self._only_bytes:
             has = ", ".join(list(found)[:8]) or "none"
             raise RecordError(
                 "missing_field",
-                f"field '{name}' is missing; the record has {has}; "
+                f"field '{lacks[0]}' is missing; the record has {has}; "
                 "with `source: raw` under `record`, a model gets the whole message instead",
             )
-        names = filter(found.__contains__, self._wanted) if complete else found
+        names = found if lacks else filter(found.__contains__, self._wanted)
         return {name: self._value(name, found[name]) for name in names}
 
     def _check_single(self, names: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from pipeline.batch.tensors import Shape
 from pipeline.spec.record.keys import (
     ColumnsKey,
     Key,
-    Part,
+    KeyPart,
     PathKey,
     RecordKey,
     column_names,
@@ -57,7 +57,7 @@ class FieldSpec(StrictModel):
         description="Key of the record that holds it, such as `sepal length (cm)`, taken as it is; "
         "without it, the field's own name.",
     )
-    path: tuple[Part, ...] | None = Field(
+    path: tuple[KeyPart, ...] | None = Field(
         default=None,
         min_length=1,
         description="Instead of `name`: keys of objects inside of objects that lead to it, such as "

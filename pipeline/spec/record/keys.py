@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field
 
 from pipeline.spec.strict_model import StrictModel
 
-Part = Annotated[str, Field(min_length=1)]
+KeyPart = Annotated[str, Field(min_length=1)]
 _RANGE = re.compile(r"\{(\d{1,9})\.\.(\d{1,9})\}")
 _MOST_COLUMNS = 100_000
 
@@ -23,7 +23,7 @@ _MOST_COLUMNS = 100_000
 class PathKey(StrictModel):
     """A value inside of objects: JSON's, structs of Parquet and BigQuery, records of Avro."""
 
-    path: tuple[Part, ...] = Field(
+    path: tuple[KeyPart, ...] = Field(
         min_length=1, description="The keys of the objects, from the outside."
     )
 

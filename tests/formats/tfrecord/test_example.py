@@ -25,5 +25,13 @@ def test_feature_that_comes_twice_costs_its_record_and_no_value_wins(more):
     assert f"has '{next(iter(more))}' more than once" in reject.error_message
 
 
+def test_feature_that_is_missing_is_named_not_one_that_the_path_gives():
+    record = RecordSpec.model_validate({"id": "shard", "fields": {"img": {"dtype": "bytes"}}})
+    block = Block((example({"other": 1}),), "shard=7/f.tfrecord")
+    (reject,) = FORMATS["tfrecord"].decoder(record).decode(block).rejects
+    assert reject.error_type == "missing_field"
+    assert reject.error_message.startswith("field 'img' is missing; the record has other;")
+
+
 def test_feature_that_nobody_reads_may_come_twice():
     assert decode(GOOD + example({"other": 4})).columns["x"].tolist() == [1.0]
