@@ -67,8 +67,10 @@ class Decoder(abc.ABC):
         self._id = record.id
         self._key_of = record.key_of
         self._fields = {
-            key: FieldDecoder(str(key), spec, flat=self.flat_lists or isinstance(key, ColumnsKey))
-            for key, spec in record.by_key.items()
+            key: FieldDecoder(name, record.fields[name], flat=True)
+            if isinstance(key, ColumnsKey)
+            else FieldDecoder(str(key), record.fields[name], flat=self.flat_lists)
+            for name, key in record.key_of.items()
         }
         self._pass_through = tuple(pass_through)
         self._given_of: tuple[str, dict[Key, Any]] = ("", {})
@@ -111,20 +113,20 @@ class Decoder(abc.ABC):
     def given(self, block: Block) -> Mapping[Key, Any]:
         """What the path of the block's file says of keys that a record may not have itself.
 
-        Raises:
-          RecordError: it says two things.
+        A RecordError stands for a value that nobody can tell, of a record that has no own one.
         """
         if self._given_of[0] != block.source:
-            try:
-                found = partitions.values_in(block.source, self._declared, self._pass_through)
-            except ValueError as error:
-                raise RecordError("doubled_column", str(error)) from None
+            found = partitions.values_in(block.source, self._declared, self._pass_through)
             spec = self._declared.by_key.get
             typed: dict[Key, Any] = {
                 key: partitions.value_of(text, spec(key)) for key, text in found.items()
             }
             self._given_of = block.source, typed
         return self._given_of[1]
+
+    def _unclear(self, block: Block) -> dict[Key, RecordError]:
+        given = self.given(block).items()
+        return {key: value for key, value in given if isinstance(value, RecordError)}
 
     def where(self, block: Block, row: int) -> str:
         """The place of a record as the beginning of a message; empty if its payload says enough."""
@@ -139,8 +141,10 @@ class Decoder(abc.ABC):
         """
         parts: list[Part] = []
         rejects: list[Reject] = []
-        plain = self.plain(block)
-        if plain is None:
+        plain: Part | None = None
+        if self._unclear(block):  # which records have their own is seen one by one
+            self._one_by_one(block, range(len(block.payloads)), parts, rejects)
+        elif (plain := self.plain(block)) is None:
             self._decode(block, range(len(block.payloads)), parts, rejects)
         else:
             parts.append(plain)
@@ -186,10 +190,14 @@ class Decoder(abc.ABC):
         ids: list[RecordId] = []
         extras: list[bytes] = []
         values: dict[Key, list[Array | None]] = {key: [] for key in self._fields}
+        unclear = self._unclear(block)
         for row in rows:
             record_id: RecordId = None
             try:
                 record = {**self.given(block), **self.record(block, row)}
+                for key, error in unclear.items():
+                    if record[key] is error:
+                        raise error
                 record_id = self.id_of(block, row) if self._id is None else _id(record, self._id)
                 arrays = {
                     key: decoder.row(value_at(record, key, optional=decoder.keeps_missing))

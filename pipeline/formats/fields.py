@@ -254,7 +254,9 @@ class FieldDecoder:
     def _walk(self, value: Any, axis: int, where: str, flat: list[Any]) -> tuple[int, ...]:
         """Appends the leaves of `value` to `flat`; returns its shape from `axis` on."""
         if axis == len(self.spec.shape):
-            flat.append(self._leaf(value, where))
+            columns = self.spec.columns
+            place = f" in column '{columns[len(flat)]}'" if columns else _at(where)
+            flat.append(self._leaf(value, place))
             return ()
         if not isinstance(value, list):
             raise self._error("wrong_type", f"found {kind_of(value)}{_at(where)}")
@@ -273,23 +275,23 @@ class FieldDecoder:
         dtype = self.spec.dtype
         if dtype in ("bool", "string", "bytes"):
             if type(value) not in ((bool,) if dtype == "bool" else (str, bytes)):
-                raise self._error("wrong_type", f"found {kind_of(value)}{_at(where)}")
+                raise self._error("wrong_type", f"found {kind_of(value)}{where}")
             try:
                 return value if dtype == "bool" else _native(value, dtype)
             except ValueError as error:
                 no = "bytes that are not UTF-8" if dtype == "string" else "text that is not base64"
-                raise self._error("wrong_type", f"found {no} ({error})") from error
+                raise self._error("wrong_type", f"found {no}{where} ({error})") from error
         if value is None and self._nan_inside:
             return math.nan
         if type(value) not in ((int, float, Decimal) if dtype in FLOATS else (int,)):
-            raise self._error("wrong_type", f"found {kind_of(value)}{_at(where)}")
+            raise self._error("wrong_type", f"found {kind_of(value)}{where}")
         try:
             packed = struct.pack(f"1{self._pack}", value)
         except (struct.error, OverflowError):
             kind = "not_finite" if dtype in FLOATS else "out_of_range"
-            raise self._error(kind, f"found {value!r}{_at(where)}, beyond its range") from None
+            raise self._error(kind, f"found {value!r}{where}, beyond its range") from None
         if dtype in FLOATS and not self._are_allowed(np.frombuffer(packed, dtype=self._dtype)):
-            raise self._error("not_finite", f"found {value!r}{_at(where)}")
+            raise self._error("not_finite", f"found {value!r}{where}")
         return value
 
     def _error(self, kind: str, found: str) -> RecordError:

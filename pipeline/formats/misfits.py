@@ -12,6 +12,8 @@ from pipeline.formats.ids import EXPECTED
 from pipeline.spec.record import FieldSpec, RecordSpec
 from pipeline.spec.record.keys import ColumnsKey, Key, PathKey, RecordKey
 
+_SHOWN = 12
+
 
 @dataclass(frozen=True)
 class TypeSystem:
@@ -47,7 +49,7 @@ def misfits(
       types: of the format.
     """
     given = partitions.names_in(path, record) - found.keys()
-    yield from partitions.problems(path, record, found)
+    yield from partitions.problems(path, record, found, pass_through)
     if record.id is not None and record.id not in given:
         try:
             kind = _type_at(found, record.id, types, ", which the record names as its id")
@@ -58,10 +60,11 @@ def misfits(
                 name = types.name_of(kind)
                 yield f"column '{record.id}' is {name}, expected an id: {EXPECTED}"
     for key, spec in record.by_key.items():
-        for part in key.names if isinstance(key, ColumnsKey) else (key,):
-            expected = spec.single if isinstance(key, ColumnsKey) else spec
-            if part not in given:
-                yield from _misfit(found, part, expected, types)
+        if isinstance(key, ColumnsKey):
+            names = [name for name in key.names if name not in given]
+            yield from _misfits_of_columns(found, names, spec.single, types)
+        elif key not in given:
+            yield from _misfit(found, key, spec, types)
     for repeated in pass_through:
         if isinstance(repeated, PathKey) and repeated.path[0] in found:
             try:
@@ -83,6 +86,21 @@ def _misfit(
     if not types.fits(kind, spec):
         expected = describe(spec.dtype, spec.shape)
         yield f"column '{key}' is {types.name_of(kind)}, expected {expected}"
+
+
+def _misfits_of_columns(
+    found: Mapping[str, Any], names: Sequence[str], spec: FieldSpec, types: TypeSystem
+) -> Iterator[str]:
+    """The same of the columns of one field: those of one kind together, as there may be many."""
+    if lacks := [name for name in names if name not in found]:
+        yield f"has no {named_columns(lacks)}; it has {some(tuple(found))}"
+    wrong: dict[str, list[str]] = {}
+    for name in names:
+        if name in found and not types.fits(found[name], spec):
+            wrong.setdefault(types.name_of(found[name]), []).append(name)
+    for kind, columns in wrong.items():
+        expected = describe(spec.dtype, spec.shape)
+        yield f"{named_columns(columns)} {are(columns)} {kind}, expected {expected}"
 
 
 class _NoObjectError(ValueError):
@@ -113,4 +131,16 @@ def _type_at(found: Mapping[str, Any], key: Key, types: TypeSystem, role: str = 
 
 def some(names: Sequence[str]) -> str:
     """The first of many names."""
-    return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+
+
+def named_columns(names: Sequence[str]) -> str:
+    """``column 'a'`` or ``columns 'a', 'b'``; of many the first, and how many they are."""
+    shown = ", ".join(f"'{name}'" for name in names[:_SHOWN])
+    more = f", ... ({len(names)} in all)" if len(names) > _SHOWN else ""
+    return f"column{'s' * (len(names) > 1)} {shown}{more}"
+
+
+def are(names: Sequence[str]) -> str:
+    """The verb for so many."""
+    return "are" if len(names) > 1 else "is"

@@ -21,51 +21,63 @@ from pipeline.spec.record.keys import RecordKey
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
-def names_in(path: str, record: RecordSpec) -> frozenset[str]:
-    """The fields' keys and the id that the folders of a path name; see `values_in`."""
-    return frozenset(name for name, _ in _folders(path, record, ()))
+Value = str | None | RecordError
+"""A text; None for a missing value; or why nobody can tell, for records that lack their own."""
+
+
+def names_in(
+    path: str, record: RecordSpec, pass_through: Iterable[RecordKey] = ()
+) -> frozenset[str]:
+    """The keys that the folders of a path name; see `values_in`."""
+    return frozenset(name for name, _ in _folders(path, record, pass_through))
 
 
 def values_in(
     path: str, record: RecordSpec, pass_through: Iterable[RecordKey] = ()
-) -> dict[str, str | None]:
-    """What the folders of a path say: key -> text, or None for a missing value.
+) -> dict[str, Value]:
+    """What the folders of a path say of each key that they name.
 
     Args:
       path: local path or URI of a file.
       record: its fields and id may be there.
       pass_through: what predictions repeat besides.
-
-    Raises:
-      ValueError: one comes twice, with different values.
     """
-    found: dict[str, str | None] = {}
-    for name, value in _folders(path, record, pass_through):
+    found: dict[str, Value] = {}
+    for name, text in _folders(path, record, pass_through):
+        value: Value = None
+        if text != _NO_VALUE:
+            try:
+                value = unquote(text, errors="strict")
+            except UnicodeDecodeError:
+                says = f"'{name}={text}' in the path of the file {path} is not UTF-8"
+                value = RecordError("not_utf8", says)
         if found.setdefault(name, value) != value:
-            raise ValueError(f"'{name}=' comes twice in the path of the file {path}")
+            says = f"'{name}=' comes twice in the path of the file {path}"
+            found[name] = RecordError("doubled_column", says)
     return found
 
 
 def _folders(
     path: str, record: RecordSpec, pass_through: Iterable[RecordKey]
-) -> Iterator[tuple[str, str | None]]:
+) -> Iterator[tuple[str, str]]:
+    """The keys that the folders name, decoded, and what stands behind them, as it is."""
     if "=" not in path:
         return
     keys = {*record.by_key, record.id, *pass_through}
     for folder in path.split("/")[:-1]:
         name, equals, text = folder.partition("=")
         if equals and unquote(name) in keys:
-            yield unquote(name), None if text == _NO_VALUE else unquote(text)
+            yield unquote(name), text
 
 
-def value_of(text: str | None, spec: FieldSpec | None) -> Any:
+def value_of(text: Value, spec: FieldSpec | None) -> Any:
     """What a text in a path stands for; the text, if it cannot be a value of the field.
 
     Args:
-      text: as `values_in` has it.
+      text: as `values_in` has it; what is no text is returned as it is.
       spec: of the field that reads it; None for one that is not declared.
     """
-    if text is None or spec is None or not text.isascii() or "_" in text:
+    if not isinstance(text, str) or spec is None or not text.isascii() or "_" in text:
         return text
     if spec.dtype == "bool":
         return {"true": True, "false": False}.get(text.lower(), text)
@@ -77,21 +89,27 @@ def value_of(text: str | None, spec: FieldSpec | None) -> Any:
         return text
 
 
-def problems(path: str, record: RecordSpec, has: Iterable[str]) -> Iterator[str]:
-    """Why the path of a file cannot give the fields that the file has not.
+def problems(
+    path: str, record: RecordSpec, has: Iterable[str], pass_through: Iterable[RecordKey] = ()
+) -> Iterator[str]:
+    """Why the path of a file cannot give what the file has not.
 
     Args:
       path: of the file.
       record: what is declared.
       has: the names of the file's own columns.
+      pass_through: what predictions repeat besides.
     """
     own = set(has)
-    values = values_in(path, record)
-    for key, spec in record.by_key.items():
-        if isinstance(key, str) and key in values and key not in own:
-            try:
-                FieldDecoder(key, spec).row(value_of(values[key], spec))
-            except RecordError as error:
-                yield f"the folders of its path: {error}"
-    if record.id in values and record.id not in own and values[str(record.id)] is None:
-        yield f"the folders of its path: id '{record.id}' is missing"
+    for key, value in values_in(path, record, pass_through).items():
+        if key in own:
+            continue
+        try:
+            if isinstance(value, RecordError):
+                raise value
+            if (spec := record.by_key.get(key)) is not None:
+                FieldDecoder(key, spec).row(value_of(value, spec))
+        except RecordError as error:
+            yield f"the folders of its path: {error}"
+        if key == record.id and value is None:
+            yield f"the folders of its path: id '{key}' is missing"

@@ -98,7 +98,8 @@ def _check_source(tables: Tables, spec: EnsembleSpec) -> None:
     else:
         found = bigquery_checks.query_columns(str(source), tables.project)
         where = "result of the query"
-    wrong = [f"{where}: {p}" for p in input_rows.input_problems(spec.record, found)]
+    problems = input_rows.input_problems(spec.record, found, spec.pass_through)
+    wrong = [f"{where}: {problem}" for problem in problems]
     if wrong:
         raise PathError(wrong)
 

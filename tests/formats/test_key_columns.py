@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import time
 
 import numpy as np
 import pytest
@@ -16,6 +17,10 @@ from pipeline.batch.columns import values_of
 from pipeline.connectors.bigquery.input_rows import RowEncoder, input_problems
 from pipeline.connectors.bigquery.schema import TableColumn
 from pipeline.connectors.files import input_checks
+from pipeline.connectors.files.ranges import FileRange
+from pipeline.connectors.files.read import read_range
+from pipeline.formats.csv import header as csv_header
+from pipeline.formats.format import Reading
 from pipeline.formats.registry import FORMATS
 from pipeline.launch.first_records import first_batch
 from pipeline.spec.record import RecordSpec
@@ -97,6 +102,45 @@ def test_column_that_a_file_lacks_is_named(tmp_path, format):
         assert "no column 'V4'" in problems[0]
 
 
+@pytest.mark.parametrize("format", ["csv", "parquet", "avro"])
+@pytest.mark.parametrize("type", [None, "text"])
+def test_many_columns_that_are_not_there_are_one_problem(tmp_path, format, type):
+    spec = record("p{0..783}", [784])
+    others = dict.fromkeys(spec.outer_keys(), type) if type and format != "csv" else {}
+    path = formats.write(tmp_path, format, [{"V1": 1.5, **others}])
+    (problem,) = input_checks.problems(str(path), "auto", spec)
+    assert "columns 'p0', 'p1', " in problem
+    assert ", ... (784 in all)" in problem
+    assert len(problem) < 600
+
+
+def test_many_columns_that_a_table_or_a_header_lacks_are_told_in_short():
+    spec = record("p{0..783}", [784])
+    (problem,) = input_problems(spec, [TableColumn("id", "INT64")])
+    assert problem.endswith("'p11', ... (784 in all) are missing; the columns are id")
+    (reject,) = decode("csv", b"1,2", spec, ("a", "b")).rejects
+    assert "and no columns 'p0', " in reject.error_message
+    assert len(reject.error_message) < 600
+
+
+def test_wide_header_takes_a_time_that_grows_with_its_width():
+    spec = record("p{0..19999}", [20_000])
+    begin = time.process_time()
+    assert list(csv_header.problems(spec, (), spec.outer_keys())) == []
+    assert time.process_time() - begin < 3
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 3), (3, 1)])
+@pytest.mark.parametrize("format", FORMATS)
+def test_bad_value_is_told_by_the_names_of_field_and_column(tmp_path, format, shape):
+    path = formats.write(tmp_path, format, [ROWS[0] | {"V2": "x"}])
+    part = FileRange(str(path), 0, path.stat().st_size, format)
+    (block,) = read_range(part, Reading())
+    (reject,) = FORMATS[format].decoder(record(shape=shape)).decode(block).rejects
+    found = "bytes" if format == "tfrecord" else "the text 'x'"
+    assert f"field 'v': found {found} in column 'V2', expected float32[" in reject.error_message
+
+
 def decode(format, payload, spec, header=()):
     block = Block((payload,), "a", format=format, header=header)
     return FORMATS[format].decoder(spec).decode(block)
@@ -113,7 +157,7 @@ def test_missing_value_is_nan_inside_of_floats_only():
     column = decode("jsonl", payload, record(missing="keep")).columns["v"]
     assert np.array_equal(values_of(column), [[1, np.nan, np.nan]], equal_nan=True)
     (reject,) = decode("jsonl", payload, record(dtype="int64", missing="keep")).rejects
-    assert "found null at [1]" in reject.error_message
+    assert "field 'v': found null in column 'V2', expected int64[3]" in reject.error_message
 
 
 def test_cells_without_a_number_are_missing(tmp_path):
@@ -144,6 +188,9 @@ def test_columns_of_bigquery_are_single_values():
     assert list(input_problems(spec, found[:2])) == [
         "column 'V3' is missing; the columns are V1, V2"
     ]
+    texts = [TableColumn(f"V{i}", "STRING", required=i == 1) for i in (1, 2, 3)]
+    (problem,) = input_problems(spec, texts)
+    assert problem.startswith("columns 'V1', 'V2', 'V3' are STRING, but the field is float32")
     payload = RowEncoder(spec, ()).encode({"V1": 1.5, "V2": float("nan"), "V3": 2, "x": 0})
     assert json.loads(payload) == {"V1": 1.5, "V2": None, "V3": 2}
 

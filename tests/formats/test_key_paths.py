@@ -229,10 +229,12 @@ def test_struct_is_read_however_its_neighbours_look():
 @pytest.mark.parametrize("format", ["csv", "tfrecord"])
 def test_formats_without_objects_refuse_paths_at_launch(tmp_path, format):
     path = tmp_path / f"a.{format}"
-    path.write_bytes(b"user,note\n1,2\n")
+    path.write_bytes(b"user.zip,note\n1,2\n")
     problems = list(input_checks.problems(str(path), "auto", record(), PASS_THROUGH))
     for key in ("[user, address, zip]", "[user, id]", "[user, address, city]"):
         assert any(f"{format} has no objects" in p and key in p for p in problems), problems
+    others = [p for p in problems if f"{format} has no objects" not in p]
+    assert not others, "one mistake is one problem"
 
 
 def test_csv_that_comes_later_is_dead_letters():

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.batch.block import Block
 from pipeline.batch.columns import presence_of, values_of
+from pipeline.batch.payloads import as_json
 from pipeline.connectors.files import input_checks
 from pipeline.connectors.files.ranges import FileRange
 from pipeline.connectors.files.read import read_range
@@ -114,6 +115,49 @@ def test_name_that_comes_twice_is_refused(tmp_path, format):
     (batch,) = batches(path, record())
     assert {reject.error_type for reject in batch.rejects} == {"doubled_column"}
     assert len(batch.rejects) == 3
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_name_that_comes_twice_costs_no_record_that_has_its_own(tmp_path, format):
+    rows = [row | {"year": 1999, "hour": 3} for row in ROWS]
+    made = folder(tmp_path, "year=1", "year=2", "hour=1", "hour=2", "country=DE")
+    path = formats.write(made, format, rows)
+    assert list(input_checks.problems(str(path), "auto", record(), ("hour",))) == []
+    (batch,) = batches(path, record(), ("hour",))
+    assert not batch.rejects
+    assert batch.columns["year"].tolist() == [1999] * 3
+    assert batch.columns["country"].tolist() == ["DE"] * 3
+    assert batch.pass_through == (as_json({"hour": "3" if format == "csv" else 3}),) * 3
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize(
+    ("names", "kind", "says"),
+    [
+        (["hour=1", "hour=2"], "doubled_column", "'hour=' comes twice in the path"),
+        (["hour=%FF"], "not_utf8", "'hour=%FF' in the path of the file"),
+    ],
+)
+def test_key_that_predictions_repeat_and_the_path_leaves_unclear_is_refused(
+    tmp_path, format, names, kind, says
+):
+    made = folder(tmp_path, "year=1", "country=DE", "%FF=1", *names)
+    path = formats.write(made, format, ROWS * 50)  # enough to be read as a table
+    assert list(input_checks.problems(str(path), "auto", record())) == []
+    (problem,) = input_checks.problems(str(path), "auto", record(), ("hour",))
+    assert says in problem
+    rejects = [r for batch in batches(path, record(), ("hour",)) for r in batch.rejects]
+    assert [reject.error_type for reject in rejects] == [kind] * 150
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_field_and_id_whose_bytes_in_the_path_are_no_text_are_refused(tmp_path, format):
+    path = formats.write(folder(tmp_path, "year=1", "country=C%F4te", "key=%80"), format, ROWS)
+    country, key = input_checks.problems(str(path), "auto", record("key"))
+    assert "'country=C%F4te' in the path of the file" in country
+    assert "'key=%80' in the path of the file" in key
+    (batch,) = batches(path, record("key"))
+    assert {reject.error_type for reject in batch.rejects} == {"not_utf8"}
 
 
 def test_column_that_neither_has_is_missing_as_ever(tmp_path):

@@ -14,8 +14,9 @@ import orjson
 from pipeline.batch.tensors import FLOATS, INTEGERS, describe
 from pipeline.connectors.bigquery.schema import TableColumn
 from pipeline.formats.fields import nested
+from pipeline.formats.misfits import are, named_columns, some
 from pipeline.spec.record import FieldSpec, RecordSpec
-from pipeline.spec.record.keys import ColumnsKey, Key, PathKey, RecordKey
+from pipeline.spec.record.keys import ColumnsKey, PathKey, RecordKey
 
 _READ_AS = {
     **dict.fromkeys(INTEGERS, ("INT64", "NUMERIC", "BIGNUMERIC")),
@@ -28,36 +29,73 @@ _READ_AS = {
 _JSON_TEXT = ("JSON", "STRING")
 
 
-def input_problems(record: RecordSpec, found: Sequence[TableColumn]) -> Iterator[str]:
-    """Why a table's rows cannot be records."""
-    wanted: list[tuple[Key, FieldSpec | None]] = []
+def input_problems(
+    record: RecordSpec, found: Sequence[TableColumn], pass_through: Sequence[RecordKey] = ()
+) -> Iterator[str]:
+    """Why a table's rows cannot be records.
+
+    Args:
+      record: the declared id and fields.
+      found: the table's columns.
+      pass_through: what predictions repeat, null where there is no such column.
+    """
     for key, spec in record.by_key.items():
         if isinstance(key, ColumnsKey):
-            wanted += [(name, spec.single) for name in key.names]
-        else:
-            wanted.append((key, spec))
+            yield from _problems_of_columns(found, key.names, spec.single)
+            continue
+        try:
+            yield from _misfit(_column_at(found, key), f"column '{key}' is", spec)
+        except ValueError as error:
+            yield str(error)
     if record.id is not None and record.id not in record.by_key:
-        wanted.append((record.id, None))
-    for key, declared in wanted:
-        column = _column_at(found, key)
-        if isinstance(column, str):
-            yield column
-        elif declared is not None:
-            yield from _misfit(column, key, declared)
-        elif column.repeated or column.type not in ("STRING", "INT64"):
-            yield f"column '{key}' is {column}, but an id needs STRING or INT64"
+        try:
+            column = _column_at(found, record.id)
+        except ValueError as error:
+            yield str(error)
+        else:
+            if column.repeated or column.type not in ("STRING", "INT64"):
+                yield f"column '{record.id}' is {column}, but an id needs STRING or INT64"
+    for repeated in pass_through:
+        try:
+            _column_at(found, repeated)
+        except _NoStructError as error:
+            yield str(error)
+        except ValueError:
+            pass  # null in each prediction
 
 
-def _column_at(found: Sequence[TableColumn], key: Key) -> TableColumn | str:
-    """A column, or one inside of a STRUCT; if there is none, why not."""
-    first, *inner = key.path if isinstance(key, PathKey) else (str(key),)
+def _problems_of_columns(
+    found: Sequence[TableColumn], names: Sequence[str], spec: FieldSpec
+) -> Iterator[str]:
+    """Those of the columns of one field, of one kind together, as there may be many."""
+    have = {column.name: column for column in found}
+    if lacks := [name for name in names if name not in have]:
+        yield f"{named_columns(lacks)} {are(lacks)} missing; the columns are {some([*have])}"
+    alike: dict[TableColumn, list[str]] = {}
+    for name in names:
+        if name in have:
+            kind = TableColumn("", have[name].type, have[name].repeated)
+            alike.setdefault(kind, []).append(name)
+    for column, columns in alike.items():
+        yield from _misfit(column, f"{named_columns(columns)} {are(columns)}", spec)
+
+
+class _NoStructError(ValueError):
+    """Something on a path is no STRUCT."""
+
+
+def _column_at(found: Sequence[TableColumn], key: RecordKey) -> TableColumn:
+    """A column, or one inside of a STRUCT.
+
+    Raises:
+      ValueError: there is none.
+    """
+    first, *inner = key.path if isinstance(key, PathKey) else (key,)
     column = _named(found, first, key, "the columns are")
     where = first
     for part in inner:
-        if isinstance(column, str):
-            break
         if column.type != "RECORD" or column.repeated:
-            return (
+            raise _NoStructError(
                 f"column '{where}' is {column}, expected a STRUCT with '{part}'; "
                 "--input_query can make a column of what is inside"
             )
@@ -66,13 +104,14 @@ def _column_at(found: Sequence[TableColumn], key: Key) -> TableColumn | str:
     return column
 
 
-def _named(found: Sequence[TableColumn], name: str, key: Key, before: str) -> TableColumn | str:
+def _named(found: Sequence[TableColumn], name: str, key: RecordKey, before: str) -> TableColumn:
     have = {column.name: column for column in found}
-    listed = ", ".join([*list(have)[:12], *(["..."] if len(have) > 12 else [])])
-    return have.get(name) or f"column '{key}' is missing; {before} {listed}"
+    if name not in have:
+        raise ValueError(f"column '{key}' is missing; {before} {some([*have])}")
+    return have[name]
 
 
-def _misfit(column: TableColumn, key: Key, spec: FieldSpec) -> Iterator[str]:
+def _misfit(column: TableColumn, what: str, spec: FieldSpec) -> Iterator[str]:
     axes = len(spec.shape)
     fits = column.type in _READ_AS[spec.dtype] and column.repeated == (axes > 0)
     as_text = axes > 0 and column.type in _JSON_TEXT and not column.repeated
@@ -80,7 +119,7 @@ def _misfit(column: TableColumn, key: Key, spec: FieldSpec) -> Iterator[str]:
         expected = " or ".join(_READ_AS[spec.dtype])
         expected = f"REPEATED {expected}, or JSON" if axes else expected
         yield (
-            f"column '{key}' is {column}, but the field is {describe(spec.dtype, spec.shape)}"
+            f"{what} {column}, but the field is {describe(spec.dtype, spec.shape)}"
             f", which needs {expected}"
         )
 

@@ -67,23 +67,24 @@ def _checked(
             file.file.seek(0)
             if form.check is not None:
                 yield from form.check(file, record, pass_through)
-            elif partitions.names_in(part.path, record) and form.blocks is not None:
-                yield from _by_first_record(file, form, record)
+            elif partitions.names_in(part.path, record, pass_through) and form.blocks is not None:
+                yield from _by_first_record(file, form, record, pass_through)
     except ValueError as error:
         yield str(error)
     except Exception as error:
         yield f"cannot be read: {explain(part.path, error, READER_ROLE)}"
 
 
-def _by_first_record(file: OpenedFile, form: Format, record: RecordSpec) -> Iterator[str]:
+def _by_first_record(
+    file: OpenedFile, form: Format, record: RecordSpec, pass_through: Sequence[RecordKey]
+) -> Iterator[str]:
     """Why the path cannot give what the first record has not; nothing where that is unreadable."""
     assert form.blocks is not None
-    partitions.values_in(file.path, record)  # raises where it says two things
     block = next(form.blocks(file, Reading(1, record=record)), None)
     if block is not None and len(block.payloads):
         with suppress(RecordError):
-            own = form.decoder(record).undeclared(block, 0)
-            yield from partitions.problems(file.path, record, own)
+            own = form.decoder(record, pass_through).undeclared(block, 0)
+            yield from partitions.problems(file.path, record, own, pass_through)
 
 
 def _inside(form: Format, record: RecordSpec, pass_through: Sequence[RecordKey]) -> Iterator[str]:

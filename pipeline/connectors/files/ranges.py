@@ -58,6 +58,7 @@ coders.register(FileRange)
 
 
 GONE = "was there when the input was matched, and is gone now"
+"""Why nothing is read of a file that was removed meanwhile."""
 
 
 class UnservedObjectError(ValueError):

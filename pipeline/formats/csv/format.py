@@ -106,7 +106,7 @@ def _check(
     if repeats_names(rows[0], dialect) and may_be_record(record, dialect.names):
         yield REPEATED_NAMES
     header = dialect.names or parse_header(rows[0], dialect)
-    yield from partitions.problems(opened.path, record, header)
+    yield from partitions.problems(opened.path, record, header, pass_through)
     given = names_in(opened.path, record)
     yield from problems(record, pass_through, header, dialect, given)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import count, takewhile
 
 from pipeline.batch.tensors import describe
 from pipeline.formats.csv.dialect import RFC_4180, Dialect
-from pipeline.formats.misfits import some
+from pipeline.formats.misfits import named_columns, some
 from pipeline.spec.record import FieldSpec, RecordSpec
 from pipeline.spec.record.keys import ColumnsKey, Key, PathKey, RecordKey, outer_keys
 
@@ -110,31 +111,41 @@ def places(key: Key, keys: Keys, header: Sequence[str]) -> tuple[int, ...]:
 
 def lacking(record: RecordSpec, header: Sequence[str], given: Collection[Key] = ()) -> list[str]:
     """What a record needs and neither the header names nor the path of its file gives."""
-    keys = needed(record)
-    lacks = [key for key in keys if key not in given and not places(key, keys, header)]
-    names = [name for key in lacks for name in outer_keys(key)]
-    return [name for name in dict.fromkeys(names) if name not in header]
+    found = _lacks(record, header, given)
+    return list(dict.fromkeys(name for names in found.values() for name in names))
+
+
+def _lacks(
+    record: RecordSpec, header: Sequence[str], given: Collection[Key]
+) -> dict[Key, list[str]]:
+    """Key -> the columns of it that the header does not name, of each that cannot be read."""
+    keys, there = needed(record), set(header)
+    return {
+        key: [name for name in outer_keys(key) if name not in there]
+        for key in keys
+        if key not in given and not places(key, keys, header)
+    }
 
 
 def not_a_header(header: Header, lacks: Collection[str], dialect: Dialect = RFC_4180) -> str:
     """Why the lines of a file cannot be read, whose first one names not all that is needed."""
-    names = ", ".join(f"'{name}'" for name in lacks)
+    columns = named_columns([*lacks])
     if dialect.names:
-        return f"`record.csv.header` lists {some(header)}, and no column {names}"
+        return f"`record.csv.header` lists {some(header)}, and no {columns}"
     found = f"names {some(header)}" if header else "names nothing"
     return (
-        f"line 1 of the file {found}, and no column {names}: it is taken for a record, not for a "
+        f"line 1 of the file {found}, and no {columns}: it is taken for a record, not for a "
         f"header. {_other_delimiter(header, dialect) or EACH_FILE}"
     )
 
 
 def doubled(keys: Keys, header: Sequence[str]) -> Iterator[str]:
     """Each column that is read and that the header names more than once, in words."""
+    times = Counter(header)
     for key in keys:
         for place in places(key, keys, header):
-            times = header.count(header[place])
-            if times > 1:
-                yield f"the header names column '{header[place]}' {times} times"
+            if times[header[place]] > 1:
+                yield f"the header names column '{header[place]}' {times[header[place]]} times"
 
 
 def _other_delimiter(header: Header, dialect: Dialect) -> str:
@@ -164,15 +175,17 @@ def problems(
         yield other
         return
     its = "`record.csv.header`" if dialect.names else "the header"
-    lacks = lacking(record, header, given)
-    for name in lacks:
-        spec = keys.get(name)
+    lacks = len(lacking(record, header, given))
+    for key, names in _lacks(record, header, given).items():
+        if isinstance(key, PathKey):  # refused whatever the header names
+            continue
+        spec = keys[key]
         hint = ""
-        if spec is not None and len(spec.shape) == 1 and spec.shape[0]:
-            hint = f", nor columns '{name}_0' to '{name}_{spec.shape[0] - 1}'"
-        if len(lacks) == len(record.outer_keys()) and not dialect.names:
+        if isinstance(key, str) and spec is not None and len(spec.shape) == 1 and spec.shape[0]:
+            hint = f", nor columns '{key}_0' to '{key}_{spec.shape[0] - 1}'"
+        if lacks == len(record.outer_keys()) and not dialect.names:
             hint += "; `record: {csv: {header: [NAME, ...]}}` names the columns if line 1 does not"
-        yield f"{its} has no column '{name}'{hint}; it names {some(header)}"
+        yield f"{its} has no {named_columns(names)}{hint}; it names {some(header)}"
     for key, field in record.by_key.items():
         found = places(key, keys, header)
         if isinstance(key, str) and len(found) > 1 and len(found) != field.shape[0]:

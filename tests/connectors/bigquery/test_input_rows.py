@@ -9,6 +9,7 @@ import pytest
 from pipeline.connectors.bigquery.input_rows import RowEncoder, input_problems
 from pipeline.connectors.bigquery.schema import TableColumn
 from pipeline.spec.record import RecordSpec
+from pipeline.spec.record.keys import PathKey
 
 
 def record(**fields):
@@ -57,6 +58,14 @@ def test_missing_columns_and_ids_of_other_types_are_refused():
         "column 'x' is missing; the columns are id, y",
         "column 'id' is FLOAT64, but an id needs STRING or INT64",
     ]
+
+
+def test_path_of_pass_through_that_leads_into_no_struct_is_refused():
+    found = [ID, TableColumn("v", "STRING"), TableColumn("s", "RECORD", fields=(ID,))]
+    spec = RecordSpec.model_validate({"fields": {"id": {"dtype": "int64"}}})
+    paths = [PathKey(path=path) for path in (("v", "zip"), ("s", "zip"), ("none", "zip"))]
+    (problem,) = input_problems(spec, found, ["none", *paths])
+    assert problem.startswith("column 'v' is STRING, expected a STRUCT with 'zip'")
 
 
 def encoded(row, pass_through=(), **fields):

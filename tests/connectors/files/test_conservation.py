@@ -135,7 +135,7 @@ def test_part_without_a_header_is_dead_letters_that_say_so(tmp_path):
     assert [r.payload for r in rejects] == [b"b,4,5,6,", b"c,7,8,9,", b"id,x_0,x_1", b"d,1,2"]
     assert {r.error_type for r in rejects} == {"no_header"}
     assert rejects[1].error_message == (
-        f"{tmp_path}/b.csv, line 2: line 1 of the file names b, 4, 5, 6, , and no column 'id', "
+        f"{tmp_path}/b.csv, line 2: line 1 of the file names b, 4, 5, 6, , and no columns 'id', "
         "'x', 'n': it is taken for a record, not for a header. Each CSV file needs a header line "
         "of its own, unless `record: {csv: {header: [NAME, ...]}}` names the columns of all"
     )
