@@ -152,10 +152,10 @@ class Decoder(abc.ABC):
             self._one_by_one(block, sorted(left), parts, rejects)
         rows = [row for part in parts for row in part.rows]
         whole = len(rows) == len(block.payloads)
-        saved_late = plain is not None and len(parts) > 1
+        out_of_order = plain is not None and len(parts) > 1
         batch = Batch(
             ids=tuple(i for part in parts for i in part.ids),
-            payloads=block.payloads if whole and not saved_late else take(block.payloads, rows),
+            payloads=block.payloads if whole and not out_of_order else take(block.payloads, rows),
             columns={
                 name: columns.concatenate([part.columns[key] for part in parts])
                 if parts
@@ -168,7 +168,7 @@ class Decoder(abc.ABC):
             rejects=tuple(rejects),
             origins=None if block.origins is None else tuple(block.origins[row] for row in rows),
         )
-        return batch.take(np.argsort(rows)) if saved_late else batch
+        return batch.take(np.argsort(rows)) if out_of_order else batch
 
     def _decode(self, block: Block, rows: range, parts: list[Part], rejects: list[Reject]) -> None:
         if not rows:
