@@ -67,17 +67,20 @@ class CsvDecoder(Decoder):
 
     def plain(self, block: Block) -> Part | None:
         """See Decoder."""
-        count = len(block.payloads)
-        if count < FEWEST_ROWS:
+        count, layout = len(block.payloads), self._layout(block)
+        if count < FEWEST_ROWS or layout.problem or not layout.regular:
             return None
-        try:
-            return self._part(block, range(count))
-        except Exception:  # as in Decoder: whatever bytes from outside lead a library to
-            pass
-        try:
+        part = self._attempt(block, range(count))
+        if part is None:
             rows = self._likely_rows(block)
-            return self._part(block, rows) if count // 2 <= len(rows) < count else None
-        except Exception:
+            part = self._attempt(block, rows) if count // 2 <= len(rows) < count else None
+        return part
+
+    def _attempt(self, block: Block, rows: Sequence[int]) -> Part | None:
+        """The part of some rows; None where one of them has to be looked at by itself."""
+        try:
+            return self._part(block, rows)
+        except Exception:  # as in Decoder: whatever bytes from outside lead a library to
             return None
 
     def part(self, block: Block, rows: range) -> Part:
@@ -89,7 +92,10 @@ class CsvDecoder(Decoder):
         dialect, payloads = layout.dialect, block.payloads
         rows = likely_rows.of_width(list(payloads), len(layout.header), dialect)
         texts = replace(layout, floats=frozenset())
-        cells = parse([payloads[row] for row in rows.tolist()], texts)
+        try:
+            cells = parse([payloads[row] for row in rows.tolist()], texts)
+        except IrregularError:
+            return []
         right = np.ones(len(rows), dtype=bool)
         for name, field in self._fields.items():
             of_field = layout.places.get(name, ())
