@@ -168,8 +168,8 @@ def sparse(size):
         (tar_of(*(member(f"f{i}", MIB) for i in range(3))), "unpacks to more than 2 MiB"),
         (tar_of(*(member(f"f{i}") for i in range(10_001))), "it has more than 10,000 files"),
         (tar_of(member("n" * (200 << 10))), "it has a name of 204,801 bytes"),
-        (sparse(1 << 32), "unpacks to more than 2 MiB"),
-        (sparse(1000), "'sparse' is no plain file or folder"),
+        (sparse(1 << 32), "'sparse' is sparse; pack it without --sparse"),
+        (sparse(1000), "'sparse' is sparse; pack it without --sparse"),
     ],
     ids=["one file", "together", "many", "name", "sparse", "small sparse"],
 )
