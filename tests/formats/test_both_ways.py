@@ -195,6 +195,13 @@ def test_special_cell(odd):
     each_cell([], odd)
 
 
+def test_empty_line():
+    row = ",".join(ALL_GOOD).replace("[1]", "1").encode()
+    for name in FIELDS:
+        for key in (name, "id"):
+            both_ways("csv", (row, b"", row), [name], key == "id", HEADER)
+
+
 def each_cell(junk, odd, good_rows=1):
     for place, key in enumerate(HEADER):
         payloads = []

@@ -239,9 +239,11 @@ def parse(payloads: Sequence[bytes], layout: _Layout) -> dict[int, pa.Array]:
     """
     text = b"\n".join(payloads)
     # Arrow is more lenient than the careful way of reading: it takes a \r for the end of a row, and
-    # passes over a byte order mark wherever its text begins.
+    # an empty line for one with all of its cells empty, and passes over a byte order mark wherever
+    # its text begins.
     if (
-        b"\r" in text
+        (b"" in payloads and len(layout.header) > 1)
+        or b"\r" in text
         or text.startswith(codecs.BOM_UTF8)
         or not (text.isascii() or _is_utf8(text))
         or not all_proper(payloads, text, layout.dialect)
