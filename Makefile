@@ -56,8 +56,10 @@ demo-docker-streaming: $(READY) image ## refresh a model under a stream, the job
 	$(BIN)/python examples/digits/make_records.py --output_dir $(DEMO)
 	$(BIN)/python examples/digits/stream.py --output_dir $(DEMO) --through pubsub --image $(IMAGE)
 
+# A removal needs no demo, and calls that are only printed need none but the one that is there.
+NEEDS_DEMO = $(if $(findstring --remove,$(OPTIONS)),,$(if $(findstring --dry,$(OPTIONS)),$(if $(wildcard $(DEMO)/out),,demo),demo))
 # IMAGE counts only where it was given: above it names what `make image` builds.
-first-launch: demo ## the demo on Dataflow, proven, measured and removed (PROJECT, REGION, BUCKET, IMAGE, OPTIONS)
+first-launch: $(READY) $(NEEDS_DEMO) ## the demo on Dataflow, proven, measured and removed (PROJECT, REGION, BUCKET, IMAGE, OPTIONS)
 	$(BIN)/python examples/digits/first_launch.py --output_dir=$(DEMO) --project='$(PROJECT)' \
 	  --region='$(REGION)' --bucket='$(BUCKET)' --image='$(if $(filter command,$(origin IMAGE)),$(IMAGE))' $(OPTIONS)
 

@@ -11,6 +11,7 @@ from google.protobuf import json_format
 
 from pipeline.batch.metrics import METRICS
 from pipeline.releases.candidate import Outcome
+from pipeline.transforms import follow_releases
 
 MONITORING = Path(__file__).parents[2] / "examples" / "monitoring"
 FILES = sorted({*MONITORING.glob("*.json")} - {*MONITORING.glob("log-metric-*")})
@@ -66,10 +67,21 @@ def test_log_metric_counts_lines_and_an_alert_reads_it(metric):
     assert [f for f in FILES if f"user_{metric['name']}{{" in f.read_text()]
 
 
-def test_line_of_a_failed_bundle_is_one_that_beam_writes():
-    (metric,) = (each for each in LOG_METRICS if each["name"] == "ensemble_failed_bundles")
+def line_counted(name):
+    """The text by which a metric knows its lines."""
+    (metric,) = (each for each in LOG_METRICS if each["name"] == name)
     (line,) = re.findall(r'AND "([^"]+)"', metric["filter"])
+    return line
+
+
+def test_line_of_a_failed_bundle_is_one_that_beam_writes():
+    line = line_counted("ensemble_failed_bundles")
     assert f"'{line} %s." in Path(sdk_worker.__file__).read_text()
+
+
+def test_line_of_a_process_without_a_release_is_one_that_it_writes():
+    line = line_counted("ensemble_no_release")
+    assert f'_LOGGER.error(\n            "{line}' in Path(follow_releases.__file__).read_text()
 
 
 def names_counted():

@@ -77,6 +77,8 @@ class Rights:
       uncancellable: jobs, by id, whose end cannot be asked for.
       cancel_looks: how often a job is looked at, after it was cancelled, before it has ended.
       hidden_lists: how many lists of jobs show none: they lag behind launches.
+      location: of its bucket.
+      workers: roles of the workers' account: in the project, on the bucket and on the repository.
     """
 
     apis_off: set[str] = field(default_factory=set)
@@ -93,6 +95,21 @@ class Rights:
     uncancellable: set[str] = field(default_factory=set)
     cancel_looks: int = 2
     hidden_lists: int = 0
+    location: str = "EUROPE-WEST1"
+    workers: dict[str, list[str]] = field(
+        default_factory=lambda: {
+            "/projects/": ["roles/dataflow.worker"],
+            "/b/": ["roles/storage.objectUser"],
+            "/repositories/": ["roles/artifactregistry.reader"],
+        }
+    )
+
+    def policy(self, path: str) -> Body:
+        """The policy of a project, a bucket or a repository."""
+        kind = [part for part in self.workers if part in path][-1]
+        member = "serviceAccount:ensemble-worker@test-project.iam.gserviceaccount.com"
+        bindings = [{"role": role, "members": [member]} for role in self.workers[kind]]
+        return {"version": 3, "bindings": [{"role": "roles/owner", "members": []}, *bindings]}
 
 
 class GoogleProject(DataflowService):
@@ -141,6 +158,10 @@ class GoogleProject(DataflowService):
             return 403, error_body(403, "PERMISSION_DENIED", f"{rest} cannot be deleted")
         if "estIamPermissions" in rest or "/iam/testPermissions" in rest:
             return 200, {"permissions": self._granted(rest, body)}
+        if re.search(r":getIamPolicy|/b/[^/]+/iam(\?|$)", rest):
+            return 200, self.rights.policy(rest)
+        if re.fullmatch(r"/storage/v1/b/[^/]+", rest):
+            return 200, {"location": self.rights.location}
         if rest.endswith(":setIamPolicy"):
             name = rest.removeprefix("/v1/").partition(":")[0]
             status, answer = self._pass_on("GET", f"{self._behind[host]}/v1/{name}", b"")

@@ -11,6 +11,7 @@ from cloud.cost import Machine, most_usd
 from cloud.rest import ApiError, Json, Rest
 from cloud.settings import PUBLISHED, Settings
 from cloud.storage import Storage
+from cloud.worker_roles import roles_of_workers
 
 COMPUTE = "https://compute.googleapis.com/compute/v1"
 REGISTRY = "https://artifactregistry.googleapis.com/v1"
@@ -50,6 +51,13 @@ _LAUNCHERS = 3
 _ALL_REGIONS = "CPUS_ALL_REGIONS"
 """Few in new projects: 12 or 32."""
 
+_CONTINENTS = {
+    **dict.fromkeys(("eu", "eur"), ("europe",)),
+    **dict.fromkeys(("us", "nam"), ("us", "northamerica")),
+    "asia": ("asia",),
+}
+"""Places of several regions, without their number -> the first words of regions near by."""
+
 _HOST_PROJECT = re.compile(r"projects/([^/]+)/")
 _IMAGE = re.compile(
     r"([a-z0-9-]+)-docker\.pkg\.dev/([^/]+)/([^/]+)/([^@:]+)(?:@(sha256:[0-9a-f]+)|:([\w.-]+))"
@@ -80,6 +88,7 @@ class Preflight:
         self._storage = Storage(rest)
         self._machines: dict[str, Machine] = {}
         self._in_region: Json | None = None
+        self._repository = ""
 
     def verdicts(self) -> Iterator[Verdict]:
         """All of them, in an order in which what is missing first is told first."""
@@ -87,8 +96,10 @@ class Preflight:
             "APIs": self._apis,
             "permissions in the project": self._project,
             "permissions on the bucket": self._bucket,
+            "region of the bucket": self._place,
             "the workers' account": self._account,
             "image": self._image,
+            "roles of the workers' account": self._roles,
             "subnetwork": self._subnetwork,
             "machine types": self._machine_types,
             "quota": self._quota,
@@ -138,6 +149,24 @@ class Preflight:
             "permissions on the bucket", problem if missing else "", "may read and write"
         )
 
+    def _place(self) -> Verdict:
+        what, region = "region of the bucket", self._told.region
+        try:
+            location = self._storage.location(self._told.bucket)
+        except ApiError as error:
+            if error.status == 404:
+                return Verdict(what, f"gs://{self._told.bucket} does not exist: docs/deploy.md")
+            if error.status != 403:
+                raise
+            return Verdict(what, "", "not looked at: you lack storage.buckets.get")
+        continent = region.partition("-")[0]
+        near = location == region or continent in _CONTINENTS.get(location.rstrip("0123456789"), ())
+        problem = (
+            f"gs://{self._told.bucket} is in {location}, and the jobs would run in {region}, so "
+            "that all data is sent from one to the other: take a bucket there, or --region"
+        )
+        return Verdict(what, "" if near else problem, location)
+
     def _account(self) -> Verdict:
         account = self._told.service_account
         url = f"https://iam.googleapis.com/v1/projects/-/serviceAccounts/{account}"
@@ -170,6 +199,7 @@ class Preflight:
             return Verdict("image", f"{image!r} is not in Artifact Registry, by digest or tag")
         location, project, repository, name, digest, tag = found.groups()
         place = f"projects/{project}/locations/{location}/repositories/{repository}"
+        self._repository = place
         package = name.replace("/", "%2F")
         part = f"versions/{digest}" if digest else f"tags/{tag}"
         try:
@@ -182,6 +212,18 @@ class Preflight:
                 raise
             return Verdict("image", f"{image} is not in the registry: build and publish it")
         return Verdict("image", "", image)
+
+    def _roles(self) -> Verdict:
+        what, account = "roles of the workers' account", self._told.service_account
+        if self._told.inherited_roles:
+            return Verdict(what, "", "not looked at: --inherited_roles")
+        found = roles_of_workers(self._rest, self._told, self._repository)
+        problem = (
+            f"{account} lacks some: run `{' && '.join(found.missing)}`; where a folder, an "
+            "organization or a group grants them, give --inherited_roles"
+        )
+        unseen = f"not all looked at: you lack {', '.join(found.unseen)}"
+        return Verdict(what, problem if found.missing else "", unseen if found.unseen else "held")
 
     def _subnetwork(self) -> Verdict:
         host = _HOST_PROJECT.search(self._told.subnetwork)  # of a Shared VPC

@@ -36,6 +36,7 @@ class Settings:
       watch_interval_secs: parameter of the stream.
       endpoint: of a stand-in for Google's services; "" for Google's.
       dry_run: whether calls are only printed.
+      inherited_roles: whether the workers' roles are granted where nobody can look.
       remove: whether only to remove what `run_id` left behind.
     """
 
@@ -56,6 +57,7 @@ class Settings:
     watch_interval_secs: int
     endpoint: str
     dry_run: bool
+    inherited_roles: bool
     remove: bool
 
     @property
@@ -143,6 +145,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--max_usd", type=float, default=5, help="the same, by an estimate at list prices")
     add(
         "--dry-run", "--dry_run", dest="dry_run", action="store_true", help="print calls, make none"
+    )
+    add(
+        "--inherited_roles",
+        action="store_true",
+        help="do not look for the workers' roles: a folder, an organization or a group grants them",
     )
     add("--remove", default="", metavar="RUN", help="only remove what a run left behind")
     add("--poll_secs", type=float, default=5, help=argparse.SUPPRESS)

@@ -45,6 +45,10 @@ class Storage:
             if error.status != 404:
                 raise
 
+    def location(self, bucket: str) -> str:
+        """Where a bucket is: a region, or a place of several, such as eu; in lower case."""
+        return str(self._rest.call("GET", f"{HOST}/storage/v1/b/{bucket}").get("location")).lower()
+
     def permissions(self, bucket: str, wanted: tuple[str, ...]) -> set[str]:
         """Those of the wanted permissions on a bucket that the caller has."""
         answer = self._rest.call(

@@ -1,11 +1,17 @@
 """What is missing is said before anything is made; a dry run makes nothing at all."""
 
+import subprocess
+from pathlib import Path
+
 import pytest
+
+ROOT = Path(__file__).parents[3]
 
 
 def nothing_made(first):
     changed = [each for each in first.project.calls if not each.startswith("GET")]
-    return first.project.jobs == {} and all("estIamPermissions" in each for each in changed)
+    looks = ("estIamPermissions", ":getIamPolicy")
+    return first.project.jobs == {} and all(each.endswith(looks) for each in changed)
 
 
 CASES = {
@@ -17,6 +23,27 @@ CASES = {
     "bucket": (
         lambda rights: rights.refused.add("storage.objects.create"),
         "roles/storage.objectU",
+    ),
+    "no bucket": (lambda rights: rights.missing.add("/storage/v1/b/"), "does not exist"),
+    "bucket elsewhere": (
+        lambda rights: setattr(rights, "location", "US-EAST1"),
+        "is in us-east1, and the jobs would run in europe-west1",
+    ),
+    "bucket on another continent": (lambda rights: setattr(rights, "location", "NAM4"), "in nam4"),
+    "role of the workers": (
+        lambda rights: rights.workers["/projects/"].clear(),
+        "run `gcloud projects add-iam-policy-binding test-project --condition=None --member="
+        "serviceAccount:ensemble-worker@test-project.iam.gserviceaccount.com "
+        "--role=roles/dataflow.worker`",
+    ),
+    "role of the workers on the bucket": (
+        lambda rights: rights.workers["/b/"].clear(),
+        "gcloud storage buckets add-iam-policy-binding gs://",
+    ),
+    "role of the workers on the repository": (
+        lambda rights: rights.workers["/repositories/"].clear(),
+        "gcloud artifacts repositories add-iam-policy-binding ensembles --project=test-project "
+        "--location=europe-west1 --member=",
     ),
     "act as": (
         lambda rights: rights.refused.add("iam.serviceAccounts.actAs"),
@@ -47,7 +74,7 @@ CASES = {
 def test_what_is_missing_is_named_with_the_way_out(launched, take, told):
     first = launched()
     take(first.project.rights)
-    run = first.run()
+    run = first.run("--max_minutes=0.02")  # one that starts nevertheless ends soon
     assert (run.status, run.page) == (2, "")
     assert told in run.printed
     assert run.printed.endswith("Not started: nothing was made\n")
@@ -76,6 +103,54 @@ def test_image_that_only_the_workers_may_read_is_no_reason_against_the_run(launc
     run = first.run("--max_usd=0.01")
     assert "not looked at: you lack roles/artifactregistry.reader" in run.printed
     assert run.printed.count("PROBLEM") == 1  # the cost
+
+
+@pytest.mark.parametrize("location", ["EU", "EUR4", "europe-west1"])
+def test_bucket_of_several_regions_is_near_enough(launched, location):
+    first = launched()
+    first.project.rights.location = location
+    run = first.run("--max_usd=0.01")
+    assert f"  region of the bucket: {location.lower()}\n" in run.printed
+
+
+@pytest.mark.parametrize(
+    ("roles", "shown"),
+    [
+        ({"/projects/": ["roles/editor"]}, "held"),
+        ({"/projects/": ["projects/test-project/roles/worker"]}, "held"),
+        ({"/projects/": ["roles/dataflow.worker", "roles/storage.admin"], "/b/": []}, "held"),
+        ({"/b/": ["roles/storage.objectAdmin"]}, "held"),
+    ],
+)
+def test_roles_of_workers_that_are_enough(launched, roles, shown):
+    first = launched()
+    first.project.rights.workers |= roles
+    run = first.run("--max_usd=0.01")
+    assert f"  roles of the workers' account: {shown}\n" in run.printed
+
+
+@pytest.mark.parametrize(
+    ("part", "unseen"),
+    [
+        ("test-project:getIamPolicy", "resourcemanager.projects.getIamPolicy"),
+        ("/iam?optionsRequested", "storage.buckets.getIamPolicy"),
+        ("ensembles:getIamPolicy", "artifactregistry.repositories.getIamPolicy"),
+    ],
+)
+def test_policy_that_the_caller_may_not_read_is_no_reason_against_the_run(launched, part, unseen):
+    first = launched()
+    first.project.rights.forbidden.add(part)
+    run = first.run("--max_usd=0.01")
+    assert f"not all looked at: you lack {unseen}\n" in run.printed
+    assert run.printed.count("PROBLEM") == 1  # the cost
+
+
+def test_roles_of_workers_that_a_folder_grants_are_not_looked_for(launched):
+    first = launched()
+    first.project.rights.workers |= {"/projects/": []}
+    run = first.run("--inherited_roles", "--max_usd=0.01")
+    assert "  roles of the workers' account: not looked at: --inherited_roles\n" in run.printed
+    assert not any("getIamPolicy" in each for each in first.project.calls)
 
 
 def test_run_that_could_cost_more_than_allowed_is_refused(launched):
@@ -116,3 +191,14 @@ def test_dry_run_prints_each_kind_of_call_and_makes_none(launched):
     ):
         assert call in run.printed, call
     assert run.printed.count("would check:") >= 10
+
+
+@pytest.mark.parametrize(
+    ("options", "trains"),
+    [("", True), ("--dry-run", False), ("--remove=20261130-084332-0abc", False)],
+)
+def test_demo_is_trained_only_for_a_run(sketch, options, trains):
+    make = ["make", "--dry-run", "first-launch", f"DEMO={sketch}", f"OPTIONS={options}"]
+    printed = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert ("train.py" in printed) == trains
+    assert "first_launch.py" in printed
