@@ -6,6 +6,7 @@ Sources: https://www.rfc-editor.org/rfc/rfc1952 (gzip), https://www.rfc-editor.o
 
 from __future__ import annotations
 
+import json
 import re
 import struct
 
@@ -43,9 +44,23 @@ _BINARY = (
 )
 _READS_UTF_16 = "; `record: {csv: {encoding: utf-16}}` reads it if it has a byte order mark"
 _WEB_PAGE = re.compile(rb"\s*<(!doctype|html|head|\?xml|Error>)", re.IGNORECASE)
-_JSON_ARRAY = re.compile(rb"\s*\[\s*\{")
-_PRETTY_OBJECT = re.compile(rb'\{[ \t]*\r?\n\s*"')
-_TABLE = re.compile(rb"[^{\[\n]*\t[^\n]*\n[^{\[\n]*\t")
+_JSON_ARRAY = re.compile(rb"\s*\[(\s*\{|[ \t]*\r?\n)")
+_PRETTY_OBJECT = re.compile(
+    rb'\{[ \t]*\r?\n\s*"'
+    rb"|\{[^\n]*[\[{:][ \t]*\r?\n[ \t]+\S"
+    rb'|\{[^\n]*,[ \t]*\r?\n[ \t]*"'
+)
+_LONE_RETURN = re.compile(rb'[^"\r\n]*\r(?!\n)[^\n]+\Z')
+_TABLES = {
+    b"\t": "with tabs, expected JSON lines; a name in .tsv, or --input_format=csv and "
+    '`record: {csv: {delimiter: "\\t"}}`, reads it',
+    b",": "with commas, expected JSON lines; a name in .csv, or --input_format=csv, reads it",
+    b";": "with semicolons, expected JSON lines; --input_format=csv and "
+    '`record: {csv: {delimiter: ";"}}` read it',
+    b"|": "with bars, expected JSON lines; --input_format=csv and "
+    '`record: {csv: {delimiter: "|"}}` read it',
+}
+"""What stands between cells -> what to do about it."""
 _OF_NO_TEXT = {"parquet": b"PAR1", "avro": b"Obj\x01"}
 
 
@@ -82,6 +97,11 @@ def foreign(head: bytes, format: str, encoding: str = "utf-8") -> str:
             return f"looks like {words}{way_out}"
     if _WEB_PAGE.match(head):
         return "looks like a web page or XML, such as the answer of a server that refused"
+    if format == "csv" and _LONE_RETURN.match(head):
+        return (
+            "looks like text whose lines end with a carriage return alone, as on old Macs: "
+            "`tr '\\r' '\\n'` writes line feeds"
+        )
     return _foreign_json(head.removeprefix(b"\xef\xbb\xbf")) if format == "jsonl" else ""
 
 
@@ -90,12 +110,34 @@ def _foreign_json(head: bytes) -> str:
         return "looks like one JSON array, expected an object a line: `jq -c '.[]'` writes that"
     if _PRETTY_OBJECT.match(head):
         return "looks like objects over several lines, expected one a line: `jq -c .` writes that"
-    if _TABLE.match(head):
-        return (
-            "looks like a table with tabs, expected JSON lines; a name in .tsv, or "
-            '--input_format=csv and `record: {csv: {delimiter: "\\t"}}`, reads it'
-        )
-    return ""
+    if b"\n" not in head.rstrip() and _has_several_objects(head):
+        return "looks like several objects in one line, expected one a line: `jq -c .` writes that"
+    return f"looks like a table {words}" if (words := _TABLES.get(_delimiter(head))) else ""
+
+
+def _has_several_objects(head: bytes) -> bool:
+    """Whether an object stands behind another one, as Firehose writes them."""
+    text = head.decode(errors="ignore").lstrip()
+    try:
+        first, end = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and text[end:].lstrip().startswith("{")
+
+
+def _delimiter(head: bytes) -> bytes:
+    """What stands between cells, if no line may be an object; empty if nothing does.
+
+    It is in the second line as often as in the first, as far as that is known.
+    """
+    lines = head.split(b"\n")
+    if len(lines) == 1 or any(line.lstrip()[:1] in (b"{", b"[") for line in lines):
+        return b""
+    for sign in _TABLES:
+        first, second = (line.count(sign) for line in lines[:2])
+        if second and (first == second or (len(lines) == 2 and first > second)):
+            return sign
+    return b""
 
 
 def _is_tfrecord(head: bytes) -> bool:

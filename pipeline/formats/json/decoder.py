@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +24,9 @@ from pipeline.spec.record.keys import RecordKey, outer_keys
 _LONG = 16
 _MANY = 16
 FEWEST_ROWS = 64
+
+_NO_NUMBER = re.compile(rb"[:,\[]\s*-?(NaN|Infinity)\b")
+_NEXT_OBJECT = re.compile(rb"\}\s*\{")
 
 
 class JsonDecoder(RowDecoder):
@@ -148,10 +152,19 @@ def parse_object(payload: bytes) -> dict[str, Any]:
             raise RecordError(
                 "not_utf8", f"byte {payload[bad.start]:#04x} at position {bad.start} is not UTF-8"
             ) from error
-        raise RecordError("not_json", f"not JSON: {error}") from error
+        raise RecordError("not_json", f"not JSON: {error}{_remedy(payload)}") from error
     if not isinstance(value, dict):
         found = {list: "a list", str: "text", bool: "a boolean", type(None): "null"}
         raise RecordError(
             "not_an_object", f"found {found.get(type(value), 'a number')}, expected a JSON object"
         )
     return value
+
+
+def _remedy(payload: bytes) -> str:
+    """What to write instead, where what is not JSON is known by its look."""
+    if _NO_NUMBER.search(payload):
+        return "; JSON has no NaN and no Infinity, what is missing is null"
+    if _NEXT_OBJECT.search(payload):
+        return "; it looks like several objects in one line: `jq -c .` writes one a line"
+    return ""

@@ -76,7 +76,17 @@ FOREIGN = [
     ("csv", b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "a web page or XML"),
     ("jsonl", json.dumps(ROWS).encode(), "one JSON array, expected an object a line"),
     ("jsonl", json.dumps(ROWS, indent=2).encode(), "one JSON array"),
+    ("jsonl", b"[\n [1, 2],\n [3, 4]\n]\n", "one JSON array"),
     ("jsonl", b"".join(json.dumps(r, indent=1).encode() + b"\n" for r in ROWS), "several lines"),
+    ("jsonl", b'{"rows": [\n  {"id": "a", "n": 1}\n]}\n', "several lines"),
+    ("jsonl", b'{"id": "a",\n "n": 1}\n{"id": "b",\n "n": 2}\n', "several lines"),
+    ("jsonl", LINES.replace(b"\n", b""), "several objects in one line"),
+    ("jsonl", LINES.replace(b"\n", b"\r"), "several objects in one line"),
+    ("jsonl", formats.as_bytes("csv", ROWS), "a table with commas"),
+    ("jsonl", formats.as_bytes("csv", ROWS).replace(b",", b";"), "a table with semicolons"),
+    ("jsonl", b"|".join(b"%d" % n for n in range(120)) + b"\n1|2|3", "a table with bars"),
+    ("csv", formats.as_bytes("csv", ROWS).replace(b"\n", b"\r"), "a carriage return alone"),
+    ("csv", b"id,n\ra,1\r", "a carriage return alone"),
     (
         "jsonl",
         LINES.replace(b",", b"\t").replace(b"{", b"").replace(b"}", b""),
@@ -98,6 +108,25 @@ def test_file_of_another_kind_is_refused_at_launch_and_is_one_dead_letter_later(
     for split_bytes in (40, 1 << 20):
         (block,) = blocks(path, split_bytes)
         assert (len(block.payloads), block.error) == (0, problem)
+
+
+GOOD = b'{"id": "a", "n": 1}\n'
+
+
+@pytest.mark.parametrize(
+    "first",
+    [b'{"id": "a", "n": 1}{"id": "b", "n": 2}', b"[1, 2]", b"a, b", b'"{"', b"", b'{"id": "a",'],
+)
+def test_first_line_that_is_no_object_costs_itself_where_objects_follow(tmp_path, first):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(first + b"\n" + GOOD * 2)
+    assert list(input_checks.problems(str(path), "auto", RECORD)) == []
+    assert [len(block.payloads) for block in blocks(path)] == [3]
+
+
+@pytest.mark.parametrize("quoted", [b'"i\rd",n\r\na,1\r\n', b'id,n\na,"1\r"\n', b"id,n\r\na,1"])
+def test_carriage_returns_in_quotes_or_before_line_feeds_are_no_line_ends_of_old_macs(quoted):
+    assert looks.foreign(quoted, "csv") == ""
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
