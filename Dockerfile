@@ -2,11 +2,11 @@
 #
 #   docker build --target cpu -t ensemble .
 #   docker build --target gpu -t ensemble-gpu .
-#   docker build --build-arg EXTRAS="xgboost lightgbm catboost transformers" -t ensemble .
-#   docker build --build-arg FRAMEWORKS="sklearn onnx" -t ensemble .
+#   docker build --target cpu --build-arg EXTRAS="xgboost lightgbm catboost transformers" -t ensemble .
+#   docker build --target cpu --build-arg FRAMEWORKS="sklearn onnx" -t ensemble .
 #
 # Nothing here needs BuildKit. The order of the stages is for builders without it, which build every
-# stage above the target: the large GPU one comes last.
+# stage above the target: the large GPU one comes last, and --target=cpu keeps them from it.
 ARG PYTHON_VERSION=3.11
 ARG DEBIAN_RELEASE=bookworm
 # The Beam of the requirements; the build fails where they differ.

@@ -39,7 +39,7 @@ demo-pubsub: $(READY) ## the same through the Pub/Sub emulator
 	$(BIN)/python examples/digits/stream.py --output_dir $(DEMO) --through pubsub
 
 image: ## the CPU image, by Docker
-	docker build --tag=$(IMAGE) $(DOCKER_BUILD) .
+	docker build --target=cpu --tag=$(IMAGE) $(DOCKER_BUILD) .
 
 demo-docker: $(READY) image ## the main job in the image, without a network
 	$(BIN)/python examples/digits/train.py --output_dir $(DEMO)

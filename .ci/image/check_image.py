@@ -150,7 +150,7 @@ def main() -> int:
     parser.add_argument("--cuda_family", help="in a build: the first number of CUDA's version")
     parser.add_argument(
         "--frameworks",
-        default=os.environ.get("ENSEMBLE_FRAMEWORKS") or " ".join(FRAMEWORKS),
+        default=os.environ.get("ENSEMBLE_FRAMEWORKS", " ".join(FRAMEWORKS)),
         help="what the image has, with a space between (default: what it was built with, or all)",
     )
     options = parser.parse_args()

@@ -39,6 +39,17 @@ _OF_STRUCTURE = re.compile(
 )
 _ADDRESS = re.compile(r"0x[0-9a-f]+")
 
+# The names in FRAMEWORKS of the Dockerfile of what brings a package.
+_FRAMEWORK_OF = {
+    "keras": "tensorflow",
+    "onnxruntime": "onnx",
+    "scikit-learn": "sklearn",
+    "skops": "sklearn",
+    "tensorflow": "tensorflow",
+    "tensorflow_hub": "tensorflow",
+    "torch": "torch",
+}
+
 _MEMORY_TYPES = {"MemoryError", "OutOfMemoryError", "ResourceExhaustedError"}
 _MEMORY_WORDS = re.compile(
     r"out of memory|failed to allocate memory|can't allocate memory|unable to allocate|"
@@ -81,23 +92,21 @@ def needs_package(package: str, *, extra: str | None = None) -> Iterator[None]:
     try:
         yield
     except (ImportError, OSError) as error:  # OSError: a shared library that it needs is missing
-        in_image = (
-            f" (into an image: docker build --build-arg EXTRAS={extra})" if extra else _kept()
-        )
+        argument = f"EXTRAS={extra}" if extra else _frameworks_with(package)
+        in_image = f" (into an image: docker build --build-arg {argument})" if argument else ""
         raise LoadError(
             f"the package '{package}' is needed and cannot be imported ({own_words(error)}); "
             f"install it with: pip install {package}{in_image}"
         ) from error
 
 
-def _kept() -> str:
-    """Which frameworks the image was built with, if not all (Dockerfile)."""
-    kept = os.environ.get("ENSEMBLE_FRAMEWORKS", "")
-    if not kept or set(kept.split()) == {"tensorflow", "torch", "onnx", "sklearn"}:
+def _frameworks_with(package: str) -> str:
+    """The build argument that adds the package to this image; nothing if that was not left out."""
+    kept = os.environ.get("ENSEMBLE_FRAMEWORKS")  # set in the CPU image (Dockerfile)
+    framework = _FRAMEWORK_OF.get(package)
+    if kept is None or framework is None or framework in kept.split():
         return ""
-    return (
-        f'; this image was built with FRAMEWORKS="{kept}" only: docker build --build-arg FRAMEWORKS'
-    )
+    return f'FRAMEWORKS="{" ".join([*kept.split(), framework])}"'
 
 
 @contextmanager

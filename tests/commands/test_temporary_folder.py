@@ -4,19 +4,29 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
-# Beam, too, looks for the folder when it is imported: main.py must have looked before.
+# Beam, too, looks for the folder when it is imported: what is started must have looked before.
 WITHOUT = """
 import runpy, sys, tempfile
 tempfile._candidate_tempdir_list = lambda: ["/proc/nowhere"]
-sys.argv = ["main.py", "--ensemble_spec=e.yaml"]
-runpy.run_path("main.py", run_name="__main__")
+sys.argv = ["", "check", "e.yaml"]
+runpy.{run}
 """
 
 
-def test_job_is_refused_in_one_line_that_says_what_the_container_needs():
+@pytest.mark.parametrize(
+    "run",
+    [
+        'run_path("main.py", run_name="__main__")',
+        'run_module("pipeline", run_name="__main__")',
+    ],
+)
+def test_start_is_refused_in_one_line_that_says_what_the_container_needs(run):
+    script = WITHOUT.format(run=run)
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 2
     assert done.stderr.startswith("Not started.\n  There is no folder for temporary files")

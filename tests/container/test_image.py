@@ -93,15 +93,23 @@ def test_image_whose_boot_is_of_another_beam_is_not_built(image):
     )
 
 
-def test_frameworks_are_left_out_on_request(image, shell):
+def test_frameworks_are_left_out_on_request_and_a_model_of_one_is_refused(shell, digits):
     tag = f"{IMAGE}-small"
     built = build("--build-arg=FRAMEWORKS=sklearn onnx", tag=tag)
     assert built.returncode == 0, (built.stdout + built.stderr)[-3000:]
-    found = shell("pip list --format=freeze; python /template/main.py --help >/dev/null", of=tag)
+    found = shell("pip list --format=freeze", of=tag)
+    python = ["run", "--rm", "--network=none", f"--volume={digits}:/d:ro", "--entrypoint=python"]
+    refused = docker(*python, tag, "-m", "pipeline", "check", "/d/ensemble.yaml")
     docker("rmi", tag)
     names = {line.partition("==")[0] for line in found.splitlines()}
     assert not {"tensorflow", "keras", "torch", "triton"} & names
     assert {"scikit-learn", "skops", "onnxruntime", "apache-beam"} <= names
+    assert refused.returncode == 2
+    *_, convnet, dense = refused.stderr.splitlines()  # the forest and the mlp have what they need
+    assert convnet.lstrip().startswith("model 'convnet': the package 'torch' is needed")
+    assert '--build-arg FRAMEWORKS="sklearn onnx torch"' in convnet
+    assert dense.lstrip().startswith("model 'dense': the package 'tensorflow' is needed")
+    assert '--build-arg FRAMEWORKS="sklearn onnx tensorflow"' in dense
 
 
 def test_extras_are_installed_where_they_are_asked_for(image):

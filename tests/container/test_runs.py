@@ -19,8 +19,15 @@ def test_boot_and_launcher_of_the_official_images_are_there(shell):
     assert shell(f"test -x {BOOT} && test -x {LAUNCHER} && echo both").strip() == "both"
 
 
-def test_flags_of_a_worker_reach_boot(image, stubs):
-    flags = ["--id=1-1", "--provision_endpoint=localhost:1", "--semi_persist_dir=/var/opt/google"]
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--id=1-1", "--provision_endpoint=localhost:1", "--semi_persist_dir=/var/opt/google"],
+        ["--id", "X"],
+        ["-id=X"],
+    ],
+)
+def test_flags_of_a_worker_reach_boot(image, stubs, flags):
     done = docker("run", "--rm", *stubs, image, *flags)
     assert done.stdout == f"boot: {' '.join(flags)}\n"
 
@@ -32,6 +39,15 @@ def test_refused_launch_exits_2_and_its_reason_is_the_last_of_the_log(image, stu
         done.stderr.splitlines()[-1] + done.stderr.splitlines()[-2]
     )
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("start", [["/template/main.py"], ["-m", "pipeline", "check", "e.yaml"]])
+def test_read_only_root_without_a_temporary_folder_is_told_in_one_line(image, start):
+    read_only = ["--rm", "--network=none", "--read-only", "--entrypoint=python"]
+    done = docker("run", *read_only, image, *start)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 2
+    assert "--tmpfs /tmp" in done.stderr
 
 
 def test_launcher_runs_main_with_the_parameters_of_the_launch(image, stubs, digits):
@@ -69,6 +85,7 @@ def test_batch_run_without_a_network_predicts_what_main_predicts_outside(image, 
     (digits / "out").mkdir(exist_ok=True)  # where the second mount goes
     inside = docker("run", "--rm", *mounts, *command, *arguments("/data"), timeout=600)
     assert inside.returncode == 0, inside.stderr
+    assert "cuInit" not in inside.stderr  # of TensorFlow, in any process of the job
     subprocess.run(
         [sys.executable, ROOT / "main.py", *arguments(digits)], check=True, capture_output=True
     )
@@ -94,7 +111,7 @@ def test_block_of_the_readme_that_needs_docker_runs(image, digits, tmp_path):
     """`docker build` is what the fixture did; on this machine it needs more options than a user."""
     (block,) = re.findall(r"```bash\n# needs Docker\n(.*?)```", README, re.DOTALL)
     built, _, run = block.partition("docker run ")
-    assert built == "docker build --tag=ensemble .\n"
+    assert built == "docker build --target=cpu --tag=ensemble .\n"
     shutil.copytree(digits, tmp_path / "build/digits")
     docker("tag", image, "ensemble")
     done = subprocess.run(

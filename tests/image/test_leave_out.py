@@ -98,15 +98,44 @@ def test_extras_of_the_package_have_the_versions_of_the_requirements():
     assert sorted([*extras["tensorflow"], *extras["sklearn"]]) == sorted(pinned)
 
 
-def test_image_says_which_frameworks_it_was_built_with(monkeypatch):
-    monkeypatch.setenv("ENSEMBLE_FRAMEWORKS", "sklearn onnx")
-    built = pytest.raises(LoadError, match='built with FRAMEWORKS="sklearn onnx" only')
-    with built, needs_package("tensorflow"):
-        raise ImportError("No module named 'tensorflow'")
-    monkeypatch.setenv("ENSEMBLE_FRAMEWORKS", " ".join(ALL))
-    with pytest.raises(LoadError) as caught, needs_package("torchvision"):
-        raise ImportError("No module named 'torchvision'")
-    assert "FRAMEWORKS" not in str(caught.value)
+@pytest.mark.parametrize(
+    ("kept", "missing", "argument"),
+    [
+        ("sklearn onnx", "tensorflow", 'FRAMEWORKS="sklearn onnx tensorflow"'),
+        ("sklearn onnx", "torch", 'FRAMEWORKS="sklearn onnx torch"'),
+        ("torch", "skops", 'FRAMEWORKS="torch sklearn"'),
+        ("", "onnxruntime", 'FRAMEWORKS="onnx"'),
+    ],
+)
+def test_image_names_the_build_argument_that_adds_a_framework(kept, missing, argument, monkeypatch):
+    monkeypatch.setenv("ENSEMBLE_FRAMEWORKS", kept)
+    with pytest.raises(LoadError) as caught, needs_package(missing):
+        raise ImportError(f"No module named '{missing}'")
+    assert str(caught.value).endswith(f"(into an image: docker build --build-arg {argument})")
+
+
+@pytest.mark.parametrize(("kept", "missing"), [(" ".join(ALL), "torch"), ("onnx", "torchvision")])
+def test_package_that_was_not_left_out_needs_no_other_build(kept, missing, monkeypatch):
+    monkeypatch.setenv("ENSEMBLE_FRAMEWORKS", kept)
+    with pytest.raises(LoadError, match=f"pip install {missing}$"), needs_package(missing):
+        raise ImportError(f"No module named '{missing}'")
+
+
+def test_every_package_that_can_be_left_out_names_its_argument_and_every_extra_exists(monkeypatch):
+    source = "".join(path.read_text() for path in (ROOT / "pipeline/backends").rglob("*.py"))
+    calls = re.findall(r'with needs_package\("([\w-]+)"(?:, extra="(\w+)")?\)', source)
+    assert len(calls) == source.count("with needs_package(")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    assert {extra for _, extra in calls} - {""} <= extras.keys()
+    can_go = leave_out.left_out((), PINNED) - {"triton"}  # which PyTorch's CPU build does not bring
+    packages = {name for name, _ in calls if name.replace("_", "-") in can_go}
+    assert {"keras", "skops", "torch"} <= packages
+    monkeypatch.setenv("ENSEMBLE_FRAMEWORKS", "")
+    for package in packages:
+        with pytest.raises(LoadError, match='FRAMEWORKS="'), needs_package(package):
+            raise ImportError
 
 
 def test_dockerfile_keeps_all_by_default():

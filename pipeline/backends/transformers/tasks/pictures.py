@@ -36,7 +36,7 @@ class Pictures:
         from transformers import AutoImageProcessor
         from transformers.utils import requires_backends
 
-        with needs_package("pillow", extra="images"):
+        with needs_package("pillow"):
             requires_backends(AutoImageProcessor, ["vision"])
         check_processor(path)
         self.processor = AutoImageProcessor.from_pretrained(

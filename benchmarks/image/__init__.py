@@ -1,0 +1,1 @@
+"""The image: its size and its start."""
