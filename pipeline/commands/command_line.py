@@ -22,6 +22,9 @@ _COMMANDS = {
     "safetensors": safetensors,
 }
 
+_LISTS = {"allowed_model_uris"}
+"""Several paths or URIs, which their command reads."""
+
 
 def main(argv: Sequence[str]) -> int:
     """Runs one command.
@@ -53,7 +56,10 @@ def _run(argv: Sequence[str]) -> None:
         raise ParameterError(f"unknown command '{argv[0]}'{hint}")
     arguments, rest = parser.parse_known_args(list(argv))
     try:
-        values = {name: _with_paths(value) for name, value in vars(arguments).items()}
+        values = {
+            name: value if name in _LISTS else _with_paths(value)
+            for name, value in vars(arguments).items()
+        }
     except ValueError as error:
         raise ParameterError(str(error)) from None
     arguments = argparse.Namespace(**values)

@@ -20,6 +20,7 @@ from pipeline.launch.options import RaisingParser
 from pipeline.readable import without_secrets
 from pipeline.releases import manifest
 from pipeline.spec import text as spec_text
+from pipeline.spec.uris import plain_paths
 
 REFUSED = "Not released"
 
@@ -152,6 +153,11 @@ def _read(arguments: argparse.Namespace) -> WantedRelease:
             )
     changes: dict[str, str] = {}
     limits = ModelLimits()
+    allowed: tuple[str, ...] = ()
+    try:
+        allowed = plain_paths(arguments.allowed_model_uris)
+    except ValueError as error:
+        wrong.append(f"--allowed_model_uris: {error}")
     try:
         changes = wanted_release.parse_changes(arguments.set)
     except LaunchError as error:
@@ -168,7 +174,7 @@ def _read(arguments: argparse.Namespace) -> WantedRelease:
         {name: spec_text.resolved(uri, folder).rstrip("/") for name, uri in changes.items()},
         back,
         arguments.release_dir,
-        arguments.allowed_model_uris,
+        allowed,
         limits,
     )
 

@@ -54,7 +54,7 @@ class WantedRelease:
     changes: Mapping[str, str] = field(default_factory=dict)
     rollback_to: int | None = None
     release_dir: str = ""
-    allowed: str = ""
+    allowed: tuple[str, ...] = ()
     limits: ModelLimits = field(default_factory=ModelLimits)
 
 

@@ -70,6 +70,7 @@ from pipeline.spec import text as spec_text
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.graph import Graph
 from pipeline.spec.row_limits import RowLimits
+from pipeline.spec.uris import plain_paths
 
 _LOGGER = logger(__name__)
 _LEFT_OUT = {
@@ -256,7 +257,7 @@ def _gate_checks(
     records: Mapping[str, BatchColumn],
 ) -> GateChecks:
     """What launch and gate check versions with, on the first records of the input."""
-    allowed = allowed_uris(graph, settings.refresh.allowed_model_uris)
+    allowed = allowed_uris(graph, plain_paths(settings.refresh.allowed_model_uris))
     models = settings.models
     limits = TrialLimits(models.trial_secs, models.trial_memory_mb)
     trials = Trials(graph, loader, records, limits)

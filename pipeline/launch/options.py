@@ -31,7 +31,7 @@ from pipeline.launch.settings import (
     settings_of,
 )
 from pipeline.parameters import BY_NAME, PARAMETERS, Parameter
-from pipeline.spec.uris import plain_path
+from pipeline.spec.uris import plain_path, plain_paths
 
 _INPUTS = (
     *("input_file_pattern", "input_subscription", "input_topic"),
@@ -169,6 +169,9 @@ def _convert(parameter: Parameter, text: str) -> Value:
         return _number(text, parameter.minimum, parameter.maximum)
     if parameter.kind == "choice" and text not in parameter.choices:
         raise ValueError(f"found '{text}', expected one of {', '.join(parameter.choices)}")
+    if parameter.is_list:
+        plain_paths(text)  # read where it is used: what is decoded may hold commas
+        return text
     return plain_path(text)
 
 

@@ -29,7 +29,7 @@ from pipeline.serving.factory import ManagerFactory
 from pipeline.serving.files.artifacts import ArtifactStore
 from pipeline.serving.release_manager import ManagerHandle
 from pipeline.spec.graph import Graph
-from pipeline.spec.uris import is_class_uri, plain_path
+from pipeline.spec.uris import is_class_uri, plain_paths
 from pipeline.spec.version_pattern import literal_prefix
 
 
@@ -274,7 +274,7 @@ def _orders(settings: RefreshSettings, log: ReleaseLog, state: GateState) -> Ord
 
 def allowed_manifests(settings: RefreshSettings) -> AllowedUris:
     """Where manifests may lie that somebody names."""
-    named = _folders(settings.allowed_manifest_uris)
+    named = plain_paths(settings.allowed_manifest_uris)
     if not named:
         pattern = settings.release_pattern
         folder = literal_prefix(pattern).rpartition("/")[0] if pattern else ""
@@ -282,19 +282,15 @@ def allowed_manifests(settings: RefreshSettings) -> AllowedUris:
     return AllowedUris(named, "manifests", "--allowed_manifest_uris")
 
 
-def _folders(text: str) -> tuple[str, ...]:
-    return tuple(plain_path(folder.strip()) for folder in text.split(",") if folder.strip())
-
-
-def allowed_uris(graph: Graph, named: str = "") -> AllowedUris:
+def allowed_uris(graph: Graph, named: tuple[str, ...] = ()) -> AllowedUris:
     """Where models may be refreshed from.
 
     Args:
       graph: the ensemble; its own folders count where none are named.
-      named: folders, separated by commas.
+      named: folders.
     """
-    if folders := _folders(named):
-        return AllowedUris(folders)
+    if named:
+        return AllowedUris(named)
     return AllowedUris.beside(
         [m.artifact_uri for m in graph.models if not is_class_uri(m.artifact_uri)],
         [target.pattern for target in watch_targets(graph.models)],

@@ -166,6 +166,7 @@ REFRESH: tuple[Parameter, ...] = (
         "commas. Default: the folders that the ensemble file names.",
         group="Refresh",
         regex=f"^{MODEL_URI}(, *{MODEL_URI})*$",
+        is_list=True,
         parent=("refresh_mode", ("watch", "event", "both", "follow")),
     ),
     Parameter(
@@ -175,6 +176,7 @@ REFRESH: tuple[Parameter, ...] = (
         "commas. Default: the folder of --release_pattern, and --release_dir.",
         group="Refresh",
         regex=f"^{MODEL_URI}(, *{MODEL_URI})*$",
+        is_list=True,
         parent=("refresh_mode", ("watch", "event", "both", "follow")),
     ),
     Parameter(

@@ -36,6 +36,7 @@ class Parameter:
       regex: the pattern of a "text" on the service, where nothing local exists.
       parent: the parameter on which it depends, and the values of that one for which it is shown.
       local: whether it matters to local runs only; the console then does not show it.
+      is_list: whether a "text" is several paths or URIs, separated by commas.
       to_beam: whether it is an option of Beam, checked here and passed on under the same name.
     """
 
@@ -53,4 +54,5 @@ class Parameter:
     regex: str = ""
     parent: tuple[str, tuple[str, ...]] | None = None
     local: bool = False
+    is_list: bool = False
     to_beam: bool = False

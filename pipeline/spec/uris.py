@@ -11,7 +11,8 @@ from urllib.parse import unquote
 CLASS_SCHEME = "python://"
 """The scheme of a Python class that is a model version by itself, without files."""
 
-_FILE_SCHEME = "file://"
+_FILE_SCHEME = re.compile("file:(//|(?=/))", re.IGNORECASE)
+"""With a machine behind two slashes, or with none: Java writes `file:/PATH`."""
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -31,14 +32,23 @@ def plain_path(uri: str) -> str:
     """A local path for a ``file://`` URI (RFC 8089); everything else as it is.
 
     Raises:
-      ValueError: it names another machine, or a path that is not absolute.
+      ValueError: it names another machine, or what is no absolute path.
     """
-    if not uri.startswith(_FILE_SCHEME):
+    found = _FILE_SCHEME.match(uri)
+    if not found:
         return uri
-    host, slash, path = uri.removeprefix(_FILE_SCHEME).partition("/")
-    if host not in ("", "localhost") or not slash:
+    host, slash, below = uri[found.end() :].partition("/")
+    if host.lower() not in ("", "localhost") or not slash:
         raise ValueError(f"found '{uri}', which names the machine '{host}', expected file:///PATH")
-    return "/" + unquote(path, errors="surrogateescape")
+    path = "/" + unquote(below, errors="surrogateescape")
+    if "\0" in path:
+        raise ValueError(f"found '{uri}', expected no %00, which no path has")
+    return path
+
+
+def plain_paths(text: str) -> tuple[str, ...]:
+    """Several URIs, separated by commas, as `plain_path` has each. Raises as that."""
+    return tuple(plain_path(uri.strip()) for uri in text.split(",") if uri.strip())
 
 
 def bucket_of(uri: str) -> str | None:

@@ -186,8 +186,11 @@ def test_all_mistakes_in_names_and_places_come_together(run, ensemble, tmp_path)
         f"  --manifest: '{tmp_path}' is a folder, expected a file such as 000001.json in it",
     ]
     words = ["--set", f"emb={other}", "--manifest", tmp_path / "1.json", UNCHECKED]
-    allowed = f"--allowed_model_uris={other.parent}"
+    allowed = f"--allowed_model_uris=file:///a,{other.parent}"
     assert run("release", ensemble.spec, *words, allowed).status == 0
+    done = run("release", ensemble.spec, *words, "--allowed_model_uris=file://host/x,/a")
+    assert done.status == 2
+    assert "--allowed_model_uris: found 'file://host/x', which names the machine" in done.err
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,8 @@ def test_converted_weights_are_those_of_the_pickle_tied_ones_too(run, folder):
     assert "has model.safetensors already" in again.err
 
 
-def test_weights_in_several_files_keep_their_index(run, folder):
+def in_two_files(folder):
+    """The weights of a folder, which are put into two files with an index."""
     import torch
 
     state = unpickled(folder)
@@ -72,10 +73,31 @@ def test_weights_in_several_files_keep_their_index(run, folder):
         torch.save(some, folder / part)
         weight_map |= dict.fromkeys(some, part)
     (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    return state
+
+
+def test_weights_in_several_files_keep_their_index(run, folder):
+    state = in_two_files(folder)
     done = run("safetensors", str(folder))
     assert done.status == 0, done.err
     assert "model-00002-of-00002.safetensors" in names(folder)
     assert_loads_alike(folder, state)
+
+
+def test_run_that_was_killed_between_two_files_is_repeated(run, folder):
+    state = in_two_files(folder)
+    (folder / "model-00001-of-00002.safetensors").write_bytes(b"of the run before")
+    done = run("safetensors", str(folder))
+    assert done.status == 0, done.err
+    assert_loads_alike(folder, state)
+
+
+def test_other_safetensors_are_not_mixed_with_those_that_are_written(run, folder):
+    in_two_files(folder)
+    (folder / "model-00001-of-00003.safetensors").write_bytes(b"of somebody")
+    done = run("safetensors", str(folder))
+    assert done.status == 2
+    assert "has model-00001-of-00003.safetensors already" in done.err
 
 
 def test_layers_in_folders_of_the_folder_are_converted(run, folder):

@@ -3,6 +3,7 @@
 import datetime
 import importlib.util
 import json
+from pathlib import Path
 
 import pytest
 
@@ -81,6 +82,35 @@ def test_what_is_no_list_of_findings_passes_nothing(content, tmp_path, monkeypat
     file.write_text(content)
     assert gate.main(["gate", f"--found={file}", "--least=LOW"]) == 2
     assert capsys.readouterr().err
+
+
+def of_the_service():
+    """What the service answered for two images in 2023: one fault with a fix, one without.
+
+    From the tests of two public programs that read them, influxdata/sedg (Debian's ncurses) and
+    mchmarny/artifact-events (Ubuntu's libsdl2), with another project's name and fewer of the
+    figures that make up a score. `list-vulnerabilities` prints messages of the same type.
+    """
+    return json.loads(Path(__file__).with_name("occurrences.json").read_text())
+
+
+def test_answer_of_the_service_is_judged_by_its_effective_severity_and_its_fix():
+    found = of_the_service()
+    upgrade = "ncurses 6.2+20201114-2 -> 6.2+20201114-2+deb11u1"
+    assert gate.blocking(found, "MINIMAL", set()) == [("MEDIUM", "CVE-2022-29458", upgrade)]
+    assert names(found, "HIGH") == []
+    assert names(found, "MINIMAL", ["CVE-2022-29458"]) == []
+
+
+def test_findings_made_for_tests_have_the_fields_that_the_service_gives():
+    with_fix, without = of_the_service()
+    for real, fixed in ((with_fix, True), (without, False)):
+        made = vulnerability("HIGH", "CVE-1", "zlib", fixed=fixed)
+        assert made.keys() <= real.keys()
+        assert made["vulnerability"].keys() <= real["vulnerability"].keys()
+        (issue,), (real_issue,) = (e["vulnerability"]["packageIssue"] for e in (made, real))
+        assert issue.keys() == real_issue.keys()
+        assert issue["fixedVersion"].keys() - {"epoch"} == real_issue["fixedVersion"].keys()
 
 
 def test_gate_names_each_upgrade(tmp_path, monkeypatch, capsys):

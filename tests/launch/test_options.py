@@ -43,6 +43,15 @@ def test_attributes_of_messages_are_for_dataflow_and_pubsub(name):
     assert getattr(parse([*stream, "--dry_run"]).settings.inputs, name) == "a"
 
 
+@pytest.mark.parametrize("name", ["allowed_model_uris", "allowed_manifest_uris"])
+def test_each_uri_of_a_list_is_looked_at_and_kept_as_it_is(name):
+    stream = [*GOOD, "--streaming=true", "--refresh_mode=watch"]
+    (problem,) = problems(*stream, f"--{name}=gs://a, file://host/x")
+    assert problem.startswith(f"--{name}: found 'file://host/x', which names the machine 'host'")
+    uris = "file:///a%252C,file:///b%2Cc"
+    assert getattr(parse([*stream, f"--{name}={uris}"]).settings.refresh, name) == uris
+
+
 def test_empty_value_means_the_default():
     settings = parse([*GOOD, "--max_batch_size=", "--dry_run=", "--device="]).settings
     assert (settings.models.max_batch_size, settings.run.dry_run) == (0, False)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from pydantic import ValidationError
 
 from pipeline.batch import columns
 from pipeline.batch.columns import Ragged
@@ -175,6 +176,8 @@ def test_image_with_too_many_pixels_is_refused_by_its_header():
     }
     assert reason(encoded(gradient(10, 10)), max_pixels=99)
     assert "pixels" in reason(claims(60_000, 60_000))[0]  # what Pillow itself refuses
+    with pytest.raises(ValidationError, match="less than or equal to 178956970"):
+        reason(encoded(gradient(3, 3)), max_pixels=300_000_000)  # which would change nothing
 
 
 @given(

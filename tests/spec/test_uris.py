@@ -3,7 +3,14 @@
 import pytest
 
 from pipeline.releases.allowed_uris import AllowedUris
-from pipeline.spec.uris import bucket_of, is_hub_url, is_local, plain_path, split_scheme
+from pipeline.spec.uris import (
+    bucket_of,
+    is_hub_url,
+    is_local,
+    plain_path,
+    plain_paths,
+    split_scheme,
+)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +90,8 @@ def test_scheme_bucket_and_place_of_a_uri(uri, scheme, bucket, local):
         ("file:///a%20b/%5B1%5D", "/a b/[1]"),
         ("file:///a%FF", "/a\udcff"),
         ("file:///", "/"),
+        ("file:/data/m", "/data/m"),
+        ("FILE://LocalHost/data/m", "/data/m"),
         ("/data/m%20", "/data/m%20"),
         ("gs://b/m%20", "gs://b/m%20"),
         ("file:x", "file:x"),
@@ -92,7 +101,17 @@ def test_uris_of_files_are_local_paths(uri, path):
     assert plain_path(uri) == path
 
 
+def test_uris_of_a_list_are_read_once_each():
+    uris = "file:///a%252C, gs://b/m%20,,file:///b%2Cc"
+    assert plain_paths(uris) == ("/a%2C", "gs://b/m%20", "/b,c")
+
+
 @pytest.mark.parametrize("uri", ["file://data/m", "file://", "file://localhost"])
 def test_files_of_other_machines_are_refused(uri):
     with pytest.raises(ValueError, match="expected file:///PATH"):
         plain_path(uri)
+
+
+def test_path_with_a_zero_byte_is_refused():
+    with pytest.raises(ValueError, match="expected no %00"):
+        plain_path("file:///a%00b")

@@ -40,8 +40,10 @@ def pickled_folders(path: Path) -> list[Path]:
         raise LoadError(f"{path} has no {PICKLE} and no {PICKLE}{_INDEX}; it holds {names}")
     left = [folder for folder in found if not _is_converted(folder)]
     for folder in left or found:
-        there = sorted(file.name for file in folder.glob("*.safetensors*"))
-        if there := [name for name in there if not name.endswith(_PART)]:
+        # The last file of a run is its index, so parts without one are of a run that was killed.
+        own = set() if _is_converted(folder) else set(map(_safe_name, _parts(_index(folder))))
+        beside = {file.name for file in folder.glob("*.safetensors*")} - own
+        if there := sorted(name for name in beside if not name.endswith(_PART)):
             raise LoadError(f"{folder} has {there[0]} already; remove it to convert {PICKLE} again")
     return left
 
@@ -65,7 +67,7 @@ def convert(folder: Path) -> list[Path]:
     with needs_package("safetensors", extra="transformers"):
         from safetensors.torch import save_file
     index = _index(folder)
-    parts = sorted(set(index["weight_map"].values())) if index else [PICKLE]
+    parts = _parts(index)
     made: dict[Path, Path] = {}
     try:
         for part in parts:
@@ -110,6 +112,10 @@ def _index(folder: Path) -> dict[str, Any] | None:
         if leads_out(part) or not part.endswith(".bin"):
             raise LoadError(f"{file} names weights in '{part}', expected a .bin file in its folder")
     return index
+
+
+def _parts(index: dict[str, Any] | None) -> list[str]:
+    return sorted(set(index["weight_map"].values())) if index else [PICKLE]
 
 
 def _tensors(file: Path) -> dict[str, Any]:

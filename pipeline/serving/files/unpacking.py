@@ -39,7 +39,9 @@ _HEADERS_BYTES = 64 << 20
 
 def is_archive(uri: str) -> bool:
     """Whether a file of that name or URI is an archive."""
-    return uri.lower().endswith(_SUFFIXES)
+    return (
+        uri.rstrip("/").lower().endswith(_SUFFIXES)
+    )  # a file is found by its name with a slash, too
 
 
 def folder_name(name: str) -> str:

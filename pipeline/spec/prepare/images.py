@@ -27,6 +27,7 @@ class DecodeImage(OfOne):
     max_pixels: int = Field(
         default=50_000_000,
         ge=1,
+        le=178_956_970,  # Pillow takes no more
         description="A larger image is a dead letter; its size is read before it is decoded.",
     )
 

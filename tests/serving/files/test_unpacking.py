@@ -82,6 +82,11 @@ def test_archive_is_the_version_that_was_packed(tmp_path, cache, pack, around):
     assert (fetched.path / "sub" / ".hidden").read_bytes() == b"two"
 
 
+def test_slash_at_the_end_makes_no_folder_of_an_archive(tmp_path, cache):
+    uri = put(tmp_path, zipped(FILES))
+    assert cache.fetch(f"{uri}/").digest == cache.fetch(uri).digest
+
+
 def test_what_macos_adds_is_left_out(tmp_path, cache):
     more = {"__MACOSX/m/._model.onnx": b"x", "m/._model.onnx": b"x", ".DS_Store": b"x"}
     uri = put(tmp_path, zipped({f"m/{name}": data for name, data in FILES.items()} | more))
