@@ -50,7 +50,7 @@ _PRETTY_OBJECT = re.compile(
     rb"|\{[^\n]*[\[{:][ \t]*\r?\n[ \t]+\S"
     rb'|\{[^\n]*,[ \t]*\r?\n[ \t]*"'
 )
-_LONE_RETURN = re.compile(rb'[^"\r\n]*\r(?!\n)[^\n]+\Z')
+_LONE_RETURN = re.compile(rb'(?:[^"\r\n]|"[^"]*")*+\r(?!\n)[^\n]+\Z')
 _TABLES = {
     b"\t": "with tabs, expected JSON lines; a name in .tsv, or --input_format=csv and "
     '`record: {csv: {delimiter: "\\t"}}`, reads it',

@@ -58,7 +58,8 @@ def _checked(
         return
     try:
         with opened(part) as file:
-            head = file.head or file.file.read(looks.HEAD_BYTES)
+            # Of a compressed file the first bytes may tell nothing of the text.
+            head = file.head if file.compression else file.file.read(looks.HEAD_BYTES)
             problem = looks.foreign(head, form.name, record.encoding(form.name))
             if problem:
                 yield problem

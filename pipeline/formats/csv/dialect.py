@@ -51,12 +51,33 @@ class Dialect:
             quoting=csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE,
             strict=True,
         )
-        return next(reader, [])
+        try:
+            return next(reader, [])
+        except csv.Error as error:
+            raise csv.Error(_in_words(error, row)) from None
 
     @property
     def shown_delimiter(self) -> str:
         """The delimiter, in words."""
         return {",": "commas", "\t": "tabs"}.get(self.delimiter, f"`{self.delimiter}`")
+
+
+def _in_words(error: csv.Error, row: bytes) -> str:
+    """What is wrong with the quotes of a row, and not what the csv module supposes."""
+    said = str(error)
+    if "new-line" in said:
+        return (
+            "a carriage return stands outside of quotes; where lines end so, `tr '\\r' '\\n'` "
+            "writes line feeds"
+        )
+    if "end of data" in said:
+        return "the last quote is not closed"
+    if "expected after" not in said:
+        return said
+    remedy = "; quotes inside of a cell are doubled"
+    if b'\\"' in row:
+        remedy += ", and here they have a backslash: Spark doubles them with `escape='\"'`"
+    return f"text stands behind a closing quote{remedy}"
 
 
 RFC_4180 = Dialect()

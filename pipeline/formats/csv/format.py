@@ -18,6 +18,7 @@ from pipeline.formats import lines, partitions
 from pipeline.formats.csv.cuts import cuts
 from pipeline.formats.csv.decoder import CsvDecoder
 from pipeline.formats.csv.dialect import Dialect, as_utf8, dialect_of
+from pipeline.formats.csv.first_rows import names_below, other_widths
 from pipeline.formats.csv.header import (
     REPEATED_NAMES,
     Header,
@@ -94,7 +95,7 @@ def _are_names_only(row: bytes, dialect: Dialect, record: RecordSpec | None) -> 
 def _check(
     opened: OpenedFile, record: RecordSpec, pass_through: Sequence[RecordKey]
 ) -> Iterator[str]:
-    """What the header lacks or has twice."""
+    """What the header lacks or has twice, or what the first rows do not agree with."""
     dialect = dialect_of(record.csv, opened.path)
     try:
         found = _rows(opened, lines.DEFAULT_RECORD_BYTES, dialect)
@@ -105,10 +106,15 @@ def _check(
         raise ValueError(f"the header would have {rows.length:,} bytes")
     if repeats_names(rows[0], dialect) and may_be_record(record, dialect.names):
         yield REPEATED_NAMES
+    given = names_in(opened.path, record)
+    below = "" if dialect.names else names_below(rows, record, dialect, given)
+    if below:
+        yield below
+        return
     header = dialect.names or parse_header(rows[0], dialect)
     yield from partitions.problems(opened.path, record, header, pass_through)
-    given = names_in(opened.path, record)
     yield from problems(record, pass_through, header, dialect, given)
+    yield from other_widths(rows if dialect.names else rows[1:], header, dialect)
 
 
 def _rows(

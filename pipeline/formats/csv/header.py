@@ -150,7 +150,8 @@ def doubled(keys: Keys, header: Sequence[str]) -> Iterator[str]:
 
 def _other_delimiter(header: Header, dialect: Dialect) -> str:
     """Which delimiter a header has in place of the expected one, in words; empty if none."""
-    other = next((s for s in ",;\t|" if len(header) == 1 and s in header[0]), None)
+    others = ",;\t|".replace(dialect.delimiter, "")
+    other = next((s for s in others if len(header) == 1 and s in header[0]), None)
     if other is None or dialect.names:
         return ""
     shown = "a tab" if other == "\t" else f"`{other}`"

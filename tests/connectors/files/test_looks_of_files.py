@@ -87,6 +87,7 @@ FOREIGN = [
     ("jsonl", b"|".join(b"%d" % n for n in range(120)) + b"\n1|2|3", "a table with bars"),
     ("csv", formats.as_bytes("csv", ROWS).replace(b"\n", b"\r"), "a carriage return alone"),
     ("csv", b"id,n\ra,1\r", "a carriage return alone"),
+    ("csv", b'id,"n, and\nmore"\ra,1\r', "a carriage return alone"),
     (
         "jsonl",
         LINES.replace(b",", b"\t").replace(b"{", b"").replace(b"}", b""),

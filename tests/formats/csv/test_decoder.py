@@ -119,7 +119,10 @@ def test_quote_that_is_never_closed_costs_its_line_only(later):
         (b"b,1,nan,3", "not_finite", "field 'x': found nan at [1]"),
         (b"b,1,1e39,3", "not_finite", "field 'x': found 1e+39 at [1]"),
         (b"b\xff,1,2,3", "not_utf8", "byte 0xff at position 1"),
-        (b'"b"x,1,2,3', "not_csv", "not CSV"),
+        (b'"b"x,1,2,3', "not_csv", "quote; quotes inside of a cell are doubled"),
+        (rb'"say \"b\"",1,2,3', "not_csv", "they have a backslash: Spark doubles them"),
+        (b'"b,1,2,3', "not_csv", "the last quote is not closed"),
+        (b"b\r,1,2,3", "not_csv", "a carriage return stands outside of quotes"),
     ],
 )
 def test_bad_row_is_rejected_with_line_field_found_and_expected(bad, kind, says):

@@ -306,6 +306,53 @@ def test_refusal_of_another_delimiter_names_the_key_to_write(found, expected, ke
     assert f"{{csv: {{{key}}}}}" in rejects[1].error_message
 
 
+@pytest.mark.parametrize(
+    ("above", "line", "shown"),
+    [
+        (b"# exported by us\r\n#\r\n", 3, "'# exported by us'"),
+        (b'"a title\nof two lines",,\n', 3, "'\"a title\\nof two lines\",,'"),
+        (b"\n", 2, "empty"),
+        (b'"never closed\n', 2, "'\"never closed'"),
+        (b"%s\n" % (b"x" * 99), 2, f"'{'x' * 60}...'"),
+    ],
+)
+def test_lines_above_the_header_are_named(above, line, shown):
+    record = record_of({"n": FIELDS["n"]})
+    (problem,) = check(above + b"id,n\na,1\n", record)
+    assert problem.startswith(f"line 1 is {shown}, and line {line} names the columns: ")
+    assert f"`tail -n +{line}`" in problem
+    rest = (above + b"id,n\na,1\n").splitlines(keepends=True)[line - 1 :]
+    assert check(b"".join(rest), record) == []
+
+
+def test_what_excel_says_of_its_delimiter_is_a_line_above_the_header():
+    (problem,) = check(b"sep=;\r\nid;n\r\na;1\r\n", record_of({"n": FIELDS["n"]}, delimiter=";"))
+    assert problem.startswith("line 1 is 'sep=;', and line 2 names the columns")
+
+
+@pytest.mark.parametrize(
+    ("text", "keys", "says"),
+    [
+        (b"id,n\n" + b"1,a,1\n" * 40, {}, "the header has 2 names (id, n), and each of the first "),
+        (b"id,n\n" + b"a,1,\n" * 40, {}, "40 rows has 3 cells, the last one empty; `record: "),
+        (b"a,1,2\n" * 400, {"header": ["id", "n"]}, "`record.csv.header` lists 2 names (id, n), "),
+    ],
+)
+def test_header_is_refused_where_all_of_the_first_rows_have_other_cells(text, keys, says):
+    record = record_of({"n": FIELDS["n"]}, **keys)
+    (problem,) = check(text, record)
+    assert says in problem
+    right = b"a,1\n"
+    assert check(text.replace(text[-5:], right, 1), record) == []  # one right row is enough
+    assert check(b"".join(text.splitlines(keepends=True)[:9]), record) == []  # too few to tell
+
+
+def test_name_with_the_expected_delimiter_in_quotes_is_no_sign_of_another():
+    found = list(problems(record_of({"n": FIELDS["n"]}), (), ("a,b",)))
+    assert found
+    assert not any("delimiter" in problem for problem in found)
+
+
 def test_refusal_of_a_first_line_without_names_names_the_key_to_write():
     (first, *_) = problems(record_of(), (), ("a", "1", "2"))
     assert "`record: {csv: {header: [NAME, ...]}}` names the columns if line 1 does not" in first
