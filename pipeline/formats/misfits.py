@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.batch.tensors import describe
+from pipeline.batch.tensors import INTEGERS, describe
 from pipeline.formats import partitions
 from pipeline.formats.ids import EXPECTED
 from pipeline.spec.record import FieldSpec, RecordSpec
 from pipeline.spec.record.keys import ColumnsKey, Key, PathKey, RecordKey
 
 _SHOWN = 12
+_TIME = re.compile(r"\b(timestamp|date|time|duration)(32|64)?\[|\((local-)?(timestamp|date|time)\b")
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,9 @@ def _misfit(
         yield str(error)
         return
     if not types.fits(kind, spec):
+        name = types.name_of(kind)
         expected = describe(spec.dtype, spec.shape)
-        yield f"column '{key}' is {types.name_of(kind)}, expected {expected}"
+        yield f"column '{key}' is {name}, expected {expected}{_remedy(name, spec)}"
 
 
 def _misfits_of_columns(
@@ -100,7 +103,21 @@ def _misfits_of_columns(
             wrong.setdefault(types.name_of(found[name]), []).append(name)
     for kind, columns in wrong.items():
         expected = describe(spec.dtype, spec.shape)
-        yield f"{named_columns(columns)} {are(columns)} {kind}, expected {expected}"
+        what = f"{named_columns(columns)} {are(columns)} {kind}"
+        yield f"{what}, expected {expected}{_remedy(kind, spec)}"
+
+
+def _remedy(type_name: str, spec: FieldSpec) -> str:
+    """What to declare or write instead, where people have such columns often."""
+    if type_name.startswith(("struct", "map")):
+        return ""
+    if _TIME.search(type_name):
+        return (
+            "; no field holds times: write them as numbers or text, or repeat them by pass_through"
+        )
+    if "decimal" in type_name and spec.dtype in INTEGERS:
+        return "; `dtype: float64` takes decimals"
+    return ""
 
 
 class _NoObjectError(ValueError):
@@ -130,8 +147,8 @@ def _type_at(found: Mapping[str, Any], key: Key, types: TypeSystem, role: str = 
 
 
 def some(names: Sequence[str]) -> str:
-    """The first of many names."""
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    """The first of many names; "none" where there are none."""
+    return (", ".join(names[:_SHOWN]) or "none") + (", ..." if len(names) > _SHOWN else "")
 
 
 def named_columns(names: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from pipeline.batch.block import Block
 from pipeline.batch.payloads import BadRow, JsonRows
@@ -10,7 +10,7 @@ from pipeline.errors import RecordError
 from pipeline.formats.avro import container, schema
 from pipeline.formats.decoder import RowDecoder
 from pipeline.formats.format import Format
-from pipeline.formats.lookup import Record
+from pipeline.formats.lookup import Record, kind_of
 from pipeline.formats.misfits import misfits
 from pipeline.formats.opened_file import OpenedFile, WatchedFile
 from pipeline.formats.raw import no_bytes
@@ -33,6 +33,8 @@ class AvroDecoder(RowDecoder):
         found = block.payloads.rows[row]
         if isinstance(found, BadRow):
             raise RecordError("unreadable_value", f"{block.source}, {found.reason}")
+        if not isinstance(found, Mapping):
+            raise RecordError("not_an_object", f"found {kind_of(found)}, expected a record")
         return found
 
 

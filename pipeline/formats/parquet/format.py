@@ -194,7 +194,7 @@ class _Index:
             self._parquet = pq.ParquetFile(self._source, page_checksum_verification=True)
         except (pa.ArrowException, OSError, ValueError) as error:
             file.raise_failure()
-            raise ValueError(f"is not a Parquet file: {_reason(error)}") from error
+            raise ValueError(f"is not a Parquet file that can be read: {_reason(error)}") from error
         self.schema: pa.Schema = self._parquet.schema_arrow
         leaves = map(self._parquet.schema.column, range(len(self._parquet.schema)))
         self._levels = [(e.max_repetition_level, e.max_definition_level) for e in leaves]

@@ -182,3 +182,59 @@ def test_lists_of_every_kind_are_tensors(tmp_path, kind):
     told, batch = outcome(path)
     assert (told, batch.rejects) == ([], ())
     assert batch.columns["v"].tolist() == [[1, 2], [3, 4]]
+
+
+TIMES = [
+    (pa.timestamp("us", "UTC"), {"type": "long", "logicalType": "timestamp-micros"}),
+    (pa.date32(), {"type": "int", "logicalType": "date"}),
+    (pa.time64("us"), ["null", {"type": "long", "logicalType": "time-micros"}]),
+]
+
+
+@pytest.mark.parametrize(("arrow", "avro_type"), TIMES)
+def test_refusal_of_a_time_says_what_to_do(tmp_path, arrow, avro_type):
+    files = {
+        "parquet": parquet(("id", ["a"], None), ("x", [0], arrow), V),
+        "avro": avro([("id", "string"), ("x", avro_type), ("v", LIST)]),
+    }
+    for format, data in files.items():
+        path = tmp_path / f"a.{format}"
+        path.write_bytes(data)
+        (problem,) = input_checks.problems(str(path), "auto", RECORD)
+        assert problem.endswith(
+            "; no field holds times: write them as numbers or text, or repeat them by pass_through"
+        )
+
+
+def test_refusal_of_decimals_for_integers_names_the_dtype_that_takes_them(tmp_path):
+    record = RecordSpec.model_validate({"fields": {"n": {"dtype": "int64"}}})
+    files = {
+        "parquet": parquet(("n", [decimal.Decimal(1)], pa.decimal128(38, 0))),
+        "avro": avro([("n", DECIMAL)], {"n": ONE}),
+    }
+    for format, data in files.items():
+        path = tmp_path / f"a.{format}"
+        path.write_bytes(data)
+        (problem,) = input_checks.problems(str(path), "auto", record)
+        assert problem.endswith("expected int64; `dtype: float64` takes decimals")
+
+
+def test_struct_with_a_time_in_it_is_no_time(tmp_path):
+    path = tmp_path / "a.parquet"
+    kind = pa.struct([("time", pa.timestamp("us"))])
+    path.write_bytes(parquet(("id", ["a"], None), ("x", [None], kind), V))
+    (problem,) = input_checks.problems(str(path), "auto", RECORD)
+    assert problem.endswith("expected float32")
+
+
+@pytest.mark.parametrize("schema", ["string", {"type": "array", "items": "int"}])
+def test_avro_values_that_are_no_records_are_refused_or_told_one_by_one(tmp_path, schema):
+    sink = io.BytesIO()
+    fastavro.writer(sink, schema, [[] if isinstance(schema, dict) else "a"])
+    path = tmp_path / "a.avro"
+    path.write_bytes(sink.getvalue())
+    told, batch = outcome(path)
+    assert "expected records" in told[0]
+    (reject,) = batch.rejects
+    assert reject.error_type == "not_an_object"
+    assert reject.error_message.endswith(", expected a record")
