@@ -37,6 +37,7 @@ from pipeline.report.page.facts import EngineNotes
 from pipeline.runner.beam_types import PTransform
 from pipeline.runner.finalization import answer_quietly
 from pipeline.runner.loopback import stay_on_loopback
+from pipeline.runner.orphans import end_with_this_process
 from pipeline.runner.stopping import stopped as process_stopped
 from pipeline.transforms.refresh_messages import BundleLookout
 
@@ -163,6 +164,7 @@ class Portable:
           OutputError: a batch job has too many dead letters.
         """
         stay_on_loopback()
+        end_with_this_process()
         answer_quietly()
         if not job.settings.inputs.streaming:
             run_batch(self, job, options, progress)
