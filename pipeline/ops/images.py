@@ -54,8 +54,7 @@ def check_installed(step: DecodeImage | Resize) -> None:
         import PIL.Image  # noqa: F401
     except ImportError as error:
         raise ValueError(
-            f"needs the package 'pillow', which cannot be imported ({error}): "
-            "pip install pillow"
+            f"needs the package 'pillow', which cannot be imported ({error}): pip install pillow"
         ) from error
 
 

@@ -46,8 +46,7 @@ def resolve_uris(spec: EnsembleSpec, base: str) -> EnsembleSpec:
     """The spec with relative model URIs, watched patterns and named files placed under `base`.
 
     Absolute local paths and anything with a scheme (``gs://...``) stay as they are; ``file:///x``
-    becomes ``/x``. ``..`` is
-    resolved as text, and never leads out of a bucket or above the root.
+    becomes ``/x``. ``..`` is resolved as text, and never leads out of a bucket or above the root.
 
     Args:
       spec: an ensemble.
