@@ -14,23 +14,12 @@ from pipeline.commands import parsers, trial_options
 from pipeline.commands.trial_options import ModelLimits
 from pipeline.connectors.storage import paths
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
-from pipeline.drafting import chains as draft_chains
 from pipeline.drafting import combine as draft_combine
-from pipeline.drafting import features as draft_features
-from pipeline.drafting import gaps as draft_gaps
-from pipeline.drafting import inputs as draft_inputs
-from pipeline.drafting import pictures as draft_pictures
-from pipeline.drafting import raw as draft_raw
-from pipeline.drafting import sounds as draft_sounds
-from pipeline.drafting import tables as draft_tables
-from pipeline.drafting.draft import FILL_IN, GUESS, Draft, ModelDraft, id_field
-from pipeline.drafting.keys import fields_of
+from pipeline.drafting.draft import FILL_IN, GUESS, Draft
 from pipeline.drafting.read_models import ModelsFolder
+from pipeline.drafting.records import drafted
 from pipeline.drafting.yaml import as_yaml
 from pipeline.errors import ArtifactError, ParameterError, PathError
-from pipeline.formats import record_sample
-from pipeline.formats.csv.format import CSV
-from pipeline.formats.tfrecord.format import TFRECORD
 from pipeline.jobs.progress import Progress
 from pipeline.launch.first_records import FirstRecords, first_records
 from pipeline.launch.options import RaisingParser
@@ -40,7 +29,7 @@ from pipeline.spec.uris import is_local
 
 REFUSED = "Nothing written"
 
-_RECORDS = 100
+_RECORDS = 10_000
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 
@@ -101,7 +90,7 @@ def run_command(arguments: argparse.Namespace) -> None:
         uri = _as_written(folder.location(found.path), base)
         watch = _as_written(folder.location(found.watch), base) if found.watch else None
         models.append(folder.entry(found, described, uri, watch))
-    draft = _drafted(arguments.name or folder.ensemble_name, models, records)
+    draft = drafted(arguments.name or folder.ensemble_name, models, records)
     draft_combine.suggest(draft, folder.try_out(draft, limits, progress.say))
     text = as_yaml(draft, _heading(arguments))
     if not any(model.missing for model in models):  # else it is refused until it is completed
@@ -156,50 +145,6 @@ def _check_output(output: str, overwrite: bool) -> None:
     if there and not overwrite:
         raise PathError(f"{output} is there already; give another name, or --overwrite")
     paths.check_writable(output)
-
-
-def _drafted(name: str, models: list[ModelDraft], records: FirstRecords | None) -> Draft:
-    draft = Draft(name, models)
-    tensors = [tensor for model in models for tensor in model.inputs]
-    if records is None:
-        if draft_pictures.take_pictures(tensors):
-            draft_pictures.bind(draft)
-        elif draft_sounds.take_sounds(models):
-            draft_sounds.bind(draft)
-        elif all(model.takes_examples for model in models):
-            draft_raw.bind(draft)
-        else:
-            draft_features.bind(draft)
-            draft_chains.bind(draft)
-            draft_inputs.bind(draft)
-        return draft
-    draft.records_from = records.path
-    if records.are_files_of:
-        binders = {"image": draft_pictures.bind, "audio": draft_sounds.bind}
-        binders[records.are_files_of](draft)
-        return draft
-    if records.format == TFRECORD.name and any(model.takes_examples for model in models):
-        draft_raw.bind(draft)
-        return draft
-    sample = records.records
-    if records.format == CSV.name:
-        draft.csv_missing = record_sample.missing_words(sample)
-        sample = record_sample.without_words(sample, draft.csv_missing)
-    seen = record_sample.values_by_key(sample)
-    draft.id = id_field(seen)
-    used = {draft.id[0]} if draft.id else set()
-    draft.key_of = fields_of(key for key in seen if key not in used)
-    by_field = {field: seen[key] for field, key in draft.key_of.items()}
-    draft_features.bind(draft, by_field)
-    draft_tables.bind(draft, by_field)
-    draft_chains.bind(draft, by_field)
-    draft_inputs.bind(draft, by_field, flat=records.flat)
-    draft_gaps.bind(draft, by_field, len(sample))
-    texts = (f.keeps_missing and f.dtype == "string" for f in draft.fields.values())
-    if records.format == CSV.name and any(texts):
-        draft.csv_missing = ("", *draft.csv_missing)
-    draft.spare = tuple(key for field, key in draft.key_of.items() if field not in draft.fields)
-    return draft
 
 
 def _as_written(location: str, base: str) -> str:

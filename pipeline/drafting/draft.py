@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.batch.tensors import Shape, TensorSpec
+from pipeline.drafting.spread_columns import pattern_of
 from pipeline.formats.record_sample import Seen
 from pipeline.spec.record import DTypeName
+from pipeline.spec.record.keys import ColumnsKey, Key, PathKey, RecordKey
 
 GUESS, FILL_IN = "guess: ", "fill in: "
 
@@ -116,6 +118,19 @@ class StepDraft:
 
 
 @dataclass
+class CsvDraft:
+    """How CSV files are written, where a file does not say it itself.
+
+    Attributes:
+      keys: as `record.csv` has them.
+      note: on what is a guess.
+    """
+
+    keys: dict[str, Any]
+    note: str = ""
+
+
+@dataclass
 class Draft:
     """An ensemble file.
 
@@ -127,37 +142,38 @@ class Draft:
         decoded; else empty.
       id: the id field, and a note on it.
       fields: name -> field.
-      key_of: name of a field -> the key of the records that holds it, where there are records.
+      key_of: name of a field -> where the records hold it, where there are records.
       prepare, combine: steps.
       spare: keys of the records that no model reads.
-      csv_missing: cells of CSV files that are no value, beside the empty ones of numbers.
+      csv: how CSV files are written, and what of it is a guess.
+      record_notes: on all of the record.
     """
 
     name: str
     models: list[ModelDraft]
     records_from: str = ""
     source: str = ""
-    id: tuple[str, str] | None = None
+    id: tuple[RecordKey, str] | None = None
     fields: dict[str, FieldDraft] = field(default_factory=dict)
-    key_of: Mapping[str, str] = field(default_factory=dict)
+    key_of: Mapping[str, Key] = field(default_factory=dict)
     prepare: list[StepDraft] = field(default_factory=list)
     combine: list[StepDraft] = field(default_factory=list)
-    spare: tuple[str, ...] = ()
-    csv_missing: tuple[str, ...] = ()
+    spare: tuple[RecordKey, ...] = ()
+    csv: CsvDraft | None = None
+    record_notes: list[str] = field(default_factory=list)
 
     def as_data(self) -> dict[str, Any]:
         """The ensemble file as plain data, without its comments."""
         record: dict[str, Any] = {"source": self.source} if self.source else {}
         if self.id is not None:
-            record["id"] = self.id[0]
-        if self.csv_missing:
-            record["csv"] = {"missing": list(self.csv_missing)}
+            record["id"] = as_written(self.id[0])
+        if self.csv is not None:
+            record["csv"] = dict(self.csv.keys)
         record["fields"] = {
-            name: {"dtype": f.dtype, "shape": list(f.shape)} for name, f in self.fields.items()
+            name: {"dtype": f.dtype, "shape": list(f.shape), **place(name, self.key_of.get(name))}
+            for name, f in self.fields.items()
         }
         for name in self.fields:
-            if self.key_of.get(name, name) != name:
-                record["fields"][name]["name"] = self.key_of[name]
             if self.fields[name].keeps_missing:
                 record["fields"][name]["missing"] = "keep"
         return {
@@ -172,6 +188,9 @@ class Draft:
         """All notes, in the order of the file."""
         if self.id is not None:
             yield self.id[1]
+        if self.csv is not None:
+            yield self.csv.note
+        yield from self.record_notes
         yield from (f.note for f in self.fields.values())
         yield from (step.note for step in self.prepare)
         for model in self.models:
@@ -264,10 +283,30 @@ def is_name(text: str) -> bool:
     return not _NOT_IN_NAMES.search(text) and (text[:1].isalpha() or text[:1] == "_")
 
 
-def id_field(seen: Mapping[str, Seen]) -> tuple[str, str] | None:
+def id_field(seen: Mapping[RecordKey, Seen]) -> tuple[RecordKey, str] | None:
     """The key that identifies a record, and a note; None if no key looks like it."""
-    for key, values in seen.items():
+    for key in sorted(seen, key=lambda key: isinstance(key, PathKey)):  # those inside come last
+        values = seen[key]
         alike = values.kind in ("text", "integer") and not values.shape and values.distinct
-        if alike and _ID_NAME.fullmatch(key):
+        if alike and _ID_NAME.fullmatch(last_part(key)):
             return key, f"{GUESS}different in each of the {values.records} records looked at"
     return None
+
+
+def last_part(key: RecordKey) -> str:
+    """What a value is called in the object that it is in."""
+    return key.path[-1] if isinstance(key, PathKey) else key
+
+
+def as_written(key: RecordKey) -> str | dict[str, Any]:
+    """A key as the ensemble file has it."""
+    return {"path": list(key.path)} if isinstance(key, PathKey) else key
+
+
+def place(field: str, key: Key | None) -> dict[str, Any]:
+    """The key of a field's entry that says where its value is; none if its name does."""
+    if isinstance(key, PathKey):
+        return as_written(key)  # type: ignore[return-value]
+    if isinstance(key, ColumnsKey):
+        return {"columns": pattern_of(key.names) or list(key.names)}
+    return {} if key in (None, field) else {"name": key}

@@ -22,6 +22,7 @@ from pipeline.drafting.draft import FILL_IN, GUESS, Bound, Draft, FieldDraft, Mo
 from pipeline.drafting.keys import features_by_field
 from pipeline.formats.record_sample import NATURAL, Seen
 from pipeline.spec.record import DTypeName
+from pipeline.spec.record.keys import ColumnsKey, Key, PathKey, outer_keys
 
 # Names that say nothing about the input.
 _GENERIC = re.compile(
@@ -109,7 +110,7 @@ class _ByRecords:
     """
 
     def __init__(
-        self, seen: Mapping[str, Seen], flat: bool, taken: Set[str], key_of: Mapping[str, str]
+        self, seen: Mapping[str, Seen], flat: bool, taken: Set[str], key_of: Mapping[str, Key]
     ) -> None:
         self.fields: dict[str, _Field] = {}
         self._taken = taken
@@ -117,10 +118,14 @@ class _ByRecords:
         self._flat = flat
         self._features = features_by_field(dict.fromkeys(seen, _SINGLE), key_of)
         self._read: dict[str, dict[str, str]] = {}  # model -> key -> its input
+        self._key_of = key_of
+        self._holder: dict[str, str] = {}  # a column of the records -> the field that has it
+        for declared in taken & key_of.keys():
+            self._hold(declared)
 
     def named(self, tensor: TensorSpec) -> str | None:
         """The key that fits a tensor and has its name; None where none does, or several alike."""
-        fitting = [key for key, values in self._seen.items() if self._fits(values, tensor)]
+        fitting = self._fitting(tensor)
         name = tensor.name.removesuffix(":0")
         exact = [k for k in fitting if name in self._features[k][0].names]
         place = Places((name,))
@@ -131,10 +136,10 @@ class _ByRecords:
         """The key that feeds a tensor."""
         read = self._read.setdefault(model.name, {})
         named = self.named(tensor)
-        fitting = [key for key, values in self._seen.items() if self._fits(values, tensor)]
-        free = [key for key in fitting if key not in read]
+        fitting = self._fitting(tensor)
+        free = [key for key in fitting if key not in read and not self._is_elsewhere(key)]
         if not free:
-            return self._missing(model, tensor, {key: read[key] for key in fitting})
+            return self._missing(model, tensor, {key: read[key] for key in fitting if key in read})
         fitting = free
         if named in fitting:
             chosen = named
@@ -142,13 +147,24 @@ class _ByRecords:
         else:
             chosen, note = self._likeliest(fitting, tensor, text=_takes_text(model, tensor))
         shape = self._seen[chosen].shape
-        if self._is_flat(shape, tensor.row_shape):
+        if self._is_flat(chosen, tensor.row_shape):
             shape = tensor.row_shape or shape
+        self._hold(chosen)
         declared = self.fields.setdefault(chosen, _Field(shape))
         declared.readers.append(tensor)
         declared.is_exact |= model.framework == "sklearn" and not shape
         read[chosen] = tensor.name
         return Bound(chosen, note)
+
+    def _hold(self, field: str) -> None:
+        key = self._key_of.get(field, field)
+        self._holder |= dict.fromkeys(outer_keys(key) if _is_whole(key) else (), field)
+
+    def _is_elsewhere(self, field: str) -> bool:
+        """Whether another field has what it would have, by itself or with others."""
+        key = self._key_of.get(field, field)
+        columns = outer_keys(key) if _is_whole(key) else ()
+        return any(self._holder.get(column, field) != field for column in columns)
 
     def _likeliest(self, fitting: list[str], tensor: TensorSpec, *, text: bool) -> tuple[str, str]:
         """One of several keys, and why."""
@@ -185,20 +201,26 @@ class _ByRecords:
         self.fields[name] = _Field(_declarable(tensor.row_shape), [tensor])
         return Bound(name, note)
 
-    def _fits(self, values: Seen, tensor: TensorSpec) -> bool:
-        row = tensor.row_shape
+    def _fitting(self, tensor: TensorSpec) -> list[str]:
+        """The keys that a tensor could read."""
+        return [key for key in self._seen if self._fits(key, tensor)]
+
+    def _fits(self, key: str, tensor: TensorSpec) -> bool:
+        row, values = tensor.row_shape, self._seen[key]
         if values.shape.count(None) > 1:
             return False  # which no field can declare
-        if not (column_fits(values.shape, row) or self._is_flat(values.shape, row)):
+        if not (column_fits(values.shape, row) or self._is_flat(key, row)):
             return False
         if tensor.dtype is None:
             numbers = values.kind in ("integer", "number", "bool")
             return numbers or (not row and values.kind == "text")
         return any(values.can_be(d) and dtype_fits(d, tensor.dtype) for d in DTYPES)
 
-    def _is_flat(self, shape: Shape, row: Shape | None) -> bool:
+    def _is_flat(self, key: str, row: Shape | None) -> bool:
         """Whether a list is a tensor of several axes, one value after the other."""
-        if not self._flat or row is None or len(shape) != 1 or len(row) < 2 or None in row:
+        shape = self._seen[key].shape
+        flat = self._flat or isinstance(self._key_of.get(key), ColumnsKey)
+        if not flat or row is None or len(shape) != 1 or len(row) < 2 or None in row:
             return False
         return shape[0] == math.prod(n for n in row if n is not None)
 
@@ -250,6 +272,11 @@ class _ByModels:
         name = _free(_field_name(tensor), model, {*self.fields, *self._taken})
         self.fields[name] = _Field((1,), [tensor], f"{FILL_IN}type and shape")
         return Bound(name, f"{GUESS}{_NO_SHAPE}")
+
+
+def _is_whole(key: Key) -> bool:
+    """Whether it holds all that stands under its columns: two paths may lead into one."""
+    return not isinstance(key, PathKey)
 
 
 def _takes_text(model: ModelDraft, tensor: TensorSpec) -> bool:

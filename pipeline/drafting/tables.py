@@ -12,10 +12,13 @@ from pipeline.batch.tensors import TensorSpec
 from pipeline.drafting.draft import GUESS, Bound, Draft, FieldDraft, ModelDraft, StepDraft
 from pipeline.formats.record_sample import Seen
 from pipeline.spec.record import DTypeName
+from pipeline.spec.record.keys import ColumnsKey, outer_keys
 
 _NUMBERS = ("integer", "number", "bool")
 _WITH_TEXT = ("sklearn",)
 """Frameworks whose models take numbers and text side by side."""
+_LABELS = ("class", "label", "labels", "outcome", "species", "target", "y")
+"""What tables call the column that a model is to tell."""
 _LISTS = ("sklearn", "xgboost", "lightgbm")
 """Frameworks whose models take a list of columns."""
 
@@ -40,7 +43,8 @@ def bind(draft: Draft, seen: Mapping[str, Seen]) -> None:
 
 
 def _names(draft: Draft) -> set[str]:
-    return {*draft.key_of, *draft.key_of.values()}
+    columns = (column for key in draft.key_of.values() for column in outer_keys(key))
+    return {*draft.key_of, *columns}
 
 
 def _bind_columns(
@@ -48,17 +52,17 @@ def _bind_columns(
 ) -> None:
     if tensor.features is not None and not are_made_up(tensor.features):
         return
-    kinds = (*_NUMBERS, "text") if model.framework in _WITH_TEXT else _NUMBERS
-    single = {field: values for field, values in seen.items() if values.shape == ()}
-    columns = {field: values for field, values in single.items() if values.kind in kinds}
-    count = len(columns)
-    if count < 2 or tensor.row_shape != (count,) or len(columns) < len(single):
+    columns = _columns(model, tensor, seen)
+    if columns is None or any(
+        values.shape == tensor.row_shape and _is_free(draft, field)
+        for field, values in seen.items()
+    ):
         return
-    if any(values.shape == tensor.row_shape for values in seen.values()):
-        return
+    left_out = ", ".join(f for f, values in seen.items() if not values.shape and f not in columns)
     note = (
-        f"{GUESS}its file names no features; the records have as many columns, and whether this "
-        "is the order of training, only you can tell"
+        f"{GUESS}its file names no features; the records have as many columns"
+        f"{left_out and f' beside {left_out}'}, and whether this is the order of training, only "
+        "you can tell"
     )
     has_text = any(values.kind == "text" for values in columns.values())
     for field, values in columns.items():
@@ -71,6 +75,33 @@ def _bind_columns(
     step = {"column": joined, "op": "concat", "of": list(columns)}
     draft.prepare.append(StepDraft(step, note))
     model.bound[tensor.name] = Bound(joined)
+
+
+def _columns(
+    model: ModelDraft, tensor: TensorSpec, seen: Mapping[str, Seen]
+) -> dict[str, Seen] | None:
+    """The columns that are as many as a model takes: all that it can take, or those of numbers.
+
+    What tables call the answer is left out if only then they are as many.
+    """
+    single = {field: values for field, values in seen.items() if values.shape == ()}
+    takes_text = model.framework in _WITH_TEXT
+    for kinds in ((*_NUMBERS, "text"), _NUMBERS) if takes_text else (_NUMBERS,):
+        usable = {field: values for field, values in single.items() if values.kind in kinds}
+        given = {f: values for f, values in usable.items() if f.casefold() not in _LABELS}
+        for columns in (usable, given):
+            if len(columns) > 1 and tensor.row_shape == (len(columns),):
+                return columns
+    return None
+
+
+def _is_free(draft: Draft, field: str) -> bool:
+    """Whether no declared field has some of what a vector of several columns would have."""
+    key = draft.key_of.get(field)
+    if not isinstance(key, ColumnsKey) or field in draft.fields:
+        return True
+    keys = (draft.key_of.get(name, name) for name in draft.fields)
+    return {column for each in keys for column in outer_keys(each)}.isdisjoint(key.names)
 
 
 def _bind_vector(

@@ -9,7 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.batch.tensors import describe
-from pipeline.drafting.draft import GUESS, Bound, Draft, ModelDraft, StepDraft
+from pipeline.drafting.draft import (
+    Bound,
+    CsvDraft,
+    Draft,
+    ModelDraft,
+    StepDraft,
+    as_written,
+    place,
+)
 from pipeline.readable import readable
 
 _WIDTH = 100
@@ -66,25 +74,35 @@ def _record(draft: Draft) -> Iterator[str]:
             yield from _comment("Told from what the models read; no records were looked at.")
         yield "record:"
         if draft.id is not None:
-            yield from _noted(f"  id: {_scalar(draft.id[0])}", draft.id[1])
+            yield from _noted(f"  id: {_flow(as_written(draft.id[0]))}", draft.id[1])
         else:
             yield "  # id: NAME # the field with the record's id; without it, a hash of the record"
-    if draft.csv_missing:
-        yield from _noted(
-            f"  csv: {{missing: {json.dumps(draft.csv_missing)}}}",
-            f"{GUESS}cells that hold no value, as pandas reads them",
-        )
+    if draft.csv is not None:
+        yield from _csv(draft.csv)
+    for note in draft.record_notes:
+        yield from _comment(readable(note), indent="  ")
     yield "  fields:"
     for name, field in draft.fields.items():
         shape = f", shape: {_flow(list(field.shape))}" if field.shape else ""
-        key = draft.key_of.get(name, name)
-        shape += f", name: {json.dumps(key, ensure_ascii=False)}" if key != name else ""
+        for key, value in place(name, draft.key_of.get(name)).items():
+            shape += f", {key}: {_flow(value)}"
         shape += ", missing: keep" if field.keeps_missing else ""
         yield from _noted(f"    {_scalar(name)}: {{dtype: {field.dtype}{shape}}}", field.note)
     if draft.spare:
         yield ""
         yield "# Keys that no model reads; a prediction repeats those that are named here."
-        yield from _comment(f"pass_through: {_flow(list(draft.spare))}")
+        yield from _comment(f"pass_through: {_flow([as_written(key) for key in draft.spare])}")
+
+
+def _csv(csv: CsvDraft) -> Iterator[str]:
+    line = f"  csv: {_flow(csv.keys)}"
+    if len(line) <= _WIDTH:
+        yield from _noted(line, csv.note)
+        return
+    yield from _comment(readable(csv.note), indent="  ")
+    yield "  csv:"
+    for entry in csv.keys.items():
+        yield from _wrapped(*entry, "    ")
 
 
 def _model(model: ModelDraft) -> Iterator[str]:
@@ -158,14 +176,19 @@ def _section(name: str, steps: Sequence[StepDraft]) -> Iterator[str]:
 def _in_block(keys: Mapping[str, Any]) -> Iterator[str]:
     """An entry of a list, one line for each key, or more if it is long."""
     for i, (key, value) in enumerate(keys.items()):
-        yield from textwrap.wrap(
-            f"{key}: {_flow(value)}",
-            _WIDTH,
-            initial_indent="    " if i else "  - ",
-            subsequent_indent="      ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        yield from _wrapped(key, value, "    " if i else "  - ")
+
+
+def _wrapped(key: str, value: Any, begin: str) -> Iterator[str]:
+    """A key and its value, in as many lines as they need."""
+    yield from textwrap.wrap(
+        f"{key}: {_flow(value)}",
+        _WIDTH,
+        initial_indent=begin,
+        subsequent_indent="      ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _noted(line: str, note: str) -> Iterator[str]:

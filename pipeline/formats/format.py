@@ -10,7 +10,7 @@ from pipeline.formats.decoder import Decoder
 from pipeline.formats.lines import DEFAULT_RECORD_BYTES, MAX_BLOCK_BYTES
 from pipeline.formats.opened_file import Cut, OpenedFile
 from pipeline.formats.partitions import names_in
-from pipeline.spec.record import RecordSpec
+from pipeline.spec.record import CsvSpec, RecordSpec
 from pipeline.spec.record.keys import RecordKey
 from pipeline.spec.row_limits import DEFAULT_ROWS
 
@@ -25,6 +25,7 @@ class Reading:
       keys: what is read of each record, where a format allows to leave out the rest; None for all.
       max_record_bytes: a larger record is not read; what holds it ends in a block that says so.
       record: what is declared of them; None where nothing is yet, as for `init`.
+      csv: how CSV is written, where nothing is declared.
     """
 
     block_rows: int = DEFAULT_ROWS
@@ -32,6 +33,7 @@ class Reading:
     keys: tuple[str, ...] | None = None
     max_record_bytes: int = DEFAULT_RECORD_BYTES
     record: RecordSpec | None = None
+    csv: CsvSpec | None = None
 
     def keys_in(self, path: str, names: Collection[str]) -> tuple[str, ...] | None:
         """The keys to read of a file at a path, with columns of these names.
@@ -43,6 +45,16 @@ class Reading:
             return self.keys
         has = {*names, *names_in(path, self.record)}
         return self.keys if has.issuperset(self.record.outer_keys()) else None
+
+    @property
+    def csv_spec(self) -> CsvSpec | None:
+        """How CSV files are written; None where nobody said."""
+        return self.record.csv if self.record is not None else self.csv
+
+    def encoding(self, format: str) -> str:
+        """Of the text in files of a format."""
+        spec = self.csv_spec
+        return spec.encoding if spec is not None and format == "csv" else "utf-8"
 
     def rows_of(self, row_bytes: float) -> int:
         """The most records of such a size in a block, in formats that know it before they read."""

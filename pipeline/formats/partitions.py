@@ -29,7 +29,8 @@ def names_in(
     path: str, record: RecordSpec, pass_through: Iterable[RecordKey] = ()
 ) -> frozenset[str]:
     """The keys that the folders of a path name; see `values_in`."""
-    return frozenset(name for name, _ in _folders(path, record, pass_through))
+    keys = {*record.by_key, record.id, *pass_through}
+    return frozenset(name for name, _ in _folders(path) if name in keys)
 
 
 def values_in(
@@ -42,8 +43,18 @@ def values_in(
       record: its fields and id may be there.
       pass_through: what predictions repeat besides.
     """
+    keys = {*record.by_key, record.id, *pass_through}
+    return {name: value for name, value in all_values_in(path).items() if name in keys}
+
+
+def all_values_in(path: str) -> dict[str, Value]:
+    """What the folders of a path say, whatever is declared.
+
+    Args:
+      path: local path or URI of a file.
+    """
     found: dict[str, Value] = {}
-    for name, text in _folders(path, record, pass_through):
+    for name, text in _folders(path):
         value: Value = None
         if text != _NO_VALUE:
             try:
@@ -57,16 +68,13 @@ def values_in(
     return found
 
 
-def _folders(
-    path: str, record: RecordSpec, pass_through: Iterable[RecordKey]
-) -> Iterator[tuple[str, str]]:
+def _folders(path: str) -> Iterator[tuple[str, str]]:
     """The keys that the folders name, decoded, and what stands behind them, as it is."""
     if "=" not in path:
         return
-    keys = {*record.by_key, record.id, *pass_through}
     for folder in path.split("/")[:-1]:
         name, equals, text = folder.partition("=")
-        if equals and unquote(name) in keys:
+        if equals:
             yield unquote(name), text
 
 

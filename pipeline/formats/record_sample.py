@@ -1,13 +1,14 @@
 """What the first records of an input look like: kind and shape of the value under each key.
 
-Values are as the decoders of the formats deliver them: plain data, in CSV all text.
+Values are as the decoders of the formats deliver them: plain data, in CSV all text. What is inside
+of objects is under a path.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ import orjson
 from pipeline.batch.tensors import FLOATS, INTEGERS, Shape
 from pipeline.formats.fields import is_missing
 from pipeline.spec.record import DTypeName
+from pipeline.spec.record.keys import PathKey
 
 ValueKind = Literal["bool", "integer", "number", "text", "bytes", "mixed"]
 
@@ -32,6 +34,9 @@ _MISSING_WORDS = frozenset(
     ("NA", "N/A", "#N/A", "NaN", "nan", "NULL", "Null", "null", "None", "?", "-", ".")
 )
 """Words that programs write into a column of numbers where they have none."""
+# Digits behind a 0 are mostly those of a code, which a number would lose.
+_INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*)")
+_FRACTION = re.compile(r"[+-]?(?=.*[.eE])([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _SPREAD = re.compile(r"(.+?)(?:_(\d+)|\.(\d+)|\[(\d+)\])")
 
 
@@ -62,19 +67,38 @@ class Seen:
         return dtype == {"bool": "bool", "text": "string", "bytes": "bytes"}.get(self.kind)
 
 
-def values_by_key(records: Sequence[Mapping[str, Any]]) -> dict[str, Seen]:
+def values_by_key(records: Sequence[Mapping[str, Any]]) -> dict[str | PathKey, Seen]:
     """Key -> its values, for every key of some records, in the order in which keys come.
+
+    Objects are looked into, unless other records have something else in their place.
 
     Args:
       records: at least one.
     """
-    values: defaultdict[str, list[Any]] = defaultdict(list)
+    values: defaultdict[_Path, list[Any]] = defaultdict(list)
     for record in records:
-        for key, value in record.items():
-            of_key = values[key]  # a null has a place, too
+        for path, value in _leaves(record, ()):
+            of_key = values[path]  # a null has a place, too
             if not is_missing(value):
                 of_key.append(value)
-    return {key: _seen(found) for key, found in values.items() if found}
+    whole = {path for path, found in values.items() if found}
+    seen: dict[str | PathKey, Seen] = {}
+    for path, found in values.items():
+        if found and not any(path[:depth] in whole for depth in range(1, len(path))):
+            seen[path[0] if len(path) == 1 else PathKey(path=path)] = _seen(found)
+    return seen
+
+
+_Path = tuple[str, ...]
+
+
+def _leaves(record: Mapping[str, Any], before: _Path) -> Iterator[tuple[_Path, Any]]:
+    """Path -> value, for all that is no object or an empty one."""
+    for key, value in record.items():
+        if key and isinstance(value, Mapping) and value:
+            yield from _leaves(value, (*before, key))
+        elif key:  # nothing in an ensemble file can name an empty one
+            yield (*before, key), value
 
 
 def missing_words(records: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -103,8 +127,13 @@ def without_words(
     return tuple({key: plain(value) for key, value in record.items()} for record in records)
 
 
-def from_cells(record: Mapping[str, str]) -> dict[str, Any]:
-    """A CSV row as its cells would be in JSON; columns ``x_0``, ``x_1``... as one list ``x``."""
+def from_cells(record: Mapping[str, str], decimal: str = ".") -> dict[str, Any]:
+    """A CSV row as its cells would be in JSON; columns ``x_0``, ``x_1``... as one list ``x``.
+
+    Args:
+      record: name of a column -> its cell.
+      decimal: what stands before the fraction of a number.
+    """
     numbered: defaultdict[str, dict[int, str]] = defaultdict(dict)
     for name in record:
         if match := _SPREAD.fullmatch(name):
@@ -116,21 +145,35 @@ def from_cells(record: Mapping[str, str]) -> dict[str, Any]:
         if len(parts) > 1 and set(parts) == set(range(len(parts))) and key not in record
     }
     spread = {name for names in whole.values() for name in names}
-    values = {name: _cell(text) for name, text in record.items() if name not in spread}
-    return {**values, **{key: [_cell(record[n]) for n in names] for key, names in whole.items()}}
+    values = {n: from_cell(text, decimal) for n, text in record.items() if n not in spread}
+    for key, names in whole.items():
+        values[key] = [from_cell(record[name], decimal) for name in names]
+    return values
 
 
-def _cell(text: str) -> Any:
+def from_cell(text: str, decimal: str = ".") -> Any:
+    """A text as JSON would have it, if a field of that type reads it so; else the text.
+
+    Args:
+      text: of a cell of CSV, or of a folder's name.
+      decimal: what stands before the fraction of a number.
+    """
     stripped = text.strip()
     if not stripped:
         return None
     if stripped.lower() in ("true", "false"):
         return stripped.lower() == "true"
-    try:
-        value = orjson.loads(stripped)
-    except orjson.JSONDecodeError:
-        return text
-    return value if isinstance(value, int | float | list) else text
+    if stripped.startswith("["):
+        try:
+            return orjson.loads(stripped)
+        except orjson.JSONDecodeError:
+            return text
+    if _INTEGER.fullmatch(stripped):
+        return int(stripped)
+    if decimal != "." and "." in stripped:
+        return text  # between thousands, or before a fraction after all: no field takes it
+    point = stripped.replace(decimal, ".")
+    return float(point) if _FRACTION.fullmatch(point) else text
 
 
 def _seen(values: Sequence[Any]) -> Seen:

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from pipeline.batch.tensors import TensorSpec
-from pipeline.drafting.draft import Bound, Draft, FieldDraft, StepDraft, model_draft
+from pipeline.drafting.draft import Bound, CsvDraft, Draft, FieldDraft, StepDraft, model_draft
 from pipeline.drafting.yaml import as_yaml
 from pipeline.spec import text as spec_text
 
@@ -88,7 +88,7 @@ def test_watch_is_suggested_in_a_comment_that_only_needs_its_mark_removed():
 
 
 def test_words_for_missing_values_and_fields_that_may_lack_them_are_read_back():
-    draft = drafted(model(), csv_missing=("", "NA", "#N/A"))
+    draft = drafted(model(), csv=CsvDraft({"missing": ["", "NA", "#N/A"]}))
     draft.fields["x"].keeps_missing = True
     text = as_yaml(draft, ["heading"])
     found = yaml.safe_load(text)["record"]

@@ -22,7 +22,6 @@ from pipeline.formats import looks
 from pipeline.formats.format import Reading
 from pipeline.formats.registry import format_named, format_of
 from pipeline.runner.beam_types import PTransform
-from pipeline.spec.record import RecordSpec
 
 # Beam's GCS reader fetches 16 MiB at a time. The end of a range's last line lies behind the range:
 # without this margin it would cost a whole fetch more.
@@ -101,7 +100,7 @@ def read_range(part: FileRange, reading: Reading) -> Iterator[Block]:
         return
     try:
         with opened(part) as file:
-            problem = _foreign(file.head, form.name, reading.record)
+            problem = _foreign(file.head, form.name, reading)
             if problem:
                 yield Block((), part.path, f"{part.path}: {problem}", format=form.name)
                 return
@@ -118,8 +117,9 @@ def read_range(part: FileRange, reading: Reading) -> Iterator[Block]:
         yield Block((), part.path, message, format=form.name)
 
 
-def _foreign(head: bytes, form: str, record: RecordSpec | None) -> str:
+def _foreign(head: bytes, form: str, reading: Reading) -> str:
     """What a file is if it has not its format; empty where records are bytes, of whatever kind."""
-    if record is None:
-        return looks.foreign(head, form)
-    return "" if record.source == "raw" else looks.foreign(head, form, record.encoding(form))
+    record = reading.record
+    if record is not None and record.source == "raw":
+        return ""
+    return looks.foreign(head, form, reading.encoding(form))

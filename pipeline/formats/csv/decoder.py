@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import codecs
 import csv
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
@@ -157,9 +159,11 @@ class CsvDecoder(Decoder):
         return record
 
     def undeclared(self, block: Block, row: int) -> dict[str, Any]:
-        """See Decoder; cells as they would be in JSON."""
-        cells = dict(zip(block.header, self._row(block, row), strict=True))
-        return record_sample.from_cells(cells)
+        """See Decoder; cells as they would be in JSON, of columns that can be read."""
+        once = _named_once(block.header)
+        cells = zip(block.header, self._row(block, row), strict=True)
+        named = {name: cell for name, cell in cells if name in once}
+        return record_sample.from_cells(named, self._dialect(block).decimal)
 
     def _row(self, block: Block, row: int) -> list[str]:
         """The cells of a row, one for each name in the header.
@@ -288,6 +292,11 @@ def _is_utf8(text: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+@lru_cache(8)
+def _named_once(header: Header) -> frozenset[str]:
+    return frozenset(name for name, times in Counter(header).items() if name and times == 1)
 
 
 def _repeats_names(block: Block, dialect: Dialect) -> bool:

@@ -40,7 +40,7 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
     """The rows of a file behind its header; the first line as well, where it is none."""
     path, most = opened.path, reading.max_record_bytes
     record = reading.record
-    dialect = dialect_of(record.csv if record else None, path)
+    dialect = dialect_of(reading.csv_spec, path)
     header: Header | None = dialect.names or None
     given = names_in(path, record) if record else ()
     line = opened.line
