@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.batch.tensors import Shape, TensorSpec
+from pipeline.drafting.families import Clues
 from pipeline.drafting.spread_columns import pattern_of
 from pipeline.formats.record_sample import Seen
 from pipeline.spec.record import DTypeName
@@ -88,6 +89,7 @@ class ModelDraft:
       takes_examples: whether it parses serialized tf.Example messages itself.
       key_notes: key -> what a reader should know of its value.
       missing: keys that an entry must have, and only a person can know.
+      clues: to the family that it is of, if it reads pictures.
     """
 
     name: str
@@ -106,6 +108,7 @@ class ModelDraft:
     takes_examples: bool = False
     key_notes: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    clues: Clues = field(default_factory=Clues)
 
 
 @dataclass

@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from pipeline.batch.tensors import Shape, TensorSpec, describe
-from pipeline.drafting.draft import FILL_IN, GUESS, Bound, Draft, FieldDraft, StepDraft
+from pipeline.drafting.draft import FILL_IN, GUESS, Bound, Draft, FieldDraft, ModelDraft, StepDraft
+from pipeline.drafting.families import Preparation, preparation
 
 _FIELD, _USUAL_SIZE = "file", 224
-_CHANNELS = (1, 3)
+_COLOURS = 3
+_CHANNELS = (1, _COLOURS)
 
 
 def take_pictures(tensors: Iterable[TensorSpec]) -> bool:
@@ -31,7 +33,7 @@ def bind(draft: Draft) -> None:
     steps = _Steps()
     for model in draft.models:
         for tensor in model.inputs:
-            model.bound[tensor.name] = steps.to(tensor)
+            model.bound[tensor.name] = steps.to(tensor, model)
     draft.prepare = steps.made
 
 
@@ -45,8 +47,8 @@ class _Steps:
     def __init__(self) -> None:
         self.made: list[StepDraft] = []
 
-    def to(self, tensor: TensorSpec) -> Bound:
-        """The source of a tensor."""
+    def to(self, tensor: TensorSpec, model: ModelDraft) -> Bound:
+        """The source of a model's tensor."""
         row = tensor.row_shape
         layout, channels, sizes = _picture(row)
         decoded = self._decoded(channels)
@@ -55,8 +57,14 @@ class _Steps:
             return Bound(decoded, note)
         if tensor.dtype == "uint8" and layout == "hwc" and sizes == (None, None):
             return Bound(decoded)
+        shape_note = "" if row else f"{GUESS}the model does not declare its shape"
         height, width = (size or _USUAL_SIZE for size in sizes)
         size_note = f"{FILL_IN}height and width; the model does not say" if None in sizes else ""
+        of_model = None if None in sizes else (height, width)
+        known = preparation(model.clues, layout, of_model)
+        if known is not None and tensor.dtype != "uint8" and channels == _COLOURS:
+            size_note *= not model.clues.files
+            return Bound(self._prepared(decoded, known, model, layout, size_note), shape_note)
         small = self._step(
             "small",
             f"{height}x{width}",
@@ -68,12 +76,29 @@ class _Steps:
         )
         if tensor.dtype == "uint8":
             return Bound(small)
-        note = f"{GUESS}values from 0 to 1; give `mean` and `std` if it was trained with others"
+        note = (
+            f"{GUESS}pixels from 0 to 1, stretched to its size. What it was trained with, only you "
+            "can tell: examples/images/README.md has the lines of published families"
+        )
         layouts = {"layout": layout} if layout == "chw" else {}
         pixels = self._step(
             "pixels", f"{height}x{width}_{layout}", note, op="normalize", of=small, **layouts
         )
-        return Bound(pixels, "" if row else f"{GUESS}the model does not declare its shape")
+        return Bound(pixels, shape_note)
+
+    def _prepared(
+        self, decoded: str, known: Preparation, model: ModelDraft, layout: str, size_note: str
+    ) -> str:
+        """The pixels that a family of models reads."""
+        column = decoded
+        names = {"resize": "small", "center_crop": "middle", "normalize": "pixels"}
+        for keys in known.steps:
+            op, others = keys["op"], {k: v for k, v in keys.items() if k != "op"}
+            if op == "normalize" and layout == "chw":
+                others["layout"] = layout
+            note = {"resize": size_note, "normalize": f"{GUESS}{known.because}"}.get(op, "")
+            column = self._step(names[op], model.name, note, op=op, of=column, **others)
+        return column
 
     def _decoded(self, channels: int) -> str:
         keys = {} if channels == 3 else {"channels": channels}
@@ -99,7 +124,7 @@ class _Steps:
 
 def _picture(row: Shape | None) -> tuple[str | None, int, tuple[int | None, int | None]]:
     """Layout, channels, height and width of a picture; no layout if it is not a picture."""
-    if row is None:
+    if row in (None, (None, None, None)):
         return "chw", 3, (None, None)
     if len(row) == 3:
         first, middle, last = row

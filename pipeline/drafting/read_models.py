@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import PurePosixPath
+from typing import Any
+
+import orjson
 
 from pipeline.backends.archives import DEFAULT_BYTES
 from pipeline.backends.foreign_files import UNREADABLE, advice
@@ -14,6 +19,7 @@ from pipeline.connectors.storage import paths
 from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.drafting.description import Described, ModelFile, described_apart
 from pipeline.drafting.draft import FILL_IN, GUESS, Draft, ModelDraft, model_draft
+from pipeline.drafting.families import CONFIG, PROCESSOR, Clues, keras_names
 from pipeline.drafting.model_folders import FoundModel, find_models, usable_name
 from pipeline.drafting.recognition import HEAD_BYTES
 from pipeline.errors import ArtifactError, EnsembleError, ModelError, PathError
@@ -65,6 +71,7 @@ class ModelsFolder:
         path = os.path.abspath(self._folder) if is_local(self._folder) else self._folder  # noqa: PTH100
         above, _, self.name = path.rpartition("/")
         self._above = above.rpartition("/")[2]
+        self._files = frozenset(files)
         self.found = find_models(files, self.name or "model", self._head)
         if not self.found:
             some = ", ".join(files[:5]) + (", ..." if len(files) > 5 else "")
@@ -124,6 +131,13 @@ class ModelsFolder:
           uri: the key `uri` of the entry.
           watch: the key `watch` of the entry.
         """
+        draft = self._entry(found, described, uri, watch)
+        draft.clues = self._clues(found)
+        return draft
+
+    def _entry(
+        self, found: FoundModel, described: Described, uri: str, watch: str | None
+    ) -> ModelDraft:
         known = described.description
         if known is None:
             problem = self._problem(found, described, uri)
@@ -232,6 +246,30 @@ class ModelsFolder:
         if found.path not in self._fetched:
             self._fetched[found.path] = self._cache.fetch(self.location(found.path))
         return self._fetched[found.path]
+
+    def _clues(self, found: FoundModel) -> Clues:
+        """What may say which family of image models a model is of."""
+        path = PurePosixPath(found.path)
+        folder = path.parent if found.path in self._files else path
+        alone = all(one is found or not self._is_in(one, folder) for one in self.found)
+        files: dict[str, Any] = {}
+        for name in (CONFIG, PROCESSOR) if alone else ():
+            if str(folder / name) in self._files:
+                with suppress(PathError, ValueError):
+                    files[name] = orjson.loads(paths.read_text(self.location(str(folder / name))))
+        names = [found.name, path.stem, *path.parts[:-1]]
+        fetched = self._fetched.get(found.path)
+        names += keras_names(fetched.path) if fetched and found.framework == "tensorflow" else []
+        return Clues(
+            found.framework,
+            tuple(dict.fromkeys(names)),
+            {name: content for name, content in files.items() if isinstance(content, dict)},
+            str(folder / "tfhub_module.pb") in self._files,
+        )
+
+    @staticmethod
+    def _is_in(found: FoundModel, folder: PurePosixPath) -> bool:
+        return PurePosixPath(found.path).is_relative_to(folder)
 
     def _head(self, path: str) -> bytes:
         return paths.read_head(self.location(path), HEAD_BYTES)
