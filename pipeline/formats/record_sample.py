@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import orjson
@@ -81,11 +81,13 @@ def values_by_key(records: Sequence[Mapping[str, Any]]) -> dict[str | PathKey, S
             of_key = values[path]  # a null has a place, too
             if not is_missing(value):
                 of_key.append(value)
-    whole = {path for path, found in values.items() if found}
+    objects = {path[:depth] for path in values for depth in range(1, len(path))}
+    mixed = {path for path in objects if values.get(path)}
     seen: dict[str | PathKey, Seen] = {}
     for path, found in values.items():
-        if found and not any(path[:depth] in whole for depth in range(1, len(path))):
-            seen[path[0] if len(path) == 1 else PathKey(path=path)] = _seen(found)
+        if found and not any(path[:depth] in mixed for depth in range(1, len(path))):
+            whole = replace(_seen(found), kind="mixed") if path in mixed else _seen(found)
+            seen[path[0] if len(path) == 1 else PathKey(path=path)] = whole
     return seen
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,10 +31,9 @@ from pipeline.formats.lines import DamagedFileError
 from pipeline.formats.record_sample import from_cell
 from pipeline.formats.registry import decoders, format_named, format_of
 from pipeline.spec.record import CsvSpec, FieldSpec, RecordSpec
-from pipeline.spec.uris import is_local
 
 _FILES = 8
-_BLOCK_ROWS, _MOST_VALUES = 100, 500_000
+_BLOCK_ROWS, _MOST_VALUES = 100, 200_000
 
 _SOUNDS = (".wav", ".flac")
 """Extensions of what `op: decode_audio` reads."""
@@ -173,13 +171,11 @@ def _files(location: str) -> list[Any]:
     """The files at a location; of a folder those in it, or else those in the folders below."""
     try:
         return paths.match_input(location)
-    except PathError as error:
-        inside = location.rstrip("/")
-        if "is a folder" in str(error):
-            return paths.match_input(f"{inside}/*")
-        if not is_local(location) or not Path(location).is_dir():
-            raise
-        return paths.match_input(f"{inside}/**")
+    except PathError:
+        for inside in ("*", "**") if not set(location) & set("*?[") else ():
+            with suppress(PathError):
+                return paths.match_input(f"{location.rstrip('/')}/{inside}")
+        raise
 
 
 def _csv_of(part: FileRange) -> CsvSpec | None:

@@ -4,11 +4,13 @@ import pytest
 
 from pipeline.formats.record_sample import (
     Seen,
+    from_cell,
     from_cells,
     missing_words,
     values_by_key,
     without_words,
 )
+from pipeline.spec.record.keys import PathKey
 
 
 def seen(*values):
@@ -32,7 +34,8 @@ def seen(*values):
         ((1, "a"), "mixed", ()),
         ((True, 1), "mixed", ()),
         (([1, "a"],), "mixed", (2,)),
-        (({"a": 1},), "mixed", ()),
+        (({},), "mixed", ()),
+        (({"a": 1}, 2), "mixed", ()),
         (([1], 2), "mixed", ()),
         (([[1], 2],), "mixed", (2,)),
     ],
@@ -40,6 +43,46 @@ def seen(*values):
 def test_kind_and_shape_are_those_of_all_records(values, kind, shape):
     found = seen(*values)
     assert (found.kind, found.shape) == (kind, shape)
+
+
+def test_values_inside_of_objects_are_under_paths():
+    records = [
+        {"user": {"id": 1, "address": {"zip": "x"}}, "n": {}},
+        {"user": {"id": 2, "address": None}, "n": {"": 1}},
+        {"user": None},
+    ]
+    found = values_by_key(records)
+    assert [str(key) for key in found] == ["[user, id]", "[user, address, zip]", "n"]
+    assert found[PathKey(path=("user", "id"))] == Seen("integer", (), 2, distinct=True)
+    assert found[PathKey(path=("user", "address", "zip"))].records == 1
+
+
+def test_objects_beside_other_values_are_not_looked_into():
+    found = values_by_key([{"a": {"b": {"c": 1}}}, {"a": {"b": 2}}, {"a": {"d": 3}}])
+    assert {str(key): seen.kind for key, seen in found.items()} == {
+        "[a, b]": "mixed",
+        "[a, d]": "integer",
+    }
+
+
+@pytest.mark.parametrize(
+    ("cell", "decimal", "value"),
+    [
+        ("0,5", ",", 0.5),
+        ("1.5", ",", "1.5"),
+        ("1.234,5", ",", "1.234,5"),
+        ("7", ",", 7),
+        ("0,5", ".", "0,5"),
+        (".5", ".", 0.5),
+        ("+5", ".", 5),
+        ("1e-3", ".", 0.001),
+        ("007", ".", "007"),
+        ("1e", ".", "1e"),
+        ("NaN", ".", "NaN"),
+    ],
+)
+def test_cells_are_numbers_where_a_field_of_numbers_reads_them(cell, decimal, value):
+    assert from_cell(cell, decimal) == value
 
 
 def test_nulls_do_not_count_and_missing_keys_neither():

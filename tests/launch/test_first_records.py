@@ -34,6 +34,21 @@ def test_folder_and_pattern_stand_for_their_files_and_empty_files_are_passed_ove
         assert first_records(str(location), 5).path == str(tmp_path / "b.jsonl")
 
 
+@pytest.mark.parametrize("folder", ["{}", "{}/"])
+def test_folders_of_a_folder_without_files_are_looked_into(tmp_path, folder):
+    (tmp_path / "day=1/hour=02").mkdir(parents=True)
+    formats.write(tmp_path / "day=1/hour=02", "jsonl", [{"a": 1}, {"a": 2, "day": "own"}])
+    found = first_records(folder.format(tmp_path), 5).records
+    assert found == ({"day": 1, "hour": "02", "a": 1}, {"day": "own", "hour": "02", "a": 2})
+
+
+@pytest.mark.parametrize("content", [b"5,6\n1,2\n", "ä;ö\n0,5;x\n".encode("utf-16")])
+def test_csv_is_read_as_it_looks(tmp_path, content):
+    (tmp_path / "a.csv").write_bytes(content)
+    (record,) = first_records(str(tmp_path), 5).records[-1:]
+    assert record in ({"column_1": 1, "column_2": 2}, {"ä": 0.5, "ö": "x"})
+
+
 def test_records_that_cannot_be_read_are_passed_over(tmp_path):
     (tmp_path / "a.jsonl").write_text('nonsense\n{"a": 1}\n[2]\n{"a": 3}\n')
     assert first_records(str(tmp_path), 5).records == ({"a": 1}, {"a": 3})
@@ -52,7 +67,8 @@ def test_pictures_and_sounds_are_told_by_their_names(name, files, tmp_path):
         ("a.jsonl", b"", "holds no record"),
         ("a.parquet", b"nonsense", "is not a Parquet file"),
         ("a.avro", b"nonsense", "is not an Avro file"),
-        ("a.csv", b"\n1,2\n", "line 1 is empty"),
+        ("a.csv", b"\na,b\n1,2\n", "line 1 is empty"),
+        ("a.csv", b"# of 2024\na,b\n1,2\n", "a.csv has 1 line before the one that names"),
         ("a.jsonl.gz", b"nonsense", "cannot be read"),
     ],
 )

@@ -163,34 +163,42 @@ def _header(rows: Rows) -> bool | tuple[str, ...]:
     width = _width(rows[1:]) or _width(rows)
     if not rows or _names_columns(rows, width):
         return True
-    if len(rows[0]) == width - 1 and not any(map(_NUMBER.fullmatch, rows[0])):
-        return ("row", *rows[0])  # as R writes a table with the names of its rows
     if len(rows[0]) != width:
-        for number, row in enumerate(rows[1:_PREAMBLE], start=1):
-            is_text = len(row) == width and not any(map(_NUMBER.fullmatch, row))
-            if is_text and _names_columns(rows[number:], width):
+        for number in range(1, min(len(rows), _PREAMBLE)):
+            if not _has_number(rows[number]) and _is_above_numbers(rows[number:], width):
                 raise ValueError(
                     f"has {number} line{'s' * (number > 1)} before the one that names the "
                     "columns, which no key of `record.csv` passes over: take them out"
                 )
+    if len(rows[0]) == width - 1 and not _has_number(rows[0]):
+        return ("row", *rows[0])  # as R writes a table with the names of its rows
     return tuple(f"column_{number}" for number in range(1, width + 1))
 
 
 def _names_columns(rows: Rows, width: int) -> bool:
     """Whether the first row names the columns: its cells are of another kind than those below."""
-    first, *others = rows
-    numbers = [_NUMBER.fullmatch(cell) is not None for cell in first]
+    first = rows[0]
     if len(first) != width:
         return False
-    if not any(numbers):
-        return True
-    if _is_count([cell for cell, is_number in zip(first, numbers, strict=True) if is_number]):
-        return True
-    below = [[row[i] for row in others if len(row) == width and row[i]] for i in range(width)]
-    return any(
-        not is_number and first[i] and below[i] and all(map(_NUMBER.fullmatch, below[i]))
-        for i, is_number in enumerate(numbers)
-    )
+    numbers = [cell for cell in first if _NUMBER.fullmatch(cell)]
+    return not numbers or _is_count(numbers) or _is_above_numbers(rows, width)
+
+
+def _has_number(row: Sequence[str]) -> bool:
+    return any(map(_NUMBER.fullmatch, row))
+
+
+def _is_above_numbers(rows: Rows, width: int) -> bool:
+    """Whether the first row has text in a column that has numbers alone below it."""
+    first, *others = rows
+    if len(first) != width:
+        return False
+    whole = [row for row in others if len(row) == width]
+    for i, cell in enumerate(first):
+        below = [row[i] for row in whole if row[i]]
+        if cell and below and not _NUMBER.fullmatch(cell) and all(map(_NUMBER.fullmatch, below)):
+            return True
+    return False
 
 
 def _is_count(cells: Sequence[str]) -> bool:

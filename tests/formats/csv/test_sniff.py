@@ -1,0 +1,150 @@
+"""How a CSV file is written is told from its beginning, and the file is then read so."""
+
+import csv
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.formats.csv.sniff import sniff
+
+ROWS = [["a", "höhe", "c"], ["x", "0.5", "7"], ["y", "1.5", "8"], ["z", "-2.25", "9"]]
+
+
+def text(rows, **how):
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n", **how).writerows(rows)
+    return file.getvalue()
+
+
+def told(content, path="a.csv", encoding="utf-8"):
+    head = content if isinstance(content, bytes) else content.encode(encoding)
+    return sniff(head, path, is_whole=True).model_dump(exclude_defaults=True)
+
+
+def with_commas(rows):
+    return [[cell.replace(".", ",") for cell in row] for row in rows]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", " "])
+@pytest.mark.parametrize("path", ["a.csv", "a.tsv"])
+def test_delimiter_that_the_name_does_not_tell(delimiter, path):
+    usual = "\t" if path.endswith(".tsv") else ","
+    found = told(text(ROWS, delimiter=delimiter), path)
+    assert found == ({} if delimiter == usual else {"delimiter": delimiter})
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_commas_before_fractions(delimiter):
+    found = told(text(with_commas(ROWS), delimiter=delimiter))
+    assert found == {"delimiter": delimiter, "decimal": ","}
+    found = told(text(with_commas(ROWS[1:]), delimiter=delimiter))
+    assert (found["delimiter"], found["decimal"], len(found["header"])) == (delimiter, ",", 3)
+
+
+def test_commas_and_points_are_no_decimal_commas():
+    assert "decimal" not in told("a;b\n0,5;0.5\n1,5;1.5\n")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+def test_encoding(encoding):
+    found = told(text(ROWS), encoding=encoding)
+    assert found == ({} if encoding.startswith("utf-8") else {"encoding": encoding})
+
+
+def test_bytes_that_windows_does_not_know_are_latin_1():
+    assert told(b"a,b\n\x81\xe4,1\n") == {"encoding": "latin-1"}
+
+
+def test_character_that_the_end_of_what_was_read_cuts_is_no_other_encoding():
+    head = "a,b\nä,1\nä".encode()[:-1]
+    assert sniff(head, "a.csv", is_whole=False).encoding == "utf-8"
+
+
+def test_quotes_that_are_text_and_quotes_of_another_kind():
+    assert told('a\tb\n5" disk\t1\n"x" y\t2\n') == {"delimiter": "\t", "quote": None}
+    assert told("'a';'b'\n1;2\n") == {"delimiter": ";", "quote": "'"}
+
+
+def test_delimiters_and_line_ends_inside_quotes_are_text():
+    rows = [["a", "b"], ["one; two\nthree", "1"], ["four, five", "2"]]
+    for delimiter in (",", ";"):
+        expected = {} if delimiter == "," else {"delimiter": ";"}
+        assert told(text(rows, delimiter=delimiter)) == expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "names"),
+    [
+        ("1,2.5,x\n3,4.5,y\n", ("column_1", "column_2", "column_3")),
+        ("x,1\ny,2\n", ("column_1", "column_2")),
+        ("178,13,class_0\n" + "1,2,3,4\n" * 20, tuple(f"column_{i}" for i in range(1, 5))),
+        ("a,b\n" + "1,2,3\n" * 20, ("row", "a", "b")),
+        ("7\n8\n", ("column_1",)),
+    ],
+    ids=["numbers", "text and numbers", "counts", "names of rows", "one column"],
+)
+def test_names_where_no_line_has_them(lines, names):
+    assert told(lines) == {"header": names}
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "0,1,2,3\n0.5,1.5,2,3\n",
+        "country,1990,1991,1992\nA,1,2,3\n",
+        "150,4,setosa\n5.1,3.5,0\n4.9,3.0,1\n",
+        "a,b\nx,y\n",
+        "id,x\n1,\n2,5\n",
+        "a,b\n",
+        "",
+    ],
+    ids=["count", "years", "a text above numbers", "all text", "empty cells", "no row", "empty"],
+)
+def test_first_line_that_names_the_columns(lines):
+    assert told(lines) == {}
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ("# from the web\nDate,x\n2020,1\n2021,2\n", "has 1 line before the one that names"),
+        ("x      y\n0.5    1.5\n1.25  12.5\n", "aligned with blanks"),
+        ("a,b\r1,2\r", "end with a carriage return"),
+    ],
+)
+def test_file_that_no_key_makes_readable_is_refused(lines, reason):
+    with pytest.raises(ValueError, match=reason):
+        told(lines)
+
+
+CELLS = st.one_of(
+    st.integers(-999, 999).map(str),
+    st.floats(-99, 99).map(lambda x: f"{x:.3f}"),
+    st.sampled_from(["", "red", "good film", "a,b", "x;y", "NA", 'say "hi"']),
+)
+
+
+@given(
+    st.integers(2, 5).flatmap(
+        lambda n: st.lists(st.lists(CELLS, min_size=n, max_size=n), min_size=3, max_size=20)
+    ),
+    st.sampled_from([",", ";", "\t", "|"]),
+    st.sampled_from(["utf-8", "utf-16", "cp1252"]),
+)
+def test_rows_under_names_come_back_whatever_signs_were_used(rows, delimiter, encoding):
+    names = [f"näme{'abcde'[i]}" for i in range(len(rows[0]))]
+    content = text([names, *rows], delimiter=delimiter, quoting=csv.QUOTE_MINIMAL)
+    found = sniff(content.encode(encoding), "a.csv", is_whole=True)
+    how = {"delimiter": found.delimiter or ",", "quotechar": found.quote}
+    assert list(csv.reader(io.StringIO(content), **how)) == [names, *rows]
+    assert found.header is True
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_told_or_refused(content):
+    try:
+        sniff(content, "a.csv", is_whole=True)
+    except ValueError as error:
+        assert "\n" not in str(error)
