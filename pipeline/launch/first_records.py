@@ -22,7 +22,7 @@ from pipeline.connectors.files.whole_files import FileGroup, read_group
 from pipeline.connectors.storage import paths
 from pipeline.connectors.storage.errors import READER_ROLE, explain
 from pipeline.errors import PathError, RecordError
-from pipeline.formats import partitions
+from pipeline.formats import looks, partitions
 from pipeline.formats.csv import sniff
 from pipeline.formats.csv.format import CSV
 from pipeline.formats.format import Reading
@@ -179,7 +179,7 @@ def _files(location: str) -> list[Any]:
 
 
 def _csv_of(part: FileRange) -> CsvSpec | None:
-    """How a CSV file is written.
+    """How a file is written that is CSV, by its look as well; else None.
 
     Raises:
       ValueError: nobody can tell its cells apart.
@@ -192,6 +192,8 @@ def _csv_of(part: FileRange) -> CsvSpec | None:
             head += chunk
             if len(head) > sniff.HEAD_BYTES:
                 break
+    if looks.foreign(bytes(head[: looks.HEAD_BYTES]), CSV.name, "utf-16"):
+        return None  # which who reads it tells
     is_whole = len(head) <= sniff.HEAD_BYTES
     return sniff.sniff(bytes(head[: sniff.HEAD_BYTES]), part.path, is_whole=is_whole)
 

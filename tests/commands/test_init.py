@@ -1,5 +1,6 @@
 """`init`: what it writes passes `check` when everything is known, and says what is not."""
 
+import json
 import re
 from pathlib import Path
 
@@ -18,6 +19,7 @@ ROWS = [
     {"row_id": f"r{i}", "left": [0.5, 1.0 * i, 2.0, 3.0], "review": "good film", "rank": i % 3}
     for i in range(20)
 ]
+NUMBERED = ["text", "row_id", "m1", "m2", "m3", "m4"]
 KNOWN = [
     case
     for case in CASES
@@ -63,7 +65,7 @@ def test_file_for_a_model_of_each_format_passes_check(run, folder, case):
     assert case.extra.items() <= entry.items()
     if case in AFFINE:
         assert "fill in" not in text
-        assert run("check", "ensemble.yaml").status == 0
+        assert run("check", "ensemble.yaml", "--trial_secs=0").status == 0
 
 
 @pytest.mark.parametrize("format", formats.EXTENSIONS)
@@ -81,7 +83,7 @@ def test_fields_come_from_records_of_every_format(run, folder, format):
         "rank",
         "review",
     ]
-    assert run("check", "ensemble.yaml").status == 0
+    assert run("check", "ensemble.yaml", "--trial_secs=0").status == 0
 
 
 def test_columns_of_a_csv_that_are_numbered_are_one_field(run, folder):
@@ -99,7 +101,7 @@ def test_what_is_written_runs_over_the_records_it_was_made_from(run, folder):
     formats.write(folder, "jsonl", ROWS)
     init(run, "models", "--records", "a.jsonl")
     arguments = ["--input_file_pattern=a.jsonl", "--output_path=out/p", "--output_format=parquet"]
-    assert main.main(["--ensemble_spec=ensemble.yaml", *arguments]) == 0
+    assert main.main(["--ensemble_spec=ensemble.yaml", *arguments, "--trial_secs=0"]) == 0
     import pyarrow.parquet as pq
 
     found = pq.read_table(next(iter((folder / "out").glob("p-0*"))))
@@ -107,6 +109,35 @@ def test_what_is_written_runs_over_the_records_it_was_made_from(run, folder):
     expected = np.array([row["left"] for row in ROWS]) @ weights + bias
     assert found["id"].to_pylist() == [row["row_id"] for row in ROWS]
     assert np.allclose(found["linear_predict"].to_pylist(), expected, atol=1e-5)
+
+
+def test_table_as_excel_writes_it_below_a_folder_of_its_day_runs_as_drafted(run, folder):
+    import main
+
+    models.onnx_file(folder / "models/net/1")
+    rows = [[f"größe {i}", i, *(f"{i},{k}" for k in range(4))] for i in range(20)]
+    text = "".join(";".join(map(str, row)) + "\r\n" for row in [NUMBERED, *rows])
+    (folder / "sales/day=2024-01-01").mkdir(parents=True)
+    (folder / "sales/day=2024-01-01/a.csv").write_bytes(text.encode("cp1252"))
+    data, written, _ = init(run, "models", "--records", "sales")
+    assert data["record"] == {
+        "id": "row_id",
+        "csv": {"delimiter": ";", "decimal": ",", "encoding": "cp1252"},
+        "fields": {"m": {"dtype": "float32", "shape": [4], "columns": "m{1..4}"}},
+    }
+    assert "# pass_through: [day, text]" in written
+    Path("ensemble.yaml").write_text(
+        Path("ensemble.yaml").read_text().replace("# pass_through", "pass_through")
+    )
+    paths = ["--input_file_pattern=sales/*/*.csv", "--output_path=out/p", "--trial_secs=0"]
+    assert main.main(["--ensemble_spec=ensemble.yaml", *paths]) == 0
+    lines = [json.loads(line) for line in next(Path("out").glob("p-0*")).read_text().splitlines()]
+    weights, bias = models.affine_weights(1.0)
+    values = np.array([[float(f"{i}.{k}") for k in range(4)] for i in range(20)])
+    assert [line["id"] for line in lines] == [str(i) for i in range(20)]
+    assert lines[3]["pass_through"] == {"day": "2024-01-01", "text": "größe 3"}
+    found = [line["predictions"]["net_y"] for line in lines]
+    assert np.allclose(found, values @ weights + bias, atol=1e-4)
 
 
 def test_without_records_models_that_read_the_same_share_a_field(run, folder):
@@ -120,7 +151,7 @@ def test_without_records_models_that_read_the_same_share_a_field(run, folder):
     }
     assert bound(data, "net") == bound(data, "dense") == {"x": "features"}
     assert text.count("guess: another model reads the same type and shape") == 1
-    assert run("check", "ensemble.yaml").status == 0
+    assert run("check", "ensemble.yaml", "--trial_secs=0").status == 0
 
 
 def test_process_that_may_die_of_a_model_finds_what_this_one_finds(run, folder):
@@ -171,7 +202,7 @@ def test_entry_of_an_unknown_task_is_refused_until_somebody_chooses_it(run, fold
     assert "task" not in data["models"][0]
     assert "fill in: its tensors are not known." in text
     assert "until it has the key `task`" in " ".join(text.replace("#", " ").split())
-    checked = run("check", "ensemble.yaml")
+    checked = run("check", "ensemble.yaml", "--trial_secs=0")
     assert checked.status == 2
     assert "key 'task' is missing" in checked.err
     assert "expected one of feature-extraction, sentence-embedding" in checked.err
@@ -215,7 +246,7 @@ def test_trusted_pickle_is_read_and_the_entry_says_trusted(run, folder):
     data, _, _ = init(run, "models", "--trusted")
     assert data["models"][0]["trusted"] is True
     assert data["models"][0]["outputs"] == {"predict_proba": "species_proba"}
-    assert run("check", "ensemble.yaml").status == 0
+    assert run("check", "ensemble.yaml", "--trial_secs=0").status == 0
 
 
 @pytest.mark.parametrize(
@@ -234,7 +265,7 @@ def test_model_that_cannot_be_read_has_an_entry_with_the_reason(run, folder, nam
     assert "fill in: its tensors are not known." in text
     assert reason in " ".join(text.replace("#", " ").split())
     assert "2 models, 1 guess, " in done.out or "2 models, 2 guesses, " in done.out
-    assert run("check", "ensemble.yaml").status == 2
+    assert run("check", "ensemble.yaml", "--trial_secs=0").status == 2
 
 
 def test_weights_without_a_network_say_that_a_class_is_needed(run, folder):
@@ -280,7 +311,7 @@ def test_scores_of_models_with_one_input_are_averaged(run, folder):
         {"column": "label", "op": "argmax", "of": "proba"},
     ]
     assert data["output"] == ["proba", "label"]
-    assert run("check", "ensemble.yaml").status == 0
+    assert run("check", "ensemble.yaml", "--trial_secs=0").status == 0
 
 
 def test_values_that_may_be_anything_are_averaged_in_a_comment_only(run, folder):
@@ -303,7 +334,7 @@ def test_sounds_are_decoded_at_the_rate_that_the_model_knows(run, folder, record
     assert data["prepare"] == [{**decoded, "sampling_rate": 16000, "resample": True}]
     assert data["models"][0]["inputs"] == {"waveform": "waveform"}
     assert "guess: files of other rates are resampled" in text
-    assert run("check", "ensemble.yaml").status == 0
+    assert run("check", "ensemble.yaml", "--trial_secs=0").status == 0
 
 
 def test_pictures_are_decoded_and_resized_to_what_the_model_takes(run, folder):
@@ -322,7 +353,42 @@ def test_pictures_are_decoded_and_resized_to_what_the_model_takes(run, folder):
     assert [step["op"] for step in data["prepare"]] == ["decode_image", "resize", "normalize"]
     assert (data["prepare"][1]["height"], data["prepare"][1]["width"]) == (16, 24)
     assert data["prepare"][2]["layout"] == "chw"
-    assert run("check", "ensemble.yaml").status == 0
+    assert run("check", "ensemble.yaml", "--trial_secs=0").status == 0
+
+
+def test_pictures_are_prepared_as_a_file_beside_the_model_says(run, folder):
+    models.save_onnx(
+        folder / "models/net/1/model.onnx",
+        [("Identity", ["image"], ["y"], {})],
+        {"image": ("float32", ["rows", 3, 16, 16])},
+        {"y": ("float32", ["rows", 3, 16, 16])},
+    )
+    config = {"mean": [0.5] * 3, "std": [0.5] * 3, "crop_pct": 0.8, "interpolation": "bicubic"}
+    (folder / "models/net/1/config.json").write_text(json.dumps({"pretrained_cfg": config}))
+    (folder / "pictures").mkdir()
+    (folder / "pictures/a.png").write_bytes(b"")
+    data, text, _ = init(run, "models", "--records", "pictures")
+    assert data["prepare"][1:] == [
+        {
+            "column": "small",
+            "op": "resize",
+            "of": "picture",
+            "fit": "shorter_side",
+            "size": 20,
+            "method": "bicubic",
+        },
+        {"column": "middle", "op": "center_crop", "of": "small", "height": 16, "width": 16},
+        {
+            "column": "pixels",
+            "op": "normalize",
+            "of": "middle",
+            "mean": [0.5] * 3,
+            "std": [0.5] * 3,
+            "layout": "chw",
+        },
+    ]
+    assert "guess: config.json beside it" in text
+    assert run("check", "ensemble.yaml", "--trial_secs=0").status == 0
 
 
 def test_models_and_output_in_a_bucket(run, folder, gcs, bucket):
@@ -345,12 +411,13 @@ def test_models_and_output_in_a_bucket(run, folder, gcs, bucket):
 
 def test_file_beside_the_models_or_elsewhere_names_them_so_that_they_are_found(run, folder):
     models.onnx_file(folder / "a/models/net/1")
-    assert run("init", "a/models", "--output", "a/ensemble.yaml").status == 0
+    here = ("init", "a/models", "--trial_secs=0")
+    assert run(*here, "--output", "a/ensemble.yaml").status == 0
     assert "uri: models/net/1" in (folder / "a/ensemble.yaml").read_text()
-    assert run("init", "a/models", "--output", "b/ensemble.yaml").status == 0
+    assert run(*here, "--output", "b/ensemble.yaml").status == 0
     assert f"uri: {folder}/a/models/net/1" in (folder / "b/ensemble.yaml").read_text()
     for place in ("a", "b"):
-        assert run("check", f"{place}/ensemble.yaml").status == 0
+        assert run("check", f"{place}/ensemble.yaml", "--trial_secs=0").status == 0
 
 
 def test_file_that_is_there_is_kept_unless_told_otherwise(run, folder):
@@ -404,10 +471,10 @@ def test_scikit_learn_pipeline_of_texts_reads_text(run, folder):
     formats.write(folder, "jsonl", ROWS)
     data, _, _ = init(run, "models", "--records", "a.jsonl", "--trusted")
     assert bound(data, "mood") == {"X": "review"}
-    assert run("check", "ensemble.yaml").status == 0
+    assert run("check", "ensemble.yaml", "--trial_secs=0").status == 0
     data, _, _ = init(run, "models", "--overwrite", "--trusted")
     assert data["record"]["fields"] == {"text": {"dtype": "string"}}
-    assert run("check", "ensemble.yaml").status == 0
+    assert run("check", "ensemble.yaml", "--trial_secs=0").status == 0
 
 
 def test_tensor_that_a_format_has_as_one_list_is_declared_with_the_axes_of_the_model(run, folder):
@@ -456,7 +523,7 @@ def test_serialized_examples_are_handed_whole_to_a_model_that_parses_them(run, f
         assert data["record"] == {"source": "raw", "fields": {"example": {"dtype": "bytes"}}}
         assert bound(data, "net") == {"examples": "example"}
         assert "fill in" not in text
-    assert run("check", "ensemble.yaml").status == 0
+    assert run("check", "ensemble.yaml", "--trial_secs=0").status == 0
     formats.write(folder, "jsonl", [{**row, "examples": row["review"]} for row in ROWS])
     data, _, _ = init(run, "models", "--overwrite", "--records", "a.jsonl")
     assert "source" not in data["record"]

@@ -54,7 +54,7 @@ def test_what_is_written_runs_unchanged_and_gives_the_numbers_of_the_framework(
     assert data["prepare"] == [{"column": "features", "op": "concat", "of": list(NAMES)}]
     assert inputs(data) == {str(kind): {"X": "features"} for kind in KINDS}
     assert "fill in:" not in text
-    arguments = ["--input_file_pattern=a.csv", "--output_path=out/p"]
+    arguments = ["--input_file_pattern=a.csv", "--output_path=out/p", "--trial_secs=0"]
     assert main.main(["--ensemble_spec=ensemble.yaml", *arguments]) == 0
     lines = [json.loads(line) for line in next(Path("out").glob("p-0*")).read_text().splitlines()]
     assert len(lines) == len(matrix(ROWS))
@@ -70,7 +70,7 @@ def test_models_of_two_orders_have_a_concat_each_of_the_same_fields(run, folder)
     data, _ = init(run)
     assert inputs(data) == {"a": {"X": "features"}, "b": {"X": "b_features"}}
     assert [step["of"] for step in data["prepare"]] == [list(NAMES), list(NAMES[::-1])]
-    assert run("check", "ensemble.yaml").status == 0
+    assert run("check", "ensemble.yaml", "--trial_secs=0").status == 0
 
 
 def test_field_of_two_models_is_wide_enough_for_both(run, folder):
@@ -93,7 +93,7 @@ def test_keys_that_are_called_alike_are_taken_and_their_types_kept(run, folder):
         "count": {"dtype": "float64"},
         "x": {"dtype": "float64", "shape": [2]},
     }
-    assert run("check", "ensemble.yaml").status == 0
+    assert run("check", "ensemble.yaml", "--trial_secs=0").status == 0
 
 
 def test_vector_that_has_the_features_in_order_needs_no_concat(run, folder):
@@ -134,7 +134,7 @@ def test_joined_features_are_called_as_nothing_else_is(run, folder):
     data, _ = init(run)
     assert data["prepare"][0]["column"] == "m_features"
     assert inputs(data)["net"] == {"x": "net_features"}
-    assert run("check", "ensemble.yaml").status == 0
+    assert run("check", "ensemble.yaml", "--trial_secs=0").status == 0
 
 
 def test_keys_that_no_field_can_be_called_are_read_to_the_numbers_of_the_framework(run, folder):
@@ -147,7 +147,7 @@ def test_keys_that_no_field_can_be_called_are_read_to_the_numbers_of_the_framewo
     fields = data["record"]["fields"]
     assert [fields[field].get("name", field) for field in data["prepare"][0]["of"]] == [*names]
     assert "fill in" not in text.partition("record:")[2]
-    arguments = ["--input_file_pattern=a.csv", "--output_path=out/p"]
+    arguments = ["--input_file_pattern=a.csv", "--output_path=out/p", "--trial_secs=0"]
     assert main.main(["--ensemble_spec=ensemble.yaml", *arguments]) == 0
     lines = [json.loads(line) for line in next(Path("out").glob("p-0*")).read_text().splitlines()]
     assert np.allclose([line["predictions"]["m_predict"] for line in lines], by_hand(rows))

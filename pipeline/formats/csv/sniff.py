@@ -46,8 +46,6 @@ def sniff(head: bytes, path: str, *, is_whole: bool) -> CsvSpec:
     """
     encoding = _encoding(head, is_whole)
     text = head.decode(encoding, "replace").removeprefix("\ufeff")
-    if "\r" in text and "\n" not in text:
-        raise ValueError("has lines that end with a carriage return: write them with line feeds")
     lines = list(io.StringIO(text, newline="\n"))
     if not is_whole and len(lines) > 1:
         del lines[-1]
