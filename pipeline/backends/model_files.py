@@ -9,6 +9,8 @@ from pipeline.backends.foreign_files import advice
 from pipeline.errors import LoadError
 
 _LISTED = 10
+_POINTER, _POINTER_BYTES = b"version https://git-lfs", 1024
+"""How a pointer begins, and what none exceeds (the specification of Git LFS)."""
 
 
 def model_file(path: Path, suffixes: Sequence[str], *, otherwise: str = "") -> Path:
@@ -21,13 +23,13 @@ def model_file(path: Path, suffixes: Sequence[str], *, otherwise: str = "") -> P
 
     Raises:
       LoadError: nothing there, another suffix, not exactly one such file in the folder, or an
-        empty file.
+        file without its content (see `with_content`).
     """
     expected = ", ".join(suffixes)
     if path.is_file():
         if path.suffix.lower() not in suffixes:
             raise LoadError(f"{path} has none of the suffixes {expected}{advice([path.name])}")
-        return not_empty(path)
+        return with_content(path)
     if not path.is_dir():
         raise LoadError(f"{path} does not exist; expected a {expected} file, or a folder with one")
     names = sorted(entry.name for entry in path.iterdir())
@@ -39,17 +41,32 @@ def model_file(path: Path, suffixes: Sequence[str], *, otherwise: str = "") -> P
             f"but {len(fitting)} fit; it holds {shown or 'nothing'}"
             + ("" if fitting else advice(names))
         )
-    return not_empty(path / fitting[0])
+    return with_content(path / fitting[0])
 
 
-def not_empty(file: Path) -> Path:
-    """The file, if it is not empty.
+def with_content(file: Path) -> Path:
+    """The file, if what it stands for is in it.
 
     Raises:
-      LoadError: it is empty, as a broken upload leaves it; frameworks explain that badly.
+      LoadError: it is empty, as a broken upload leaves it, or a pointer; frameworks explain that
+        badly.
     """
     if file.stat().st_size == 0:
         raise LoadError(f"{file} is empty")
+    return no_pointer(file)
+
+
+def no_pointer(file: Path) -> Path:
+    """The file, if it is the file.
+
+    Raises:
+      LoadError: it is a pointer of Git LFS, as a clone without it leaves it.
+    """
+    if file.stat().st_size < _POINTER_BYTES and file.read_bytes().startswith(_POINTER):
+        raise LoadError(
+            f"{file} is a pointer of Git LFS instead of the file; `git lfs pull` in the clone "
+            "fetches the file"
+        )
     return file
 
 

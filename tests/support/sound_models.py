@@ -69,7 +69,7 @@ def wav2vec2_classifier(folder: Path, **config: Any) -> Path:
 
     torch.manual_seed(13)
     made = transformers.Wav2Vec2Config(
-        num_labels=3, classifier_proj_size=16, **{**_HEARS, **config}
+        classifier_proj_size=16, **{**_HEARS, "num_labels": 3, **config}
     )
     network = transformers.Wav2Vec2ForSequenceClassification(made)
     return saved(folder, network, transformers.Wav2Vec2FeatureExtractor())

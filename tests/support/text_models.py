@@ -128,16 +128,12 @@ def nllb(folder: Path) -> Path:
     return saved(folder, model, tokenizer)
 
 
-def marian(folder: Path) -> Path:
-    """A translator between two languages, with tokens of sentencepiece."""
+def sentence_pieces(**options: Any) -> bytes:
+    """The file of a tokenizer of sentencepiece."""
     import io
-    import json
 
     import sentencepiece
-    import torch
-    import transformers
 
-    folder.mkdir(parents=True, exist_ok=True)
     trained = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(SENTENCES),
@@ -145,11 +141,25 @@ def marian(folder: Path) -> Path:
         vocab_size=60,
         hard_vocab_limit=False,
         minloglevel=2,
+        **options,
     )
+    return trained.getvalue()
+
+
+def marian(folder: Path) -> Path:
+    """A translator between two languages, with tokens of sentencepiece."""
+    import json
+
+    import sentencepiece
+    import torch
+    import transformers
+
+    folder.mkdir(parents=True, exist_ok=True)
+    trained = sentence_pieces()
     names = ("source.spm", "target.spm")
     for name in names:
-        (folder / name).write_bytes(trained.getvalue())
-    pieces = sentencepiece.SentencePieceProcessor(model_proto=trained.getvalue())
+        (folder / name).write_bytes(trained)
+    pieces = sentencepiece.SentencePieceProcessor(model_proto=trained)
     words = [pieces.id_to_piece(i) for i in range(pieces.get_piece_size())]
     words = ["</s>", "<unk>", *(word for word in words if word[0] != "<"), "<pad>"]
     (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))

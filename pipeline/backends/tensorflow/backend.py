@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.backends.failures import computing, needs_package
 from pipeline.backends.filled import FilledServable
-from pipeline.backends.model_files import model_file, not_empty, size_of
+from pipeline.backends.model_files import model_file, size_of, with_content
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.tensorflow.formats import open_keras, open_saved_model
 from pipeline.backends.tensorflow.program import Program
@@ -85,7 +85,7 @@ class TensorflowBackend:
         graph = path / "saved_model.pb"
         with _placed_on(device):
             if graph.is_file():
-                not_empty(graph)
+                with_content(graph)
                 program = open_saved_model(path, spec.signature, spec.inputs, spec.trusted)
             else:
                 path = model_file(path, SUFFIXES, otherwise=" or a saved_model.pb")

@@ -10,8 +10,8 @@ API: https://huggingface.co/docs/transformers/main_classes/model
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,11 @@ from pipeline.backends.transformers.compiled import check_compiler, keep_program
 from pipeline.backends.transformers.files import check_folder
 from pipeline.backends.transformers.tasks.table import TASKS, TaskKind
 from pipeline.backends.transformers.tasks.task import Network, Task
-from pipeline.batch import rounding
 from pipeline.batch.columns import Array, Column
-from pipeline.errors import LoadError
+from pipeline.errors import LoadError, UntrustedArtifactError
 from pipeline.spec.model import ModelSpec, TransformersModel
 
-_SHOWN = 4
+_SHOWN, _SHOWN_TYPES = 4, 16
 
 
 class TransformersServable(Servable):
@@ -108,28 +107,40 @@ class TransformersBackend:
         if spec.compile:
             keep_programs(context.program_folder)
             check_compiler(path, device.name)
-        with loading(path, "a transformers model"):
+        with loading(path, "a transformers model"), _refused_code(path):
             kind = _kind_of(path, spec)
             network = Network(_read_model(path, spec, kind, device.name), device)
             task = kind.open(path, spec, network)
+            if task.try_out is not None:
+                device.run(partial(task.try_out, network))
             if spec.compile:
-                _compile(path, spec, task, network, device, context.intra_op_threads)
+                _compile(path, task, network, device, context.intra_op_threads)
         device.settle()
         return TransformersServable(task, network, path, spec, device, context.intra_op_threads)
 
 
-def _compile(
-    path: Path,
-    spec: TransformersModel,
-    task: Task,
-    network: Network,
-    device: TorchDevice,
-    threads: int,
-) -> None:
+@contextmanager
+def _refused_code(path: Path) -> Iterator[None]:
+    """Says in other words that transformers would run code that a folder brings.
+
+    Raises:
+      UntrustedArtifactError: instead of the advice to trust it.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if "trust_remote_code" not in str(error):
+            raise
+        raise UntrustedArtifactError(
+            f"{path} brings code for its model, tokenizer or processor (`auto_map`), which is "
+            "never run; expected those that transformers itself has"
+        ) from error
+
+
+def _compile(path: Path, task: Task, network: Network, device: TorchDevice, threads: int) -> None:
     """Compiles the model as it will be called."""
     assert task.examples is not None  # the entry has the key for such tasks only
-    tolerance = rounding.HALF if spec.precision == "half" else rounding.FULL
-    compile_network = partial(network.compile, path, task.examples, tolerance)
+    compile_network = partial(network.compile, path, task.examples)
 
     def make() -> None:
         limit_threads(threads)  # a program is for the number that its thread has
@@ -147,9 +158,11 @@ def _kind_of(path: Path, spec: TransformersModel) -> TaskKind:
     ).model_type
     kind = TASKS[spec.task].of(found)
     if kind is None:
+        known = TASKS[spec.task].known_types
+        more = ", ..." if len(known) > _SHOWN_TYPES else ""
         raise LoadError(
             f"{path / 'config.json'} has the model_type '{found}', expected for `task: "
-            f"{spec.task}` {' or '.join(TASKS[spec.task].known_types)}"
+            f"{spec.task}` {', '.join(known[:_SHOWN_TYPES])}{more}"
         )
     return kind
 
@@ -167,10 +180,16 @@ def _read_model(path: Path, spec: TransformersModel, kind: TaskKind, device: str
         use_safetensors=True,
         ignore_mismatched_sizes=True,  # they are refused below, by name
         output_loading_info=True,
+        return_dict=True,  # results by name, whatever the folder says
     )
+    for name, held, needed in sorted(found["mismatched_keys"]):
+        raise LoadError(
+            f"{path} has '{name}' of the shape {list(held)}, expected {list(needed)} by "
+            "config.json: the number of classes in `id2label` may be wrong, or the files are of "
+            "two models"
+        )
     # transformers makes up random weights for those that the file lacks.
-    missing = {*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])}
-    missing = {key for key in missing if not key.startswith(kind.unused)}
+    missing = {key for key in found["missing_keys"] if not key.startswith(kind.unused)}
     if missing:
         shown = ", ".join(sorted(missing)[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
         raise LoadError(

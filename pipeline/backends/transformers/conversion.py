@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.backends.failures import loading, needs_package
-from pipeline.backends.model_files import not_empty
+from pipeline.backends.model_files import with_content
 from pipeline.backends.onnx.companions import leads_out
 from pipeline.backends.torch.weights import unpickled
 from pipeline.errors import LoadError
@@ -123,7 +123,7 @@ def _tensors(file: Path) -> dict[str, Any]:
 
     if not file.is_file():
         raise LoadError(f"{file} is missing")
-    not_empty(file)
+    with_content(file)
     with loading(file, "pickled weights"):
         found = unpickled(file)
     if not isinstance(found, Mapping) or not found:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.backends.model_files import not_empty
+from pipeline.backends.model_files import no_pointer, with_content
 from pipeline.backends.onnx.companions import leads_out
 from pipeline.errors import LoadError, UntrustedArtifactError
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
-_INDEX = ".safetensors.index.json"
+_WEIGHTS, _INDEX = "model.safetensors", ".safetensors.index.json"
+_ADAPTER = "adapter_config.json"
 _LISTED = 10
 _NAMING_FILES = ("tokenizer_config.json", "special_tokens_map.json")
 """Files whose keys become arguments of a tokenizer, which opens those that it is given."""
 _LEFTOVERS = ("tokenizer_file", "special_tokens_map_file", "added_tokens_file")
 """Keys of older tokenizer_config.json files: paths where a model was made, which nothing reads."""
+_TEXT_FILES = (".json", ".txt", ".model", ".spm")
+"""Those of configurations and tokenizers."""
 _EXPECTED = (
     "expected a folder as save_pretrained writes it: config.json, model.safetensors and the files "
     "of the tokenizer or image processor"
@@ -35,6 +39,12 @@ def check_folder(path: Path) -> None:
         raise LoadError(f"{path} does not exist; {_EXPECTED}")
     names = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
     held = ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
+    if _ADAPTER in names and not _has_weights(names):
+        raise LoadError(
+            f"{path} holds an adapter ({_ADAPTER}), which changes the weights of another model; "
+            "expected the whole model: merge them where the adapter was made "
+            "(`merge_and_unload()` of peft), and call save_pretrained"
+        )
     if not path.is_dir() or "config.json" not in names:
         found = f"it holds {held or 'nothing'}" if path.is_dir() else "it is a file"
         raise LoadError(f"{path}: {found}; {_EXPECTED}")
@@ -48,9 +58,16 @@ def check_folder(path: Path) -> None:
         )
     if not weights:
         raise LoadError(f"{path} has no .safetensors file, it holds {held}; {_EXPECTED}")
+    if not _has_weights(names):
+        raise LoadError(
+            f"{path} has its weights in {', '.join(file.name for file in weights[:_LISTED])}; "
+            f"expected {_WEIGHTS}, or parts and their index, model{_INDEX}"
+        )
     for file in weights:
-        not_empty(file)
+        with_content(file)
     for name in names:
+        if name.endswith(_TEXT_FILES) and (path / name).is_file():
+            no_pointer(path / name)
         if name.endswith(_INDEX):
             _check_index(path / name)
         if name in _NAMING_FILES:
@@ -58,8 +75,12 @@ def check_folder(path: Path) -> None:
     _check_config(path)
 
 
+def _has_weights(names: Sequence[str]) -> bool:
+    return _WEIGHTS in names or f"model{_INDEX}" in names
+
+
 def _check_index(file: Path) -> None:
-    """Refuses weights outside the folder: they would not count in the digest."""
+    """Refuses weights outside the folder, which would not count in the digest, and missing ones."""
     try:
         index: Any = json.loads(file.read_text())
         parts = {str(part) for part in index["weight_map"].values()}
@@ -68,6 +89,8 @@ def _check_index(file: Path) -> None:
     for part in sorted(parts):
         if leads_out(part):
             raise LoadError(f"{file} names weights in '{part}', expected a file in its folder")
+        if not (file.parent / part).is_file():
+            raise LoadError(f"{file} names weights in '{part}', which is missing")
 
 
 def _check_named_files(file: Path) -> None:
@@ -89,14 +112,31 @@ def _check_named_files(file: Path) -> None:
             )
 
 
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
+
+
 def _check_config(path: Path) -> None:
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-    file = not_empty(path / "config.json")
+    file = with_content(path / "config.json")
     try:
         config: Any = json.loads(file.read_text())
     except ValueError as error:
         raise LoadError(f"{file} is not JSON: {error}") from error
+    quantized = config.get("quantization_config") if isinstance(config, dict) else None
+    if quantized:
+        method = quantized.get("quant_method") if isinstance(quantized, dict) else quantized
+        raise LoadError(
+            f"{file} has `quantization_config` ({method}): other libraries read such weights, and "
+            "some scale a whole call at once; expected weights in float32, float16 or bfloat16"
+        )
+    names = config.get("id2label") if isinstance(config, dict) else None
+    if names is not None and not (isinstance(names, dict) and all(map(_is_number, names))):
+        raise LoadError(
+            f'{file}: `id2label` is {names!r:.80}, expected names by number: {{"0": "bad", '
+            '"1": "good"}'
+        )
     kind = config.get("model_type") if isinstance(config, dict) else None
     if kind in CONFIG_MAPPING:
         return

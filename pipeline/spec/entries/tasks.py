@@ -46,7 +46,7 @@ class TaskText:
     options: tuple[str, ...] = ()
 
 
-_CLASSES = "`logits`, `probs` (float32 [labels]), `label`"
+_CLASSES = "`logits`, `probs` (float32 [labels]; none of a regression), `label`"
 _HEARD = (
     "`waveform`, float32 [any], one channel from -1 to 1, as `op: decode_audio` makes it; "
     "`sampling_rate`, int64, of each, if bound"

@@ -85,7 +85,7 @@ def test_picture_without_texts_is_refused(folder):
 
 def test_folder_of_another_model_is_refused_with_those_that_fit(tmp_path):
     path = models.bert_embedder(tmp_path)
-    with pytest.raises(LoadError, match=r"model_type 'bert', expected for .* clip or siglip"):
+    with pytest.raises(LoadError, match=r"model_type 'bert', expected for .* clip, siglip"):
         opened(path, "image-text-similarity", {"texts": "captions"}, "best")
 
 

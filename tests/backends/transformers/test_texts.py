@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.backends.base import CUT_TEXTS
-from pipeline.backends.transformers.tasks.texts import groups_by_length
+from pipeline.backends.transformers.lengths import groups_by_length
 from pipeline.batch.batch import Batch
 from pipeline.serving.step.model_step import ModelStep
 from tests.support import models, text_models

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.backends.transformers.lengths import groups_by_length
 from pipeline.backends.transformers.tasks.generation import Writer
 from pipeline.backends.transformers.tasks.pictures import Pictures
 from pipeline.backends.transformers.tasks.sampling import record_keys
@@ -17,7 +18,6 @@ from pipeline.backends.transformers.tasks.texts import (
     Encoded,
     Texts,
     cut_rows,
-    groups_by_length,
     read_tokenizer,
     strings,
 )

@@ -6,7 +6,7 @@ otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.backends.transformers.tasks.pictures import Pictures, png
-from pipeline.backends.transformers.tasks.task import Network, Task
+from pipeline.backends.transformers.tasks.task import Network, Task, class_names
 from pipeline.batch.columns import Array, Column, Ragged
 from pipeline.batch.tensors import TensorSpec
 from pipeline.errors import LoadError
@@ -43,7 +43,7 @@ def open_objects(path: Path, spec: TransformersModel, network: Network) -> Task:
     """`object-detection`: lists of one length, which may be empty; boxes in pixels."""
     pictures = Pictures(path, reader="post_process_object_detection")
     refuse_other_frames(path, pictures.processor)
-    names = network.config.id2label
+    names = class_names(path, network.config)
 
     def compute(network: Network, shown: _Shown, wanted: Collection[str]) -> dict[str, Column]:
         import torch
@@ -82,7 +82,7 @@ def open_segments(path: Path, spec: TransformersModel, network: Network) -> Task
     """
     pictures = Pictures(path, reader="post_process_semantic_segmentation")
     refuse_other_frames(path, pictures.processor)
-    names = network.config.id2label
+    names = class_names(path, network.config)
     if len(names) > _IN_TWO:
         raise LoadError(f"{path} has {len(names)} classes, a PNG holds at most {_IN_TWO}")
     dtype = np.dtype("uint8" if len(names) <= _IN_A_BYTE else "uint16")
@@ -139,8 +139,8 @@ def _shown(pictures: Pictures, images: Array) -> _Shown:
     return _Shown(pictures.prepared(images), (images.shape[1], images.shape[2]))
 
 
-def _named(names: Mapping[int, str], numbers: list[int]) -> Array:
-    return _objects([str(names[number]) for number in numbers])
+def _named(names: Sequence[str], numbers: list[int]) -> Array:
+    return _objects([names[number] for number in numbers])
 
 
 def _objects(values: list[Any]) -> Array:

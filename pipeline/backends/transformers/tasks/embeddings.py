@@ -47,6 +47,7 @@ def open_features(path: Path, spec: TransformersModel, network: Network) -> Task
         compute=compute,
         cut=cut_rows,
         examples=texts.examples,
+        try_out=texts.try_padding,
     )
 
 

@@ -16,6 +16,19 @@ from pipeline.batch.tensors import TensorSpec
 from pipeline.errors import LoadError
 from pipeline.spec.model import TransformersModel
 
+_UNKNOWN = {
+    "assistant_early_exit": "an early exit",
+    "constraints": "constraints",
+    "diversity_penalty": "groups of beams",
+    "dola_layers": "DoLa",
+    "force_words_ids": "constraints",
+    "max_time": "a limit of time, by which a row may have another text each time",
+    "num_beam_groups": "groups of beams",
+    "penalty_alpha": "contrastive search",
+    "prompt_lookup_num_tokens": "a look-up in the prompt, of single rows",
+}
+"""Keys of generation_config.json that ask for what is not known here."""
+_NOT_ASKED = (None, 0, 0.0, 1, False)
 _USUAL_TOKENS = 20
 """What transformers writes where nothing says how much."""
 
@@ -46,10 +59,13 @@ class Writer:
         usual: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self._options = {**usual, **spec.generate_options}
-        if spec.stop:
-            self._options |= {"stop_strings": list(spec.stop), "tokenizer": tokenizer}
-        self._tokenizer = tokenizer
         config = network.model.generation_config
+        _check_method(path, {**config.to_diff_dict(), **usual})
+        if spec.stop:
+            self._options["stop_strings"] = list(spec.stop)
+        if spec.stop or config.stop_strings:
+            self._options["tokenizer"] = tokenizer
+        self._tokenizer = tokenizer
         if config.do_sample and spec.do_sample is None:
             raise LoadError(
                 f"{path / 'generation_config.json'} has `do_sample: true`, so tokens are drawn by "
@@ -101,3 +117,18 @@ class Writer:
     def columns(self, texts: Any) -> dict[str, Column]:
         """The outputs for texts [row, text]."""
         return {"text": texts[:, 0], "texts": texts}
+
+
+def _check_method(path: Path, options: Mapping[str, Any]) -> None:
+    """Refuses ways of writing that are not known here.
+
+    Raises:
+      LoadError: the folder asks for one.
+    """
+    for key, meaning in _UNKNOWN.items():
+        if options.get(key) not in _NOT_ASKED:
+            raise LoadError(
+                f"{path / 'generation_config.json'} asks with `{key}: {options[key]}` for "
+                f"{meaning}, which is not known here; expected greedy search, beams or sampling: "
+                "remove the key"
+            )

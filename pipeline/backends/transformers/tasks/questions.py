@@ -116,6 +116,7 @@ def open_questions(path: Path, spec: TransformersModel, network: Network) -> Tas
         prepare=prepare,
         compute=compute,
         examples=texts.examples,
+        try_out=texts.try_padding,
     )
 
 

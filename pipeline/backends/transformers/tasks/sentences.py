@@ -23,6 +23,14 @@ from pipeline.spec.model import TransformersModel
 
 MODULES = "modules.json"
 _PROMPTS = "config_sentence_transformers.json"
+_OF_TEXT = {"method": "forward", "method_output_name": "last_hidden_state"}
+_CALLED: Mapping[str, Any] = {
+    "transformer_task": "feature-extraction",
+    "module_output_name": "token_embeddings",
+    "modality_config": {"text": _OF_TEXT},
+    "processing_kwargs": {},
+}
+"""How sentence-transformers calls a network where nothing says it."""
 _POOLING = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
 _OLD_POOLING = {
     "pooling_mode_cls_token": "cls",
@@ -42,7 +50,7 @@ Layer = Callable[[Any], Any]
 def open_sentences(path: Path, spec: TransformersModel, network: Network) -> Task:
     """`sentence-embedding`."""
     modules = _modules(path)
-    own = _json(path / "sentence_bert_config.json")
+    own = _transformer(path / "sentence_bert_config.json")
     texts = Texts(path, spec, network.model, own.get("max_seq_length"))
     prompt = _prompt(path, spec.prompt)
     pooling = _Pooling(path, modules[1][1], _prompt_tokens(texts, prompt))
@@ -71,6 +79,7 @@ def open_sentences(path: Path, spec: TransformersModel, network: Network) -> Tas
         compute=compute,
         cut=cut_rows,
         examples=texts.examples,
+        try_out=texts.try_padding,
     )
 
 
@@ -218,6 +227,26 @@ def _modules(path: Path) -> list[tuple[str, str]]:
             f"{MODULES}: save the model again with sentence-transformers"
         )
     return [(kind, folder) for kind, (_, folder) in zip(kinds, modules, strict=True)]
+
+
+def _transformer(file: Path) -> dict[str, Any]:
+    """How the network is called, as the file of its module says it.
+
+    Raises:
+      LoadError: not for the states of a text's tokens, or with options of the call.
+    """
+    config = _json(file)
+    modality = config.get("modality_config") or {"text": _OF_TEXT}
+    found = {
+        "transformer_task": config.get("transformer_task", _CALLED["transformer_task"]),
+        "module_output_name": config.get("module_output_name") or _CALLED["module_output_name"],
+        "modality_config": {"text": modality.get("text")},
+        "processing_kwargs": config.get("processing_kwargs") or {},
+    }
+    for key, value in found.items():
+        if value != _CALLED[key]:
+            raise LoadError(f"{file}: found `{key}: {value}`, expected {_CALLED[key]}")
+    return config
 
 
 def _prompt(path: Path, name: str | None) -> str:

@@ -59,14 +59,18 @@ class TaskKind:
 
     def of(self, model_type: str) -> TaskKind | None:
         """The kind that reads models of a type: this one or the other; None where neither does."""
-        if not self.model_types or model_type in self.model_types:
+        if model_type in self._types:
             return self
         return self.other and self.other.of(model_type)
 
     @property
     def known_types(self) -> tuple[str, ...]:
-        """The model types of this kind and of the other; empty for all."""
-        return (*self.model_types, *(self.other.known_types if self.other else ()))
+        """The model types of this kind and of the other."""
+        return (*self._types, *(self.other.known_types if self.other else ()))
+
+    @property
+    def _types(self) -> tuple[str, ...]:
+        return self.model_types or tuple(sorted(_table(self.architectures)))
 
 
 _TWO_TOWERS = ("clip", "siglip")
@@ -217,9 +221,15 @@ def _expected() -> str:
 
 def _names(table: str) -> set[str]:
     """The architectures of a table of transformers; a model may have several."""
-    from transformers.models.auto import modeling_auto
-
     found: set[str] = set()
-    for names in getattr(modeling_auto, table).values():
+    for names in _table(table).values():
         found.update([names] if isinstance(names, str) else names)
     return found
+
+
+def _table(name: str) -> Mapping[str, Any]:
+    """Model type -> architectures of that type."""
+    from transformers.models.auto import modeling_auto
+
+    table: Mapping[str, Any] = getattr(modeling_auto, name)
+    return table

@@ -9,8 +9,10 @@ from typing import Any
 
 from pipeline.backends.torch.device import TorchDevice
 from pipeline.backends.transformers.compiled import Program
+from pipeline.batch import rounding
 from pipeline.batch.columns import Array, Column
 from pipeline.batch.tensors import TensorSpec
+from pipeline.errors import LoadError
 
 
 class Network:
@@ -19,18 +21,20 @@ class Network:
     Attributes:
       model: transformers' object.
       config: its configuration.
+      tolerance: of its results, by the dtype in which it computes; see `rounding`.
     """
 
     def __init__(self, model: Any, device: TorchDevice) -> None:
         self.model = model
         self.config = model.config
+        self.tolerance = rounding.FULL if model.dtype.itemsize > 2 else rounding.HALF
         self._device = device
         self._program: Program | None = None
 
-    def compile(self, path: Path, examples: Examples, tolerance: float) -> None:
+    def compile(self, path: Path, examples: Examples) -> None:
         """Has the model computed by programs from now on. See `Program.make`."""
         program = Program(self.model)
-        program.make(path, [self.moved(arguments) for arguments in examples()], tolerance)
+        program.make(path, [self.moved(arguments) for arguments in examples()], self.tolerance)
         self._program = program
 
     def __call__(self, arguments: Mapping[str, Any]) -> Any:
@@ -70,6 +74,8 @@ class Task:
       cut: what was prepared -> for each row whether some of its text was cut off; None where no
         text ever is.
       examples: arguments of the model by which it is compiled; None where it never is.
+      try_out: what is to be known of the model before it serves; called once, where the device
+        computes.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -79,3 +85,23 @@ class Task:
     optional: frozenset[str] = frozenset()
     cut: Callable[[Any], Array] | None = None
     examples: Examples | None = None
+    try_out: Callable[[Network], None] | None = None
+
+
+def class_names(path: Path, config: Any) -> list[str]:
+    """The names of a model's classes, by number.
+
+    Args:
+      path: its folder.
+      config: its configuration.
+
+    Raises:
+      LoadError: a number has none.
+    """
+    names = config.id2label
+    if missing := [str(number) for number in range(len(names)) if number not in names]:
+        raise LoadError(
+            f"{path / 'config.json'} has {len(names)} classes in `id2label`, and none with the "
+            f"number {missing[0]}; expected 0 to {len(names) - 1}, each once"
+        )
+    return [str(names[number]) for number in range(len(names))]

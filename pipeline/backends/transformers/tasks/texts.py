@@ -14,8 +14,17 @@ import numpy as np
 
 from pipeline.backends.base import CUT_TEXTS
 from pipeline.backends.failures import needs_package
+from pipeline.backends.reasons import own_words
 from pipeline.backends.text import as_str
-from pipeline.batch import columns
+from pipeline.backends.transformers.lengths import (
+    check_attention,
+    check_length,
+    even_beyond,
+    groups_by_length,
+    limit,
+)
+from pipeline.backends.transformers.tasks.task import Network
+from pipeline.batch import columns, rounding
 from pipeline.batch.columns import Array, Column
 from pipeline.errors import LoadError
 from pipeline.spec.entries.entry import RECORD_KEY
@@ -24,12 +33,12 @@ from pipeline.spec.model import TransformersModel
 Encoded = list[dict[str, list[int]]]
 """For each row the model's arguments, such as `input_ids`, without padding."""
 
-_NO_LIMIT = 1_000_000
-"""Tokenizers without a limit say 10 to the power of 30."""
 _ABOUT = ("offset_mapping", "special_tokens_mask", RECORD_KEY, CUT_TEXTS)
 """What is known of a row, and a model does not take."""
 _EXAMPLE_TOKENS = 512
 """Most of the texts by which a model is compiled."""
+_TRIED_TOKENS = 12
+"""Of the longer one of two texts by which padding is tried."""
 _CALL_TOKENS = 256
 """A call of a model costs about as much as so many tokens; fewer are padded instead."""
 
@@ -48,6 +57,7 @@ class Texts:
     Attributes:
       tokenizer: transformers' object.
       max_length: most tokens of a row; None where neither model nor file sets a limit.
+      pads: whether rows are filled up; else those of one length are computed together.
     """
 
     def __init__(
@@ -65,8 +75,13 @@ class Texts:
         self.tokenizer.padding_side = "left" if left else "right"
         if left and self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
-        self._limit = _limit(self.tokenizer, model)
+        if spec.max_length is not None:
+            check_length(path, model, spec.max_length)
+        self._limit = limit(self.tokenizer, model)
         self.max_length = spec.max_length or usual or self._limit
+        check_attention(path, model.config, self.max_length)
+        self._even = even_beyond(model.config)
+        self.pads = self.tokenizer.pad_token is not None
         self._fill = fill
         self._refuses = spec.truncation == "error"
 
@@ -150,7 +165,7 @@ class Texts:
 
     def padded(self, rows: Encoded) -> dict[str, Any]:
         """Rows as tensors, each filled up to the longest."""
-        how: dict[str, Any] = {"padding": self.tokenizer.pad_token is not None}
+        how: dict[str, Any] = {"padding": self.pads}
         if self._fill:
             how = {"padding": "max_length", "max_length": self.max_length}
         given = [{key: row[key] for key in row if key not in _ABOUT} for row in rows]
@@ -158,14 +173,34 @@ class Texts:
 
     def examples(self) -> list[dict[str, Any]]:
         """Arguments of the model for two texts and for one, short ones and long ones."""
-        most = min(self.max_length or _EXAMPLE_TOKENS, _EXAMPLE_TOKENS)
-        long = dict(self.tokenizer("a " * most, truncation=True, max_length=most))
-        half = len(long["input_ids"]) // 2
-        short = {name: [*values[:half], values[-1]] for name, values in long.items()}
+        long = self._made_up(_EXAMPLE_TOKENS)
+        short = _beginning(long, len(long["input_ids"]) // 2)
         groups = [[long, long], [short, short], [long], [short]]
-        if self.tokenizer.pad_token is not None:
+        if self.pads:
             groups.append([long, short])
         return [self.padded(rows) for rows in groups]
+
+    def try_padding(self, network: Network) -> None:
+        """Has rows filled up only if the model gives a filled one what it gives it alone.
+
+        To be called where the device computes. Of the model's results the first is compared, which
+        has a value for each row, or for each row's tokens.
+        """
+        long = self._made_up(_TRIED_TOKENS)
+        short = _beginning(long, 2)  # so that padding is near, where a model sees its neighbours
+        if not self.pads or len(short["input_ids"]) == len(long["input_ids"]):
+            return
+        alone, both = (
+            network.arrays({"made": network(self.padded(rows))[0].float()})["made"]
+            for rows in ([short], [short, long])
+        )
+        expected = alone[0]
+        self.pads = rounding.worst(both[0][: len(expected)], expected, network.tolerance) is None
+
+    def _made_up(self, most: int) -> dict[str, list[int]]:
+        """A text of about so many tokens."""
+        most = min(self.max_length or most, most)
+        return dict(self.tokenizer("a " * most, truncation=True, max_length=most))
 
     def in_groups(
         self,
@@ -187,8 +222,9 @@ class Texts:
         """
         if not all(row["input_ids"] for row in rows):
             raise ValueError("the text has no tokens")
-        spare = calls * _CALL_TOKENS if self.tokenizer.pad_token is not None else 0
-        groups = groups_by_length([len(row["input_ids"]) for row in rows], spare, most)
+        spare = calls * _CALL_TOKENS if self.pads else 0
+        even = None if self._even is None else self._even + 1 - calls
+        groups = groups_by_length([len(row["input_ids"]) for row in rows], spare, most, even)
         parts = [call([rows[i] for i in group]) for group in groups]
         back = np.argsort(np.concatenate(groups))
         return {
@@ -215,17 +251,34 @@ def read_tokenizer(path: Path) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(
             path, local_files_only=True, trust_remote_code=False
         )
-    except ImportError as error:
-        if "sentencepiece" not in str(error).lower():
+    except (ImportError, ValueError) as error:
+        # Where sentencepiece cannot be imported, transformers takes its files for another's.
+        if not any(name in str(error).lower() for name in ("sentencepiece", "tiktoken")):
             raise
         with needs_package("sentencepiece", extra="transformers"):
-            raise ImportError("the tokenizer is written for it") from error
+            raise ImportError(
+                f"the tokenizer is written for it: {_why_no_pieces(error)}"
+            ) from error
     files = ["tokenizer.json", *dict.fromkeys(tokenizer.vocab_files_names.values())]
     if not any((path / name).is_file() for name in files):
         raise LoadError(f"{path} has no file of its tokenizer, expected {' or '.join(files)}")
     # `padded` fills up rows that are encoded: that is the point here, so no advice against it.
     tokenizer.deprecation_warnings["Asking-to-pad-a-fast-tokenizer"] = True
     return tokenizer
+
+
+def _why_no_pieces(error: Exception) -> str:
+    """Why the tokenizer's file cannot be read."""
+    try:
+        from sentencepiece import sentencepiece_model_pb2  # noqa: F401
+    except Exception as reason:  # of protobuf, where sentencepiece was made with a later one
+        error = reason
+    return f"the tokenizer is written for it: {own_words(error)}"
+
+
+def _beginning(row: Mapping[str, list[int]], count: int) -> dict[str, list[int]]:
+    """So many first tokens of a row, and its last one."""
+    return {name: [*values[:count], *values[-1:]] for name, values in row.items()}
 
 
 def cut_rows(rows: Encoded) -> Array:
@@ -237,45 +290,3 @@ def strings(array: Array) -> list[str]:
     """A column of text as `str`."""
     listed: list[str] = as_str(array).tolist()
     return listed
-
-
-def groups_by_length(lengths: Sequence[int], spare: int, most: int | None = None) -> list[Array]:
-    """The rows by length, cut where padding would cost more than another call.
-
-    Args:
-      lengths: tokens of each row.
-      spare: tokens of padding that a group may have.
-      most: rows of a group; None for any number.
-
-    Returns:
-      groups of row indices, the shortest rows first.
-    """
-    order = np.argsort(np.asarray(lengths), kind="stable")
-    groups: list[Array] = []
-    end = len(order)
-    while end:
-        start, longest, padding = end - 1, lengths[order[end - 1]], 0
-        while start and (most is None or end - start < most):
-            padding += longest - lengths[order[start - 1]]
-            if padding > spare:
-                break
-            start -= 1
-        groups.append(order[start:end])
-        end = start
-    return groups[::-1]
-
-
-def _limit(tokenizer: Any, model: Any) -> int | None:
-    config = model.config
-    words = getattr(config, "text_config", config)  # of a model for pictures and texts
-    places = getattr(words, "max_position_embeddings", None)
-    known = (tokenizer.model_max_length, places and places - _places_of_padding(model))
-    return min((n for n in known if n and n < _NO_LIMIT), default=None)
-
-
-def _places_of_padding(model: Any) -> int:
-    """How many of the first positions are never those of a token: RoBERTa counts from behind."""
-    for name, part in model.named_modules():
-        if name.endswith("position_embeddings") and getattr(part, "padding_idx", None) is not None:
-            return int(part.padding_idx) + 1
-    return 0

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.backends.transformers.tasks.task import Network, Task
+from pipeline.backends.transformers.tasks.task import Network, Task, class_names
 from pipeline.backends.transformers.tasks.texts import Encoded, Texts, cut_rows, strings
 from pipeline.batch.columns import Array, Column, Ragged, iterate
 from pipeline.batch.tensors import TensorSpec
@@ -35,6 +35,7 @@ def open_entities(path: Path, spec: TransformersModel, network: Network) -> Task
 
     texts = Texts(path, spec, network.model)
     texts.need_offsets(path)
+    network.config.id2label = dict(enumerate(class_names(path, network.config)))
     rules = TokenClassificationPipeline(
         model=network.model, tokenizer=texts.tokenizer, device=network.model.device
     )
@@ -71,6 +72,7 @@ def open_entities(path: Path, spec: TransformersModel, network: Network) -> Task
         compute=compute,
         cut=lambda prepared: cut_rows(prepared[0]),
         examples=texts.examples,
+        try_out=texts.try_padding,
     )
 
 
@@ -152,6 +154,7 @@ def open_masks(path: Path, spec: TransformersModel, network: Network) -> Task:
         compute=compute,
         cut=cut_rows,
         examples=texts.examples,
+        try_out=texts.try_padding,
     )
 
 

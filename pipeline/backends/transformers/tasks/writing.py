@@ -7,6 +7,7 @@ from pathlib import Path
 from string import Formatter
 from typing import Any
 
+from pipeline.backends.reasons import own_words
 from pipeline.backends.transformers.tasks.generation import Writer
 from pipeline.backends.transformers.tasks.sampling import record_keys
 from pipeline.backends.transformers.tasks.task import Network, Task
@@ -58,6 +59,8 @@ def open_continuation(path: Path, spec: TransformersModel, network: Network) -> 
             f"{path} has no chat template, as chat_template.jinja or in tokenizer_config.json; "
             "expected one for `chat: true`"
         )
+    if spec.chat:
+        _try_template(path, texts.tokenizer, spec.system)
     begin = network.model.generation_config.bos_token_id
 
     def prepare(inputs: Mapping[str, Array]) -> Encoded:
@@ -123,6 +126,22 @@ def _said(tokenizer: Any, system: str | None, prompt: str) -> str:
     messages.append({"role": "user", "content": prompt})
     said: str = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
     return said
+
+
+def _try_template(path: Path, tokenizer: Any, system: str | None) -> None:
+    """Fills the chat template once.
+
+    Raises:
+      LoadError: it is broken, has no default, or does not take what the system says.
+    """
+    try:
+        _said(tokenizer, system, "a")
+    except Exception as error:  # what a template raises is up to it
+        way_out = "one for a user's text" if system is None else "one that takes `system`"
+        raise LoadError(
+            f"{path} has a chat template that does not work ({own_words(error)}); expected "
+            f"{way_out}"
+        ) from error
 
 
 def _usual_options(

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.backends.transformers.tasks.classification import whole_texts
 from pipeline.backends.transformers.tasks.labels import CandidateLabels, Pairs
-from pipeline.backends.transformers.tasks.task import Network, Task
-from pipeline.backends.transformers.tasks.texts import Encoded, Texts, cut_rows, strings
+from pipeline.backends.transformers.tasks.task import Network, Task, class_names
+from pipeline.backends.transformers.tasks.texts import Encoded, cut_rows, strings
 from pipeline.batch.columns import Array, Column
 from pipeline.batch.tensors import TensorSpec
 from pipeline.errors import LoadError
@@ -19,7 +20,7 @@ from pipeline.spec.model import TransformersModel
 
 def open_zero_shot(path: Path, spec: TransformersModel, network: Network) -> Task:
     """`zero-shot-classification`."""
-    texts = Texts(path, spec, network.model)
+    texts = whole_texts(path, spec, network)
     labels = CandidateLabels(path, spec)
     template = spec.hypothesis_template or "This example is {}."
     yes, no = _entailment(path, network.config)
@@ -50,6 +51,7 @@ def open_zero_shot(path: Path, spec: TransformersModel, network: Network) -> Tas
         compute=compute,
         cut=lambda prepared: prepared[1].any_of(cut_rows(prepared[0])),
         examples=texts.examples,
+        try_out=texts.try_padding,
     )
 
 
@@ -64,11 +66,11 @@ def _scores(logits: Array, spec: TransformersModel) -> Array:
 
 def _entailment(path: Path, config: Any) -> tuple[int, int]:
     """The positions of the logits for "true" and "false", as transformers' pipeline finds them."""
-    names = {int(position): str(label) for position, label in config.id2label.items()}
-    for position, label in names.items():
+    names = class_names(path, config)
+    for position, label in enumerate(names):
         if label.lower().startswith("entail"):
             return position, (len(names) - 1 if position == 0 else 0)
     raise LoadError(
-        f"{path} has the classes {', '.join(names.values())}, expected one whose name begins with "
+        f"{path} has the classes {', '.join(names)}, expected one whose name begins with "
         "'entail': `zero-shot-classification` needs a model of natural language inference"
     )
