@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -124,6 +125,16 @@ every_task = pytest.mark.parametrize("task", CASES)
 
 def test_every_task_is_tried_here():
     assert CASES.keys() == TASKS.keys()
+
+
+def test_every_pipeline_of_the_library_is_a_task_or_said_to_be_missing():
+    from transformers.pipelines import SUPPORTED_TASKS
+
+    text = (Path(__file__).parents[3] / "docs" / "ensemble-file.md").read_text()
+    missing = text.partition("| missing | why |")[2].partition("\n\n")[0]
+    assert not [
+        name for name in SUPPORTED_TASKS if name not in TASKS and f"`{name}`" not in missing
+    ]
 
 
 @pytest.fixture(scope="module")

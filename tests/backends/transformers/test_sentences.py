@@ -184,3 +184,35 @@ def test_init_chooses_the_task_by_modules_json(folder):
     assert described.keys == {"task": "sentence-embedding"}
     assert described.key_notes == {"task": "by modules.json"}
     assert described.outputs[0].row_shape == (16,)
+
+
+OF_TEXT = {"method": "forward", "method_output_name": "last_hidden_state"}
+
+
+def test_keys_that_newer_versions_write_of_the_network_are_known(folder):
+    expected = embed(folder)
+    said = {"transformer_task": "feature-extraction", "module_output_name": "token_embeddings"}
+    write(
+        folder / "sentence_bert_config.json",
+        {"max_seq_length": 6, **said, "modality_config": {"text": OF_TEXT}},
+    )
+    np.testing.assert_array_equal(embed(folder), expected)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"transformer_task": "text-generation"},
+        {"module_output_name": "sentence_embedding"},
+        {"modality_config": {"text": {"method": "get_text_features"}}},
+        {"modality_config": {"image": OF_TEXT}},
+        {"processing_kwargs": {"text": {"padding": "max_length"}}},
+    ],
+    ids=str,
+)
+def test_network_that_is_called_in_another_way_is_refused(keys, folder):
+    write(folder / "sentence_bert_config.json", keys)
+    with pytest.raises(
+        LoadError, match=rf"bert_config\.json: found `{next(iter(keys))}: .*, expec"
+    ):
+        embed(folder)
