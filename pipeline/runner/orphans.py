@@ -36,6 +36,9 @@ def end_with_this_process() -> None:
 
 def _start(command: Sequence[str], **more: Any) -> subprocess.Popen[Any]:
     stays = threading.current_thread() is threading.main_thread()
-    if stays and shutil.which(command[0]):  # what is not there fails with Popen's words
-        command = [sys.executable, "-ISc", _BOUND, str(os.getpid()), *command]
-    return subprocess.Popen(command, **more)
+    if not stays or not shutil.which(command[0]):  # what is not there fails with Popen's words
+        return subprocess.Popen(command, **more)
+    bound = [sys.executable, "-ISc", _BOUND, str(os.getpid()), *command]
+    process = subprocess.Popen(bound, **more)
+    process.args = command  # which Beam shows where it does not come up
+    return process

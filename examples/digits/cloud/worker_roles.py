@@ -12,6 +12,7 @@ from typing import Any
 
 from cloud.rest import ApiError, Json, Rest
 from cloud.settings import Settings
+from cloud.storage import HOST
 
 _BASIC = {"roles/owner", "roles/editor"}
 _PUBLIC = {"allUsers", "allAuthenticatedUsers"}
@@ -124,7 +125,7 @@ def _bucket(settings: Settings) -> _Place:
     name = settings.bucket
     return _Place(
         method="GET",
-        url=f"https://storage.googleapis.com/storage/v1/b/{name}/iam",
+        url=f"{HOST}/storage/v1/b/{name}/iam",
         query={"optionsRequestedPolicyVersion": 3},
         permission="storage.buckets.getIamPolicy",
         enough=("roles/storage.objectUser", "roles/storage.objectAdmin", "roles/storage.admin"),
