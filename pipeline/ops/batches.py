@@ -87,8 +87,10 @@ class _Part:
 
     def add(self, steps: Sequence[PrepareStep], end: int) -> None:
         """Prepares the rows from `self.end` to `end`."""
-        rows = np.arange(self.end, end)
-        read = {name: columns.take(c, rows) for name, c in self._batch.columns.items()}
+        read = self._batch.columns
+        if end - self.end < len(self._batch):
+            rows = np.arange(self.end, end)
+            read = {name: columns.take(column, rows) for name, column in read.items()}
         made, reasons = _computed(read, steps)
         self._reasons |= {self.end - self._first + row: why for row, why in reasons.items()}
         self.end = end
@@ -99,8 +101,10 @@ class _Part:
 
     def batch(self) -> Batch:
         """The rows as a batch; the rejects of the whole batch are in its first part."""
-        part = self._batch.take(np.arange(self._first, self.end))
-        part = replace(part, columns={}, rejects=self._batch.rejects if not self._first else ())
+        part = replace(self._batch, columns={})
+        if self.end - self._first < len(part):
+            part = part.take(np.arange(self._first, self.end))
+        part = replace(part, rejects=self._batch.rejects if not self._first else ())
         made = {
             name: columns.concatenate([one[name] for one in self._made])
             for name in (self._made[0] if self._made else ())

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import repeat
+from typing import Any
+
 import numpy as np
 
 from pipeline.batch.columns import Array, BatchColumn, Column, Masked, Ragged
@@ -35,8 +39,7 @@ def one_hot(step: OneHot, column: Column) -> Column:
             positions = np.where(inside, values.astype(np.int64), -1)
         else:
             count, expected = len(labels), f"which is none of the {len(labels)} labels"
-            found = [position_of.get(value, -1) for value in values.tolist()]
-            positions = np.array(found, dtype=np.int64)
+            positions = _codes(values, position_of, unknown=-1)
         hot = np.zeros((len(values), count), dtype=np.float32)
         hot[np.arange(len(values)), positions] = 1.0
         return hot, bad_values(positions < 0, values, expected)
@@ -53,8 +56,7 @@ def ordinal(step: Ordinal, column: Column) -> BatchColumn:
     unknown = step.unknown if isinstance(step.unknown, int) else -1
 
     def compute(values: Array) -> tuple[Array, Bad]:
-        found = [code_of.get(value, unknown) for value in values.tolist()]
-        codes = np.array(found, dtype=np.int64)
+        codes = _codes(values, code_of, unknown)
         if step.unknown != "dead_letter":
             return codes, {}
         return codes, bad_values(codes < 0, values, f"which is none of the {len(code_of)} labels")
@@ -63,6 +65,12 @@ def ordinal(step: Ordinal, column: Column) -> BatchColumn:
     if step.unknown != "missing" or isinstance(codes, Ragged):
         return codes
     return Masked(np.maximum(codes, 0), codes >= 0)
+
+
+def _codes(values: Array, code_of: Mapping[Any, int], unknown: int) -> Array:
+    """The code of each value: int64, `unknown` for those that have none."""
+    found = map(code_of.get, values.tolist(), repeat(unknown))
+    return np.fromiter(found, np.int64, len(values))
 
 
 def lookup(step: Lookup, positions: Array) -> Array:

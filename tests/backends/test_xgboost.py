@@ -64,6 +64,29 @@ def test_booster_predicts_with_all_rounds_as_it_does_itself(tmp_path):
     np.testing.assert_array_equal(found, booster.predict(xgboost.DMatrix(x)))
 
 
+@pytest.mark.parametrize("kind", ["gbtree", "dart", "gblinear"])
+@pytest.mark.parametrize("objective", ["reg:squarederror", "binary:logistic", "multi:softprob"])
+def test_rows_get_what_the_booster_makes_of_a_matrix_of_them(kind, objective, tmp_path):
+    import xgboost
+
+    x, y = models.tree_rows()
+    if objective != "reg:squarederror":
+        y = np.digitize(y, [0] if objective == "binary:logistic" else [-1, 1])
+    told = {"booster": kind, "objective": objective, "base_score": 0.3, "rate_drop": 0.2}
+    if objective == "multi:softprob":
+        told["num_class"] = 3
+    with xgboost.config_context(verbosity=0):
+        booster = xgboost.train(told, xgboost.DMatrix(x, y), 5)
+    booster.save_model(tmp_path / "model.ubj")
+    rows = x.copy()
+    if kind != "gblinear":
+        rows[::3, 1] = np.nan
+    servable, matrix = load(tmp_path, spec("predict", "margin")), xgboost.DMatrix(rows)
+    found = servable.predict({"X": rows})
+    np.testing.assert_array_equal(found["predict"], booster.predict(matrix))
+    np.testing.assert_array_equal(found["margin"], booster.predict(matrix, output_margin=True))
+
+
 def test_model_trained_on_named_features_takes_a_matrix(tmp_path):
     import xgboost
 
@@ -119,7 +142,7 @@ def test_calls_are_bounded_to_the_granted_threads(threads, tmp_path, monkeypatch
 
     import xgboost
 
-    seen, predict = [], xgboost.Booster.predict
+    seen, predict = [], xgboost.Booster.inplace_predict
 
     def look(booster, *arguments, **more):
         config = json.loads(booster.save_config())["learner"]["generic_param"]
@@ -127,7 +150,7 @@ def test_calls_are_bounded_to_the_granted_threads(threads, tmp_path, monkeypatch
         return predict(booster, *arguments, **more)
 
     servable = load(models.xgboost_ubj(tmp_path), spec("predict"), threads=threads)
-    monkeypatch.setattr(xgboost.Booster, "predict", look)
+    monkeypatch.setattr(xgboost.Booster, "inplace_predict", look)
     servable.predict({"X": np.ones((1, 4), "float32")})
     assert seen == [str(threads)]
 
