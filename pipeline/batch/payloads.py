@@ -1,8 +1,8 @@
 """Records as they arrived, for dead letters.
 
-A record of a Parquet or Avro file has no bytes of its own. Its payload is the JSON of the row,
-made on demand for the few rows that fail. It shows what can be shown: whatever is in a row, making
-its payload raises nothing.
+A line of a file is a stretch of its text, cut out on demand. A record of a Parquet or Avro file has
+no bytes of its own: its payload is the JSON of the row, made for the few rows that fail. It shows
+what can be shown: whatever is in a row, making its payload raises nothing.
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ from __future__ import annotations
 import base64
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
+import numpy as np
 import orjson
 import pyarrow as pa
 
 from pipeline.batch import arrow_values
 from pipeline.errors import RecordError
+
+_LINE_END = ord("\n")
 
 
 class Payloads(Protocol):
@@ -27,6 +31,74 @@ class Payloads(Protocol):
     def __getitem__(self, row: int, /) -> bytes: ...
 
     def __iter__(self) -> Iterator[bytes]: ...
+
+
+class Lines:
+    r"""Consecutive lines, or rows of several lines, of a text; none is copied before it is wanted.
+
+    Attributes:
+      text: all of them, a ``\n`` between two.
+      ends: int64, ascending: where each ends in `text`.
+    """
+
+    __slots__ = ("ends", "text")
+
+    def __init__(self, text: bytes, ends: np.ndarray[Any, Any]) -> None:
+        self.text = text
+        self.ends = ends
+
+    @staticmethod
+    def split(text: bytes) -> Lines:
+        """All lines of a text, whose last one has no line end."""
+        ends = np.flatnonzero(np.frombuffer(text, np.uint8) == _LINE_END)
+        return Lines(text, np.append(ends, len(text)))
+
+    @staticmethod
+    def of(payloads: Payloads) -> Lines:
+        """Payloads as lines, whatever they are: any of them may have line ends inside."""
+        if isinstance(payloads, Lines):
+            return payloads
+        listed = list(payloads)
+        lengths = np.fromiter(map(len, listed), np.int64, len(listed))
+        return Lines(b"\n".join(listed), np.cumsum(lengths + 1) - 1)
+
+    @property
+    def begins(self) -> np.ndarray[Any, Any]:
+        """Where each begins in `text`."""
+        begins = np.empty_like(self.ends)
+        begins[:1], begins[1:] = 0, self.ends[:-1] + 1
+        return begins
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, row: int, /) -> bytes:
+        row = range(len(self))[row]
+        return self.text[int(self.ends[row - 1]) + 1 if row else 0 : int(self.ends[row])]
+
+    def __iter__(self) -> Iterator[bytes]:
+        if len(self) and self.text.count(b"\n") == len(self) - 1:
+            return iter(self.text.split(b"\n"))
+        return iter([self.text[i + 1 : j] for i, j in pairwise([-1, *self.ends.tolist()])])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Lines | tuple) and tuple(self) == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def part(self, start: int, stop: int) -> Lines:
+        """The lines from `start` to `stop`."""
+        if not start and stop >= len(self):
+            return self
+        ends = self.ends[start:stop]
+        if not len(ends):
+            return Lines(b"", ends)
+        first = int(self.ends[start - 1]) + 1 if start else 0
+        return Lines(self.text[first : int(ends[-1])], ends - first)
+
+    def take(self, rows: Sequence[int]) -> Lines:
+        """The payloads of some rows."""
+        return Lines.of(tuple(self[row] for row in rows))
 
 
 @dataclass(frozen=True)
@@ -139,13 +211,15 @@ def plain_value(name: str, array: pa.Array) -> Any:
 
 def take(payloads: Payloads, rows: Sequence[int]) -> Payloads:
     """The payloads of some rows, of the same kind."""
-    if isinstance(payloads, JsonRows | ArrowRows):
+    if isinstance(payloads, Lines | JsonRows | ArrowRows):
         return payloads.take(rows)
     return tuple(payloads[row] for row in rows)
 
 
 def estimated_bytes(payloads: Payloads) -> int:
     """An estimate of the bytes of payloads; does not make those that exist on demand only."""
+    if isinstance(payloads, Lines):
+        return len(payloads.text)
     if isinstance(payloads, ArrowRows):
         return int(payloads.table.nbytes)
     if isinstance(payloads, JsonRows):

@@ -14,6 +14,7 @@ import abc
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -150,11 +151,11 @@ class Decoder(abc.ABC):
             parts.append(plain)
             left = set(range(len(block.payloads))) - set(plain.rows)
             self._one_by_one(block, sorted(left), parts, rejects)
-        rows = [row for part in parts for row in part.rows]
+        rows = list(chain.from_iterable(part.rows for part in parts))
         whole = len(rows) == len(block.payloads)
         out_of_order = plain is not None and len(parts) > 1
         batch = Batch(
-            ids=tuple(i for part in parts for i in part.ids),
+            ids=tuple(chain.from_iterable(part.ids for part in parts)),
             payloads=block.payloads if whole and not out_of_order else take(block.payloads, rows),
             columns={
                 name: columns.concatenate([part.columns[key] for part in parts])
@@ -162,7 +163,7 @@ class Decoder(abc.ABC):
                 else self._fields[key].empty()
                 for name, key in self._key_of.items()
             },
-            pass_through=tuple(e for part in parts for e in part.extras)
+            pass_through=tuple(chain.from_iterable(part.extras for part in parts))
             if self._pass_through
             else None,
             rejects=tuple(rejects),

@@ -11,11 +11,15 @@ import bz2
 import io
 import lzma
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, BinaryIO
 
+import numpy as np
 import zstandard
+
+from pipeline.batch.payloads import Lines
 
 CHUNK_BYTES = 1 << 20
 
@@ -226,8 +230,8 @@ def without_bom(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def split_lines(
     chunks: Iterable[bytes], most: int = DEFAULT_RECORD_BYTES, *, exact: bool = False
-) -> Iterator[list[bytes] | LongLine]:
-    r"""The lines of a text, a list for each chunk that ends at least one.
+) -> Iterator[Lines | LongLine]:
+    r"""The lines of a text, some for each chunk that ends at least one.
 
     Args:
       chunks: the text.
@@ -237,7 +241,8 @@ def split_lines(
     held: list[bytes] = []
     length = 0
     for chunk in chunks:
-        if b"\n" not in chunk:
+        last = chunk.rfind(b"\n")
+        if last < 0:
             held.append(chunk)
             length += len(chunk)
             if length > most and len(held) > 1:
@@ -246,71 +251,82 @@ def split_lines(
         if length > most:
             rest, _, chunk = chunk.partition(b"\n")
             yield LongLine(held[0][:_START_BYTES], length + len(rest))
-            held = []
-        text = b"".join([*held, chunk])
-        if not exact and b"\r\n" in text:
-            text = text.replace(b"\r\n", b"\n")
-        found = text.split(b"\n")
-        held = [found.pop()]
+            held, last = [], last - len(rest) - 1
+        before, held = held, [chunk[last + 1 :]]
         length = len(held[0])
+        if last < 0:
+            continue
+        text = b"".join([*before, chunk[:last]])
+        if not exact and b"\r" in text:
+            text = (text + b"\n").replace(b"\r\n", b"\n")[:-1]
+        found = Lines.split(text)
         # Few texts are so long that one of their lines can be.
         yield from _apart(found, most) if len(text) > most else [found]
     if length > most:
         yield LongLine(held[0][:_START_BYTES], length)
-    elif last := b"".join(held):
-        yield [last]
+    elif end := b"".join(held):
+        yield Lines.of((end,))
 
 
-def _apart(lines: list[bytes], most: int) -> Iterator[list[bytes] | LongLine]:
+def _apart(lines: Lines, most: int) -> Iterator[Lines | LongLine]:
     """The lines, those that are too long each by itself."""
     begin = 0
-    for i, line in enumerate(lines):
-        if len(line) > most:
-            yield lines[begin:i]
-            yield LongLine(line[:_START_BYTES], len(line))
-            begin = i + 1
-    yield lines[begin:]
+    lengths = lines.ends - lines.begins
+    for i in np.flatnonzero(lengths > most).tolist():
+        yield lines.part(begin, i)
+        yield LongLine(lines.text[int(lines.begins[i]) :][:_START_BYTES], int(lengths[i]))
+        begin = i + 1
+    yield lines.part(begin, len(lines))
 
 
 def in_blocks(
-    lists: Iterable[list[bytes] | LongLine], rows: int, max_bytes: int = MAX_BLOCK_BYTES
-) -> Iterator[tuple[bytes, ...] | LongLine]:
-    """The lines of all lists, `rows` to a block; fewer in the last, and where lines are long.
+    parts: Iterable[Lines | LongLine], rows: int, max_bytes: int = MAX_BLOCK_BYTES
+) -> Iterator[Lines | LongLine]:
+    """The lines of all parts, `rows` to a block; fewer in the last, and where lines are long.
 
     A line that was passed over stands where it was, between two blocks.
 
     Args:
-      lists: the lines in order.
+      parts: the lines in order.
       rows: most lines of a block.
       max_bytes: a block is closed when its lines together reach this size.
 
     Raises:
-      DamagedFileError: from `lists`, after the lines before the damage were yielded.
+      DamagedFileError: from `parts`, after the lines before the damage were yielded.
     """
-    held: list[bytes] = []
-    held_bytes = 0
+    held: list[Lines] = []
     try:
-        for lines in lists:
-            if isinstance(lines, LongLine):
+        for part in parts:
+            if isinstance(part, LongLine):
                 if held:
-                    yield tuple(held)
-                    held, held_bytes = [], 0
-                yield lines
+                    yield _joined(held)
+                    held = []
+                yield part
                 continue
-            held += lines
-            held_bytes += sum(map(len, lines))
-            full = len(held) - len(held) % rows
-            for first in range(0, full, rows):
-                yield tuple(held[first : first + rows])
-            if full:
-                held = held[full:]
-                held_bytes = sum(map(len, held))
-            if held and held_bytes >= max_bytes:
-                yield tuple(held)
-                held, held_bytes = [], 0
+            if len(part):
+                held.append(part)
+            count = sum(map(len, held))
+            if count >= rows:
+                lines = _joined(held)
+                full = count - count % rows
+                for first in range(0, full, rows):
+                    yield lines.part(first, first + rows)
+                held = [lines.part(full, count)] if full < count else []
+            if held and sum(len(lines.text) for lines in held) >= max_bytes:
+                yield _joined(held)
+                held = []
     except DamagedFileError:
         if held:
-            yield tuple(held)
+            yield _joined(held)
         raise
     if held:
-        yield tuple(held)
+        yield _joined(held)
+
+
+def _joined(parts: Sequence[Lines]) -> Lines:
+    """The lines of all parts, at least one, as one text."""
+    if len(parts) == 1:
+        return parts[0]
+    begins = accumulate((len(part.text) + 1 for part in parts), initial=0)
+    ends = [part.ends + begin for part, begin in zip(parts, begins, strict=False)]
+    return Lines(b"\n".join(part.text for part in parts), np.concatenate(ends))

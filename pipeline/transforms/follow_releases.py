@@ -31,6 +31,7 @@ _failures: dict[str, tuple[float, str]] = {}
 
 
 @beam.typehints.with_input_types(Batch)
+@beam.typehints.with_output_types(Batch)
 class AssignActiveRelease(DoFn):
     """Stamps a batch with the release that is active in this process when the batch comes.
 

@@ -93,4 +93,4 @@ class EnsembleModelHandler(ModelHandler[Batch, Batch, ReleaseManager]):  # type:
 
 def run_inference(handler: EnsembleModelHandler) -> RunInference:
     """The RunInference step for a handler: no batching of its own, the batches come ready-made."""
-    return RunInference(handler.with_no_batching())
+    return RunInference(handler.with_no_batching()).with_output_types(Batch)

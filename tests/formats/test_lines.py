@@ -11,6 +11,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.batch.payloads import Lines
 from pipeline.formats import lines
 
 COMPRESS = {
@@ -140,9 +141,9 @@ def test_failing_storage_is_not_taken_for_a_damaged_file():
 
 
 def test_blocks_are_bounded_in_rows_and_bytes():
-    short = [[b"x"] * 25, [b"x"] * 6]
+    short = [Lines.of([b"x"] * 25), Lines.of([b"x"] * 6)]
     assert [len(block) for block in lines.in_blocks(short, 10, 1000)] == [10, 10, 10, 1]
-    long = [[b"x" * 400]] * 7
+    long = [Lines.of([b"x" * 400])] * 7
     assert [len(block) for block in lines.in_blocks(long, 10, 1000)] == [3, 3, 1]
 
 

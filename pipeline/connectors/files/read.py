@@ -63,7 +63,7 @@ class ReadBlocks(PTransform):
                 pattern
                 | "Match" >> beam.FlatMap(match_groups, self._reading.block_rows)
                 | "Reshuffle" >> beam.Reshuffle()
-                | "Read" >> beam.FlatMap(read_group)
+                | "Read" >> beam.FlatMap(read_group).with_output_types(Block)
             )
         return (
             pattern
@@ -77,7 +77,7 @@ class ReadBlocks(PTransform):
                 self._reading.record,
             )
             | "Reshuffle" >> beam.Reshuffle()
-            | "Read" >> beam.FlatMap(read_range, self._reading)
+            | "Read" >> beam.FlatMap(read_range, self._reading).with_output_types(Block)
         )
 
 

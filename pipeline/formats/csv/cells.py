@@ -66,7 +66,8 @@ def column(
     """The column of a field, masked where it may lack values.
 
     Args:
-      cells: of each of its places the cells, a row each: text, or float64 for a field of floats.
+      cells: of each of its places the cells, a row each: text, or float64 or int64 for
+        a field of numbers.
       decoder: of the field.
       dialect: how numbers and missing values are written.
 

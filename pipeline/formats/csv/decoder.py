@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
@@ -16,6 +16,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from pipeline.batch.block import Block
+from pipeline.batch.payloads import Lines
 from pipeline.batch.tensors import FLOATS, INTEGERS
 from pipeline.errors import RecordError
 from pipeline.formats import record_sample
@@ -43,7 +44,7 @@ class _Layout:
       dialect: how the rows are written.
       header: the names of the columns.
       places: key -> its cells, of each key that is read and that the header has.
-      floats: cells that Arrow may parse itself; all others are taken as text.
+      numbers: cells that Arrow may parse itself, and what as; all others are taken as text.
       problem: why no row can be read; None if they can.
       regular: whether each field has the cells that its shape asks for.
     """
@@ -51,7 +52,7 @@ class _Layout:
     dialect: Dialect
     header: tuple[str, ...]
     places: dict[Key, tuple[int, ...]]
-    floats: frozenset[int]
+    numbers: Mapping[int, pa.DataType]
     problem: RecordError | None
     regular: bool
 
@@ -91,11 +92,11 @@ class CsvDecoder(Decoder):
 
     def _likely_rows(self, block: Block) -> list[int]:
         layout = self._layout(block)
-        dialect, payloads = layout.dialect, block.payloads
-        rows = likely_rows.of_width(list(payloads), len(layout.header), dialect)
-        texts = replace(layout, floats=frozenset())
+        dialect, payloads = layout.dialect, Lines.of(block.payloads)
+        rows = likely_rows.of_width(payloads, len(layout.header), dialect)
+        texts = replace(layout, numbers={})
         try:
-            cells = parse([payloads[row] for row in rows.tolist()], texts)
+            cells = parse(payloads.take(rows.tolist()), texts)
         except IrregularError:
             return []
         right = np.ones(len(rows), dtype=bool)
@@ -115,7 +116,8 @@ class CsvDecoder(Decoder):
             raise IrregularError
         if rows and block.first + rows[0] == 1 and _repeats_names(block, layout.dialect):
             raise IrregularError
-        cells = parse([block.payloads[row] for row in rows], layout)
+        payloads = Lines.of(block.payloads)
+        cells = parse(payloads if len(rows) == len(payloads) else payloads.take(rows), layout)
         part, given = Part(rows), self.given(block)
         for name, field in self._fields.items():
             if name in given and name not in layout.places:
@@ -204,7 +206,7 @@ class CsvDecoder(Decoder):
         places = {key: csv_header.places(key, keys, header) for key in keys}
         places = {key: of_key for key, of_key in places.items() if of_key}
         texts = {place for key in self._repeated for place in places.get(key, ())}
-        floats: set[int] = set()
+        numbers: dict[int, pa.DataType] = {}
         regular = True
         for name, field in self._fields.items():
             of_field = places.get(name, ())
@@ -212,16 +214,17 @@ class CsvDecoder(Decoder):
                 regular &= len(of_field) == field.spec.shape[0]
             if field.keeps_missing:
                 continue  # only a text can be compared with those that are missing
-            if field.spec.dtype in FLOATS and csv_cells.one_each(field.spec, of_field):
-                floats.update(of_field)
+            if csv_cells.one_each(field.spec, of_field) and (kind := _kind(field.spec)):
+                numbers |= dict.fromkeys(of_field, kind)
         problem = None
         if lacks := csv_header.lacking(self._declared, header, given):
             problem = RecordError("no_header", csv_header.not_a_header(header, lacks, dialect))
         elif twice := next(csv_header.doubled(keys, header), None):
             problem = RecordError("doubled_column", twice)
         if dialect.missing:
-            floats = set()  # only a text can be compared with those that are missing
-        return _Layout(dialect, header, places, frozenset(floats - texts), problem, regular)
+            numbers = {}  # only a text can be compared with those that are missing
+        numbers = {place: kind for place, kind in numbers.items() if place not in texts}
+        return _Layout(dialect, header, places, numbers, problem, regular)
 
     def _values(self, name: Key, cells: Sequence[pa.Array], dialect: Dialect) -> list[Any]:
         spec = self._spec(name)
@@ -235,13 +238,13 @@ class CsvDecoder(Decoder):
         return field.spec if field else None
 
 
-def parse(payloads: Sequence[bytes], layout: _Layout) -> dict[int, pa.Array]:
-    """The cells of each place that is read: text, or float64.
+def parse(rows: Lines, layout: _Layout) -> dict[int, pa.Array]:
+    """The cells of each place that is read: text, or float64, or int64.
 
     Raises:
-      IrregularError: a row has too few or too many cells or bad quotes, or a float is none.
+      IrregularError: a row has too few or too many cells or bad quotes, or a number is none.
     """
-    text = b"\n".join(payloads)
+    text = rows.text
     # Arrow is more lenient than the careful way of reading: it takes a \r for the end of a row, and
     # an empty line for one with all of its cells empty, and passes over a byte order mark wherever
     # its text begins.
@@ -250,11 +253,14 @@ def parse(payloads: Sequence[bytes], layout: _Layout) -> dict[int, pa.Array]:
         or b"\r" in text
         or text.startswith(codecs.BOM_UTF8)
         or not (text.isascii() or _is_utf8(text))
-        or not all_proper(payloads, text, layout.dialect)
+        or not all_proper(rows, layout.dialect)
     ):
         raise IrregularError
+    numbers = layout.numbers
+    if b"x" in text or b"X" in text:  # Arrow takes 0x10 for 16: `cells` looks at each
+        numbers = {place: kind for place, kind in numbers.items() if kind != pa.int64()}
     types = {
-        str(place): pa.float64() if place in layout.floats else pa.string()
+        str(place): numbers.get(place, pa.string())
         for places in layout.places.values()
         for place in places
     }
@@ -281,9 +287,16 @@ def parse(payloads: Sequence[bytes], layout: _Layout) -> dict[int, pa.Array]:
         )
     except pa.ArrowInvalid:
         raise IrregularError from None
-    if table.num_rows != len(payloads):
+    if table.num_rows != len(rows):
         raise IrregularError
     return {int(name): table.column(name).combine_chunks() for name in types}
+
+
+def _kind(spec: FieldSpec) -> pa.DataType | None:
+    """What Arrow reads numbers of a field as; None if they are none."""
+    if spec.dtype in FLOATS:
+        return pa.float64()
+    return pa.int64() if spec.dtype in INTEGERS else None
 
 
 def _is_utf8(text: bytes) -> bool:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pipeline.batch.block import Block
+from pipeline.batch.payloads import Lines
 from pipeline.formats import lines, partitions
 from pipeline.formats.csv.cuts import cuts
 from pipeline.formats.csv.decoder import CsvDecoder
@@ -67,11 +68,11 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
             else:
                 is_header = line == 1 and _are_names_only(block[0], dialect, record)
             if is_header:
-                payloads = block[1:]
+                payloads = block.part(1, len(block))
                 line += 1 + block[0].count(b"\n")
             if payloads:
                 yield Block(payloads, path, format="csv", first=line, header=header)
-            line += len(payloads) + b"".join(payloads).count(b"\n")
+                line += payloads.text.count(b"\n") + 1
     except lines.DamagedFileError as damage:
         yield Block((), path, damage.told(path, f"{line - 1} whole lines"), format="csv")
 
@@ -99,7 +100,7 @@ def _check(
     dialect = dialect_of(record.csv, opened.path)
     try:
         found = _rows(opened, lines.DEFAULT_RECORD_BYTES, dialect)
-        rows = next((rows for rows in found if rows), [b""])
+        rows = next((rows for rows in found if rows), Lines.split(b""))
     except lines.DamagedFileError as damage:
         raise ValueError(f"cannot be read: {damage}") from damage
     if isinstance(rows, lines.LongLine):
@@ -117,9 +118,7 @@ def _check(
     yield from other_widths(rows if dialect.names else rows[1:], header, dialect)
 
 
-def _rows(
-    opened: OpenedFile, most: int, dialect: Dialect
-) -> Iterator[list[bytes] | lines.LongLine]:
+def _rows(opened: OpenedFile, most: int, dialect: Dialect) -> Iterator[Lines | lines.LongLine]:
     # A byte order mark stands at the start of a file; anywhere else it is part of a cell.
     text = opened.content() if opened.start else as_utf8(opened.content(), dialect.encoding)
     return whole_rows(lines.split_lines(text, most, exact=True), dialect)

@@ -7,13 +7,13 @@ takes to find the row by halves.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.batch.columns import Array
+from pipeline.batch.payloads import Lines
 from pipeline.batch.tensors import INTEGERS
 from pipeline.formats.csv.dialect import Dialect
 from pipeline.formats.csv.quotes import quoted_places
@@ -23,18 +23,17 @@ _INTEGER = r"^\s*[+-]?[0-9]+\s*$"
 _FLOAT = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
 
 
-def of_width(payloads: Sequence[bytes], width: int, dialect: Dialect) -> Array:
+def of_width(rows: Lines, width: int, dialect: Dialect) -> Array:
     """Positions of the rows with `width` cells; none where a quote is out of place in any row."""
-    text = b"\n".join(payloads) + b"\n"
-    row_ends = np.cumsum([len(payload) + 1 for payload in payloads]) - 1
+    text = rows.text + b"\n"
     delimiters = np.flatnonzero(np.frombuffer(text, np.uint8) == ord(dialect.delimiter))
     if dialect.quote is not None and dialect.quote.encode() in text:
         inside = quoted_places(text, delimiters, dialect.delimiter, dialect.quote)
         if inside is None:
             return np.zeros(0, np.intp)
         delimiters = delimiters[~inside]
-    counts = np.diff(np.searchsorted(delimiters, row_ends), prepend=0)
-    plain = [_is_plain(payload) for payload in payloads]
+    counts = np.diff(np.searchsorted(delimiters, rows.ends), prepend=0)
+    plain = [_is_plain(row) for row in rows]
     return np.flatnonzero((counts == width - 1) & np.array(plain, dtype=bool))
 
 
@@ -58,12 +57,12 @@ def are_numbers(cells: pa.Array, spec: FieldSpec, dialect: Dialect) -> Array:
     return found
 
 
-def _is_plain(payload: bytes) -> bool:
+def _is_plain(row: bytes) -> bool:
     """Whether the way of blocks reads a row with these bytes at all."""
-    if b"\r" in payload or payload.startswith(codecs.BOM_UTF8):
+    if b"\r" in row or row.startswith(codecs.BOM_UTF8):
         return False
     try:
-        payload.decode()
+        row.decode()
     except UnicodeDecodeError:
         return False
     return True

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from itertools import pairwise
 
 import numpy as np
 
 from pipeline.batch.columns import Array
+from pipeline.batch.payloads import Lines
 from pipeline.formats.csv.dialect import RFC_4180, Dialect
 from pipeline.formats.csv.quotes import quoted_places
 from pipeline.formats.lines import LongLine
@@ -50,90 +50,96 @@ def _signs(delimiter: str, quote: str | None) -> _Signs:
     return _Signs(delimiter, quote)
 
 
-def all_proper(rows: Sequence[bytes], text: bytes, dialect: Dialect = RFC_4180) -> bool:
+def all_proper(rows: Lines, dialect: Dialect = RFC_4180) -> bool:
     """Whether every quote of some rows is where RFC 4180 has it.
 
     Args:
       rows: the rows.
-      text: all of them, as one.
       dialect: which signs mean something.
     """
     signs = _signs(dialect.delimiter, dialect.quote)
-    if signs.quote is None or signs.quote not in text:
+    if signs.quote is None or signs.quote not in rows.text:
         return True
-    inside = _quoted_ends(rows, text + b"\n", signs)
+    inside = _quoted_ends(rows, signs)
     if inside is not None and not inside.any():
         return True
     return all(map(signs.is_proper, rows))
 
 
 def whole_rows(
-    lists: Iterable[list[bytes] | LongLine], dialect: Dialect = RFC_4180
-) -> Iterator[list[bytes] | LongLine]:
+    parts: Iterable[Lines | LongLine], dialect: Dialect = RFC_4180
+) -> Iterator[Lines | LongLine]:
     r"""The rows in some lines; those with line ends inside quotes put together again.
 
     Args:
-      lists: all lines of a text, in order, without line ends; of ``\r\n`` the first character,
+      parts: all lines of a text, in order, without line ends; of ``\r\n`` the first character,
         which may be inside quotes, is there. No row goes on behind a line that was passed over.
       dialect: which signs mean something.
 
     Raises:
-      Exception: from `lists`, after the rows in the lines before were yielded.
+      Exception: from `parts`, after the rows in the lines before were yielded.
     """
     signs = _signs(dialect.delimiter, dialect.quote)
     quote = signs.quote
     held: list[bytes] = []
     try:
-        for lines in lists:
-            if isinstance(lines, LongLine):
-                yield _rows(held, signs, more=False)[0]
+        for part in parts:
+            if isinstance(part, LongLine):
+                yield _rows(Lines.of(held), signs, more=False)[0]
                 held = []
-                yield lines
+                yield part
                 continue
-            if quote is None or (not held and not any(quote in line for line in lines)):
-                yield [line.removesuffix(b"\r") for line in lines]
+            if quote is None or (not held and quote not in part.text):
+                yield _without_returns(part)
                 continue
-            rows, held = _rows([*held, *lines], signs, more=True)
+            rows, held = _rows(Lines.of([*held, *part]) if held else part, signs, more=True)
             yield rows
     except Exception:
-        yield _rows(held, signs, more=False)[0]
+        yield _rows(Lines.of(held), signs, more=False)[0]
         raise
-    yield _rows(held, signs, more=False)[0]
+    yield _rows(Lines.of(held), signs, more=False)[0]
 
 
-def _rows(lines: Sequence[bytes], signs: _Signs, *, more: bool) -> tuple[list[bytes], list[bytes]]:
+def _rows(lines: Lines, signs: _Signs, *, more: bool) -> tuple[Lines, list[bytes]]:
     """The rows in `lines`, and the lines of the last one if it is not over and more may come."""
-    if not lines:
-        return [], []
-    text = b"\n".join(lines) + b"\n"
-    inside = _quoted_ends(lines, text, signs)
+    if not len(lines):
+        return lines, []
+    inside = _quoted_ends(lines, signs)
     if inside is None:
-        return rows_one_by_one(lines, signs, more=more)
-    ends = [0, *(np.flatnonzero(~inside) + 1).tolist()]
-    if len(ends) <= len(lines):  # some rows have several lines
-        rows = [lines[i] if j == i + 1 else b"\n".join(lines[i:j]) for i, j in pairwise(ends)]
-        held = list(lines[ends[-1] :])
-        longest = max(map(len, [*rows, b"\n".join(held)]))
-        if (held and not more) or longest > MAX_ROW_BYTES:
-            return rows_one_by_one(lines, signs, more=more)
-    else:
-        rows, held = list(lines), []
-    if b"\r" in text:
-        rows = [row.removesuffix(b"\r") for row in rows]
-    return rows, held
+        return rows_one_by_one(list(lines), signs, more=more)
+    row_ends = np.flatnonzero(~inside)
+    rows, held = lines, list[bytes]()
+    if len(row_ends) < len(lines):  # some rows have several lines
+        last = int(row_ends[-1]) if len(row_ends) else -1
+        held = list(lines.part(last + 1, len(lines)))
+        rows = Lines(lines.text[: int(lines.ends[last]) if last >= 0 else 0], lines.ends[row_ends])
+        lengths = [*(rows.ends - rows.begins).tolist(), len(b"\n".join(held))]
+        if (held and not more) or max(lengths) > MAX_ROW_BYTES:
+            return rows_one_by_one(list(lines), signs, more=more)
+    return _without_returns(rows), held
 
 
-def _quoted_ends(lines: Sequence[bytes], text: bytes, signs: _Signs) -> Array | None:
+def _without_returns(rows: Lines) -> Lines:
+    r"""The rows without the ``\r`` before their line ends."""
+    returns = rows.text.count(b"\r")
+    if not returns:
+        return rows
+    text = rows.text + b"\n"
+    if returns == text.count(b"\r\n") and text.count(b"\n") == len(rows):
+        return Lines.split(text.replace(b"\r\n", b"\n")[:-1])
+    return Lines.of([row.removesuffix(b"\r") for row in rows])
+
+
+def _quoted_ends(lines: Lines, signs: _Signs) -> Array | None:
     """Whether the end of each line is inside of quotes; None where nobody can tell."""
     assert signs.quote is not None
-    lengths = np.fromiter(map(len, lines), np.int64, len(lines))
-    ends = np.cumsum(lengths + 1) - 1
-    return quoted_places(text, ends, signs.delimiter, signs.quote.decode())
+    text = lines.text + b"\n"
+    return quoted_places(text, lines.ends, signs.delimiter, signs.quote.decode())
 
 
 def rows_one_by_one(
     lines: Sequence[bytes], signs: _Signs, *, more: bool
-) -> tuple[list[bytes], list[bytes]]:
+) -> tuple[Lines, list[bytes]]:
     """The same, where a quote may be out of place."""
     rows: list[bytes] = []
     begin = 0
@@ -141,11 +147,11 @@ def rows_one_by_one(
         end = _end(lines, begin, signs)
         if end > len(lines):
             if more:
-                return rows, list(lines[begin:])
+                return Lines.of(rows), list(lines[begin:])
             end = begin + 1
         rows.append(b"\n".join(lines[begin:end]).removesuffix(b"\r"))
         begin = end
-    return rows, []
+    return Lines.of(rows), []
 
 
 def _end(lines: Sequence[bytes], begin: int, signs: _Signs) -> int:

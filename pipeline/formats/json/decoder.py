@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from pipeline.batch.block import Block
+from pipeline.batch.payloads import Lines
 from pipeline.errors import RecordError
 from pipeline.formats.decoder import Part, RowDecoder
 from pipeline.formats.fields import IrregularError
@@ -62,7 +63,7 @@ class JsonDecoder(RowDecoder):
         try:
             if self.given(block):  # values from the file's path
                 return None
-            table = self._tables.read(list(block.payloads))
+            table = self._tables.read(Lines.of(block.payloads))
             rows = table.rows.tolist()
             if len(rows) < len(block.payloads) // 2:
                 return None
@@ -91,8 +92,7 @@ class JsonDecoder(RowDecoder):
         return super().part(block, rows)
 
     def _part_with_lists(self, block: Block, rows: range) -> Part:
-        payloads = block.payloads
-        found = self._lists.read([payloads[row] for row in rows])
+        found = self._lists.read(_some(block, rows))
         part = Part(rows)
         for name, decoder in self._fields.items():
             read = decoder.column_of_buffers if decoder.buffer_type else decoder.column
@@ -108,7 +108,7 @@ class JsonDecoder(RowDecoder):
 
     def records(self, block: Block, rows: range) -> list[dict[str, Any]]:
         """See RowDecoder."""
-        payloads = list(block.payloads)[rows.start : rows.stop]
+        payloads = _some(block, rows)
         try:
             objects = [orjson.loads(payload) for payload in payloads]
         except orjson.JSONDecodeError:
@@ -133,6 +133,14 @@ class JsonDecoder(RowDecoder):
             exact = exact_object(payload)
             found |= {key: exact[key] for key in self._repeated if key in exact}
         return found
+
+
+def _some(block: Block, rows: range) -> list[bytes]:
+    """The payloads of some rows."""
+    payloads = block.payloads
+    if isinstance(payloads, Lines):
+        return list(payloads.part(rows.start, rows.stop))
+    return [payloads[row] for row in rows]
 
 
 def parse_object(payload: bytes) -> dict[str, Any]:

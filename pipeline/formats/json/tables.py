@@ -33,6 +33,7 @@ import numpy as np
 import orjson
 
 from pipeline.batch.columns import Array, BatchColumn
+from pipeline.batch.payloads import Lines
 from pipeline.batch.tensors import FLOATS, INTEGERS
 from pipeline.formats.arrow_columns import cast_numbers
 from pipeline.formats.fields import FieldDecoder, IrregularError
@@ -123,7 +124,7 @@ class TableReader:
             return None
         return TableReader(plain, id_key, repeated)
 
-    def read(self, payloads: Sequence[bytes]) -> Table:
+    def read(self, payloads: Lines) -> Table:
         """The objects among some payloads that are plainly right.
 
         Raises:
@@ -132,13 +133,14 @@ class TableReader:
         rows = np.flatnonzero(_are_whole(payloads))
         table = self._attempt(rows, payloads)
         if table is None:  # some are no JSON, and polars does not say which
-            valid = [row for row in rows.tolist() if _is_valid(payloads[row])]
+            texts = list(payloads)
+            valid = [row for row in rows.tolist() if _is_valid(texts[row])]
             table = self._attempt(np.array(valid, np.intp), payloads) if valid else None
         if table is None or not _is_right(table, _chosen(payloads, table.rows)):
             raise IrregularError
         return table
 
-    def _attempt(self, rows: Array, payloads: Sequence[bytes]) -> Table | None:
+    def _attempt(self, rows: Array, payloads: Lines) -> Table | None:
         """The table of some rows; None where polars cannot read them.
 
         Raises:
@@ -151,12 +153,10 @@ class TableReader:
         except BaseException:  # polars' panics are no Exception
             return None
 
-    def _table(self, rows: Array, payloads: Sequence[bytes]) -> Table:
+    def _table(self, rows: Array, payloads: Lines) -> Table:
         """The rows that lack no value that they need, and whose text is no list and no object."""
         polars = _polars()
-        frame = polars.read_ndjson(
-            b"\n".join(payloads), schema=self._schema(payloads), ignore_errors=True
-        )
+        frame = polars.read_ndjson(payloads.text, schema=self._schema(payloads), ignore_errors=True)
         if frame.height != len(payloads):
             raise IrregularError
         bad = [frame[key].is_null() for key in self._needed if frame[key].null_count()]
@@ -168,7 +168,7 @@ class TableReader:
         whole = ~np.logical_or.reduce([rows.to_numpy() for rows in bad])
         return Table(rows[whole], frame.filter(polars.Series(whole)))
 
-    def _schema(self, payloads: Sequence[bytes]) -> dict[str, Any]:
+    def _schema(self, payloads: Lines) -> dict[str, Any]:
         """The types of all keys: of those that are not declared, what the first objects have.
 
         Raises:
@@ -177,7 +177,7 @@ class TableReader:
         polars = _polars()
         types = {key: _type_of_dtype(field.spec.dtype) for key, field in self._fields.items()}
         found: dict[str, Any] = {}
-        for payload in payloads[:_SAMPLE_ROWS]:
+        for payload in payloads.part(0, _SAMPLE_ROWS):
             value = orjson.loads(payload)
             found |= {k: v for k, v in value.items() if v is not None or k not in found}
             if value.keys() >= found.keys() and None not in found.values():
@@ -190,9 +190,9 @@ class TableReader:
         return {key: getattr(polars, name) for key, name in types.items()}
 
 
-def _is_right(table: Table, payloads: Sequence[bytes]) -> bool:
+def _is_right(table: Table, payloads: Lines) -> bool:
     """Whether the counts over the objects of a table agree: see above."""
-    text = b"\n".join(payloads)
+    text = payloads.text
     signs = np.frombuffer(text, np.uint8)
     colons, quotes = (np.count_nonzero(signs == ord(sign)) for sign in ':"')
     has_escapes = b"\\" in text
@@ -203,7 +203,7 @@ def _is_right(table: Table, payloads: Sequence[bytes]) -> bool:
     texts = [frame[key] for key, kind in frame.schema.items() if kind == _polars().String]
     found_texts = sum(len(column) - column.null_count() for column in texts)
     if keys < frame.width * frame.height:
-        nulls = _nulls(text, payloads)
+        nulls = _nulls(payloads)
         if not _are_nulls(frame, nulls):
             return False
         keys += len(nulls)
@@ -213,11 +213,10 @@ def _is_right(table: Table, payloads: Sequence[bytes]) -> bool:
     return bool(quotes == 2 * (keys + found_texts) + inside)
 
 
-def _nulls(text: bytes, payloads: Sequence[bytes]) -> list[tuple[str, int]]:
+def _nulls(payloads: Lines) -> list[tuple[str, int]]:
     """Each null of the objects: its key and its row."""
-    found = [(match.start(), match[1].decode()) for match in _NULL.finditer(text)]
-    begins = np.cumsum([len(payload) + 1 for payload in payloads])
-    rows = np.searchsorted(begins, [at for at, _ in found], side="right")
+    found = [(match.start(), match[1].decode()) for match in _NULL.finditer(payloads.text)]
+    rows = np.searchsorted(payloads.ends, [at for at, _ in found])
     return [(key, row) for (_, key), row in zip(found, rows.tolist(), strict=True)]
 
 
@@ -230,10 +229,13 @@ def _are_nulls(frame: pl.DataFrame, nulls: Sequence[tuple[str, int]]) -> bool:
     return all(null_of[key][row] for key, row in nulls)
 
 
-def _are_whole(payloads: Sequence[bytes]) -> Array:
+def _are_whole(payloads: Lines) -> Array:
     """For each payload, whether it has braces at both ends."""
-    whole = [text[:1] == b"{" and text[-1:] == b"}" for text in payloads]
-    return np.array(whole, dtype=bool)
+    signs, begins, ends = np.frombuffer(payloads.text, np.uint8), payloads.begins, payloads.ends
+    filled = np.flatnonzero(ends > begins)
+    whole = np.zeros(len(payloads), dtype=bool)
+    whole[filled] = (signs[begins[filled]] == ord("{")) & (signs[ends[filled] - 1] == ord("}"))
+    return whole
 
 
 def _is_valid(payload: bytes) -> bool:
@@ -244,17 +246,15 @@ def _is_valid(payload: bytes) -> bool:
     return True
 
 
-def _may_have_lists(payloads: Sequence[bytes]) -> bool:
+def _may_have_lists(payloads: Lines) -> bool:
     """Whether there are other brackets than the objects' own."""
-    signs = np.frombuffer(b"".join(payloads), np.uint8)
+    signs = np.frombuffer(payloads.text, np.uint8)
     objects = np.count_nonzero(signs == ord("{"))
     return int(objects) > len(payloads) or bool((signs == ord("[")).any())
 
 
-def _chosen(payloads: Sequence[bytes], rows: Array) -> Sequence[bytes]:
-    if len(rows) == len(payloads):
-        return payloads
-    return [payloads[row] for row in rows.tolist()]
+def _chosen(payloads: Lines, rows: Array) -> Lines:
+    return payloads if len(rows) == len(payloads) else payloads.take(rows.tolist())
 
 
 def _polars() -> Any:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pipeline.batch.payloads import Lines
 from pipeline.formats.csv import rows as csv_rows
 from pipeline.formats.csv.rows import all_proper, whole_rows
 
@@ -25,7 +26,7 @@ def one_by_one(check, *arguments):
 
 
 def rows_of(lists):
-    return list(itertools.chain(*whole_rows(iter(lists))))
+    return list(itertools.chain(*whole_rows(map(Lines.of, lists))))
 
 
 @given(rows=ROWS, end=st.sampled_from([b"\n", b"\r\n"]), cut=st.integers(0, 8))
@@ -39,8 +40,8 @@ def test_rows_are_the_same_whatever_the_quotes(rows, end, cut):
 @given(rows=ROWS)
 @example(rows=IN_STEP)
 def test_rows_are_proper_together_if_each_of_them_is(rows):
-    text = b"\n".join(rows)
-    assert all_proper(rows, text) == one_by_one(all_proper, rows, text)
+    rows = Lines.of(rows)
+    assert all_proper(rows) == one_by_one(all_proper, rows)
 
 
 def test_of_proper_rows_none_is_looked_at_by_itself(monkeypatch):
