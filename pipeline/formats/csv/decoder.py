@@ -249,7 +249,7 @@ def parse(rows: Lines, layout: _Layout) -> dict[int, pa.Array]:
     # an empty line for one with all of its cells empty, and passes over a byte order mark wherever
     # its text begins.
     if (
-        (b"" in payloads and len(layout.header) > 1)
+        (len(layout.header) > 1 and (rows.ends == rows.begins).any())
         or b"\r" in text
         or text.startswith(codecs.BOM_UTF8)
         or not (text.isascii() or _is_utf8(text))

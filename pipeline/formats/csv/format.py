@@ -100,11 +100,12 @@ def _check(
     dialect = dialect_of(record.csv, opened.path)
     try:
         found = _rows(opened, lines.DEFAULT_RECORD_BYTES, dialect)
-        rows = next((rows for rows in found if rows), Lines.split(b""))
+        first = next((rows for rows in found if rows), Lines.split(b""))
     except lines.DamagedFileError as damage:
         raise ValueError(f"cannot be read: {damage}") from damage
-    if isinstance(rows, lines.LongLine):
-        raise ValueError(f"the header would have {rows.length:,} bytes")
+    if isinstance(first, lines.LongLine):
+        raise ValueError(f"the header would have {first.length:,} bytes")
+    rows = list(first)
     if repeats_names(rows[0], dialect) and may_be_record(record, dialect.names):
         yield REPEATED_NAMES
     given = names_in(opened.path, record)
