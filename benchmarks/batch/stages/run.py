@@ -16,6 +16,7 @@ from pipeline.connectors.files.parquet_file import ParquetFile
 from pipeline.connectors.files.ranges import FileRange
 from pipeline.connectors.files.read import read_range
 from pipeline.connectors.files.write import lines_file
+from pipeline.formats.decoder import Decoder, Part
 from pipeline.formats.registry import decoders
 from pipeline.jobs import batch as build
 from pipeline.jobs.run import beam_options
@@ -110,8 +111,7 @@ class Stages:
         decoder = decoders(spec.record, spec.pass_through)[self._form]
         for path in inputs:
             for block in read_range(self._range(path), build.reading(self._job)):
-                rows = range(len(block.payloads))
-                spent[PARSE] += _secs(partial(decoder.part, block, rows))
+                spent[PARSE] += _secs(partial(_parsed, decoder, block))
                 spent[MODELS] += self._models_alone(block)
         return spent
 
@@ -148,6 +148,10 @@ class Stages:
 
     def _range(self, path: Path) -> FileRange:
         return FileRange(str(path), 0, path.stat().st_size, self._form)
+
+
+def _parsed(decoder: Decoder, block: Block) -> Part:
+    return decoder.plain(block) or decoder.part(block, range(len(block.payloads)))
 
 
 def _secs(call: Callable[[], object]) -> float:
