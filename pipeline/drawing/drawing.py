@@ -127,7 +127,8 @@ class _Part:
 def _of_record(graph: Graph) -> _Part:
     record = graph.spec.record
     whole = {"image": "an image file", "audio": "a sound file", "raw": "not decoded"}
-    note = whole[record.source] if record.source else record.id and f"id: {record.id}"
+    note = "" if record.id is None else f"id: {record.id}"
+    note = whole[record.source] if record.source else note
     return _Part("record", "record", (note,) if note else (), (), tuple(record.fields))
 
 

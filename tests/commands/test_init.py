@@ -93,6 +93,15 @@ def test_columns_of_a_csv_that_are_numbered_are_one_field(run, folder):
     assert data["record"]["fields"] == {"m": {"dtype": "float32", "shape": [4]}}
 
 
+def test_column_without_a_name_is_read_as_others_are(run, folder):
+    models.onnx_file(folder / "models/net")
+    Path("a.csv").write_text(',note\n"[0.5, 1, 2, 3]",n\n')
+    data, _, _ = init(run, "models", "--records", "a.csv")
+    vector = {"dtype": "float32", "shape": [4], "name": ""}
+    assert data["record"]["fields"] == {bound(data, "net")["x"]: vector}
+    assert run("check", "ensemble.yaml").status == 0
+
+
 def test_what_is_written_runs_over_the_records_it_was_made_from(run, folder):
     import main
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -39,6 +39,7 @@ def rows(key="a key"):
 @pytest.mark.parametrize("format", FORMATS)
 @settings(max_examples=10)
 @given(key=keys)
+@example(key="")
 def test_field_is_read_from_its_key_in_every_format(tmp_path_factory, format, key):
     path = formats.write(tmp_path_factory.mktemp("keys"), format, rows(key))
     assert list(input_checks.problems(str(path), "auto", record(key))) == []
@@ -48,6 +49,18 @@ def test_field_is_read_from_its_key_in_every_format(tmp_path_factory, format, ke
     assert batch.columns["x"].dtype == np.float32
     assert batch.columns["x"].tolist() == [0.5, 1.5, 2.5]
     assert batch.columns["other"].tolist() == ["t0", "t1", "t2"]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_id_may_be_in_the_column_without_a_name(tmp_path, format):
+    spec = RecordSpec.model_validate({"id": "", "fields": {"n": {"dtype": "int64"}}})
+    path = formats.write(tmp_path, format, [{"": f"row {i}", "n": i} for i in range(80)])
+    assert list(input_checks.problems(str(path), "auto", spec)) == []
+    assert first_batch(str(path), "auto", spec, 9).ids[:2] == ("row 0", "row 1")
+    without = formats.write(tmp_path, format, [{"n": 1}], name="b")
+    if FORMATS[format].check is not None:
+        (problem,) = input_checks.problems(str(without), "auto", spec)
+        assert "no column ''" in problem
 
 
 @pytest.mark.parametrize("format", FORMATS)

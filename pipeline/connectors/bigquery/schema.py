@@ -197,6 +197,6 @@ def _takes(there: TableColumn, column: TableColumn) -> bool:
 
 def _id_type(record: RecordSpec) -> str:
     """INT64 where ids are known to be integers; they are never converted."""
-    spec = record.by_key.get(record.id or "")
+    spec = None if record.id is None else record.by_key.get(record.id)
     signed = spec is not None and not spec.shape and spec.dtype in INTEGERS
     return "INT64" if signed and spec is not None and spec.dtype != "uint64" else "STRING"

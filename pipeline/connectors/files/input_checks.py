@@ -92,7 +92,7 @@ def _inside(form: Format, record: RecordSpec, pass_through: Sequence[RecordKey])
     """Paths into records of a format that has no objects inside of records."""
     if form.nests:
         return
-    keys = [*record.by_key, *pass_through, *([record.id] if record.id else [])]
+    keys = [*record.by_key, *pass_through, *([] if record.id is None else [record.id])]
     for key in dict.fromkeys(keys):
         if isinstance(key, PathKey):
             yield (

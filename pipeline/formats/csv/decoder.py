@@ -63,7 +63,7 @@ class CsvDecoder(Decoder):
     def __init__(self, record: RecordSpec, pass_through: Sequence[RecordKey] = ()) -> None:
         super().__init__(record, pass_through)
         self._repeated: dict[RecordKey, None] = dict.fromkeys(
-            [*([record.id] if record.id else []), *pass_through]
+            [*([] if record.id is None else [record.id]), *pass_through]
         )
         self._line_ends_of: tuple[Block | None, list[int]] = None, []
         self._layouts: dict[tuple[Header, Dialect, frozenset[Key]], _Layout] = {}

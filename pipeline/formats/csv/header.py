@@ -75,7 +75,7 @@ def may_be_record(record: RecordSpec, names: Header) -> bool:
 
 def needed(record: RecordSpec) -> Keys:
     """What each record must have: its fields and its id."""
-    return {**dict.fromkeys([record.id] if record.id else []), **record.by_key}
+    return {**dict.fromkeys([] if record.id is None else [record.id]), **record.by_key}
 
 
 def places(key: Key, keys: Keys, header: Sequence[str]) -> tuple[int, ...]:

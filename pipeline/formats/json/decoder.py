@@ -44,7 +44,10 @@ class JsonDecoder(RowDecoder):
             for name, decoder in self._fields.items()
             if isinstance(name, str) and (kind := decoder.buffer_type)
         }
-        repeated: list[RecordKey] = [*self._pass_through, *([record.id] if record.id else [])]
+        repeated: list[RecordKey] = [
+            *self._pass_through,
+            *([] if record.id is None else [record.id]),
+        ]
         self._repeated = tuple(outer for key in repeated for outer in outer_keys(key))
         self._keys = set(record.outer_keys(pass_through))
         self._lists = NumberListReader(lists, self._keys - lists.keys())

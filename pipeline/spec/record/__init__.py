@@ -53,9 +53,9 @@ class FieldSpec(StrictModel):
     )
     name: str | None = Field(
         default=None,
-        min_length=1,
         description="Key of the record that holds it, such as `sepal length (cm)`, taken as it is; "
-        "without it, the field's own name.",
+        "without it, the field's own name. `''` is the column without a name that R and pandas "
+        "write for row names.",
     )
     path: tuple[KeyPart, ...] | None = Field(
         default=None,
@@ -138,7 +138,7 @@ class FieldSpec(StrictModel):
             return ColumnsKey(tuple(self.columns))
         if self.path is not None:
             return plain_key(PathKey(path=self.path))
-        return self.name or field
+        return field if self.name is None else self.name
 
 
 Encoding = Literal["utf-8", "utf-8-sig", "latin-1", "cp1252", "utf-16"]
@@ -269,7 +269,7 @@ class RecordSpec(StrictModel):
         Args:
           pass_through: what predictions repeat besides.
         """
-        wanted: list[Key] = [*([self.id] if self.id else []), *self.by_key, *pass_through]
+        wanted: list[Key] = [*([] if self.id is None else [self.id]), *self.by_key, *pass_through]
         return tuple(dict.fromkeys(outer for key in wanted for outer in outer_keys(key)))
 
     @property
@@ -323,7 +323,7 @@ class RecordSpec(StrictModel):
                 f"bytes without a shape, such as `fields: {{{self.source}: {{dtype: bytes}}}}`"
             )
         for key in ("name", "path", "columns"):
-            if any(getattr(field, key) for field in self.fields.values()):
+            if any(getattr(field, key) is not None for field in self.fields.values()):
                 raise ValueError(
                     f"found a field's key '{key}'; `source: {self.source}` has no keys"
                 )
