@@ -16,9 +16,9 @@ from pipeline.formats import record_sample
 from pipeline.formats.csv.format import CSV
 from pipeline.formats.record_sample import Seen
 from pipeline.formats.tfrecord.format import TFRECORD
-from pipeline.launch.first_records import FirstRecords, problems_of
+from pipeline.launch.first_records import FirstRecords, problems_of, rejects_of
 from pipeline.spec.record import RecordSpec
-from pipeline.spec.record.keys import ColumnsKey, Key, RecordKey, outer_keys
+from pipeline.spec.record.keys import ColumnsKey, Key, RecordKey
 
 _MANY = 8
 """So many numbered columns that a model names are rather one vector than a field each."""
@@ -86,7 +86,7 @@ def _bind_records(draft: Draft, records: FirstRecords) -> None:
     texts = any(f.keeps_missing and f.dtype == "string" for f in draft.fields.values())
     draft.csv = _csv(records, ("", *words) if texts and records.csv is not None else words)
     read = {column for field in draft.fields for column in _columns(draft.key_of.get(field, field))}
-    draft.spare = tuple(key for key in single if not {key, *outer_keys(key)} & read)
+    draft.spare = tuple(key for key in single if key not in read)
     draft.record_notes = list(_misread(draft, by_field, records))
 
 
@@ -161,5 +161,6 @@ def _misread(draft: Draft, seen: Mapping[str, Seen], records: FirstRecords) -> l
     if not sure:
         return []
     spec = RecordSpec.model_validate({**data, "fields": sure})
-    problems = problems_of(records, spec)
-    return [f"{FILL_IN}{problem}" for problem in problems]
+    if problems := problems_of(records, spec):
+        return [f"{FILL_IN}{problem}" for problem in problems]
+    return list(filter(None, [rejects_of(records, spec)]))

@@ -12,7 +12,7 @@ from pipeline.batch.tensors import TensorSpec
 from pipeline.drafting.draft import GUESS, Bound, Draft, FieldDraft, ModelDraft, StepDraft
 from pipeline.formats.record_sample import Seen
 from pipeline.spec.record import DTypeName
-from pipeline.spec.record.keys import ColumnsKey, outer_keys
+from pipeline.spec.record.keys import outer_keys
 
 _NUMBERS = ("integer", "number", "bool")
 _WITH_TEXT = ("sklearn",)
@@ -53,10 +53,7 @@ def _bind_columns(
     if tensor.features is not None and not are_made_up(tensor.features):
         return
     columns = _columns(model, tensor, seen)
-    if columns is None or any(
-        values.shape == tensor.row_shape and _is_free(draft, field)
-        for field, values in seen.items()
-    ):
+    if columns is None or any(values.shape == tensor.row_shape for values in seen.values()):
         return
     left_out = ", ".join(f for f, values in seen.items() if not values.shape and f not in columns)
     note = (
@@ -93,15 +90,6 @@ def _columns(
             if len(columns) > 1 and tensor.row_shape == (len(columns),):
                 return columns
     return None
-
-
-def _is_free(draft: Draft, field: str) -> bool:
-    """Whether no declared field has some of what a vector of several columns would have."""
-    key = draft.key_of.get(field)
-    if not isinstance(key, ColumnsKey) or field in draft.fields:
-        return True
-    keys = (draft.key_of.get(name, name) for name in draft.fields)
-    return {column for each in keys for column in outer_keys(each)}.isdisjoint(key.names)
 
 
 def _bind_vector(

@@ -22,7 +22,7 @@ from pipeline.connectors.files.whole_files import FileGroup, read_group
 from pipeline.connectors.storage import paths
 from pipeline.connectors.storage.errors import READER_ROLE, explain
 from pipeline.errors import PathError, RecordError
-from pipeline.formats import looks, partitions
+from pipeline.formats import partitions
 from pipeline.formats.csv import sniff
 from pipeline.formats.csv.format import CSV
 from pipeline.formats.format import Reading
@@ -98,28 +98,35 @@ def first_records(location: str, count: int) -> FirstRecords:
 
 
 def problems_of(records: FirstRecords, declared: RecordSpec) -> list[str]:
-    """What becomes of these records as somebody declares them, where that is no prediction.
+    """Why no job would start that reads the file of these records as somebody declares them.
 
     Args:
       records: of a file that holds several.
       declared: what is read of them.
     """
-    pattern = records.path
-    found = list(input_checks.problems(pattern, records.format, declared))
-    if found:
-        return found
+    return list(input_checks.problems(records.path, records.format, declared))
+
+
+def rejects_of(records: FirstRecords, declared: RecordSpec) -> str:
+    """How many of these records become dead letters as somebody declares them; empty if none does.
+
+    Args:
+      records: of a file that holds several.
+      declared: what is read of them.
+    """
+    files = paths.match_input(records.path)
     count, rejects = 0, list[Reject]()
-    for batch in _decoded(paths.match_input(pattern), records.format, declared, _BLOCK_ROWS, None):
+    for batch in _decoded(files, records.format, declared, _BLOCK_ROWS, None):
         count += len(batch) + len(batch.rejects)
         rejects += batch.rejects
         if count >= len(records.records):
             break
     if not rejects:
-        return []
-    return [
+        return ""
+    return (
         f"{len(rejects)} of the first {count} records become dead letters, such as "
         f"{rejects[0].error_type}: {rejects[0].error_message}"
-    ]
+    )
 
 
 def first_batch(pattern: str, chosen: str, record: RecordSpec, count: int) -> Batch | None:
@@ -179,7 +186,7 @@ def _files(location: str) -> list[Any]:
 
 
 def _csv_of(part: FileRange) -> CsvSpec | None:
-    """How a file is written that is CSV, by its look as well; else None.
+    """How a CSV file is written; None of another.
 
     Raises:
       ValueError: nobody can tell its cells apart.
@@ -192,8 +199,6 @@ def _csv_of(part: FileRange) -> CsvSpec | None:
             head += chunk
             if len(head) > sniff.HEAD_BYTES:
                 break
-    if looks.foreign(bytes(head[: looks.HEAD_BYTES]), CSV.name, "utf-16"):
-        return None  # which who reads it tells
     is_whole = len(head) <= sniff.HEAD_BYTES
     return sniff.sniff(bytes(head[: sniff.HEAD_BYTES]), part.path, is_whole=is_whole)
 

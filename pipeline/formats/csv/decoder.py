@@ -309,7 +309,7 @@ def _is_utf8(text: bytes) -> bool:
 
 @lru_cache(8)
 def _named_once(header: Header) -> frozenset[str]:
-    return frozenset(name for name, times in Counter(header).items() if name and times == 1)
+    return frozenset(name for name, times in Counter(header).items() if times == 1)
 
 
 def _repeats_names(block: Block, dialect: Dialect) -> bool:

@@ -111,6 +111,7 @@ def test_first_line_that_names_the_columns(lines):
     [
         ("# from the web\nDate,x\n2020,1\n2021,2\n", "has 1 line before the one that names"),
         ("x      y\n0.5    1.5\n1.25  12.5\n", "aligned with blanks"),
+        (" 0.5 1.5\n 1.2 2.5\n", "aligned with blanks"),
     ],
 )
 def test_file_that_no_key_makes_readable_is_refused(lines, reason):
