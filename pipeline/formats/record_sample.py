@@ -99,7 +99,7 @@ def _leaves(record: Mapping[str, Any], before: _Path) -> Iterator[tuple[_Path, A
     for key, value in record.items():
         if key and isinstance(value, Mapping) and value:
             yield from _leaves(value, (*before, key))
-        elif key:  # nothing in an ensemble file can name an empty one
+        elif key or not before:  # no path has an empty part
             yield (*before, key), value
 
 

@@ -189,10 +189,11 @@ def test_cells_of_which_some_look_like_numbers_are_text(tmp_path):
     assert made.record_notes == []
 
 
-def test_columns_without_a_name_or_with_the_same_are_no_keys(tmp_path):
+def test_column_without_a_name_is_a_key_and_several_of_one_name_are_none(tmp_path):
     path = write_csv(tmp_path / "a.csv", [["", "a", "b", "b"], [1, 2, 3, 4]])
     made = draft(path, model("m", {"a": []}))
-    assert (list(made.fields), made.spare) == (["a"], ())
+    assert (list(made.fields), made.spare) == (["a"], ("",))
+    assert made.record_notes == []
 
 
 def test_folders_with_a_key_in_their_name_have_values(tmp_path):
