@@ -28,7 +28,7 @@ from benchmarks.support import command_line, machine, sections, small_models
 from tests.container.images import build, docker
 
 CHOICES = ("tensorflow torch onnx sklearn", "sklearn onnx torch", "sklearn onnx", "onnx")
-_HEADER = ("FRAMEWORKS", "GB", "build, s", "first line, s", "prediction written, s")
+_HEADER = ("FRAMEWORKS", "PyTorch", "GB", "first line, s", "prediction written, s", "build, s")
 
 _ENSEMBLE = f"""\
 name: start
@@ -51,7 +51,7 @@ class FailedError(Exception):
 
 def main() -> int:
     options = _parse()
-    measured_on = machine.describe()
+    measured_on = machine.describe(("apache-beam", "onnxruntime"))
     choices = CHOICES[-1:] if options.quick else CHOICES
     secs: dict[str, list[tuple[float, float]]] = {choice: [] for choice in choices}
     build_secs = {}
@@ -72,13 +72,15 @@ def main() -> int:
     rows = [
         (
             f"`{choice}`",
+            _pytorch(choice),
             f"{_gigabytes(choice):.2f}",
-            "" if options.cached else f"{build_secs[choice]:.0f}",
             *(f"{median(each):.1f}" for each in zip(*runs, strict=True)),
+            f"{build_secs[choice]:.0f}",
         )
         for choice, runs in secs.items()
     ]
-    table = sections.table(_HEADER, rows)
+    columns = len(_HEADER) - options.cached  # the time of a build is the last
+    table = sections.table(_HEADER[:columns], [row[:columns] for row in rows])
     print(f"\n{table}\n\n{measured_on}")
     if not options.quick:
         sections.rewrite(options.docs, "image", table, command_line.used(), measured_on)
@@ -109,6 +111,14 @@ def _build(choice: str, cached: bool) -> float:
 def _gigabytes(choice: str) -> float:
     shown = docker("image", "inspect", "--format={{.Size}}", _tag(choice))
     return int(shown.stdout) / 1e9
+
+
+def _pytorch(choice: str) -> str:
+    """The build of PyTorch in it: PyPI's, without `+cpu`, brings CUDA's libraries."""
+    packages = docker(
+        *("run", "--rm", "--entrypoint=python", _tag(choice), "-m", "pip", "freeze")
+    ).stdout.splitlines()
+    return next((line[7:] for line in packages if line.startswith("torch==")), "")
 
 
 def _start(choice: str, folder: Path) -> tuple[float, float]:
