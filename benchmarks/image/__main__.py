@@ -1,6 +1,6 @@
 """The image benchmark: how large it is with which frameworks, and how soon a job in it predicts.
 
-    python -m benchmarks.image           builds four images, about 30 minutes; rewrites its part of
+    python -m benchmarks.image           builds four images, about 40 minutes; rewrites its part of
                                          the document
     python -m benchmarks.image --cached  with the layers that are here: times no build
     python -m benchmarks.image --quick   only that it runs, on the smallest image
