@@ -13,7 +13,7 @@ ARG DEBIAN_RELEASE=bookworm
 ARG BEAM_VERSION=2.77.0
 # Tags: https://cloud.google.com/dataflow/docs/reference/flex-templates-base-images, `make newer`
 ARG LAUNCHER_TAG=flex_templates_base_image_release_20260112_RC00
-# Of the CPU image: what an ensemble does not need can be left out. TensorFlow is 1.4 GB of 4.1, PyTorch 0.75.
+# Of the CPU image: what an ensemble does not need can be left out. TensorFlow is 1.65 GB of 4.1, PyTorch 0.75.
 ARG FRAMEWORKS="tensorflow torch onnx sklearn"
 # How the launcher's images spell PYTHON_VERSION.
 ARG LAUNCHER_PYTHON=python311
