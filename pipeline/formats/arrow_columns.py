@@ -22,6 +22,8 @@ from pipeline.formats.fields import FieldDecoder, IrregularError
 from pipeline.formats.misfits import TypeSystem
 from pipeline.spec.record import FieldSpec
 
+_HEAD_ROWS = 256
+
 
 def column(array: pa.Array, decoder: FieldDecoder) -> BatchColumn:
     """The column of a field, masked where it may lack values.
@@ -215,6 +217,14 @@ def _rows_of(values: Array, lengths: Array) -> Column:
 
 
 def _objects(leaves: pa.Array, spec: FieldSpec) -> Array:
+    kind = leaves.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        head = leaves.slice(0, _HEAD_ROWS)
+        if len(leaves) > _HEAD_ROWS and len(head.unique()) < _HEAD_ROWS // 4:
+            # Categories: one Python object for each of them, whose hash is computed once.
+            coded = leaves.dictionary_encode()
+            texts: Array = coded.dictionary.to_numpy(zero_copy_only=False)[coded.indices.to_numpy()]
+            return texts
     found: Array = leaves.to_numpy(zero_copy_only=False)
     return found.astype(numpy_dtype(spec.dtype), copy=False)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.batch.columns import Ragged, iterate
+from pipeline.batch.columns import Ragged, iterate, presence_of, values_of
 from pipeline.batch.tensors import DTYPES
 from pipeline.errors import RecordError
 from pipeline.formats import arrow_columns
@@ -86,3 +86,21 @@ def test_output_columns_become_lists_of_their_values(column):
     array = arrow_array(column)
     assert array.to_pylist() == [row.tolist() for row in iterate(column)]
     assert array.type != pa.float16()
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+@pytest.mark.parametrize("missing", ["keep", "dead_letter"])
+@pytest.mark.parametrize("start", [0, 3])
+def test_categories_are_the_texts_that_they_were(kind, missing, start):
+    texts = ["north", "south", ""] * 100 + ["later", "ü", *map(str, range(300))]
+    if missing == "keep":
+        texts[5] = texts[-5] = None
+    array = pa.array(texts, kind).slice(start)
+    spec = FieldSpec.model_validate({"dtype": "string", "missing": missing})
+    found = arrow_columns.column(array, FieldDecoder("t", spec))
+    present = [text is not None for text in texts[start:]]
+    assert presence_of(found).tolist() == present
+    assert values_of(found)[present].tolist() == [
+        text for text in texts[start:] if text is not None
+    ]
+    assert {type(text) for text in values_of(found)} == {str}

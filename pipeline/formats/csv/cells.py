@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from pipeline.batch.columns import Array, BatchColumn
 from pipeline.batch.tensors import FLOATS, INTEGERS, numpy_dtype
+from pipeline.formats import arrow_columns
 from pipeline.formats.arrow_columns import cast_numbers
 from pipeline.formats.csv.dialect import RFC_4180, Dialect
 from pipeline.formats.fields import FieldDecoder, IrregularError
@@ -76,7 +77,7 @@ def column(
     """
     spec = decoder.spec
     if are_texts(spec, dialect):
-        return decoder.column(texts(cells[0]))
+        return arrow_columns.column(cells[0], decoder)
     if spec.dtype not in (*FLOATS, *INTEGERS) or not one_each(spec, range(len(cells))):
         return decoder.column([value(row, spec, dialect) for row in _rows(cells)])
     if decoder.keeps_missing:

@@ -35,6 +35,7 @@ import orjson
 from pipeline.batch.columns import Array, BatchColumn
 from pipeline.batch.payloads import Lines
 from pipeline.batch.tensors import FLOATS, INTEGERS
+from pipeline.formats import arrow_columns
 from pipeline.formats.arrow_columns import cast_numbers
 from pipeline.formats.fields import FieldDecoder, IrregularError
 from pipeline.spec.record.keys import Key, RecordKey
@@ -69,6 +70,8 @@ class Table:
           IrregularError: at least one value may be wrong.
         """
         values, dtype = self.frame[key], decoder.spec.dtype
+        if dtype == "string":
+            return arrow_columns.column(values.to_arrow(), decoder)
         if dtype not in (*FLOATS, *INTEGERS):
             return decoder.column(values.to_list())
         if not decoder.keeps_missing:
