@@ -1,4 +1,4 @@
-r"""Lines out of bytes: byte ranges, decompression, line ends, blocks. Pure: files in, tuples out.
+r"""Lines out of bytes: byte ranges, decompression, line ends, blocks. Pure: files in, lines out.
 
 Everything is a generator over chunks, so memory holds one chunk, one block and the longest line
 that is allowed. A line ends with ``\n`` or ``\r\n``, which is not part of it; the last one may lack
@@ -270,11 +270,12 @@ def split_lines(
 
 def _apart(lines: Lines, most: int) -> Iterator[Lines | LongLine]:
     """The lines, those that are too long each by itself."""
-    begin = 0
-    lengths = lines.ends - lines.begins
+    begin, begins = 0, lines.begins
+    lengths = lines.ends - begins
     for i in np.flatnonzero(lengths > most).tolist():
         yield lines.part(begin, i)
-        yield LongLine(lines.text[int(lines.begins[i]) :][:_START_BYTES], int(lengths[i]))
+        first, length = int(begins[i]), int(lengths[i])
+        yield LongLine(lines.text[first : first + min(length, _START_BYTES)], length)
         begin = i + 1
     yield lines.part(begin, len(lines))
 

@@ -43,16 +43,16 @@ _BINARY = (
     ),
 )
 _READS_UTF_16 = "; `record: {csv: {encoding: utf-16}}` reads it if it has a byte order mark"
+_BOM = b"\xef\xbb\xbf"
 _WEB_PAGE = re.compile(rb"\s*<(!doctype|html|head|\?xml|Error>)", re.IGNORECASE)
 _JSON_ARRAY = re.compile(rb"\s*\[(\s*\{|[ \t]*\r?\n)")
-_PRETTY_OBJECT = re.compile(
-    rb'\{[ \t]*\r?\n\s*"'
-    rb"|\{[^\n]*[\[{:][ \t]*\r?\n[ \t]+\S"
-    rb'|\{[^\n]*,[ \t]*\r?\n[ \t]*"'
-)
+_PRETTY_OBJECT = re.compile(rb'\{[ \t]*\r?\n\s*"')
+_FOLDED_OBJECT = re.compile(rb'\{[^\n]*[\[{:][ \t]*\r?\n[ \t]+\S|\{[^\n]*,[ \t]*\r?\n[ \t]*"')
 _LONE_RETURN = re.compile(rb'(?:[^"\r\n]|"[^"]*")*+\r(?!\n)[^\n]+\Z')
+_SEVERAL_LINES = "looks like objects over several lines, expected one a line: `jq -c .` writes that"
+_TAB = b"\t"
 _TABLES = {
-    b"\t": "with tabs, expected JSON lines; a name in .tsv, or --input_format=csv and "
+    _TAB: "with tabs, expected JSON lines; a name in .tsv, or --input_format=csv and "
     '`record: {csv: {delimiter: "\\t"}}`, reads it',
     b",": "with commas, expected JSON lines; a name in .csv, or --input_format=csv, reads it",
     b";": "with semicolons, expected JSON lines; --input_format=csv and "
@@ -97,40 +97,66 @@ def foreign(head: bytes, format: str, encoding: str = "utf-8") -> str:
             return f"looks like {words}{way_out}"
     if _WEB_PAGE.match(head):
         return "looks like a web page or XML, such as the answer of a server that refused"
-    if format == "csv" and _LONE_RETURN.match(head):
+    if format == "csv" and encoding != "utf-16" and _LONE_RETURN.match(head):
         return (
             "looks like text whose lines end with a carriage return alone, as on old Macs: "
             "`tr '\\r' '\\n'` writes line feeds"
         )
-    return _foreign_json(head.removeprefix(b"\xef\xbb\xbf")) if format == "jsonl" else ""
+    return _foreign_json(head.removeprefix(_BOM)) if format == "jsonl" else ""
 
 
 def _foreign_json(head: bytes) -> str:
     if _JSON_ARRAY.match(head):
         return "looks like one JSON array, expected an object a line: `jq -c '.[]'` writes that"
     if _PRETTY_OBJECT.match(head):
-        return "looks like objects over several lines, expected one a line: `jq -c .` writes that"
-    if b"\n" not in head.rstrip() and _has_several_objects(head):
+        return _SEVERAL_LINES
+    if _delimiter(head) == _TAB:
+        return f"looks like a table {_TABLES[_TAB]}"
+    return "" if len(head) >= HEAD_BYTES else without_objects(head)
+
+
+def without_objects(text: bytes) -> str:
+    """What JSON lines are if none of them is an object; empty if one is, or nobody can tell.
+
+    The first lines alone prove nothing: one that is no object may stand above a million that are.
+
+    Args:
+      text: a whole file, or much of its beginning.
+    """
+    text = text.removeprefix(_BOM)
+    if any(map(_is_object, text.split(b"\n"))):
+        return ""
+    if _FOLDED_OBJECT.match(text):
+        return _SEVERAL_LINES
+    if b"\n" not in text.rstrip() and _has_several_objects(text):
         return "looks like several objects in one line, expected one a line: `jq -c .` writes that"
-    return f"looks like a table {words}" if (words := _TABLES.get(_delimiter(head))) else ""
+    return f"looks like a table {words}" if (words := _TABLES.get(_delimiter(text))) else ""
 
 
-def _has_several_objects(head: bytes) -> bool:
-    """Whether an object stands behind another one, as Firehose writes them."""
-    text = head.decode(errors="ignore").lstrip()
+def _is_object(line: bytes) -> bool:
+    """Whether a line is an object by itself; one behind blanks is a part of something larger."""
     try:
-        first, end = json.JSONDecoder().raw_decode(text)
+        return line.startswith(b"{") and isinstance(json.loads(line), dict)
     except (ValueError, RecursionError):
         return False
-    return isinstance(first, dict) and text[end:].lstrip().startswith("{")
 
 
-def _delimiter(head: bytes) -> bytes:
+def _has_several_objects(text: bytes) -> bool:
+    """Whether an object stands behind another one, as Firehose writes them."""
+    decoded = text.decode(errors="ignore").lstrip()
+    try:
+        first, end = json.JSONDecoder().raw_decode(decoded)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and decoded[end:].lstrip().startswith("{")
+
+
+def _delimiter(text: bytes) -> bytes:
     """What stands between cells, if no line may be an object; empty if nothing does.
 
     It is in the second line as often as in the first, as far as that is known.
     """
-    lines = head.split(b"\n")
+    lines = text.split(b"\n")
     if len(lines) == 1 or any(line.lstrip()[:1] in (b"{", b"[") for line in lines):
         return b""
     for sign in _TABLES:

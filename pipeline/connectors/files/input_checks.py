@@ -16,10 +16,13 @@ from pipeline.connectors.storage.errors import READER_ROLE, explain
 from pipeline.errors import RecordError
 from pipeline.formats import looks, partitions
 from pipeline.formats.format import Format, Reading
+from pipeline.formats.json.format import JSONL
 from pipeline.formats.opened_file import OpenedFile
 from pipeline.formats.registry import format_named, format_of
 from pipeline.spec.record import RecordSpec
 from pipeline.spec.record.keys import PathKey, RecordKey, written_key
+
+_START_BYTES = 1 << 16
 
 
 def problems(
@@ -61,6 +64,9 @@ def _checked(
             # Of a compressed file the first bytes may tell nothing of the text.
             head = file.head if file.compression else file.file.read(looks.HEAD_BYTES)
             problem = looks.foreign(head, form.name, record.encoding(form.name))
+            if form is JSONL and not problem:
+                file.file.seek(0)
+                problem = looks.without_objects(next(file.content(), b"")[:_START_BYTES])
             if problem:
                 yield problem
                 return

@@ -118,7 +118,7 @@ def read_range(part: FileRange, reading: Reading) -> Iterator[Block]:
 
 
 def _foreign(head: bytes, form: str, reading: Reading) -> str:
-    """What a file is if it has not its format; empty where records are bytes, of whatever kind."""
+    """What a file of another format looks like; empty where records are bytes, of whatever kind."""
     record = reading.record
     if record is not None and record.source == "raw":
         return ""

@@ -40,7 +40,7 @@ def names_below(
         line = place + 1 + b"".join(rows[:place]).count(b"\n")
         return (
             f"line 1 is {_shown(rows[0])}, and line {line} names the columns: take out the lines "
-            f"above it, as `tail -n +{line}` does"
+            f"above it{'' if dialect.encoding == 'utf-16' else f', as `tail -n +{line}` does'}"
         )
     return ""
 

@@ -99,8 +99,8 @@ def _check(
     """What the header lacks or has twice, or what the first rows do not agree with."""
     dialect = dialect_of(record.csv, opened.path)
     try:
-        found = _rows(opened, lines.DEFAULT_RECORD_BYTES, dialect)
-        first = next((rows for rows in found if rows), Lines.split(b""))
+        parts = _rows(opened, lines.DEFAULT_RECORD_BYTES, dialect)
+        first = next((rows for rows in parts if rows), Lines.split(b""))
     except lines.DamagedFileError as damage:
         raise ValueError(f"cannot be read: {damage}") from damage
     if isinstance(first, lines.LongLine):
@@ -115,8 +115,8 @@ def _check(
         return
     header = dialect.names or parse_header(rows[0], dialect)
     yield from partitions.problems(opened.path, record, header, pass_through)
-    yield from problems(record, pass_through, header, dialect, given)
-    yield from other_widths(rows if dialect.names else rows[1:], header, dialect)
+    found = list(problems(record, pass_through, header, dialect, given))
+    yield from found or other_widths(rows if dialect.names else rows[1:], header, dialect)
 
 
 def _rows(opened: OpenedFile, most: int, dialect: Dialect) -> Iterator[Lines | lines.LongLine]:

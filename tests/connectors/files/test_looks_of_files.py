@@ -63,6 +63,8 @@ def test_compressed_file_is_read_under_any_name(tmp_path, format, packer, split_
 
 
 LINES = formats.as_bytes("jsonl", ROWS)
+# All of these are looked at when a file is read, of others only the beginning.
+FEW_LINES, FEW_ROWS = (formats.as_bytes(format, ROWS[:9]) for format in ("jsonl", "csv"))
 FOREIGN = [
     ("jsonl", b"PK\x03\x04\x14\x00\x06\x00" + bytes(99), "a zip archive or a spreadsheet (.xlsx)"),
     ("csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99), "a spreadsheet (.xls)"),
@@ -80,10 +82,10 @@ FOREIGN = [
     ("jsonl", b"".join(json.dumps(r, indent=1).encode() + b"\n" for r in ROWS), "several lines"),
     ("jsonl", b'{"rows": [\n  {"id": "a", "n": 1}\n]}\n', "several lines"),
     ("jsonl", b'{"id": "a",\n "n": 1}\n{"id": "b",\n "n": 2}\n', "several lines"),
-    ("jsonl", LINES.replace(b"\n", b""), "several objects in one line"),
-    ("jsonl", LINES.replace(b"\n", b"\r"), "several objects in one line"),
-    ("jsonl", formats.as_bytes("csv", ROWS), "a table with commas"),
-    ("jsonl", formats.as_bytes("csv", ROWS).replace(b",", b";"), "a table with semicolons"),
+    ("jsonl", FEW_LINES.replace(b"\n", b""), "several objects in one line"),
+    ("jsonl", FEW_LINES.replace(b"\n", b"\r"), "several objects in one line"),
+    ("jsonl", FEW_ROWS, "a table with commas"),
+    ("jsonl", FEW_ROWS.replace(b",", b";"), "a table with semicolons"),
     ("jsonl", b"|".join(b"%d" % n for n in range(120)) + b"\n1|2|3", "a table with bars"),
     ("csv", formats.as_bytes("csv", ROWS).replace(b"\n", b"\r"), "a carriage return alone"),
     ("csv", b"id,n\ra,1\r", "a carriage return alone"),
@@ -116,13 +118,41 @@ GOOD = b'{"id": "a", "n": 1}\n'
 
 @pytest.mark.parametrize(
     "first",
-    [b'{"id": "a", "n": 1}{"id": "b", "n": 2}', b"[1, 2]", b"a, b", b'"{"', b"", b'{"id": "a",'],
+    [
+        *(
+            b'{"id": "a", "n": 1}{"id": "b", "n": 2}',
+            b"[1, 2]",
+            b"a, b",
+            b'"{"',
+            b"",
+            b'{"id": "a",',
+        ),
+        b'{"id": "a"}' * 99,
+        b"\n".join([b"# made by a, b and c", b"# on a, b and c"] * 20),
+        b'{"id": "a", "n":\n {"x": "' + b"y" * 600 + b'"}}',
+    ],
 )
-def test_first_line_that_is_no_object_costs_itself_where_objects_follow(tmp_path, first):
+def test_first_lines_that_are_no_objects_cost_themselves_where_objects_follow(tmp_path, first):
     path = tmp_path / "a.jsonl"
     path.write_bytes(first + b"\n" + GOOD * 2)
     assert list(input_checks.problems(str(path), "auto", RECORD)) == []
-    assert [len(block.payloads) for block in blocks(path)] == [3]
+    expected = len(first.split(b"\n")) + 2
+    assert [len(block.payloads) for block in blocks(path)] == [expected]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_large_file_without_an_object_in_a_line_is_refused_at_launch(tmp_path, packed):
+    path = tmp_path / "a.jsonl"
+    text = LINES.replace(b"\n", b"") * 50
+    path.write_bytes(gzip.compress(text) if packed else text)
+    (problem,) = input_checks.problems(str(path), "auto", RECORD)
+    assert "several objects in one line" in problem
+    assert [len(block.payloads) for block in blocks(path)] == [1], "and a dead letter later"
+
+
+def test_byte_of_a_letter_in_utf_16_is_no_carriage_return():
+    head = "".join(f"číslo{i}," for i in range(60)).encode("utf-16")
+    assert looks.foreign(head, "csv", "utf-16") == ""
 
 
 @pytest.mark.parametrize("quoted", [b'"i\rd",n\r\na,1\r\n', b'id,n\na,"1\r"\n', b"id,n\r\na,1"])
