@@ -94,7 +94,10 @@ def _empty_lists(column: Column, dtype: str, shape: Shape) -> pa.Array:
 
 def _ids(ids: Sequence[RecordId]) -> pa.Array:
     """The ids as text."""
-    if set(map(type, ids)) == {int}:  # no Python text for each: in half the time
+    kinds = set(map(type, ids))
+    if kinds == {str}:
+        return pa.array(ids, pa.string())
+    if kinds == {int}:  # no Python text for each: in half the time
         with suppress(OverflowError):
             return pa.array(ids, pa.int64()).cast(pa.string())
     return pa.array(map(str, ids), pa.string(), size=len(ids))
