@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,19 @@ from pipeline.backends.onnx.companions import leads_out
 from pipeline.errors import LoadError, UntrustedArtifactError
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
-_WEIGHTS, _INDEX = "model.safetensors", ".safetensors.index.json"
+_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
+"""What transformers reads: the first one where both are there, as after saving in other parts."""
 _ADAPTER = "adapter_config.json"
 _LISTED = 10
 _NAMING_FILES = ("tokenizer_config.json", "special_tokens_map.json")
 """Files whose keys become arguments of a tokenizer, which opens those that it is given."""
 _LEFTOVERS = ("tokenizer_file", "special_tokens_map_file", "added_tokens_file")
 """Keys of older tokenizer_config.json files: paths where a model was made, which nothing reads."""
-_TEXT_FILES = (".json", ".txt", ".model", ".spm")
-"""Those of configurations and tokenizers."""
+_TEXT_FILES = re.compile(
+    r"[^.]*config\.json|.*token.*\.json|.*vocab[^.]*\.(json|txt)|normalizer\.json"
+    r"|(merges|dict)\.txt|.*\.(model|spm)"
+)
+"""Names of the files of configurations and tokenizers."""
 _EXPECTED = (
     "expected a folder as save_pretrained writes it: config.json, model.safetensors and the files "
     "of the tokenizer or image processor"
@@ -39,11 +43,13 @@ def check_folder(path: Path) -> None:
         raise LoadError(f"{path} does not exist; {_EXPECTED}")
     names = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
     held = ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
-    if _ADAPTER in names and not _has_weights(names):
+    if _ADAPTER in names:
+        beside = f"; if {_WEIGHTS} is the merged model, remove {_ADAPTER}"
         raise LoadError(
             f"{path} holds an adapter ({_ADAPTER}), which changes the weights of another model; "
             "expected the whole model: merge them where the adapter was made "
             "(`merge_and_unload()` of peft), and call save_pretrained"
+            + (beside if _has_weights(path) else "")
         )
     if not path.is_dir() or "config.json" not in names:
         found = f"it holds {held or 'nothing'}" if path.is_dir() else "it is a file"
@@ -58,29 +64,34 @@ def check_folder(path: Path) -> None:
         )
     if not weights:
         raise LoadError(f"{path} has no .safetensors file, it holds {held}; {_EXPECTED}")
-    if not _has_weights(names):
+    if not _has_weights(path):
         raise LoadError(
             f"{path} has its weights in {', '.join(file.name for file in weights[:_LISTED])}; "
-            f"expected {_WEIGHTS}, or parts and their index, model{_INDEX}"
+            f"expected {_WEIGHTS}, or parts and their index, {_INDEX}"
         )
-    for file in weights:
+    for file in _read_weights(path):
         with_content(file)
     for name in names:
-        if name.endswith(_TEXT_FILES) and (path / name).is_file():
+        if _TEXT_FILES.fullmatch(name) and (path / name).is_file():
             no_pointer(path / name)
-        if name.endswith(_INDEX):
-            _check_index(path / name)
         if name in _NAMING_FILES:
             _check_named_files(path / name)
     _check_config(path)
 
 
-def _has_weights(names: Sequence[str]) -> bool:
-    return _WEIGHTS in names or f"model{_INDEX}" in names
+def _has_weights(path: Path) -> bool:
+    return any((path / name).is_file() for name in (_WEIGHTS, _INDEX))
 
 
-def _check_index(file: Path) -> None:
-    """Refuses weights outside the folder, which would not count in the digest, and missing ones."""
+def _read_weights(path: Path) -> list[Path]:
+    """The files whose weights are read.
+
+    Raises:
+      LoadError: one is missing, or outside the folder, where it would not count in the digest.
+    """
+    if (path / _WEIGHTS).is_file():
+        return [path / _WEIGHTS]
+    file = no_pointer(path / _INDEX)
     try:
         index: Any = json.loads(file.read_text())
         parts = {str(part) for part in index["weight_map"].values()}
@@ -89,8 +100,9 @@ def _check_index(file: Path) -> None:
     for part in sorted(parts):
         if leads_out(part):
             raise LoadError(f"{file} names weights in '{part}', expected a file in its folder")
-        if not (file.parent / part).is_file():
+        if not (path / part).is_file():
             raise LoadError(f"{file} names weights in '{part}', which is missing")
+    return [path / part for part in sorted(parts)]
 
 
 def _check_named_files(file: Path) -> None:
@@ -116,6 +128,15 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal()
 
 
+def _is_switched_off(quantized: Any) -> bool:
+    """Whether the weights are plain: bitsandbytes was asked for neither of its formats."""
+    return (
+        isinstance(quantized, dict)
+        and quantized.get("quant_method") == "bitsandbytes"
+        and all(quantized.get(f"load_in_{bits}bit") is False for bits in (4, 8))
+    )
+
+
 def _check_config(path: Path) -> None:
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
@@ -125,11 +146,17 @@ def _check_config(path: Path) -> None:
     except ValueError as error:
         raise LoadError(f"{file} is not JSON: {error}") from error
     quantized = config.get("quantization_config") if isinstance(config, dict) else None
-    if quantized:
+    if quantized and not _is_switched_off(quantized):
         method = quantized.get("quant_method") if isinstance(quantized, dict) else quantized
         raise LoadError(
             f"{file} has `quantization_config` ({method}): other libraries read such weights, and "
             "some scale a whole call at once; expected weights in float32, float16 or bfloat16"
+        )
+    named = config.get("transformers_weights") if isinstance(config, dict) else None
+    if named not in (None, _WEIGHTS):
+        raise LoadError(
+            f"{file} has its weights in '{named}' (`transformers_weights`), expected {_WEIGHTS}: "
+            "load the model where you trust it and call save_pretrained"
         )
     names = config.get("id2label") if isinstance(config, dict) else None
     if names is not None and not (isinstance(names, dict) and all(map(_is_number, names))):

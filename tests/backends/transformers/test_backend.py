@@ -188,14 +188,6 @@ def test_paths_that_a_tokenizer_remembers_of_where_it_was_made_are_no_reason(tmp
     assert classify(path)["label"].shape == (3,)
 
 
-@pytest.mark.parametrize("part", ["../model.safetensors", "/model.safetensors", "a/../../m"])
-def test_index_that_leads_out_of_the_folder_is_refused(part, tmp_path):
-    path = models.bert_classifier(tmp_path / "model")
-    (path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"w": part}}))
-    with pytest.raises(LoadError, match="expected a file in its folder"):
-        classify(path)
-
-
 def test_nothing_is_looked_for_in_the_network(tmp_path, monkeypatch):
     asked = []
 
@@ -275,11 +267,13 @@ def test_model_is_called_in_inference_mode(tmp_path):
     [
         ({"weight_map": {"w": "../model.safetensors"}}, r"'\.\./model\.safetensors', expected a"),
         ({"weight_map": {"w": "/srv/model.safetensors"}}, r"'/srv/model\.safetensors', expected"),
+        ({"weight_map": {"w": "a/../../m"}}, "'a/../../m', expected a file in its folder"),
         ({"weights": {}}, "is not an index of weights"),
     ],
 )
 def test_weights_that_lie_outside_the_folder_are_refused(tmp_path, index, expected):
     path = models.bert_classifier(tmp_path)
+    (path / "model.safetensors").rename(path / "part.safetensors")
     (path / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(LoadError, match=expected):
         load(path, spec("text-classification", "label"))

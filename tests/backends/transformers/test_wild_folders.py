@@ -157,6 +157,15 @@ def test_weights_that_another_library_quantized_are_refused(method, copy):
         opened(path)
 
 
+def test_quantization_that_is_switched_off_leaves_plain_weights(copy, folders):
+    off = {"quant_method": "bitsandbytes", "load_in_4bit": False, "load_in_8bit": False}
+    path = change(copy(models.bert_classifier) / "config.json", quantization_config=off)
+    same_as(path, folders)
+    change(path / "config.json", quantization_config={**off, "load_in_8bit": True})
+    with pytest.raises(LoadError, match="quantization_config"):
+        opened(path)
+
+
 @pytest.mark.parametrize(
     ("task", "kind"),
     [
@@ -178,6 +187,15 @@ def test_model_type_that_a_task_does_not_read_is_refused_with_those_it_reads(tas
         LoadError, match=rf"has the model_type '{kind}', .*`task: {task}` {known[0]}"
     ):
         opened(path, task, "text" if "question" in task else "logits")
+
+
+def same_as(path, folders):
+    """A changed folder has the results of the classifier."""
+    found, expected = (
+        opened(folder).predict({"text": TEXTS})["logits"]
+        for folder in (path, folders(models.bert_classifier))
+    )
+    np.testing.assert_array_equal(found, expected)
 
 
 def rename(old, new):
@@ -207,6 +225,14 @@ def adapter(path):
             lambda path: parts(path) and (path / "model.safetensors.index.json").unlink(),
             r"weights in model-.*; expected model.safetensors, or parts and their index",
         ),
+        (
+            lambda path: change(path / "config.json", transformers_weights="m.safetensors.index"),
+            r"in 'm.safetensors.index' \(`transformers_weights`\), expected model.safetensors",
+        ),
+        (
+            lambda path: change(path / "adapter_config.json", peft_type="LORA"),
+            r"holds an adapter .*merge_and_unload.*remove adapter_config\.json",
+        ),
         (adapter, "holds an adapter .*merge_and_unload"),
         (lambda path: adapter(path) or (path / "config.json").unlink(), "holds an adapter"),
         *(
@@ -222,6 +248,27 @@ def test_files_that_are_not_the_model_are_told(damage, said, copy):
     damage(path := copy(models.bert_classifier))
     with pytest.raises(LoadError, match=said):
         opened(path)
+
+
+MISSING_PARTS = json.dumps({"weight_map": {"w": "model-00001-of-00002.safetensors"}})
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("model.safetensors.index.json", MISSING_PARTS),
+        ("model.safetensors.index.fp16.json", MISSING_PARTS),
+        ("model.fp16.safetensors.index.json", MISSING_PARTS),
+        ("model.fp16.safetensors", POINTER),
+        ("other.safetensors", ""),
+        ("examples.txt", POINTER),
+        ("trainer_state.json", POINTER),
+    ],
+)
+def test_files_that_are_not_read_may_be_anything(name, content, copy, folders):
+    path = copy(models.bert_classifier)
+    (path / name).write_text(content)
+    same_as(path, folders)
 
 
 @pytest.mark.parametrize(
