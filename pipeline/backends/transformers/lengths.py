@@ -37,13 +37,23 @@ def check_length(path: Path, model: Any, max_length: int) -> None:
 
 
 def check_attention(path: Path, config: Any, max_length: int | None) -> None:
-    """Refuses a model whose results depend on the order of calls, for texts up to that length.
+    """Refuses a model whose results depend on other rows or calls, for texts up to that length.
 
-    BigBird leaves its sparse attention for good at the first call of short texts.
+    BigBird leaves its sparse attention for good at the first call of short texts. A `dynamic` rope
+    counts places by the longest row of a call, where that is longer than the trained length.
 
     Raises:
       LoadError: it would.
     """
+    words = config.get_text_config()
+    if any("dynamic" in str(rope.get("rope_type")) for rope in _ropes(words)):
+        most = words.max_position_embeddings
+        if max_length is None or max_length > most:
+            raise LoadError(
+                f"{path / 'config.json'} has `rope_type: dynamic`, by which a text of more than "
+                f"{most} tokens changes the results of others; found {max_length}, expected at "
+                f"most `max_length: {most}` in the model's entry"
+            )
     if getattr(config, "attention_type", None) != "block_sparse":
         return
     shortest = (5 + 2 * config.num_random_blocks) * config.block_size
@@ -61,14 +71,18 @@ def even_beyond(config: Any) -> int | None:
 
     Models with `longrope` count places in another way from there on.
     """
-    ropes = getattr(config.get_text_config(), "rope_parameters", None) or {}
-    of_layers = [rope for rope in ropes.values() if isinstance(rope, dict)]
     found = [
         rope.get("original_max_position_embeddings")
-        for rope in (ropes, *of_layers)
+        for rope in _ropes(config.get_text_config())
         if rope.get("rope_type") == "longrope"
     ]
     return min((int(n) for n in found if n), default=None)
+
+
+def _ropes(config: Any) -> list[dict[str, Any]]:
+    """How a model counts places, for all of its layers or for each kind of them."""
+    ropes = getattr(config, "rope_parameters", None) or {}
+    return [ropes, *(rope for rope in ropes.values() if isinstance(rope, dict))]
 
 
 def groups_by_length(
@@ -105,20 +119,21 @@ def _places(model: Any) -> int | None:
     config = model.config
     words = getattr(config, "text_config", config)  # of a model for pictures and texts
     places = getattr(words, "max_position_embeddings", None)
-    return places - _places_of_padding(model) if places and places > 0 else None
-
-
-def _places_of_padding(model: Any) -> int:
-    """How many of the first places are never those of a token: RoBERTa counts from behind."""
-    found = (table.padding_idx for table in _tables(model) if table.padding_idx is not None)
-    return int(next(found, -1)) + 1
+    if not places or places < 0:
+        return None
+    # RoBERTa counts from behind the place of padding; FSMT's table has as many rows more.
+    behind_padding = (
+        len(table.weight) - table.padding_idx - 1
+        for table in _tables(model)
+        if table.padding_idx is not None
+    )
+    return int(min([places, *behind_padding]))
 
 
 def _tables(model: Any) -> list[Any]:
-    import torch
-
+    """Those with a row for each place: of torch, or I-BERT's own."""
     return [
         part
         for name, part in model.named_modules()
-        if name.endswith(_PLACES) and isinstance(part, torch.nn.Embedding)
+        if name.endswith(_PLACES) and hasattr(part, "padding_idx") and hasattr(part, "weight")
     ]

@@ -1,10 +1,12 @@
 """Texts that a model takes, and those that are computed together."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from pipeline.backends.transformers.lengths import limit
 from pipeline.errors import LoadError
 from tests.support import models, picture_models, text_models
 from tests.support.model_folders import alone, change, opened, same_in_company
@@ -29,6 +31,38 @@ def test_tokenizer_without_a_limit_leaves_it_to_the_model(most, copy, folders):
 def test_length_for_which_a_model_has_no_places_is_refused(folders):
     with pytest.raises(LoadError, match=r"takes \d+ tokens, found `max_length: 4000`"):
         opened(folders(models.bert_classifier), max_length=4000)
+
+
+@pytest.mark.parametrize(
+    ("name", "places", "more"),
+    [
+        ("Bert", 40, {}),
+        ("Roberta", 38, {}),  # the first places are those of padding
+        ("IBert", 38, {}),  # with a table of its own class
+        (
+            "FSMT",
+            40,
+            {"src_vocab_size": 9, "tgt_vocab_size": 9, "langs": ["en", "de"], "d_model": 16},
+        ),
+        ("M2M100", 40, {"d_model": 16}),  # makes its table larger
+    ],
+)
+def test_most_tokens_are_those_that_have_a_place(name, places, more):
+    import torch
+    import transformers
+
+    small = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    if more:
+        small = {"encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 8, **more}
+    config = getattr(transformers, f"{name}Config")(
+        vocab_size=9, max_position_embeddings=40, pad_token_id=1, num_attention_heads=2, **small
+    )
+    network = getattr(transformers, f"{name}Model")(config).eval()
+    assert limit(SimpleNamespace(model_max_length=None), network) == places
+    tokens = {"input_ids": torch.full((1, places), 5)}
+    if more:
+        tokens["decoder_input_ids"] = tokens["input_ids"]
+    assert network(**tokens).last_hidden_state.shape[:2] == (1, places)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -121,7 +155,7 @@ def llama(folder, **keys):
     import transformers
 
     torch.manual_seed(1)
-    tokenizer = picture_models.byte_level_tokenizer(model_max_length=400, pad_token=None)
+    tokenizer = picture_models.byte_level_tokenizer(model_max_length=400, pad_token="<pad>")
     config = transformers.LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=16,
@@ -135,22 +169,26 @@ def llama(folder, **keys):
     return text_models.saved(folder, transformers.LlamaForCausalLM(config), tokenizer)
 
 
-@pytest.mark.parametrize("kind", ["longrope", "dynamic"])
-def test_long_rows_do_not_change_how_others_count_places(kind, tmp_path):
-    long = {"original_max_position_embeddings": 24, "factor": 8.0}
-    long |= {"short_factor": [1.0] * 4, "long_factor": [6.0] * 4}
-    rope = {
-        "rope_type": kind,
-        "rope_theta": 1e4,
-        **(long if kind == "longrope" else {"factor": 4.0}),
-    }
-    most = {} if kind == "longrope" else {"max_position_embeddings": 24}
-    path = llama(tmp_path, rope_parameters=rope, **most)
-    texts = np.array(["ab " * n for n in (1, 30, 5, 6, 30, 1)], dtype=object)
-    same_in_company(opened(path, "feature-extraction", "embedding"), texts, "embedding")
+LONG_AND_SHORT = np.array(["ab " * n for n in (1, 30, 5, 6, 30, 1)], dtype=object)
+
+
+def test_long_rows_do_not_change_how_others_count_places(tmp_path):
+    rope = {"rope_type": "longrope", "original_max_position_embeddings": 24, "factor": 8.0}
+    rope |= {"rope_theta": 1e4, "short_factor": [1.0] * 4, "long_factor": [6.0] * 4}
+    path = llama(tmp_path, rope_parameters=rope)
+    same_in_company(opened(path, "feature-extraction", "embedding"), LONG_AND_SHORT, "embedding")
     writes = opened(path, "text-generation", "text", max_new_tokens=8)
-    found = writes.predict({"text": texts})["text"].tolist()
-    assert found == alone(writes, texts, "text").tolist()
+    found = writes.predict({"text": LONG_AND_SHORT})["text"].tolist()
+    assert found == alone(writes, LONG_AND_SHORT, "text").tolist()
+
+
+def test_places_that_are_counted_by_the_longest_row_are_refused_for_longer_texts(tmp_path):
+    rope = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 4.0}
+    path = llama(tmp_path, rope_parameters=rope, max_position_embeddings=24)
+    with pytest.raises(LoadError, match=r"`rope_type: dynamic`.* 24 .* 200, .*`max_length: 24`"):
+        opened(path, "feature-extraction", "embedding", max_length=200)
+    same_in_company(opened(path, "feature-extraction", "embedding"), LONG_AND_SHORT, "embedding")
+    assert opened(path, "text-generation", "text", max_new_tokens=8)
 
 
 def test_attention_that_a_model_leaves_for_good_is_refused_for_longer_texts(tmp_path):
