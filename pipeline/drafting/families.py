@@ -34,6 +34,15 @@ _MOST_BYTES = 64 << 20
 _CONVNEXT_STRETCHES = 384
 """Pixels from which on ConvNeXt's processor stretches a picture and cuts nothing off."""
 _STEP: TypeAdapter[AnyPrepare] = TypeAdapter(AnyPrepare)
+_PROCESSORS: Mapping[str, tuple[bool, bool]] = {
+    **dict.fromkeys(("Beit", "Blip", "Pvt", "ViT"), (True, False)),
+    **dict.fromkeys(("Bit", "ChineseCLIP", "CLIP", "MobileNetV1", "MobileNetV2"), (False, True)),
+    **dict.fromkeys(("ConvNext", "Siglip"), (False, False)),
+    "DeiT": (True, True),
+}
+"""Image processors of transformers that do what `_of_processor` says and nothing more: whether one
+number as `size` is both sides, not the shorter one; and whether they crop unless told otherwise."""
+_PROCESSOR_SUFFIX = re.compile(r"(ImageProcessor(Fast|Pil)?|FeatureExtractor)$")
 _METHODS = {0: "nearest", 2: "bilinear", 3: "bicubic"}
 """By the numbers that Pillow has for them."""
 _KERAS: tuple[tuple[str, Step], ...] = (
@@ -114,16 +123,16 @@ def preparation(clues: Clues, layout: str, size: Size | None) -> Preparation | N
 
 def _of_processor(config: Mapping[str, Any], size: Size | None) -> Preparation | None:
     """By the file that transformers' image processors write."""
-    method = _METHODS.get(config.get("resample", 2))
-    known = {"size", "do_normalize"} <= config.keys() and config.get("do_resize", True)
-    if not known or config.get("do_pad") or method is None:
+    called = config.get("image_processor_type") or config["feature_extractor_type"]
+    name, method = _PROCESSOR_SUFFIX.sub("", called), _METHODS.get(config["resample"])
+    if name not in _PROCESSORS or method is None:
         return None
-    steps = _brought_to_size(config, method)
+    if config.get("do_pad") or not config.get("do_resize", True):
+        return None
+    steps = _brought_to_size(config, name, method)
     if not steps or (size and (steps[-1].get("height"), steps[-1].get("width")) != size):
         return None
     normalize: Step = {"op": "normalize"}
-    if config.get("do_flip_channel_order"):
-        normalize["order"] = "bgr"
     factor = config.get("rescale_factor", 1 / 255) if config.get("do_rescale", True) else 1
     if not math.isclose(factor, 1 / 255):
         normalize["divide_by"] = 1 / factor
@@ -132,16 +141,18 @@ def _of_processor(config: Mapping[str, Any], size: Size | None) -> Preparation |
     return Preparation((*steps, normalize), f"{PROCESSOR} beside it says so")
 
 
-def _brought_to_size(config: Mapping[str, Any], method: str) -> list[Step]:
+def _brought_to_size(config: Mapping[str, Any], name: str, method: str) -> list[Step]:
     """The steps of an image processor up to the size that a model takes; none if it is unclear."""
-    told, crop = config["size"], config.get("crop_size") if config.get("do_center_crop") else None
+    is_square, crops = _PROCESSORS[name]
+    told = config["size"]
+    crop = config["crop_size"] if config.get("do_center_crop", crops) else None
     if isinstance(told, int):
-        told = {"shortest_edge": told} if crop else {"height": told, "width": told}
+        told = {"height": told, "width": told} if is_square else {"shortest_edge": told}
     if isinstance(crop, int):
         crop = {"height": crop, "width": crop}
     shorter = told.get("shortest_edge", 0)
-    if "crop_pct" in config:
-        if told.keys() != {"shortest_edge"} or "ConvNext" not in config["image_processor_type"]:
+    if name == "ConvNext":
+        if told.keys() != {"shortest_edge"} or crop:
             return []
         crop = {"height": shorter, "width": shorter}
         if shorter >= _CONVNEXT_STRETCHES:

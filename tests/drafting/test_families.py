@@ -3,15 +3,17 @@
 import json
 import zipfile
 
+import numpy as np
 import pytest
 
 from pipeline.drafting.families import CONFIG, PROCESSOR, Clues, keras_names, preparation
-from tests.ops.families.test_families import table
+from tests.ops.families.test_families import compute, table
 
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 TIMM = {"mean": IMAGENET["mean"], "std": IMAGENET["std"], "crop_pct": 0.875, "crop_mode": "center"}
 VIT = {"mean": [0.5] * 3, "std": [0.5] * 3, "crop_pct": 0.9, "interpolation": "bicubic"}
 PROCESSED = {
+    "image_processor_type": "CLIPImageProcessor",
     "do_resize": True,
     "size": {"shortest_edge": 256},
     "resample": 3,
@@ -94,7 +96,14 @@ def test_names_that_keras_gives_its_applications(name, scaled):
     ("changes", "expected"),
     [
         ({"size": 256}, [{"size": 256}, {"height": 224}]),
-        ({"size": 224, "do_center_crop": False}, [{"height": 224}]),
+        (
+            {"size": 256, "image_processor_type": "DeiTImageProcessor"},
+            [{"height": 256, "width": 256}, {"height": 224}],
+        ),
+        (
+            {"size": 224, "do_center_crop": False, "image_processor_type": "ViTFeatureExtractor"},
+            [{"height": 224}],
+        ),
         ({"size": {"height": 224, "width": 224}, "do_center_crop": False}, [{"width": 224}]),
         (
             {
@@ -114,8 +123,8 @@ def test_sizes_of_image_processors(changes, expected):
 
 
 def test_large_convnext_pictures_are_stretched():
-    config = {**PROCESSED, "size": {"shortest_edge": 384}, "crop_pct": 0.875}
-    config["image_processor_type"] = "ConvNextImageProcessor"
+    config = {**PROCESSED, "size": {"shortest_edge": 384}, "do_center_crop": False}
+    config["image_processor_type"] = "ConvNextImageProcessorFast"
     first, *others = steps(by_file(PROCESSOR, config), size=384)
     assert first == {"op": "resize", "height": 384, "width": 384, "method": "bicubic"}
     assert [step["op"] for step in others] == ["normalize"]
@@ -132,7 +141,11 @@ def test_large_convnext_pictures_are_stretched():
         by_file(PROCESSOR, {**PROCESSED, "size": "large"}),
         by_file(PROCESSOR, {**PROCESSED, "image_mean": "grey"}),
         by_file(PROCESSOR, {**PROCESSED, "size": {"longest_edge": 224}}),
-        by_file(PROCESSOR, {**PROCESSED, "crop_pct": 0.9, "image_processor_type": "PoolFormer"}),
+        by_file(PROCESSOR, {k: v for k, v in PROCESSED.items() if k != "image_processor_type"}),
+        by_file(PROCESSOR, {**PROCESSED, "image_processor_type": 3}),
+        by_file(PROCESSOR, {**PROCESSED, "image_processor_type": "LevitImageProcessorFast"}),
+        by_file(PROCESSOR, {**PROCESSED, "image_processor_type": "EfficientNetImageProcessor"}),
+        by_file(PROCESSOR, {**PROCESSED, "image_processor_type": "PoolFormerImageProcessor"}),
         by_file(CONFIG, {"pretrained_cfg": {**TIMM, "crop_mode": "border"}}),
         by_file(CONFIG, {"pretrained_cfg": {**TIMM, "interpolation": "random"}}),
         by_file(CONFIG, {"pretrained_cfg": 3}),
@@ -141,6 +154,41 @@ def test_large_convnext_pictures_are_stretched():
 )
 def test_what_no_line_of_the_table_fits_is_not_known(clues):
     assert preparation(clues, "chw", (224, 224)) is None
+
+
+SIZES = [
+    {"size": 36, "crop_size": 28},
+    {"size": 36, "crop_size": 28, "do_center_crop": True},
+    {"size": 36, "crop_size": 28, "do_center_crop": False},
+    {"size": {"shortest_edge": 36}, "crop_size": {"height": 28, "width": 28}},
+    {"size": {"height": 30, "width": 28}, "do_center_crop": False},
+    {"size": 384, "do_center_crop": False, "crop_pct": 0.875},
+]
+
+
+@pytest.mark.long
+def test_what_is_drafted_for_any_image_processor_is_what_it_does():
+    """Of all that transformers has; for most of them, nothing is drafted."""
+    import transformers
+
+    suffix = "ImageProcessorPil"
+    names = [name.removesuffix(suffix) for name in dir(transformers) if name.endswith(suffix)]
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 91, 3), np.uint8)
+    known = set()
+    for name in names:
+        for sizes in SIZES:
+            config = {"image_processor_type": f"{name}ImageProcessor", "resample": 3, **sizes}
+            config |= {"do_normalize": True, "image_mean": [0.4, 0.5, 0.6], "image_std": [0.2] * 3}
+            found = preparation(by_file(PROCESSOR, config), "chw", None)
+            if found is None:
+                continue
+            known.add(name)
+            *others, normalize = found.steps
+            own = getattr(transformers, f"{name}{suffix}").from_dict(config)
+            (expected,) = own(pixels, return_tensors="np")["pixel_values"]
+            drafted = compute([*others, {**normalize, "layout": "chw"}], pixels)
+            np.testing.assert_allclose(drafted, expected, atol=1e-5, err_msg=f"{name}, {sizes}")
+    assert {"ViT", "CLIP", "ConvNext", "DeiT", "Siglip"} <= known
 
 
 def test_file_beside_a_model_counts_more_than_its_name():

@@ -31,8 +31,8 @@ def table():
 def compute(lines, pixels):
     column = pixels[np.newaxis]
     for keys in lines:
-        small = {k: SMALL[v] if k in ("height", "width", "size") else v for k, v in keys.items()}
-        step = STEP.validate_python({"column": "x", "of": "x", **small})
+        sizes = {k: SMALL.get(v, v) for k, v in keys.items() if k in ("height", "width", "size")}
+        step = STEP.validate_python({"column": "x", "of": "x", **keys, **sizes})
         column = apply(step, {"x": column})["x"]
     return column[0]
 
