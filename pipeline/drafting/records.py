@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from pipeline.backends.tables.names import Places, are_made_up
@@ -87,7 +88,7 @@ def _bind_records(draft: Draft, records: FirstRecords) -> None:
     draft.csv = _csv(records, ("", *words) if texts and records.csv is not None else words)
     read = {column for field in draft.fields for column in _columns(draft.key_of.get(field, field))}
     draft.spare = tuple(key for key in single if key not in read)
-    draft.record_notes = list(_misread(draft, by_field, records))
+    draft.record_notes = [*_sorted(draft, single), *_misread(draft, by_field, records)]
 
 
 def _bind(draft: Draft, by_field: dict[str, Seen], records: FirstRecords) -> None:
@@ -136,6 +137,8 @@ def _csv(records: FirstRecords, missing: Sequence[str]) -> CsvDraft | None:
         return None
     keys = records.csv.model_dump(mode="json", exclude_defaults=True)
     told = ["how the file looks"] if keys else []
+    if "decimal" in keys:
+        told.append("a comma stands before fractions, not between thousands")
     if missing:
         keys["missing"] = list(missing)
         told.append("cells that hold no value, as pandas reads them")
@@ -144,6 +147,26 @@ def _csv(records: FirstRecords, missing: Sequence[str]) -> CsvDraft | None:
     if "header" in keys:
         told.append("line 1 does not name the columns as they are, so all lines are records")
     return CsvDraft(keys, GUESS + "; ".join(told))
+
+
+def _sorted(draft: Draft, keys: Sequence[RecordKey]) -> Iterator[str]:
+    """Which vectors have their columns in another order than the records.
+
+    Args:
+      draft: with its fields.
+      keys: in the order of the records.
+    """
+    place = {key: i for i, key in enumerate(keys)}
+    for field in draft.fields:
+        key = draft.key_of.get(field, field)
+        names = key.names if isinstance(key, ColumnsKey) else ()
+        for before, name in pairwise(names):
+            if place[name] < place[before]:
+                yield (
+                    f"{GUESS}the values of `{field}` are in the order of the numbers; in the "
+                    f"records, '{name}' comes before '{before}'"
+                )
+                break
 
 
 def _misread(draft: Draft, seen: Mapping[str, Seen], records: FirstRecords) -> list[str]:

@@ -44,8 +44,10 @@ def families(keys: Iterable[RecordKey]) -> list[ColumnsKey]:
     return [ColumnsKey(tuple(names)) for names in ordered if pattern_of(names)]
 
 
-def _numbers(name: str) -> list[int]:
-    return [int(digits) for digits in _NUMBER.findall(name)]
+def _numbers(name: str) -> list[tuple[int, str]]:
+    """What sorts as the numbers in a name, of any length."""
+    digits = [text.lstrip("0") for text in _NUMBER.findall(name)]
+    return [(len(text), text) for text in digits]
 
 
 def seen_together(

@@ -30,14 +30,16 @@ NATURAL: dict[ValueKind, DTypeName] = {
 }
 """The dtype of a field whose values nobody reads otherwise."""
 
-_MISSING_WORDS = frozenset(
+MISSING_WORDS = frozenset(
     ("NA", "N/A", "#N/A", "NaN", "nan", "NULL", "Null", "null", "None", "?", "-", ".")
 )
 """Words that programs write into a column of numbers where they have none."""
 # Digits behind a 0 are mostly those of a code, which a number would lose.
 _INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*)")
 _FRACTION = re.compile(r"[+-]?(?=.*[.eE])([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_SPREAD = re.compile(r"(.+?)(?:_(\d+)|\.(\d+)|\[(\d+)\])")
+_SPREAD = re.compile(r"(.+?)(?:_(\d{1,9})|\.(\d{1,9})|\[(\d{1,9})\])")
+_MOST_DIGITS = 640
+"""More than any number has, and as few as Python may be told to read at most."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def missing_words(records: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     for key in {key for record in records for key in record}:
         values = [record[key] for record in records if not is_missing(record.get(key))]
         texts = {value for value in values if isinstance(value, str)}
-        if len(texts) < len(set(map(str, values))) and {t.strip() for t in texts} <= _MISSING_WORDS:
+        if len(texts) < len(set(map(str, values))) and {t.strip() for t in texts} <= MISSING_WORDS:
             found |= {text.strip() for text in texts}
     return tuple(sorted(found))
 
@@ -171,7 +173,7 @@ def from_cell(text: str, decimal: str = ".") -> Any:
         except orjson.JSONDecodeError:
             return text
     if _INTEGER.fullmatch(stripped):
-        return int(stripped)
+        return int(stripped) if len(stripped) <= _MOST_DIGITS else text
     if decimal != "." and "." in stripped:
         return text  # between thousands, or before a fraction after all: no field takes it
     point = stripped.replace(decimal, ".")

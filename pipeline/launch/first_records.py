@@ -5,7 +5,7 @@ As plain data, before anything is declared of them; or decoded, as the ensemble 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -33,7 +33,9 @@ from pipeline.formats.registry import decoders, format_named, format_of
 from pipeline.spec.record import CsvSpec, FieldSpec, RecordSpec
 
 _FILES = 8
-_BLOCK_ROWS, _MOST_VALUES = 100, 200_000
+_BLOCK_ROWS, _FEW_ROWS, _MOST_VALUES = 100, 10, 200_000
+_SIGNS_OF_A_VALUE = 64
+"""Characters or bytes that are as much memory as a number, roughly."""
 
 _SOUNDS = (".wav", ".flac")
 """Extensions of what `op: decode_audio` reads."""
@@ -230,11 +232,21 @@ def _read(
                 problem = problem or f"{part.path}: {record}"
             else:
                 records.append(record)
-                values += len(record)
-            if len(records) == count or values > _MOST_VALUES:
+                values += _size(record)
+            is_full = values > _MOST_VALUES and len(records) >= _FEW_ROWS
+            if len(records) == count or is_full:
                 return records, problem
         problem = problem or (block.error or "")
     return records, problem
+
+
+def _size(value: Any) -> int:
+    """How many numbers are as much memory as a value, roughly."""
+    if isinstance(value, Mapping):
+        return sum(map(_size, value.values()))
+    if isinstance(value, list):
+        return sum(map(_size, value))
+    return 1 + len(value) // _SIGNS_OF_A_VALUE if isinstance(value, str | bytes) else 1
 
 
 def _records(block: Block, csv: CsvSpec | None) -> Iterator[dict[str, Any] | str]:

@@ -113,6 +113,30 @@ def test_numbered_columns_are_the_vector_that_a_model_wants(tmp_path, format):
     assert made.spare == ("label",)
 
 
+@pytest.mark.parametrize(
+    ("names", "sample"),
+    [
+        (sorted(f"p{i}" for i in range(12)), "'p10' comes before 'p9'"),
+        ([f"{x}x{y}" for y in (1, 2) for x in (1, 2, 3)], "'2x1' comes before '1x2'"),
+    ],
+)
+def test_vector_that_has_its_columns_in_another_order_than_the_records_says_so(
+    tmp_path, names, sample
+):
+    path = write_csv(tmp_path / "a.csv", [names, range(len(names))])
+    (note,) = draft(path, model("m", {"x": [len(names)]})).record_notes
+    assert note.startswith(GUESS)
+    assert sample in note
+
+
+def test_decimal_comma_is_named_where_it_is_guessed(tmp_path):
+    path = write_csv(tmp_path / "a.tsv", [["a", "b"], ["0,5", "1,25"]], delimiter="\t")
+    made = draft(path, model("m", {"a": [], "b": []}))
+    assert made.csv.keys == {"delimiter": "\t", "decimal": ","}
+    assert "a comma stands before fractions" in made.csv.note
+    assert made.record_notes == []
+
+
 def test_columns_that_a_model_names_are_a_vector_where_they_are_many(tmp_path):
     names = [f"V{i}" for i in range(1, 29)]
     path = write_csv(tmp_path / "a.csv", [["Amount", *names], [9.5, *range(28)]])

@@ -21,6 +21,7 @@ from pipeline.spec.record.keys import ColumnsKey, PathKey, column_names
         "f{00..27}",
         "q{1..4}_2020",
         "x[{0..1}]",
+        f"q{'7' * 4401}_{{0..11}}",
     ],
 )
 def test_names_are_found_in_any_order_and_stand_for_themselves(pattern):

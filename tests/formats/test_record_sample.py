@@ -79,6 +79,9 @@ def test_objects_beside_other_values_are_not_looked_into():
         ("007", ".", "007"),
         ("1e", ".", "1e"),
         ("NaN", ".", "NaN"),
+        ("1" * 4401, ".", "1" * 4401),
+        ("-" + "1" * 4401, ".", "-" + "1" * 4401),
+        ("1" * 30, ".", int("1" * 30)),
     ],
 )
 def test_cells_are_numbers_where_a_field_of_numbers_reads_them(cell, decimal, value):
@@ -136,7 +139,10 @@ def test_numbered_columns_are_one_list_in_the_order_of_their_numbers(form):
     assert from_cells(row) == {"x": list(range(11))}
 
 
-@pytest.mark.parametrize("names", [["x_1", "x_2"], ["x_0"], ["x_0", "x_2"], ["x", "x_0", "x_1"]])
+@pytest.mark.parametrize(
+    "names",
+    [["x_1", "x_2"], ["x_0"], ["x_0", "x_2"], ["x", "x_0", "x_1"], ["x_0", "x_" + "1" * 4401]],
+)
 def test_columns_that_are_not_numbered_from_0_on_stay_apart(names):
     assert list(from_cells(dict.fromkeys(names, "1"))) == names
 

@@ -1,5 +1,7 @@
 """The first records of an input, of any format, before anything is declared."""
 
+import json
+
 import pytest
 
 from pipeline.errors import PathError
@@ -47,6 +49,19 @@ def test_csv_is_read_as_it_looks(tmp_path, content):
     (tmp_path / "a.csv").write_bytes(content)
     (record,) = first_records(str(tmp_path), 5).records[-1:]
     assert record in ({"column_1": 1, "column_2": 2}, {"ä": 0.5, "ö": "x"})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [list(range(5000)), [[0.5] * 100] * 50, [{"a": [1] * 2500, "b": [2] * 2500}], "x" * 320_000],
+    ids=["list", "matrix", "objects", "text"],
+)
+def test_as_many_records_are_looked_at_as_memory_is_for(tmp_path, value):
+    lines = [json.dumps({"id": i, "v": value}) for i in range(60)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    assert 30 < len(first_records(str(tmp_path), 60).records) < 50
+    (tmp_path / "a.jsonl").write_text("\n".join([json.dumps({"v": [value] * 50})] * 12))
+    assert len(first_records(str(tmp_path), 60).records) == 10
 
 
 def test_records_that_cannot_be_read_are_passed_over(tmp_path):

@@ -12,9 +12,11 @@ import io
 import re
 from collections import Counter
 from collections.abc import Sequence
-from itertools import islice, pairwise
+from contextlib import suppress
+from itertools import pairwise
 
 from pipeline.formats.csv.dialect import dialect_of
+from pipeline.formats.record_sample import MISSING_WORDS
 from pipeline.spec.record import CsvSpec, Encoding
 
 HEAD_BYTES = 4 << 20
@@ -27,6 +29,7 @@ _MOSTLY = 0.9
 """The share of rows that have as many cells as most have, in the right dialect."""
 _NUMBER = re.compile(r"\s*[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\s*")
 _WITH_COMMA = re.compile(r"\s*[+-]?(\d{1,3}(\.\d{3})+|\d*),\d+([eE][+-]?\d+)?\s*")
+_THOUSANDS = re.compile(r"\s*[+-]?[1-9]\d{0,2},\d{3}")
 _WITH_POINT = re.compile(r"\s*[+-]?\d*\.\d+([eE][+-]?\d+)?\s*")
 _INTEGER = re.compile(r"\d{1,9}")
 
@@ -51,16 +54,24 @@ def sniff(head: bytes, path: str, *, is_whole: bool) -> CsvSpec:
         del lines[-1]
     usual = dialect_of(None, path).delimiter
     written = _written(lines, usual)
-    delimiter, quote, rows = written or (usual, '"', _rows(lines, usual, '"') or [])
+    delimiter, quote, rows = written or (usual, '"', _rows(lines, usual, '"')[0])
     if written is None and _is_aligned(lines):
         raise ValueError(
             "looks like a table whose columns are aligned with blanks, which no key of "
             "`record.csv` reads: write it with one sign between two cells"
         )
+    if delimiter == "," and _is_one_column(lines):
+        raise ValueError(
+            "has one name above lines that are each a number with a decimal comma, or the name of "
+            "a row and a value, and nothing in it tells which: name both columns, or write the "
+            "numbers with a point"
+        )
+    has_commas = delimiter != "," and _has_decimal_commas(rows)
     found = {
-        "delimiter": None if delimiter == usual else delimiter,
+        # Where commas stand before fractions, `record.csv` has to name the delimiter.
+        "delimiter": delimiter if has_commas or delimiter != usual else None,
         "quote": quote,
-        "decimal": "," if delimiter != "," and _has_decimal_commas(rows) else ".",
+        "decimal": "," if has_commas else ".",
         "encoding": encoding,
         "header": _header(rows),
     }
@@ -102,29 +113,40 @@ def _written(lines: Sequence[str], usual: str) -> tuple[str, str | None, Rows] |
 
 def _quoted(lines: Sequence[str], delimiter: str) -> tuple[str | None, Rows]:
     """What stands around cells, and the rows that are read so."""
-    rows = _rows(lines, delimiter, '"')
-    if rows is None:
-        return None, _rows(lines, delimiter, None) or []
+    rows, are_quotes = _rows(lines, delimiter, '"')
+    if not are_quotes:
+        return None, _rows(lines, delimiter, None)[0]
     texts = [cell for cell in rows[0] if not _NUMBER.fullmatch(cell)] if rows else []
     if texts and all(len(text) > 1 and text[0] == text[-1] == "'" for text in texts):
-        single = _rows(lines, delimiter, "'")
-        return ('"', rows) if single is None else ("'", single)
+        single, are_quotes = _rows(lines, delimiter, "'")
+        return ("'", single) if are_quotes else ('"', rows)
     return '"', rows
 
 
-def _rows(lines: Sequence[str], delimiter: str, quote: str | None) -> Rows | None:
-    """The first rows that are not empty; None if their quotes are not those of CSV."""
+def _rows(lines: Sequence[str], delimiter: str, quote: str | None) -> tuple[Rows, bool]:
+    """The first rows that can be read and are not empty; whether most quotes are those of CSV."""
+    sign = quote or '"'
     reader = csv.reader(
         iter(lines),
         delimiter=delimiter,
-        quotechar=quote or '"',
+        quotechar=sign,
         quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
         strict=True,
     )
-    try:
-        return list(islice(filter(None, reader), _ROWS))
-    except csv.Error:
-        return None
+    closed = re.compile(f"{sign}([^{sign}]|{sign}{sign})*{sign}")
+    rows: Rows = []
+    right, wrong = 0, 0
+    while len(rows) < _ROWS and reader.line_num < len(lines):
+        begin, row = reader.line_num, None
+        with suppress(csv.Error):
+            row = next(reader)
+        text = [line.rstrip("\r\n") for line in lines[begin : reader.line_num]]
+        cells = [cell for line in text for cell in line.split(delimiter) if cell[:1] == sign]
+        bad = sum(closed.fullmatch(cell) is None for cell in cells) if row is None else 0
+        right, wrong = right + len(cells) - bad, wrong + bad
+        if row:
+            rows.append(row)
+    return rows, wrong <= right
 
 
 def _width(rows: Rows) -> int:
@@ -146,10 +168,19 @@ def _is_aligned(lines: Sequence[str]) -> bool:
     return width > 1 and count >= _MOSTLY * widths.total() and 2 * numbers > len(cells)
 
 
+def _is_one_column(lines: Sequence[str]) -> bool:
+    """Whether each line but the first is one number, if a comma stands before its fraction."""
+    first, *others = [line.strip() for line in lines[:_ROWS] if line.strip()] or [""]
+    numbers = all(map(_WITH_COMMA.fullmatch, others))
+    return bool(others) and numbers and "," not in first and not _NUMBER.fullmatch(first)
+
+
 def _has_decimal_commas(rows: Rows) -> bool:
     cells = [cell for row in rows for cell in row]
-    commas = any(map(_WITH_COMMA.fullmatch, cells))
-    return commas and not any(map(_WITH_POINT.fullmatch, cells))
+    commas = [cell for cell in cells if _WITH_COMMA.fullmatch(cell)]
+    if all(map(_THOUSANDS.fullmatch, commas)):  # 1,000 may be a thousand
+        return False
+    return not any(map(_WITH_POINT.fullmatch, cells))
 
 
 def _header(rows: Rows) -> bool | tuple[str, ...]:
@@ -169,7 +200,10 @@ def _header(rows: Rows) -> bool | tuple[str, ...]:
                     "columns, which no key of `record.csv` passes over: take them out"
                 )
     if len(rows[0]) == width - 1 and not _has_number(rows[0]):
-        return ("row", *rows[0])  # as R writes a table with the names of its rows
+        whole = [row for row in rows if len(row) == width]
+        are_named = len({row[0] for row in whole}) == len(whole) and any(row[-1] for row in whole)
+        # As R writes a table with the names of its rows; or a delimiter ends every other line.
+        return ("row", *rows[0]) if are_named else (*rows[0], f"column_{width}")
     return tuple(f"column_{number}" for number in range(1, width + 1))
 
 
@@ -178,8 +212,13 @@ def _names_columns(rows: Rows, width: int) -> bool:
     first = rows[0]
     if len(first) != width:
         return False
-    numbers = [cell for cell in first if _NUMBER.fullmatch(cell)]
-    return not numbers or _is_count(numbers) or _is_above_numbers(rows, width)
+    values = [cell for cell in first if _is_value(cell)]
+    return not values or _is_count(values) or _is_above_numbers(rows, width)
+
+
+def _is_value(cell: str) -> bool:
+    """Whether a cell is no name: a number, or a word for a missing one."""
+    return _NUMBER.fullmatch(cell) is not None or cell.strip() in MISSING_WORDS
 
 
 def _has_number(row: Sequence[str]) -> bool:
@@ -193,8 +232,8 @@ def _is_above_numbers(rows: Rows, width: int) -> bool:
         return False
     whole = [row for row in others if len(row) == width]
     for i, cell in enumerate(first):
-        below = [row[i] for row in whole if row[i]]
-        if cell and below and not _NUMBER.fullmatch(cell) and all(map(_NUMBER.fullmatch, below)):
+        below = [row[i] for row in whole if row[i] and row[i].strip() not in MISSING_WORDS]
+        if cell and below and not _is_value(cell) and all(map(_NUMBER.fullmatch, below)):
             return True
     return False
 

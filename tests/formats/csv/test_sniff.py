@@ -43,6 +43,30 @@ def test_commas_before_fractions(delimiter):
     assert (found["delimiter"], found["decimal"], len(found["header"])) == (delimiter, ",", 3)
 
 
+@pytest.mark.parametrize("path", ["a.csv", "a.tsv"])
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_delimiter_is_named_wherever_commas_stand_before_fractions(delimiter, path):
+    for rows in (with_commas(ROWS), [["a", "b"], ["x", "3,5"], ["y", "z"]]):
+        found = told(text(rows, delimiter=delimiter), path)
+        assert found == {"delimiter": delimiter, "decimal": ","}
+
+
+@pytest.mark.parametrize(
+    ("cells", "is_decimal"),
+    [
+        (["1,000", "2,037"], False),
+        (["-1,000", "12,037", "999"], False),
+        (["1,000", "2,5"], True),
+        (["0,125", "1,500"], True),
+        (["1234,567"], True),
+        (["1.234,567"], True),
+    ],
+)
+def test_commas_that_may_stand_between_thousands_are_no_decimal_commas(cells, is_decimal):
+    content = text([["a", "b"], *([cell, "0"] for cell in cells)], delimiter=";")
+    assert ("decimal" in told(content)) == is_decimal
+
+
 def test_commas_and_points_are_no_decimal_commas():
     assert "decimal" not in told("a;b\n0,5;0.5\n1,5;1.5\n")
 
@@ -67,6 +91,20 @@ def test_quotes_that_are_text_and_quotes_of_another_kind():
     assert told("'a';'b'\n1;2\n") == {"delimiter": ";", "quote": "'"}
 
 
+@pytest.mark.parametrize("bad", ['"say "hi" now"', '"say \\"hi\\" now"', '"never closed'])
+@pytest.mark.parametrize("place", [1, 30, 60])
+def test_a_few_quotes_that_are_out_of_order_do_not_make_the_others_text(bad, place):
+    rows = ['"t","n"', *['"red",1'] * 60]
+    rows.insert(place, f"{bad},2")
+    assert told("\n".join(rows)) == {}
+    assert told("\n".join(rows).replace('"', "'")) == {"quote": "'"}
+
+
+@pytest.mark.parametrize("bad", ['"say "hi" now"', '"say "hi" now, "they" said'])
+def test_quotes_are_text_where_most_are_out_of_order(bad):
+    assert told("t\tn\n" + f'"red"\t1\n{bad}\t2\n{bad}\t2\n' * 5, "a.tsv") == {"quote": None}
+
+
 def test_delimiters_and_line_ends_inside_quotes_are_text():
     rows = [["a", "b"], ["one; two\nthree", "1"], ["four, five", "2"]]
     for delimiter in (",", ";"):
@@ -80,10 +118,28 @@ def test_delimiters_and_line_ends_inside_quotes_are_text():
         ("1,2.5,x\n3,4.5,y\n", ("column_1", "column_2", "column_3")),
         ("x,1\ny,2\n", ("column_1", "column_2")),
         ("178,13,class_0\n" + "1,2,3,4\n" * 20, tuple(f"column_{i}" for i in range(1, 5))),
-        ("a,b\n" + "1,2,3\n" * 20, ("row", "a", "b")),
+        ("a,b\n" + "".join(f"{i},2,3\n" for i in range(20)), ("row", "a", "b")),
+        ("a\n" + "".join(f"r{i},2\n" for i in range(20)), ("row", "a")),
+        ("a,b,c\n" + "".join(f"{i},0.5,0,\n" for i in range(20)), ("a", "b", "c", "column_4")),
+        ("a,b\n" + "1,2,3\n2,2,3\n" * 10, ("a", "b", "column_3")),
         ("7\n8\n", ("column_1",)),
+        ("?,0,1.5\n5,1,2.5\n6,0,3.5\n", ("column_1", "column_2", "column_3")),
+        ("x,NA,1.5\ny,1,2.5\n", ("column_1", "column_2", "column_3")),
+        (" NaN,a\n5,b\n", ("column_1", "column_2")),
     ],
-    ids=["numbers", "text and numbers", "counts", "names of rows", "one column"],
+    ids=[
+        "numbers",
+        "text and numbers",
+        "counts",
+        "names of rows",
+        "names of rows of one column",
+        "delimiter at the end of each line",
+        "one more cell that no name is for",
+        "one column",
+        "missing number",
+        "missing number below nothing",
+        "missing number beside text",
+    ],
 )
 def test_names_where_no_line_has_them(lines, names):
     assert told(lines) == {"header": names}
@@ -97,10 +153,22 @@ def test_names_where_no_line_has_them(lines, names):
         "150,4,setosa\n5.1,3.5,0\n4.9,3.0,1\n",
         "a,b\nx,y\n",
         "id,x\n1,\n2,5\n",
+        "id,x\n?,1\n2,?\n",
+        "red,blue,nan\n1,0,0\n0,0,1\n",
         "a,b\n",
         "",
     ],
-    ids=["count", "years", "a text above numbers", "all text", "empty cells", "no row", "empty"],
+    ids=[
+        "count",
+        "years",
+        "a text above numbers",
+        "all text",
+        "empty cells",
+        "missing numbers",
+        "category of missing values",
+        "no row",
+        "empty",
+    ],
 )
 def test_first_line_that_names_the_columns(lines):
     assert told(lines) == {}
@@ -112,6 +180,7 @@ def test_first_line_that_names_the_columns(lines):
         ("# from the web\nDate,x\n2020,1\n2021,2\n", "has 1 line before the one that names"),
         ("x      y\n0.5    1.5\n1.25  12.5\n", "aligned with blanks"),
         (" 0.5 1.5\n 1.2 2.5\n", "aligned with blanks"),
+        ("x\n1,5\n2,5\n1,25\n", "number with a decimal comma, or the name of a row"),
     ],
 )
 def test_file_that_no_key_makes_readable_is_refused(lines, reason):
