@@ -136,6 +136,36 @@ def test_rows_are_filled_up_only_where_the_model_leaves_padding_out(name, keys, 
     same_in_company(servable, MIXED)
 
 
+@pytest.mark.parametrize("made_up", ["seen", "dropped by the tokenizer"])
+def test_padding_is_tried_beyond_what_a_model_sees_at_once_or_left(made_up, tmp_path):
+    import torch
+    import transformers
+    from tokenizers import normalizers
+
+    torch.manual_seed(1)
+    tokenizer = picture_models.byte_level_tokenizer(model_max_length=96, pad_token="<pad>")
+    if made_up != "seen":
+        tokenizer.backend_tokenizer.normalizer = normalizers.Replace("a", "")
+        tokenizer.backend_tokenizer.pre_tokenizer.add_prefix_space = False
+    config = transformers.ReformerConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        num_attention_heads=2,
+        attention_head_size=8,
+        feed_forward_size=16,
+        attn_layers=["local", "local"],
+        local_attn_chunk_length=32,
+        axial_pos_embds=False,
+        max_position_embeddings=96,
+        initializer_range=0.5,
+        num_labels=3,
+    )
+    network = transformers.ReformerForSequenceClassification(config)
+    path = text_models.saved(tmp_path, network, tokenizer)
+    texts = np.array(["bd " * n for n in (3, 15, 20, 25, 40)], dtype=object)
+    same_in_company(opened(path), texts)
+
+
 def test_answer_of_the_last_place_is_never_that_of_padding(tmp_path):
     import torch
     import transformers

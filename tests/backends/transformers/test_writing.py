@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import LoadError
-from tests.support import text_models
+from tests.support import picture_models, text_models
 from tests.support.specs import load, model_spec
 
 TEXTS = [
@@ -226,3 +226,47 @@ def test_init_chooses_the_task(t5, gpt2):
 
     assert description_of("transformers", t5).keys == {"task": "text2text-generation"}
     assert description_of("transformers", gpt2).keys == {"task": "text-generation"}
+
+
+def decoder(folder, name, **keys):
+    """A decoder whose state is not made of attention alone, of random weights."""
+    import torch
+    import transformers
+
+    torch.manual_seed(1)
+    tokenizer = picture_models.byte_level_tokenizer(model_max_length=200, pad_token=None)
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "bos_token_id": 0, "eos_token_id": 0}
+    config = getattr(transformers, f"{name}Config")(vocab_size=len(tokenizer), **sizes, **keys)
+    network = getattr(transformers, f"{name}ForCausalLM")(config)
+    with torch.no_grad():
+        for weights in network.parameters():
+            if weights.dim() > 1:
+                weights.normal_(0, 0.5)
+    return text_models.saved(folder, network, tokenizer)
+
+
+def test_prompts_are_filled_up_only_where_a_writer_leaves_padding_out(tmp_path):
+    keys = {"num_hidden_layers": 3, "num_attention_heads": 2, "num_key_value_heads": 1}
+    path = decoder(tmp_path, "RecurrentGemma", **keys, lru_width=16, attention_window_size=32)
+    prompts = ["good film " * n for n in (1, 2, 3, 5, 9, 12, 2, 1)]
+    expected = alone("AutoModelForCausalLM", path, prompts, max_new_tokens=6)
+    assert write(path, "text-generation", prompts, max_new_tokens=6) == expected
+
+
+def test_writer_of_other_texts_in_company_is_refused(tmp_path):
+    path = decoder(tmp_path, "Rwkv", num_hidden_layers=2, attention_hidden_size=16)
+    with pytest.raises(LoadError, match=r"other tokens for a text beside another.* \d+% of the"):
+        opened(path, "text-generation")
+
+
+@pytest.mark.parametrize("task", ["text-generation", "text2text-generation"])
+def test_texts_of_different_length_are_written_together(task, t5, gpt2, monkeypatch):
+    from transformers import GenerationMixin
+
+    servable = opened(gpt2 if task == "text-generation" else t5, task, max_new_tokens=3)
+    made, generate = [], GenerationMixin.generate
+    monkeypatch.setattr(
+        GenerationMixin, "generate", lambda *a, **more: made.append(1) or generate(*a, **more)
+    )
+    servable.predict({"text": np.array(TEXTS, dtype=object)})
+    assert len(made) == 1

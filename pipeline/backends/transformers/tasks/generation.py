@@ -114,6 +114,28 @@ class Writer:
         texts = self._tokenizer.batch_decode(ids[:, skip:], skip_special_tokens=True)
         return np.array(texts, dtype=object).reshape(-1, self._count)
 
+    def scores(self, network: Network, arguments: Mapping[str, Any]) -> Any:
+        """The scores [row, score] of the first two tokens, as shares of a row's largest one.
+
+        Before the second one, each row has the same first one.
+        """
+        import torch
+
+        token = int(arguments["input_ids"][-1, 0])
+        made = network.model.generate(
+            **arguments,
+            **{name: self._options[name] for name in ("tokenizer",) if name in self._options},
+            max_new_tokens=min(2, self.new_tokens),
+            num_beams=1,
+            num_return_sequences=1,
+            do_sample=False,
+            prefix_allowed_tokens_fn=lambda row, ids: [token],
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+        scores = torch.cat(made.logits, dim=1).float()
+        return scores / scores.abs().amax(dim=1, keepdim=True).clamp(min=1.0)
+
     def columns(self, texts: Any) -> dict[str, Column]:
         """The outputs for texts [row, text]."""
         return {"text": texts[:, 0], "texts": texts}

@@ -37,8 +37,8 @@ _ABOUT = ("offset_mapping", "special_tokens_mask", RECORD_KEY, CUT_TEXTS)
 """What is known of a row, and a model does not take."""
 _EXAMPLE_TOKENS = 512
 """Most of the texts by which a model is compiled."""
-_TRIED_TOKENS = 12
-"""Of the longer one of two texts by which padding is tried."""
+_TRIED_TOKENS = 140
+"""Of the longest text by which padding is tried: more than some models see at once."""
 _CALL_TOKENS = 256
 """A call of a model costs about as much as so many tokens; fewer are padded instead."""
 
@@ -173,31 +173,39 @@ class Texts:
 
     def examples(self) -> list[dict[str, Any]]:
         """Arguments of the model for two texts and for one, short ones and long ones."""
-        long = self._made_up(_EXAMPLE_TOKENS)
+        long = self.made_up(_EXAMPLE_TOKENS)
         short = _beginning(long, len(long["input_ids"]) // 2)
         groups = [[long, long], [short, short], [long], [short]]
         if self.pads:
             groups.append([long, short])
         return [self.padded(rows) for rows in groups]
 
-    def try_padding(self, network: Network) -> None:
+    def try_padding(self, network: Network, call: Callable[[Encoded], Any] | None = None) -> None:
         """Has rows filled up only if the model gives a filled one what it gives it alone.
 
-        To be called where the device computes. Of the model's results the first is compared, which
-        has a value for each row, or for each row's tokens.
-        """
-        long = self._made_up(_TRIED_TOKENS)
-        short = _beginning(long, 2)  # so that padding is near, where a model sees its neighbours
-        if not self.pads or len(short["input_ids"]) == len(long["input_ids"]):
-            return
-        alone, both = (
-            network.arrays({"made": network(self.padded(rows))[0].float()})["made"]
-            for rows in ([short], [short, long])
-        )
-        expected = alone[0]
-        self.pads = rounding.worst(both[0][: len(expected)], expected, network.tolerance) is None
+        To be called where the device computes.
 
-    def _made_up(self, most: int) -> dict[str, list[int]]:
+        Args:
+          network: the model.
+          call: rows -> what is compared, a tensor with a value for each row, or for each row's
+            tokens; the first of the model's results unless given.
+        """
+        if not self.pads:
+            return
+        call = call or (lambda rows: network(self.padded(rows))[0])
+        long = self.made_up()
+        longest = len(long["input_ids"])
+        # Of one padding is near, where a model sees its neighbours; of one it begins later.
+        shorter = [_beginning(long, count) for count in (2, longest * 4 // 7)]
+        rows = [row for row in shorter if len(row["input_ids"]) < longest]
+        self.pads = bool(rows)
+        together = network.arrays({"made": call([*rows, long]).float()})["made"]
+        for row, found in zip(rows, together, strict=False):
+            (expected,) = network.arrays({"made": call([row]).float()})["made"]
+            if rounding.worst(found[: len(expected)], expected, network.tolerance) is not None:
+                self.pads = False
+
+    def made_up(self, most: int = _TRIED_TOKENS) -> dict[str, list[int]]:
         """A text of about so many tokens."""
         most = min(self.max_length or most, most)
         return dict(self.tokenizer("a " * most, truncation=True, max_length=most))

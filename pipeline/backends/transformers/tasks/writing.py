@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -20,6 +21,8 @@ from pipeline.spec.model import TransformersModel
 
 _READ = ("input_ids", "attention_mask")
 _SHOWN = 5
+_APART = 0.1
+"""Scores that differ by more of the largest one do so not by rounding, even in half precision."""
 
 
 def open_text_to_text(path: Path, spec: TransformersModel, network: Network) -> Task:
@@ -44,7 +47,8 @@ def open_text_to_text(path: Path, spec: TransformersModel, network: Network) -> 
         return writer.columns(texts.in_groups(rows, call, calls=writer.new_tokens)["texts"])
 
     inputs = (TensorSpec("text", "string", (None,)),)
-    return Task(inputs, writer.outputs, prepare, compute, cut=cut_rows)
+    try_out = partial(_try_rows, path, texts, writer)
+    return Task(inputs, writer.outputs, prepare, compute, cut=cut_rows, try_out=try_out)
 
 
 def open_continuation(path: Path, spec: TransformersModel, network: Network) -> Task:
@@ -85,7 +89,8 @@ def open_continuation(path: Path, spec: TransformersModel, network: Network) -> 
         return writer.columns(texts.in_groups(rows, call, calls=writer.new_tokens)["texts"])
 
     inputs = tuple(TensorSpec(name, "string", (None,)) for name in names)
-    return Task(inputs, writer.outputs, prepare, compute, cut=cut_rows)
+    try_out = partial(_try_rows, path, texts, writer)
+    return Task(inputs, writer.outputs, prepare, compute, cut=cut_rows, try_out=try_out)
 
 
 def _check_totals(path: Path, spec: TransformersModel, config: Any) -> None:
@@ -96,6 +101,28 @@ def _check_totals(path: Path, spec: TransformersModel, config: Any) -> None:
                 f"{path / 'generation_config.json'} has `{total}`, which counts the prompt; "
                 f"expected the key `{own}` in the model's entry"
             )
+
+
+def _try_rows(path: Path, texts: Texts, writer: Writer, network: Network) -> None:
+    """Tries whether rows can be filled up, and if not, whether those of one length can be together.
+
+    Raises:
+      LoadError: they cannot, as those of RWKV in some versions of transformers.
+    """
+
+    def call(rows: Encoded) -> Any:
+        return writer.scores(network, _arguments(network, texts, rows))
+
+    texts.try_padding(network, call)
+    if texts.pads:
+        return
+    row = texts.made_up()
+    found = float((call([row, row]) - call([row])).abs().max())
+    if not found <= _APART:
+        raise LoadError(
+            f"{path} writes other tokens for a text beside another one than for the text alone "
+            f"(scores differ by {found:.0%} of the largest one), expected a model that does not"
+        )
 
 
 def _arguments(network: Network, texts: Texts, rows: Encoded) -> dict[str, Any]:
