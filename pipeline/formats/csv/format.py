@@ -72,7 +72,7 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
                 line += 1 + block[0].count(b"\n")
             if payloads:
                 yield Block(payloads, path, format="csv", first=line, header=header)
-                line += payloads.text.count(b"\n") + 1
+                line += payloads.line_ends + 1
     except lines.DamagedFileError as damage:
         yield Block((), path, damage.told(path, f"{line - 1} whole lines"), format="csv")
 
