@@ -183,10 +183,12 @@ def _read_model(path: Path, spec: TransformersModel, kind: TaskKind, device: str
         return_dict=True,  # results by name, whatever the folder says
     )
     for name, held, needed in sorted(found["mismatched_keys"]):
+        if name.startswith(kind.unused):
+            continue
         raise LoadError(
             f"{path} has '{name}' of the shape {list(held)}, expected {list(needed)} by "
-            "config.json: the number of classes in `id2label` may be wrong, or the files are of "
-            "two models"
+            "config.json: a size there is wrong (of a head, the number of classes in `id2label`), "
+            "or the files are of two models"
         )
     # transformers makes up random weights for those that the file lacks.
     missing = {key for key in found["missing_keys"] if not key.startswith(kind.unused)}

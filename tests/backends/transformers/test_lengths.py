@@ -136,17 +136,19 @@ def test_rows_are_filled_up_only_where_the_model_leaves_padding_out(name, keys, 
     same_in_company(servable, MIXED)
 
 
-@pytest.mark.parametrize("made_up", ["seen", "dropped by the tokenizer"])
+@pytest.mark.parametrize("made_up", ["seen", "ends only", "nothing"])
 def test_padding_is_tried_beyond_what_a_model_sees_at_once_or_left(made_up, tmp_path):
     import torch
     import transformers
-    from tokenizers import normalizers
+    from tokenizers import Regex, normalizers, processors
 
     torch.manual_seed(1)
     tokenizer = picture_models.byte_level_tokenizer(model_max_length=96, pad_token="<pad>")
     if made_up != "seen":
-        tokenizer.backend_tokenizer.normalizer = normalizers.Replace("a", "")
-        tokenizer.backend_tokenizer.pre_tokenizer.add_prefix_space = False
+        tokenizer.backend_tokenizer.normalizer = normalizers.Replace(Regex("[a ]"), "")
+        if made_up == "nothing":
+            tokenizer.backend_tokenizer.post_processor = processors.ByteLevel()
+        assert len(tokenizer("a a a")["input_ids"]) == (0 if made_up == "nothing" else 2)
     config = transformers.ReformerConfig(
         vocab_size=len(tokenizer),
         hidden_size=16,
@@ -162,7 +164,7 @@ def test_padding_is_tried_beyond_what_a_model_sees_at_once_or_left(made_up, tmp_
     )
     network = transformers.ReformerForSequenceClassification(config)
     path = text_models.saved(tmp_path, network, tokenizer)
-    texts = np.array(["bd " * n for n in (3, 15, 20, 25, 40)], dtype=object)
+    texts = np.array(["bd " * n for n in (3, 15, 22, 30, 45)], dtype=object)
     same_in_company(opened(path), texts)
 
 

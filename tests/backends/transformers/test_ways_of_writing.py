@@ -48,6 +48,9 @@ def test_stop_texts_of_a_folder_stop(copy):
         {"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 0.5},
         {"prompt_lookup_num_tokens": 3},
         {"dola_layers": "high"},
+        {"force_words_ids": []},  # which transformers refuses, too
+        {"token_healing": True},
+        {"cache_implementation": "quantized"},
     ],
     ids=lambda keys: next(iter(keys)),
 )
@@ -55,6 +58,13 @@ def test_ways_of_writing_that_are_not_known_are_refused(keys, copy):
     path = change(copy(text_models.gpt2) / "generation_config.json", **keys)
     with pytest.raises(LoadError, match=r"asks with `.*not known here; expected greedy search, b"):
         written(path)
+
+
+def test_keys_that_ask_for_what_is_usual_change_nothing(copy):
+    path = copy(text_models.gpt2)
+    expected = written(path)
+    usual = {"token_healing": False, "cache_implementation": "dynamic", "num_beam_groups": 1}
+    assert written(change(path / "generation_config.json", **usual)) == expected
 
 
 SAID = "{% for one in messages %}{{ one.role }}: {{ one.content }}\n{% endfor %}"

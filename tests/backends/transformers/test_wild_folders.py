@@ -57,6 +57,18 @@ def test_head_of_another_size_is_refused_with_both_sizes(copy):
         opened(path)
 
 
+def test_pooler_of_another_size_is_no_reason_where_nothing_uses_it(copy):
+    from safetensors.torch import load_file, save_file
+
+    file = copy(models.bert_embedder) / "model.safetensors"
+    expected = opened(file.parent, "feature-extraction", "embedding").predict({"text": TEXTS})
+    weights = load_file(file)
+    weights["pooler.dense.bias"] = weights["embeddings.LayerNorm.bias"].repeat(2)
+    save_file(weights, file, {"format": "pt"})
+    found = opened(file.parent, "feature-extraction", "embedding").predict({"text": TEXTS})
+    np.testing.assert_array_equal(found["embedding"], expected["embedding"])
+
+
 def test_regression_has_values_and_no_probabilities(copy):
     from transformers import pipeline
 
@@ -123,8 +135,11 @@ def test_library_for_a_tokenizer_that_cannot_be_imported_is_told_with_the_reason
     change(tmp_path / "config.json", model_type="t5")
     monkeypatch.setitem(sys.modules, "sentencepiece.sentencepiece_model_pb2", None)
     monkeypatch.delattr("sentencepiece.sentencepiece_model_pb2", raising=False)
-    with pytest.raises(LoadError, match=r"package 'sentencepiece' is .*sentencepiece_model_pb2"):
+    with pytest.raises(
+        LoadError, match=r"package 'sentencepiece' is .*sentencepiece_model_pb2"
+    ) as e:
         read_tokenizer(tmp_path)
+    assert str(e.value).count("the tokenizer is written for it") == 1
 
 
 @pytest.mark.parametrize(

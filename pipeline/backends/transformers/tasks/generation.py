@@ -18,6 +18,7 @@ from pipeline.spec.model import TransformersModel
 
 _UNKNOWN = {
     "assistant_early_exit": "an early exit",
+    "cache_implementation": "numbers of fewer bits in the cache",
     "constraints": "constraints",
     "diversity_penalty": "groups of beams",
     "dola_layers": "DoLa",
@@ -26,6 +27,7 @@ _UNKNOWN = {
     "num_beam_groups": "groups of beams",
     "penalty_alpha": "contrastive search",
     "prompt_lookup_num_tokens": "a look-up in the prompt, of single rows",
+    "token_healing": "another end of the prompt",
 }
 """Keys of generation_config.json that ask for what is not known here."""
 _NOT_ASKED = (None, 0, 0.0, 1, False)
@@ -148,9 +150,12 @@ def _check_method(path: Path, options: Mapping[str, Any]) -> None:
       LoadError: the folder asks for one.
     """
     for key, meaning in _UNKNOWN.items():
-        if options.get(key) not in _NOT_ASKED:
+        asked = options.get(key)
+        if key == "cache_implementation" and asked != "quantized":
+            continue
+        if asked is True or asked not in _NOT_ASKED:  # where 1 equals True
             raise LoadError(
-                f"{path / 'generation_config.json'} asks with `{key}: {options[key]}` for "
+                f"{path / 'generation_config.json'} asks with `{key}: {asked}` for "
                 f"{meaning}, which is not known here; expected greedy search, beams or sampling: "
                 "remove the key"
             )

@@ -198,7 +198,9 @@ class Texts:
         # Of one padding is near, where a model sees its neighbours; of one it begins later.
         shorter = [_beginning(long, count) for count in (2, longest * 4 // 7)]
         rows = [row for row in shorter if len(row["input_ids"]) < longest]
-        self.pads = bool(rows)
+        if not rows:  # of a tokenizer that knows no "a", for one
+            self.pads = False
+            return
         together = network.arrays({"made": call([*rows, long]).float()})["made"]
         for row, found in zip(rows, together, strict=False):
             (expected,) = network.arrays({"made": call([row]).float()})["made"]
@@ -264,9 +266,7 @@ def read_tokenizer(path: Path) -> Any:
         if not any(name in str(error).lower() for name in ("sentencepiece", "tiktoken")):
             raise
         with needs_package("sentencepiece", extra="transformers"):
-            raise ImportError(
-                f"the tokenizer is written for it: {_why_no_pieces(error)}"
-            ) from error
+            raise ImportError(_why_no_pieces(error)) from error
     files = ["tokenizer.json", *dict.fromkeys(tokenizer.vocab_files_names.values())]
     if not any((path / name).is_file() for name in files):
         raise LoadError(f"{path} has no file of its tokenizer, expected {' or '.join(files)}")
