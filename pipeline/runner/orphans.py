@@ -16,10 +16,12 @@ from types import SimpleNamespace
 from typing import Any
 
 # prctl(2): the kernel sends the signal when the thread that started the process is gone. It may be
-# gone already.
+# gone already. Python ignores two signals, and what it executes would inherit that.
 _BOUND = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
+    signal.signal(ignored, signal.SIG_DFL)
 if os.getppid() == int(sys.argv[1]):
     os.execvp(sys.argv[2], sys.argv[2:])
 """

@@ -31,6 +31,13 @@ def command_of(pid):
         return ""
 
 
+def ignored(pid):
+    """The signals that a process ignores."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    mask = int(status.split("SigIgn:")[1].split()[0], 16)
+    return {one for one in signal.Signals if mask >> (one - 1) & 1}
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell of a parent's end")
 def test_job_server_ends_with_a_process_that_is_killed():
     command = [sys.executable, "-c", STARTS, "sleep", "1000"]
@@ -38,6 +45,7 @@ def test_job_server_ends_with_a_process_that_is_killed():
         pid = int(parent.stdout.readline())
         try:
             wait_until(lambda: command_of(pid) == "sleep")
+            assert not ignored(pid) & {signal.SIGPIPE, signal.SIGXFSZ}  # as Python itself has it
             parent.send_signal(signal.SIGKILL)
             wait_until(lambda: not command_of(pid))
         finally:
