@@ -37,6 +37,12 @@ class Run:
     page: str
 
 
+def _hears_signals():
+    """Where the tests run under nohup, processes would ignore what it ignores."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class FirstLaunch:
     """Runs first_launch.py against a project: its `main` here, or a process that can be killed.
 
@@ -71,6 +77,7 @@ class FirstLaunch:
             stderr=subprocess.STDOUT,
             text=True,
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(DIGITS)},
+            preexec_fn=_hears_signals,
         )
 
     def page(self):
