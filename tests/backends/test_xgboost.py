@@ -165,3 +165,11 @@ def test_calls_are_bounded_to_the_granted_threads(threads, tmp_path, monkeypatch
 def test_inputs_that_are_no_features_and_no_matrix_are_refused(inputs, message, tmp_path):
     with pytest.raises(LoadError, match=message):
         load(models.xgboost_ubj(tmp_path), spec("predict", inputs=inputs))
+
+
+def test_infinite_value_is_refused_wherever_trees_read_it(tmp_path):
+    servable = load(models.xgboost_ubj(tmp_path), spec("predict"))
+    rows = np.ones((2, 4), "float32")
+    rows[1, 2] = np.inf
+    with pytest.raises(Exception, match="inf"):
+        servable.predict({"X": rows})
