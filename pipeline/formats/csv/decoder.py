@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from pipeline.batch.block import Block
+from pipeline.batch.columns import Array
 from pipeline.batch.payloads import Lines
 from pipeline.batch.tensors import FLOATS, INTEGERS
 from pipeline.errors import RecordError
@@ -47,6 +49,7 @@ class _Layout:
       numbers: cells that Arrow may parse itself, and what as; all others are taken as text.
       problem: why no row can be read; None if they can.
       regular: whether each field has the cells that its shape asks for.
+      may_repeat: whether the header, where it comes once more, could be read as a record.
     """
 
     dialect: Dialect
@@ -55,6 +58,7 @@ class _Layout:
     numbers: Mapping[int, pa.DataType]
     problem: RecordError | None
     regular: bool
+    may_repeat: bool
 
 
 class CsvDecoder(Decoder):
@@ -99,7 +103,7 @@ class CsvDecoder(Decoder):
             cells = parse(payloads.take(rows.tolist()), texts)
         except IrregularError:
             return []
-        right = np.ones(len(rows), dtype=bool)
+        right = ~_headers(cells, payloads.take(rows.tolist()), layout)
         for name, field in self._fields.items():
             of_field = layout.places.get(name, ())
             if field.spec.dtype in (*FLOATS, *INTEGERS) and csv_cells.one_each(
@@ -114,10 +118,11 @@ class CsvDecoder(Decoder):
         layout = self._layout(block)
         if layout.problem or not layout.regular:
             raise IrregularError
-        if rows and block.first + rows[0] == 1 and _repeats_names(block, layout.dialect):
-            raise IrregularError
         payloads = Lines.of(block.payloads)
-        cells = parse(payloads if len(rows) == len(payloads) else payloads.take(rows), layout)
+        payloads = payloads if len(rows) == len(payloads) else payloads.take(rows)
+        cells = parse(payloads, layout)
+        if layout.may_repeat and _headers(cells, payloads, layout).any():
+            raise IrregularError
         part, given = Part(rows), self.given(block)
         for name, field in self._fields.items():
             if name in given and name not in layout.places:
@@ -151,8 +156,6 @@ class CsvDecoder(Decoder):
         layout = self._layout(block)
         if layout.problem:
             raise layout.problem
-        if block.first + row == 1 and _repeats_names(block, layout.dialect):
-            raise RecordError("header_line", csv_header.REPEATED_NAMES)
         cells = self._row(block, row)
         record: dict[Any, Any] = dict(zip(block.header, cells, strict=True))
         for name, places in layout.places.items():
@@ -171,16 +174,20 @@ class CsvDecoder(Decoder):
         """The cells of a row, one for each name in the header.
 
         Raises:
-          RecordError: there are others.
+          RecordError: there are others, or they are these names.
         """
-        header = block.header
-        cells = _cells(block.payloads[row], len(header), self._dialect(block))
+        header, dialect = block.header, self._dialect(block)
+        cells = _cells(block.payloads[row], len(header), dialect)
         if len(cells) != len(header):
             names = ", ".join(header[:8]) + (", ..." if len(header) > 8 else "")
             raise RecordError(
                 "wrong_cells",
                 f"found {len(cells)} cells, expected {len(header)} as in the header ({names})",
             )
+        if csv_header.is_header(cells, header):
+            is_first = block.first + row == 1 and dialect.names
+            says = csv_header.REPEATED_NAMES if is_first else csv_header.REPEATED_HEADER
+            raise RecordError("header_line", says)
         return cells
 
     def where(self, block: Block, row: int) -> str:
@@ -224,7 +231,8 @@ class CsvDecoder(Decoder):
         if dialect.missing:
             numbers = {}  # only a text can be compared with those that are missing
         numbers = {place: kind for place, kind in numbers.items() if place not in texts}
-        return _Layout(dialect, header, places, numbers, problem, regular)
+        may_repeat = csv_header.may_be_record(self._declared, header, dialect)
+        return _Layout(dialect, header, places, numbers, problem, regular, may_repeat)
 
     def _values(self, name: Key, cells: Sequence[pa.Array], dialect: Dialect) -> list[Any]:
         spec = self._spec(name)
@@ -312,8 +320,28 @@ def _named_once(header: Header) -> frozenset[str]:
     return frozenset(name for name, times in Counter(header).items() if times == 1)
 
 
-def _repeats_names(block: Block, dialect: Dialect) -> bool:
-    return csv_header.repeats_names(block.payloads[0], dialect)
+def _headers(cells: Mapping[int, pa.Array], rows: Lines, layout: _Layout) -> Array:
+    """For each row, whether it is the header once more.
+
+    Args:
+      cells: of the places that are read, as `parse` returns them.
+      rows: as they are written.
+      layout: of the rows.
+    """
+    header, dialect = layout.header, layout.dialect
+    found = np.full(len(rows), layout.may_repeat)
+    for place, of_place in cells.items():
+        if not found.any():
+            break
+        name = header[place]
+        if pa.types.is_string(of_place.type):  # there may be blanks around the name
+            same = pc.match_substring(of_place, name)
+        else:
+            same = pc.equal(of_place, float(name.replace(dialect.decimal, ".")))
+        found &= np.asarray(same.fill_null(False).to_numpy(zero_copy_only=False))
+    for row in np.flatnonzero(found).tolist():
+        found[row] = csv_header.is_header(_cells(rows[row], len(header), dialect), header)
+    return found
 
 
 def _cells(payload: bytes, columns: int, dialect: Dialect) -> list[str]:

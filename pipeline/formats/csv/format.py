@@ -90,7 +90,7 @@ def _are_names_only(row: bytes, dialect: Dialect, record: RecordSpec | None) -> 
     """Whether a first line can only be the names that the ensemble file lists, no record."""
     if record is None or not repeats_names(row, dialect):
         return False
-    return not may_be_record(record, dialect.names)
+    return not may_be_record(record, dialect.names, dialect)
 
 
 def _check(
@@ -106,7 +106,7 @@ def _check(
     if isinstance(first, lines.LongLine):
         raise ValueError(f"the header would have {first.length:,} bytes")
     rows = list(first)
-    if repeats_names(rows[0], dialect) and may_be_record(record, dialect.names):
+    if repeats_names(rows[0], dialect) and may_be_record(record, dialect.names, dialect):
         yield REPEATED_NAMES
     given = names_in(opened.path, record)
     below = "" if dialect.names else names_below(rows, record, dialect, given)

@@ -8,8 +8,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import count, takewhile
 
 from pipeline.batch.tensors import describe
+from pipeline.errors import RecordError
+from pipeline.formats.csv import cells as csv_cells
 from pipeline.formats.csv.dialect import RFC_4180, Dialect
+from pipeline.formats.fields import FieldDecoder
 from pipeline.formats.misfits import named_columns, some
+from pipeline.formats.record_sample import from_cell
 from pipeline.spec.record import FieldSpec, RecordSpec
 from pipeline.spec.record.keys import ColumnsKey, Key, PathKey, RecordKey, outer_keys
 
@@ -17,9 +21,17 @@ Header = tuple[str, ...]
 """The names of the columns; none where a file has no line that can be read as names."""
 
 REPEATED_NAMES = (
-    "line 1 has exactly the names that `record.csv.header` lists: as all fields are text, nobody "
-    "can tell whether it is a record. Take out the line, or, if each file has it, that key"
+    "line 1 has exactly the names that `record.csv.header` lists, and each of them may be a value: "
+    "nobody can tell whether it is a record. Take out the line, or, if each file has it, that key"
 )
+
+REPEATED_HEADER = (
+    "the line has the name of each column in its cell: it is taken for a header that repeats, as "
+    "in files that `cat` joined or that were written in parts, and not for a record"
+)
+
+_MOST_ACCIDENTAL = 2
+"""Columns whose names are numbers, of which a record may well have the same ones."""
 
 OTHER_ENCODING = "`record: {csv: {encoding: cp1252}}` reads text of Windows, `latin-1` of Unix"
 
@@ -53,24 +65,37 @@ def parse_header(row: bytes, dialect: Dialect = RFC_4180) -> Header:
     return tuple(name.strip() for name in names)
 
 
+def is_header(cells: Sequence[str], header: Header) -> bool:
+    """Whether the cells of a line are the header, and no record.
+
+    One or two numbers are a record, whatever they equal: tables of numbers may have such names.
+    """
+    if tuple(cell.strip() for cell in cells) != header:
+        return False
+    are_numbers = all(type(from_cell(name)) in (int, float) for name in header)
+    return len(header) > _MOST_ACCIDENTAL or not are_numbers
+
+
 def repeats_names(row: bytes, dialect: Dialect) -> bool:
     """Whether the first line of a file has exactly the names that the ensemble file lists."""
     try:
-        return bool(dialect.names) and parse_header(row, dialect) == dialect.names
+        return bool(dialect.names) and is_header(parse_header(row, dialect), dialect.names)
     except ValueError:
         return False
 
 
-def may_be_record(record: RecordSpec, names: Header) -> bool:
+def may_be_record(record: RecordSpec, names: Header, dialect: Dialect = RFC_4180) -> bool:
     """Whether the names of its columns could be a record: each can be a value of its field."""
     keys = needed(record)
-    return all(
-        spec.dtype in ("string", "bytes")
-        or (spec.dtype == "bool" and name.lower() in ("true", "false"))
-        for key, spec in record.by_key.items()
-        if places(key, keys, names)  # others are not in the files
-        for name in outer_keys(key)
-    )
+    for key, spec in record.by_key.items():
+        cells = [names[place] for place in places(key, keys, names)]
+        if cells and spec.dtype not in ("string", "bytes"):
+            decoder = FieldDecoder(str(key), spec, flat=isinstance(key, ColumnsKey))
+            try:
+                decoder.row(csv_cells.value(cells, spec, dialect))
+            except RecordError:
+                return False
+    return True
 
 
 def needed(record: RecordSpec) -> Keys:
