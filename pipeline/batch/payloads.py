@@ -8,6 +8,7 @@ what can be shown: whatever is in a row, making its payload raises nothing.
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,6 +19,7 @@ import orjson
 import pyarrow as pa
 
 from pipeline.batch import arrow_values
+from pipeline.batch.exact_number import ExactNumber
 from pipeline.errors import RecordError
 
 _LINE_END = ord("\n")
@@ -234,12 +236,16 @@ def estimated_bytes(payloads: Payloads) -> int:
 
 
 def as_json(value: Any) -> bytes:
-    """JSON text of plain data; bytes become base64, dates and other values text."""
+    """JSON text of plain data; bytes become base64, dates, infinities and other values text."""
     try:
-        return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+        text = orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
     except orjson.JSONEncodeError:
-        wide = _with_wide_integers(value)
-        return orjson.dumps(wide, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+        text = b""
+    if text and b"null" not in text:
+        return text
+    # There may be integers that orjson refuses, or infinities, of which it makes null.
+    speakable = _speakable(value)
+    return orjson.dumps(speakable, default=_plain, option=orjson.OPT_NON_STR_KEYS)
 
 
 def shown(row: Mapping[str, Any] | BadRow) -> bytes:
@@ -273,18 +279,22 @@ def _arrow_rows(stream: pa.Buffer) -> ArrowRows:
     return ArrowRows(pa.ipc.open_stream(stream).read_next_batch())
 
 
-def _with_wide_integers(value: Any) -> Any:
-    """The value with integers beyond 64 bits, which orjson refuses, as text that it writes."""
+def _speakable(value: Any) -> Any:
+    """The value with numbers of which orjson makes nothing as what it writes."""
     if isinstance(value, dict):
-        return {key: _with_wide_integers(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return list(map(_with_wide_integers, value))
+        return {key: _speakable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return list(map(_speakable, value))
     if type(value) is int and not -(2**63) <= value < 2**64:
         return orjson.Fragment(str(value).encode())
+    if isinstance(value, float) and math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
     return value
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, ExactNumber):
+        return orjson.Fragment(str(value).encode())
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     return str(value)

@@ -92,6 +92,16 @@ class Decoder(abc.ABC):
           RecordError: it cannot be read.
         """
 
+    def as_it_came(self, block: Block, row: int, record: Record) -> Record:
+        """A record as predictions repeat it, of a format whose fields may read it otherwise.
+
+        Args:
+          block: where it stands.
+          row: its place there.
+          record: as `record` returned it, with what the path of its file says.
+        """
+        return record
+
     def plain(self, block: Block) -> Part | None:
         """The records of a block that are plainly right, of a format that can tell them apart.
 
@@ -199,12 +209,13 @@ class Decoder(abc.ABC):
                 for key, error in unclear.items():
                     if record[key] is error:
                         raise error
-                record_id = self.id_of(block, row) if self._id is None else _id(record, self._id)
+                told = self.as_it_came(block, row, record)
+                record_id = self.id_of(block, row) if self._id is None else _id(told, self._id)
                 arrays = {
                     key: decoder.row(value_at(record, key, optional=decoder.keeps_missing))
                     for key, decoder in self._fields.items()
                 }
-                extra = list(self.extras([record]))
+                extra = list(self.extras([told]))
             except RecordError as error:
                 rejects.append(self._reject(block, row, record_id, error))
                 continue

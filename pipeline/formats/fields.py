@@ -23,6 +23,7 @@ import numpy as np
 
 from pipeline.batch import columns
 from pipeline.batch.columns import Array, BatchColumn, Column, Masked, Ragged
+from pipeline.batch.exact_number import ExactNumber
 from pipeline.batch.tensors import (
     FLOATS,
     INTEGERS,
@@ -47,6 +48,7 @@ _WIDE: dict[BufferType | None, np.dtype[Any]] = {
     "i": np.dtype("int64"),
     "u": np.dtype("uint64"),
 }
+_NUMBERS = (int, float, Decimal, ExactNumber)
 _NATIVE: dict[str, type] = {"string": str, "bytes": bytes}
 
 
@@ -283,15 +285,15 @@ class FieldDecoder:
                 raise self._error("wrong_type", f"found {no}{where} ({error})") from error
         if value is None and self._nan_inside:
             return math.nan
-        if type(value) not in ((int, float, Decimal) if dtype in FLOATS else (int,)):
+        if type(value) not in (_NUMBERS if dtype in FLOATS else (int,)):
             raise self._error("wrong_type", f"found {kind_of(value)}{where}")
         try:
             packed = struct.pack(f"1{self._pack}", value)
         except (struct.error, OverflowError):
             kind = "not_finite" if dtype in FLOATS else "out_of_range"
-            raise self._error(kind, f"found {value!r}{where}, beyond its range") from None
+            raise self._error(kind, f"found {value}{where}, beyond its range") from None
         if dtype in FLOATS and not self._are_allowed(np.frombuffer(packed, dtype=self._dtype)):
-            raise self._error("not_finite", f"found {value!r}{where}")
+            raise self._error("not_finite", f"found {value}{where}")
         return value
 
     def _error(self, kind: str, found: str) -> RecordError:

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from pipeline.batch.batch import RecordId
+from pipeline.batch.exact_number import ExactNumber
 from pipeline.formats.fields import IrregularError
 
 EXPECTED = "text, integers, decimals or UUIDs"
@@ -27,6 +28,8 @@ def plain_id(value: Any) -> RecordId:
         return value if _SMALLEST <= value < _LARGEST else str(value)
     if isinstance(value, UUID):
         return str(value)
+    if isinstance(value, ExactNumber):
+        raise ValueError("found float, expected text or integer")
     if isinstance(value, Decimal) and value.is_finite():
         return f"{value:f}"
     if isinstance(value, bytes):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.batch.exact_number import ExactNumber
 from pipeline.errors import RecordError
 from pipeline.spec.record.keys import ColumnsKey, Key, PathKey
 
@@ -64,8 +65,8 @@ def kind_of(value: Any) -> str:
         return "null"
     if isinstance(value, bool):
         return "a boolean"
-    if isinstance(value, int | float):
-        return f"the number {value!r}"
+    if isinstance(value, int | float | ExactNumber):
+        return f"the number {value}"
     if isinstance(value, str):
         return f"the text {value!r}" if len(value) <= 40 else f"text of {len(value)} characters"
     if isinstance(value, bytes):

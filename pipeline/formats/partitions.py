@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
+from pipeline.batch.exact_number import exact_number
 from pipeline.batch.tensors import FLOATS, INTEGERS
 from pipeline.errors import RecordError
 from pipeline.formats.fields import FieldDecoder
@@ -91,7 +92,7 @@ def value_of(text: Value, spec: FieldSpec | None) -> Any:
         return {"true": True, "false": False}.get(text.lower(), text)
     try:
         if spec.dtype in FLOATS:
-            return float(text)
+            return int(text) if text.lstrip("+-").isdigit() else exact_number(text)
         return int(text) if spec.dtype in INTEGERS else text
     except ValueError:
         return text

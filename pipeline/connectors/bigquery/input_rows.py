@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from pipeline.batch.exact_number import ExactNumber, exact_number
 from pipeline.batch.tensors import FLOATS, INTEGERS, describe
 from pipeline.connectors.bigquery.schema import TableColumn
 from pipeline.formats.fields import nested
@@ -196,9 +197,12 @@ def _plain(value: Any) -> Any:
     """What orjson cannot express itself."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
+    if isinstance(value, ExactNumber):
+        return orjson.Fragment(str(value))
     if isinstance(value, Decimal):
-        whole = value == value.to_integral_value() and -(1 << 63) <= value < 1 << 64
-        return int(value) if whole else float(value)
+        if value.is_finite() and value == value.to_integral_value():
+            return orjson.Fragment(f"{value:.0f}")
+        return exact_number(str(value))
     return str(value)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from pipeline.batch.exact_number import exact_json
+from pipeline.batch.payloads import as_json
 from pipeline.connectors.bigquery.schema import TableColumn
 from pipeline.formats.line_encoder import fitting_dead_letter
 
@@ -25,7 +27,17 @@ def prediction_rows(lines: bytes, columns: Sequence[TableColumn]) -> list[Row]:
       columns: see `connectors.bigquery.schema.prediction_columns`.
     """
     texts = [c.name for c in columns if c.type == "STRING" and not c.repeated]
-    return [_prediction_row(orjson.loads(line), texts) for line in lines.splitlines()]
+    return [_prediction_row(_exact(line), texts) for line in lines.splitlines()]
+
+
+def _exact(line: bytes) -> dict[str, Any]:
+    """A line, the numbers that it passes through as they are written."""
+    found: dict[str, Any] = orjson.loads(line)
+    if "pass_through" in found:
+        spelled = b'"pass_through":' + orjson.dumps(found["pass_through"]) + b',"'
+        if spelled not in line:  # orjson wrote it, but for numbers that it does not know
+            found["pass_through"] = exact_json(line)["pass_through"]
+    return found
 
 
 def _prediction_row(line: Mapping[str, Any], texts: Iterable[str]) -> Row:
@@ -37,7 +49,7 @@ def _prediction_row(line: Mapping[str, Any], texts: Iterable[str]) -> Row:
             row[name] = line[name]
     for name in texts:
         if name in row and not isinstance(row[name], str):
-            row[name] = orjson.dumps(row[name]).decode()
+            row[name] = as_json(row[name]).decode()
     return row
 
 

@@ -9,6 +9,8 @@ missing.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -18,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.batch.columns import Array, BatchColumn
+from pipeline.batch.exact_number import exact_json, exact_number
 from pipeline.batch.tensors import FLOATS, INTEGERS, numpy_dtype
 from pipeline.formats import arrow_columns
 from pipeline.formats.arrow_columns import cast_numbers
@@ -26,6 +29,8 @@ from pipeline.formats.fields import FieldDecoder, IrregularError
 from pipeline.spec.record import FieldSpec
 
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+_CODE = re.compile(r"[+-]?0[0-9]")
+_INTEGER = re.compile(r"\+?[0-9]+|-[1-9][0-9]*")  # -0 is a float
 _NANS = ("nan", "NaN", "NAN")
 
 
@@ -59,6 +64,37 @@ def value(cells: Sequence[str], spec: FieldSpec | None, dialect: Dialect = RFC_4
                 return cells[0]
     only = _scalar(cells[0], spec.dtype, dialect)  # the column is the first and only one, `x_0`
     return None if only is None else [only]
+
+
+def repeated(cells: Sequence[str], spec: FieldSpec | None, dialect: Dialect = RFC_4180) -> Any:
+    """What predictions repeat of the cells of one field: `value`, its numbers as they are written.
+
+    They have all their digits, and no fraction that is not there. Digits behind a 0 are those of a
+    code: such a cell stays text.
+    """
+    found = value(cells, spec, dialect)
+    if spec is None or spec.dtype not in (*FLOATS, *INTEGERS):
+        return found
+    if len(cells) == 1 and isinstance(found, list) and cells[0].lstrip().startswith("["):
+        is_exact = orjson.dumps(found).decode() == cells[0].replace(" ", "")
+        return found if is_exact else exact_json(cells[0])
+    if not isinstance(found, list):
+        return _as_written(cells[0], found, dialect)
+    return [_as_written(cell, one, dialect) for cell, one in zip(cells, found, strict=True)]
+
+
+def _as_written(cell: str, found: Any, dialect: Dialect) -> Any:
+    """The number that a cell was read as, or what it was read as in place of one."""
+    if type(found) not in (int, float):
+        return found
+    text = cell.strip()
+    if _CODE.match(text):
+        return cell
+    if type(found) is int or not math.isfinite(found):
+        return found
+    return (
+        int(text) if _INTEGER.fullmatch(text) else exact_number(text.replace(dialect.decimal, "."))
+    )
 
 
 def column(

@@ -30,6 +30,7 @@ from pipeline.formats.csv.header import Header, Keys
 from pipeline.formats.csv.rows import all_proper
 from pipeline.formats.decoder import Decoder, Part, payload_hash
 from pipeline.formats.fields import IrregularError
+from pipeline.formats.ids import regular_ids
 from pipeline.formats.lookup import Record
 from pipeline.spec.record import FieldSpec, RecordSpec
 from pipeline.spec.record.keys import Key, RecordKey
@@ -143,9 +144,7 @@ class CsvDecoder(Decoder):
         if self._id is None:
             part.ids = [payload_hash(block.payloads[row]) for row in rows]
         else:
-            part.ids = values[self._id]
-            if set(map(type, part.ids)) - {str, int}:
-                raise IrregularError
+            part.ids = regular_ids(values[self._id])
         part.extras = list(
             self.extras({name: values[name][i] for name in values} for i in range(len(rows)))
         )
@@ -162,6 +161,17 @@ class CsvDecoder(Decoder):
             of_key = [cells[place] for place in places]
             record[name] = csv_cells.value(of_key, self._spec(name), layout.dialect)
         return record
+
+    def as_it_came(self, block: Block, row: int, record: Record) -> Record:
+        """See Decoder."""
+        layout, cells = self._layout(block), self._row(block, row)
+        return {**record} | {
+            key: csv_cells.repeated(
+                [cells[place] for place in layout.places[key]], spec, layout.dialect
+            )
+            for key in self._repeated
+            if key in layout.places and (spec := self._spec(key))
+        }
 
     def undeclared(self, block: Block, row: int) -> dict[str, Any]:
         """See Decoder; cells as they would be in JSON, of columns that can be read."""
@@ -239,7 +249,7 @@ class CsvDecoder(Decoder):
         if csv_cells.are_texts(spec, dialect):
             return csv_cells.texts(cells[0])
         rows = zip(*map(csv_cells.texts, cells), strict=True)
-        return [csv_cells.value(row, spec, dialect) for row in rows]
+        return [csv_cells.repeated(row, spec, dialect) for row in rows]
 
     def _spec(self, name: Key) -> FieldSpec | None:
         field = self._fields.get(name)

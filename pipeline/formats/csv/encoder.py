@@ -11,7 +11,6 @@ are read back as the same value.
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +31,7 @@ from pipeline.batch.columns import (
     take,
     values_of,
 )
+from pipeline.batch.exact_number import ExactNumber, exact_json
 from pipeline.batch.payloads import as_json
 from pipeline.batch.tensors import Shape
 from pipeline.errors import SpecError
@@ -39,10 +39,7 @@ from pipeline.formats.line_encoder import join_columns, json_rows, number_rows
 from pipeline.spec.record.keys import RecordKey, written_name
 
 _RELEASE = ("release_id", "generation", "models")
-_NUMBERS = {bool, int, float}
-_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
-_MAY_BE_WIDE = b"0" * 19
-"""In each JSON text, its digits made zeros, with an integer beyond 64 bits: for orjson a float."""
+_NUMBERS = {bool, int, float, ExactNumber}
 
 
 @dataclass(frozen=True)
@@ -198,10 +195,11 @@ def _present_fragments(column: Column, shape: Shape | None) -> list[Sequence[byt
 
 
 def _objects(texts: Sequence[bytes]) -> list[dict[str, Any]]:
-    """What some JSON objects hold, integers as large as they are."""
+    """What some JSON objects hold, their numbers as they are written."""
     joined = b"[%b]" % b",".join(texts)
-    reader = json if _MAY_BE_WIDE in joined.translate(_ZEROS) else orjson
-    found: list[dict[str, Any]] = reader.loads(joined)
+    found: list[dict[str, Any]] = orjson.loads(joined)
+    if orjson.dumps(found) != joined:  # orjson wrote them, but for numbers that it does not know
+        found = exact_json(joined)
     return found
 
 

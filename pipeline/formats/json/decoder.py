@@ -14,10 +14,9 @@ from pipeline.errors import RecordError
 from pipeline.formats.decoder import Part, RowDecoder
 from pipeline.formats.fields import IrregularError
 from pipeline.formats.ids import regular_ids
-from pipeline.formats.json.exact import doubled_key, exact_object, is_exact
+from pipeline.formats.json.exact import doubled_key, with_exact_numbers
 from pipeline.formats.json.number_lists import NumberListReader
 from pipeline.formats.json.tables import TableReader
-from pipeline.formats.lookup import value_at
 from pipeline.spec.record import RecordSpec
 from pipeline.spec.record.keys import RecordKey, outer_keys
 
@@ -95,7 +94,8 @@ class JsonDecoder(RowDecoder):
         return super().part(block, rows)
 
     def _part_with_lists(self, block: Block, rows: range) -> Part:
-        found = self._lists.read(_some(block, rows))
+        payloads = _some(block, rows)
+        found = self._lists.read(payloads)
         part = Part(rows)
         for name, decoder in self._fields.items():
             read = decoder.column_of_buffers if decoder.buffer_type else decoder.column
@@ -105,11 +105,11 @@ class JsonDecoder(RowDecoder):
         else:
             part.ids = regular_ids(found[str(self._id)])
         keys = list(map(str, self._pass_through))
-        repeated = ({key: found[key][i] for key in keys} for i in range(len(rows)))
-        part.extras = list(self.extras(repeated))
+        repeated = [{key: found[key][i] for key in keys} for i in range(len(rows))]
+        part.extras = list(self.extras(with_exact_numbers(payloads, repeated, keys)))
         return part
 
-    def records(self, block: Block, rows: range) -> list[dict[str, Any]]:
+    def records(self, block: Block, rows: range) -> Sequence[dict[str, Any]]:
         """See RowDecoder."""
         payloads = _some(block, rows)
         try:
@@ -120,10 +120,7 @@ class JsonDecoder(RowDecoder):
             raise IrregularError
         if doubled_key(payloads, objects, self._keys) is not None:
             raise IrregularError
-        for key in self._pass_through:
-            if not all(is_exact(value_at(found, key, optional=True)) for found in objects):
-                raise IrregularError
-        return objects
+        return with_exact_numbers(payloads, objects, self._repeated)
 
     def record(self, block: Block, row: int) -> dict[str, Any]:
         """See Decoder."""
@@ -132,10 +129,7 @@ class JsonDecoder(RowDecoder):
         twice = doubled_key([payload], [found], self._keys)
         if twice is not None:
             raise RecordError("doubled_key", f"the object has the key '{twice}' more than once")
-        if not all(is_exact(found.get(key)) for key in self._repeated):
-            exact = exact_object(payload)
-            found |= {key: exact[key] for key in self._repeated if key in exact}
-        return found
+        return with_exact_numbers([payload], [found], self._repeated)[0]
 
 
 def _some(block: Block, rows: range) -> list[bytes]:

@@ -1,24 +1,28 @@
-"""What orjson does not say of an object: a key that comes twice, an integer beyond 64 bits.
+"""What orjson does not say of an object: a key that comes twice, a number with too many digits.
 
-Of two values of one key it gives the last, and of such an integer a float. Looking for keys that
-come twice has to cost next to nothing, since hardly any object has one: in a JSON text each key
-ends with a quote and a colon, so where a text has no more of these than its objects have keys,
-none comes twice. Only other texts are parsed once more.
+Of two values of one key it gives the last, and of such a number the next float. Looking for either
+has to cost next to nothing, since hardly any object has one. In a JSON text each key ends with a
+quote and a colon, so where a text has no more of these than its objects have keys, none comes
+twice; and a float that is spelled in the text as orjson would spell it is that number. Only other
+texts are parsed once more.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import orjson
+
+from pipeline.batch.exact_number import exact_json
 
 _KEY_END = re.compile(rb'"\s*:')
 _QUOTE, _COLON = b'":'
 _CACHED_BYTES = 1 << 15
-_EXACT = float(2**63)
+_PLAIN = {str, int, bool, type(None)}
 
 
 def doubled_key(
@@ -41,19 +45,54 @@ def doubled_key(
     return None
 
 
-def is_exact(value: Any) -> bool:
-    """Whether a value that orjson made is surely what the text says."""
-    if isinstance(value, float):
-        return -_EXACT < value < _EXACT
+def with_exact_numbers(
+    payloads: Iterable[bytes], objects: Sequence[dict[str, Any]], keys: Collection[str]
+) -> Sequence[dict[str, Any]]:
+    """The objects, the numbers in the values of some keys as they are written.
+
+    Args:
+      payloads: JSON objects.
+      objects: what orjson, or another reader that knows only floats, made of each.
+      keys: none comes twice in an object.
+    """
+    unsure = [key for key in keys if not _PLAIN.issuperset(type(o.get(key)) for o in objects)]
+    if not unsure:
+        return objects
+    return [
+        _with_exact_numbers(payload, found, unsure)
+        for payload, found in zip(payloads, objects, strict=True)
+    ]
+
+
+def _with_exact_numbers(
+    payload: bytes, found: dict[str, Any], keys: Iterable[str]
+) -> dict[str, Any]:
+    unsure = [
+        key
+        for key in keys
+        if _holds_float(found.get(key)) and not _is_written_so(payload, key, found[key])
+    ]
+    if not unsure:
+        return found
+    exact = exact_json(payload)
+    return found | {key: exact[key] for key in unsure if key in exact}
+
+
+def _holds_float(value: Any) -> bool:
     if isinstance(value, dict):
-        return all(map(is_exact, value.values()))
-    return not isinstance(value, list) or all(map(is_exact, value))
+        return any(map(_holds_float, value.values()))
+    if isinstance(value, list):
+        return any(map(_holds_float, value))
+    return isinstance(value, float)
 
 
-def exact_object(payload: bytes) -> dict[str, Any]:
-    """A JSON object whose integers are as large as they are."""
-    found: dict[str, Any] = json.loads(payload)
-    return found
+def _is_written_so(payload: bytes, key: str, value: Any) -> bool:
+    """Whether an object has a value in the spelling of orjson, as most programs write floats."""
+    text, name = payload.replace(b" ", b""), orjson.dumps(key) + b":"
+    if b"\\" in text or text.count(name) != 1:  # the key may come elsewhere, or in another spelling
+        return False
+    begin, spelled = text.index(name) + len(name), orjson.dumps(value)
+    return text.startswith((spelled + b",", spelled + b"}"), begin)
 
 
 class _Pairs(list[tuple[str, Any]]):
