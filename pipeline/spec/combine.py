@@ -19,7 +19,7 @@ from pipeline.spec.column_types import (
     one_shape,
     widened,
 )
-from pipeline.spec.label_file import labels_in
+from pipeline.spec.label_file import FILE, labels_in
 from pipeline.spec.op import Op
 from pipeline.spec.strict_model import Name
 
@@ -243,9 +243,7 @@ class Lookup(_CombineOp):
     labels: tuple[str, ...] | None = Field(default=None, description="The labels, first is 0.")
     file: str | None = Field(
         default=None,
-        description="Instead of `labels`: a text file with one label a line, a JSON list, or a "
-        "JSON object of labels by index; "
-        "relative to the ensemble file.",
+        description=FILE,
     )
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Sequence
@@ -10,7 +11,25 @@ from typing import Any
 _LINE_END = re.compile(r"\r\n|\n|\r")  # not what else `splitlines` cuts at, which is in no editor
 _PROTOBUF = re.compile(r"\s*\w+\s*:?\s*\{.*")
 _HEADERS = {"label", "labels", "class", "classes", "class_name", "category", "categories"}
+_HEADERS |= {"index", "id", "ids", "name", "names", "class_id", "label_id"}
+_COMMENT = re.compile(r"(#|//)\s+\w.*")
+_BRACKETED = re.compile(r"\[[^\[\],\"']*\][ \t]*[\r\n]+[^\s\]]")
+"""A label in brackets on the first line, such as the [PAD] of a vocabulary, and one more."""
+_PYTHON = re.compile(r"\s*\{?\s*\d+\s*:\s*['\"]")
+_YAML = re.compile(r"(names|labels|classes)\s*:(\s*[\[{#].*|\s*)")
+_NUMBERED = (
+    re.compile(r"\s*(?P<number>\d+)(?:\s*[:.)]\s*|\s+)(?P<label>\S.*)"),
+    re.compile(r"\s*(?P<label>\S.*?)\s+(?P<number>\d+)\s*"),
+)
+_FEWEST_NUMBERED = 3
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+
+FILE = (
+    "Instead of `labels`: a text file with one label a line, a JSON list, or an object of labels "
+    "by index, or of indices by label (`id2label`, `label2id`, a whole `config.json`); relative to "
+    "the ensemble file."
+)
+"""What the key `file` of a step names."""
 
 Labels = tuple[str | int, ...]
 
@@ -23,8 +42,10 @@ _EXPECTED = (
 def labels_in(text: str, *kinds: type) -> Labels:
     """The labels in a file, the one of index 0 first.
 
-    They are one a line; a JSON list; or a JSON object by index, as `id2label` has them, and as the
-    class index of Keras does with a list of an identifier and the label for each.
+    They are one a line; a JSON list; or an object by index, as `id2label` has them, and as the
+    class index of Keras does with a list of an identifier and the label for each. Such an object
+    may be in JSON or as Python prints it, may hold the index of each label instead (`label2id`),
+    or be a `config.json` of transformers, which has one.
 
     Args:
       text: the content of the file.
@@ -33,20 +54,51 @@ def labels_in(text: str, *kinds: type) -> Labels:
     Raises:
       ValueError: it holds something else; says what, as in "holds a table".
     """
-    labels = _in_json(text) if text.lstrip().startswith(("[", "{")) else _lines(text)
+    labels = _labels(text)
     found = {type(label) for label in labels}
     if len(found) != 1 or not found <= set(kinds):
         raise ValueError(_EXPECTED)
     return tuple(labels)
 
 
-def _in_json(text: str) -> Sequence[Any]:
+def _labels(text: str) -> Sequence[Any]:
+    begin = text.lstrip()
+    if _PYTHON.match(text):
+        return _by_index(_in_python(text))
+    if begin.startswith("[") and not _BRACKETED.match(begin):
+        return list(_in_json(text))
+    if begin.startswith("{"):
+        return _by_index(_in_json(text))
+    return _lines(text)
+
+
+def _in_json(text: str) -> Any:
     try:
-        found = json.loads(text, object_pairs_hook=list)
+        return json.loads(text, object_pairs_hook=list)
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"begins like JSON and is none ({error}); it {_EXPECTED}") from error
-    if text.lstrip().startswith("["):
-        return list(found)
+
+
+def _in_python(text: str) -> Sequence[tuple[str, Any]]:
+    """Index and label of each entry of a dict, as Python prints it, with or without braces."""
+    bare = text.strip()
+    try:
+        tree = ast.parse(bare if bare.startswith("{") else f"{{{bare}}}", mode="eval").body
+        if not isinstance(tree, ast.Dict):
+            raise ValueError("no dict")
+        pairs = zip(tree.keys, tree.values, strict=True)
+        return [(str(ast.literal_eval(k)), ast.literal_eval(v)) for k, v in pairs if k is not None]
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        raise ValueError(f"looks like Python or YAML and is no dict; it {_EXPECTED}") from error
+
+
+def _by_index(found: Sequence[tuple[str, Any]]) -> Sequence[Any]:
+    """The labels of an object, in the order of their index."""
+    inside = [value for key, value in found if key == "id2label"]
+    if inside and isinstance(inside[0], list):
+        return _by_index(inside[0])
+    if found and all(type(value) is int and not key.isdecimal() for key, value in found):
+        found = [(str(index), label) for label, index in found]
     by_index: dict[int, Any] = {}
     for key, value in found:
         if not (key.isascii() and key.isdecimal()) or str(int(key)) != key:
@@ -74,12 +126,43 @@ def _lines(text: str) -> Sequence[str]:
         raise ValueError(f"looks like a Protocol Buffers text (.pbtxt); it {_EXPECTED}")
     if len(lines) > 1 and lines[0].strip(' "').lower() in _HEADERS:
         raise ValueError(f"begins with {lines[0]!r}, a header, not the label of index 0: remove it")
+    if any(map(_YAML.fullmatch, lines)):
+        raise ValueError(f"looks like YAML; it {_EXPECTED}")
+    if len(lines) > 1 and _COMMENT.fullmatch(lines[0]):
+        raise ValueError(f"begins with {lines[0]!r}, a comment, which would be index 0: remove it")
+    _check_numbers(lines)
     for separator, name in _SEPARATORS.items():
         if _is_table(lines, separator):
             raise ValueError(
                 f"looks like a table whose cells are separated by {name}; it {_EXPECTED}"
             )
     return lines
+
+
+def _check_numbers(lines: Sequence[str]) -> None:
+    """Makes sure that lines which begin, or end, with a number have the one of their place.
+
+    Raises:
+      ValueError: the file says another index than the place in it, as that of COCO, which leaves
+        out ten of 90, and lists that count from 1.
+    """
+    for numbered in _NUMBERED:
+        found = [match for match in map(numbered.fullmatch, lines) if match]
+        numbers = [int(match["number"]) for match in found]
+        whole = len(found) == len(lines) >= _FEWEST_NUMBERED
+        # "1 star", "2 stars", "3 stars": where labels come again, numbers are a part of them.
+        if not whole or any(len(set(of)) < len(lines) for of in (numbers, _names(found))):
+            continue
+        if (place := next((i for i, n in enumerate(numbers) if i != n), None)) is not None:
+            raise ValueError(
+                f"numbers its labels, and line {place + 1} ({lines[place]!r}), whose label has the "
+                f"index {place}, has another number; write a JSON object with the index that each "
+                "label has among the outputs of the model, or leave the numbers out"
+            )
+
+
+def _names(found: Sequence[re.Match[str]]) -> list[str]:
+    return [match["label"].strip() for match in found]
 
 
 def _is_table(lines: Sequence[str], separator: str) -> bool:

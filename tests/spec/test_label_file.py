@@ -22,6 +22,10 @@ names = st.lists(st.text(min_size=1, max_size=8), min_size=2, max_size=12)
         '{"0": "a", "1": "b", "2": "c"}',
         '{"2": "c",\n "0": "a",\n "1": "b"}\n',
         '{"0": ["n01", "a"], "1": ["n02", "b"], "2": ["n03", "c"]}',
+        '{"b": 1, "c": 2, "a": 0}',
+        '{"model_type": "vit", "id2label": {"0": "a", "1": "b", "2": "c"}, "label2id": {"a": 0}}',
+        "{0: 'a',\n 1: 'b',\n 2: \"c\"}",
+        " 0: 'a',\n 1: 'b',\n 2: 'c'",
     ],
 )
 def test_labels_are_read_in_the_order_of_their_index(text):
@@ -39,9 +43,32 @@ def test_only_line_ends_of_editors_end_a_label():
     assert labels_in("a\x0bb\nc\u2028d\ne\x85f", str) == ("a\x0bb", "c\u2028d", "e\x85f")
 
 
-@pytest.mark.parametrize("text", ["tench, Tinca tinca\ngoldfish\n", "a, b\nc, d\n", "0 a\n1 b\n"])
-def test_labels_may_have_commas_and_numbers(text):
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tench, Tinca tinca\ngoldfish\n",
+        "a, b\nc, d\n",
+        "0 a\n1 b\n2 c\n",
+        "/a/airfield 0\n/a/airplane_cabin 1\n/a/alley 2\n",
+        "1 star\n2 stars\n3 stars\n4 stars\n5 stars\n",
+        "[PAD]\n[unused0]\nthe\n",
+        "???\nperson\n#\n",
+    ],
+)
+def test_labels_may_have_commas_numbers_and_brackets(text):
     assert labels_in(text, str) == tuple(text.splitlines())
+
+
+@given(names.map(lambda labels: list(dict.fromkeys(f"<{i}>{n!a}" for i, n in enumerate(labels)))))
+def test_numbers_beside_labels_are_those_of_their_places_or_refused(labels):
+    """As the files of Coral have them: `0  person`, with the gaps of COCO's categories."""
+    numbered = [f"{i}  {label}" for i, label in enumerate(labels, start=0)]
+    assert labels_in("\n".join(numbered), str) == tuple(numbered)
+    for shift in (1, 10):
+        others = [f"{i + shift * (i > 0)}  {label}" for i, label in enumerate(labels)]
+        if len(labels) >= 3:
+            with pytest.raises(ValueError, match=r"numbers its labels, and line 2 "):
+                labels_in("\n".join(others), str)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +78,16 @@ def test_labels_may_have_commas_and_numbers(text):
         ('{"0": "a", "2": "b"}', "none has the index 1"),
         ('{"0": "a", "0": "b"}', "has two labels of index 0"),
         ('{"0": "a", "00": "b"}', "with the key '00'"),
-        ('{"a": 0, "b": 1}', "with the key 'a'"),
+        ('{"a": 0, "b": "1"}', "with the key 'a'"),
+        ('{"a": 0, "b": 0}', "has two labels of index 0"),
+        ('{"a": 1, "b": 2}', "none has the index 0"),
+        ("0: 'a'\n1: 'b'\n", "looks like Python or YAML"),
+        ("nc: 2\nnames: ['a', 'b']\n", "looks like YAML"),
+        ("# COCO\nnames:\n  0: a\n  1: b\n", "looks like YAML"),
+        ("# classes of the model\na\nb\n", "a comment, which would be index 0"),
+        ("1 a\n2 b\n3 c\n", "numbers its labels, and line 1 ('1 a'), whose label has the index 0"),
+        ("a 1\nb 2\nc 3\n", "numbers its labels"),
+        ("Index\n3\n7\n", "begins with 'Index', a header"),
         ('{"0": "a", "1": {"name": "b"}}', "must hold one label a line"),
         ('{"id": 0, "name": "a"}\n{"id": 1, "name": "b"}\n', "begins like JSON and is none"),
         ("{a\nb", "begins like JSON and is none"),
@@ -66,6 +102,6 @@ def test_labels_may_have_commas_and_numbers(text):
     ],
 )
 def test_what_is_no_list_of_labels_is_refused_with_what_it_looks_like(text, says):
-    with pytest.raises(ValueError, match=r"^(has|holds|looks|begins|must)") as error:
+    with pytest.raises(ValueError, match=r"^(has|holds|looks|begins|must|numbers)") as error:
         labels_in(text, str)
     assert says in str(error.value)

@@ -9,13 +9,8 @@ from pydantic import Field, model_validator
 
 from pipeline.batch.tensors import INTEGERS
 from pipeline.spec.column_types import Gaps, Type, need
-from pipeline.spec.label_file import labels_in
+from pipeline.spec.label_file import FILE, labels_in
 from pipeline.spec.prepare.step import Elementwise, OfOne
-
-_FILE = (
-    "Instead of `labels`: a text file with one label a line, a JSON list, or a JSON object of "
-    "labels by index; relative to the ensemble file."
-)
 
 
 def _check(labels: Sequence[str | int]) -> None:
@@ -53,7 +48,7 @@ class OneHot(OfOne):
     )
     file: str | None = Field(
         default=None,
-        description=_FILE,
+        description=FILE,
     )
     depth: int | None = Field(
         default=None, ge=1, description="Instead of `labels`: the integers from 0 to `depth` - 1."
@@ -100,7 +95,7 @@ class Ordinal(Elementwise):
     labels: tuple[str | int, ...] | None = Field(
         default=None, description="The categories: all text, or all integers."
     )
-    file: str | None = Field(default=None, description=_FILE)
+    file: str | None = Field(default=None, description=FILE)
     first: int = Field(default=0, ge=0, lt=1 << 31, description="Code of the first.")
     unknown: Literal["dead_letter", "missing"] | int = Field(
         default="dead_letter",
