@@ -9,11 +9,16 @@ _SHARD = re.compile(r"-\d+-of-\d+$")
 _COMPRESSION = re.compile(r"\.(gz|bz2|zst|zstd|xz|lzma|deflate)$", re.IGNORECASE)
 
 
-def extension_of(path: str) -> str:
-    """The extension, with its dot, in lower case; empty if there is none.
+def plain_name(path: str) -> str:
+    """The name of a file in lower case, without what compression and shards add to it.
 
-    It stands before that of a compression (``a.csv.gz``) and a shard number
+    That is the extension of a compression (``a.csv.gz``) and a shard number
     (``a.tfrecord-00000-of-00010``).
     """
-    name = _SHARD.sub("", _COMPRESSION.sub("", path.rpartition("/")[2])).lower()
+    return _SHARD.sub("", _COMPRESSION.sub("", path.rpartition("/")[2])).lower()
+
+
+def extension_of(path: str) -> str:
+    """The extension of its plain name, with the dot; empty if there is none."""
+    name = plain_name(path)
     return name[name.rfind(".") :] if "." in name else ""

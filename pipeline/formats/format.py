@@ -51,6 +51,11 @@ class Reading:
         """How CSV files are written; None where nobody said."""
         return self.record.csv if self.record is not None else self.csv
 
+    @property
+    def is_raw(self) -> bool:
+        """Whether records are handed over whole, whatever is in them."""
+        return self.record is not None and self.record.source == "raw"
+
     def encoding(self, format: str) -> str:
         """Of the text in files of a format."""
         spec = self.csv_spec
@@ -80,7 +85,7 @@ class Format:
       check: what a file lacks of the declared record, or has twice of it and of what predictions
         repeat, as far as its beginning or its index says; raises ValueError where it is none of
         this format. None where a file does not say.
-      extensions: of files, with the dot, in lower case.
+      extensions: how names of files end, in lower case.
       records_are: what a record is, for the help text.
       splittable: whether `blocks` can read a part of a file that is not compressed.
       cuts: where a file may be cut all the same, about so many bytes apart, by a look at all of it.

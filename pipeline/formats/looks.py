@@ -1,7 +1,8 @@
 """What a file is, by its first bytes, whatever its name says: compressed, or of another kind.
 
 Sources: https://www.rfc-editor.org/rfc/rfc1952 (gzip), https://www.rfc-editor.org/rfc/rfc8878
-(zstd), https://tukaani.org/xz/xz-file-format.txt, https://en.wikipedia.org/wiki/Bzip2#File_format
+(zstd), https://www.rfc-editor.org/rfc/rfc1950 (zlib), https://tukaani.org/xz/xz-file-format.txt,
+https://en.wikipedia.org/wiki/Bzip2#File_format
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ import google_crc32c
 
 HEAD_BYTES = 512
 """So much of a file tells."""
+
+_FRAME_BYTES = 12
+"""Of a TFRecord, in front of its content."""
 
 _COMPRESSIONS = {
     "gzip": re.compile(rb"\x1f\x8b\x08"),
@@ -61,6 +65,8 @@ _TABLES = {
     '`record: {csv: {delimiter: "|"}}` read it',
 }
 """What stands between cells -> what to do about it."""
+_TFRECORD = "a TFRecord file: name it .tfrecord, or give --input_format=tfrecord"
+_NO_TFRECORD = "something else than TFRecord: the checksum of the length it begins with is wrong"
 _OF_NO_TEXT = {"parquet": b"PAR1", "avro": b"Obj\x01"}
 
 
@@ -76,19 +82,21 @@ def compression(head: bytes, format: str) -> str:
     for name, magic in _COMPRESSIONS.items():
         if magic.match(head):
             return name
-    return ""
+    # Two bytes, which text may begin with, too; TensorFlow's writer is the one that leaves it so.
+    return "deflate" if format == "tfrecord" and _is_zlib(head) else ""
 
 
-def foreign(head: bytes, format: str, encoding: str = "utf-8") -> str:
+def foreign(head: bytes, format: str, encoding: str = "utf-8", *, raw: bool = False) -> str:
     """What a file is, and what to do with it, if it is plainly of no such format; else empty.
 
     Args:
       head: its first HEAD_BYTES, of the text if it is compressed.
       format: name of the format that it should have.
       encoding: that its text is said to have.
+      raw: whether records may hold anything; only how the file tells them apart is looked at then.
     """
-    if format == "tfrecord" and _is_tfrecord(head):
-        return ""
+    if raw or _is_tfrecord(head):
+        return _misframed(head, format)
     if format in _OF_NO_TEXT and head.startswith(_OF_NO_TEXT[format]):
         return ""
     for magic, words in _BINARY:
@@ -102,7 +110,13 @@ def foreign(head: bytes, format: str, encoding: str = "utf-8") -> str:
             "looks like text whose lines end with a carriage return alone, as on old Macs: "
             "`tr '\\r' '\\n'` writes line feeds"
         )
-    return _foreign_json(head.removeprefix(_BOM)) if format == "jsonl" else ""
+    return _foreign_json(head.removeprefix(_BOM)) if format == "jsonl" else _misframed(head, format)
+
+
+def _misframed(head: bytes, format: str) -> str:
+    if len(head) < _FRAME_BYTES or (format == "tfrecord") == _is_tfrecord(head):
+        return ""
+    return f"looks like {_NO_TFRECORD if format == 'tfrecord' else _TFRECORD}"
 
 
 def _foreign_json(head: bytes) -> str:
@@ -168,8 +182,13 @@ def _delimiter(text: bytes) -> bytes:
 
 def _is_tfrecord(head: bytes) -> bool:
     """Whether it begins with a length and the right checksum of it."""
-    if len(head) < 12:
+    if len(head) < _FRAME_BYTES:
         return False
     checksum = int(google_crc32c.value(head[:8]))
     masked = (((checksum >> 15) | (checksum << 17)) + 0xA282EAD8) & 0xFFFFFFFF
-    return struct.pack("<I", masked) == head[8:12]
+    return struct.pack("<I", masked) == head[8:_FRAME_BYTES]
+
+
+def _is_zlib(head: bytes) -> bool:
+    """Whether it begins with the method deflate and a right check of these two bytes."""
+    return len(head) > 1 and head[0] & 0x8F == 8 and int.from_bytes(head[:2], "big") % 31 == 0

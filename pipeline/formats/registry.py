@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pipeline.formats.avro.format import AVRO
 from pipeline.formats.csv.format import CSV
 from pipeline.formats.decoder import Decoder
-from pipeline.formats.extension import extension_of
+from pipeline.formats.extension import plain_name
 from pipeline.formats.format import Format
 from pipeline.formats.image import IMAGE
 from pipeline.formats.json.format import JSONL
@@ -43,9 +43,9 @@ def format_named(name: str) -> Format:
 
 
 def format_of(path: str, chosen: str = "auto") -> Format:
-    """The format of a file: the chosen one, or what its extension says.
+    """The format of a file: the chosen one, or what the end of its name says.
 
-    Whatever has another extension is taken for JSON lines.
+    Whatever ends otherwise is taken for JSON lines.
 
     Args:
       path: path or URI.
@@ -53,8 +53,8 @@ def format_of(path: str, chosen: str = "auto") -> Format:
     """
     if chosen != "auto":
         return format_named(chosen)
-    extension = extension_of(path)
-    return next((each for each in FORMATS.values() if extension in each.extensions), JSONL)
+    name = plain_name(path)
+    return next((each for each in FORMATS.values() if name.endswith(each.extensions)), JSONL)
 
 
 def decoders(record: RecordSpec, pass_through: Sequence[RecordKey] = ()) -> dict[str, Decoder]:

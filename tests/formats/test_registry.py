@@ -81,6 +81,21 @@ def test_format_can_be_chosen_by_parameter_and_by_extension(format):
     assert all(format_of(f"a{end}").name == format for end in FORMATS[format].extensions)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "train.tfrecord-00003-of-00010",
+        "data_tfrecord-00000-of-00012.gz",
+        "toy.tfe-tfrecord-00001-of-00002",
+        "07-192x192-798.tfrec",
+        "part-00000-c000.tfrecord.gz",
+    ],
+)
+def test_tfrecord_is_told_by_the_names_that_its_writers_give(name):
+    """Those of tensorflow-datasets, TFX, TensorFlow Decision Forests, Kaggle and Spark."""
+    assert format_of(f"gs://bucket/folder/{name}").name == "tfrecord"
+
+
 def test_formats_have_names_and_extensions_of_their_own():
     formats = [*FORMATS.values(), format_named("image")]
     ends = [end for each in formats for end in each.extensions]

@@ -52,9 +52,9 @@ def _checked(
     part: FileRange, record: RecordSpec, pass_through: Sequence[RecordKey]
 ) -> Iterator[str]:
     form = format_named(part.format)
-    if record.source == "raw":
-        if form.raw_problem:
-            yield form.raw_problem
+    is_raw = record.source == "raw"
+    if is_raw and form.raw_problem:
+        yield form.raw_problem
         return
     if form.compresses_itself and part.compression:
         yield f"is compressed; {form.name} files compress their data themselves"
@@ -63,12 +63,13 @@ def _checked(
         with opened(part) as file:
             # Of a compressed file the first bytes may tell nothing of the text.
             head = file.head if file.compression else file.file.read(looks.HEAD_BYTES)
-            problem = looks.foreign(head, form.name, record.encoding(form.name))
-            if form is JSONL and not problem:
+            problem = looks.foreign(head, form.name, record.encoding(form.name), raw=is_raw)
+            if form is JSONL and not (is_raw or problem):
                 file.file.seek(0)
                 problem = looks.without_objects(next(file.content(), b"")[:_START_BYTES])
             if problem:
                 yield problem
+            if problem or is_raw:
                 return
             yield from _inside(form, record, pass_through)
             file.file.seek(0)

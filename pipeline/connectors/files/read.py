@@ -100,7 +100,9 @@ def read_range(part: FileRange, reading: Reading) -> Iterator[Block]:
         return
     try:
         with opened(part) as file:
-            problem = _foreign(file.head, form.name, reading)
+            problem = looks.foreign(
+                file.head, form.name, reading.encoding(form.name), raw=reading.is_raw
+            )
             if problem:
                 yield Block((), part.path, f"{part.path}: {problem}", format=form.name)
                 return
@@ -115,11 +117,3 @@ def read_range(part: FileRange, reading: Reading) -> Iterator[Block]:
             "when it was read: it was cut or replaced meanwhile, and is not whole"
         )
         yield Block((), part.path, message, format=form.name)
-
-
-def _foreign(head: bytes, form: str, reading: Reading) -> str:
-    """What a file of another format looks like; empty where records are bytes, of whatever kind."""
-    record = reading.record
-    if record is not None and record.source == "raw":
-        return ""
-    return looks.foreign(head, form, reading.encoding(form))

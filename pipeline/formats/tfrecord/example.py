@@ -20,6 +20,7 @@ from google.protobuf import (
     message_factory,
 )
 from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from pipeline.batch.block import Block
 from pipeline.errors import RecordError
@@ -28,6 +29,7 @@ from pipeline.formats.fields import IrregularError
 from pipeline.spec.record import RecordSpec
 from pipeline.spec.record.keys import ColumnsKey, RecordKey, outer_keys
 
+_WHOLE = "with `source: raw` under `record`, a model gets the whole message instead"
 _Field = descriptor_pb2.FieldDescriptorProto
 _LISTS = {
     "BytesList": _Field.TYPE_BYTES,
@@ -71,20 +73,22 @@ class TfRecordDecoder(RowDecoder):
         """See Decoder."""
         payload = block.payloads[row]
         try:
-            found = example_class().FromString(payload).features.feature
+            example = example_class().FromString(payload)
+            found = example.features.feature
             entries = _names_class().FromString(payload).features.feature
         except DecodeError:
-            raise RecordError("not_an_example", "the record is not a tf.Example") from None
+            says = f"the record is not a tf.Example; {_WHOLE}"
+            raise RecordError("not_an_example", says) from None
         if len(entries) != len(found):  # of two features of one name, the map has the last
             self._check_single([entry.key for entry in entries])
         given = self.given(block)
+        if not all(name in found or name in given for name in self._wanted):
+            _check_kind(example)
         lacks = [name for name in self._needed if name not in found and name not in given]
         if lacks and self._only_bytes:
             has = ", ".join(list(found)[:8]) or "none"
             raise RecordError(
-                "missing_field",
-                f"field '{lacks[0]}' is missing; the record has {has}; "
-                "with `source: raw` under `record`, a model gets the whole message instead",
+                "missing_field", f"field '{lacks[0]}' is missing; the record has {has}; {_WHOLE}"
             )
         names = found if lacks else filter(found.__contains__, self._wanted)
         return {name: self._value(name, found[name]) for name in names}
@@ -110,6 +114,30 @@ class TfRecordDecoder(RowDecoder):
         if len(values) == 1 and name not in self._tensors:
             return values[0]
         return values
+
+
+def _check_kind(example: Any) -> None:
+    """Makes sure that a message is no other one, which would be read as an Example without values.
+
+    A tf.SequenceExample has what it has of each step in a field of its own. The examples in an
+    ExampleListWithContext stand where an Example has its features; what comes out are features
+    without a value, whose names are the bytes of a message.
+
+    Raises:
+      RecordError: it is.
+    """
+    features = example.features
+    more = any(map(len, map(UnknownFieldSet, (example, features))))
+    nested = [
+        name.startswith("\n") and feature.WhichOneof("kind") is None
+        for name, feature in features.feature.items()
+    ]
+    if more or (nested and all(nested)):
+        raise RecordError(
+            "not_an_example",
+            "the record lacks what is read, and is no tf.Example: it has what only other messages "
+            f"have, such as tf.SequenceExample and ExampleListWithContext; {_WHOLE}",
+        )
 
 
 def _texts(values: Any) -> Any:

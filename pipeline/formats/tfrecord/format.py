@@ -144,6 +144,7 @@ TFRECORD = Format(
     "tfrecord",
     TfRecordDecoder,
     _blocks,
-    extensions=(".tfrecord", ".tfrecords"),
+    # TFX and TF-DF write data_tfrecord-00000-of-00001.gz and toy.tfe-tfrecord.
+    extensions=(".tfrecord", ".tfrecords", ".tfrec", "_tfrecord", "-tfrecord"),
     records_are="tf.Example",
 )

@@ -5,6 +5,7 @@ import gzip
 import json
 import lzma
 import tempfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,9 @@ FOREIGN = [
     ("jsonl", b"ARROW1\x00\x00" + bytes(99), "an Arrow file"),
     ("csv", formats.as_bytes("parquet", ROWS), "a Parquet file: name it .parquet"),
     ("tfrecord", formats.as_bytes("avro", ROWS), "an Avro file: name it .avro"),
+    ("jsonl", formats.as_bytes("tfrecord", ROWS), "a TFRecord file: name it .tfrecord"),
+    ("csv", formats.as_bytes("tfrecord", ROWS[:1]), "a TFRecord file: name it .tfrecord"),
+    ("tfrecord", LINES, "something else than TFRecord"),
     ("jsonl", b"\n<!DOCTYPE html>\n<html><body>403</body></html>", "a web page"),
     ("csv", b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "a web page or XML"),
     ("jsonl", json.dumps(ROWS).encode(), "one JSON array, expected an object a line"),
@@ -199,6 +203,29 @@ def test_lines_that_nobody_decodes_may_look_like_anything(tmp_path):
     path.write_bytes(b'[{"a": 1}]\n<html>\na\tb\n')
     assert list(input_checks.problems(str(path), "auto", RAW)) == []
     assert [len(block.payloads) for block in blocks(path, record=RAW)] == [3]
+
+
+@pytest.mark.parametrize(("format", "written"), [("jsonl", "tfrecord"), ("tfrecord", "jsonl")])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_whole_records_are_refused_where_the_file_tells_them_apart_otherwise(
+    tmp_path, format, written, pack
+):
+    path = tmp_path / f"a.{format}"
+    path.write_bytes(pack(formats.as_bytes(written, ROWS)))
+    (problem,) = input_checks.problems(str(path), "auto", RAW)
+    assert "TFRecord" in problem
+    (block,) = blocks(path, record=RAW)
+    assert (len(block.payloads), block.error) == (0, problem)
+
+
+@pytest.mark.parametrize("level", range(1, 10))
+def test_tfrecord_may_be_compressed_as_zlib_leaves_it(tmp_path, level):
+    """As `TFRecordWriter(options="ZLIB")` does; no other format has these two bytes for itself."""
+    path = tmp_path / "a.tfrecord"
+    path.write_bytes(zlib.compress(formats.as_bytes("tfrecord", ROWS), level))
+    assert list(input_checks.problems(str(path), "auto", RECORD)) == []
+    assert sum(len(block.payloads) for block in blocks(path)) == len(ROWS)
+    assert looks.compression(path.read_bytes(), "csv") == ""
 
 
 def test_tfrecord_is_one_whatever_its_first_bytes(tmp_path):

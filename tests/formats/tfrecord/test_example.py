@@ -1,4 +1,4 @@
-"""tf.Example: of a feature that comes twice, no value wins."""
+"""tf.Example: of a feature that comes twice no value wins; other messages are no examples."""
 
 import pytest
 
@@ -35,3 +35,40 @@ def test_feature_that_is_missing_is_named_not_one_that_the_path_gives():
 
 def test_feature_that_nobody_reads_may_come_twice():
     assert decode(GOOD + example({"other": 4})).columns["x"].tolist() == [1.0]
+
+
+OPTIONAL = RecordSpec.model_validate({"fields": {"x": {"dtype": "float32", "missing": "keep"}}})
+
+
+def inside(number, *messages):
+    """Messages of less than 128 bytes as the field of that number of another one."""
+    assert all(len(message) < 128 for message in messages)
+    return b"".join(bytes([number << 3 | 2, len(message)]) + message for message in messages)
+
+
+X = example({"x": 1.0})
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param(inside(1, X, X), id="ExampleListWithContext without a context"),
+        pytest.param(inside(1, X) + inside(2, X), id="ExampleListWithContext"),
+        pytest.param(example({"y": 1.0}) + inside(2, X), id="SequenceExample"),
+        pytest.param(inside(2, b"chr1") + b"\x18\x07", id="the message of a program"),
+        pytest.param(b"\x0a\x02\x10\x07", id="one whose first field is a message, too"),
+        pytest.param(b"{}", id="text"),
+    ],
+)
+def test_other_messages_are_no_records_that_lack_every_value(message):
+    batch = FORMATS["tfrecord"].decoder(OPTIONAL).decode(Block((message, X), "a.tfrecord"))
+    assert batch.columns["x"].values.tolist() == [1.0]
+    (reject,) = batch.rejects
+    assert (reject.payload, reject.error_type) == (message, "not_an_example")
+    assert "with `source: raw` under `record`" in reject.error_message
+
+
+def test_examples_may_lack_every_value_and_may_be_the_context_of_a_sequence():
+    blank = [b"", example({"y": 1.0}), example({"\n": 1.0}), inside(1, inside(1, inside(1, b"y")))]
+    batch = FORMATS["tfrecord"].decoder(OPTIONAL).decode(Block((*blank, X + inside(2, X)), "a"))
+    assert batch.columns["x"].present.tolist() == [False] * 4 + [True]
