@@ -32,6 +32,20 @@ _BEGINNINGS = {
         "AVIF": rb"....ftyp(avif|avis)",
     }.items()
 }
+_OTHERS = {
+    kind: re.compile(beginning, re.DOTALL)
+    for kind, beginning in {
+        "a HEIC picture": rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)",
+        "a JPEG 2000 picture": rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51",
+        "a JPEG XL picture": rb"\0\0\0\x0cJXL |\xff\x0a",
+        "a PNM picture": rb"P[1-7]\s",
+        "a Photoshop document": rb"8BPS",
+        "an SVG drawing": rb"\s*(<\?xml.*)?<svg\b",
+        "a PDF document": rb"%PDF-",
+        "a DICOM file": rb".{128}DICM",
+    }.items()
+}
+"""What comes among pictures, and has to be converted."""
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 """Of TIFF files."""
 
@@ -105,10 +119,9 @@ def _decode(step: DecodeImage, data: bytes) -> Array:
         raise
     except Exception as error:  # Pillow's decoders raise whatever they stumble over
         if kind not in _formats():
-            formats = ", ".join(_formats())
             raise _BadImageError(
-                f"found {len(data):,} bytes that begin with {data[:8]!r}, expected a file of one "
-                f"of the formats {formats}"
+                f"found {_told(data)}, expected a file of one of the formats "
+                f"{', '.join(_formats())}"
             ) from None
         # Pillow's words for what it cannot identify name an object in memory.
         unknown = isinstance(error, UnidentifiedImageError)
@@ -152,6 +165,12 @@ def _formats() -> tuple[str, ...]:
 def _kind_of(data: bytes) -> str:
     """What a file is by its first bytes; empty for no image that is known here."""
     return next((kind for kind, known in _BEGINNINGS.items() if known.match(data)), "")
+
+
+def _told(data: bytes) -> str:
+    """What a file is that is no image known here."""
+    other = next((words for words, known in _OTHERS.items() if known.match(data[:1024])), "")
+    return other or f"{len(data):,} bytes that begin with {data[:8]!r}"
 
 
 def _eight_bits(image: Any) -> Any:

@@ -120,6 +120,20 @@ def test_what_is_no_image_is_not_called_damaged(data):
     assert "expected a file of one of the formats" in reason(data)[0]
 
 
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC picture"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000 picture"),
+        (b"P6\n2 2\n255\n" + bytes(12), "a PNM picture"),
+        (b"<?xml version='1.0'?>\n<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
+        (bytes(128) + b"DICM\x02\0\0\0", "a DICOM file"),
+    ],
+)
+def test_picture_of_another_format_is_called_by_its_name(data, kind):
+    assert reason(data)[0].startswith(f"found {kind}, expected a file of one of the formats JPEG, ")
+
+
 @pytest.mark.parametrize("name", [b"Comment", b"Raw profile type exif"])
 @pytest.mark.parametrize("kind", [b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"gAMA"])
 def test_png_whose_text_has_a_wrong_checksum_is_decoded_unless_it_may_turn_the_picture(kind, name):
