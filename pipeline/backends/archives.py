@@ -135,6 +135,11 @@ def tar_members(archive: Readable, most_bytes: int, mode: str = "r|*") -> Iterat
                 continue
             if member.issparse():
                 raise _sparse(member)
+            if member.issym() or member.islnk():
+                raise ArchiveError(
+                    f"'{member.name}' is a link to '{member.linkname}'; tar packs what it leads to "
+                    "with --dereference --hard-dereference"
+                )
             content = tar.extractfile(member) if member.isreg() else None
             if content is None:
                 raise ArchiveError(f"'{member.name}' is no plain file or folder")
@@ -163,6 +168,10 @@ def zip_members(archive: IO[bytes], most_bytes: int) -> Iterator[Member]:
         for member in members:  # all of them before the first is written: they say it themselves
             budget.take(member.file_size)
             kind = stat.S_IFMT(member.external_attr >> 16)
+            if kind == stat.S_IFLNK:
+                raise ArchiveError(
+                    f"'{member.filename}' is a link; zip packs what it leads to without --symlinks"
+                )
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise ArchiveError(f"'{member.filename}' is no plain file or folder")
             if member.flag_bits & _ENCRYPTED:

@@ -29,6 +29,11 @@ _ENGINE = "built by TensorRT for one kind of GPU: give the ONNX file that it was
 _MLFLOW = (
     f"of an MLflow model without a flavour that is read here, expected one of {', '.join(READABLE)}"
 )
+_ARCHIVE = (
+    "an archive of a kind that is not unpacked here: pack the model as .tar.gz or .zip, or give "
+    "the folder that it unpacks to"
+)
+_INNER_ARCHIVE = "an archive by itself: give it as the `uri`, or the folder that it unpacks to"
 _TO_ONNX = "of a kind that no framework here reads: export the model as ONNX"
 
 _WAYS_OUT = {
@@ -37,6 +42,8 @@ _WAYS_OUT = {
     **dict.fromkeys((".pb", ".index", ".data-00000-of-00001"), _CHECKPOINT),
     **dict.fromkeys((".pkl", ".pickle", ".joblib"), _PICKLE),
     **dict.fromkeys((".engine", ".plan"), _ENGINE),
+    **dict.fromkeys((".tar", ".bz2", ".xz", ".zst", ".tbz2", ".txz", ".7z", ".rar"), _ARCHIVE),
+    **dict.fromkeys((".gz", ".tgz", ".zip"), _INNER_ARCHIVE),
     ".tflite": "made for TensorFlow Lite: give the SavedModel or .keras file that it was made from",
     ".gguf": "made for llama.cpp: give the transformers folder that it was made from",
     ".mar": "an archive of TorchServe: give the TorchScript file in it",
@@ -46,7 +53,8 @@ _WAYS_OUT = {
     ),
 }
 
-UNREADABLE = tuple(suffix for suffix, way in _WAYS_OUT.items() if way is not _PICKLE)
+_NOT_OF_MODELS_ALONE = (_PICKLE, _ARCHIVE, _INNER_ARCHIVE)
+UNREADABLE = tuple(end for end, way in _WAYS_OUT.items() if way not in _NOT_OF_MODELS_ALONE)
 """Endings of files that hold models, or parts of them, which by themselves no framework reads."""
 
 

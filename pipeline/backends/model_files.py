@@ -19,7 +19,7 @@ def model_file(path: Path, suffixes: Sequence[str], *, otherwise: str = "") -> P
     Args:
       path: file or folder.
       suffixes: lower case, with the dot; those of the framework's formats.
-      otherwise: what a folder might hold instead, for the message.
+      otherwise: name of a file that a folder might hold instead, for the message.
 
     Raises:
       LoadError: nothing there, another suffix, not exactly one such file in the folder, or an
@@ -37,11 +37,21 @@ def model_file(path: Path, suffixes: Sequence[str], *, otherwise: str = "") -> P
     if len(fitting) != 1:
         shown = ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
         raise LoadError(
-            f"{path} must hold exactly one model file ({expected}){otherwise}, "
+            f"{path} must hold exactly one model file ({expected})"
+            f"{otherwise and f' or a {otherwise}'}, "
             f"but {len(fitting)} fit; it holds {shown or 'nothing'}"
-            + ("" if fitting else advice(names))
+            + ("" if fitting else _deeper(path, suffixes, otherwise) or advice(names))
         )
     return with_content(path / fitting[0])
+
+
+def _deeper(path: Path, suffixes: Sequence[str], otherwise: str) -> str:
+    """The end of a message, where a folder in the folder holds a model, as published ones do."""
+    for file in sorted(path.glob("*/*")):
+        if file.suffix.lower() in suffixes or file.name == otherwise:
+            folder = file.parent.name
+            return f"; {folder}/{file.name} is one: give {folder}, of an archive as unpacked"
+    return ""
 
 
 def with_content(file: Path) -> Path:

@@ -50,6 +50,26 @@ def test_pickle_for_a_framework_that_reads_none_is_refused_with_how_to_save_it(f
     assert "booster.save_model('model.ubj')" in text
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("m.tar.xz", "pack the model as .tar.gz or .zip"), ("m.zip", "give it as the `uri`")],
+)
+def test_archive_where_a_model_file_is_expected_is_refused_with_what_to_do(tmp_path, name, says):
+    (tmp_path / name).write_bytes(b"packed")
+    assert says in refusal(tmp_path, "onnx")
+
+
+def test_folder_of_a_folder_that_holds_the_model_is_named(tmp_path):
+    """As the archives of TensorFlow's detection models are laid out."""
+    (tmp_path / "pipeline.config").touch()
+    for file in ("checkpoint/ckpt-0.index", "saved_model/saved_model.pb"):
+        (tmp_path / file).parent.mkdir()
+        (tmp_path / file).touch()
+    text = refusal(tmp_path, "tensorflow")
+    assert "; saved_model/saved_model.pb is one: give saved_model, of an archive as unp" in text
+    assert "is one" not in refusal(tmp_path, "onnx")
+
+
 def test_no_file_that_some_framework_reads_by_itself_counts_as_unreadable():
     assert not set(UNREADABLE) & {suffix for some in FRAMEWORK_SUFFIXES.values() for suffix in some}
     assert all(way_out(f"model{suffix.upper()}") for suffix in UNREADABLE)

@@ -88,7 +88,7 @@ class TensorflowBackend:
                 with_content(graph)
                 program = open_saved_model(path, spec.signature, spec.inputs, spec.trusted)
             else:
-                path = model_file(path, SUFFIXES, otherwise=" or a saved_model.pb")
+                path = model_file(path, SUFFIXES, otherwise="saved_model.pb")
                 program = open_keras(path)
         servable = TensorflowServable(program, path, spec, device)
         if program.compiled and servable.signature.fixed_batch_rows is None:
