@@ -84,7 +84,7 @@ class ModelDraft:
       bound: tensor -> its source.
       others: outputs that could be written as well.
       optional: inputs that could be bound as well.
-      problem: why its tensors are not known; empty if they are.
+      problem: why no column can be bound to its tensors; empty if one can.
       notes: the notes on the whole entry.
       takes_examples: whether it parses serialized tf.Example messages itself.
       key_notes: key -> what a reader should know of its value.

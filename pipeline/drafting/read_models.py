@@ -140,7 +140,7 @@ class ModelsFolder:
     ) -> ModelDraft:
         known = described.description
         if known is None:
-            problem = self._problem(found, described, uri)
+            problem = f"its tensors are not known. {self._problem(found, described, uri)}"
             # No task stands for the one that is not known: it would serve something else.
             missing = ("task",) if found.framework == "transformers" else ()
             for key in missing:
@@ -148,6 +148,11 @@ class ModelsFolder:
             return model_draft(
                 found.name, found.framework, uri, watch, problem=problem, missing=missing
             )
+        if known.inputs is not None and all(
+            tensor.dims == () for tensor in known.inputs if tensor.name not in known.optional
+        ):
+            problem = f"{uri} has no input with a row for each record, so it gives all the same"
+            return model_draft(found.name, found.framework, uri, watch, problem=problem)
         return model_draft(
             found.name,
             found.framework,

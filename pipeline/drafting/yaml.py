@@ -110,7 +110,7 @@ def _model(model: ModelDraft) -> Iterator[str]:
     yield f"    framework: {model.framework}"
     yield f"    uri: {_scalar(model.uri)}"
     if model.problem:
-        yield from _comment(f"fill in: its tensors are not known. {model.problem}", indent="    ")
+        yield from _comment(f"fill in: {model.problem}", indent="    ")
     for note in model.notes:
         yield from _comment(note, indent="    ")
     for key, value in model.keys.items():

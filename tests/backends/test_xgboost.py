@@ -1,4 +1,6 @@
+import json
 import logging
+import struct
 import warnings
 
 import numpy as np
@@ -119,6 +121,41 @@ def test_old_binary_format_is_refused_with_the_way_out(tmp_path):
     (tmp_path / "old.model").write_bytes(b"binf" + bytes(200))
     with pytest.raises(LoadError, match=r"old\.model is neither JSON nor UBJSON.*saved again as"):
         load(tmp_path, spec("predict"))
+
+
+def saved_by(version, made, path):
+    """A file as another version would have saved it, with dart's weights where 3.3 has them."""
+    import xgboost
+
+    x, y = models.tree_rows()
+    with xgboost.config_context(verbosity=0):
+        booster = xgboost.train(made, xgboost.DMatrix(x, y), 5)
+    content = json.loads(bytes(booster.save_raw("json")))
+    trees = content["learner"]["gradient_booster"]
+    if "gbtree" in trees:
+        weights = trees.pop("weight_drop")
+        content["learner"]["gradient_booster"] = {**trees.pop("gbtree"), "name": "gbtree"}
+        content["learner"]["gradient_booster"]["model"]["weight_drop"] = weights
+    content["version"] = version
+    booster.load_model(bytearray(json.dumps(content).encode()))
+    if path.suffix == ".json":
+        path.write_text(json.dumps(content))
+    else:  # this version cannot write what it does not know
+        old = bytes(booster.save_raw("ubj"))
+        place = old.rindex(b"version[#L") + len(b"version[#L") + 8
+        key = b"L" + struct.pack(">Q", 11) + b"weight_drop[$d#L" + bytes(8)
+        model = old.index(b"model{") + len(b"model{")
+        known = old[:model] + (key if made.get("booster") == "dart" else b"") + old[model:place]
+        path.write_bytes(known + b"".join(b"i" + bytes([part]) for part in version) + b"}")
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".json", ".ubj"])
+def test_file_of_a_newer_version_with_what_this_one_passes_over_is_refused(suffix, tmp_path):
+    dart = {"booster": "dart", "rate_drop": 0.5, "one_drop": 1}
+    with pytest.raises(LoadError, match=r"XGBoost 99\.4\.1 with weight_drop, .* train and save"):
+        load(saved_by([99, 4, 1], dart, tmp_path / f"a{suffix}"), spec("predict"))
+    assert load(saved_by([99, 4, 1], {}, tmp_path / f"b{suffix}"), spec("predict"))
 
 
 def test_refusal_says_what_is_wrong_without_a_stack(tmp_path):

@@ -277,6 +277,22 @@ def test_model_that_cannot_be_read_has_an_entry_with_the_reason(run, folder, nam
     assert run("check", "ensemble.yaml", "--trial_secs=0").status == 2
 
 
+def test_model_that_reads_nothing_of_a_record_has_an_entry_with_the_reason(run, folder):
+    """Such graphs only make windows, filters or constants."""
+    models.save_onnx(
+        folder / "models/window.onnx",
+        [("Identity", ["size"], ["y"], {})],
+        {"size": ("int64", [])},
+        {"y": ("int64", [])},
+    )
+    for others in (0, 1):
+        if others:
+            models.onnx_file(folder / "models/net")
+        data, text, _ = init(run, "models", "--overwrite")
+        assert len(data["models"]) == 1 + others
+        assert "no input with a row for each record" in " ".join(text.replace("#", " ").split())
+
+
 def test_weights_without_a_network_say_that_a_class_is_needed(run, folder):
     models.torch_state_dict(folder / "models/net")
     _, text, _ = init(run, "models")

@@ -83,7 +83,13 @@ def is_compiled(function: Any) -> bool:
 
 
 def takes_examples(function: Any) -> bool:
-    """Whether a concrete function, or one that it calls, parses tf.Example messages."""
+    """Whether a concrete function, or one that it calls, parses tf.Example messages.
+
+    A signature of TensorFlow 1 may keep the parser of others, which nothing that it takes leads to.
+    """
+    taken = function.structured_input_signature[1].values()
+    if not any(spec.dtype.name == "string" for spec in taken):
+        return False
     graph = function.graph.as_graph_def()
     nodes = chain(graph.node, *(called.node_def for called in graph.library.function))
     return any(node.op in _PARSERS for node in nodes)

@@ -207,3 +207,17 @@ def test_model_that_parses_examples_says_so(tmp_path):
     assert load(path, spec("a", inputs={"s": "text"})).signature.takes_examples
     text = load(models.saved_model_text(tmp_path / "text"), spec("shout", inputs={"s": "text"}))
     assert not text.signature.takes_examples
+
+
+def test_signature_behind_the_parser_of_another_does_not_say_so(tmp_path):
+    """As TensorFlow Serving's own half_plus_two has them, saved by TensorFlow 1."""
+    from tensorflow.compat import v1
+
+    with v1.Graph().as_default(), v1.Session() as session:
+        examples = v1.placeholder("string", [None])
+        features = {"a": v1.FixedLenFeature([1], "float32")}
+        a = v1.io.parse_example(examples, features)["a"]
+        v1.saved_model.simple_save(session, str(tmp_path / "net"), {"a": a}, {"y": a * 2})
+    servable = load(tmp_path / "net", spec("y", inputs={"a": "a"}))
+    assert not servable.signature.takes_examples
+    assert servable.predict({"a": np.ones((2, 1), "float32")})["y"].tolist() == [[2], [2]]
