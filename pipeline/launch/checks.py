@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from apache_beam.options.pipeline_options import (
@@ -18,6 +18,7 @@ from pipeline.connectors.storage import paths
 from pipeline.connectors.storage.log_files import check_log_folder
 from pipeline.errors import PathError
 from pipeline.launch import outputs as launch_outputs
+from pipeline.launch.places import check_no_return, check_own_subscription
 from pipeline.launch.settings import Content, Inputs, Medium, Outputs, Settings, Sink
 from pipeline.spec.uris import is_local
 
@@ -72,16 +73,21 @@ def service_problems(report_path: str, options: PipelineOptions) -> list[str]:
 def _checks(settings: Settings) -> Iterator[tuple[str, Check]]:
     if path := settings.run.graph_path:
         yield "graph_path", partial(paths.check_writable, path)
+    inputs, outputs, refresh = settings.inputs, settings.outputs, settings.refresh
+    heard = {"input_topic": inputs.input_topic} if inputs.input_topic else {}
+    if name := refresh.refresh_subscription:
+        check = partial(check_own_subscription, name, inputs.input_subscription)
+        yield "refresh_subscription", check
     if settings.run.dry_run:
-        yield from _place_checks(settings.outputs, settings.inputs)
+        yield from _place_checks(outputs, inputs, heard)
         return
-    refresh, models = settings.refresh, settings.models
-    yield from _input_checks(settings.inputs)
+    models = settings.models
+    yield from _input_checks(inputs, heard)
     if refresh.release_pattern:
         yield "release_pattern", partial(paths.check_watched, refresh.release_pattern)
-    if name := refresh.refresh_subscription:
-        yield "refresh_subscription", partial(pubsub_checks.check_subscription, name)
-    yield from _output_checks(settings.outputs, settings.inputs)
+    if name:
+        yield "refresh_subscription", partial(_hear, "refresh_subscription", name, heard)
+    yield from _output_checks(outputs, inputs, heard)
     if refresh.release_dir and not refresh.follows:  # else it is only read
         yield "release_dir", partial(check_log_folder, refresh.release_dir)
     if models.model_cache_dir:
@@ -89,22 +95,30 @@ def _checks(settings: Settings) -> Iterator[tuple[str, Check]]:
         yield "model_cache_dir", partial(paths.check_writable, modules)
 
 
-def _input_checks(inputs: Inputs) -> Iterator[tuple[str, Check]]:
+def _hear(parameter: str, subscription: str, heard: dict[str, str]) -> None:
+    """Checks a subscription, and notes the topic that it gets all messages of."""
+    if topic := pubsub_checks.check_subscription(subscription):
+        heard[parameter] = topic
+
+
+def _input_checks(inputs: Inputs, heard: dict[str, str]) -> Iterator[tuple[str, Check]]:
     if inputs.input_file_pattern and not inputs.streaming:
         yield "input_file_pattern", partial(paths.match_input, inputs.input_file_pattern)
     if inputs.input_file_pattern and inputs.streaming:
         yield "input_file_pattern", partial(paths.check_watched, inputs.input_file_pattern)
     if name := inputs.input_subscription:
-        yield "input_subscription", partial(pubsub_checks.check_subscription, name)
+        yield "input_subscription", partial(_hear, "input_subscription", name, heard)
     if inputs.input_topic:
         yield "input_topic", partial(pubsub_checks.check_input_topic, inputs.input_topic)
 
 
-def _output_checks(outputs: Outputs, inputs: Inputs) -> Iterator[tuple[str, Check]]:
+def _output_checks(
+    outputs: Outputs, inputs: Inputs, heard: Mapping[str, str]
+) -> Iterator[tuple[str, Check]]:
     """Tables are looked at in `launch.tables`."""
     for sink in outputs.of(Medium.TOPIC):
         yield sink.parameter, partial(pubsub_checks.check_topic, sink.place)
-    yield from _place_checks(outputs, inputs)
+    yield from _place_checks(outputs, inputs, heard)
     for sink in outputs.of(Medium.FILES):
         yield sink.parameter, partial(paths.check_writable, sink.place)
         if _replaces(sink, inputs):
@@ -116,8 +130,12 @@ def _output_checks(outputs: Outputs, inputs: Inputs) -> Iterator[tuple[str, Chec
             yield "report_path", partial(check_report, path, outputs.overwrite)
 
 
-def _place_checks(outputs: Outputs, inputs: Inputs) -> Iterator[tuple[str, Check]]:
-    """Whether outputs are in each other's way or in that of the input, by looks alone."""
+def _place_checks(
+    outputs: Outputs, inputs: Inputs, heard: Mapping[str, str]
+) -> Iterator[tuple[str, Check]]:
+    """Whether outputs are in each other's way or in that of a source, by looks alone."""
+    for sink in outputs.of(Medium.TOPIC):
+        yield sink.parameter, partial(check_no_return, sink, heard)
     for sink in outputs.of(Medium.FILES):
         yield sink.parameter, partial(launch_outputs.check_prefix, sink, outputs)
         if _replaces(sink, inputs):

@@ -1,24 +1,27 @@
 """Whether what a job writes is what it, or its next run, reads: told before anything is written.
 
-Places are compared by the names that files would get, not by the files that are there: a pattern
-that matches a job's own output is wrong at the first run, and does harm at the second.
+Files are compared by the names that they would get, not by the files that are there: a pattern
+that matches a job's own output is wrong at the first run, and does harm at the second. Topics are
+compared with those that the sources get.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from apache_beam.io.filesystem import FileSystem
 
+from pipeline.errors import PathError
 from pipeline.launch.outputs import LINES_SUFFIX
 from pipeline.launch.settings import (
     Content,
     Medium,
     Settings,
+    Sink,
     default_dead_letter_path,
 )
 from pipeline.spec.ensemble import EnsembleSpec
@@ -79,6 +82,44 @@ def place_problems(settings: Settings, spec: EnsembleSpec) -> list[str]:
                 f"('{met.pattern}') reads: {met.harm}; write to another folder"
             )
     return problems
+
+
+def check_own_subscription(refresh: str, records: str) -> None:
+    """Makes sure that records and refresh messages come by different subscriptions.
+
+    Args:
+      refresh: that of refresh messages.
+      records: that of records; empty if they come otherwise.
+
+    Raises:
+      PathError: they are one, which hands each message to one of the two readers.
+    """
+    if refresh == records:
+        raise PathError(
+            f"subscription '{refresh}' is that of --input_subscription, too: each message would "
+            "reach one of the two, so records would be lost as refresh messages; expected a "
+            "subscription to a topic of refresh messages"
+        )
+
+
+def check_no_return(sink: Sink, heard: Mapping[str, str]) -> None:
+    """Makes sure that what a sink publishes does not come back to the job, for ever.
+
+    Args:
+      sink: one that is a topic.
+      heard: parameter of a source -> the topic that it gets all messages of.
+
+    Raises:
+      PathError: a source gets what the sink publishes.
+    """
+    for parameter, topic in heard.items():
+        if topic == sink.place:
+            what = "refresh messages" if parameter == "refresh_subscription" else "records"
+            raise PathError(
+                f"topic '{topic}' is what --{parameter} reads: the job would read its own output "
+                f"as {what}, for ever; publish to another topic, or read by a subscription with a "
+                "filter"
+            )
 
 
 def _written(settings: Settings) -> Iterator[_Written]:

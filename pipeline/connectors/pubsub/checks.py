@@ -28,12 +28,15 @@ WAIT_SECS = 5.0
 _NAME = r"[A-Za-z][A-Za-z0-9_.~+%-]{2,254}"
 
 
-def check_subscription(subscription: str) -> None:
+def check_subscription(subscription: str) -> str:
     """Makes sure that a subscription can be pulled from.
 
+    Returns:
+      The topic whose messages come, all of them; empty where there is a filter, or nobody may look.
+
     Raises:
-      PathError: its name is malformed, it does not exist, is not for pulling, may not be read, or
-        the service does not answer within seconds.
+      PathError: its name is malformed, it does not exist, is not for pulling, is detached from its
+        topic, may not be read, or the service does not answer within seconds.
     """
     _check_name(subscription, "subscription")
     client = _client(pubsub_clients.new_subscriber, subscription, SUBSCRIBER_ROLE)
@@ -45,11 +48,22 @@ def check_subscription(subscription: str) -> None:
             "pubsub.subscriptions.consume",
             SUBSCRIBER_ROLE,
         )
-    if found is not None and found.push_config.push_endpoint:
-        raise PathError(
-            f"subscription '{subscription}' pushes to {found.push_config.push_endpoint}, expected "
-            "a pull subscription"
-        )
+    if found is None:
+        return ""
+    if problem := _not_for_pulling(found):
+        raise PathError(f"subscription '{subscription}' {problem}, expected a pull subscription")
+    return "" if found.filter else str(found.topic)
+
+
+def _not_for_pulling(found: Any) -> str:
+    """Why nobody can pull from a subscription; empty if one can."""
+    if found.push_config.push_endpoint:
+        return f"pushes to {found.push_config.push_endpoint}"
+    if found.bigquery_config.table:
+        return f"writes to the BigQuery table {found.bigquery_config.table}"
+    if found.cloud_storage_config.bucket:
+        return f"writes to the bucket {found.cloud_storage_config.bucket}"
+    return "is detached from its topic" if found.detached else ""
 
 
 def check_topic(topic: str) -> None:

@@ -4,6 +4,7 @@ import time
 import grpc
 import pytest
 from google.iam.v1 import iam_policy_pb2
+from google.pubsub_v1.types import Subscription
 
 from pipeline.connectors.pubsub import checks as pubsub_checks
 from pipeline.connectors.pubsub.checks import check_input_topic, check_subscription, check_topic
@@ -104,6 +105,28 @@ def test_a_push_subscription_is_refused(pubsub):
     push = {"push_endpoint": "https://example.com/push"}
     subscription = pubsub.new_subscription(pubsub.new_topic(), push_config=push)
     assert "pushes to https://example.com/push" in refusal(check_subscription, subscription)
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        ({"bigquery_config": {"table": "p.d.t"}}, "writes to the BigQuery table p.d.t"),
+        ({"cloud_storage_config": {"bucket": "b"}}, "writes to the bucket b"),
+        ({"detached": True}, "is detached from its topic"),
+    ],
+)
+def test_a_subscription_that_nobody_can_pull_from_is_refused(service, settings, found):
+    look = Subscription.serialize(Subscription(name=SUBSCRIPTION, topic=TOPIC, **settings))
+    service(GetSubscription=look, TestIamPermissions=granted("pubsub.subscriptions.consume"))
+    assert refusal(check_subscription, SUBSCRIPTION).endswith(
+        f"'{SUBSCRIPTION}' {found}, expected a pull subscription"
+    )
+
+
+def test_the_topic_of_a_subscription_is_told_where_all_its_messages_come(pubsub):
+    topic = pubsub.new_topic()
+    assert check_subscription(pubsub.new_subscription(topic)) == topic
+    assert check_subscription(pubsub.new_subscription(topic, filter="attributes:a")) == ""
 
 
 def test_missing_credentials_are_refused(monkeypatch, tmp_path):
