@@ -9,6 +9,7 @@ from uuid import UUID
 from pipeline.batch.batch import RecordId
 from pipeline.batch.exact_number import ExactNumber
 from pipeline.formats.fields import IrregularError
+from pipeline.formats.lookup import kind_of
 
 EXPECTED = "text, integers, decimals or UUIDs"
 
@@ -34,7 +35,7 @@ def plain_id(value: Any) -> RecordId:
         return f"{value:f}"
     if isinstance(value, bytes):
         return value.decode()
-    raise ValueError(f"found {type(value).__name__}, expected text or integer")
+    raise ValueError(f"found {kind_of(value)}, expected text or an integer")
 
 
 def regular_ids(values: list[Any]) -> list[RecordId]:

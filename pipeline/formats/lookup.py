@@ -54,9 +54,30 @@ def _inside(record: Record, key: PathKey, optional: bool) -> Any:
 def _missing(key: str | PathKey, where: str, record: Record) -> RecordError:
     keys = [name for name in record if isinstance(name, str)]
     has = ", ".join(keys[:8]) or "none"
+    path = None if where else _path_to(str(key), record)
+    hint = f"; `path: [{', '.join(path)}]` reads the one inside" if path else ""
     return RecordError(
-        "missing_field", f"field '{key}' is missing; {where or 'the record'} has {has}"
+        "missing_field", f"field '{key}' is missing; {where or 'the record'} has {has}{hint}"
     )
+
+
+def _path_to(key: str, record: Record, depth: int = 3) -> tuple[str, ...] | None:
+    """The way to a key inside of a record's objects, as envelopes have them; None if none is met.
+
+    Args:
+      key: to look for.
+      record: where; the key itself is not there.
+      depth: of how many objects in each other.
+    """
+    inner = {n: v for n, v in record.items() if isinstance(n, str) and isinstance(v, Mapping)}
+    for name, value in inner.items():
+        if key in value:
+            return name, key
+    if depth > 1:
+        for name, value in inner.items():
+            if path := _path_to(key, value, depth - 1):
+                return name, *path
+    return None
 
 
 def kind_of(value: Any) -> str:

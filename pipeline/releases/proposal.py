@@ -185,12 +185,13 @@ def _refused_unread(state: GateState, candidate: Candidate) -> Refusal | None:
 
 def _supersedes(one: Candidate, other: Candidate, fixed: Mapping[str, VersionRule]) -> bool:
     """Whether nothing of `other` is left to change once `one` is accepted."""
-    rules = {**rules_of(other), **rules_of(one), **fixed}
-    return bool(other.models) and all(
-        model in one.models
-        and is_older(uri, other.sequence_us, one.models[model], one.sequence_us, rules.get(model))
-        for model, uri in other.models.items()
-    )
+    for model, uri in other.models.items():
+        if model not in one.models:
+            return False
+        rule = fixed.get(model) or one.rule or other.rule
+        if not is_older(uri, other.sequence_us, one.models[model], one.sequence_us, rule):
+            return False
+    return bool(other.models)
 
 
 def _rollback(

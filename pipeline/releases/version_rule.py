@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from pipeline.batch.version_number import Numbers, numbered
@@ -116,13 +117,19 @@ def is_older(
       rule: the rule of the pattern under which the model's versions appear, if there is one. It
         decides for what lies under the pattern; elsewhere the two names are compared directly.
     """
+    by_number = _has_lower_number(uri, than_uri, rule)
+    return sequence_us < than_sequence_us if by_number is None else by_number
+
+
+# Where very many candidates wait, each is compared with the newest again and again.
+@lru_cache(maxsize=4096)
+def _has_lower_number(uri: str, than_uri: str, rule: VersionRule | None) -> bool | None:
+    """Whether the number in a name is the lower one; None if numbers do not decide."""
     if rule is not None and (rule.covers(uri) or rule.covers(than_uri)):
         mine, other = rule.numbers(uri), rule.numbers(than_uri)
     else:
         mine, other = _in_same_place(uri, than_uri)
-    if mine and other and mine != other:
-        return mine < other
-    return sequence_us < than_sequence_us
+    return mine < other if mine and other and mine != other else None
 
 
 def _names(pattern: str, uris: Iterable[str]) -> list[str]:

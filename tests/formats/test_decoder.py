@@ -1,6 +1,7 @@
 """The record decoder: every payload becomes a row or a reject, and both ways of reading agree."""
 
 import base64
+import gzip
 import json
 import math
 
@@ -56,7 +57,16 @@ def test_good_records_become_columns_of_the_declared_types():
         (b'{"id": "\xff"}', "not_utf8", "0xff at position 8"),
         (record(x=...), "missing_field", "field 'x' is missing; the record has id, n"),
         (record(id=...), "missing_field", "field 'id' is missing"),
-        (record(id=True), "wrong_type", "id field 'id': found bool"),
+        (record(id=True), "wrong_type", "id field 'id': found a boolean, expected text or an int"),
+        (record(id=None), "wrong_type", "id field 'id': found null, expected text or an integer"),
+        (b'{"data": %b}' % record(), "missing_field", "has data; `path: [data, id]` reads the one"),
+        (
+            b'{"op": "c", "payload": {"before": null, "after": %b}}' % record(),
+            "missing_field",
+            "`path: [payload, after, id]` reads the one inside",
+        ),
+        (gzip.compress(record()), "not_utf8", "is not UTF-8; it looks compressed (gzip)"),
+        (record().decode().encode("utf-16"), "not_utf8", "looks like UTF-16, expected UTF-8"),
         (record(x=1), "wrong_type", "field 'x': found the number 1, expected float32[2]"),
         (record(x=[1]), "wrong_shape", "field 'x': found 1 value, expected float32[2]"),
         (record(x=[1, "2"]), "wrong_type", "found the text '2' at [1]"),

@@ -228,7 +228,7 @@ def test_file_that_changes_while_it_is_copied_is_no_version(model, watching, mon
 def test_too_little_room_is_told_before_anything_is_copied(model, watching, monkeypatch, tmp_path):
     monkeypatch.setattr(local_files, "clone", lambda source, destination: False)
     monkeypatch.setattr(local_files.shutil, "disk_usage", lambda folder: Usage(100, 90, 10))
-    with pytest.raises(ArtifactError, match=r"needs [\d,]+ bytes .* 10 are free: .*TMPDIR"):
+    with pytest.raises(ArtifactError, match=r"needs [\d,]+ bytes .* 10 are free: .*XDG_CACHE_HOME"):
         watching.fetch(str(model))
     assert copies_in(tmp_path / "cache") == []
 

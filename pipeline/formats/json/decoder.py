@@ -11,6 +11,7 @@ import orjson
 from pipeline.batch.block import Block
 from pipeline.batch.payloads import Lines
 from pipeline.errors import RecordError
+from pipeline.formats import looks
 from pipeline.formats.decoder import Part, RowDecoder
 from pipeline.formats.fields import IrregularError
 from pipeline.formats.ids import regular_ids
@@ -27,6 +28,7 @@ FEWEST_ROWS = 64
 
 _NO_NUMBER = re.compile(rb"[:,\[]\s*-?(NaN|Infinity)\b")
 _NEXT_OBJECT = re.compile(rb"\}\s*\{")
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 class JsonDecoder(RowDecoder):
@@ -154,9 +156,8 @@ def parse_object(payload: bytes) -> dict[str, Any]:
         try:
             payload.decode()
         except UnicodeDecodeError as bad:
-            raise RecordError(
-                "not_utf8", f"byte {payload[bad.start]:#04x} at position {bad.start} is not UTF-8"
-            ) from error
+            where = f"byte {payload[bad.start]:#04x} at position {bad.start}"
+            raise RecordError("not_utf8", f"{where} is not UTF-8{_other(payload)}") from error
         raise RecordError("not_json", f"not JSON: {error}{_remedy(payload)}") from error
     if not isinstance(value, dict):
         found = {list: "a list", str: "text", bool: "a boolean", type(None): "null"}
@@ -171,5 +172,17 @@ def _remedy(payload: bytes) -> str:
     if _NO_NUMBER.search(payload):
         return "; JSON has no NaN and no Infinity, what is missing is null"
     if _NEXT_OBJECT.search(payload):
-        return "; it looks like several objects in one line: `jq -c .` writes one a line"
+        return (
+            "; it looks like several objects in one line or message, expected one: `jq -c .` "
+            "writes one a line"
+        )
+    return ""
+
+
+def _other(payload: bytes) -> str:
+    """What bytes that are no text are, where that is known by their look."""
+    if kind := looks.compression(payload, "jsonl"):
+        return f"; it looks compressed ({kind}), expected a JSON object as it is"
+    if payload.startswith(_UTF_16):
+        return "; it looks like UTF-16, expected UTF-8"
     return ""

@@ -194,7 +194,7 @@ def check_room(folder: Path, files: Sequence[ArtifactFile]) -> None:
     if needed > free:
         raise ArtifactError(
             f"a copy of the model needs {needed:,} bytes in '{folder}', where {free:,} are free: "
-            "make room, or set TMPDIR to a folder that has it"
+            "make room, or set XDG_CACHE_HOME to a folder that has it"
         )
 
 
