@@ -9,6 +9,7 @@ none may be, or a number beyond its range is left to the careful way of reading.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -23,6 +24,7 @@ from pipeline.formats.misfits import TypeSystem
 from pipeline.spec.record import FieldSpec
 
 _HEAD_ROWS = 256
+_EXTENSION = re.compile(r"extension<arrow\.(\w+)[^<>]*>")
 
 
 def column(array: pa.Array, decoder: FieldDecoder) -> BatchColumn:
@@ -101,6 +103,8 @@ def cast_numbers(values: Array, dtype: str) -> Array:
 
 def fits(arrow_type: pa.DataType, spec: FieldSpec) -> bool:
     """Whether a column of this type can hold values of a field at all."""
+    if pa.types.is_null(arrow_type):
+        return spec.keeps_missing
     depth = 0
     arrow_type = _plain_type(arrow_type)
     while _is_list(arrow_type):
@@ -132,7 +136,12 @@ def inside(arrow_type: pa.DataType) -> Mapping[str, pa.DataType] | None:
     return {field.name: field.type for field in arrow_type}
 
 
-TYPES = TypeSystem(fits, id_fits, inside)
+def name_of(arrow_type: pa.DataType) -> str:
+    """What people call a type: ``list<element: uuid>``."""
+    return _EXTENSION.sub(r"\1", str(arrow_type))
+
+
+TYPES = TypeSystem(fits, id_fits, inside, name_of)
 
 
 def at_path(array: pa.Array, path: Sequence[str]) -> pa.Array | None:
@@ -205,6 +214,8 @@ def _flattened(array: pa.Array) -> tuple[pa.Array, list[Array]]:
 
 
 def _unwrapped(array: pa.Array) -> pa.Array:
+    if isinstance(array.type, pa.Bool8Type):
+        array = array.storage.cast(pa.bool_())
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
     return array.dictionary_decode() if isinstance(array, pa.DictionaryArray) else array
@@ -230,6 +241,8 @@ def _objects(leaves: pa.Array, spec: FieldSpec) -> Array:
 
 
 def _plain_type(arrow_type: pa.DataType) -> pa.DataType:
+    if isinstance(arrow_type, pa.Bool8Type):
+        return pa.bool_()
     if isinstance(arrow_type, pa.BaseExtensionType):
         arrow_type = arrow_type.storage_type
     return arrow_type.value_type if pa.types.is_dictionary(arrow_type) else arrow_type

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from itertools import chain
 from typing import Any, Literal
+from uuid import UUID
 
 import numpy as np
 
@@ -49,6 +50,7 @@ _WIDE: dict[BufferType | None, np.dtype[Any]] = {
     "u": np.dtype("uint64"),
 }
 _NUMBERS = (int, float, Decimal, ExactNumber)
+_TEXTS = {str, bytes, UUID}
 _NATIVE: dict[str, type] = {"string": str, "bytes": bytes}
 
 
@@ -240,7 +242,7 @@ class FieldDecoder:
     def _objects(self, values: Sequence[Any], rows: Sequence[Any]) -> Array:
         flat = self._flatten(rows, self.spec.shape[-1]) if self.spec.shape else list(rows)
         dtype, found = self.spec.dtype, set(map(type, flat))
-        if found - ({bool} if dtype == "bool" else {str, bytes}):
+        if found - ({bool} if dtype == "bool" else _TEXTS):
             raise IrregularError
         if dtype != "bool" and found != {_NATIVE[dtype]}:
             try:
@@ -276,7 +278,7 @@ class FieldDecoder:
     def _leaf(self, value: Any, where: str) -> Any:
         dtype = self.spec.dtype
         if dtype in ("bool", "string", "bytes"):
-            if type(value) not in ((bool,) if dtype == "bool" else (str, bytes)):
+            if type(value) not in ((bool,) if dtype == "bool" else _TEXTS):
                 raise self._error("wrong_type", f"found {kind_of(value)}{where}")
             try:
                 return value if dtype == "bool" else _native(value, dtype)
@@ -318,12 +320,14 @@ def nested(value: Any, shape: Shape) -> Any:
     return value
 
 
-def _native(value: str | bytes, dtype: str) -> str | bytes:
-    """Text for "string", bytes for "bytes".
+def _native(value: str | bytes | UUID, dtype: str) -> str | bytes:
+    """Text for "string", bytes for "bytes"; a UUID is either.
 
     Raises:
       ValueError: bytes that are not UTF-8, text that is not base64.
     """
+    if isinstance(value, UUID):
+        return str(value) if dtype == "string" else value.bytes
     if dtype == "string":
         return value if isinstance(value, str) else value.decode()
     return value if isinstance(value, bytes) else from_base64(value)

@@ -14,7 +14,9 @@ from pipeline.spec.record import FieldSpec, RecordSpec
 from pipeline.spec.record.keys import ColumnsKey, Key, PathKey, RecordKey
 
 _SHOWN = 12
-_TIME = re.compile(r"\b(timestamp|date|time|duration)(32|64)?\[|\((local-)?(timestamp|date|time)\b")
+_TIME = re.compile(
+    r"\b(timestamp|date|time|duration)(32|64)?\[|\((local-)?(timestamp|date|time|duration)\b"
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,26 @@ def misfits(
                 yield str(error)
             except ValueError:
                 pass  # null in each prediction
+
+
+def times(found: Mapping[str, Any], record: RecordSpec, types: TypeSystem) -> Iterator[str]:
+    """Each column of times that is read as a field or as the id, in words.
+
+    Of some of their values Python has text, so that records do not tell.
+
+    Args:
+      found: column -> its type, as the format has it.
+      record: the declared id and fields.
+      types: of the format.
+    """
+    for key in dict.fromkeys([*record.by_key, *([] if record.id is None else [record.id])]):
+        for name in key.names if isinstance(key, ColumnsKey) else [key]:
+            try:
+                kind = types.name_of(_type_at(found, name, types))
+            except ValueError:
+                continue
+            if _TIME.search(kind):
+                yield f"column '{name}' is {kind}; no field and no id holds times"
 
 
 def _misfit(

@@ -12,10 +12,14 @@ from typing import Any
 from fastavro.read import LOGICAL_READERS
 
 from pipeline.batch.tensors import FLOATS, INTEGERS
+from pipeline.formats.avro import logical_types
 from pipeline.formats.misfits import TypeSystem
 from pipeline.spec.record import FieldSpec
 
+logical_types.register()
+
 _PRIMITIVES = ("null", "boolean", "int", "long", "float", "double", "bytes", "string")
+_DECIMALS = ("decimal", "big-decimal")
 _NAMED = ("enum", "fixed", "record", "map")
 
 
@@ -64,25 +68,25 @@ def name_of(schema: Any) -> str:
 
 def fits(schema: Any, spec: FieldSpec) -> bool:
     """Whether a value of this type can be one of the field."""
-    kinds = _leaves(schema, 0, ("decimal",) if spec.dtype in FLOATS else ())
+    kinds = _leaves(schema, 0, _DECIMALS if spec.dtype in FLOATS else ("uuid",))
     depths = (len(spec.shape), 1 if len(spec.shape) > 1 else len(spec.shape))
     if spec.dtype in FLOATS:
-        wanted: tuple[str, ...] = ("int", "long", "float", "double", "decimal")
+        wanted: tuple[str, ...] = ("int", "long", "float", "double", *_DECIMALS)
     elif spec.dtype in INTEGERS:
         wanted = ("int", "long")
     elif spec.dtype == "bool":
         wanted = ("boolean",)
     else:
-        wanted = ("string", "bytes", "enum", "fixed")
+        wanted = ("string", "bytes", "enum", "fixed", "uuid")
     # Any other name is that of a type which the schema defines elsewhere.
-    known = (*_PRIMITIVES, *_NAMED)
+    known = (*_PRIMITIVES, *_NAMED, "uuid")
     return any(depth in depths and (kind in wanted or kind not in known) for kind, depth in kinds)
 
 
 def id_fits(schema: Any) -> bool:
     """Whether a value of this type can be an id."""
-    wanted = ("int", "long", "string", "bytes", "enum", "fixed", "decimal", "uuid")
-    kinds = _leaves(schema, 0, ("decimal", "uuid"))
+    wanted = ("int", "long", "string", "bytes", "enum", "fixed", "uuid", *_DECIMALS)
+    kinds = _leaves(schema, 0, ("uuid", *_DECIMALS))
     known = (*_PRIMITIVES, *_NAMED)
     return any(depth == 0 and (kind in wanted or kind not in known) for kind, depth in kinds)
 
@@ -90,8 +94,8 @@ def id_fits(schema: Any) -> bool:
 def _leaves(schema: Any, depth: int, logical: Sequence[str]) -> list[tuple[str, int]]:
     """The types of values inside all arrays, in all branches, and how deep they lie.
 
-    Of some logical types fastavro makes objects: dates, decimals... Those in `logical` are named
-    so, the others left out. A logical type that it does not know is the type below, as Avro says.
+    Of some logical types Python has objects: dates, decimals... Those in `logical` are named so,
+    the others left out. A logical type that it does not know is the type below, as Avro says.
     """
     if isinstance(schema, list):
         return [leaf for branch in schema for leaf in _leaves(branch, depth, logical)]

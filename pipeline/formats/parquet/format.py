@@ -28,7 +28,7 @@ from pipeline.formats.fields import FieldDecoder, IrregularError
 from pipeline.formats.format import Format, Reading
 from pipeline.formats.ids import regular_ids
 from pipeline.formats.lookup import Record
-from pipeline.formats.misfits import misfits
+from pipeline.formats.misfits import misfits, times
 from pipeline.formats.opened_file import OpenedFile
 from pipeline.formats.parquet import footer
 from pipeline.formats.parquet.checked_file import CheckedFile
@@ -52,11 +52,14 @@ class ParquetDecoder(Decoder):
         whole = {outer for key in read if not isinstance(key, PathKey) for outer in outer_keys(key)}
         needed = {key for key, field in self._fields.items() if not field.keeps_missing}
         self._optional = {*read} - needed - {self._id}
+        self._told_of: tuple[pa.Schema | None, str] = None, ""
         self._only_inside = {key.path[0] for key in self._paths} - whole
 
     def part(self, block: Block, rows: range) -> Part:
         """See Decoder."""
         table, given = _rows(block).table.slice(rows.start, len(rows)), self.given(block)
+        if self._times_in(table.schema):
+            raise IrregularError
         for key in given.keys() - {*table.schema.names}:
             table = table.append_column(str(key), pa.array([given[key]] * len(rows)))
         part = Part(rows)
@@ -80,6 +83,8 @@ class ParquetDecoder(Decoder):
         for name in self._outer:
             if names.count(name) > 1:
                 raise RecordError("doubled_column", _twice(names, name))
+        if says := self._times_in(table.schema):
+            raise RecordError("wrong_type", says)
         found: dict[Any, Any] = {}
         unread = set(self._only_inside)
         for key in self._paths:
@@ -90,6 +95,14 @@ class ParquetDecoder(Decoder):
             except IrregularError:
                 unread.discard(key.path[0])  # whoever looks for it tells what is wrong
         return found | _rows(block).row(row, unread)
+
+    def _times_in(self, schema: pa.Schema) -> str:
+        """Which column of a block cannot be read, as it holds times; empty if none does."""
+        if self._told_of[0] != schema:
+            found = dict(zip(schema.names, schema.types, strict=True))
+            says = next(times(found, self._declared, arrow_columns.TYPES), "")
+            self._told_of = schema, says
+        return self._told_of[1]
 
     def id_of(self, block: Block, row: int) -> RecordId:
         """The file's path and the number of the row in it."""
