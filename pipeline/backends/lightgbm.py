@@ -32,7 +32,7 @@ from pipeline.batch.columns import Array
 from pipeline.errors import DeviceError, LoadError
 from pipeline.spec.model import ModelSpec
 
-SUFFIXES = (".txt", ".lgb", ".model")
+SUFFIXES = (".txt", ".lgb", ".model", ".bst")
 
 _KIND = "a LightGBM model"
 _TREE_SIZES = re.compile(rb"^tree_sizes=([\d ]*)$", re.MULTILINE)

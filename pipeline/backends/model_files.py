@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pipeline.backends.foreign_files import advice
+from pipeline.backends.foreign_files import HEAD_BYTES, advice
 from pipeline.errors import LoadError
 
 _LISTED = 10
@@ -28,7 +28,10 @@ def model_file(path: Path, suffixes: Sequence[str], *, otherwise: str = "") -> P
     expected = ", ".join(suffixes)
     if path.is_file():
         if path.suffix.lower() not in suffixes:
-            raise LoadError(f"{path} has none of the suffixes {expected}{advice([path.name])}")
+            raise LoadError(
+                f"{path} has none of the suffixes {expected}"
+                + advice([path.name], _head_in(path.parent))
+            )
         return with_content(path)
     if not path.is_dir():
         raise LoadError(f"{path} does not exist; expected a {expected} file, or a folder with one")
@@ -40,7 +43,11 @@ def model_file(path: Path, suffixes: Sequence[str], *, otherwise: str = "") -> P
             f"{path} must hold exactly one model file ({expected})"
             f"{otherwise and f' or a {otherwise}'}, "
             f"but {len(fitting)} fit; it holds {shown or 'nothing'}"
-            + ("" if fitting else _deeper(path, suffixes, otherwise) or advice(names))
+            + (
+                ""
+                if fitting
+                else _deeper(path, suffixes, otherwise) or advice(names, _head_in(path))
+            )
         )
     return with_content(path / fitting[0])
 
@@ -52,6 +59,16 @@ def _deeper(path: Path, suffixes: Sequence[str], otherwise: str) -> str:
             folder = file.parent.name
             return f"; {folder}/{file.name} is one: give {folder}, of an archive as unpacked"
     return ""
+
+
+def _head_in(folder: Path) -> Callable[[str], bytes]:
+    def head(name: str) -> bytes:
+        if not (folder / name).is_file():
+            return b""
+        with (folder / name).open("rb") as file:
+            return file.read(HEAD_BYTES)
+
+    return head
 
 
 def with_content(file: Path) -> Path:

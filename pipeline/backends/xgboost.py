@@ -34,7 +34,7 @@ from pipeline.batch.columns import Array
 from pipeline.errors import DeviceError, LoadError
 from pipeline.spec.model import ModelSpec
 
-SUFFIXES = (".json", ".ubj", ".model", ".xgb")
+SUFFIXES = (".json", ".ubj", ".model", ".xgb", ".bst")
 
 _KIND = "an XGBoost model"
 _OUTPUTS: dict[str, dict[str, bool]] = {

@@ -9,7 +9,6 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.backends.foreign_files import way_out
 from pipeline.commands import parsers, trial_options
 from pipeline.commands.trial_options import ModelLimits
 from pipeline.connectors.storage import paths
@@ -81,8 +80,8 @@ def run_command(arguments: argparse.Namespace) -> None:
     """
     progress = Progress()
     folder, records, limits = _look(arguments)
-    for path in folder.unreadable:
-        progress.say(f"passed over {path}, which is {way_out(path)}")
+    for path, what in folder.unreadable.items():
+        progress.say(f"passed over {path}, which is {what}")
     base = spec_text.folder_of(arguments.output)
     read = folder.read(limits, progress.say, trusted=arguments.trusted)
     models = []

@@ -59,7 +59,7 @@ def find_models(
     Args:
       files: their paths, relative to the folder that they are in.
       root_name: the name of that folder, and of a model that fills it.
-      head: path -> the first recognition.HEAD_BYTES bytes of a file.
+      head: path -> the first foreign_files.HEAD_BYTES bytes of a file.
     """
     root = _Folder()
     for path in files:

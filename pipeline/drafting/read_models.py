@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from pipeline.backends.archives import DEFAULT_BYTES
-from pipeline.backends.foreign_files import UNREADABLE, advice
+from pipeline.backends.foreign_files import HEAD_BYTES, UNREADABLE, advice, way_out
 from pipeline.backends.mlflow import mlmodel
 from pipeline.batch.release import ModelVersion, Release
 from pipeline.batch.tensors import TensorSpec
@@ -21,7 +21,7 @@ from pipeline.drafting.description import Described, ModelFile, described_apart
 from pipeline.drafting.draft import FILL_IN, GUESS, Draft, ModelDraft, model_draft
 from pipeline.drafting.families import CONFIG, PROCESSOR, Clues, keras_names
 from pipeline.drafting.model_folders import FoundModel, find_models, usable_name
-from pipeline.drafting.recognition import HEAD_BYTES
+from pipeline.drafting.recognition import ALSO_OTHER_FILES
 from pipeline.errors import ArtifactError, EnsembleError, ModelError, PathError
 from pipeline.launch.patterns import Say
 from pipeline.serving.factory import ManagerFactory
@@ -44,7 +44,7 @@ class ModelsFolder:
     Attributes:
       name: of the folder.
       found: its models.
-      unreadable: files of models that no framework here reads.
+      unreadable: files of models that no framework here reads -> what they are.
 
     Args:
       location: of the folder, or of a single model's file.
@@ -60,6 +60,7 @@ class ModelsFolder:
         store = BeamArtifactStore()
         self._cache = ArtifactCache(None, store, most_unpacked_bytes=most_unpacked_bytes)
         self._fetched: dict[str, Fetched] = {}
+        self._heads: dict[str, bytes] = {}
         self._folder = location.rstrip("/") or "/"
         try:
             files = [file.relative for file in store.list_files(self._folder)]
@@ -78,15 +79,15 @@ class ModelsFolder:
             raise PathError(
                 f"found no model in '{location}', which holds {some}; expected files or folders of "
                 "scikit-learn, ONNX, PyTorch, TensorFlow, XGBoost, LightGBM, CatBoost or "
-                "transformers" + advice(files)
+                "transformers" + advice(files, self._head)
             )
-        self.unreadable = [
-            path
-            for path in files
-            if (path.lower().endswith(UNREADABLE) or path.rpartition("/")[2] == mlmodel.NAME)
-            and not any(f"{path}/".startswith(f"{one.path}/") for one in self.found)
-            and self.found[0].path != "."
-        ]
+        others = [] if self.found[0].path == "." else files
+        self.unreadable = {
+            path: way
+            for path in others
+            if not any(f"{path}/".startswith(f"{one.path}/") for one in self.found)
+            and (way := self._way_out(path))
+        }
 
     @property
     def ensemble_name(self) -> str:
@@ -276,8 +277,17 @@ class ModelsFolder:
     def _is_in(found: FoundModel, folder: PurePosixPath) -> bool:
         return PurePosixPath(found.path).is_relative_to(folder)
 
+    def _way_out(self, path: str) -> str | None:
+        """What a file is that holds a model, or a part of one, and no framework reads."""
+        if PurePosixPath(path).suffix.lower() in ALSO_OTHER_FILES:
+            return way_out(path, self._head(path))
+        is_unreadable = path.lower().endswith(UNREADABLE)
+        return way_out(path) if is_unreadable or PurePosixPath(path).name == mlmodel.NAME else None
+
     def _head(self, path: str) -> bytes:
-        return paths.read_head(self.location(path), HEAD_BYTES)
+        if path not in self._heads:
+            self._heads[path] = paths.read_head(self.location(path), HEAD_BYTES)
+        return self._heads[path]
 
 
 def _learn(model: ModelDraft, types: dict[str, Type]) -> None:

@@ -11,9 +11,6 @@ from pipeline.backends.sklearn import backend as sklearn
 from pipeline.backends.tensorflow import backend as tensorflow
 from pipeline.backends.torch import backend as torch
 
-HEAD_BYTES = 4096
-"""The number of first bytes of a file that are enough to recognise it."""
-
 Head = Callable[[], bytes]
 
 FRAMEWORK_SUFFIXES: dict[str, tuple[str, ...]] = {
@@ -27,7 +24,8 @@ FRAMEWORK_SUFFIXES: dict[str, tuple[str, ...]] = {
 }
 """Framework -> the endings of its files."""
 
-_ALSO_OTHER_FILES = (".json", ".txt", ".model")
+ALSO_OTHER_FILES = (".json", ".txt", ".model", ".bst", ".sav", ".bin")
+"""Endings of models that files of other kinds have, too: their content tells."""
 _TRANSFORMERS_WEIGHTS = (".safetensors", ".safetensors.index.json", "pytorch_model.bin")
 
 
@@ -36,15 +34,17 @@ def framework_of_file(name: str, head: Head) -> str | None:
 
     Args:
       name: its name or path.
-      head: reads its first HEAD_BYTES bytes; called only if the name is not enough.
+      head: reads its first foreign_files.HEAD_BYTES bytes; called only if the name is not enough.
     """
     suffix = PurePosixPath(name).suffix.lower()
-    if suffix in _ALSO_OTHER_FILES:
+    if suffix in ALSO_OTHER_FILES:
         begin = head()
         if begin.startswith(b"tree\n"):
             found = "lightgbm"
         elif begin.startswith(b"{") and b"learner" in begin:
             found = "xgboost"
+        elif begin.startswith(b"\x80"):
+            found = "sklearn"
         else:
             return None
         return found if suffix in FRAMEWORK_SUFFIXES[found] else None

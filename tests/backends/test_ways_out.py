@@ -1,9 +1,11 @@
 """What cannot be loaded is refused with what was found and what to do instead."""
 
+import json
 import pickle
 import re
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -74,6 +76,50 @@ def test_no_file_that_some_framework_reads_by_itself_counts_as_unreadable():
     assert not set(UNREADABLE) & {suffix for some in FRAMEWORK_SUFFIXES.values() for suffix in some}
     assert all(way_out(f"model{suffix.upper()}") for suffix in UNREADABLE)
     assert way_out("model.onnx") is None
+
+
+def boosters(kind):
+    """Boosters in formats that are read nowhere here, as their libraries write them."""
+    if kind == "lightgbm":
+        import lightgbm
+
+        booster = lightgbm.train({"verbose": -1}, lightgbm.Dataset(X, Y), 2)
+        return json.dumps(booster.dump_model()).encode()
+    import catboost
+
+    model = catboost.CatBoostClassifier(iterations=2, verbose=0, allow_writing_files=False)
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        model.fit(X, Y).save_model(file.name, format="json")
+        return file.read()
+
+
+@pytest.mark.parametrize(
+    ("name", "begin", "told"),
+    [
+        ("model.bst", bytes(136) + b"\x0f" + bytes(7) + b"binary:logistic", "old binary format"),
+        ("a.model", b"binf" + bytes(136) + b"\x0b" + bytes(7) + b"reg:tweedie", "save it again"),
+        ("model.json", b'{"format": "layers-model", "generatedBy"', "made for TensorFlow.js"),
+        ("group1-shard1of2.bin", b"\x00" * 9, "made for TensorFlow.js"),
+        ("model.bin", b"\xba\x16\x4f\x2f\x0c\x00\x00\x00", "a fastText model"),
+        ("model.bin", b"\x80\x02\x8a\x0al", "most likely weights without a network"),
+        ("model.dat", b"\x80\x04\x95", "a pickle"),
+        ("model.dat", b"\x89HDF\r\n\x1a\n", "a Keras model"),
+        ("model", b"\x1c\x00\x00\x00TFL3", "made for TensorFlow Lite"),
+        ("model.lgbm", b"tree\nversion=v4", "`framework: lightgbm` reads from a .txt file"),
+        ("frozen.pb", b"\n9\n\x01x", "frozen graph of TensorFlow 1"),
+    ],
+)
+def test_first_bytes_tell_what_a_file_is_where_its_name_does_not(name, begin, told):
+    assert told in way_out(name, begin)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"), [("lightgbm", "what LightGBM's dump_model gives"), ("catboost", "as JSON")]
+)
+def test_booster_as_json_is_refused_with_how_to_save_it(kind, told, tmp_path):
+    (tmp_path / "model.json").write_bytes(boosters(kind))
+    assert told in refusal(tmp_path, kind)
+    assert told in refusal(tmp_path / "model.json", kind)
 
 
 # Pickles ------------------------------------------------------------------------------------------

@@ -12,6 +12,11 @@ HEADS = {
     "labels.txt": b"cat\ndog\n",
     "notes.json": b"[]",
     "both/model.model": b"tree\n",
+    "vertex/model.bst": b"{L\0\0\0\0\0\0\0\x07learner{",
+    "kserve/model.bst": b"tree\nversion=v4\n",
+    "old/model.bst": bytes(136) + b"\x0f" + bytes(7) + b"binary:logistic",
+    "tutorial/model.sav": b"\x80\x04\x95",
+    "spss/survey.sav": b"$FL2@(#) SPSS DATA FILE",
     "spm/tokenizer.model": b"\n\x0e\n",
 }
 
@@ -29,6 +34,8 @@ def find(*files, root="models"):
         ("a.ONNX", "onnx"),
         ("a.pt", "torch"),
         ("a.pt2", "torch"),
+        ("a.jit", "torch"),
+        ("a.torchscript", "torch"),
         ("a.keras", "tensorflow"),
         ("a.ubj", "xgboost"),
         ("a.xgb", "xgboost"),
@@ -41,12 +48,15 @@ def test_ending_tells_the_framework(file, framework):
     assert find(file) == [FoundModel("a", framework, file)]
 
 
-def test_content_tells_json_and_text_files_apart_from_others():
+def test_content_tells_files_apart_whose_ending_others_have_too():
     found = find(*HEADS)
     assert [(f.name, f.framework, f.path) for f in found] == [
         ("boost", "xgboost", "boost/model.json"),
         ("both", "lightgbm", "both/model.model"),
+        ("kserve", "lightgbm", "kserve/model.bst"),
         ("light", "lightgbm", "light/model.txt"),
+        ("tutorial", "sklearn", "tutorial/model.sav"),
+        ("vertex", "xgboost", "vertex/model.bst"),
     ]
 
 

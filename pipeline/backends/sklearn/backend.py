@@ -37,7 +37,7 @@ from pipeline.readable import logger
 from pipeline.spec.model import ModelSpec, SklearnModel
 
 METHODS = ("predict", "predict_proba", "decision_function", "transform")
-SUFFIXES = (".skops", ".joblib", ".pkl", ".pickle")
+SUFFIXES = (".skops", ".joblib", ".pkl", ".pickle", ".sav")
 
 _TORCH_SHIM = "sklearn.externals.array_api_compat.torch"
 _LOGGER = logger(__name__)

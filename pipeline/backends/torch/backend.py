@@ -28,7 +28,7 @@ from pipeline.spec.model import ModelSpec, TorchModel
 
 _NAMED = 8
 
-SUFFIXES = (".pt", ".pth", ".ts", ".pt2")
+SUFFIXES = (".pt", ".pth", ".ts", ".pt2", ".jit", ".torchscript")
 
 _OF_WEIGHTS = (".safetensors", ".ckpt", ".bin")
 """Suffixes that other programs use as well, or of files that hold weights only: used if no file has
