@@ -66,13 +66,15 @@ def lost_rows(column: Column, dtype: str) -> dict[int, Any]:
         return {}
     if isinstance(column, Ragged):
         values = np.concatenate([row.ravel() for row in column.rows])
-        ends = np.cumsum([row.size for row in column.rows])
     else:
         values = column.reshape(-1)
-        ends = np.arange(1, len(column) + 1) * (column.size // max(len(column), 1))
     bad = lost(values, dtype)
     if bad is None:
         return {}
+    if isinstance(column, Ragged):
+        ends = np.cumsum([row.size for row in column.rows])
+    else:
+        ends = np.arange(1, len(column) + 1) * (column.size // len(column))
     found: dict[int, Any] = {}
     for position in np.flatnonzero(bad):
         row = int(np.searchsorted(ends, position, side="right"))
@@ -93,7 +95,10 @@ def check_join(parts: Mapping[str, Array]) -> None:
     if common.kind != "f":
         return
     messages: dict[int, str] = {}
+    inexact = {d for d in {part.dtype for part in parts.values()} if not _holds_all(common, d)}
     for name, part in parts.items():
+        if part.dtype not in inexact:
+            continue
         for row, value in lost_rows(part, common.name).items():
             messages.setdefault(row, f"found {value} in '{name}', which {common} cannot hold")
     if messages:

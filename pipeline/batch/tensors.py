@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -42,10 +43,16 @@ def dtype_name(array: np.ndarray[Any, Any]) -> str:
         if isinstance(first, bytes):
             return "bytes"
         raise TypeError(f"holds {type(first).__name__} objects, which no dtype name covers")
-    name: str = array.dtype.name
+    name = _name_of(array.dtype)
     if name in DTYPES:
         return name
     raise TypeError(f"has dtype {array.dtype}, expected one of {', '.join(DTYPES)}")
+
+
+@cache
+def _name_of(dtype: np.dtype[Any]) -> str:
+    """The name of a dtype, which numpy puts together anew each time, in some microseconds."""
+    return dtype.name
 
 
 def placeholders(dtype: str, row_shape: Shape, rows: int) -> np.ndarray[Any, Any]:

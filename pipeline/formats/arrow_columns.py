@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.batch.arrow_values import plain_values
+from pipeline.batch.categorical import categorical
 from pipeline.batch.columns import Array, BatchColumn, Column, Masked, Ragged
 from pipeline.batch.tensors import FLOATS, INTEGERS, numpy_dtype
 from pipeline.formats.fields import FieldDecoder, IrregularError
@@ -232,10 +233,9 @@ def _objects(leaves: pa.Array, spec: FieldSpec) -> Array:
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         head = leaves.slice(0, _HEAD_ROWS)
         if len(leaves) > _HEAD_ROWS and len(head.unique()) < _HEAD_ROWS // 4:
-            # Categories: one Python object for each of them, whose hash is computed once.
             coded = leaves.dictionary_encode()
-            texts: Array = coded.dictionary.to_numpy(zero_copy_only=False)[coded.indices.to_numpy()]
-            return texts
+            texts = coded.dictionary.to_numpy(zero_copy_only=False)
+            return categorical(texts, coded.indices.to_numpy())
     found: Array = leaves.to_numpy(zero_copy_only=False)
     return found.astype(numpy_dtype(spec.dtype), copy=False)
 

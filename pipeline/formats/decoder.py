@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -34,6 +34,8 @@ from pipeline.spec.record import RecordSpec
 from pipeline.spec.record.keys import ColumnsKey, Key, RecordKey, written_name
 
 _CAREFUL_ROWS = 16
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -161,11 +163,11 @@ class Decoder(abc.ABC):
             parts.append(plain)
             left = set(range(len(block.payloads))) - set(plain.rows)
             self._one_by_one(block, sorted(left), parts, rejects)
-        rows = list(chain.from_iterable(part.rows for part in parts))
+        rows = _joined([part.rows for part in parts])
         whole = len(rows) == len(block.payloads)
         out_of_order = plain is not None and len(parts) > 1
         batch = Batch(
-            ids=tuple(chain.from_iterable(part.ids for part in parts)),
+            ids=tuple(_joined([part.ids for part in parts])),
             payloads=block.payloads if whole and not out_of_order else take(block.payloads, rows),
             columns={
                 name: columns.concatenate([part.columns[key] for part in parts])
@@ -173,7 +175,7 @@ class Decoder(abc.ABC):
                 else self._fields[key].empty()
                 for name, key in self._key_of.items()
             },
-            pass_through=tuple(chain.from_iterable(part.extras for part in parts))
+            pass_through=tuple(_joined([part.extras for part in parts]))
             if self._pass_through
             else None,
             rejects=tuple(rejects),
@@ -291,6 +293,11 @@ class RowDecoder(Decoder):
 def payload_hash(payload: bytes) -> str:
     """The id of a record that declares none: the same for the same bytes, in every run."""
     return hashlib.blake2b(payload, digest_size=16).hexdigest()
+
+
+def _joined(parts: Sequence[Sequence[T]]) -> Sequence[T]:
+    """The parts, one after the other; one alone, as nearly always, as it is."""
+    return parts[0] if len(parts) == 1 else list(chain.from_iterable(parts))
 
 
 def _values(records: Sequence[Record], key: Key, optional: bool = False) -> list[Any]:

@@ -27,14 +27,15 @@ def lower(step: Lower, column: Column) -> Column:
 def as_text(dtype: str, values: Array) -> tuple[Array, Bad]:
     """Values as "string" or "bytes".
 
-    Numbers and booleans as JSON has them, text and bytes by UTF-8. Bad are bytes that are not.
+    Numbers and booleans as JSON has them, text and bytes by UTF-8. Bad are bytes that are not, and
+    text with half a character.
     """
     if values.dtype.kind == "b":
         return _objects(["true" if value else "false" for value in values]), {}
     if values.dtype.kind != "O":
         return _objects([str(value) for value in values.tolist()]), {}
     if dtype == "bytes":
-        return _objects([_encoded(value) for value in values]), {}
+        return _converted(values, _encoded, b"")
     return _converted(values, _decoded, "")
 
 
@@ -174,7 +175,12 @@ def _decoded(value: str | bytes) -> str:
 
 
 def _encoded(value: str | bytes) -> bytes:
-    return value.encode() if isinstance(value, str) else value
+    if isinstance(value, bytes):
+        return value
+    try:
+        return value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"found {_shown(value)}, expected text that UTF-8 can hold") from None
 
 
 def _objects(values: Iterable[Any]) -> Array:

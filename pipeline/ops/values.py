@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from pipeline.batch import columns
+from pipeline.batch.categorical import Categorical, categorical
 from pipeline.batch.columns import Array, Column, Ragged
 from pipeline.errors import RowsError
 from pipeline.spec.column_types import floating, widened
@@ -21,7 +22,8 @@ def each_value(column: Column, compute: Callable[[Array], tuple[Array, Bad]]) ->
 
     Args:
       column: of any shape.
-      compute: values of shape ``(n,)`` -> results of shape ``(n, ...)``, and the bad ones.
+      compute: values of shape ``(n,)`` -> results of shape ``(n, ...)``, and the bad ones. Of
+        categories it gets each once.
 
     Returns:
       a column whose rows have the shape of those of `column`, followed by that of a result.
@@ -29,6 +31,8 @@ def each_value(column: Column, compute: Callable[[Array], tuple[Array, Bad]]) ->
     Raises:
       RowsError: rows with bad values; the message is of the first in each.
     """
+    if isinstance(column, Categorical) and column.coding is not None:
+        return _each_category(*column.coding, compute)
     if isinstance(column, Ragged):
         flat = np.concatenate([row.ravel() for row in column.rows])
         sizes = [row.size for row in column.rows]
@@ -53,6 +57,18 @@ def each_value(column: Column, compute: Callable[[Array], tuple[Array, Bad]]) ->
             for part, row in zip(parts, column.rows, strict=True)
         ]
     )
+
+
+def _each_category(
+    categories: Array, codes: Array, compute: Callable[[Array], tuple[Array, Bad]]
+) -> Column:
+    values, bad = compute(categories)
+    rows = np.flatnonzero(np.isin(codes, list(bad))) if bad else ()
+    if len(rows):
+        raise RowsError({int(row): bad[int(codes[row])] for row in rows})
+    if values.dtype == object and values.ndim == 1:
+        return categorical(values, codes)
+    return np.take(values, codes, axis=0)
 
 
 def each_row(column: Column, compute: Callable[[Array], Array]) -> Column:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.batch.categorical import Categorical
 from pipeline.batch.columns import Ragged, iterate, presence_of, values_of
 from pipeline.batch.tensors import DTYPES
 from pipeline.errors import RecordError
@@ -104,3 +105,5 @@ def test_categories_are_the_texts_that_they_were(kind, missing, start):
         text for text in texts[start:] if text is not None
     ]
     assert {type(text) for text in values_of(found)} == {str}
+    if missing == "dead_letter":
+        assert isinstance(found, Categorical)

@@ -103,6 +103,11 @@ def test_half_a_character_is_a_reason_and_costs_no_other():
     assert found == {1: "found '\\ud800', expected text that UTF-8 can hold"}
 
 
+def test_half_a_character_that_is_to_become_bytes_costs_no_other_row():
+    found = reasons(["a", "\ud83d"], "cast", dtype="bytes")
+    assert found == {1: "found '\\ud83d', expected text that UTF-8 can hold"}
+
+
 def test_seed_that_no_one_looks_at_is_refused():
     with pytest.raises(ValidationError, match="key 'seed' has no use with `function: farm`"):
         step("hash", function="farm", buckets=3, seed=1)
