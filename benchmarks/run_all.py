@@ -69,6 +69,7 @@ BENCHMARKS = (
     Benchmark("batch", 600, has_records=True, workload=Table.name),
     Benchmark("batch.start_up", 35, has_records=True),
     Benchmark("batch.memory", 40, has_records=True),
+    Benchmark("batch.slow_storage", 100, has_records=True),
     Benchmark("batch.stages", 80, has_records=True),
     Benchmark("batch.stages", 150, has_records=True, workload=Table.name),
     Benchmark("swap", 145),

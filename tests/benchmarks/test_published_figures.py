@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.batch import __main__ as batch
-from benchmarks.batch import memory, report, start_up
+from benchmarks.batch import memory, report, slow_storage, start_up
 from benchmarks.batch.contenders import CONTENDERS
 from benchmarks.batch.results import Result, Timed
 from benchmarks.batch.stages import __main__ as stages
@@ -154,6 +154,33 @@ def test_stages_of_tables_have_a_place_of_their_own(document, tmp_path):
 
 def test_stages_of_tables_run(scripted_runs, call):
     assert call(stages, "--quick", "--workload=table", "--formats", "csv") == 0
+
+
+def test_slow_storage_is_read_both_ways_in_each_format(call, document):
+    few = ["--records=300", "--rounds=1", "--latency_ms=0", "--mb_per_sec=1000"]
+    assert call(slow_storage, *few) == 0
+    rows, _ = section(document, "slow-storage")
+    assert [row[0] for row in rows[2:]] == ["JSON lines", "CSV", "Parquet"]
+    for _, plain, ahead, ratio in rows[2:]:
+        exact = float(ahead.replace(",", "")) / float(plain.replace(",", ""))
+        assert float(ratio.removesuffix(" x")) == pytest.approx(exact, rel=0.02)
+
+
+def test_slow_file_has_the_bytes_of_the_file_and_waits_for_each_fetch(tmp_path, monkeypatch):
+    content = np.random.default_rng(1).bytes(50_000)
+    (tmp_path / "x").write_bytes(content)
+    waits = []
+    monkeypatch.setattr(slow_storage.time, "sleep", waits.append)
+    monkeypatch.setattr(slow_storage, "_FETCHED_BYTES", 20_000)
+    with slow_storage.SlowFile(str(tmp_path / "x"), 0.5, 1e5) as file:
+        assert file.read() == content
+        assert waits == pytest.approx([0.7, 0.7, 0.6])
+        file.seek(-10, 2)
+        assert file.read(4) == content[-10:-6]
+        assert len(waits) == 3  # the last fetch is still there
+        file.seek(0)
+        assert file.read(3) == content[:3]
+        assert len(waits) == 4
 
 
 def scripted_results(contenders):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -83,6 +83,23 @@ class Stages:
     def close(self) -> None:
         self._job.close()
 
+    def compute(self, blocks: Iterable[Block]) -> None:
+        """What happens to blocks between reading and writing."""
+        for block in blocks:
+            element: Any = block
+            for _, step in self._steps():
+                element = step(element)
+
+    def blocks(self, path: Path, scheme: str = "") -> Generator[Block]:
+        """The blocks of a file.
+
+        Args:
+          path: of the file.
+          scheme: of the storage that it is read from, with its separator; empty for the disk.
+        """
+        part = FileRange(f"{scheme}{path}", 0, path.stat().st_size, self._form)
+        return read_range(part, build.reading(self._job))
+
     def run(self, inputs: Sequence[Path], output: Path) -> Mapping[str, float]:
         """Seconds that each stage takes for all blocks of some files, in the stages' order."""
         spent: defaultdict[str, float] = defaultdict(float)
@@ -95,7 +112,7 @@ class Stages:
 
         file = ParquetFile(str(output)) if self._form == "parquet" else lines_file(str(output))
         for path in inputs:
-            blocks = read_range(self._range(path), build.reading(self._job))
+            blocks = self.blocks(path)
             while (block := timed("read", partial(next, blocks, None))) is not None:
                 element: Any = block
                 for stage, step in self._steps():
@@ -110,7 +127,7 @@ class Stages:
         spec = self._job.graph.spec
         decoder = decoders(spec.record, spec.pass_through)[self._form]
         for path in inputs:
-            for block in read_range(self._range(path), build.reading(self._job)):
+            for block in self.blocks(path):
                 spent[PARSE] += _secs(partial(_parsed, decoder, block))
                 spent[MODELS] += self._models_alone(block)
         return spent
@@ -145,9 +162,6 @@ class Stages:
 
     def _infer(self, handler: EnsembleModelHandler, batch: Batch) -> Any:
         return _only(handler.run_inference(batch, self._manager))
-
-    def _range(self, path: Path) -> FileRange:
-        return FileRange(str(path), 0, path.stat().st_size, self._form)
 
 
 def _parsed(decoder: Decoder, block: Block) -> Part:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -89,11 +90,11 @@ def split_file(
     options: PipelineOptions | None = None,
     record: RecordSpec | None = None,
 ) -> Iterator[FileRange]:
-    """The ranges of one file; none if it is empty.
+    """The ranges of one file, all of about one size; none if it is empty.
 
     Args:
       file: Beam's FileMetadata.
-      split_bytes: size of a range, where a file can be split.
+      split_bytes: most bytes of a range, where a file can be split.
       chosen: its format, or "auto".
       options: Beam's, for the storage.
       record: what is declared of the records.
@@ -104,12 +105,14 @@ def split_file(
     may_be_cut = bool(whole.splittable or (cuts and record and not whole.compression))
     if not may_be_cut or (size > split_bytes and _is_something_else(whole, options)):
         split_bytes = max(size, 1)
+    # Runners give each worker as many ranges, whatever their sizes.
+    range_bytes = max(1, math.ceil(size / max(1, math.ceil(size / split_bytes))))
     if cuts and record and size > split_bytes:
         with opened(whole) as text:
-            yield from _parts(whole, cuts(text, record, split_bytes))
+            yield from _parts(whole, cuts(text, record, range_bytes))
         return
-    for start in range(0, size, split_bytes):
-        yield FileRange(file.path, start, min(start + split_bytes, size), whole.format)
+    for start in range(0, size, range_bytes):
+        yield FileRange(file.path, start, min(start + range_bytes, size), whole.format)
 
 
 def _parts(whole: FileRange, cuts: Iterable[Cut]) -> Iterator[FileRange]:

@@ -9,13 +9,14 @@ each.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import apache_beam as beam
 
 from pipeline.batch.block import Block
 from pipeline.connectors.files.ranges import FileRange, UnservedObjectError, opened, split_file
+from pipeline.connectors.files.read_ahead import read_ahead
 from pipeline.connectors.files.whole_files import match_groups, read_group
 from pipeline.connectors.storage import paths
 from pipeline.formats import looks
@@ -41,7 +42,7 @@ class ReadBlocks(PTransform):
     Args:
       pattern: path with ``*``, ``**``, ``?`` and ``[...]``, in any storage Beam reaches.
       reading: how to read them.
-      split_bytes: files are cut into ranges of this size, where they can be.
+      split_bytes: files are cut into ranges of at most this size, where they can be.
     """
 
     def __init__(
@@ -77,11 +78,15 @@ class ReadBlocks(PTransform):
                 self._reading.record,
             )
             | "Reshuffle" >> beam.Reshuffle()
-            | "Read" >> beam.FlatMap(read_range, self._reading).with_output_types(Block)
+            | "Read" >> beam.FlatMap(_read, self._reading).with_output_types(Block)
         )
 
 
-def read_range(part: FileRange, reading: Reading) -> Iterator[Block]:
+def _read(part: FileRange, reading: Reading) -> Iterator[Block]:
+    return read_ahead(read_range(part, reading))
+
+
+def read_range(part: FileRange, reading: Reading) -> Generator[Block]:
     """The records of one range, of a format whose files hold several.
 
     A file that is shorter than its range says ends in a block that says so.

@@ -7,6 +7,8 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.connectors.files.ranges import FileRange, split_file
 from pipeline.connectors.files.read import ReadBlocks, read_range
@@ -59,6 +61,22 @@ def test_all_lines_arrive_from_cloud_storage(gcs, bucket):
     expected = Counter((f"{bucket}/in/a.jsonl", line) for line in numbered(300).splitlines())
     expected.update((f"{bucket}/in/b.jsonl.gz", line) for line in numbered(5).splitlines())
     check_pipeline_reads(f"{bucket}/in/*", expected, block_rows=64, split_bytes=1000)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 12_000))
+def test_ranges_of_a_file_follow_each_other_and_are_of_one_size(
+    tmp_path_factory, size, split_bytes
+):
+    path = tmp_path_factory.mktemp("ranges") / "a.jsonl"
+    path.write_bytes((b'{"a": 1}\n' * 1200)[:size])
+    parts = list(split_file(match_input(str(path))[0], split_bytes))
+    assert [part.start for part in parts] == [0, *(part.end for part in parts[:-1])][: len(parts)]
+    assert sum(part.end - part.start for part in parts) == size
+    sizes = {part.end - part.start for part in parts[:-1]}
+    assert len(sizes) <= 1
+    assert all(part.end - part.start <= split_bytes for part in parts)
+    if parts:
+        assert parts[0].end - (parts[-1].end - parts[-1].start) < len(parts)
 
 
 def test_one_file_is_read_and_written_by_two_processes(tmp_path):
