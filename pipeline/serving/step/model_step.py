@@ -324,7 +324,8 @@ class ModelStep:
                 taken = gaps.filled(taken, declared.dtype if declared else None)
             elif isinstance(taken, Ragged) and binding.pad_value is not None:
                 taken = columns.pad(taken, binding.pad_value)
-            inputs[tensor] = taken
+            # Of categories, a plain array: a framework may look at the type.
+            inputs[tensor] = np.asarray(taken) if isinstance(taken, np.ndarray) else taken
         ragged: set[str] = set()
 
         def predict(dense: Mapping[str, Array]) -> dict[str, Column]:

@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.batch import columns
 from pipeline.batch.batch import Batch
+from pipeline.batch.categorical import categorical
 from pipeline.batch.columns import Ragged
 from pipeline.batch.tensors import Signature, TensorSpec
 from pipeline.errors import ModelFaultError, OutOfMemoryError
@@ -60,6 +61,19 @@ def test_single_values_fit_a_tensor_with_an_axis_of_one(values):
     done = ModelStep(spec()).run(batch(values), servable)
     assert done.columns["twice"].tolist() == [[value] for value in values]
     assert all(shape[1:] == (1,) for shape in seen)
+
+
+def test_model_gets_categories_as_a_plain_array():
+    kinds = []
+
+    def look(inputs):
+        kinds.append(type(inputs["x"]))
+        return {"y": inputs["x"]}
+
+    column = categorical(np.array(["a", "b"], dtype=object), np.array([1, 0, 1]))
+    done = ModelStep(spec()).run(batch(column), FakeServable(look))
+    assert done.columns["twice"].tolist() == ["b", "a", "b"]
+    assert set(kinds) == {np.ndarray}
 
 
 def test_outputs_become_columns():
