@@ -29,10 +29,10 @@ from benchmarks.batch.stages.run import Stages
 from benchmarks.batch.table.workload import Table
 from benchmarks.batch.workload import Format
 from benchmarks.support import command_line, machine, sections
-from pipeline.connectors.files.read_ahead import read_ahead
+from pipeline.connectors.files.ahead import read_ahead
 
 _SCHEME = "slow"
-_FETCHED_BYTES = 16 << 20  # as Beam's reader of Cloud Storage does
+FETCHED_BYTES = 16 << 20  # as Beam's reader of Cloud Storage does
 _HEADER = ("format", "read, then computed, records/s", "read ahead, records/s", "ratio")
 
 
@@ -61,7 +61,7 @@ class SlowFile(io.RawIOBase):
         if self._place >= self._size:
             return 0
         if self._place not in self._fetched:
-            self._fetched = range(self._place, min(self._place + _FETCHED_BYTES, self._size))
+            self._fetched = range(self._place, min(self._place + FETCHED_BYTES, self._size))
             time.sleep(self._latency_secs + len(self._fetched) / self._bytes_per_sec)
         self._file.seek(self._place)
         data = self._file.read(min(len(buffer), self._fetched.stop - self._place))

@@ -171,7 +171,7 @@ def test_slow_file_has_the_bytes_of_the_file_and_waits_for_each_fetch(tmp_path, 
     (tmp_path / "x").write_bytes(content)
     waits = []
     monkeypatch.setattr(slow_storage.time, "sleep", waits.append)
-    monkeypatch.setattr(slow_storage, "_FETCHED_BYTES", 20_000)
+    monkeypatch.setattr(slow_storage, "FETCHED_BYTES", 20_000)
     with slow_storage.SlowFile(str(tmp_path / "x"), 0.5, 1e5) as file:
         assert file.read() == content
         assert waits == pytest.approx([0.7, 0.7, 0.6])

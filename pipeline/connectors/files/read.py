@@ -15,8 +15,8 @@ from typing import Any
 import apache_beam as beam
 
 from pipeline.batch.block import Block
+from pipeline.connectors.files.ahead import read_ahead
 from pipeline.connectors.files.ranges import FileRange, UnservedObjectError, opened, split_file
-from pipeline.connectors.files.read_ahead import read_ahead
 from pipeline.connectors.files.whole_files import match_groups, read_group
 from pipeline.connectors.storage import paths
 from pipeline.formats import looks

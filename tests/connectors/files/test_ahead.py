@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.batch.block import Block
-from pipeline.connectors.files.read_ahead import read_ahead
+from pipeline.connectors.files.ahead import read_ahead
 
 
 def blocks(count, told=lambda step: None, failure=None):
