@@ -94,21 +94,35 @@ def _written(lines: Sequence[str], usual: str) -> tuple[str, str | None, Rows] |
     """Delimiter, quote and first rows, where most rows have as many cells, two or more."""
     found: list[tuple[tuple[bool, float, bool, int], str, str | None, Rows]] = []
     for delimiter in (*_DELIMITERS, " "):
-        if delimiter == " " and found:
-            break  # blanks are in texts and times, too
         quote, rows = _quoted(lines, delimiter)
         width = _width(rows)
-        share = sum(len(row) == width for row in rows) / max(len(rows), 1)
+        are_named = _have_names(rows, lines, quote)
+        if delimiter == " " and found and not are_named:
+            break  # blanks are in texts and times, too
+        share = 1.0 if are_named else sum(len(row) == width for row in rows) / max(len(rows), 1)
         cells = [cell for row in rows for cell in row]
         if width < 2 or share < _MOSTLY or (delimiter == " " and (share < 1 or "" in cells)):
             continue
         clean = sum(not _has_delimiter(cell) for cell in cells) / len(cells)
-        rank = len(rows[0]) == width, round(clean, 2), delimiter == usual, width
+        rank = are_named or len(rows[0]) == width, round(clean, 2), delimiter == usual, width
         found.append((rank, delimiter, quote, rows))
     if not found:
         return None
     _, delimiter, quote, rows = max(found, key=lambda one: one[0])
     return delimiter, quote, rows
+
+
+def _have_names(rows: Rows, lines: Sequence[str], quote: str | None) -> bool:
+    """Whether rows plainly have names of their own, as R writes them: in quotes, or counted."""
+    first, *others = rows or [[]]
+    width = len(first) + 1
+    if not others or not any(first) or _has_number(first) or {*map(len, others)} != {width}:
+        return False
+    names = [row[0] for row in others]
+    if names == [str(number) for number in range(1, len(names) + 1)]:
+        return True
+    are_quoted = quote is not None and all(line.startswith(quote) for line in lines[: len(rows)])
+    return are_quoted and len(set(names)) == len(names)
 
 
 def _quoted(lines: Sequence[str], delimiter: str) -> tuple[str | None, Rows]:

@@ -171,7 +171,8 @@ class CsvSpec(StrictModel):
         default=True,
         description="`true`: line 1 of each file names the columns. A list of names: no file has "
         "such a line, all lines are records. A line 1 of exactly these names is passed over, since "
-        "no number can be its name; where all fields are text, nobody can tell, and it is refused.",
+        "no number can be its name; where each name may be a value, as of fields of text, nobody "
+        "can tell, and it is refused. Such a line further below is a dead letter.",
     )
     missing: tuple[str, ...] = Field(
         default=(),

@@ -145,6 +145,34 @@ def test_names_where_no_line_has_them(lines, names):
     assert told(lines) == {"header": names}
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", " "])
+@pytest.mark.parametrize("quote", ['"', ""])
+@pytest.mark.parametrize("columns", [1, 2])
+@pytest.mark.parametrize("count", [2, 20])
+@pytest.mark.parametrize("values", ["{}.5", "{},5", '"w{} t"'])
+def test_table_of_r_with_the_names_of_its_rows(delimiter, quote, columns, count, values):
+    if delimiter == "," and "," in values:
+        return  # R quotes no numbers, and says to use `;`
+    for names in ([*range(1, count + 1)], [f"n{i}" for i in range(count)]):
+        if not quote and "n0" in names:
+            continue  # nobody can tell
+        cells = [values.format(i) for i in range(count)]
+        rows = [[f"{quote}x{i}{quote}" for i in range(columns)]]
+        rows += [
+            [f"{quote}{name}{quote}"] + [cell] * columns
+            for name, cell in zip(names, cells, strict=True)
+        ]
+        found = told("".join(delimiter.join(row) + "\n" for row in rows))
+        assert found.get("delimiter", ",") == delimiter
+        assert found["header"] == ("row", *(f"x{i}" for i in range(columns)))
+        assert found.get("decimal", ".") == ("," if values == "{},5" else ".")
+
+
+@pytest.mark.parametrize("lines", ["text\nGood day\nBad night\n", 'text\n"Good day"\nBad night\n'])
+def test_words_are_no_names_of_rows(lines):
+    assert told(lines) == {}
+
+
 @pytest.mark.parametrize(
     "lines",
     [
