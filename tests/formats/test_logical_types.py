@@ -152,6 +152,20 @@ def test_logical_types_of_parquet(tmp_path, name):
     holds(tmp_path / "a.parquet", "parquet", expected)
 
 
+@pytest.mark.parametrize("more", [{}, {"use_dictionary": False}])
+def test_enum_of_parquet_is_text_as_in_avro(tmp_path, more):
+    path = tmp_path / "a.parquet"
+    table = pa.table({"x": pa.array([1.0]), "p": pa.array(["YQ"])})
+    pq.write_table(table, path, store_schema=False, **more)
+    # In the footer: the name, 25 and a converted type, 4c and a logical type; Arrow writes none.
+    text, enum = b"p%\x00L\x1c\x00", b"p%\x08L\x4c\x00"
+    data = path.read_bytes()
+    assert data.count(text) == 1
+    path.write_bytes(data.replace(text, enum))
+    assert pq.ParquetFile(path).schema.column(1).logical_type.type == "ENUM"
+    holds(path, "parquet", AVRO["enum"][2])
+
+
 def test_uuids_in_lists_are_text(tmp_path):
     path = tmp_path / "a.parquet"
     uuids = pa.array([UUID.bytes] * 2, pa.uuid())

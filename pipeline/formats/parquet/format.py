@@ -167,7 +167,8 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
         if group.rows and opened.start <= group.middle < opened.end:
             try:
                 for table in index.tables(number, names, reading):
-                    yield Block(ArrowRows(table), path, format="parquet", first=first)
+                    rows = ArrowRows(index.with_enum_texts(table))
+                    yield Block(rows, path, format="parquet", first=first)
                     first += table.num_rows
             except ValueError as error:
                 message = f"{path}, rows {first} to {behind - 1}: cannot be read: {error}"
@@ -209,8 +210,9 @@ class _Index:
             file.raise_failure()
             raise ValueError(f"is not a Parquet file that can be read: {_reason(error)}") from error
         self.schema: pa.Schema = self._parquet.schema_arrow
-        leaves = map(self._parquet.schema.column, range(len(self._parquet.schema)))
+        leaves = [self._parquet.schema.column(i) for i in range(len(self._parquet.schema))]
         self._levels = [(e.max_repetition_level, e.max_definition_level) for e in leaves]
+        self._enums = {leaf.path for leaf in leaves if leaf.logical_type.type == "ENUM"}
 
     def names(self, keys: Collection[str] | None) -> list[str]:
         """The columns that are read."""
@@ -218,6 +220,13 @@ class _Index:
         names = [name for name in found if keys is None or name in keys]
         # Without a column Arrow would give no rows, and each must be accounted for.
         return names or found[:1]
+
+    def with_enum_texts(self, table: pa.RecordBatch) -> pa.RecordBatch:
+        """A table, its symbols of enums text as in Avro; Arrow takes them for bytes."""
+        for i, name in enumerate(table.schema.names):
+            if name in self._enums and pa.types.is_binary(table.schema.types[i]):
+                table = table.set_column(i, name, table.column(i).view(pa.string()))
+        return table
 
     def tables(
         self, number: int, names: Sequence[str], reading: Reading
