@@ -13,6 +13,7 @@ CLASS_SCHEME = "python://"
 
 _FILE_SCHEME = re.compile("file:(//|(?=/))", re.IGNORECASE)
 """With a machine behind two slashes, or with none: Java writes `file:/PATH`."""
+_IDLE_PARTS = re.compile(r"/(?:\.?/)+")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -29,21 +30,24 @@ def is_local(uri: str) -> bool:
 
 
 def plain_path(uri: str) -> str:
-    """A local path for a ``file://`` URI (RFC 8089); everything else as it is.
+    """A local path for a ``file://`` URI (RFC 8089); what is no local path as it is.
+
+    A path has one spelling, ``/a/b`` for ``/a//./b``, or two versions could not be told to be one,
+    or which is newer. Nothing else is resolved: behind a link, ``..`` leads elsewhere.
 
     Raises:
       ValueError: it names another machine, or what is no absolute path.
     """
     found = _FILE_SCHEME.match(uri)
     if not found:
-        return uri
+        return _IDLE_PARTS.sub("/", uri) if is_local(uri) else uri
     host, slash, below = uri[found.end() :].partition("/")
     if host.lower() not in ("", "localhost") or not slash:
         raise ValueError(f"found '{uri}', which names the machine '{host}', expected file:///PATH")
     path = "/" + unquote(below, errors="surrogateescape")
     if "\0" in path:
         raise ValueError(f"found '{uri}', expected no %00, which no path has")
-    return path
+    return _IDLE_PARTS.sub("/", path)
 
 
 def plain_paths(text: str) -> tuple[str, ...]:

@@ -98,6 +98,8 @@ def check(pattern: str) -> str:
     if not bucket or not path or _WILDCARD.search(bucket):
         raise ValueError(f"found '{pattern}', expected a pattern inside one bucket: gs://bucket/*")
     if pattern.endswith("/"):
+        if _WILDCARD.search(pattern):
+            raise ValueError(f"'{pattern}' ends with a slash; '{pattern[:-1]}' matches folders")
         raise ValueError(f"'{pattern}' is a folder; '{pattern}*' matches the versions in it")
     if "**" in pattern:
         raise ValueError(f"found '**' in '{pattern}', expected one '*' for each level of folders")

@@ -38,6 +38,7 @@ def notification(object_id, event_type="OBJECT_FINALIZE", bucket="b"):
     [
         (b'{"models": {"clf": "gs://b/clf/7"}}', {"models": {"clf": "gs://b/clf/7"}}),
         (b'{"models": {"clf": "file:///clf/7"}}', {"models": {"clf": "/clf/7"}}),
+        (b'{"models": {"clf": "/models//clf/./7"}}', {"models": {"clf": "/models/clf/7"}}),
         (b'{"release": "gs://b/r/r12.json"}', {"manifest_uri": "gs://b/r/r12.json"}),
         (b'{"release": "file:///r/r12.json"}', {"manifest_uri": "/r/r12.json"}),
         (b'{"rollback": true}', {"rollback_to": 0}),

@@ -95,9 +95,16 @@ def test_scheme_bucket_and_place_of_a_uri(uri, scheme, bucket, local):
         ("/data/m%20", "/data/m%20"),
         ("gs://b/m%20", "gs://b/m%20"),
         ("file:x", "file:x"),
+        ("file:////data//m", "/data/m"),
+        ("/data//m", "/data/m"),
+        ("//data/././/m/", "/data/m/"),
+        ("./data/.m/*", "./data/.m/*"),
+        ("data/../m", "data/../m"),  # not m, if data is a link
+        ("gs://b//m/./1", "gs://b//m/./1"),  # an object of this name
+        ("https://hub//m", "https://hub//m"),
     ],
 )
-def test_uris_of_files_are_local_paths(uri, path):
+def test_local_paths_have_one_spelling(uri, path):
     assert plain_path(uri) == path
 
 

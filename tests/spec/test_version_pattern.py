@@ -63,6 +63,7 @@ def test_any_pattern_can_be_matched_with_anything(pattern, uri):
     ("pattern", "expected"),
     [
         ("gs://b/clf/", "'gs://b/clf/*' matches the versions in it"),
+        ("gs://b/clf/*/", "ends with a slash; 'gs://b/clf/*' matches folders"),
         ("gs://b", "expected a pattern inside one bucket"),
         ("gs://*/clf/*", "expected a pattern inside one bucket"),
         ("", "expected a pattern inside one bucket"),
