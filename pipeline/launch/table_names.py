@@ -60,12 +60,19 @@ def problems(
     sources = {"input_table": inputs.input_table, "input_query": inputs.input_query}
     given = {parameter: source for parameter, source in sources.items() if source}
     given |= {sink.parameter: sink.place for sink in outputs.of(Medium.TABLE)}
+    named: dict[str, TableName] = {}
     for parameter, name in given.items():
         if parameter != "input_query":
             try:
-                bigquery_names.parse(name)
+                named[parameter] = bigquery_names.parse(name)
             except ParameterError as error:
                 yield f"--{parameter}: {error}"
+    predictions, dead_letters = named.get("output_table"), named.get("dead_letter_table")
+    if predictions is not None and predictions == dead_letters:
+        yield (
+            f"--dead_letter_table: found '{predictions}', the --output_table as well, expected a "
+            "table of its own: their columns differ"
+        )
     cloud = options.view_as(GoogleCloudOptions)
     if dry_run or not given:
         return

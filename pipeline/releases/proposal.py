@@ -254,7 +254,9 @@ def _older(state: GateState, candidate: Candidate, model: str, uri: str) -> str 
         return None
     if uri == state.current.version_of(model).uri != newest:
         return None  # a rollback made it serve: keeping it is not going back
-    by = f"candidate '{mark.candidate_id}'" if mark.candidate_id else "the launch of the job"
+    by = "a later proposal of what serves" if mark.sequence_us else "the launch of the job"
+    if mark.candidate_id:
+        by = f"candidate '{mark.candidate_id}'"
     old = f"{uri} as it was proposed earlier" if uri == newest else uri
     return (
         f"superseded by {by}: model '{model}' was at {newest}, and {old} is older; only a rollback "

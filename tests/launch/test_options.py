@@ -133,6 +133,12 @@ def test_parameters_that_do_not_go_together_are_refused(more, says):
     assert says in problem
 
 
+def test_one_table_for_predictions_and_dead_letters_is_refused():
+    tables = ["--output_table=p:d.t", "--dead_letter_table=p.d.t"]
+    (problem,) = problems("--ensemble_spec=e", "--input_subscription=s", *tables)
+    assert problem.startswith("--dead_letter_table: found 'p.d.t', the --output_table as well")
+
+
 def test_topic_output_needs_a_place_for_dead_letters():
     base = ["--ensemble_spec=e", "--input_subscription=s", "--output_topic=t"]
     assert problems(*base) == (

@@ -122,7 +122,9 @@ def test_overwritten_file_is_a_new_version_and_an_unchanged_one_is_not(gate):
 
 def test_candidate_that_changes_nothing_makes_earlier_ones_old(gate):
     gate.propose(candidate("c", 20, models={"emb": EMB}))
-    assert gate.propose(candidate("late", 10, models={"emb": "gs://b/x.onnx"}))[0] == "ignored"
+    outcome, reason = gate.propose(candidate("late", 10, models={"emb": "gs://b/x.onnx"}))
+    assert outcome == "ignored"
+    assert reason.startswith("superseded by a later proposal of what serves: model 'emb' was at ")
 
 
 def test_older_part_of_a_partial_candidate_is_left_out(gate):
