@@ -89,4 +89,10 @@ def _fixed_batch_rows(path: Path, spec: ModelSpec, inputs: Sequence[TensorSpec])
             f"{path} takes different numbers of rows at once in its inputs ({found}); one of them "
             "may be a constant: give it as {value: ..., dtype: ...}"
         )
+    if 0 in fixed.values():
+        names = ", ".join(name for name, rows in fixed.items() if rows == 0)
+        raise LoadError(
+            f"{path} takes no rows at all: the first axis of its inputs ({names}) is 0; export it "
+            "with a variable one"
+        )
     return next(iter(fixed.values()), None)

@@ -198,6 +198,14 @@ class _ByRecords:
         if read:
             taken = ", ".join(f"{key} for '{other}'" for key, other in list(read.items())[:_SHOWN])
             note = f"{FILL_IN}no key of the records is left for it; the model reads {taken}"
+        if tensor.name in self._seen and tensor.name not in read:
+            found = _shown(self._seen[tensor.name])
+            note = (
+                f"{FILL_IN}the records have {tensor.name} {found}, the model takes "
+                f"{_described(tensor)}"
+            )
+            if found == "integer" and tensor.dtype == "string":
+                note += f"; of CSV, a field `{tensor.name}: {{dtype: string}}` has it as text"
         self.fields[name] = _Field(_declarable(tensor.row_shape), [tensor])
         return Bound(name, note)
 

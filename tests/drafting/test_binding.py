@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.batch.tensors import TensorSpec
 from pipeline.drafting import gaps
-from pipeline.drafting.draft import FILL_IN, GUESS, is_name
+from pipeline.drafting.draft import FILL_IN, GUESS, is_name, model_draft
 from pipeline.drafting.keys import fields_of
 from pipeline.formats.record_sample import Seen
 from tests.drafting.drafts import TEXT, bound, by, model, number
@@ -48,6 +49,17 @@ def test_input_for_which_no_key_is_left_is_to_be_filled_in():
     assert by(draft) == {("m", "a"): "v", ("m", "b"): "b"}
     note = draft.models[0].bound["b"].note
     assert note == f"{FILL_IN}no key of the records is left for it; the model reads v for 'a'"
+
+
+def test_key_of_its_name_and_another_type_is_told():
+    """Categories that were integers before they became text."""
+    seen = {"size": Seen("integer", (), 9, distinct=False), "color": TEXT}
+    made = [TensorSpec(name, "string", (None, 1)) for name in ("color", "size")]
+    draft = bound([model_draft("m", "xgboost", "m.ubj", None, inputs=made)], seen)
+    assert by(draft) == {("m", "color"): "color", ("m", "size"): "m_size"}
+    note = draft.models[0].bound["size"].note
+    assert note.startswith(f"{FILL_IN}the records have size integer, the model takes string")
+    assert note.endswith("; of CSV, a field `size: {dtype: string}` has it as text")
 
 
 def test_inputs_are_found_by_keys_that_are_alike():

@@ -89,6 +89,17 @@ def test_columns_bound_to_different_fixed_numbers_of_rows_are_refused(tmp_path):
         load(path, spec("y", inputs={**PIXELS, "W": "weights"}))
 
 
+def test_graph_that_takes_no_rows_is_refused(tmp_path):
+    path = models.save_onnx(
+        tmp_path / "model.onnx",
+        [("Identity", ["x"], ["y"], {})],
+        {"x": ("float32", [0, 4])},
+        {"y": ("float32", [0, 4])},
+    )
+    with pytest.raises(LoadError, match=r"takes no rows at all.*\(x\) is 0"):
+        load(path, spec("y", inputs=PIXELS))
+
+
 def test_input_with_a_default_need_not_be_bound(tmp_path):
     path = models.save_onnx(
         tmp_path / "model.onnx",
