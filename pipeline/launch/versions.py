@@ -28,6 +28,7 @@ from pipeline.releases.proposal import Proposal
 from pipeline.releases.state import GateState, initial_state
 from pipeline.serving.files.artifacts import Fetched
 from pipeline.serving.rehearsal.golden import Example
+from pipeline.serving.rehearsal.label_counts import odd_counts
 from pipeline.serving.rehearsal.rehearsal import Rehearsal, attempt
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.serving.trial.messages import TrialAnswer
@@ -238,6 +239,8 @@ class Beginner:
         return attempt(self.checks.graph, release, self.manager, self.say, comparison)
 
     def _beginning(self, release: Release, rehearsal: Rehearsal, state: GateState) -> Beginning:
+        for warning in odd_counts(self.checks.graph, rehearsal.types):
+            self.say(f"warning: {warning}")
         self.manager.mark_prepared(release)  # where it serves in this process, once is enough
         state = replace(state, handled=(*state.handled, *self._handled))
         return Beginning(release, rehearsal, state, tuple(self._events))

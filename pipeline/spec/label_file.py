@@ -155,9 +155,9 @@ def _check_numbers(lines: Sequence[str]) -> None:
             continue
         if (place := next((i for i, n in enumerate(numbers) if i != n), None)) is not None:
             raise ValueError(
-                f"numbers its labels, and line {place + 1} ({lines[place]!r}), whose label has the "
-                f"index {place}, has another number; write a JSON object with the index that each "
-                "label has among the outputs of the model, or leave the numbers out"
+                f"numbers its labels, and the one of index {place}, on line {place + 1}, has "
+                f"another number ({lines[place]!r}); write the labels without numbers, one a line, "
+                "the one of index 0 first, with a line such as ??? for each index that has none"
             )
 
 

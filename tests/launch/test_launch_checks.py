@@ -102,3 +102,18 @@ def test_good_models_serve_and_what_was_left_out_is_said(net, checks):
 def test_models_that_serve_where_they_are_launched_are_checked_in_full(net):
     with pytest.raises(LaunchError, match="--launch_checks=files is for jobs whose workers are"):
         launched(net, "files", placement=HERE)
+
+
+@pytest.mark.parametrize("placement", [HERE, WORKERS])
+@pytest.mark.parametrize("labels", ["ab", "abc"])
+def test_labels_that_are_not_as_many_as_the_classes_are_warned_of(net, placement, labels):
+    net.spec["combine"] = [
+        {"column": "best", "op": "argmax", "of": "net_y"},
+        {"column": "label", "op": "lookup", "of": "best", "labels": list(labels)},
+    ]
+    said = []
+    checked, _ = launched(net, "full", placement=placement, say=said.append)
+    checked.close()
+    warnings = [text for text in said if "classes" in text]
+    says = "warning: combine step 'label' has 2 labels, and column 'net_y' of model 'net' has 3 cl"
+    assert [text[: len(says)] for text in warnings] == ([says] if labels == "ab" else [])

@@ -67,7 +67,7 @@ def test_numbers_beside_labels_are_those_of_their_places_or_refused(labels):
     for shift in (1, 10):
         others = [f"{i + shift * (i > 0)}  {label}" for i, label in enumerate(labels)]
         if len(labels) >= 3:
-            with pytest.raises(ValueError, match=r"numbers its labels, and line 2 "):
+            with pytest.raises(ValueError, match=r"numbers its labels, and the one of index 1, "):
                 labels_in("\n".join(others), str)
 
 
@@ -85,7 +85,7 @@ def test_numbers_beside_labels_are_those_of_their_places_or_refused(labels):
         ("nc: 2\nnames: ['a', 'b']\n", "looks like YAML"),
         ("# COCO\nnames:\n  0: a\n  1: b\n", "looks like YAML"),
         ("# classes of the model\na\nb\n", "a comment, which would be index 0"),
-        ("1 a\n2 b\n3 c\n", "numbers its labels, and line 1 ('1 a'), whose label has the index 0"),
+        ("1 a\n2 b\n3 c\n", "numbers its labels, and the one of index 0, on line 1,"),
         ("a 1\nb 2\nc 3\n", "numbers its labels"),
         ("Index\n3\n7\n", "begins with 'Index', a header"),
         ('{"0": "a", "1": {"name": "b"}}', "must hold one label a line"),
