@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from pipeline.formats.image import IMAGE
 from pipeline.readable import logger
 
 _LOGGER = logger(__name__)
 
 _WILDCARD = re.compile(r"[*?\[]")
-_PICTURE = re.compile(r"_.*\.(jpe?g|png|webp|bmp|gif)$", re.IGNORECASE)
 _MARKS = frozenset("._")
 
 
@@ -33,7 +33,8 @@ def is_hidden(path: str, pattern: str) -> bool:
     *folders, name = path.split("/")[first:]
     if any(folder[:1] in marks for folder in folders):
         return True
-    return name[:1] in marks and not _PICTURE.match(name)
+    is_picture = name.startswith("_") and name.lower().endswith(IMAGE.extensions)
+    return name[:1] in marks and not is_picture
 
 
 _said: set[str] = set()

@@ -3,7 +3,9 @@
 import pytest
 
 from pipeline.connectors.files.watched.listing import list_files
+from pipeline.connectors.storage.hidden_names import is_hidden
 from pipeline.connectors.storage.paths import PathError, match_input
+from pipeline.formats.image import IMAGE
 
 LEFT = (
     "_SUCCESS",
@@ -51,6 +53,13 @@ def test_wildcards_mean_data_unless_the_pattern_has_the_mark(place, pattern, mea
     assert names(match_input(f"{place}/{pattern}"), place) == meant
     if pattern != "**":  # Python's own takes it for one folder, or none
         assert names(list_files(f"{place}/{pattern}"), place) == meant
+
+
+@pytest.mark.parametrize("extension", IMAGE.extensions)
+def test_pictures_of_cameras_are_data_whatever_their_format(extension):
+    for name in (f"_DSC1{extension}", f"_MG_2{extension.upper()}"):
+        assert not is_hidden(f"in/{name}", "in/*")
+        assert is_hidden(f"in/.{name}", "in/*")
 
 
 def test_what_is_left_out_is_counted_and_said_once(place, caplog):
