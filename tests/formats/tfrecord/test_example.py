@@ -47,13 +47,15 @@ def inside(number, *messages):
 
 
 X = example({"x": 1.0})
+WORDS = example({"words": "abc", "n": 7})  # its bytes could be the name of a feature
 
 
 @pytest.mark.parametrize(
     "message",
     [
-        pytest.param(inside(1, X, X), id="ExampleListWithContext without a context"),
-        pytest.param(inside(1, X) + inside(2, X), id="ExampleListWithContext"),
+        pytest.param(inside(1, X, X), id="ExampleListWithContext of numbers"),
+        pytest.param(inside(1, WORDS, WORDS), id="ExampleListWithContext of words"),
+        pytest.param(inside(1, X) + inside(2, X), id="ExampleListWithContext with a context"),
         pytest.param(example({"y": 1.0}) + inside(2, X), id="SequenceExample"),
         pytest.param(inside(2, b"chr1") + b"\x18\x07", id="the message of a program"),
         pytest.param(b"\x0a\x02\x10\x07", id="one whose first field is a message, too"),
