@@ -119,9 +119,11 @@ def _check_whole(file: Path) -> None:
         )
     sizes = _TREE_SIZES.search(content)
     trees, end = content.find(b"\nTree=0"), content.find(b"\nend of trees")
+    is_old = end < 0  # as the first releases of LightGBM 2 wrote it, which had no such line
+    end = content.find(b"\n\nfeature importances:") if is_old else end
     expected = sum(int(size) for size in sizes[1].split()) if sizes else 0
     # The sizes count the blank lines between the trees.
     if sizes is None or end < 0 or (trees >= 0 and end - trees != expected):
         raise LoadError(f"{file} is cut off or damaged: its trees are not as long as it says")
-    if b"\nend of parameters" not in content[end:]:
+    if not is_old and b"\nend of parameters" not in content[end:]:
         raise LoadError(f"{file} is cut off: the line 'end of parameters' is missing")

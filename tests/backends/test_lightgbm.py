@@ -52,6 +52,21 @@ def test_cut_off_file_is_refused_before_lightgbm_reads_behind_its_end(cut_at, tm
         load(path, spec("predict"))
 
 
+def test_file_of_the_first_releases_of_lightgbm_2_is_read(tmp_path):
+    """Nothing stands between their trees and the importances, and nothing of parameters behind."""
+    path = models.lightgbm_text(tmp_path)
+    rows = {"X": models.tree_rows()[0]}
+    expected = load(path, spec("predict")).predict(rows)["predict"]
+    trees, _, _ = path.read_bytes().partition(b"\nend of trees")
+    old = trees.replace(b"version=v4", b"version=v2")
+    path.write_bytes(old + b"\n\nfeature importances:\nColumn_0=1\n\npandas_categorical:null\n")
+    found = load(path, spec("predict")).predict(rows)["predict"]
+    np.testing.assert_array_equal(found, expected)
+    path.write_bytes(old + b"\n")
+    with pytest.raises(LoadError, match="cut off or damaged"):
+        load(path, spec("predict"))
+
+
 def test_file_that_lost_lines_within_is_refused(tmp_path):
     path = models.lightgbm_text(tmp_path)
     lines = path.read_text().splitlines(keepends=True)
