@@ -68,8 +68,8 @@ def test_folder_of_a_folder_that_holds_the_model_is_named(tmp_path):
         (tmp_path / file).parent.mkdir()
         (tmp_path / file).touch()
     text = refusal(tmp_path, "tensorflow")
-    assert "; saved_model/saved_model.pb is one: give saved_model, of an archive as unp" in text
-    assert "is one" not in refusal(tmp_path, "onnx")
+    assert "; give its folder saved_model, which has saved_model.pb (an archive: unp" in text
+    assert "give its folder" not in refusal(tmp_path, "onnx")
 
 
 def test_no_file_that_some_framework_reads_by_itself_counts_as_unreadable():

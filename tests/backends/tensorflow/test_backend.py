@@ -155,7 +155,9 @@ def test_keras_file_that_names_a_file_elsewhere_is_refused(tmp_path):
 
 def test_folder_above_the_versions_is_refused_with_what_it_holds(tmp_path):
     models.saved_model(tmp_path / "12")
-    with pytest.raises(LoadError, match=r"\(\.keras\) or a saved_model\.pb.*it holds 12$"):
+    with pytest.raises(
+        LoadError, match=r"\(\.keras\) or a saved_model\.pb.*it holds 12; give its folder 12,"
+    ):
         load(tmp_path, spec("y"))
 
 
