@@ -24,7 +24,7 @@ def nearest_neighbours():
     return KNeighborsClassifier().fit(x, np.arange(30) % 3)
 
 
-@pytest.mark.parametrize("name", ["model.joblib", "model.pkl", "model.pickle"])
+@pytest.mark.parametrize("name", ["model.joblib", "model.pkl", "model.pickle", "model.sav"])
 def test_pickled_file_is_refused_unless_trusted(name, tmp_path):
     path = models.save_estimator(models.classifier(), tmp_path / name)
     with pytest.raises(UntrustedArtifactError, match=r"would run code.*skops.*`trusted: true`"):
