@@ -84,9 +84,10 @@ class SlowFileSystem(LocalFileSystem):  # type: ignore[misc]  # Beam is untyped
     def scheme(cls) -> str:
         return _SCHEME
 
-    def open(self, path: str, *_: Any, **__: Any) -> SlowFile:
+    def open(self, path: str, *_: Any, **__: Any) -> io.BufferedReader:
         place = path.removeprefix(f"{_SCHEME}://")
-        return SlowFile(place, self.latency_secs, self.bytes_per_sec)
+        # A raw file may return fewer bytes than it has; who opens one of Beam gets them all.
+        return io.BufferedReader(SlowFile(place, self.latency_secs, self.bytes_per_sec), 1 << 20)
 
 
 def main() -> int:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from benchmarks.support.repository import ROOT
 
+_PLACES = ("--docs", "--folder")
+
 
 def parser(description: str) -> argparse.ArgumentParser:
     """A parser that knows ``--quick`` and ``--docs``, a document beside which pictures go."""
@@ -20,7 +22,13 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 def used() -> str:
     """The command line of this process as the document shows it: without places of files."""
-    shown = [a for a in sys.argv[1:] if not a.startswith(("--docs=", "--folder="))]
+    shown: list[str] = []
+    given = iter(sys.argv[1:])
+    for argument in given:
+        if argument in _PLACES:
+            next(given, None)  # which it has as its value
+        elif not argument.startswith(tuple(f"{place}=" for place in _PLACES)):
+            shown.append(argument)
     return shlex.join(["python", "-m", _module(), *shown])
 
 
