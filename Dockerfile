@@ -39,6 +39,9 @@ ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/template/main.py \
     OMP_WAIT_POLICY=PASSIVE \
     OPENBLAS_THREAD_TIMEOUT=4 \
     ORT_DISABLE_TELEMETRY=1
+# ONNX Runtime loads no graph with a StringNormalizer (text models of sklearn-onnx) where the locale en_US.UTF-8
+# is missing. It asks it for small and capital letters only, which are the same in C.UTF-8.
+RUN ln -s C.utf8 /usr/lib/locale/en_US.utf8
 WORKDIR /template
 
 # --- This project as a tree of files, so that each image takes it in one layer. Compiled here, for a

@@ -15,8 +15,6 @@ API: https://xgboost.readthedocs.io/en/stable/prediction.html
 from __future__ import annotations
 
 import json
-import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ import numpy as np
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package
 from pipeline.backends.model_files import model_file, size_of
+from pipeline.backends.newer_boosters import check_read_whole
 from pipeline.backends.tables.categories import CategoryCodes, category_codes
 from pipeline.backends.tables.columns import FeatureInputs
 from pipeline.backends.tables.matrix import feature_names, output_specs
@@ -42,15 +41,6 @@ _OUTPUTS: dict[str, dict[str, bool]] = {
     "margin": {"output_margin": True},
     "leaf": {"pred_leaf": True},
 }
-_VERSION = re.compile(
-    rb'"version":\s*\[(\d+),\s*(\d+),\s*(\d+)\]|version\[#L\0{7}\x03((?:[iU].){3})', re.DOTALL
-)
-_TAIL_BYTES = 256
-"""The version is the last key of both formats."""
-_JSON_KEY = re.compile(rb'"([a-z_]+)"\s*:')
-_UBJSON_KEY = re.compile(rb"(?<![S#])L\0{7}(.)", re.DOTALL)
-"""The length of a key; that of a text has S in front, the number of an array's values has #."""
-_NAME = re.compile(rb"[a-z_]+")
 _IN_PLACE = {"predict": "value", "margin": "margin"}
 """Outputs that trees compute from the rows where they lie, and what that call names them."""
 
@@ -130,7 +120,7 @@ class XgboostBackend:
         # Its warnings name parameters that the ensemble file does not have.
         with loading(file, _KIND), xgboost.config_context(verbosity=0):
             booster = xgboost.Booster(model_file=file)
-            _check_read_whole(file, booster)
+            check_read_whole(file, file.read_bytes(), booster)
             booster.set_param({"nthread": context.intra_op_threads})
             device = _choose(booster, context.device)
         return XgboostServable(booster, file, spec, device, context.intra_op_threads)
@@ -143,47 +133,6 @@ def _check_format(file: Path) -> None:
                 f"{file} is neither JSON nor UBJSON; a model in the old binary format of XGBoost "
                 "must be saved again as .ubj or .json, with the version that made it"
             )
-
-
-def _check_read_whole(file: Path, booster: Any) -> None:
-    """Refuses a file of a newer XGBoost with keys that this one passed over without an error.
-
-    Such are the weights of dart's trees in files of XGBoost 3.4, which 3.2 adds up without them.
-    """
-    import xgboost
-
-    saved_by = _version_of(file)
-    here = tuple(int(part) for part in re.findall(r"\d+", xgboost.__version__)[:3])
-    if saved_by is None or saved_by <= here:
-        return
-    unread = _keys(file.read_bytes()) - _keys(bytes(booster.save_raw("ubj")))
-    if unread:
-        raise LoadError(
-            f"{file} was saved by XGBoost {'.'.join(map(str, saved_by))} with "
-            f"{', '.join(sorted(unread))}, which XGBoost {xgboost.__version__} here would pass "
-            "over and predict something else; install a version at least as new, or train and save "
-            f"the model with {xgboost.__version__} or older"
-        )
-
-
-def _version_of(file: Path) -> tuple[int, ...] | None:
-    """The version of XGBoost that saved a file; None where it does not say."""
-    with file.open("rb") as stream:
-        stream.seek(max(0, file.stat().st_size - _TAIL_BYTES), os.SEEK_SET)
-        found = _VERSION.search(stream.read())
-    if found is None:
-        return None
-    packed: bytes | None = found[4]
-    return tuple(packed[1::2] if packed else (int(part) for part in found.groups()[:3]))
-
-
-def _keys(content: bytes) -> set[str]:
-    """The keys of all objects in a file."""
-    if content[1:2] != b"L":
-        return {key.decode() for key in _JSON_KEY.findall(content)}
-    lengths = _UBJSON_KEY.finditer(content)
-    texts = (content[length.end() : length.end() + length[1][0]] for length in lengths)
-    return {text.decode() for text in texts if _NAME.fullmatch(text)}
 
 
 def _choose(booster: Any, device: str) -> str:

@@ -1,6 +1,9 @@
 import json
 import logging
+import re
 import struct
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -123,7 +126,22 @@ def test_old_binary_format_is_refused_with_the_way_out(tmp_path):
         load(tmp_path, spec("predict"))
 
 
-def saved_by(version, made, path):
+WEIGHTS = b"L" + struct.pack(">Q", 11) + b"weight_drop[$d#L" + bytes(8)
+"""A key of UBJSON with an empty array."""
+
+
+def as_newer(content, version, more=b""):
+    """A booster in UBJSON as another version would save it, with more keys in its model.
+
+    This version cannot write what it does not know.
+    """
+    packed = b"".join(b"i" + bytes([part]) for part in version)
+    known = re.sub(rb"(?<=version\[#L\0{7}\x03).{6}", lambda _: packed, content, flags=re.DOTALL)
+    model = known.index(b"model{", max(known.find(b"Model{"), 0)) + len(b"model{")
+    return known[:model] + more + known[model:]
+
+
+def saved_by(version, made, path, indent=None):
     """A file as another version would have saved it, with dart's weights where 3.3 has them."""
     import xgboost
 
@@ -139,23 +157,74 @@ def saved_by(version, made, path):
     content["version"] = version
     booster.load_model(bytearray(json.dumps(content).encode()))
     if path.suffix == ".json":
-        path.write_text(json.dumps(content))
-    else:  # this version cannot write what it does not know
-        old = bytes(booster.save_raw("ubj"))
-        place = old.rindex(b"version[#L") + len(b"version[#L") + 8
-        key = b"L" + struct.pack(">Q", 11) + b"weight_drop[$d#L" + bytes(8)
-        model = old.index(b"model{") + len(b"model{")
-        known = old[:model] + (key if made.get("booster") == "dart" else b"") + old[model:place]
-        path.write_bytes(known + b"".join(b"i" + bytes([part]) for part in version) + b"}")
+        path.write_text(json.dumps(content, indent=indent))
+    else:
+        more = WEIGHTS if made.get("booster") == "dart" else b""
+        path.write_bytes(as_newer(bytes(booster.save_raw("ubj")), version, more))
     return path
 
 
-@pytest.mark.parametrize("suffix", [".json", ".ubj"])
-def test_file_of_a_newer_version_with_what_this_one_passes_over_is_refused(suffix, tmp_path):
+@pytest.mark.parametrize(("suffix", "indent"), [(".json", None), (".json", 2), (".ubj", None)])
+def test_file_of_a_newer_version_with_what_this_one_passes_over_is_refused(
+    suffix, indent, tmp_path
+):
     dart = {"booster": "dart", "rate_drop": 0.5, "one_drop": 1}
     with pytest.raises(LoadError, match=r"XGBoost 99\.4\.1 with weight_drop, .* train and save"):
-        load(saved_by([99, 4, 1], dart, tmp_path / f"a{suffix}"), spec("predict"))
-    assert load(saved_by([99, 4, 1], {}, tmp_path / f"b{suffix}"), spec("predict"))
+        load(saved_by([99, 4, 1], dart, tmp_path / f"a{suffix}", indent), spec("predict"))
+    assert load(saved_by([99, 4, 1], {}, tmp_path / f"b{suffix}", indent), spec("predict"))
+
+
+ESTIMATOR = model_spec(
+    framework="sklearn",
+    inputs={"X": "pixels"},
+    outputs={"predict_proba": "y"},
+    trusted=True,
+)
+
+
+@pytest.mark.parametrize("name", ["model.joblib", "model.skops"])
+def test_estimator_around_a_booster_of_a_newer_version_is_refused_as_its_file_is(
+    name, tmp_path, monkeypatch
+):
+    from sklearn.pipeline import make_pipeline
+    from xgboost import Booster
+
+    estimator, written = make_pipeline(classifier()), Booster.__getstate__
+    for more, file in ((WEIGHTS, tmp_path / "a" / name), (b"", tmp_path / "b" / name)):
+        file.parent.mkdir()
+
+        def newer(booster, more=more):
+            state = written(booster)
+            state["handle"] = bytearray(as_newer(bytes(state["handle"]), [99, 4, 1], more))
+            return state
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Booster, "__getstate__", newer)
+            models.save_estimator(estimator, file)
+    with pytest.raises(LoadError, match=r"XGBoost 99\.4\.1 with weight_drop, .* train and save"):
+        load(tmp_path / "a" / name, ESTIMATOR)
+    x, _ = models.tree_rows()
+    found = load(tmp_path / "b" / name, ESTIMATOR).predict({"X": x})["predict_proba"]
+    np.testing.assert_array_equal(found, estimator.predict_proba(x))
+
+
+def test_boosters_are_looked_at_where_nothing_has_imported_xgboost(tmp_path):
+    """What an estimator brings along is imported while it is read."""
+    models.save_estimator(classifier(), tmp_path / "model.joblib")
+    program = """
+import sys
+from pathlib import Path
+from pipeline.backends import newer_boosters
+from tests.backends.test_xgboost import ESTIMATOR
+from tests.support.specs import load
+
+newer_boosters.check_read_whole = lambda file, content, booster: print(len(content), booster)
+assert "xgboost" not in sys.modules
+load(Path(sys.argv[1]), ESTIMATOR)
+"""
+    command = [sys.executable, "-c", program, tmp_path]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert re.match(r"\d+ <xgboost.core.Booster", said)
 
 
 def test_refusal_says_what_is_wrong_without_a_stack(tmp_path):

@@ -49,6 +49,15 @@ def test_everything_that_the_tree_has_of_the_package_is_in_the_image(shell):
     assert set(image.split()) == tree
 
 
+def test_locale_that_text_models_ask_for_knows_small_and_capital_letters(shell):
+    program = (
+        "import ctypes, locale; "
+        "locale.setlocale(locale.LC_CTYPE, 'en_US.UTF-8'); "
+        "print(chr(ctypes.CDLL(None).towlower(0xC9)) == chr(0xE9))"
+    )
+    assert shell(f'python -c "{program}"').strip() == "True"
+
+
 def test_start_compiles_no_module(shell):
     # Python says of each module whether its code came from a .py or from a .pyc file.
     loaded = shell("python -B -v -c 'import pipeline.jobs.run' 2>&1 | grep 'code object from'")

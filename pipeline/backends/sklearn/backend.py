@@ -23,6 +23,7 @@ from pipeline.backends.base import LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package
 from pipeline.backends.model_files import model_file, size_of
 from pipeline.backends.native_threads import bound_blas, openmp_bound
+from pipeline.backends.newer_boosters import unpickled_whole
 from pipeline.backends.pickled import check_estimator, lacking, unpickle
 from pipeline.backends.sklearn import features as sklearn_features
 from pipeline.backends.sklearn.features import width_made
@@ -100,8 +101,7 @@ class SklearnBackend:
         self.start()
         file = model_file(path, SUFFIXES)
         with loading(file, "a scikit-learn model"), _version_warnings_logged(spec.name):
-            read = _read_skops if file.suffix.lower() == ".skops" else _read_pickle
-            estimator = read(file, spec.trusted)
+            estimator = _read_whole(file, spec.trusted)
         check_estimator(file, estimator, METHODS)
         bound_blas(context.intra_op_threads)
         calls = context.intra_op_threads if context.shared else 1
@@ -132,6 +132,18 @@ def _hidden(module: str) -> Iterator[None]:
     finally:
         if wanted:
             del sys.modules[module]
+
+
+def _read_whole(file: Path, trusted: bool) -> Any:
+    """The estimator in a file, of whose boosters of XGBoost nothing is passed over."""
+    read = _read_skops if file.suffix.lower() == ".skops" else _read_pickle
+    if sys.modules.get("xgboost") is None:
+        found = read(file, trusted)
+        if "xgboost" not in sys.modules:
+            return found
+        del found  # read again, watched: not every estimator is to wait until XGBoost is imported
+    with unpickled_whole(file):
+        return read(file, trusted)
 
 
 def _read_skops(file: Path, trusted: bool) -> Any:

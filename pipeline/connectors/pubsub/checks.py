@@ -32,7 +32,8 @@ def check_subscription(subscription: str) -> str:
     """Makes sure that a subscription can be pulled from.
 
     Returns:
-      The topic whose messages come, all of them; empty where there is a filter, or nobody may look.
+      The topic whose messages come, all of them; empty where a filter or a transform may leave some
+      out, or nobody may look.
 
     Raises:
       PathError: its name is malformed, it does not exist, is not for pulling, is detached from its
@@ -52,7 +53,7 @@ def check_subscription(subscription: str) -> str:
         return ""
     if problem := _not_for_pulling(found):
         raise PathError(f"subscription '{subscription}' {problem}, expected a pull subscription")
-    return "" if found.filter else str(found.topic)
+    return "" if found.filter or found.message_transforms else str(found.topic)
 
 
 def _not_for_pulling(found: Any) -> str:

@@ -129,6 +129,14 @@ def test_the_topic_of_a_subscription_is_told_where_all_its_messages_come(pubsub)
     assert check_subscription(pubsub.new_subscription(topic, filter="attributes:a")) == ""
 
 
+def test_a_transform_may_leave_messages_of_the_topic_out(service):
+    transform = {"javascript_udf": {"function_name": "f", "code": "function f() {return null}"}}
+    found = Subscription(name=SUBSCRIPTION, topic=TOPIC, message_transforms=[transform])
+    look = Subscription.serialize(found)
+    service(GetSubscription=look, TestIamPermissions=granted("pubsub.subscriptions.consume"))
+    assert check_subscription(SUBSCRIPTION) == ""
+
+
 def test_missing_credentials_are_refused(monkeypatch, tmp_path):
     monkeypatch.delenv("PUBSUB_EMULATOR_HOST", raising=False)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
