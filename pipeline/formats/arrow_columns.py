@@ -45,6 +45,8 @@ def column(array: pa.Array, decoder: FieldDecoder) -> BatchColumn:
     """
     if not decoder.keeps_missing:
         return _complete(array, decoder)
+    if isinstance(array.type, pa.UuidType):  # its bytes may well be text, of another kind
+        return decoder.column(plain_values(array))
     array = _unwrapped(array)
     if _is_list(array.type):  # there may be nulls inside
         return decoder.column(plain_values(array))

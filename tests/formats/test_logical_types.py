@@ -15,10 +15,11 @@ from pipeline.connectors.files import input_checks
 from pipeline.connectors.files.ranges import split_file
 from pipeline.connectors.files.read import read_range
 from pipeline.connectors.storage.paths import match_input
-from pipeline.formats.fields import IrregularError
+from pipeline.formats import arrow_columns
+from pipeline.formats.fields import FieldDecoder, IrregularError
 from pipeline.formats.format import Reading
 from pipeline.formats.registry import FORMATS
-from pipeline.spec.record import RecordSpec
+from pipeline.spec.record import FieldSpec, RecordSpec
 
 UUID = uuid.UUID("12345678-1234-5678-1234-567812345678")
 TEXT, DAY = str(UUID), datetime.date(2024, 1, 2)
@@ -172,6 +173,16 @@ def test_uuids_in_lists_are_text(tmp_path):
     pq.write_table(pa.table({"p": pa.ListArray.from_arrays([0, 2], uuids)}), path)
     fields = {"p": {"dtype": "string", "shape": [2]}}
     assert outcome(path, "parquet", fields)[:3] == ([], [], [[TEXT, TEXT]])
+
+
+@pytest.mark.parametrize("dtype", ["string", "bytes"])
+def test_uuid_whose_bytes_are_text_too_is_one_where_another_may_be_missing(dtype):
+    uuids = [uuid.UUID(int=0), uuid.UUID(int=0x41)]
+    decoder = FieldDecoder("p", FieldSpec(dtype=dtype, missing="keep"))
+    found = arrow_columns.column(pa.array([*(u.bytes for u in uuids), None], pa.uuid()), decoder)
+    expected = list(map(str, uuids)) if dtype == "string" else [one.bytes for one in uuids]
+    assert found.values[:2].tolist() == expected
+    assert found.present.tolist() == [True, True, False]
 
 
 def test_column_without_any_value_is_one_of_a_field_that_may_lack_it(tmp_path):
