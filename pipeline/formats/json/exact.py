@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 import orjson
 
-from pipeline.batch.exact_number import exact_json
+from pipeline.batch.exact_number import exact_json, exact_number
 
 _KEY_END = re.compile(rb'"\s*:')
 _QUOTE, _COLON = b'":'
+_NUMBER = re.compile(rb"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _CACHED_BYTES = 1 << 15
 _PLAIN = {str, int, bool, type(None)}
 
@@ -67,15 +68,15 @@ def with_exact_numbers(
 def _with_exact_numbers(
     payload: bytes, found: dict[str, Any], keys: Iterable[str]
 ) -> dict[str, Any]:
-    unsure = [
-        key
-        for key in keys
-        if _holds_float(found.get(key)) and not _is_written_so(payload, key, found[key])
-    ]
+    unsure = [key for key in keys if _holds_float(found.get(key))]
     if not unsure:
         return found
-    exact = exact_json(payload)
-    return found | {key: exact[key] for key in unsure if key in exact}
+    text = b"".join(payload.split())  # no blank is inside of a number
+    try:
+        return found | {key: _as_written(text, key, found[key]) for key in unsure}
+    except LookupError:
+        exact = exact_json(payload)
+        return found | {key: exact[key] for key in unsure if key in exact}
 
 
 def _holds_float(value: Any) -> bool:
@@ -86,13 +87,28 @@ def _holds_float(value: Any) -> bool:
     return isinstance(value, float)
 
 
-def _is_written_so(payload: bytes, key: str, value: Any) -> bool:
-    """Whether an object has a value in the spelling of orjson, as most programs write floats."""
-    text, name = payload.replace(b" ", b""), orjson.dumps(key) + b":"
-    if b"\\" in text or text.count(name) != 1:  # the key may come elsewhere, or in another spelling
-        return False
-    begin, spelled = text.index(name) + len(name), orjson.dumps(value)
-    return text.startswith((spelled + b",", spelled + b"}"), begin)
+def _as_written(text: bytes, key: str, value: Any) -> Any:
+    """The value of a key, as the text of its object has it.
+
+    Args:
+      text: of the object, without blanks.
+      key: of the object.
+      value: its value, with floats for all numbers.
+
+    Raises:
+      LookupError: where the value stands, or how it is to be read, takes a look at all of the text.
+    """
+    name = b"".join(orjson.dumps(key).split()) + b":"
+    if b"\\" in text or text.count(name) != 1:  # it may come elsewhere, or in another spelling
+        raise LookupError(key)
+    begin, spelled = text.index(name) + len(name), b"".join(orjson.dumps(value).split())
+    if text.startswith((spelled + b",", spelled + b"}"), begin):
+        return value
+    number = _NUMBER.match(text, begin)
+    if number is None:
+        raise LookupError(key)
+    digits = number[0].decode()
+    return int(digits) if digits.lstrip("-").isdigit() else exact_number(digits)
 
 
 class _Pairs(list[tuple[str, Any]]):
