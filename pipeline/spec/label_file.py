@@ -33,6 +33,8 @@ FILE = (
 
 Labels = tuple[str | int, ...]
 
+_AS_JSON = "as a JSON list, which is taken as it is"
+
 _EXPECTED = (
     "must hold one label a line, a JSON list of texts, or a JSON object of them by index "
     '({"0": ..., "1": ...})'
@@ -125,11 +127,17 @@ def _lines(text: str) -> Sequence[str]:
     if any(map(_PROTOBUF.fullmatch, lines)):
         raise ValueError(f"looks like a Protocol Buffers text (.pbtxt); it {_EXPECTED}")
     if len(lines) > 1 and lines[0].strip(' "').lower() in _HEADERS:
-        raise ValueError(f"begins with {lines[0]!r}, a header, not the label of index 0: remove it")
+        raise ValueError(
+            f"begins with {lines[0]!r}, which looks like a header, not like the label of index 0: "
+            f"remove it; if it is that label, write all of them {_AS_JSON}"
+        )
     if any(map(_YAML.fullmatch, lines)):
         raise ValueError(f"looks like YAML; it {_EXPECTED}")
     if len(lines) > 1 and _COMMENT.fullmatch(lines[0]):
-        raise ValueError(f"begins with {lines[0]!r}, a comment, which would be index 0: remove it")
+        raise ValueError(
+            f"begins with {lines[0]!r}, which looks like a comment, and would be index 0: remove "
+            f"it; if it is a label, write all of them {_AS_JSON}"
+        )
     _check_numbers(lines)
     for separator, name in _SEPARATORS.items():
         if _is_table(lines, separator):
@@ -157,7 +165,8 @@ def _check_numbers(lines: Sequence[str]) -> None:
             raise ValueError(
                 f"numbers its labels, and the one of index {place}, on line {place + 1}, has "
                 f"another number ({lines[place]!r}); write the labels without numbers, one a line, "
-                "the one of index 0 first, with a line such as ??? for each index that has none"
+                "the one of index 0 first, with a line such as ??? for each index that has none; "
+                f"if the numbers are a part of the labels, write these {_AS_JSON}"
             )
 
 

@@ -84,10 +84,10 @@ def test_numbers_beside_labels_are_those_of_their_places_or_refused(labels):
         ("0: 'a'\n1: 'b'\n", "looks like Python or YAML"),
         ("nc: 2\nnames: ['a', 'b']\n", "looks like YAML"),
         ("# COCO\nnames:\n  0: a\n  1: b\n", "looks like YAML"),
-        ("# classes of the model\na\nb\n", "a comment, which would be index 0"),
+        ("# classes of the model\na\nb\n", "a comment, and would be index 0"),
         ("1 a\n2 b\n3 c\n", "numbers its labels, and the one of index 0, on line 1,"),
         ("a 1\nb 2\nc 3\n", "numbers its labels"),
-        ("Index\n3\n7\n", "begins with 'Index', a header"),
+        ("Index\n3\n7\n", "begins with 'Index', which looks like a header"),
         ('{"0": "a", "1": {"name": "b"}}', "must hold one label a line"),
         ('{"id": 0, "name": "a"}\n{"id": 1, "name": "b"}\n', "begins like JSON and is none"),
         ("{a\nb", "begins like JSON and is none"),
@@ -97,7 +97,7 @@ def test_numbers_beside_labels_are_those_of_their_places_or_refused(labels):
         ("0,a\n1,b\n", "looks like a table"),
         ("name;id\na;0\nb;1\n", "separated by semicolons"),
         ("id\tname\n0\ta\n", "separated by tabs"),
-        ("label\na\nb\n", "begins with 'label', a header"),
+        ("label\na\nb\n", "begins with 'label', which looks like a header"),
         ("", "must hold one label a line"),
     ],
 )
@@ -105,3 +105,18 @@ def test_what_is_no_list_of_labels_is_refused_with_what_it_looks_like(text, says
     with pytest.raises(ValueError, match=r"^(has|holds|looks|begins|must|numbers)") as error:
         labels_in(text, str)
     assert says in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ("name", "address", "phone"),
+        ("# one", "# two"),
+        ("0 - 9", "10 - 19", "20 - 29"),
+        ("Boeing 737", "Airbus 320", "Cessna 172"),
+    ],
+)
+def test_labels_that_look_like_something_else_are_read_from_a_list(labels):
+    with pytest.raises(ValueError, match="as a JSON list, which is taken as it is"):
+        labels_in("\n".join(labels), str)
+    assert labels_in(json.dumps(labels), str) == labels
