@@ -43,7 +43,7 @@ def framework_of_file(name: str, head: Head) -> str | None:
             found = "lightgbm"
         elif begin.startswith(b"{") and b"learner" in begin:
             found = "xgboost"
-        elif begin.startswith(b"\x80"):
+        elif begin.startswith((b"\x80", b"x")):  # a pickle; one that joblib compressed by zlib
             found = "sklearn"
         else:
             return None

@@ -16,6 +16,7 @@ HEADS = {
     "kserve/model.bst": b"tree\nversion=v4\n",
     "old/model.bst": bytes(136) + b"\x0f" + bytes(7) + b"binary:logistic",
     "tutorial/model.sav": b"\x80\x04\x95",
+    "small/model.sav": b"x^\xbd",
     "spss/survey.sav": b"$FL2@(#) SPSS DATA FILE",
     "spm/tokenizer.model": b"\n\x0e\n",
 }
@@ -55,6 +56,7 @@ def test_content_tells_files_apart_whose_ending_others_have_too():
         ("both", "lightgbm", "both/model.model"),
         ("kserve", "lightgbm", "kserve/model.bst"),
         ("light", "lightgbm", "light/model.txt"),
+        ("small", "sklearn", "small/model.sav"),
         ("tutorial", "sklearn", "tutorial/model.sav"),
         ("vertex", "xgboost", "vertex/model.bst"),
     ]
