@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -14,11 +15,13 @@ class ExactNumber(Decimal):
 def exact_number(text: str) -> float | ExactNumber:
     """A number with a fraction or an exponent, as JSON spells it: a float, if that is no other one.
 
+    NaN and infinity, which JSON lacks, are floats, too.
+
     Raises:
       ValueError: the text is no number.
     """
     value = float(text)
-    if (spelled := repr(value)) == text:
+    if (spelled := repr(value)) == text or math.isnan(value):
         return value
     try:
         exact = ExactNumber(text)

@@ -29,9 +29,7 @@ def plain_id(value: Any) -> RecordId:
         return value if _SMALLEST <= value < _LARGEST else str(value)
     if isinstance(value, UUID):
         return str(value)
-    if isinstance(value, ExactNumber):
-        raise ValueError("found float, expected text or integer")
-    if isinstance(value, Decimal) and value.is_finite():
+    if isinstance(value, Decimal) and value.is_finite() and not isinstance(value, ExactNumber):
         return f"{value:f}"
     if isinstance(value, bytes):
         return value.decode()

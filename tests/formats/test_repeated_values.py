@@ -68,7 +68,9 @@ ODD = ["1e2", "1.0", "-0.0", "9007199254740993", "9007199254740993.0", "12345678
 @given(
     literals | st.sampled_from(ODD) | st.floats(allow_nan=False, allow_infinity=False).map(repr),
     st.sampled_from([1, 80]),
-    st.sampled_from(['"p":%s', '"p" : %s', '"\\u0070":%s', '"p":[%s, 1]', '"p":{"p":%s}']),
+    st.sampled_from(
+        ['"p":%s', '"p" : %s', '"p"\t:%s', '"\\u0070":%s', '"p":[%s, 1]', '"p":{"p":%s}']
+    ),
     st.sampled_from(['"o":1', '"o":{"p":0.5}', '"o":"\\"p\\":0.5"', '"v":[1,2]', '"o":null']),
 )
 @example("0.5000000000000000000001", 80, '"\\u0070":%s', '"o":{"p":0.5}')
@@ -83,6 +85,18 @@ def test_numbers_of_json(literal, count, spelled, beside):
         path = PathKey(path=("p", "p"))
         batch = both("jsonl", (line.encode(),) * count, {"fields": FLOATS}, [path])
         assert exact(batch.pass_through[-1]) == {"p.p": Decimal(literal)}
+
+
+@pytest.mark.parametrize("key", ["p", "p of q"])
+@pytest.mark.parametrize(
+    "literal", ["5.00", "1.0E2", "0.1", "0.12345678901234567890", "[0.5, 2.0]"]
+)
+def test_object_of_json_is_not_parsed_once_more_for_a_number(monkeypatch, key, literal):
+    """Which takes ten times as long, and prices have two decimals in every line."""
+    monkeypatch.setattr("pipeline.formats.json.exact.exact_json", None)
+    line = f'{{"x": 0.1, "y": 1.50, "z": 2, "{key}": {literal}}}'
+    batch = both("jsonl", (line.encode(),), {"fields": FLOATS}, [key])
+    assert exact(batch.pass_through[0]) == {key: exact(literal)}
 
 
 def test_number_beside_a_long_list_of_json():
@@ -133,7 +147,12 @@ def test_decimal_comma_of_csv():
 
 @pytest.mark.parametrize(
     ("format", "payloads"),
-    [("jsonl", (b'{"x": 1}',) * 2), ("csv", (b"1",) * 2), ("avro", JsonRows([{"x": 1}] * 2))],
+    [
+        ("jsonl", (b'{"x": 1}',) * 2),
+        ("csv", (b"1",) * 2),
+        ("avro", JsonRows([{"x": 1}] * 2)),
+        ("parquet", ArrowRows(pa.RecordBatch.from_pylist([{"x": 1}] * 2))),
+    ],
 )
 def test_numbers_of_a_path(format, payloads):
     path = "t/p=9007199254740993/q=0.12345678901234567890/a"
@@ -144,6 +163,24 @@ def test_numbers_of_a_path(format, payloads):
         "p": Decimal(9007199254740993),
         "q": Decimal("0.12345678901234567890"),
     }
+
+
+@pytest.mark.parametrize("text", ["nan", "NaN", "NAN"])
+def test_nan_of_a_path_is_a_missing_value(text):
+    record = {"fields": {"x": FLOAT, "p": FLOAT | {"missing": "keep"}}}
+    for format, payloads in {"jsonl": (b'{"x": 1}',), "csv": (b"1",)}.items():
+        batch = both(format, payloads, record, ["p"], ("x",), f"t/p={text}/a")
+        assert batch.columns["p"].present.tolist() == [False]
+        assert batch.pass_through == (b'{"p":null}',)
+
+
+def test_fraction_is_no_id_however_many_its_digits():
+    lines = b'{"p": 1.5}', b'{"p": 0.12345678901234567890}'
+    batch = both("jsonl", lines, {"id": "p", "fields": {"p": FLOAT}}, [])
+    assert [reject.error_message for reject in batch.rejects] == [
+        "id field 'p': found the number 1.5, expected text or an integer",
+        "id field 'p': found the number 0.12345678901234567890, expected text or an integer",
+    ]
 
 
 @pytest.mark.parametrize(

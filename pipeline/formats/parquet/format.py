@@ -60,19 +60,22 @@ class ParquetDecoder(Decoder):
         table, given = _rows(block).table.slice(rows.start, len(rows)), self.given(block)
         if self._times_in(table.schema):
             raise IrregularError
-        for key in given.keys() - {*table.schema.names}:
-            table = table.append_column(str(key), pa.array([given[key]] * len(rows)))
+        of_path = {key: [given[key]] * len(rows) for key in given.keys() - {*table.schema.names}}
+        for key, values in of_path.items():
+            table = table.append_column(str(key), pa.array(values))
         part = Part(rows)
         for key, decoder in self._fields.items():
             part.columns[key] = _column(table, key, decoder)
         if self._id is None:
             part.ids = [self.id_of(block, row) for row in rows]
         else:
-            part.ids = regular_ids(plain_values(_array(table, self._id)))
+            part.ids = regular_ids(of_path.get(self._id) or plain_values(_array(table, self._id)))
         if self._pass_through:
-            values = {key: _repeated(table, key) for key in self._pass_through}
+            repeated = {
+                key: of_path.get(key) or _repeated(table, key) for key in self._pass_through
+            }
             part.extras = list(
-                self.extras({key: values[key][i] for key in values} for i in range(len(rows)))
+                self.extras({key: repeated[key][i] for key in repeated} for i in range(len(rows)))
             )
         return part
 
