@@ -26,6 +26,7 @@ from pipeline.spec import text
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.record import RecordSpec
 from pipeline.spec.record.keys import PathKey
+from tests.support import formats
 
 NESTING = [name for name, form in FORMATS.items() if form.nests]
 FIELDS = {
@@ -228,8 +229,7 @@ def test_struct_is_read_however_its_neighbours_look():
 
 @pytest.mark.parametrize("format", ["csv", "tfrecord"])
 def test_formats_without_objects_refuse_paths_at_launch(tmp_path, format):
-    path = tmp_path / f"a.{format}"
-    path.write_bytes(b"user.zip,note\n1,2\n")
+    path = formats.write(tmp_path, format, [{"user.zip": "1", "note": "2"}])
     problems = list(input_checks.problems(str(path), "auto", record(), PASS_THROUGH))
     for key in ("[user, address, zip]", "[user, id]", "[user, address, city]"):
         assert any(f"{format} has no objects" in p and key in p for p in problems), problems
