@@ -241,9 +241,9 @@ def as_json(value: Any) -> bytes:
         text = orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
     except orjson.JSONEncodeError:
         text = b""
-    if text and b"null" not in text:
+    if text and not (b"null" in text and _has_infinity(value)):
         return text
-    # There may be integers that orjson refuses, or infinities, of which it makes null.
+    # There are integers that orjson refuses, or infinities, of which it makes null.
     speakable = _speakable(value)
     return orjson.dumps(speakable, default=_plain, option=orjson.OPT_NON_STR_KEYS)
 
@@ -277,6 +277,14 @@ def _printable(value: Any) -> str:
 
 def _arrow_rows(stream: pa.Buffer) -> ArrowRows:
     return ArrowRows(pa.ipc.open_stream(stream).read_next_batch())
+
+
+def _has_infinity(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_infinity, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_has_infinity, value))
+    return isinstance(value, float) and math.isinf(value)
 
 
 def _speakable(value: Any) -> Any:
