@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations
 
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
@@ -67,12 +68,12 @@ def problems(
                 named[parameter] = bigquery_names.parse(name)
             except ParameterError as error:
                 yield f"--{parameter}: {error}"
-    predictions, dead_letters = named.get("output_table"), named.get("dead_letter_table")
-    if predictions is not None and predictions == dead_letters:
-        yield (
-            f"--dead_letter_table: found '{predictions}', the --output_table as well, expected a "
-            "table of its own: their columns differ"
-        )
+    for (other, first), (parameter, table) in combinations(named.items(), 2):
+        if table == first:
+            yield (
+                f"--{parameter}: found '{table}', the --{other} as well, expected a table of its "
+                "own: their columns differ"
+            )
     cloud = options.view_as(GoogleCloudOptions)
     if dry_run or not given:
         return

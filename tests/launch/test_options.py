@@ -139,6 +139,15 @@ def test_one_table_for_predictions_and_dead_letters_is_refused():
     assert problem.startswith("--dead_letter_table: found 'p.d.t', the --output_table as well")
 
 
+@pytest.mark.parametrize("output", ["output_table", "dead_letter_table"])
+def test_table_that_a_job_reads_is_none_that_it_writes(output):
+    others = ["--output_path=gs://b/p", "--temp_location=gs://b/tmp"]
+    others += ["--dead_letter_path=gs://b/d"] if output == "output_table" else []
+    tables = ["--input_table=p:d.t", f"--{output}=p.d.t"]
+    found = problems("--ensemble_spec=e", *tables, *others)
+    assert f"--{output}: found 'p.d.t', the --input_table as well" in " ".join(found)
+
+
 def test_topic_output_needs_a_place_for_dead_letters():
     base = ["--ensemble_spec=e", "--input_subscription=s", "--output_topic=t"]
     assert problems(*base) == (
