@@ -65,7 +65,7 @@ def test_good_records_become_columns_of_the_declared_types():
             "missing_field",
             "`path: [payload, after, id]` reads the one inside",
         ),
-        (gzip.compress(record()), "not_utf8", "is not UTF-8; it looks compressed (gzip)"),
+        (gzip.compress(record(), mtime=0), "not_utf8", "is not UTF-8; it looks compressed (gzip)"),
         (record().decode().encode("utf-16"), "not_utf8", "looks like UTF-16, expected UTF-8"),
         (record(x=1), "wrong_type", "field 'x': found the number 1, expected float32[2]"),
         (record(x=[1]), "wrong_shape", "field 'x': found 1 value, expected float32[2]"),
