@@ -102,7 +102,7 @@ $(CHECKOV)/bin/checkov:
 check-terraform: $(CHECKOV)/bin/checkov ## the rules of checkov for Google Cloud, over terraform/
 	$(CHECKOV)/bin/checkov --config-file terraform/checkov.yaml
 
-bench: $(READY) ## the figures and pictures of docs/benchmarks.md, in about 35 minutes
+bench: $(READY) ## the figures and pictures of docs/benchmarks.md, in about 43 minutes
 	$(BIN)/python -m benchmarks.run_all
 
 bench-gpu: $(GPU_READY) ## the GPU part of docs/benchmarks.md, in about 3 minutes
