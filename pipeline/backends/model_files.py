@@ -57,7 +57,10 @@ def _deeper(path: Path, suffixes: Sequence[str], otherwise: str) -> str:
     for file in sorted(path.glob("*/*")):
         if file.suffix.lower() in suffixes or file.name == otherwise:
             folder = file.parent.name
-            return f"; give its folder {folder}, which has {file.name} (an archive: unpacked)"
+            return (
+                f"; give its folder {folder}, which has {file.name}; an archive as `uri` has to be "
+                "unpacked for that"
+            )
     return ""
 
 

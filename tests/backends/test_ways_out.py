@@ -68,7 +68,7 @@ def test_folder_of_a_folder_that_holds_the_model_is_named(tmp_path):
         (tmp_path / file).parent.mkdir()
         (tmp_path / file).touch()
     text = refusal(tmp_path, "tensorflow")
-    assert "; give its folder saved_model, which has saved_model.pb (an archive: unp" in text
+    assert "; give its folder saved_model, which has saved_model.pb; an archive as `uri`" in text
     assert "give its folder" not in refusal(tmp_path, "onnx")
 
 
