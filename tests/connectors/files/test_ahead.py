@@ -82,7 +82,8 @@ def test_who_wants_no_more_waits_for_the_read_that_has_begun():
             goes_on.wait(10)
         steps.append(step)
 
-    ahead = read_ahead(blocks(4, told))
+    source = blocks(4, told)  # held, so that it is closed, not collected
+    ahead = read_ahead(source)
     next(ahead)
     assert begun.wait(10)
     threading.Timer(0.05, goes_on.set).start()
