@@ -32,7 +32,16 @@ _UTF_16 = "text in UTF-16: save it as UTF-8"
 _BINARY = (
     (rb"PK\x03\x04", "a zip archive or a spreadsheet (.xlsx): unpack it, or save it as CSV"),
     (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a spreadsheet (.xls): save it as CSV"),
-    (rb"ARROW1|\xff\xff\xff\xff.\x00\x00\x00|FEA1", "an Arrow file: write it as Parquet"),
+    (rb"ARROW1|\xff\xff\xff\xff..\x00\x00|FEA1", "an Arrow file: write it as Parquet"),
+    (rb"ORC.{0,64}[\x00-\x08]", "an ORC file: write it as Parquet"),
+    (rb"\x80[\x02-\x05]", "a pickle of Python: write JSON lines (`to_json` of pandas), or Parquet"),
+    (rb"\x93NUMPY", "an array of NumPy (.npy): write it as Parquet"),
+    (rb".{257}ustar[\x00 ]", "a tar archive: unpack it"),
+    (rb"7z\xbc\xaf\x27\x1c|Rar!\x1a\x07", "an archive (.7z, .rar): unpack it"),
+    (
+        rb"\x04\x22\x4d\x18|\xff\x06\x00\x00sNaPpY",
+        "a compressed file (lz4, snappy): compress it with gzip, bzip2, zstd or xz",
+    ),
     (rb"\xff\xfe\x00\x00|\x00\x00\xfe\xff", "text in UTF-32: save it as UTF-8"),
     (rb"\xff\xfe|\xfe\xff", _UTF_16),
     (rb"(?:[\x09-\x7e]\x00){8}|(?:\x00[\x09-\x7e]){8}", _UTF_16),
@@ -52,6 +61,8 @@ _WEB_PAGE = re.compile(rb"\s*<(!doctype|html|head|\?xml|Error>)", re.IGNORECASE)
 _JSON_ARRAY = re.compile(rb"\s*\[(\s*\{|[ \t]*\r?\n)")
 _PRETTY_OBJECT = re.compile(rb'\{[ \t]*\r?\n\s*"')
 _FOLDED_OBJECT = re.compile(rb'\{[^\n]*[\[{:][ \t]*\r?\n[ \t]+\S|\{[^\n]*,[ \t]*\r?\n[ \t]*"')
+_SEQUENCE = re.compile(rb"\x1e\s*[{\[]")
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 _LONE_RETURN = re.compile(rb'(?:[^"\r\n]|"[^"]*")*+\r(?!\n)[^\n]+\Z')
 _SEVERAL_LINES = "looks like objects over several lines, expected one a line: `jq -c .` writes that"
 _TAB = b"\t"
@@ -70,12 +81,13 @@ _NO_TFRECORD = "something else than TFRecord: the checksum of the length it begi
 _OF_NO_TEXT = {"parquet": b"PAR1", "avro": b"Obj\x01"}
 
 
-def compression(head: bytes, format: str) -> str:
+def compression(head: bytes, format: str, named: str = "") -> str:
     """How a file is compressed as a whole; empty if it is not.
 
     Args:
       head: its first HEAD_BYTES.
       format: name of the format that it has otherwise.
+      named: what its name says: that it is, unless it begins as such a file does uncompressed.
     """
     if format == "tfrecord" and _is_tfrecord(head):
         return ""
@@ -83,7 +95,11 @@ def compression(head: bytes, format: str) -> str:
         if magic.match(head):
             return name
     # Two bytes, which text may begin with, too; TensorFlow's writer is the one that leaves it so.
-    return "deflate" if format == "tfrecord" and _is_zlib(head) else ""
+    if _is_zlib(head) and (format == "tfrecord" or named == "deflate"):
+        return "deflate"
+    begin = _OF_NO_TEXT.get(format)
+    is_plain = head.startswith(begin) if begin else bool(head) and not _CONTROL.search(head)
+    return "" if is_plain else named
 
 
 def foreign(head: bytes, format: str, encoding: str = "utf-8", *, raw: bool = False) -> str:
@@ -120,6 +136,8 @@ def _misframed(head: bytes, format: str) -> str:
 
 
 def _foreign_json(head: bytes) -> str:
+    if _SEQUENCE.match(head):
+        return "looks like a JSON text sequence, expected lines: `tr -d '\\036'` makes them"
     if _JSON_ARRAY.match(head):
         return "looks like one JSON array, expected an object a line: `jq -c '.[]'` writes that"
     if _PRETTY_OBJECT.match(head):

@@ -56,11 +56,11 @@ def _checked(
     if is_raw and form.raw_problem:
         yield form.raw_problem
         return
-    if form.compresses_itself and part.compression:
-        yield f"is compressed; {form.name} files compress their data themselves"
-        return
     try:
         with opened(part) as file:
+            if form.compresses_itself and file.compression:
+                yield f"is compressed; {form.name} files compress their data themselves"
+                return
             # Of a compressed file the first bytes may tell nothing of the text.
             head = file.head if file.compression else file.file.read(looks.HEAD_BYTES)
             problem = looks.foreign(head, form.name, record.encoding(form.name), raw=is_raw)

@@ -144,7 +144,7 @@ def opened(part: FileRange) -> Iterator[OpenedFile]:
         if _is_whole(part, file):
             head = file.read(looks.HEAD_BYTES)
             file.seek(0)
-            compression = looks.compression(head, part.format) or compression
+            compression = looks.compression(head, part.format, compression)
             if compression:
                 head = lines.text_head(head, compression)
         yield OpenedFile(
@@ -155,9 +155,10 @@ def opened(part: FileRange) -> Iterator[OpenedFile]:
 def _is_whole(part: FileRange, file: Any) -> bool:
     """Whether a range is a file that is read from its start, so that its first bytes cost nothing.
 
-    Formats that compress their data themselves are told by their index, which may be at the end.
+    Formats that compress their data themselves are told by their index, which may be at the end;
+    unless the name says that they are compressed once more.
     """
-    if part.start or format_named(part.format).compresses_itself:
+    if part.start or (format_named(part.format).compresses_itself and not part.compression):
         return False
     if not part.splittable:
         return True

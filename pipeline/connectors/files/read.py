@@ -96,18 +96,17 @@ def read_range(part: FileRange, reading: Reading) -> Generator[Block]:
     """
     form = format_named(part.format)
     assert form.blocks is not None
-    if form.compresses_itself and part.compression:
-        message = (
-            f"{part.path}: {form.name.capitalize()} files compress their data themselves; one "
-            "that is compressed once more cannot be read"
-        )
-        yield Block((), part.path, message, format=form.name)
-        return
     try:
         with opened(part) as file:
-            problem = looks.foreign(
-                file.head, form.name, reading.encoding(form.name), raw=reading.is_raw
-            )
+            if form.compresses_itself and file.compression:
+                problem = (
+                    f"{form.name.capitalize()} files compress their data themselves; one that is "
+                    "compressed once more cannot be read"
+                )
+            else:
+                problem = looks.foreign(
+                    file.head, form.name, reading.encoding(form.name), raw=reading.is_raw
+                )
             if problem:
                 yield Block((), part.path, f"{part.path}: {problem}", format=form.name)
                 return

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import lzma
+import pickle
 import tempfile
 import zlib
 from pathlib import Path
@@ -63,6 +64,19 @@ def test_compressed_file_is_read_under_any_name(tmp_path, format, packer, split_
     assert [payload for block in blocks(wrong) for payload in block.payloads] == plain
 
 
+@pytest.mark.parametrize("extension", [".gz", ".bz2", ".zst", ".xz", ".deflate"])
+@pytest.mark.parametrize("format", FORMATS)
+def test_file_whose_name_alone_says_that_it_is_compressed_is_read(tmp_path, format, extension):
+    path = formats.write(tmp_path, format, ROWS[:40])
+    plain = [list(block.payloads) for block in blocks(path)]
+    path = path.rename(path.with_name(f"{path.name}{extension}"))
+    assert list(input_checks.problems(str(path), "auto", RECORD)) == []
+    for split_bytes in (40, 1 << 20):
+        found = blocks(path, split_bytes)
+        assert [block.error for block in found if block.error] == []
+        assert [list(block.payloads) for block in found] == plain
+
+
 LINES = formats.as_bytes("jsonl", ROWS)
 # All of these are looked at when a file is read, of others only the beginning.
 FEW_LINES, FEW_ROWS = (formats.as_bytes(format, ROWS[:9]) for format in ("jsonl", "csv"))
@@ -73,6 +87,14 @@ FOREIGN = [
     ("csv", "id,n\na,1\nb,2\n".encode("utf-16-le"), "text in UTF-16"),
     ("jsonl", LINES.decode().encode("utf-16-be"), "text in UTF-16"),
     ("jsonl", b"ARROW1\x00\x00" + bytes(99), "an Arrow file"),
+    ("csv", b"\xff\xff\xff\xff\x88\x03\x00\x00" + bytes(99), "an Arrow file"),
+    ("jsonl", b"ORC\n\x0b\x00\x00" + bytes(99), "an ORC file"),
+    ("jsonl", pickle.dumps(ROWS), "a pickle of Python"),
+    ("csv", b"\x93NUMPY\x01\x00v\x00{'descr': '<f8', }", "an array of NumPy"),
+    ("csv", b"a.csv".ljust(257, b"\x00") + b"ustar\x00" + bytes(249) + FEW_ROWS, "a tar archive"),
+    ("jsonl", b"7z\xbc\xaf\x27\x1c\x00\x04" + bytes(99), "an archive (.7z, .rar)"),
+    ("csv", b"\x04\x22\x4d\x18" + bytes(99), "a compressed file (lz4, snappy)"),
+    ("jsonl", b"\x1e" + FEW_LINES.replace(b"\n{", b"\n\x1e{"), "a JSON text sequence"),
     ("csv", formats.as_bytes("parquet", ROWS), "a Parquet file: name it .parquet"),
     ("tfrecord", formats.as_bytes("avro", ROWS), "an Avro file: name it .avro"),
     ("jsonl", formats.as_bytes("tfrecord", ROWS), "a TFRecord file: name it .tfrecord"),
