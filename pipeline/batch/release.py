@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 from pipeline.batch.version_number import naming_part
@@ -27,7 +28,7 @@ class ModelVersion:
     uri: str
     digest: str
 
-    @property
+    @cached_property
     def label(self) -> str:
         """Its name for people: the part of the URI that holds the version, else the last part.
 
@@ -55,7 +56,7 @@ class Release:
     def __post_init__(self) -> None:
         object.__setattr__(self, "versions", tuple(sorted(self.versions)))
 
-    @property
+    @cached_property
     def release_id(self) -> str:
         """Hash of the sorted map; the same set of versions has the same id in every job."""
         text = "\n".join(f"{v.model}\t{v.uri}\t{v.digest}" for v in self.versions)

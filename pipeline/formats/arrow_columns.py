@@ -25,6 +25,18 @@ from pipeline.formats.misfits import TypeSystem
 from pipeline.spec.record import FieldSpec
 
 _HEAD_ROWS = 256
+_NOTHING = pa.null()
+_LISTS = {
+    kind.id
+    for kind in (
+        pa.list_(_NOTHING),
+        pa.large_list(_NOTHING),
+        pa.list_(_NOTHING, 1),
+        pa.list_view(_NOTHING),
+        pa.large_list_view(_NOTHING),
+    )
+}
+_NUMBERS = {pa.from_numpy_dtype(numpy_dtype(name)).id for name in (*INTEGERS, *FLOATS)}
 _EXTENSION = re.compile(r"extension<arrow\.(\w+)[^<>]*>")
 
 
@@ -68,6 +80,8 @@ def _complete(array: pa.Array, decoder: FieldDecoder) -> Column:
             return _objects(leaves, spec)
         return decoder.complete(plain_values(array))
     values = cast_numbers(leaves.to_numpy(zero_copy_only=False), spec.dtype)
+    if not spec.shape and not lengths:
+        return values
     if len(spec.shape) == len(lengths) == 1 and spec.shape[0] is None:
         return _rows_of(values, lengths[0])
     if None in spec.shape:
@@ -93,11 +107,14 @@ def cast_numbers(values: Array, dtype: str) -> Array:
     if dtype in FLOATS and kind in "iuf":
         if kind in "iu":
             values = values.astype(np.float64)  # rounds as Python does, also where float32 is next
-        with np.errstate(over="ignore"):
-            values = values.astype(wanted, copy=False)
+        if values.dtype != wanted:
+            with np.errstate(over="ignore"):
+                values = values.astype(wanted)
         if np.isfinite(values).all():
             return values
     elif dtype in INTEGERS and kind in "iu":
+        if np.can_cast(values.dtype, wanted):
+            return values.astype(wanted, copy=False)
         limits = np.iinfo(wanted)
         if limits.min <= values.min() and values.max() <= limits.max:
             return values.astype(wanted, copy=False)
@@ -251,13 +268,11 @@ def _plain_type(arrow_type: pa.DataType) -> pa.DataType:
 
 
 def _is_list(arrow_type: pa.DataType) -> bool:
-    kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    views = (pa.types.is_list_view, pa.types.is_large_list_view)
-    return any(is_kind(arrow_type) for is_kind in (*kinds, *views))
+    return arrow_type.id in _LISTS
 
 
 def _is_number(arrow_type: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(arrow_type) or pa.types.is_floating(arrow_type))
+    return arrow_type.id in _NUMBERS
 
 
 def _matches(arrow_type: pa.DataType, dtype: str) -> bool:

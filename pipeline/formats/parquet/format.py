@@ -63,16 +63,17 @@ class ParquetDecoder(Decoder):
         of_path = {key: [given[key]] * len(rows) for key in given.keys() - {*table.schema.names}}
         for key, values in of_path.items():
             table = table.append_column(str(key), pa.array(values))
-        part = Part(rows)
+        part, columns = Part(rows), _Columns(table)
         for key, decoder in self._fields.items():
-            part.columns[key] = _column(table, key, decoder)
+            part.columns[key] = columns.of_field(key, decoder)
         if self._id is None:
             part.ids = [self.id_of(block, row) for row in rows]
         else:
-            part.ids = regular_ids(of_path.get(self._id) or plain_values(_array(table, self._id)))
+            ids = of_path.get(self._id) or plain_values(columns.under(self._id))
+            part.ids = regular_ids(ids)
         if self._pass_through:
             repeated = {
-                key: of_path.get(key) or _repeated(table, key) for key in self._pass_through
+                key: of_path.get(key) or columns.repeated(key) for key in self._pass_through
             }
             part.extras = list(
                 self.extras({key: repeated[key][i] for key in repeated} for i in range(len(rows)))
@@ -90,10 +91,11 @@ class ParquetDecoder(Decoder):
             raise RecordError("wrong_type", says)
         found: dict[Any, Any] = {}
         unread = set(self._only_inside)
+        columns = _Columns(table.slice(row, 1))
         for key in self._paths:
             # Only what is read: what stands beside it need not be anything that can be read.
             try:
-                array = _array(table.slice(row, 1), key, optional=key in self._optional)
+                array = columns.under(key, optional=key in self._optional)
                 found[key] = None if array is None else plain_value(str(key), array)
             except IrregularError:
                 unread.discard(key.path[0])  # whoever looks for it tells what is wrong
@@ -121,37 +123,48 @@ def _rows(block: Block) -> ArrowRows:
     return block.payloads
 
 
-def _array(table: pa.RecordBatch, key: RecordKey, *, optional: bool = False) -> Any:
-    """The values under a key, or at the end of a path; None if optional ones are not there.
+class _Columns:
+    """The columns of rows, whose names are listed once, however many fields look for theirs."""
 
-    Raises:
-      IrregularError: there is not one such column.
-    """
-    name, *path = key.path if isinstance(key, PathKey) else (key,)
-    count = table.schema.names.count(name)
-    if optional and not count:
-        return None
-    found = arrow_columns.at_path(table.column(name), path) if count == 1 else None
-    if found is None and not (optional and count == 1):
-        raise IrregularError
-    return found
+    def __init__(self, table: pa.RecordBatch) -> None:
+        self._table = table
+        self._numbers: dict[str, int | None] = {}  # None of a name that several columns have
+        for number, name in enumerate(table.schema.names):
+            self._numbers[name] = None if name in self._numbers else number
 
+    def under(self, key: RecordKey, *, optional: bool = False) -> Any:
+        """The values under a key, or at the end of a path; None if optional ones are not there.
 
-def _column(table: pa.RecordBatch, key: Key, decoder: FieldDecoder) -> BatchColumn:
-    kept = decoder.keeps_missing
-    if isinstance(key, ColumnsKey):
-        arrays = [_array(table, name, optional=kept) for name in key.names]
-        nothing = pa.nulls(table.num_rows)
-        return arrow_columns.together([nothing if a is None else a for a in arrays], decoder)
-    array = _array(table, key, optional=kept)
-    if array is None:
-        return decoder.column([None] * table.num_rows)
-    return arrow_columns.column(array, decoder)
+        Raises:
+          IrregularError: there is not one such column.
+        """
+        name, *path = key.path if isinstance(key, PathKey) else (key,)
+        if optional and name not in self._numbers:
+            return None
+        number = self._numbers.get(name)
+        if number is None:
+            raise IrregularError
+        found = arrow_columns.at_path(self._table.column(number), path)
+        if found is None and not optional:
+            raise IrregularError
+        return found
 
+    def of_field(self, key: Key, decoder: FieldDecoder) -> BatchColumn:
+        """The column of a field."""
+        kept, rows = decoder.keeps_missing, self._table.num_rows
+        if isinstance(key, ColumnsKey):
+            arrays = [self.under(name, optional=kept) for name in key.names]
+            nothing = pa.nulls(rows)
+            return arrow_columns.together([nothing if a is None else a for a in arrays], decoder)
+        array = self.under(key, optional=kept)
+        if array is None:
+            return decoder.column([None] * rows)
+        return arrow_columns.column(array, decoder)
 
-def _repeated(table: pa.RecordBatch, key: RecordKey) -> list[Any]:
-    array = _array(table, key, optional=True)
-    return [None] * table.num_rows if array is None else plain_values(array)
+    def repeated(self, key: RecordKey) -> list[Any]:
+        """The values that predictions repeat."""
+        array = self.under(key, optional=True)
+        return [None] * self._table.num_rows if array is None else plain_values(array)
 
 
 def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:

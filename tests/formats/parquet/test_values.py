@@ -136,3 +136,34 @@ def test_text_that_is_not_utf8_costs_its_row_only(column):
     (letter,) = batch.rejects
     assert "a.parquet, row 7: column" in letter.error_message
     assert orjson.loads(letter.payload)[column] == "//4="
+
+
+class _Looks:
+    """A table that counts how often its schema is asked for."""
+
+    def __init__(self, table):
+        self._table, self.count = table, 0
+
+    def __getattr__(self, name):
+        return getattr(self._table, name)
+
+    @property
+    def schema(self):
+        self.count += 1
+        return self._table.schema
+
+    def slice(self, start, rows):
+        self._table = self._table.slice(start, rows)
+        return self
+
+
+def test_schema_is_looked_at_as_often_for_many_fields_as_for_few():
+    """Once for each field, the names of 5,000 columns would be listed 5,000 times a block."""
+    counts = []
+    for fields in (10, 100):
+        names = [f"x{i}" for i in range(fields)]
+        record = {"id": "x0", "fields": {name: {"dtype": "int64"} for name in names}}
+        table = _Looks(pa.RecordBatch.from_pydict({name: [1, 2] for name in names}))
+        assert len(decoded(table, record=record, pass_through=("x1",))) == 2
+        counts.append(table.count)
+    assert counts[0] == counts[1]
