@@ -29,6 +29,7 @@ from pipeline.formats.csv.header import (
     problems,
     repeats_names,
 )
+from pipeline.formats.csv.otherwise import other_decimals, other_signs
 from pipeline.formats.csv.rows import whole_rows
 from pipeline.formats.format import Format, Reading
 from pipeline.formats.opened_file import OpenedFile
@@ -109,14 +110,17 @@ def _check(
     if repeats_names(rows[0], dialect) and may_be_record(record, dialect.names, dialect):
         yield REPEATED_NAMES
     given = names_in(opened.path, record)
-    below = "" if dialect.names else names_below(rows, record, dialect, given)
-    if below:
-        yield below
-        return
+    if not dialect.names:
+        above = names_below(rows, record, dialect, given)
+        if otherwise := above or other_signs(rows, opened.path, record, dialect, given):
+            yield otherwise
+            return
     header = dialect.names or parse_header(rows[0], dialect)
     yield from partitions.problems(opened.path, record, header, pass_through)
     found = list(problems(record, pass_through, header, dialect, given))
-    yield from found or other_widths(rows if dialect.names else rows[1:], header, dialect)
+    below = rows if dialect.names else rows[1:]
+    found = found or list(other_widths(below, header, dialect))
+    yield from found or other_decimals(below, record, header, dialect)
 
 
 def _rows(opened: OpenedFile, most: int, dialect: Dialect) -> Iterator[Lines | lines.LongLine]:

@@ -6,6 +6,7 @@ import io
 import numpy as np
 import orjson
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -372,3 +373,49 @@ def test_empty_file_has_no_records_in_any_encoding(encoding):
 )
 def test_names_that_are_values_may_be_a_record(fields, may):
     assert may_be_record(record_of(fields), tuple(fields)) is may
+
+
+NAMED_SIGNS = [
+    ("id;x;text\na;1,5;t\nb;2,5;t\n", {}, "delimiter: ';', decimal: ','"),
+    ("id\tx\ttext\na\t1,5\tt\nb\t2,5\tt\n", {}, r"""delimiter: "\t", decimal: ','"""),
+    ("'id','x','text'\n'a',1.5,'t'\n'b',2.5,'t, u'\n", {}, '''quote: "'"'''),
+    ("id,x,text\na,1.5,t\nb,2.5,t\n", {"delimiter": ";", "decimal": ","}, "decimal: '.'"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected", "keys"), NAMED_SIGNS)
+def test_refusal_of_other_signs_names_all_keys_that_read_the_file(text, expected, keys):
+    fields = {"x": FIELDS["x"], "text": FIELDS["text"]}
+    (problem,) = check(text.encode(), record_of(fields, **expected))
+    shown = problem.partition("`record: ")[2].partition("`")[0]
+    assert keys in shown
+    csv_keys = yaml.safe_load(shown)["csv"]
+    record = record_of(fields, **{**expected, **csv_keys})
+    assert check(text.encode(), record) == []
+    (block,) = blocks(text.encode(), record)
+    batch = CsvDecoder(record).decode(block)
+    assert (batch.ids, batch.columns["x"].tolist()) == (("a", "b"), [1.5, 2.5])
+
+
+@pytest.mark.parametrize(
+    ("cell", "delimiter", "expected", "found"),
+    [
+        ("1,5", ";", {"delimiter": ";"}, "commas before the fractions of numbers, such as '1,5'"),
+        ('"1,5"', ",", {}, "another sign has to stand between cells"),
+        ("1.5", ";", {"delimiter": ";", "decimal": ","}, "points before the fractions"),
+    ],
+)
+def test_other_sign_before_fractions_in_all_of_the_first_rows_is_refused(
+    cell, delimiter, expected, found
+):
+    record = record_of({"x": FIELDS["x"]}, **expected)
+    rows = [f"{i}{delimiter}{cell}" for i in range(16)]
+    text = "".join(f"{row}\n" for row in [f"id{delimiter}x", *rows]).encode()
+    (problem,) = check(text, record)
+    assert found in problem
+    assert "decimal: " in problem
+    assert (
+        check(text[: text.rindex(b"15" + delimiter.encode())], record) == []
+    )  # so few may be bad records
+    lists = f"id{delimiter}x\n".encode() + b'a;"[1,5]"\n' * 20
+    assert "fractions" not in "".join(check(lists, record))

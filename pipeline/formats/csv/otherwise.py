@@ -1,0 +1,115 @@
+"""Where the first rows of a CSV file are written otherwise than the ensemble file says.
+
+Told before a job starts, with the keys of `record.csv` that read them.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+
+from pipeline.batch.tensors import FLOATS
+from pipeline.formats.csv.dialect import Dialect, dialect_of
+from pipeline.formats.csv.header import Header, lacking, needed, parse_header, places
+from pipeline.formats.csv.sniff import has_decimal_commas, has_decimal_points, sniff
+from pipeline.spec.record import RecordSpec
+from pipeline.spec.record.keys import Key
+
+_MOST_ROWS = 100
+_FEWEST_CELLS = 16
+"""Numbers that are all written in the same way are no accident."""
+
+
+def other_signs(
+    rows: Sequence[bytes],
+    path: str,
+    record: RecordSpec,
+    dialect: Dialect,
+    given: Collection[Key],
+) -> str:
+    """With which signs the header names all that is needed, if it does not as it is read; or empty.
+
+    Args:
+      rows: the first ones of a file.
+      path: of the file.
+      record: what is declared of them.
+      dialect: how they should be written.
+      given: keys that the file's path gives.
+    """
+    try:
+        if not lacking(record, parse_header(rows[0], dialect), given):
+            return ""
+        found = dialect_of(sniff(b"\n".join(rows[:_MOST_ROWS]), path, is_whole=True), path)
+        other = replace(
+            dialect, delimiter=found.delimiter, quote=found.quote, decimal=found.decimal
+        )
+        names = parse_header(rows[0], other)
+    except ValueError:
+        return ""
+    if other == dialect or lacking(record, names, given):
+        return ""
+    around, usual = (f"`{one.quote}`" if one.quote else "nothing" for one in (other, dialect))
+    what = f"found {around} around names in the header, expected {usual}"
+    if other.delimiter != dialect.delimiter:
+        shown = "a tab" if other.delimiter == "\t" else f"`{other.delimiter}`"
+        what = (
+            f"found {shown} between {len(names)} names in the header, expected "
+            f"{dialect.shown_delimiter}"
+        )
+    keys = ("delimiter", "quote", "decimal")
+    signs = {
+        key: getattr(other, key) for key in keys if getattr(other, key) != getattr(dialect, key)
+    }
+    first = rows[0].decode(errors="replace")
+    return f"{what}: {first!r}; {_remedy(signs)}"
+
+
+def other_decimals(
+    rows: Sequence[bytes], record: RecordSpec, header: Header, dialect: Dialect
+) -> Iterator[str]:
+    """Each field of floats before whose fractions another sign stands, in words.
+
+    Args:
+      rows: the first ones behind the header.
+      record: what is declared of them.
+      header: the names of the columns.
+      dialect: how they should be written.
+    """
+    try:
+        table = [dialect.cells(row) for row in rows[:_MOST_ROWS]]
+    except (UnicodeDecodeError, csv.Error):
+        return
+    whole = [row for row in table if len(row) == len(header)]
+    keys = needed(record)
+    for key, spec in record.by_key.items():
+        of_field = places(key, keys, header) if spec.dtype in FLOATS else ()
+        cells = [row[place].strip() for row in whole for place in of_field]
+        if dialect.decimal == "." and has_decimal_commas(cells):
+            found, sign, expected = "commas", ",", "points"
+            remedy = _remedy({"delimiter": dialect.delimiter, "decimal": sign})
+            if dialect.delimiter == sign:
+                remedy = _remedy({"delimiter": ";", "decimal": sign})
+                remedy = f"another sign has to stand between cells: {remedy}"
+        elif dialect.decimal == "," and has_decimal_points(cells):
+            found, sign, expected = "points", ".", "commas"
+            remedy = _remedy({"decimal": sign})
+        else:
+            continue
+        odd = [cell for cell in cells if sign in cell and not cell.startswith("[")]
+        if len(odd) >= _FEWEST_CELLS:
+            yield (
+                f"field '{key}': found {found} before the fractions of numbers, such as "
+                f"{odd[0]!r}, expected {expected}; {remedy}"
+            )
+
+
+def _remedy(signs: dict[str, str | None]) -> str:
+    keys = ", ".join(f"{key}: {_in_yaml(sign)}" for key, sign in signs.items())
+    return f"`record: {{csv: {{{keys}}}}}` reads it"
+
+
+def _in_yaml(sign: str | None) -> str:
+    if sign is None:
+        return "null"
+    return {"\t": r'"\t"', "'": '"\'"'}.get(sign, f"'{sign}'")
