@@ -77,8 +77,12 @@ def is_interrupt(error: BaseException) -> bool:
     return isinstance(error, KeyboardInterrupt | GeneratorExit)
 
 
+SHOWN_PROBLEMS = 50
+"""The most that people are told at once: a table has thousands of columns, often wrong alike."""
+
+
 class LaunchError(EnsembleError):
-    """The job must not start.
+    """The job must not start; as text, the first of its problems.
 
     Attributes:
       problems: one line or a few for each thing that is wrong, in the order found.
@@ -87,7 +91,9 @@ class LaunchError(EnsembleError):
     def __init__(self, problems: str | Sequence[str]) -> None:
         each = (problems,) if isinstance(problems, str) else problems
         self.problems: tuple[str, ...] = tuple(map(readable, each))
-        Exception.__init__(self, "\n".join(self.problems))
+        more = len(self.problems) - SHOWN_PROBLEMS
+        shown = [*self.problems[:SHOWN_PROBLEMS], *([f"and {more:,} more"] if more > 0 else [])]
+        Exception.__init__(self, "\n".join(shown))
 
 
 class ParameterError(LaunchError):

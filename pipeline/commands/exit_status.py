@@ -32,8 +32,8 @@ def exit_status_of(
         work()
     except LaunchError as error:
         count = len(error.problems)
-        print(f"{refused}." if count == 1 else f"{refused}, {count} problems:", file=sys.stderr)
-        for problem in error.problems:
+        print(f"{refused}." if count == 1 else f"{refused}, {count:,} problems:", file=sys.stderr)
+        for problem in str(error).split("\n"):
             print(f"  {problem}", file=sys.stderr)
         return 2
     except EnsembleError as error:

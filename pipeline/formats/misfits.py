@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.batch.names import some
 from pipeline.batch.tensors import INTEGERS, describe
 from pipeline.formats import partitions
 from pipeline.formats.ids import EXPECTED
 from pipeline.spec.record import FieldSpec, RecordSpec
 from pipeline.spec.record.keys import ColumnsKey, Key, PathKey, RecordKey
 
-_SHOWN = 12
 _TIME = re.compile(
     r"\b(timestamp|date|time|duration)(32|64)?\[|\((local-)?(timestamp|date|time|duration)\b"
 )
@@ -168,16 +168,10 @@ def _type_at(found: Mapping[str, Any], key: Key, types: TypeSystem, role: str = 
     return kind
 
 
-def some(names: Sequence[str]) -> str:
-    """The first of many names; "none" where there are none."""
-    return (", ".join(names[:_SHOWN]) or "none") + (", ..." if len(names) > _SHOWN else "")
-
-
 def named_columns(names: Sequence[str]) -> str:
     """``column 'a'`` or ``columns 'a', 'b'``; of many the first, and how many they are."""
-    shown = ", ".join(f"'{name}'" for name in names[:_SHOWN])
-    more = f", ... ({len(names)} in all)" if len(names) > _SHOWN else ""
-    return f"column{'s' * (len(names) > 1)} {shown}{more}"
+    quoted = some([f"'{name}'" for name in names])
+    return f"column{'s' * (len(names) > 1)} {quoted}"
 
 
 def are(names: Sequence[str]) -> str:

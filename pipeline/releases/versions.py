@@ -215,11 +215,12 @@ def next_look(
     fitting, others = ordered(found, rule)
     settled = {v.uri for v in found if now_secs - seen[v.uri].since_secs >= settle_secs}
     newer = [version for version in fitting if _replaces(version, previous.proposed, rule)]
+    new = {version.uri for version in newer}
     complete = [version for version in newer if _is_complete(target, version, settled)]
     proposed = complete[-1] if complete else previous.proposed
     waiting = newer[-1] if newer and newer[-1] != proposed else None
     unmarked = target.complete_marker is not None and waiting and waiting.marked_us is None
-    known = [version for version in fitting if version not in newer]
+    known = [version for version in fitting if version.uri not in new]
     there = [version for version in (*known, *others) if _is_complete(target, version, settled)]
     reasons = _reasons(previous, rule, there)
     told = {uri: print_ for uri, print_ in previous.told.items() if uri in seen}

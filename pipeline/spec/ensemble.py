@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator, model_validator
 
+from pipeline.batch.names import doubled
 from pipeline.spec.combine import AnyCombine, CombineStep
 from pipeline.spec.model import AnyModel, ModelSpec
 from pipeline.spec.prepare import AnyPrepare
@@ -45,7 +46,7 @@ class EnsembleSpec(StrictModel):
     @classmethod
     def _repeated_names_differ(cls, keys: tuple[RecordKey, ...]) -> tuple[RecordKey, ...]:
         names = [written_name(key) for key in dict.fromkeys(keys)]
-        if twice := next((name for name in names if names.count(name) > 1), None):
+        if twice := next(iter(doubled(names)), None):
             raise ValueError(
                 f"found a key and a path that are both repeated as '{twice}', expected one of them"
             )

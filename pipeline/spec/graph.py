@@ -11,10 +11,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from heapq import heappop, heappush
 from typing import Protocol, TypeVar
 
+from pipeline.batch.names import some
 from pipeline.batch.tensors import describe
-from pipeline.errors import SpecError
+from pipeline.errors import SHOWN_PROBLEMS, SpecError
 from pipeline.spec.column_types import Gaps, Type, TypesError
 from pipeline.spec.combine import CombineStep
 from pipeline.spec.ensemble import EnsembleSpec
@@ -53,6 +56,11 @@ class Graph:
     producers: Mapping[str, str]
     types: Mapping[str, Type]
     gaps: Mapping[str, Gaps]
+
+    @cached_property
+    def prepare_step_of(self) -> Mapping[str, PrepareStep]:
+        """Column -> the prepare step that makes it, of those that one makes."""
+        return {column: step for step in self.prepare for column in step.columns_written()}
 
     @property
     def read_after_prepare(self) -> frozenset[str]:
@@ -108,7 +116,7 @@ def resolve(spec: EnsembleSpec) -> Graph:
     if spec.record.source is not None and spec.pass_through:
         whole = "a file" if spec.record.whole_files else "only bytes"
         problems.append(
-            f"pass_through: found {', '.join(map(str, spec.pass_through))}; with `source: "
+            f"pass_through: found {some([*map(str, spec.pass_through)])}; with `source: "
             f"{spec.record.source}` a record is {whole} and has no keys"
         )
     for name in spec.pass_through:
@@ -214,8 +222,9 @@ def _reads(
 def _require(column: str, reader: str, producers: Mapping[str, str], problems: list[str]) -> None:
     if column in producers:
         return
-    near = difflib.get_close_matches(column, producers, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"the columns are {', '.join(producers)}"
+    told = len(problems) < SHOWN_PROBLEMS  # each look for a name like it compares it with all
+    near = difflib.get_close_matches(column, producers, n=1) if told else []
+    hint = f"did you mean '{near[0]}'?" if near else f"the columns are {some(producers)}"
     problems.append(f"{reader} reads column '{column}', which nothing makes; {hint}")
 
 
@@ -223,12 +232,21 @@ def _in_order(steps: Sequence[_S], kind: str, names: Sequence[str]) -> tuple[_S,
     """Topological order, then the order of the file (Kahn 1962, doi:10.1145/368996.369025)."""
     maker = {column: i for i, step in enumerate(steps) for column in step.columns_written()}
     waits = [{maker[c] for c in step.columns_read() if c in maker} for step in steps]
+    readers: list[list[int]] = [[] for _ in steps]
+    for i, makers in enumerate(waits):
+        for each in makers:
+            readers[each].append(i)
+    left = [len(makers) for makers in waits]
+    ready = [i for i, count in enumerate(left) if not count]  # sorted, so a heap
     done: list[int] = []
-    while len(done) < len(steps):
-        ready = [i for i in range(len(steps)) if i not in done and waits[i] <= set(done)]
-        if not ready:
-            raise SpecError(f"{kind} wait for each other: {_cycle(waits, set(done), names)}")
-        done.append(ready[0])
+    while ready:
+        done.append(heappop(ready))
+        for i in readers[done[-1]]:
+            left[i] -= 1
+            if not left[i]:
+                heappush(ready, i)
+    if len(done) < len(steps):
+        raise SpecError(f"{kind} wait for each other: {_cycle(waits, set(done), names)}")
     return tuple(steps[i] for i in done)
 
 

@@ -6,6 +6,7 @@ from pipeline.releases.version_rule import VersionRule, is_older
 from pipeline.releases.versions import (
     Look,
     StoredFile,
+    Version,
     WatchTarget,
     next_look,
     ordered,
@@ -382,3 +383,11 @@ def test_names_that_are_not_utf8_count_as_others_do(looker):
     assert looker(file("6/model.pkl")) is None
     assert looker(file("6/model.pkl"), file("7/model.pkl"), odd) == "gs://b/clf/6"
     assert looker(file("6/model.pkl"), file("7/model.pkl"), odd) == "gs://b/clf/7"
+
+
+def test_thousands_of_versions_are_compared_a_few_times_each_and_not_with_each_other(monkeypatch):
+    compared = []
+    monkeypatch.setattr(Version, "__eq__", lambda one, other: compared.append(1) or one is other)
+    files = [file(f"{number}") for number in range(400)]
+    next_look(FOLDERS, Look(), files, now_secs=0, settle_secs=0)
+    assert len(compared) < 10 * len(files)

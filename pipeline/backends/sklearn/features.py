@@ -195,7 +195,8 @@ def _places(columns: Any, names: Sequence[str] | None, places: list[int]) -> lis
         return [place for place, picked in zip(places, listed, strict=False) if picked]
     if all(isinstance(column, int | np.integer) for column in listed):
         return [places[column] for column in listed if -len(places) <= column < len(places)]
-    return [list(names or ()).index(column) for column in listed if column in (names or ())]
+    place_of = {name: place for place, name in enumerate(names or ())}
+    return [place_of[column] for column in listed if column in place_of]
 
 
 def _of_boosters(estimator: Any, names: Sequence[str]) -> dict[int, Categories]:
@@ -212,10 +213,11 @@ def _of_boosters(estimator: Any, names: Sequence[str]) -> dict[int, Categories]:
         known = estimator.get_booster().get_categories(export_to_arrow=True)
     except ValueError:  # of linear boosters, which have none
         return {}
+    place_of = {name: place for place, name in enumerate(names)}
     return {
-        list(names).index(column): Categories(texts=tuple(map(str, texts.to_pylist())))
+        place_of[column]: Categories(texts=tuple(map(str, texts.to_pylist())))
         for column, texts in known.to_arrow()
-        if texts is not None and pa.types.is_string(texts.type) and column in names
+        if texts is not None and pa.types.is_string(texts.type) and column in place_of
     }
 
 

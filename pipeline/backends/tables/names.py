@@ -136,7 +136,7 @@ def features_of(column: str, graph: Graph, types: Mapping[str, Type]) -> tuple[F
     shape = types[column][1] if column in types else (None,)
     if len(shape) > 1 or None in shape:
         return ()
-    step = prepare_step_of(column, graph)
+    step = graph.prepare_step_of.get(column)
     if step is not None and step.joins:
         parts = [features_of(part, graph, types) for part in step.columns_read()]
         joined = [feature for part in parts for feature in part] if all(parts) else []
@@ -184,11 +184,6 @@ def _labelled(step: PrepareStep, read: Sequence[Feature]) -> Iterator[Feature]:
     for label in step.value_labels:
         names = tuple(f"{name}_{label}" for name in (step.column, *sources))
         yield Feature(names, is_named=False)
-
-
-def prepare_step_of(column: str, graph: Graph) -> PrepareStep | None:
-    """The prepare step that makes a column."""
-    return next((step for step in graph.prepare if column in step.columns_written()), None)
 
 
 def _alike(name: str) -> str:

@@ -12,10 +12,11 @@ from typing import Any
 import orjson
 
 from pipeline.batch.exact_number import ExactNumber, exact_number
+from pipeline.batch.names import some
 from pipeline.batch.tensors import FLOATS, INTEGERS, describe
 from pipeline.connectors.bigquery.schema import TableColumn
 from pipeline.formats.fields import nested
-from pipeline.formats.misfits import are, named_columns, some
+from pipeline.formats.misfits import are, named_columns
 from pipeline.spec.record import FieldSpec, RecordSpec
 from pipeline.spec.record.keys import ColumnsKey, PathKey, RecordKey
 
@@ -40,17 +41,18 @@ def input_problems(
       found: the table's columns.
       pass_through: what predictions repeat, null where there is no such column.
     """
+    columns = {column.name: column for column in found}
     for key, spec in record.by_key.items():
         if isinstance(key, ColumnsKey):
-            yield from _problems_of_columns(found, key.names, spec.single)
+            yield from _problems_of_columns(columns, key.names, spec.single)
             continue
         try:
-            yield from _misfit(_column_at(found, key), f"column '{key}' is", spec)
+            yield from _misfit(_column_at(columns, key), f"column '{key}' is", spec)
         except ValueError as error:
             yield str(error)
     if record.id is not None and record.id not in record.by_key:
         try:
-            column = _column_at(found, record.id)
+            column = _column_at(columns, record.id)
         except ValueError as error:
             yield str(error)
         else:
@@ -58,7 +60,7 @@ def input_problems(
                 yield f"column '{record.id}' is {column}, but an id needs STRING or INT64"
     for repeated in pass_through:
         try:
-            _column_at(found, repeated)
+            _column_at(columns, repeated)
         except _NoStructError as error:
             yield str(error)
         except ValueError:
@@ -66,12 +68,11 @@ def input_problems(
 
 
 def _problems_of_columns(
-    found: Sequence[TableColumn], names: Sequence[str], spec: FieldSpec
+    have: Mapping[str, TableColumn], names: Sequence[str], spec: FieldSpec
 ) -> Iterator[str]:
     """Those of the columns of one field, of one kind together, as there may be many."""
-    have = {column.name: column for column in found}
     if lacks := [name for name in names if name not in have]:
-        yield f"{named_columns(lacks)} {are(lacks)} missing; the columns are {some([*have])}"
+        yield f"{named_columns(lacks)} {are(lacks)} missing; the columns are {some(have)}"
     alike: dict[TableColumn, list[str]] = {}
     for name in names:
         if name in have:
@@ -85,7 +86,7 @@ class _NoStructError(ValueError):
     """Something on a path is no STRUCT."""
 
 
-def _column_at(found: Sequence[TableColumn], key: RecordKey) -> TableColumn:
+def _column_at(found: Mapping[str, TableColumn], key: RecordKey) -> TableColumn:
     """A column, or one inside of a STRUCT.
 
     Raises:
@@ -100,15 +101,14 @@ def _column_at(found: Sequence[TableColumn], key: RecordKey) -> TableColumn:
                 f"column '{where}' is {column}, expected a STRUCT with '{part}'; "
                 "--input_query can make a column of what is inside"
             )
-        column = _named(column.fields, part, key, f"'{where}' has")
+        column = _named({each.name: each for each in column.fields}, part, key, f"'{where}' has")
         where = f"{where}.{part}"
     return column
 
 
-def _named(found: Sequence[TableColumn], name: str, key: RecordKey, before: str) -> TableColumn:
-    have = {column.name: column for column in found}
+def _named(have: Mapping[str, TableColumn], name: str, key: RecordKey, before: str) -> TableColumn:
     if name not in have:
-        raise ValueError(f"column '{key}' is missing; {before} {some([*have])}")
+        raise ValueError(f"column '{key}' is missing; {before} {some(have)}")
     return have[name]
 
 

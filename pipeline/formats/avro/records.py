@@ -13,6 +13,7 @@ from typing import Any, cast
 import fastavro
 
 from pipeline.batch.arrow_values import reason
+from pipeline.batch.names import doubled
 from pipeline.batch.payloads import BadRow
 from pipeline.formats.avro.extent import Extents
 from pipeline.formats.format import Reading
@@ -138,17 +139,19 @@ def _names(schema: Any) -> list[str]:
 
 def _doubled(schema: Any, keys: tuple[str, ...] | None) -> str:
     """Which used column there is twice, in words; of its values the last would win."""
-    names = _names(schema)
-    twice = (n for n in names if names.count(n) > 1 and (keys is None or n in keys))
-    name = next(twice, None)
-    return "" if name is None else f"the schema has {names.count(name)} fields '{name}'"
+    used = None if keys is None else set(keys)
+    for name, times in doubled(_names(schema)).items():
+        if used is None or name in used:
+            return f"the schema has {times} fields '{name}'"
+    return ""
 
 
 def _projection(schema: Any, keys: tuple[str, ...] | None) -> Any:
     """The schema of the used columns; None for all, and where one refers to a type of another."""
     if keys is None or not isinstance(schema, dict) or schema["type"] != "record":
         return None
-    fields = [field for field in schema["fields"] if field["name"] in keys]
+    wanted = set(keys)
+    fields = [field for field in schema["fields"] if field["name"] in wanted]
     used = {"type": "record", "name": schema["name"], "fields": fields}
     try:
         fastavro.parse_schema(used)

@@ -220,8 +220,8 @@ class CsvDecoder(Decoder):
 
     def _new_layout(self, header: Header, dialect: Dialect, given: frozenset[Key]) -> _Layout:
         keys: Keys = {key: self._spec(key) for key in (*self._fields, *self._repeated)}
-        places = {key: csv_header.places(key, keys, header) for key in keys}
-        places = {key: of_key for key, of_key in places.items() if of_key}
+        found = csv_header.places(keys, header)
+        places = {key: of_key for key, of_key in found.items() if of_key}
         texts = {place for key in self._repeated for place in places.get(key, ())}
         numbers: dict[int, pa.DataType] = {}
         regular = True

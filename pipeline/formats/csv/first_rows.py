@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 from collections.abc import Collection, Iterator, Sequence
 
+from pipeline.batch.names import some
 from pipeline.formats.csv.dialect import Dialect
 from pipeline.formats.csv.header import Header, lacking, parse_header
-from pipeline.formats.misfits import some
 from pipeline.spec.record import RecordSpec
 from pipeline.spec.record.keys import Key
 

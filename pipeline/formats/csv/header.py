@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import count, takewhile
 
+from pipeline.batch.names import some
 from pipeline.batch.tensors import describe
 from pipeline.errors import RecordError
 from pipeline.formats.csv import cells as csv_cells
 from pipeline.formats.csv.dialect import RFC_4180, Dialect
 from pipeline.formats.fields import FieldDecoder
-from pipeline.formats.misfits import named_columns, some
+from pipeline.formats.misfits import named_columns
 from pipeline.formats.record_sample import from_cell
 from pipeline.spec.record import FieldSpec, RecordSpec
 from pipeline.spec.record.keys import ColumnsKey, Key, PathKey, RecordKey, outer_keys
@@ -86,9 +87,9 @@ def repeats_names(row: bytes, dialect: Dialect) -> bool:
 
 def may_be_record(record: RecordSpec, names: Header, dialect: Dialect = RFC_4180) -> bool:
     """Whether the names of its columns could be a record: each can be a value of its field."""
-    keys = needed(record)
+    found = places(needed(record), names)
     for key, spec in record.by_key.items():
-        cells = [names[place] for place in places(key, keys, names)]
+        cells = [names[place] for place in found[key]]
         if cells and spec.dtype not in ("string", "bytes"):
             decoder = FieldDecoder(str(key), spec, flat=isinstance(key, ColumnsKey))
             try:
@@ -103,29 +104,32 @@ def needed(record: RecordSpec) -> Keys:
     return {**dict.fromkeys([] if record.id is None else [record.id]), **record.by_key}
 
 
-def places(key: Key, keys: Keys, header: Sequence[str]) -> tuple[int, ...]:
-    """Which cells hold a key: one, or one for each value; none if there are no such columns.
+def places(keys: Keys, header: Sequence[str]) -> dict[Key, tuple[int, ...]]:
+    """Which cells hold each key: one, or one for each value; none if there are no such columns.
 
     There are more cells than the field has values if the header has columns for more, which are
     no keys of their own.
 
     Args:
-      key: one of `keys`.
       keys: all that is read.
-      header: the names of the columns.
+      header: the names of the columns; of those that come twice, either may be told.
     """
+    position = {column: i for i, column in enumerate(header)}
+    others = {name for key in keys for name in outer_keys(key)}
+    return {key: _cells_of(key, spec, position, others) for key, spec in keys.items()}
+
+
+def _cells_of(
+    key: Key, spec: FieldSpec | None, position: Mapping[str, int], others: Collection[str]
+) -> tuple[int, ...]:
     if isinstance(key, ColumnsKey):
-        position = {column: i for i, column in enumerate(header)}
         found = [position[name] for name in key.names if name in position]
         return tuple(found) if len(found) == len(key.names) else ()
     if isinstance(key, PathKey):  # cells are no objects
         return ()
-    if key in header:
-        return (header.index(key),)
-    spec = keys[key]
+    if key in position:
+        return (position[key],)
     if spec is not None and len(spec.shape) == 1 and spec.shape[0]:
-        position = {column: i for i, column in enumerate(header)}
-        others = {name for other in keys for name in outer_keys(other)}
         for form in _SPREAD:
             names = takewhile(position.__contains__, (form.format(key, i) for i in count()))
             own = [name for i, name in enumerate(names) if i < spec.shape[0] or name not in others]
@@ -144,11 +148,11 @@ def _lacks(
     record: RecordSpec, header: Sequence[str], given: Collection[Key]
 ) -> dict[Key, list[str]]:
     """Key -> the columns of it that the header does not name, of each that cannot be read."""
-    keys, there = needed(record), set(header)
+    there = set(header)
     return {
         key: [name for name in outer_keys(key) if name not in there]
-        for key in keys
-        if key not in given and not places(key, keys, header)
+        for key, of_key in places(needed(record), header).items()
+        if key not in given and not of_key
     }
 
 
@@ -167,8 +171,8 @@ def not_a_header(header: Header, lacks: Collection[str], dialect: Dialect = RFC_
 def doubled(keys: Keys, header: Sequence[str]) -> Iterator[str]:
     """Each column that is read and that the header names more than once, in words."""
     times = Counter(header)
-    for key in keys:
-        for place in places(key, keys, header):
+    for of_key in places(keys, header).values():
+        for place in of_key:
             if times[header[place]] > 1:
                 yield f"the header names column '{header[place]}' {times[header[place]]} times"
 
@@ -201,7 +205,7 @@ def problems(
         yield other
         return
     its = "`record.csv.header`" if dialect.names else "the header"
-    lacks = len(lacking(record, header, given))
+    lacks_all = len(lacking(record, header, given)) == len(record.outer_keys())
     for key, names in _lacks(record, header, given).items():
         if isinstance(key, PathKey):  # refused whatever the header names
             continue
@@ -209,11 +213,12 @@ def problems(
         hint = ""
         if isinstance(key, str) and spec is not None and len(spec.shape) == 1 and spec.shape[0]:
             hint = f", nor columns '{key}_0' to '{key}_{spec.shape[0] - 1}'"
-        if lacks == len(record.outer_keys()) and not dialect.names:
+        if lacks_all and not dialect.names:
             hint += "; `record: {csv: {header: [NAME, ...]}}` names the columns if line 1 does not"
         yield f"{its} has no {named_columns(names)}{hint}; it names {some(header)}"
+    all_places = places(keys, header)
     for key, field in record.by_key.items():
-        found = places(key, keys, header)
+        found = all_places[key]
         if isinstance(key, str) and len(found) > 1 and len(found) != field.shape[0]:
             yield (
                 f"{its} has columns '{header[found[0]]}' to '{header[found[-1]]}', "

@@ -52,7 +52,7 @@ class JsonDecoder(RowDecoder):
         self._repeated = tuple(outer for key in repeated for outer in outer_keys(key))
         self._keys = set(record.outer_keys(pass_through))
         self._lists = NumberListReader(lists, self._keys - lists.keys())
-        lengths = [record.by_key[name].shape[0] or _LONG for name in lists]
+        lengths = [self._fields[name].spec.shape[0] or _LONG for name in lists]
         self._has_long_lists = max(lengths, default=0) >= _LONG
         if lists.keys() & set(self._pass_through):  # these are repeated as they came
             self._has_long_lists = False

@@ -23,6 +23,8 @@ _KEY_END = re.compile(rb'"\s*:')
 _QUOTE, _COLON = b'":'
 _NUMBER = re.compile(rb"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _CACHED_BYTES = 1 << 15
+_MOST_LOOKED_FOR = 16
+"""Of more numbers in an object, each looked for in all of its text, parsing it again is faster."""
 _PLAIN = {str, int, bool, type(None)}
 
 
@@ -73,6 +75,8 @@ def _with_exact_numbers(
         return found
     text = b"".join(payload.split())  # no blank is inside of a number
     try:
+        if len(unsure) > _MOST_LOOKED_FOR:
+            raise LookupError
         return found | {key: _as_written(text, key, found[key]) for key in unsure}
     except LookupError:
         exact = exact_json(payload)

@@ -23,6 +23,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from pipeline.batch.block import Block
+from pipeline.batch.names import doubled
 from pipeline.errors import RecordError
 from pipeline.formats.decoder import RowDecoder
 from pipeline.formats.fields import IrregularError
@@ -94,7 +95,7 @@ class TfRecordDecoder(RowDecoder):
         return {name: self._value(name, found[name]) for name in names}
 
     def _check_single(self, names: Sequence[str]) -> None:
-        twice = next((name for name in self._wanted if names.count(name) > 1), None)
+        twice = next(filter(doubled(names).__contains__, self._wanted), None)
         if twice is not None:
             raise RecordError("doubled_key", f"the example has '{twice}' more than once")
 

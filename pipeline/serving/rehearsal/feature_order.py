@@ -11,7 +11,6 @@ from pipeline.backends.tables.names import (
     Places,
     are_made_up,
     features_of,
-    prepare_step_of,
 )
 from pipeline.spec.column_types import Type
 from pipeline.spec.graph import Graph
@@ -123,9 +122,9 @@ class FeatureOrder:
 
     def _parts(self) -> tuple[str, ...]:
         """The columns that are joined to what feeds the model."""
-        step = prepare_step_of(self.column, self.graph)
+        step = self.graph.prepare_step_of.get(self.column)
         while step is not None and step.is_elementwise:
-            step = prepare_step_of(step.columns_read()[0], self.graph)
+            step = self.graph.prepare_step_of.get(step.columns_read()[0])
         return tuple(step.columns_read()) if step is not None and step.joins else ()
 
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from pipeline.batch.names import doubled, some
 from pipeline.spec import version_pattern
 from pipeline.spec.inputs import ColumnInput, ConstantInput
 from pipeline.spec.strict_model import Name, StrictModel
@@ -168,9 +169,9 @@ class ModelEntry(StrictModel):
             )
         if not columns or not all(isinstance(column, str) for column in columns):
             raise ValueError(f"{found}expected names of columns in it")
-        twice = sorted({column for column in columns if columns.count(column) > 1})
+        twice = sorted(doubled(columns))
         if twice:
-            raise ValueError(f"{found}which has {', '.join(twice)} twice")
+            raise ValueError(f"{found}which has {some(twice)} twice")
         if inputs > 1:
             raise ValueError(
                 f"{found}expected it as the only input; with several, name each feature: "
@@ -210,7 +211,7 @@ class ModelEntry(StrictModel):
             if tensor not in self.outputs:
                 raise ValueError(
                     f"key 'bytes_outputs': found '{tensor}', expected tensors of `outputs`: "
-                    f"{', '.join(self.outputs)}"
+                    f"{some(self.outputs)}"
                 )
         return self
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 from math import prod
 from typing import Annotated, Literal
 
@@ -254,15 +255,15 @@ class RecordSpec(StrictModel):
                 )
         return self
 
-    @property
-    def key_of(self) -> dict[str, Key]:
+    @cached_property
+    def key_of(self) -> Mapping[str, Key]:
         """Field -> where a record holds it."""
         return {field: spec.key(field) for field, spec in self.fields.items()}
 
-    @property
-    def by_key(self) -> dict[Key, FieldSpec]:
+    @cached_property
+    def by_key(self) -> Mapping[Key, FieldSpec]:
         """The fields, each under the place where a record holds it."""
-        return {spec.key(field): spec for field, spec in self.fields.items()}
+        return {key: self.fields[field] for field, key in self.key_of.items()}
 
     def outer_keys(self, pass_through: Iterable[RecordKey] = ()) -> tuple[str, ...]:
         """The keys of a record that are read.

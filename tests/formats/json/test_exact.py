@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.batch.block import Block
+from pipeline.formats.json import exact
 from pipeline.formats.json.decoder import JsonDecoder
 from pipeline.spec.record import RecordSpec
 
@@ -83,3 +84,13 @@ def test_integer_beyond_64_bits_is_a_value_of_a_float_field_that_is_repeated_exa
     batch = decode(b'{"note": %d}' % (2**70 + 1), record=record)
     assert batch.columns["note"].tolist() == [float(2**70)]
     assert json.loads(batch.pass_through[0]) == {"note": 2**70 + 1}
+
+
+def test_many_numbers_of_an_object_are_not_each_looked_for_in_its_text(monkeypatch):
+    read = []
+    exact_json = exact.exact_json
+    monkeypatch.setattr(exact, "exact_json", lambda text: read.append(text) or exact_json(text))
+    text = b"{" + b",".join(b'"k%d":0.1000000000000000055' % i for i in range(200)) + b"}"
+    (found,) = exact.with_exact_numbers([text], [orjson.loads(text)], [f"k{i}" for i in range(200)])
+    assert read == [text]
+    assert set(map(str, found.values())) == {"0.1000000000000000055"}
