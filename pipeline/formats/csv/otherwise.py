@@ -81,9 +81,9 @@ def other_decimals(
     except (UnicodeDecodeError, csv.Error):
         return
     whole = [row for row in table if len(row) == len(header)]
-    keys = needed(record)
+    of_key = places(needed(record), header)
     for key, spec in record.by_key.items():
-        of_field = places(key, keys, header) if spec.dtype in FLOATS else ()
+        of_field = of_key[key] if spec.dtype in FLOATS else ()
         cells = [row[place].strip() for row in whole for place in of_field]
         if dialect.decimal == "." and has_decimal_commas(cells):
             found, sign, expected = "commas", ",", "points"
