@@ -166,7 +166,7 @@ class ThreadEndedError(EnsembleError):
 
 
 class OutputError(EnsembleError):
-    """What a batch job wrote collides with another job's, or holds too few predictions."""
+    """What a batch job writes is not taken, collides with another job's, or is too little."""
 
 
 class RowsError(EnsembleError):

@@ -23,6 +23,7 @@ from apache_beam.transforms.window import GlobalWindows
 
 from pipeline.connectors.files.earlier_files import NO_EARLIER_FILES, EarlierFiles
 from pipeline.connectors.storage import temporary_folder
+from pipeline.connectors.storage.errors import writing
 from pipeline.connectors.storage.paths import shard_path
 from pipeline.errors import OutputError
 from pipeline.readable import logger
@@ -156,17 +157,19 @@ class _WriteTemporary(DoFn):
         self._file: ChunkFile | None = None
 
     def process(self, chunk: Any) -> None:
-        if self._file is None:
-            self._file = self._create(self._path)
-        self._file.write(chunk)
+        with writing(self._path):
+            if self._file is None:
+                self._file = self._create(self._path)
+            self._file.write(chunk)
 
     def finish_bundle(self) -> Iterator[Any]:
         if self._file is None:
             return
-        self._file.close()
-        size = _size_of(self._path)
+        with writing(self._path):
+            self._file.close()
+            size = _size_of(self._path)
         if size is None:
-            raise OSError(f"{self._path}: is gone right after it was written")
+            raise OutputError(f"'{self._path}' is gone right after it was written")
         yield GlobalWindows.windowed_value(TemporaryFile(self._path, size))
 
 

@@ -7,8 +7,12 @@ google-cloud-storage themselves, and local files those of Python.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from apache_beam.io.filesystem import BeamIOError
 
+from pipeline.errors import OutputError
 from pipeline.spec.uris import bucket_of, split_scheme
 
 READER_ROLE = "roles/storage.objectViewer"
@@ -57,6 +61,22 @@ def explain(uri: str, error: BaseException, role: str) -> str:
     return (
         f"{type(cause).__name__}: {cause}" if isinstance(cause, BaseException) else f"HTTP {cause}"
     )
+
+
+@contextmanager
+def writing(path: str) -> Iterator[None]:
+    """Writes a file of the job's output, or says which one is not taken, and why.
+
+    Raises:
+      OutputError: the disk or the storage does not take it: there is no room left, or no right.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, OSError) and status_of(error) is None:
+            raise  # a mistake of ours
+        why = explain(path, error, WRITER_ROLE)
+        raise OutputError(f"'{path}' cannot be written: {why}") from error
 
 
 def _innermost(error: BaseException | int) -> BaseException | int:

@@ -1,8 +1,10 @@
 import gzip
+import random
 from functools import partial
 from pathlib import Path
 
 import apache_beam as beam
+import pyarrow as pa
 import pytest
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -10,6 +12,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
 
 from pipeline.connectors.files.earlier_files import EarlierFiles, Names, found_at_launch
+from pipeline.connectors.files.parquet_file import ParquetFile
 from pipeline.connectors.files.write import (
     FileSink,
     TemporaryFile,
@@ -19,14 +22,15 @@ from pipeline.connectors.files.write import (
     lines_file,
 )
 from pipeline.errors import OutputError
+from tests.support.full_disk import files_end_at
 
 CHUNKS = [b"a\nb\n", b"c\n"]
 
 
-def write(prefix, chunks=CHUNKS, suffix=".jsonl", paths=None):
+def write(prefix, chunks=CHUNKS, suffix=".jsonl", paths=None, create=lines_file):
     """Runs the transform, and checks the paths it puts out where they are given."""
     with beam.Pipeline(FnApiRunner()) as pipeline:
-        write = WriteBlocks([FileSink("Lines", prefix, suffix)])
+        write = WriteBlocks([FileSink("Lines", prefix, suffix, create)])
         written = pipeline | beam.Create(chunks, reshuffle=False) | write
         if paths is not None:
             assert_that(written, equal_to(paths))
@@ -47,6 +51,36 @@ def test_shard_on_cloud_storage_and_nothing_else(gcs, bucket):
     write(prefix, paths=[f"{prefix}-00000-of-00001.jsonl"])
     assert gcs.list(bucket) == [f"{prefix}-00000-of-00001.jsonl"]
     assert gcs.download(f"{prefix}-00000-of-00001.jsonl") == b"a\nb\nc\n"
+
+
+BYTES = random.Random(1).randbytes(50_000)  # which no compression makes fewer
+TABLE = pa.RecordBatch.from_pydict({"id": [BYTES.hex()]})
+
+
+@pytest.mark.parametrize(
+    ("suffix", "create", "chunk"),
+    [
+        (".jsonl", lines_file, b"x" * 5_000 + b"\n"),
+        (".jsonl.gz", lines_file, BYTES + b"\n"),
+        (".csv", partial(lines_file, header=b"x" * 5_000), b"a\n"),
+        (".parquet", ParquetFile, TABLE),
+    ],
+    ids=["lines", "gzip", "header", "parquet"],
+)
+def test_full_disk_is_told_with_the_file_and_leaves_none(suffix, create, chunk, tmp_path):
+    prefix = str(tmp_path / "out")
+    told = rf"'{prefix}\.tmp-\w+/\w+{suffix}' cannot be written: OSError: .*File too large"
+    with files_end_at(4_000), pytest.raises(OutputError, match=told):
+        write(prefix, [chunk], suffix, create=create)
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == []
+
+
+def test_mistake_of_a_writer_is_no_full_disk(tmp_path):
+    def create(_path):
+        raise TypeError("a mistake of ours")
+
+    with pytest.raises(TypeError, match="a mistake of ours"):
+        write(str(tmp_path / "out"), create=create)
 
 
 def test_nothing_written_makes_no_file(tmp_path):

@@ -21,6 +21,8 @@ from apache_beam.io.filesystems import FileSystems
 from pipeline.connectors.files.rolling.group import MOST_BYTES, GroupChunks
 from pipeline.connectors.files.rolling.writer import RollingWriter, unique_prefix
 from pipeline.connectors.files.write import TemporaryFile, finalise
+from pipeline.connectors.storage.errors import writing
+from pipeline.errors import OutputError
 from pipeline.runner.beam_types import DoFn, PTransform
 from pipeline.serving.process_handle import forget_all, process_object
 from pipeline.spec.uris import is_local
@@ -139,7 +141,7 @@ def close_all() -> None:
     """Closes the open files of all pipelines of this process.
 
     Raises:
-      OSError: one could not be closed; the others are.
+      OutputError: one could not be closed; the others are.
     """
     failures: list[OSError] = []
     for writer in forget_all(RollingWriter):
@@ -148,7 +150,7 @@ def close_all() -> None:
         except OSError as error:
             failures.append(error)
     if failures:
-        raise failures[0]
+        raise OutputError(f"what was written cannot be closed: {failures[0]}") from failures[0]
 
 
 class _Append(DoFn):
@@ -164,7 +166,8 @@ class _Append(DoFn):
     def finish_bundle(self) -> None:
         # The first bundle makes the writer, also if it is empty: leftovers are completed then.
         make = partial(RollingWriter, *self._arguments)
-        process_object(RollingWriter, self._arguments[:2], make).append(self._chunks)
+        with writing(self._arguments[0]):
+            process_object(RollingWriter, self._arguments[:2], make).append(self._chunks)
 
 
 class _WriteObject(DoFn):
@@ -206,7 +209,7 @@ def _finalise(suffix: str, file: TemporaryFile, folder: str, prefix: str) -> Ite
 
 
 def _write(path: str, chunks: Iterable[bytes]) -> None:
-    with FileSystems.create(path) as file:
+    with writing(path), FileSystems.create(path) as file:
         for chunk in chunks:
             file.write(chunk)
         file.close()  # in here: a failed upload must leave by __exit__, which gives it up

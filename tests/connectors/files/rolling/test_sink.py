@@ -1,6 +1,5 @@
 import contextlib
 import itertools
-import resource
 import shutil
 import signal
 import subprocess
@@ -22,7 +21,9 @@ from hypothesis import strategies as st
 
 from pipeline.connectors.files.rolling.sink import AppendLines, WriteGroups, WriteObjects, close_all
 from pipeline.connectors.files.rolling.writer import RollingWriter, recover
+from pipeline.errors import OutputError
 from pipeline.testing import FakeClock
+from tests.support.full_disk import files_end_at
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[4]
@@ -221,17 +222,6 @@ def test_recovery_beside_a_living_writer_takes_nothing_from_it(tmp_path):
     assert text_of(tmp_path) == b"".join(b"%d\n" % number for number in range(300))
 
 
-@contextlib.contextmanager
-def files_end_at(size_bytes):
-    """Writing past this place in a file fails, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_append_to_a_full_disk_raises_and_leaves_what_was_there(tmp_path):
     with writer(tmp_path / "out") as opened:
         opened.append([b"first\n"])
@@ -242,7 +232,7 @@ def test_append_to_a_full_disk_raises_and_leaves_what_was_there(tmp_path):
 
 
 def test_full_disk_fails_the_pipeline(tmp_path):
-    with files_end_at(1000), pytest.raises(Exception, match=r"cannot write.*out-.*part"):
+    with files_end_at(1000), pytest.raises(OutputError, match=r"cannot write.*out-.*part"):
         write(
             AppendLines(str(tmp_path / "out"), ".jsonl"), [b"x" * 900 + b"\n", b"y" * 900 + b"\n"]
         )
