@@ -31,8 +31,16 @@ _R = TypeVar("_R", bound=Mapping[str, Column])
 _Predict = Callable[[_S, Mapping[str, Array]], _R]
 
 # Errors that no values of the rows could avoid.
-_STRUCTURAL = (AttributeError, KeyError, ModelFaultError, NameError, TypeError)
+_STRUCTURAL = (
+    AttributeError,
+    KeyError,
+    ModelFaultError,
+    NameError,
+    NotImplementedError,
+    TypeError,
+)
 _OF_STRUCTURE = re.compile(
+    r"\bNo OpKernel was registered|\bnot implemented for\b|"  # an operation that this machine lacks
     r"\b(rank|shapes?|dim(ension)?s?|sizes?|axis|axes|dtypes?|data ?types?|columns?|features?|"
     r"arguments?|attribute|feed|names?|ndim|tensor\(|scalar type|(float|int|double|long)\d* but)\b",
     re.IGNORECASE,
@@ -61,7 +69,8 @@ _MEMORY_WORDS = re.compile(
 def rejects_values(errors: Sequence[Exception]) -> bool:
     """Whether the errors of a model for different rows may be about the rows' values.
 
-    They are not if all of them say the same of a rank, a name or a type: no rows would work then.
+    They are not if all of them say the same of a rank, a name, a type, or an operation that is not
+    there: no rows would work then.
     """
     said = {_ADDRESS.sub("", f"{type(error).__name__}: {error}") for error in errors}
     return len(said) > 1 or not all(
