@@ -6,7 +6,7 @@ import re
 
 # As TensorFlow and Beam name the parts of a file: train.tfrecord-00000-of-00010.
 _SHARD = re.compile(r"-\d+-of-\d+$")
-_COMPRESSION = re.compile(r"\.(gz|bz2|zst|zstd|xz|lzma|deflate)$", re.IGNORECASE)
+_COMPRESSION = re.compile(r"\.(gz|gzip|bz2|bzip2|zst|zstd|xz|lzma|deflate)$", re.IGNORECASE)
 
 
 def plain_name(path: str) -> str:
