@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from pipeline.batch.block import Block
+from pipeline.batch.names import doubled
 from pipeline.batch.payloads import BadRow, JsonRows
 from pipeline.errors import RecordError
 from pipeline.formats.avro import container, schema
@@ -46,10 +47,10 @@ def _check(
     if schema.name_of(found) != "record":
         raise ValueError(f"holds values of type {schema.name_of(found)}, expected records")
     columns = {field["name"]: field["type"] for field in found["fields"]}
+    times = doubled(field["name"] for field in found["fields"])
     for name in record.outer_keys(pass_through):
-        count = sum(field["name"] == name for field in found["fields"])
-        if count > 1:
-            yield f"has {count} fields '{name}'"
+        if name in times:
+            yield f"has {times[name]} fields '{name}'"
     yield from misfits(opened.path, columns, record, pass_through, schema.types_of(found))
 
 

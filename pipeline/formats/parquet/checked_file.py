@@ -7,6 +7,7 @@ fill the memory.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,6 +33,7 @@ class CheckedFile(WatchedFile):
         super().__init__(file)
         self._room: Room | None = None
         self._chunks: dict[int, tuple[int, Chunk]] = {}
+        self._starts: list[int] = []
 
     def expect(self, chunks: Mapping[int, Chunk], room: Room) -> None:
         """From now on only these chunks are read.
@@ -42,6 +44,7 @@ class CheckedFile(WatchedFile):
         """
         self._room = room
         self._chunks = {chunk.start: (number, chunk) for number, chunk in chunks.items()}
+        self._starts = sorted(self._chunks)
 
     def read(self, size: int | None = -1, /) -> bytes:
         """See WatchedFile.
@@ -56,8 +59,9 @@ class CheckedFile(WatchedFile):
         view, end = memoryview(data), begin + len(data)
         if begin not in self._chunks:
             raise ValueError(f"its index is damaged: it has no column at {begin}")
-        for number, chunk in self._chunks.values():
-            if begin <= chunk.start < end:
-                stored = view[chunk.start - begin : chunk.end + _PADDING_BYTES - begin]
-                self._room.check(number, chunk, list(read_pages(stored, chunk.values)))
+        inside = slice(bisect_left(self._starts, begin), bisect_left(self._starts, end))
+        for start in self._starts[inside]:
+            number, chunk = self._chunks[start]
+            stored = view[start - begin : chunk.end + _PADDING_BYTES - begin]
+            self._room.check(number, chunk, list(read_pages(stored, chunk.values)))
         return data

@@ -57,6 +57,7 @@ class Room:
         self._levels = levels
         self._reading = reading
         self._texts: dict[int, _Texts] = {}
+        self._text_bytes = 0  # what these take at most, of rows that are read together
         self.by_number: frozenset[int] = frozenset()
         self.rows = self._rows(list(chunks.values()))
         self._begun_with = 0, self.by_number
@@ -96,26 +97,26 @@ class Room:
         """For the texts that are longer than their pages say."""
         texts = _found_texts(chunk, pages, self._levels[number])
         texts.more = chunk.values - self._group_rows
-        self._texts[number] = texts
         most = self._reading.max_chunk_bytes
-        if self._text_bytes() <= most:
-            return
-        for page in pages:
+        for page in pages if self._with(texts) > most else ():
             if page.is_dictionary:
                 texts.longest_named = _longest(page, chunk)
-        if self._text_bytes() > most and texts.more:
+        if self._with(texts) > most and texts.more:
             # One row may have nearly all of them, and which does is known only when they are read.
             if not any(page.has_packed_lengths for page in pages):
                 self.by_number |= {number}
             elif texts.all_bytes > max(most, _MOST_SWELLING * chunk.stored_bytes):
                 raise self._too_large(chunk.stored_bytes, texts.all_bytes)
-            self._texts[number] = _Texts()
-        while self._text_bytes() > most and self.rows > 1:
+            texts = _Texts()
+        self._text_bytes = self._with(texts)
+        self._texts[number] = texts
+        while self._text_bytes > most and self.rows > 1:
             self.rows //= 2
+            self._text_bytes = sum(each.most_bytes(self.rows) for each in self._texts.values())
 
-    def _text_bytes(self) -> int:
-        """What such texts of rows that are read together take at most."""
-        return sum(texts.most_bytes(self.rows) for texts in self._texts.values())
+    def _with(self, texts: _Texts) -> int:
+        """What such texts of rows that are read together take at most, with these."""
+        return self._text_bytes + texts.most_bytes(self.rows)
 
     def _too_large(self, stored: int, made: int) -> ValueError:
         return ValueError(
