@@ -185,9 +185,16 @@ def test_uuid_whose_bytes_are_text_too_is_one_where_another_may_be_missing(dtype
     assert found.present.tolist() == [True, True, False]
 
 
-def test_column_without_any_value_is_one_of_a_field_that_may_lack_it(tmp_path):
-    path = tmp_path / "a.parquet"
-    pq.write_table(pa.table({"p": pa.nulls(1), "x": [1.0]}), path)
+@pytest.mark.parametrize("format", ["parquet", "avro"])
+def test_column_without_any_value_is_one_of_a_field_that_may_lack_it(tmp_path, format):
+    path = tmp_path / f"a.{format}"
+    if format == "parquet":
+        pq.write_table(pa.table({"p": pa.nulls(1), "x": [1.0]}), path)
+    else:
+        columns = [{"name": "p", "type": "null"}, {"name": "x", "type": "double"}]
+        with path.open("wb") as file:
+            schema = {"type": "record", "name": "R", "fields": columns}
+            fastavro.writer(file, schema, [{"p": None, "x": 1.0}])
     for dtype in DTYPES:
         fields = {"x": {"dtype": "float32"}, "p": {"dtype": dtype, "missing": "keep"}}
-        assert outcome(path, "parquet", fields)[:2] == ([], [])
+        assert outcome(path, format, fields)[:2] == ([], [])

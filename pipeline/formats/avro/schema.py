@@ -68,6 +68,8 @@ def name_of(schema: Any) -> str:
 
 def fits(schema: Any, spec: FieldSpec) -> bool:
     """Whether a value of this type can be one of the field."""
+    if name_of(schema) == "null":
+        return spec.keeps_missing
     kinds = _leaves(schema, 0, _DECIMALS if spec.dtype in FLOATS else ("uuid",))
     depths = (len(spec.shape), 1 if len(spec.shape) > 1 else len(spec.shape))
     if spec.dtype in FLOATS:
