@@ -176,12 +176,12 @@ def at_path(array: pa.Array, path: Sequence[str]) -> pa.Array | None:
         array = _unwrapped(array)
         if not pa.types.is_struct(array.type):
             raise IrregularError
-        names = [field.name for field in array.type]
-        if name not in names:
+        numbers = array.type.get_all_field_indices(name)
+        if not numbers:
             return None
-        if names.count(name) > 1:
+        if len(numbers) > 1:
             raise IrregularError
-        array = pc.struct_field(array, [names.index(name)])
+        array = pc.struct_field(array, numbers)
     return array
 
 

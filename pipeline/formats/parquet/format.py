@@ -20,6 +20,7 @@ from pipeline.batch.arrow_values import plain_values
 from pipeline.batch.batch import RecordId
 from pipeline.batch.block import Block
 from pipeline.batch.columns import BatchColumn
+from pipeline.batch.names import doubled
 from pipeline.batch.payloads import ArrowRows, plain_value
 from pipeline.errors import RecordError
 from pipeline.formats import arrow_columns
@@ -63,17 +64,16 @@ class ParquetDecoder(Decoder):
         of_path = {key: [given[key]] * len(rows) for key in given.keys() - {*table.schema.names}}
         for key, values in of_path.items():
             table = table.append_column(str(key), pa.array(values))
-        part, columns = Part(rows), _Columns(table)
+        part = Part(rows)
         for key, decoder in self._fields.items():
-            part.columns[key] = columns.of_field(key, decoder)
+            part.columns[key] = _column(table, key, decoder)
         if self._id is None:
             part.ids = [self.id_of(block, row) for row in rows]
         else:
-            ids = of_path.get(self._id) or plain_values(columns.under(self._id))
-            part.ids = regular_ids(ids)
+            part.ids = regular_ids(of_path.get(self._id) or plain_values(_array(table, self._id)))
         if self._pass_through:
             repeated = {
-                key: of_path.get(key) or columns.repeated(key) for key in self._pass_through
+                key: of_path.get(key) or _repeated(table, key) for key in self._pass_through
             }
             part.extras = list(
                 self.extras({key: repeated[key][i] for key in repeated} for i in range(len(rows)))
@@ -83,19 +83,17 @@ class ParquetDecoder(Decoder):
     def record(self, block: Block, row: int) -> Record:
         """See Decoder."""
         table = _rows(block).table
-        names = table.schema.names
         for name in self._outer:
-            if names.count(name) > 1:
-                raise RecordError("doubled_column", _twice(names, name))
+            if times := _times_doubled(table.schema, name):
+                raise RecordError("doubled_column", _twice(name, times))
         if says := self._times_in(table.schema):
             raise RecordError("wrong_type", says)
         found: dict[Any, Any] = {}
         unread = set(self._only_inside)
-        columns = _Columns(table.slice(row, 1))
         for key in self._paths:
             # Only what is read: what stands beside it need not be anything that can be read.
             try:
-                array = columns.under(key, optional=key in self._optional)
+                array = _array(table.slice(row, 1), key, optional=key in self._optional)
                 found[key] = None if array is None else plain_value(str(key), array)
             except IrregularError:
                 unread.discard(key.path[0])  # whoever looks for it tells what is wrong
@@ -123,48 +121,37 @@ def _rows(block: Block) -> ArrowRows:
     return block.payloads
 
 
-class _Columns:
-    """The columns of rows, whose names are listed once, however many fields look for theirs."""
+def _array(table: pa.RecordBatch, key: RecordKey, *, optional: bool = False) -> Any:
+    """The values under a key, or at the end of a path; None if optional ones are not there.
 
-    def __init__(self, table: pa.RecordBatch) -> None:
-        self._table = table
-        self._numbers: dict[str, int | None] = {}  # None of a name that several columns have
-        for number, name in enumerate(table.schema.names):
-            self._numbers[name] = None if name in self._numbers else number
+    Raises:
+      IrregularError: there is not one such column.
+    """
+    name, *path = key.path if isinstance(key, PathKey) else (key,)
+    numbers = table.schema.get_all_field_indices(name)
+    if optional and not numbers:
+        return None
+    found = arrow_columns.at_path(table.column(numbers[0]), path) if len(numbers) == 1 else None
+    if found is None and not (optional and len(numbers) == 1):
+        raise IrregularError
+    return found
 
-    def under(self, key: RecordKey, *, optional: bool = False) -> Any:
-        """The values under a key, or at the end of a path; None if optional ones are not there.
 
-        Raises:
-          IrregularError: there is not one such column.
-        """
-        name, *path = key.path if isinstance(key, PathKey) else (key,)
-        if optional and name not in self._numbers:
-            return None
-        number = self._numbers.get(name)
-        if number is None:
-            raise IrregularError
-        found = arrow_columns.at_path(self._table.column(number), path)
-        if found is None and not optional:
-            raise IrregularError
-        return found
+def _column(table: pa.RecordBatch, key: Key, decoder: FieldDecoder) -> BatchColumn:
+    kept = decoder.keeps_missing
+    if isinstance(key, ColumnsKey):
+        arrays = [_array(table, name, optional=kept) for name in key.names]
+        nothing = pa.nulls(table.num_rows)
+        return arrow_columns.together([nothing if a is None else a for a in arrays], decoder)
+    array = _array(table, key, optional=kept)
+    if array is None:
+        return decoder.column([None] * table.num_rows)
+    return arrow_columns.column(array, decoder)
 
-    def of_field(self, key: Key, decoder: FieldDecoder) -> BatchColumn:
-        """The column of a field."""
-        kept, rows = decoder.keeps_missing, self._table.num_rows
-        if isinstance(key, ColumnsKey):
-            arrays = [self.under(name, optional=kept) for name in key.names]
-            nothing = pa.nulls(rows)
-            return arrow_columns.together([nothing if a is None else a for a in arrays], decoder)
-        array = self.under(key, optional=kept)
-        if array is None:
-            return decoder.column([None] * rows)
-        return arrow_columns.column(array, decoder)
 
-    def repeated(self, key: RecordKey) -> list[Any]:
-        """The values that predictions repeat."""
-        array = self.under(key, optional=True)
-        return [None] * self._table.num_rows if array is None else plain_values(array)
+def _repeated(table: pa.RecordBatch, key: RecordKey) -> list[Any]:
+    array = _array(table, key, optional=True)
+    return [None] * table.num_rows if array is None else plain_values(array)
 
 
 def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
@@ -197,10 +184,9 @@ def _check(
 ) -> Iterator[str]:
     """What the schema lacks or has twice."""
     index = _Index(CheckedFile(opened.file))
-    names = index.schema.names
     for name in record.outer_keys(pass_through):
-        if names.count(name) > 1:
-            yield _twice(names, name)
+        if times := _times_doubled(index.schema, name):
+            yield _twice(name, times)
     found = dict(zip(index.schema.names, index.schema.types, strict=True))
     yield from misfits(opened.path, found, record, pass_through, arrow_columns.TYPES)
 
@@ -233,7 +219,8 @@ class _Index:
     def names(self, keys: Collection[str] | None) -> list[str]:
         """The columns that are read."""
         found = list(dict.fromkeys(self.schema.names))
-        names = [name for name in found if keys is None or name in keys]
+        wanted = {*(found if keys is None else keys)}
+        names = [name for name in found if name in wanted]
         # Without a column Arrow would give no rows, and each must be accounted for.
         return names or found[:1]
 
@@ -254,7 +241,8 @@ class _Index:
         """
         group = self.groups[number]
         missing = group.rows
-        chunks = {i: chunk for i, chunk in enumerate(group.chunks) if chunk.column in names}
+        wanted = {*names}
+        chunks = {i: chunk for i, chunk in enumerate(group.chunks) if chunk.column in wanted}
         room = Room(group, chunks, self._levels, reading)
         self._file.expect(chunks, room)
         tables, left = self._tables(number, names, room), []
@@ -287,8 +275,9 @@ class _Index:
         if room.by_number:
             found = [parquet.schema.column(leaf).path for leaf in range(len(parquet.schema))]
             paths = [found[leaf] for leaf in room.by_number]
-            if twice := next((path for path in paths if found.count(path) > 1), None):
-                raise ValueError(_twice(found, twice))
+            times = doubled(found)
+            if twice := next((path for path in paths if path in times), None):
+                raise ValueError(_twice(twice, times[twice]))
             parquet = pq.ParquetFile(
                 self._source,
                 metadata=parquet.metadata,
@@ -302,12 +291,19 @@ class _Index:
 
     def _schema_of(self, names: Sequence[str], table: pa.RecordBatch) -> pa.Schema:
         """What a table would have if no text was read by number."""
-        fields = [field for field in self.schema if field.name in names]
+        wanted = {*names}
+        fields = [field for field in self.schema if field.name in wanted]
         return pa.schema(fields, table.schema.metadata)
 
 
-def _twice(names: Sequence[str], name: str) -> str:
-    return f"has {names.count(name)} columns '{name}'"
+def _times_doubled(schema: pa.Schema, name: str) -> int:
+    """How many columns have a name, if it is not one; 0 if it is, or none."""
+    times = len(schema.get_all_field_indices(name))
+    return times if times > 1 else 0
+
+
+def _twice(name: str, times: int) -> str:
+    return f"has {times} columns '{name}'"
 
 
 def _reason(error: Exception) -> str:
