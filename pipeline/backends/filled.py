@@ -73,7 +73,9 @@ class PairedServable(ServableAround):
 
     It finds that out itself, in every process that loads it: until a call with one row has worked,
     a call that fails or loses the batch axis is repeated with the row and a copy of it. The
-    rehearsal makes such a call, so that a bad row costs no second call later.
+    rehearsal makes such a call, so that a bad row costs no second call later. Only an output that
+    has one axis more for two rows has lost it: what always has two of something, as ONNX's NonZero
+    has for a matrix, gives no rows.
 
     Args:
       servable: computes. Its outputs must not depend on which rows are computed together.
@@ -109,13 +111,15 @@ class PairedServable(ServableAround):
             self._takes_one = True
             return outputs
         try:
-            outputs = self._as_two(inputs)
+            both = self._as_two(inputs)
         except Exception:
             if failure is not None:
                 raise failure from None
             return outputs
+        if failure is None and not self._lack_an_axis(outputs, both):
+            return outputs
         self._takes_one = False
-        return outputs
+        return both
 
     def _as_two(self, inputs: Mapping[str, Array]) -> Mapping[str, Column]:
         pair = {tensor: repeat_last(inputs[tensor], 2) for tensor in self._batched}
@@ -124,8 +128,26 @@ class PairedServable(ServableAround):
             raise ModelFaultError("a row and its copy do not give two rows")
         return {name: _first(column, 1) for name, column in outputs.items()}
 
-    def _have_rows(self, outputs: Mapping[str, Column], rows: int) -> bool:
-        return all(_has_axis(outputs[o]) and len(outputs[o]) == rows for o in self._outputs)
+    def _lack_an_axis(
+        self, alone: Mapping[str, Column], first_of_two: Mapping[str, Column]
+    ) -> bool:
+        """Whether each output for one row is right, or is one with rows but for its first axis."""
+        return all(
+            self._have_rows(alone, 1, [name])
+            or (
+                not isinstance(column := alone[name], Ragged)
+                and not isinstance(first := first_of_two[name], Ragged)
+                and column.ndim + 1 == first.ndim
+            )
+            for name in self._outputs
+        )
+
+    def _have_rows(
+        self, outputs: Mapping[str, Column], rows: int, names: Collection[str] = ()
+    ) -> bool:
+        return all(
+            _has_axis(outputs[o]) and len(outputs[o]) == rows for o in names or self._outputs
+        )
 
 
 def row_sizes(call_rows: int, between: bool = False) -> tuple[int, ...]:

@@ -132,6 +132,17 @@ def test_row_at_fault_is_tried_as_two_only_until_one_row_has_worked():
     assert fake.calls == [1, 2, 1, 1]
 
 
+@pytest.mark.parametrize("ragged", [False, True])
+def test_two_of_something_for_any_rows_are_no_rows(ragged):
+    def coordinates(inputs):
+        found = np.array(np.nonzero(inputs["x"]))
+        return {"y": Ragged(list(found)) if ragged else found}
+
+    _, servable = paired(coordinates)
+    assert len(ask(servable, 1.0)) == 2  # which is refused where rows are counted
+    assert len(ask(servable, 1.0, 2.0, 3.0)) == 2
+
+
 def test_output_that_never_has_rows_comes_as_it_is():
     _, servable = paired(lambda inputs: {"y": np.float64(3)})
     assert ask(servable, 1.0).shape == ()
