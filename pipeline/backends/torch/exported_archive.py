@@ -64,8 +64,19 @@ _EXPRESSION_CALLS = frozenset(
         *("Symbol", "Integer", "Float", "Rational", "Add", "Mul", "Pow", "Abs", "sqrt", "Max"),
         *("Min", "FloorDiv", "CleanDiv", "CeilDiv", "Mod", "PythonMod", "ModularIndexing"),
         *("ceiling", "floor", "Where", "Piecewise", "Eq", "Ne", "Lt", "Le", "Gt", "Ge", "And"),
-        *("Or", "Not", "Identity", "LShift", "RShift", "PowByNatural", "FloatPow", "ToFloat"),
-        *("FloatTrueDiv", "IntTrueDiv", "TruncToInt", "TruncToFloat", "FloorToInt", "CeilToInt"),
+        *("Equality", "Unequality", "StrictLessThan", "LessThan", "StrictGreaterThan"),
+        *(
+            "GreaterThan",
+            "Or",
+            "Not",
+            "Identity",
+            "LShift",
+            "RShift",
+            "PowByNatural",
+            "FloatPow",
+            "ToFloat",
+        ),
+        *("IntTrueDiv", "TruncToInt", "TruncToFloat", "FloorToInt", "CeilToInt"),
         *("RoundToInt", "RoundDecimal", "IsNonOverlappingAndDenseIndicator"),
     )
 )
@@ -156,7 +167,7 @@ def _problems_of_program(value: Any, key: str = "") -> Iterator[str]:
     """The texts of a program, and the key of each: what PyTorch does with one hangs on its key."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            if key not in _FREE and not _PLAIN.fullmatch(name):
+            if key not in _FREE and not _is_plain_key(key, name):
                 yield f"the key {shown(name)}"
             # What is below a free key is free as well.
             yield from _problems_of_program(inner, key if key in _FREE else name)
@@ -165,6 +176,13 @@ def _problems_of_program(value: Any, key: str = "") -> Iterator[str]:
             yield from _problems_of_program(inner, key)
     elif isinstance(value, str) and not _is_plain(key, value):
         yield f"the {key} {shown(value)}"
+
+
+def _is_plain_key(key: str, name: str) -> bool:
+    """Of an axis that is a multiple of another one, the name is an expression."""
+    return _PLAIN.fullmatch(name) is not None or (
+        key == "range_constraints" and _is_expression(name, _EXPRESSION_NODES, _EXPRESSION_CALLS)
+    )
 
 
 def _is_plain(key: str, text: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
@@ -23,6 +24,7 @@ from pipeline.backends.torch.weights import is_safetensors, read_weights, unpick
 from pipeline.backends.user_class import load_class
 from pipeline.batch.tensors import DTYPES, Shape, TensorSpec
 from pipeline.errors import LoadError, UntrustedArtifactError
+from pipeline.readable import logger
 from pipeline.spec.model import TorchModel
 
 EACH_ROW = "rows"
@@ -224,21 +226,24 @@ def _load_script(path: Path, device: str) -> Any:
 
 def _open_exported(path: Path, spec: TorchModel, device: str) -> Network:
     """A `.pt2` program. A part that was exported in training mode stays in it (torch's rule)."""
-    import torch
     from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind, TensorArgument
     from torch.export.passes import move_to_device_pass
 
     if not spec.trusted:
         check_plain(path)
-    with path.open("rb") as file:
-        program = move_to_device_pass(torch.export.load(file), device)
+    program = move_to_device_pass(_load_exported(path), device)
     values = {node.name: node.meta.get("val") for node in program.graph.nodes}
     signature, calling = program.graph_signature, program.call_spec
     arguments = [s.arg for s in signature.input_specs if s.kind == InputKind.USER_INPUT]
     results = [s.arg for s in signature.output_specs if s.kind == OutputKind.USER_OUTPUT]
     module = program.module()
+    taken = [a for a in arguments if not isinstance(a, ConstantArgument)]
+    tensors = {a.name: values[a.name] for a in taken if isinstance(a, TensorArgument)}
+    # NumPy has no bfloat16: such an input comes as another float.
+    floats = {n: v.dtype for n, v in tensors.items() if _is_foreign_float(v.dtype)}
 
     def call(given: Mapping[str, Any]) -> Any:
+        given = {n: v.to(floats[n]) if n in floats else v for n, v in given.items()}
         leaves = [a.value if isinstance(a, ConstantArgument) else given[a.name] for a in arguments]
         positional, named = calling.in_spec.unflatten(leaves)
         return module(*positional, **named)
@@ -249,7 +254,6 @@ def _open_exported(path: Path, spec: TorchModel, device: str) -> Network:
         return TensorSpec(argument.name, dims=())
 
     returned = calling.out_spec.unflatten([spec_of(result) for result in results])
-    taken = [a for a in arguments if not isinstance(a, ConstantArgument)]
     return Network(
         call=call,
         inputs=tuple(spec_of(argument) for argument in taken),
@@ -262,6 +266,40 @@ def _open_exported(path: Path, spec: TorchModel, device: str) -> Network:
         half=_has_halves(program.state_dict.values()),
         plain=frozenset(a.name for a in taken if not isinstance(a, TensorArgument)),
     )
+
+
+def _load_exported(path: Path) -> Any:
+    """Loads a program. PyTorch logs why it cannot, and raises that it has logged it."""
+    import torch
+
+    logged: list[BaseException] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            logged.append(error)
+        return error is None
+
+    of_torch = logger(torch.export.__name__)
+    of_torch.addFilter(keep)
+    try:
+        with path.open("rb") as file:
+            return torch.export.load(file)
+    except RuntimeError as error:
+        reason = logged[-1] if logged else error
+        if "in pytree is not registered" not in str(reason):
+            raise reason from None
+        raise LoadError(
+            f"{path} takes or returns objects of a class of its own ({own_words(reason)}); export "
+            "a network that takes and returns tensors, tuples and dictionaries"
+        ) from reason
+    finally:
+        of_torch.removeFilter(keep)
+
+
+def _is_foreign_float(dtype: Any) -> bool:
+    """Whether it is a dtype of floats that no column has, as bfloat16 is."""
+    return bool(dtype.is_floating_point) and str(dtype).removeprefix("torch.") not in DTYPES
 
 
 def _traced_spec(name: str, value: Any) -> TensorSpec:

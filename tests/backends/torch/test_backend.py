@@ -1,4 +1,6 @@
 import shutil
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -214,6 +216,51 @@ def test_bfloat16_arrives_as_float32(tmp_path):
     found = servable.predict({"x": ONES})["output_0"]
     assert found.dtype == np.float32
     assert (found == 0.5).all()
+
+
+def export(network, path, example, **settings):
+    import torch
+
+    torch.export.save(torch.export.export(network.eval(), (example,), **settings), path)
+    return path
+
+
+def test_exported_program_of_bfloat16_gets_its_inputs_as_such(tmp_path):
+    import torch
+
+    network = torch.nn.Linear(4, 3).bfloat16()
+    rows = {0: torch.export.Dim("rows")}
+    example = torch.ones(2, 4, dtype=torch.bfloat16)
+    path = export(network, tmp_path / "model.pt2", example, dynamic_shapes=(rows,))
+    given = np.random.default_rng(0).random((5, 4), "float32")
+    found = load(path, spec("output_0")).predict({"input": given})["output_0"]
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(given).bfloat16()).float()
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_exported_program_with_objects_of_its_own_is_refused_with_a_way_out(tmp_path):
+    code = """
+import sys
+from dataclasses import dataclass
+import torch
+
+@dataclass
+class Both:
+    a: torch.Tensor
+
+torch.export.register_dataclass(Both, serialized_type_name="mine.Both")
+
+class Network(torch.nn.Module):
+    def forward(self, input):
+        return Both(input)
+
+torch.export.save(torch.export.export(Network(), (torch.ones(2, 4),)), sys.argv[1])
+"""
+    path = tmp_path / "model.pt2"
+    subprocess.run([sys.executable, "-c", code, path], check=True)
+    with pytest.raises(LoadError, match=r"class of its own .*mine.Both.* tensors, tuples"):
+        load(path, spec("output_0"))
 
 
 def test_torchscript_has_optimised_itself_once_it_is_warm(tmp_path):

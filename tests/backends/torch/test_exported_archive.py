@@ -73,7 +73,10 @@ def test_archive_of_a_fixed_or_free_number_of_rows_is_plain(tmp_path, rows):
     check_plain(path if path.is_file() else next(path.rglob("*.pt2")))
 
 
-NETWORKS = ("convolutions", "recurrent", "attention", "shapes", "branches", "integers", "nested")
+NETWORKS = (
+    *("convolutions", "recurrent", "attention", "shapes", "branches", "integers", "nested"),
+    *("found", "pairs"),
+)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -103,6 +106,11 @@ def test_networks_as_people_export_them_are_plain(name, tmp_path):
         def forward(self, x):
             return {"scores": x.softmax(-1), "best": x.argmax(-1), "more": (x.max(), [x.min()])}
 
+    class Found(nn.Module):
+        def forward(self, x):
+            places = x.flatten(1).sum(1).nonzero()
+            return x.sum(1) + places.sum()
+
     rows, axis = torch.export.Dim("rows", min=2, max=4096), torch.export.Dim("axis", min=2, max=512)
     wide = torch.randn(2, 6, 8)
     network, example, dims = {
@@ -125,8 +133,12 @@ def test_networks_as_people_export_them_are_plain(name, tmp_path):
         "branches": (Branches(), torch.randn(4), None),
         "integers": (Integers(), wide, {0: rows}),
         "nested": (Dictionary(), wide, {0: rows}),
+        "found": (Found(), wide, {0: rows}),
+        "pairs": (nn.Linear(8, 2), wide, {0: 2 * rows}),
     }[name]
     shapes = None if dims is None else (dims,)
+    if name == "pairs":
+        example = torch.cat([example, example])
     exported = torch.export.export(network.eval(), (example,), dynamic_shapes=shapes)
     path = tmp_path / "model.pt2"
     torch.export.save(exported, path)
