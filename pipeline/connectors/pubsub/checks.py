@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from google.api_core.exceptions import GoogleAPICallError, MethodNotImplemented, PermissionDenied
 from google.auth.exceptions import GoogleAuthError
+from google.pubsub_v1.types import Encoding
 
 from pipeline.connectors.pubsub import clients as pubsub_clients
 from pipeline.connectors.pubsub.errors import (
@@ -44,7 +46,7 @@ def check_subscription(subscription: str) -> str:
     with client:
         found = _look(
             client,
-            lambda **call: client.get_subscription(subscription=subscription, **call),
+            partial(client.get_subscription, subscription=subscription),
             subscription,
             "pubsub.subscriptions.consume",
             SUBSCRIBER_ROLE,
@@ -68,13 +70,19 @@ def _not_for_pulling(found: Any) -> str:
 
 
 def check_topic(topic: str) -> None:
-    """Makes sure that a topic can be published to.
+    """Makes sure that JSON can be published to a topic.
 
     Raises:
-      PathError: its name is malformed, it does not exist, may not be written, or the service does
-        not answer within seconds.
+      PathError: its name is malformed, it does not exist, may not be written, takes binary messages
+        only, or the service does not answer within seconds.
     """
-    _check_topic(topic, "pubsub.topics.publish", PUBLISHER_ROLE)
+    found = _check_topic(topic, "pubsub.topics.publish", PUBLISHER_ROLE)
+    if found is not None and found.schema_settings.encoding == Encoding.BINARY:
+        raise PathError(
+            f"topic '{topic}' takes binary messages of the schema {found.schema_settings.schema}, "
+            "expected a topic that takes JSON: one without a schema, or whose schema has the "
+            "encoding JSON"
+        )
 
 
 def check_input_topic(topic: str) -> None:
@@ -87,11 +95,13 @@ def check_input_topic(topic: str) -> None:
     _check_topic(topic, "pubsub.topics.attachSubscription", EDITOR_ROLE)
 
 
-def _check_topic(topic: str, permission: str, role: str) -> None:
+def _check_topic(topic: str, permission: str, role: str) -> Any | None:
+    """The topic; None if it may be used, but not looked at."""
     _check_name(topic, "topic")
     client = _client(pubsub_clients.new_publisher, topic, role)
     try:
-        _look(client, lambda **call: client.get_topic(topic=topic, **call), topic, permission, role)
+        get = partial(client.get_topic, topic=topic)
+        return _look(client, get, topic, permission, role)
     finally:
         client.transport.close()
 

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import Any
 
-from google.api_core.exceptions import GoogleAPICallError
+from google.api_core.exceptions import GoogleAPICallError, InvalidArgument
 from google.pubsub_v1.services.publisher import PublisherClient as BareClient
 from google.pubsub_v1.types import PublishRequest, PubsubMessage
 
@@ -116,13 +116,20 @@ class Publisher:
             except GoogleAPICallError as error:
                 pause = pause_secs(failures)
                 if not passes(error) or time.monotonic() + pause > give_up_at:
-                    raise ServiceError(explain(self._topic, error, PUBLISHER_ROLE)) from error
+                    raise ServiceError(_refusal(self._topic, error)) from error
                 self._outage.begin(brief(error))
                 time.sleep(pause)
                 failures += 1
             else:
                 self._outage.end()
                 return
+
+
+def _refusal(topic: str, error: GoogleAPICallError) -> str:
+    why = explain(topic, error, PUBLISHER_ROLE)
+    if isinstance(error, InvalidArgument):
+        why += "; a topic with a schema takes only messages that fit it: give one without a schema"
+    return why
 
 
 def publisher(topic: str) -> Publisher:

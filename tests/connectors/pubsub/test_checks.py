@@ -4,7 +4,7 @@ import time
 import grpc
 import pytest
 from google.iam.v1 import iam_policy_pb2
-from google.pubsub_v1.types import Subscription
+from google.pubsub_v1.types import Subscription, Topic
 
 from pipeline.connectors.pubsub import checks as pubsub_checks
 from pipeline.connectors.pubsub.checks import check_input_topic, check_subscription, check_topic
@@ -121,6 +121,26 @@ def test_a_subscription_that_nobody_can_pull_from_is_refused(service, settings, 
     assert refusal(check_subscription, SUBSCRIPTION).endswith(
         f"'{SUBSCRIPTION}' {found}, expected a pull subscription"
     )
+
+
+def with_schema(encoding):
+    settings = {"schema": "projects/test-project/schemas/s", "encoding": encoding}
+    return Topic.serialize(Topic(name=TOPIC, schema_settings=settings))
+
+
+def test_a_topic_whose_schema_takes_no_json_is_refused_for_output(service):
+    service(GetTopic=with_schema("BINARY"), TestIamPermissions=granted("pubsub.topics.publish"))
+    assert "binary messages of the schema projects/test-project/schemas/s, expected a topic" in (
+        refusal(check_topic, TOPIC)
+    )
+    service(GetTopic=with_schema("JSON"), TestIamPermissions=granted("pubsub.topics.publish"))
+    check_topic(TOPIC)
+
+
+def test_a_topic_whose_schema_is_binary_may_be_read(service):
+    granting = granted("pubsub.topics.attachSubscription")
+    service(GetTopic=with_schema("BINARY"), TestIamPermissions=granting)
+    check_input_topic(TOPIC)
 
 
 def test_the_topic_of_a_subscription_is_told_where_all_its_messages_come(pubsub):

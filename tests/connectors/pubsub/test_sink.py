@@ -1,10 +1,12 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import apache_beam as beam
+import grpc
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipeline.batch.message import Message
+from pipeline.connectors.pubsub.publisher import publisher
 from pipeline.connectors.pubsub.sink import PublishMessages
 from pipeline.errors import ServiceError
 
@@ -87,3 +89,10 @@ def test_an_outage_that_does_not_end_fails_the_job(pubsub, topic, proxy, monkeyp
 def test_a_message_that_is_too_large_fails_the_job_by_topic(topic):
     with pytest.raises(ServiceError, match=f"topic '{topic}': found a message of 11,000,000 bytes"):
         publish([(Message(bytes(11_000_000)),)], topic)
+
+
+def test_a_message_that_the_topic_refuses_fails_the_job_with_what_a_schema_asks(service):
+    service(Publish=grpc.StatusCode.INVALID_ARGUMENT)
+    topic = "projects/test-project/topics/with-schema"
+    with pytest.raises(ServiceError, match=f"'{topic}': .*give one without a schema"):
+        publisher(topic).publish([Message(b"{}")], give_up_secs=5.0)
