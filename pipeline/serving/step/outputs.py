@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from pipeline.backends.base import CUT_TEXTS
 from pipeline.batch.columns import Column, Ragged
@@ -54,12 +55,19 @@ def checked(
                     f"output '{tensor}' has rows of different rank or dtype, expected rows "
                     "that differ in length only"
                 )
-            dtype_name(next((row for row in column.rows if row.size), column.rows[0]))
+            _check_dtype(tensor, next((row for row in column.rows if row.size), column.rows[0]))
         else:
-            dtype_name(column)
+            _check_dtype(tensor, column)
     told = [CUT_TEXTS] if CUT_TEXTS in outputs else []
     named = ((tensor, outputs[tensor]) for tensor in (*wanted, *told))
     return {
         tensor: column.dense() if isinstance(column, Sparse) and tensor in dense else column
         for tensor, column in named
     }
+
+
+def _check_dtype(tensor: str, values: Any) -> None:
+    try:
+        dtype_name(values)
+    except TypeError as error:
+        raise TypeError(f"output '{tensor}' {error}") from None

@@ -552,6 +552,12 @@ def test_empty_list_is_a_model_fault_that_names_the_way_out():
         ModelStep(spec()).compute({"x": np.arange(2)}, np.arange(2), empty)
 
 
+def test_output_of_a_dtype_that_no_column_has_is_named():
+    servable = FakeServable(lambda inputs: {"y": inputs["x"] * 1j})
+    with pytest.raises(TypeError, match="output 'y' has dtype complex128, expected one of"):
+        ModelStep(spec()).compute({"x": np.ones(2)}, np.arange(2), servable)
+
+
 def test_rows_of_different_rank_are_no_column():
     mixed = FakeServable(lambda inputs: {"y": Ragged([np.zeros(2), np.zeros((1, 2))])})
     with pytest.raises(ModelFaultError, match="rows of different rank or dtype"):
