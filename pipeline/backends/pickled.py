@@ -75,6 +75,10 @@ def check_estimator(file: Path, found: Any, methods: tuple[str, ...]) -> None:
     if any(hasattr(found, method) for method in methods):
         return
     held = kind.__name__
+    if hasattr(found, "fit"):
+        raise LoadError(
+            f"{file} holds a {held}, which has none of {', '.join(methods)}; {_way_out(found)}"
+        )
     if isinstance(found, Mapping):
         keys = [str(key) for key in found]
         held += f" ({', '.join(keys[:_SHOWN])}{', ...' if len(keys) > _SHOWN else ''})"
@@ -82,6 +86,16 @@ def check_estimator(file: Path, found: Any, methods: tuple[str, ...]) -> None:
         f"{file} holds a {held}, not a fitted estimator with any of {', '.join(methods)}; save the "
         "estimator by itself"
     )
+
+
+def _way_out(estimator: Any) -> str:
+    for method in ("fit_predict", "fit_transform"):
+        if hasattr(estimator, method):
+            return (
+                f"it computes only the rows that it is fitted on ({method}): fit an estimator that "
+                "takes other rows on what it found"
+            )
+    return "write a class around it for `framework: python`"
 
 
 def _other_version(file: Path, what: str, package: str) -> LoadError:

@@ -16,7 +16,9 @@ from pipeline.spec.uris import CLASS_SCHEME
 class SklearnModel(ModelEntry):
     """A scikit-learn estimator. One input, the feature matrix; outputs are its methods.
 
-    The methods: `predict`, `predict_proba`, `decision_function`, `transform`; those that it has.
+    The methods: `predict`, `predict_proba`, `decision_function`, `transform`, `score_samples`;
+    those that it has. Of a classifier of several targets, `predict_proba.0` has the probabilities
+    of the first.
     One that was fitted on a DataFrame gets one where its columns are bound: `{X: [age, sex]}`.
 
     Example::

@@ -2,7 +2,7 @@
 
 An estimator has one input, the feature matrix (or a column of texts), under whatever name the
 ensemble file gives it, X by convention; or one for each column of the table that it was fitted on.
-Its outputs are its methods. skops files are read without
+Its outputs are its methods (`outputs`). skops files are read without
 running code that they carry (https://skops.readthedocs.io/en/stable/persistence.html); joblib and
 pickle files cannot be read so, and need ``trusted: true``.
 """
@@ -17,8 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package
 from pipeline.backends.model_files import model_file, size_of
@@ -26,18 +24,14 @@ from pipeline.backends.native_threads import bound_blas, openmp_bound
 from pipeline.backends.newer_boosters import unpickled_whole
 from pipeline.backends.pickled import check_estimator, lacking, unpickle
 from pipeline.backends.sklearn import features as sklearn_features
-from pipeline.backends.sklearn.features import width_made
+from pipeline.backends.sklearn.outputs import METHODS, column, method_of, output_specs
 from pipeline.backends.sklearn.rows import rows_of
-from pipeline.backends.sklearn.sparse import to_column
 from pipeline.backends.tensor_names import signature_of
-from pipeline.backends.text import decoded
 from pipeline.batch.columns import Array
-from pipeline.batch.tensors import TensorSpec, dtype_name
-from pipeline.errors import DeviceError, ModelFaultError, UntrustedArtifactError
+from pipeline.errors import DeviceError, UntrustedArtifactError
 from pipeline.readable import logger
 from pipeline.spec.model import ModelSpec, SklearnModel
 
-METHODS = ("predict", "predict_proba", "decision_function", "transform")
 SUFFIXES = (".skops", ".joblib", ".pkl", ".pickle", ".sav")
 
 _TORCH_SHIM = "sklearn.externals.array_api_compat.torch"
@@ -53,17 +47,14 @@ class SklearnServable(Servable):
     def __init__(
         self, estimator: Any, path: Path, spec: ModelSpec, threads: int, calls: int
     ) -> None:
-        inputs, self._rows = rows_of(path, spec, estimator, _parts(estimator, set()))
-        methods = [method for method in METHODS if hasattr(estimator, method)]
-        self.signature = signature_of(
-            path,
-            spec,
-            inputs,
-            [_output_spec(estimator, method) for method in methods],
-        )
+        parts = list(_parts(estimator, set()))
+        inputs, self._rows = rows_of(path, spec, estimator, parts)
+        self.signature = signature_of(path, spec, inputs, output_specs(estimator, parts))
         self.size_bytes = size_of(path)
         self.calls_at_once = calls
-        self._calls = {method: getattr(estimator, method) for method in spec.outputs}
+        self._outputs = tuple(spec.outputs)
+        methods = dict.fromkeys(map(method_of, self._outputs))
+        self._calls = {method: getattr(estimator, method) for method in methods}
         self._bound_openmp = openmp_bound(threads)
 
     @computing
@@ -76,7 +67,8 @@ class SklearnServable(Servable):
         # Its own choice for ColumnTransformer and other composites is a pool of processes, which
         # take seconds to begin.
         with sklearn_features.selecting(), parallel_config(backend="threading"):
-            return {method: _column(method, call(rows)) for method, call in self._calls.items()}
+            results = {method: call(rows) for method, call in self._calls.items()}
+        return {output: column(output, results[method_of(output)]) for output in self._outputs}
 
 
 class SklearnBackend:
@@ -217,37 +209,3 @@ def _parts(value: Any, seen: set[int]) -> Iterator[Any]:
         inner = getattr(value, "__dict__", {}).values()
     for each in inner:
         yield from _parts(each, seen)
-
-
-def _output_spec(estimator: Any, method: str) -> TensorSpec:
-    """What is certain about a method's result: the dtype of labels, one score for each class.
-
-    `predict` has no certain shape: with several labels or targets it has a second axis.
-    """
-    if method == "transform":
-        return TensorSpec(method, dims=width_made(estimator))
-    classes = getattr(estimator, "classes_", None)
-    if not isinstance(classes, np.ndarray) or classes.ndim != 1:
-        return TensorSpec(method)
-    if method == "predict":
-        return TensorSpec(method, dtype=_label_dtype(classes))
-    if method == "predict_proba":
-        return TensorSpec(method, dims=(None, len(classes)))
-    return TensorSpec(method)
-
-
-def _label_dtype(classes: Array) -> str | None:
-    try:
-        return dtype_name(classes)
-    except TypeError:  # labels of mixed or foreign types
-        return None
-
-
-def _column(method: str, result: Any) -> Array:
-    if isinstance(result, list):
-        raise ModelFaultError(
-            f"{method} returns a list of {len(result)} arrays (a model of several targets), "
-            "which cannot be a column"
-        )
-    # Copied: a transformer may return its input, or an array that it keeps for the next call.
-    return to_column(result) if hasattr(result, "tocsr") else decoded(np.array(result))

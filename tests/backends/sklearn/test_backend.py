@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.backends import registry
 from pipeline.backends.base import LoadContext
-from pipeline.errors import LoadError, ModelFaultError, UntrustedArtifactError
+from pipeline.errors import LoadError, UntrustedArtifactError
 from tests.support import models
 from tests.support.estimators import TellsItsJobs
 from tests.support.specs import load, model_spec
@@ -119,15 +119,68 @@ def test_sparse_result_becomes_a_dense_column(tmp_path):
     np.testing.assert_array_equal(found, vectorizer.transform(texts).toarray())
 
 
-def test_probabilities_of_several_targets_are_refused_as_no_column(tmp_path):
+def several_targets(kind):
     from sklearn.ensemble import RandomForestClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
+    from sklearn.pipeline import make_pipeline
 
     x = np.random.default_rng(0).normal(size=(20, 4))
-    forest = RandomForestClassifier(2).fit(x, np.stack([x[:, 0] > 0, x[:, 1] > 0], axis=1))
-    path = models.save_estimator(forest, tmp_path / "model.skops")
-    servable = load(path, spec("predict_proba", trusted=True))
-    with pytest.raises(ModelFaultError, match="predict_proba returns a list of 2 arrays"):
-        servable.predict({"X": x})
+    y = np.stack([np.arange(20) % 3, x[:, 1] > 0], axis=1)
+    estimator = {
+        "forest": RandomForestClassifier(2),
+        "one each": make_pipeline(MultiOutputClassifier(LogisticRegression())),
+        "chain": ClassifierChain(LogisticRegression()),
+    }[kind]
+    return x, estimator.fit(x, y[:, 1:] if kind == "chain" else y)
+
+
+@pytest.mark.parametrize("kind", ["forest", "one each"])
+def test_probabilities_of_several_targets_are_an_output_each(kind, tmp_path):
+    x, estimator = several_targets(kind)
+    path = models.save_estimator(estimator, tmp_path / "model.joblib")
+    found = load(path, spec("predict_proba.1", "predict_proba.0", trusted=True)).predict({"X": x})
+    for place, expected in enumerate(estimator.predict_proba(x)):
+        np.testing.assert_array_equal(found[f"predict_proba.{place}"], expected)
+    with pytest.raises(LoadError, match=r"its outputs are predict, predict_proba.0, predict_proba"):
+        load(path, spec("predict_proba", trusted=True))
+
+
+def test_probabilities_of_a_chain_are_one_output(tmp_path):
+    x, estimator = several_targets("chain")
+    path = models.save_estimator(estimator, tmp_path / "model.joblib")
+    found = load(path, spec("predict_proba", trusted=True)).predict({"X": x})["predict_proba"]
+    np.testing.assert_array_equal(found, estimator.predict_proba(x))
+
+
+def test_densities_are_an_output(tmp_path):
+    from sklearn.neighbors import KernelDensity
+
+    x = np.random.default_rng(0).normal(size=(20, 4))
+    density = KernelDensity().fit(x)
+    path = models.save_estimator(density, tmp_path / "model.joblib")
+    found = load(path, spec("score_samples", trusted=True)).predict({"X": x})["score_samples"]
+    np.testing.assert_array_equal(found, density.score_samples(x))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("DBSCAN", r"a DBSCAN, which has none of predict, .*\(fit_predict\): fit an estimator"),
+        ("SpectralEmbedding", r"\(fit_transform\): fit an estimator that takes other rows"),
+        ("LedoitWolf", "write a class around it for `framework: python`"),
+    ],
+)
+def test_estimators_that_compute_nothing_for_other_rows_are_refused_with_a_way_out(
+    name, message, tmp_path
+):
+    from sklearn import cluster, covariance, manifold
+
+    kind = next(getattr(m, name) for m in (cluster, covariance, manifold) if hasattr(m, name))
+    estimator = kind().fit(np.random.default_rng(0).normal(size=(20, 4)))
+    path = models.save_estimator(estimator, tmp_path / "model.joblib")
+    with pytest.raises(LoadError, match=message):
+        load(path, spec("predict", trusted=True))
 
 
 def test_file_of_another_version_is_logged_with_the_models_name(tmp_path, caplog):
