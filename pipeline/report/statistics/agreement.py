@@ -17,6 +17,9 @@ import numpy as np
 from pipeline.batch.columns import Array, Column, Ragged
 
 Pair = tuple[str, str]
+MOST_COMPARED = 50
+"""The most columns of one kind that are compared: 50 are 1,225 pairs, in each batch and on a page.
+"""
 _SUM_ERROR = 0.01
 
 
@@ -83,14 +86,18 @@ def as_positions(labels: Column, scores: Column) -> Opinions | None:
 
 
 def compare(by_column: Mapping[str, Opinions]) -> dict[Pair, Agreement]:
-    """The agreement of each comparable pair of columns, for the same rows of all."""
+    """The agreement of each comparable pair of columns, for the same rows of all.
+
+    Args:
+      by_column: column -> what it says; of very many that are comparable, the first are compared.
+    """
     groups: dict[str, list[str]] = defaultdict(list)
     for name, of_column in by_column.items():
         groups[of_column.group].append(name)
     return {
         (one, other): _agreement(by_column[one], by_column[other])
         for names in groups.values()
-        for one, other in combinations(sorted(names), 2)
+        for one, other in combinations(sorted(names[:MOST_COMPARED]), 2)
     }
 
 

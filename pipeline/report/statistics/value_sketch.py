@@ -120,7 +120,8 @@ class ValueSketch:
         width = upper - lower
         below = np.zeros(len(edges))
         for place, edge in enumerate(edges):
-            inside = np.divide(edge - lower, width, out=(edge > lower) * 1.0, where=width > 0)
+            with np.errstate(over="ignore"):  # the bin of 0 is narrow: infinitely far is behind it
+                inside = np.divide(edge - lower, width, out=(edge > lower) * 1.0, where=width > 0)
             below[place] = (np.clip(inside, 0, 1) * self.counts).sum()
         if self.greatest <= edges[-1]:
             below[-1] = self.count

@@ -3,7 +3,14 @@
 import numpy as np
 
 from pipeline.batch.columns import Ragged
-from pipeline.report.statistics.agreement import Agreement, as_positions, compare, merged, opinions
+from pipeline.report.statistics.agreement import (
+    MOST_COMPARED,
+    Agreement,
+    as_positions,
+    compare,
+    merged,
+    opinions,
+)
 
 SCORES = np.array([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2]], np.float32)
 LOGITS = np.array([[1.0, 3.0, -2.0], [0.0, 4.0, 1.0]], np.float32)
@@ -57,3 +64,10 @@ def test_merged_adds_rows():
         {("a", "b"): Agreement(2, 2), ("a", "c"): Agreement(1, 0)},
     ]
     assert merged(parts) == {("a", "b"): Agreement(5, 3), ("a", "c"): Agreement(1, 0)}
+
+
+def test_of_very_many_columns_of_a_kind_the_first_are_compared():
+    columns = {f"c{i:03}": np.array([i % 2, 1]) for i in reversed(range(10 * MOST_COMPARED))}
+    found = compared(**columns)
+    assert len(found) == MOST_COMPARED * (MOST_COMPARED - 1) // 2
+    assert {name for pair in found for name in pair} == {*list(columns)[:MOST_COMPARED]}

@@ -119,3 +119,9 @@ def test_last_edge_belongs_to_its_interval_and_others_to_the_next():
 def test_sketch_is_small_when_it_travels():
     values = np.random.default_rng(0).normal(size=1_000_000)
     assert len(pickle.dumps(sketch(values))) < 40_000
+
+
+@pytest.mark.filterwarnings("error")
+def test_counts_of_a_long_range_from_zero_warn_of_nothing():
+    found = sketch(np.arange(3000.0)).counts_between(np.linspace(0, 2999, 11))
+    assert found.sum() == 3000
