@@ -13,6 +13,10 @@ _KERAS = (
     "a Keras model in the old HDF5 format: load it where it was made, with "
     "keras.saving.load_model, and save it as .keras, or as a SavedModel with model.export(FOLDER)"
 )
+_KERAS_WEIGHTS = (
+    "a file of the weights of a Keras model, without its layers: make the model where it was "
+    "trained, give it these with model.load_weights, and save it as .keras"
+)
 _WEIGHTS = (
     "most likely weights without a network: give `framework: torch` and its class as "
     "`module: package.Class`, or the whole folder that save_pretrained wrote for "
@@ -116,6 +120,8 @@ def way_out(name: str, begin: bytes = b"") -> str | None:
     """
     if PurePath(name).name == NAME:
         return _MLFLOW
+    if PurePath(name).name.lower().endswith(".weights.h5"):
+        return _KERAS_WEIGHTS
     told = next((way for pattern, way in _BY_CONTENT if pattern.match(begin)), None)
     if told is None and _BROWSER_WEIGHTS.fullmatch(PurePath(name).name):
         told = _BROWSER

@@ -30,7 +30,7 @@ def model_file(path: Path, suffixes: Sequence[str], *, otherwise: str = "") -> P
         if path.suffix.lower() not in suffixes:
             raise LoadError(
                 f"{path} has none of the suffixes {expected}"
-                + advice([path.name], _head_in(path.parent))
+                + advice([path.name], head_in(path.parent))
             )
         return with_content(path)
     if not path.is_dir():
@@ -46,7 +46,7 @@ def model_file(path: Path, suffixes: Sequence[str], *, otherwise: str = "") -> P
             + (
                 ""
                 if fitting
-                else _deeper(path, suffixes, otherwise) or advice(names, _head_in(path))
+                else _deeper(path, suffixes, otherwise) or advice(names, head_in(path))
             )
         )
     return with_content(path / fitting[0])
@@ -64,7 +64,9 @@ def _deeper(path: Path, suffixes: Sequence[str], otherwise: str) -> str:
     return ""
 
 
-def _head_in(folder: Path) -> Callable[[str], bytes]:
+def head_in(folder: Path) -> Callable[[str], bytes]:
+    """What reads the first bytes of a file in a folder; of a folder in it, nothing."""
+
     def head(name: str) -> bytes:
         if not (folder / name).is_file():
             return b""

@@ -44,6 +44,19 @@ def test_keras_model_in_hdf5_is_refused_with_how_to_save_it(folder, tmp_path):
     assert "save it as .keras, or as a SavedModel with model.export(FOLDER)" in text
 
 
+def test_old_keras_format_under_the_new_name_is_told_by_its_content(tmp_path):
+    save_h5(tmp_path / "model.h5")
+    (tmp_path / "model.h5").rename(tmp_path / "model.keras")
+    assert "model.keras is a Keras model in the old HDF5 format" in refusal(tmp_path, "tensorflow")
+
+
+def test_weights_of_keras_alone_are_refused_as_such(tmp_path):
+    save_h5(tmp_path / "model.weights.h5")
+    text = refusal(tmp_path, "tensorflow")
+    assert "model.load_weights" in text
+    assert "load_model" not in text
+
+
 @pytest.mark.parametrize("framework", ["xgboost", "lightgbm"])
 def test_pickle_for_a_framework_that_reads_none_is_refused_with_how_to_save_it(framework, tmp_path):
     (tmp_path / "model.pkl").write_bytes(pickle.dumps(Y))

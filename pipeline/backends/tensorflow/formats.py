@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.backends.failures import loading, needs_package
+from pipeline.backends.foreign_files import advice
+from pipeline.backends.model_files import head_in
 from pipeline.backends.tensorflow.callable import open_callable
 from pipeline.backends.tensorflow.composites import refuse_parts
 from pipeline.backends.tensorflow.program import (
@@ -80,7 +82,11 @@ def open_saved_model(
     known = [*loaded.signatures, *([_CALL] if callable(loaded) else [])]
     raise LoadError(
         f"{path} has no signature '{signature}'; its signatures are {', '.join(known) or 'none'}"
-        + ("" if known else "; save it with one: tf.saved_model.save(..., signatures=FUNCTION)")
+        + (
+            "; choose one with `signature`"
+            if known
+            else "; save it with one: tf.saved_model.save(..., signatures=FUNCTION)"
+        )
     )
 
 
@@ -149,7 +155,10 @@ def _load_keras(path: Path) -> Any:
             "TensorFlow: set the environment variable KERAS_BACKEND=tensorflow"
         )
     if not zipfile.is_zipfile(path):
-        raise LoadError(f"{path} is not the zip archive that a .keras file is; it may be cut off")
+        raise LoadError(
+            f"{path} is not the zip archive that a .keras file is"
+            + (advice([path.name], head_in(path.parent)) or "; it may be cut off")
+        )
     with loading(path, "a Keras model"):
         try:
             return keras.saving.load_model(path, compile=False, safe_mode=True)
