@@ -32,6 +32,7 @@ from pipeline.backends.tables.matrix import feature_names, only_input, output_sp
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.text import as_str, decoded
 from pipeline.batch.columns import Array
+from pipeline.batch.names import some
 from pipeline.batch.tensors import INTEGERS, Taken, TensorSpec
 from pipeline.errors import DeviceError, LoadError, RowsError
 from pipeline.spec.model import ModelSpec
@@ -57,7 +58,7 @@ class CatboostServable(Servable):
         self._categories = frozenset(model.get_cat_feature_indices())
         self._texts = frozenset(model.get_text_feature_indices())
         if embedded := model.get_embedding_feature_indices():
-            names = ", ".join(self._names[place] for place in embedded)
+            names = some([self._names[place] for place in embedded])
             raise LoadError(f"{path} takes vectors ({names}), expected numbers, categories, texts")
         specs, self._columns = self._inputs(path, spec)
         outputs = _outputs(model)
@@ -96,9 +97,9 @@ class CatboostServable(Servable):
         if self._is_mixed:
             special = sorted(self._categories | self._texts)
             raise LoadError(
-                f"{path} has categories or texts ({', '.join(self._names[i] for i in special)}), "
+                f"{path} has categories or texts ({some([self._names[i] for i in special])}), "
                 "which no matrix of numbers holds: bind a column to each of its features, "
-                f"inputs: {{X: [...]}}; its features are {', '.join(self._names)}"
+                f"inputs: {{X: [...]}}; its features are {some(self._names)}"
             )
         tensor = only_input(path, spec, _KIND)
         names = feature_names(self._names)

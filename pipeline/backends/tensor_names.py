@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from pipeline.batch.names import some
 from pipeline.batch.tensors import Signature, TensorSpec
 from pipeline.errors import LoadError
 from pipeline.spec.model import ColumnInput, ModelSpec
@@ -48,12 +49,10 @@ def signature_of(
 def _check_exist(
     path: Path, kind: str, wanted: Collection[str], tensors: Sequence[TensorSpec]
 ) -> None:
-    names = [tensor.name for tensor in tensors]
+    names = dict.fromkeys(tensor.name for tensor in tensors)
     for name in wanted:
         if name not in names:
-            raise LoadError(
-                f"{path} has no {kind} '{name}'; its {kind}s are {', '.join(names) or 'none'}"
-            )
+            raise LoadError(f"{path} has no {kind} '{name}'; its {kind}s are {some(names)}")
 
 
 def _check_inputs(
@@ -65,7 +64,7 @@ def _check_inputs(
         if binding is None and tensor.name not in optional:
             raise LoadError(
                 f"{path} needs input '{tensor.name}', which `inputs` does not "
-                f"bind; its inputs are {', '.join(t.name for t in inputs)}"
+                f"bind; its inputs are {some([t.name for t in inputs])}"
             )
         if isinstance(binding, ColumnInput) and tensor.dims == ():
             raise LoadError(

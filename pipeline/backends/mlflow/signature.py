@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.backends.tables.names import Places, are_made_up
+from pipeline.batch.names import some
 from pipeline.batch.tensors import DTYPES, FLOATS, INTEGERS, Shape, Signature, Taken, TensorSpec
 from pipeline.errors import LoadError
 from pipeline.spec.model import ModelSpec
@@ -98,7 +99,7 @@ def bound_in_order(path: Path, spec: ModelSpec, columns: Sequence[Column]) -> Mo
     found = {tensor: places.called(tensor) for tensor in inputs}
     if not any(found.values()):
         return spec
-    told = f"its columns are {', '.join(names)}"
+    told = f"its columns are {some(names)}"
     for tensor, there in found.items():
         if len(there) != 1:
             which = "several columns" if there else "no column"

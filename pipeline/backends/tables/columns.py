@@ -18,6 +18,7 @@ from pipeline.backends.tables.matrix import only_input
 from pipeline.backends.tables.names import Places, are_made_up
 from pipeline.batch import casts
 from pipeline.batch.columns import Array
+from pipeline.batch.names import some
 from pipeline.batch.tensors import Shape, TensorSpec
 from pipeline.errors import LoadError
 from pipeline.spec.model import ColumnInput, ModelSpec
@@ -66,7 +67,7 @@ def feature_columns(
     lacking = [name for place, name in enumerate(names) if place not in at]
     if lacking:
         raise LoadError(
-            f"{path} needs its features {', '.join(lacking)}, which `inputs` does not bind; "
+            f"{path} needs its features {some(lacking)}, which `inputs` does not bind; "
             f"{_told(names)}"
         )
     return tuple(at[place] for place in range(len(names)))
@@ -172,4 +173,4 @@ def _by_position(
 
 
 def _told(names: Sequence[str]) -> str:
-    return f"its features are {', '.join(names)}"
+    return f"its features are {some(names)}"

@@ -27,6 +27,7 @@ from pipeline.backends.base import Servable
 from pipeline.backends.reasons import with_type
 from pipeline.batch import columns, rounding
 from pipeline.batch.columns import Array, BatchColumn, Masked
+from pipeline.batch.names import some
 from pipeline.batch.tensors import describe, dtype_name, placeholders
 from pipeline.errors import ModelError, ProcessLostError, RecordError
 from pipeline.formats.fields import FieldDecoder
@@ -163,13 +164,13 @@ def _example(line: str, where: str, kind: str, spec: ModelSpec) -> Example:
     wanted = list(spec.column_inputs)
     if not isinstance(inputs, dict) or set(inputs) != set(wanted):
         raise ModelError(
-            f"{where}: 'inputs' is {shown(inputs)}, expected the tensors {', '.join(wanted)}"
+            f"{where}: 'inputs' is {shown(inputs)}, expected the tensors {some(wanted)}"
         )
     if kind == WARM_UP:
         return Example(where, inputs)
     if not isinstance(outputs, dict) or not outputs or not set(outputs) <= set(spec.outputs):
         raise ModelError(
-            f"{where}: 'outputs' is {shown(outputs)}, expected some of {', '.join(spec.outputs)}"
+            f"{where}: 'outputs' is {shown(outputs)}, expected some of {some(spec.outputs)}"
         )
     default = rounding.HALF if spec.precision == "half" else rounding.FULL
     tolerance = data.get("tolerance", default)

@@ -14,6 +14,7 @@ from pipeline.backends.base import Servable
 from pipeline.backends.reasons import with_type
 from pipeline.batch import columns
 from pipeline.batch.columns import BatchColumn, Masked, Ragged
+from pipeline.batch.names import some
 from pipeline.errors import ProcessLostError
 from pipeline.serving.rehearsal.company import Company, LoneRowError
 from pipeline.serving.step.model_step import ModelStep, rounding_of
@@ -56,8 +57,7 @@ def missing_values_problem(
         return str(error)
     except Exception as error:
         return _told(model, servable, graph, available, gapped) or (
-            f"fails on a row in which nothing but {', '.join(gapped)} is missing: "
-            f"{with_type(error)}"
+            f"fails on a row in which nothing but {some(gapped)} is missing: {with_type(error)}"
         )
 
 

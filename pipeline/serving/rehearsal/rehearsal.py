@@ -271,7 +271,9 @@ def _run_model(
         return []
     problem = _problem(model, version, servable, rehearsal, company, most, comparison)
     if problem is None and company is not None and comparison.in_company:
-        problem = missing_values_problem(model, servable, graph, chosen, company.at_once)
+        # There is a row for each column that may lack values, of which there may be thousands.
+        at_once = 1 if company.at_once == 1 else most
+        problem = missing_values_problem(model, servable, graph, chosen, at_once)
     if model.warm_up:
         _warm_up(model, servable, step, chosen)
     return [f"model '{model.name}' {problem}"] if problem else []

@@ -261,8 +261,8 @@ def test_labels_that_are_not_as_many_as_the_classes_are_warned_of(caplog, choice
         assert f"has {count} labels, and column 'scores' of model 'm' has 4 classes" in warning
 
 
-def table(inputs, prepare=(), **more):
-    fields = {
+def table(inputs, prepare=(), fields=None, **more):
+    fields = fields or {
         "a": {"dtype": "float32", "missing": "keep"},
         "n": {"dtype": "int64", "missing": "keep"},
     }
@@ -306,6 +306,19 @@ def test_a_model_that_can_have_missing_values_is_tried_with_them():
     assert found.types["n"] == ("int64", ())
     assert any(np.isnan(inputs["z"]).any() for inputs in seen)
     assert {inputs["z"].dtype for inputs in seen} == {np.dtype(np.float64)}
+
+
+def test_rows_that_lack_each_of_many_columns_are_computed_together():
+    def calls(count):
+        seen = []
+        names = [f"c{i}" for i in range(count)]
+        fields = {name: {"dtype": "float32", "missing": "keep"} for name in names}
+        graph = table(dict(zip(names, names, strict=True)), fields=fields)
+        run(graph, {"m": refusing_nan_in(seen=seen)})
+        assert any(np.isnan(inputs[names[-1]]).any() for inputs in seen)
+        return len(seen)
+
+    assert calls(200) == calls(2)
 
 
 def test_what_is_missing_inside_a_joined_vector_is_tried_too():

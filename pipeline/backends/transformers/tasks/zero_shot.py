@@ -13,6 +13,7 @@ from pipeline.backends.transformers.tasks.labels import CandidateLabels, Pairs
 from pipeline.backends.transformers.tasks.task import Network, Task, class_names
 from pipeline.backends.transformers.tasks.texts import Encoded, cut_rows, strings
 from pipeline.batch.columns import Array, Column
+from pipeline.batch.names import some
 from pipeline.batch.tensors import TensorSpec
 from pipeline.errors import LoadError
 from pipeline.spec.model import TransformersModel
@@ -71,6 +72,6 @@ def _entailment(path: Path, config: Any) -> tuple[int, int]:
         if label.lower().startswith("entail"):
             return position, (len(names) - 1 if position == 0 else 0)
     raise LoadError(
-        f"{path} has the classes {', '.join(names)}, expected one whose name begins with "
+        f"{path} has the classes {some(names)}, expected one whose name begins with "
         "'entail': `zero-shot-classification` needs a model of natural language inference"
     )
