@@ -108,8 +108,7 @@ def test_networks_as_people_export_them_are_plain(name, tmp_path):
 
     class Found(nn.Module):
         def forward(self, x):
-            places = x.flatten(1).sum(1).nonzero()
-            return x.sum(1) + places.sum()
+            return torch.nonzero(x > 0)
 
     rows, axis = torch.export.Dim("rows", min=2, max=4096), torch.export.Dim("axis", min=2, max=512)
     wide = torch.randn(2, 6, 8)
