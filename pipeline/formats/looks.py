@@ -58,7 +58,8 @@ _BINARY = (
 _READS_UTF_16 = "; `record: {csv: {encoding: utf-16}}` reads it if it has a byte order mark"
 _BOM = b"\xef\xbb\xbf"
 _WEB_PAGE = re.compile(rb"\s*<(!doctype|html|head|\?xml|Error>)", re.IGNORECASE)
-_JSON_ARRAY = re.compile(rb"\s*\[(\s*\{|[ \t]*\r?\n)")
+_JSON_ARRAY = re.compile(rb"\s*\[\s*(\{|\]\s*\Z|\Z)")
+_OTHER_ARRAY = re.compile(rb"\s*\[[ \t]*\r?\n")
 _PRETTY_OBJECT = re.compile(rb'\{[ \t]*\r?\n\s*"')
 _FOLDED_OBJECT = re.compile(rb'\{[^\n]*[\[{:][ \t]*\r?\n[ \t]+\S|\{[^\n]*,[ \t]*\r?\n[ \t]*"')
 _SEQUENCE = re.compile(rb"\x1e\s*[{\[]")
@@ -102,6 +103,11 @@ def compression(head: bytes, format: str, named: str = "") -> str:
     return "" if is_plain else named
 
 
+def is_json_array(head: bytes) -> bool:
+    """Whether a text is one JSON array of objects, by its first HEAD_BYTES."""
+    return _JSON_ARRAY.match(head.removeprefix(_BOM)) is not None
+
+
 def foreign(head: bytes, format: str, encoding: str = "utf-8", *, raw: bool = False) -> str:
     """What a file is, and what to do with it, if it is plainly of no such format; else empty.
 
@@ -138,8 +144,10 @@ def _misframed(head: bytes, format: str) -> str:
 def _foreign_json(head: bytes) -> str:
     if _SEQUENCE.match(head):
         return "looks like a JSON text sequence, expected lines: `tr -d '\\036'` makes them"
-    if _JSON_ARRAY.match(head):
-        return "looks like one JSON array, expected an object a line: `jq -c '.[]'` writes that"
+    if is_json_array(head):
+        return ""
+    if _OTHER_ARRAY.match(head):
+        return "looks like one JSON array without objects, expected objects in it, or one a line"
     if _PRETTY_OBJECT.match(head):
         return _SEVERAL_LINES
     if _delimiter(head) == _TAB:

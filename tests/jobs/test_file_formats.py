@@ -1,5 +1,7 @@
 """Files of every format through main.py, in and out, with real models."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -43,6 +45,15 @@ def test_records_of_every_format_are_predicted(job, format):
     assert job.dead_letters() == []
     passed = {line["id"]: line["pass_through"] for line in job.predictions()}
     assert passed == {row["id"]: {"tag": row["tag"]} for row in given}
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_records_in_one_json_array_are_predicted(job, indent):
+    given = rows(40)
+    (job.input / "a.json").write_text(json.dumps(given, indent=indent))
+    assert job.run("--max_batch_size=16") == 0
+    check(job, given)
+    assert job.dead_letters() == []
 
 
 def test_files_of_several_formats_are_read_together(job):

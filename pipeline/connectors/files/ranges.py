@@ -170,4 +170,6 @@ def _is_whole(part: FileRange, file: Any) -> bool:
 def _is_something_else(whole: FileRange, options: PipelineOptions | None) -> bool:
     """Whether a file must not be cut, by its first bytes: it is compressed, or no lines."""
     head = paths.read_head(whole.path, looks.HEAD_BYTES, options)
-    return bool(looks.compression(head, whole.format) or looks.foreign(head, whole.format))
+    if looks.compression(head, whole.format) or looks.foreign(head, whole.format):
+        return True
+    return whole.format == "jsonl" and looks.is_json_array(head)

@@ -102,9 +102,7 @@ FOREIGN = [
     ("tfrecord", LINES, "something else than TFRecord"),
     ("jsonl", b"\n<!DOCTYPE html>\n<html><body>403</body></html>", "a web page"),
     ("csv", b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "a web page or XML"),
-    ("jsonl", json.dumps(ROWS).encode(), "one JSON array, expected an object a line"),
-    ("jsonl", json.dumps(ROWS, indent=2).encode(), "one JSON array"),
-    ("jsonl", b"[\n [1, 2],\n [3, 4]\n]\n", "one JSON array"),
+    ("jsonl", b"[\n [1, 2],\n [3, 4]\n]\n", "one JSON array without objects"),
     ("jsonl", b"".join(json.dumps(r, indent=1).encode() + b"\n" for r in ROWS), "several lines"),
     ("jsonl", b'{"rows": [\n  {"id": "a", "n": 1}\n]}\n', "several lines"),
     ("jsonl", b'{"id": "a",\n "n": 1}\n{"id": "b",\n "n": 2}\n', "several lines"),
@@ -124,7 +122,11 @@ FOREIGN = [
 ]
 
 
-@pytest.mark.parametrize(("format", "data", "says"), FOREIGN)
+@pytest.mark.parametrize(
+    ("format", "data", "says"),
+    FOREIGN,
+    ids=range(len(FOREIGN)),  # some bytes differ from one process to the next
+)
 @pytest.mark.parametrize("packed", [False, True])
 def test_file_of_another_kind_is_refused_at_launch_and_is_one_dead_letter_later(
     tmp_path, format, data, says, packed
@@ -195,10 +197,17 @@ def test_object_with_content_encoding_is_read(gcs, bucket, name):
     assert [payload for block in found for payload in block.payloads] == text.splitlines()
 
 
-@pytest.mark.parametrize("packed", [gzip.compress, lambda text: b"[" + text])
-def test_large_object_that_is_no_lines_is_not_cut_whatever_its_name(gcs, bucket, packed):
-    text = formats.as_bytes("jsonl", ROWS)
-    gcs.upload(f"{bucket}/a.jsonl", packed(text))
+@pytest.mark.parametrize(
+    "written",
+    [
+        gzip.compress(formats.as_bytes("jsonl", ROWS)),
+        json.dumps(ROWS).encode(),
+        json.dumps(ROWS[0], indent=1).encode(),
+    ],
+    ids=["compressed", "array", "object over lines"],
+)
+def test_large_object_that_is_no_lines_is_not_cut_whatever_its_name(gcs, bucket, written):
+    gcs.upload(f"{bucket}/a.jsonl", written)
     (file,) = match_input(f"{bucket}/a.jsonl")
     assert len(list(split_file(file, 16, options=PipelineOptions([])))) == 1
 
