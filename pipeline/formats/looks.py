@@ -36,7 +36,7 @@ _BINARY = (
     (rb"ORC.{0,64}[\x00-\x08]", "an ORC file: write it as Parquet"),
     (rb"\x80[\x02-\x05]", "a pickle of Python: write JSON lines (`to_json` of pandas), or Parquet"),
     (rb"\x93NUMPY", "an array of NumPy (.npy): write it as Parquet"),
-    (rb".{257}ustar[\x00 ]", "a tar archive: unpack it"),
+    (rb"(?=[^\x00]{0,256}\x00).{257}ustar[\x00 ]", "a tar archive: unpack it"),
     (rb"7z\xbc\xaf\x27\x1c|Rar!\x1a\x07", "an archive (.7z, .rar): unpack it"),
     (
         rb"\x04\x22\x4d\x18|\xff\x06\x00\x00sNaPpY",
@@ -58,7 +58,7 @@ _BINARY = (
 _READS_UTF_16 = "; `record: {csv: {encoding: utf-16}}` reads it if it has a byte order mark"
 _BOM = b"\xef\xbb\xbf"
 _WEB_PAGE = re.compile(rb"\s*<(!doctype|html|head|\?xml|Error>)", re.IGNORECASE)
-_JSON_ARRAY = re.compile(rb"\s*\[\s*(\{|\]\s*\Z|\Z)")
+_JSON_ARRAY = re.compile(rb"\s*\[(\s*(\{|\]\s*\Z|\Z)|[ \t]*\r?\n(?s:.*)\n\s*\{)")
 _OTHER_ARRAY = re.compile(rb"\s*\[[ \t]*\r?\n")
 _PRETTY_OBJECT = re.compile(rb'\{[ \t]*\r?\n\s*"')
 _FOLDED_OBJECT = re.compile(rb'\{[^\n]*[\[{:][ \t]*\r?\n[ \t]+\S|\{[^\n]*,[ \t]*\r?\n[ \t]*"')

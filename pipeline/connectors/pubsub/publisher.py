@@ -127,7 +127,7 @@ class Publisher:
 
 def _refusal(topic: str, error: GoogleAPICallError) -> str:
     why = explain(topic, error, PUBLISHER_ROLE)
-    if isinstance(error, InvalidArgument):
+    if isinstance(error, InvalidArgument) and "schema" in str(error).lower():
         why += "; a topic with a schema takes only messages that fit it: give one without a schema"
     return why
 

@@ -73,8 +73,9 @@ def writing(path: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not isinstance(error, OSError) and status_of(error) is None:
-            raise  # a mistake of ours
+        of_storage = isinstance(error, OSError) or type(error).__module__.startswith("google.")
+        if not of_storage and status_of(error) is None:
+            raise
         why = explain(path, error, WRITER_ROLE)
         raise OutputError(f"'{path}' cannot be written: {why}") from error
 

@@ -39,7 +39,7 @@ def names_below(
             return ""
         line = place + 1 + b"".join(rows[:place]).count(b"\n")
         return (
-            f"line 1 is {_shown(rows[0])}, and line {line} names the columns: take out the lines "
+            f"line 1 is {shown(rows[0])}, and line {line} names the columns: take out the lines "
             f"above it{'' if dialect.encoding == 'utf-16' else f', as `tail -n +{line}` does'}"
         )
     return ""
@@ -75,6 +75,7 @@ def other_widths(rows: Sequence[bytes], header: Header, dialect: Dialect) -> Ite
     )
 
 
-def _shown(row: bytes) -> str:
+def shown(row: bytes) -> str:
+    """The beginning of a row as messages show it."""
     text = row.decode(errors="replace")
     return repr(text if len(text) <= 60 else f"{text[:60]}...") if text.strip() else "empty"

@@ -6,16 +6,20 @@ Told before a job starts, with the keys of `record.csv` that read them.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from pipeline.batch.tensors import FLOATS
 from pipeline.formats.csv.dialect import Dialect, dialect_of
+from pipeline.formats.csv.first_rows import shown
 from pipeline.formats.csv.header import Header, lacking, needed, parse_header, places
-from pipeline.formats.csv.sniff import has_decimal_commas, has_decimal_points, sniff
+from pipeline.formats.csv.sniff import sniff
 from pipeline.spec.record import RecordSpec
 from pipeline.spec.record.keys import Key
 
+_FRACTION = re.compile(r"[+-]?\d*(?P<sign>[.,])\d+([eE][+-]?\d+)?")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")
 _MOST_ROWS = 100
 _FEWEST_CELLS = 16
 """Numbers that are all written in the same way are no accident."""
@@ -52,17 +56,16 @@ def other_signs(
     around, usual = (f"`{one.quote}`" if one.quote else "nothing" for one in (other, dialect))
     what = f"found {around} around names in the header, expected {usual}"
     if other.delimiter != dialect.delimiter:
-        shown = "a tab" if other.delimiter == "\t" else f"`{other.delimiter}`"
+        sign = "a tab" if other.delimiter == "\t" else f"`{other.delimiter}`"
         what = (
-            f"found {shown} between {len(names)} names in the header, expected "
+            f"found {sign} between {len(names)} names in the header, expected "
             f"{dialect.shown_delimiter}"
         )
     keys = ("delimiter", "quote", "decimal")
     signs = {
         key: getattr(other, key) for key in keys if getattr(other, key) != getattr(dialect, key)
     }
-    first = rows[0].decode(errors="replace")
-    return f"{what}: {first!r}; {_remedy(signs)}"
+    return f"{what}: {shown(rows[0])}; {_remedy(signs)}"
 
 
 def other_decimals(
@@ -85,23 +88,28 @@ def other_decimals(
     for key, spec in record.by_key.items():
         of_field = of_key[key] if spec.dtype in FLOATS else ()
         cells = [row[place].strip() for row in whole for place in of_field]
-        if dialect.decimal == "." and has_decimal_commas(cells):
+        if dialect.decimal == ".":
             found, sign, expected = "commas", ",", "points"
             remedy = _remedy({"delimiter": dialect.delimiter, "decimal": sign})
             if dialect.delimiter == sign:
                 remedy = _remedy({"delimiter": ";", "decimal": sign})
                 remedy = f"another sign has to stand between cells: {remedy}"
-        elif dialect.decimal == "," and has_decimal_points(cells):
+        else:
             found, sign, expected = "points", ".", "commas"
             remedy = _remedy({"decimal": sign})
-        else:
-            continue
-        odd = [cell for cell in cells if sign in cell and not cell.startswith("[")]
-        if len(odd) >= _FEWEST_CELLS:
+        odd = [cell for cell in cells if _is_fraction(cell, sign)]
+        usual = any(dialect.decimal in cell for cell in cells if not cell.startswith("["))
+        if len(odd) >= _FEWEST_CELLS and not usual:
             yield (
                 f"field '{key}': found {found} before the fractions of numbers, such as "
                 f"{odd[0]!r}, expected {expected}; {remedy}"
             )
+
+
+def _is_fraction(cell: str, sign: str) -> bool:
+    """Whether a sign stands before the fraction of a number, and not between its thousands."""
+    number = _FRACTION.fullmatch(cell)
+    return number is not None and number["sign"] == sign and not _THOUSANDS.fullmatch(cell)
 
 
 def _remedy(signs: dict[str, str | None]) -> str:

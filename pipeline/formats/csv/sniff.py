@@ -66,7 +66,7 @@ def sniff(head: bytes, path: str, *, is_whole: bool) -> CsvSpec:
             "a row and a value, and nothing in it tells which: name both columns, or write the "
             "numbers with a point"
         )
-    has_commas = delimiter != "," and has_decimal_commas([cell for row in rows for cell in row])
+    has_commas = delimiter != "," and _has_decimal_commas([cell for row in rows for cell in row])
     found = {
         # Where commas stand before fractions, `record.csv` has to name the delimiter.
         "delimiter": delimiter if has_commas or delimiter != usual else None,
@@ -189,17 +189,12 @@ def _is_one_column(lines: Sequence[str]) -> bool:
     return bool(others) and numbers and "," not in first and not _NUMBER.fullmatch(first)
 
 
-def has_decimal_commas(cells: Sequence[str]) -> bool:
+def _has_decimal_commas(cells: Sequence[str]) -> bool:
     """Whether commas stand before the fractions of some cells that are numbers, and no points."""
     commas = [cell for cell in cells if _WITH_COMMA.fullmatch(cell)]
     if all(map(_THOUSANDS.fullmatch, commas)):  # 1,000 may be a thousand
         return False
-    return not has_decimal_points(cells)
-
-
-def has_decimal_points(cells: Sequence[str]) -> bool:
-    """Whether a point stands before the fraction of a cell that is a number."""
-    return any(map(_WITH_POINT.fullmatch, cells))
+    return not any(map(_WITH_POINT.fullmatch, cells))
 
 
 def _header(rows: Rows) -> bool | tuple[str, ...]:

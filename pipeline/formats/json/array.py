@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from pipeline.batch.columns import Array
-from pipeline.formats.lines import DamagedFileError
+from pipeline.formats.lines import CHUNK_BYTES, DamagedFileError
 
 _SPACE, _QUOTE, _BACKSLASH, _LINE_FEED, _RETURN = b' "\\\n\r'
 _BLANKS = b" \t\r\n"
@@ -28,7 +28,7 @@ _KINDS = bytes(_KIND_OF.get(code, _OTHER) for code in range(256))
 
 
 def as_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The values of an array, a line each, and what stands behind it as it is.
+    """The values of arrays that follow each other, a line each, and what stands behind as it is.
 
     Args:
       chunks: a text that begins with an array.
@@ -37,21 +37,31 @@ def as_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
       DamagedFileError: the text ends before the array does; after all values, the last as it is.
     """
     array = _Values()
-    behind = b""
-    remaining = iter(chunks)
-    for chunk in remaining:
-        if array.ended:
-            behind += chunk
-        else:
-            line, behind = array.lines(chunk)
+    text_bytes = 0
+    parts = _small(chunks)
+    for part in parts:
+        text_bytes += len(part)
+        while part:
+            if array.ended:
+                part = part.lstrip(_BLANKS)
+                if not part.startswith(b"["):
+                    break
+                array = _Values()
+            line, part = array.lines(part)
             yield line
-        if array.ended and (behind := behind.lstrip(_BLANKS)):
-            break
+        if part:
+            yield part
+            yield from parts
     if not array.ended:
         yield array.last_end()
-        raise DamagedFileError("it ends before its JSON array does", array.text_bytes)
-    yield behind
-    yield from remaining
+        raise DamagedFileError("it ends before its JSON array does", text_bytes)
+
+
+def _small(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Chunks cut so small that what is made of one takes little memory."""
+    for chunk in chunks:
+        for begin in range(0, len(chunk), CHUNK_BYTES):
+            yield chunk[begin : begin + CHUNK_BYTES]
 
 
 class _Values:
@@ -59,12 +69,10 @@ class _Values:
 
     Attributes:
       ended: whether all of it was read.
-      text_bytes: how many bytes were.
     """
 
     def __init__(self) -> None:
         self.ended = False
-        self.text_bytes = 0
         self._depth = 0
         self._in_text = False
         self._escapes = False  # the next character: the last one was a backslash that does
@@ -72,7 +80,6 @@ class _Values:
 
     def lines(self, chunk: bytes) -> tuple[bytes, bytes]:
         """A part of the text as lines, and what of it stands behind the end of the array."""
-        self.text_bytes += len(chunk)
         codes = np.frombuffer(chunk, np.uint8)
         outside = self._outside(codes, chunk)
         kinds = np.frombuffer(chunk.translate(_KINDS), np.uint8)

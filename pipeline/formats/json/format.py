@@ -15,7 +15,7 @@ from pipeline.formats.opened_file import OpenedFile
 
 def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
     """The lines of one range, or the values of an array."""
-    count, what = 0, "lines"
+    count, what = 0, "whole lines"
     begin, most = opened.head, reading.max_record_bytes
     text = opened.content()
     if opened.compression:
@@ -27,17 +27,17 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
     if opened.start == 0:
         text = lines.without_bom(text)
     if is_array:
-        text, what = array.as_lines(text), "values"
+        text, what = array.as_lines(text), "values, of which the last may be cut,"
     try:
         for block in lines.in_blocks(lines.split_lines(text, most), reading.block_rows):
             if isinstance(block, lines.LongLine):
-                before = f"{count} whole {what} from byte {opened.start} on"
+                before = f"{count} {what} from byte {opened.start} on"
                 yield Block((), opened.path, block.told(opened.path, before, most))
                 continue
             count += len(block)
             yield Block(block, opened.path)
     except lines.DamagedFileError as damage:
-        yield Block((), opened.path, damage.told(opened.path, f"{count} whole {what}"))
+        yield Block((), opened.path, damage.told(opened.path, f"{count} {what}"))
 
 
 JSONL = Format(

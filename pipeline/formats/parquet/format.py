@@ -84,8 +84,8 @@ class ParquetDecoder(Decoder):
         """See Decoder."""
         table = _rows(block).table
         for name in self._outer:
-            if times := _times_doubled(table.schema, name):
-                raise RecordError("doubled_column", _twice(name, times))
+            if count := _times_doubled(table.schema, name):
+                raise RecordError("doubled_column", _twice(name, count))
         if says := self._times_in(table.schema):
             raise RecordError("wrong_type", says)
         found: dict[Any, Any] = {}
@@ -185,8 +185,8 @@ def _check(
     """What the schema lacks or has twice."""
     index = _Index(CheckedFile(opened.file))
     for name in record.outer_keys(pass_through):
-        if times := _times_doubled(index.schema, name):
-            yield _twice(name, times)
+        if count := _times_doubled(index.schema, name):
+            yield _twice(name, count)
     found = dict(zip(index.schema.names, index.schema.types, strict=True))
     yield from misfits(opened.path, found, record, pass_through, arrow_columns.TYPES)
 
@@ -275,9 +275,9 @@ class _Index:
         if room.by_number:
             found = [parquet.schema.column(leaf).path for leaf in range(len(parquet.schema))]
             paths = [found[leaf] for leaf in room.by_number]
-            times = doubled(found)
-            if twice := next((path for path in paths if path in times), None):
-                raise ValueError(_twice(twice, times[twice]))
+            counts = doubled(found)
+            if twice := next((path for path in paths if path in counts), None):
+                raise ValueError(_twice(twice, counts[twice]))
             parquet = pq.ParquetFile(
                 self._source,
                 metadata=parquet.metadata,
@@ -298,12 +298,12 @@ class _Index:
 
 def _times_doubled(schema: pa.Schema, name: str) -> int:
     """How many columns have a name, if it is not one; 0 if it is, or none."""
-    times = len(schema.get_all_field_indices(name))
-    return times if times > 1 else 0
+    count = len(schema.get_all_field_indices(name))
+    return count if count > 1 else 0
 
 
-def _twice(name: str, times: int) -> str:
-    return f"has {times} columns '{name}'"
+def _twice(name: str, count: int) -> str:
+    return f"has {count} columns '{name}'"
 
 
 def _reason(error: Exception) -> str:

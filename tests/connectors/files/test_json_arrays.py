@@ -103,10 +103,26 @@ def test_array_that_ends_amid_a_value_says_so_and_gives_those_before(tmp_path):
     assert DECODER.decode(block).ids == tuple("0123456")
     assert [len(reject.payload) for reject in DECODER.decode(block).rejects] == [16]
     assert f"{path} cannot be read to its end: it ends before its JSON array does" in told.error
-    assert "after 8 whole values" in told.error
+    assert "after 8 values, of which the last may be cut" in told.error
 
 
 def test_array_in_the_first_line_does_not_cost_the_lines_behind_it(tmp_path):
     line = b'{"id": "%s", "x": [1, 2], "n": 1}'
     (tmp_path / "a.json").write_bytes(b"[%s]\n%s\n%s\n" % (line % b"a", line % b"b", line % b"c"))
     assert [i for block in read(tmp_path / "a.json") for i in DECODER.decode(block).ids] == [*"abc"]
+
+
+def test_value_that_is_no_object_does_not_cost_the_others(tmp_path):
+    good = {"id": "a", "x": [1, 2], "n": 1}
+    (tmp_path / "a.json").write_text(json.dumps([None, good, good], indent=1))
+    assert list(input_checks.problems(str(tmp_path / "a.json"), "auto", RECORD)) == []
+    (batch,) = map(DECODER.decode, read(tmp_path / "a.json"))
+    assert (len(batch), len(batch.rejects)) == (2, 1)
+
+
+def test_text_that_has_the_sign_of_an_archive_in_its_place_is_text(tmp_path):
+    line = b'{"id": "a", "x": [1, 2], "n": 1, "note": "'
+    line += b"x" * (257 - len(line)) + b'ustar leer"}\n'
+    (tmp_path / "a.jsonl").write_bytes(line)
+    assert line[257:262] == b"ustar"
+    assert list(input_checks.problems(str(tmp_path / "a.jsonl"), "auto", RECORD)) == []

@@ -20,7 +20,9 @@ class _Service(grpc.GenericRpcHandler):
         def respond(request, context):
             found = answer(request) if callable(answer) else answer
             if isinstance(found, grpc.StatusCode):
-                context.abort(found, "said by the test")
+                found = found, "said by the test"
+            if isinstance(found, tuple):
+                context.abort(*found)
             return found
 
         return grpc.unary_unary_rpc_method_handler(respond)
@@ -29,6 +31,8 @@ class _Service(grpc.GenericRpcHandler):
 @pytest.fixture
 def service(monkeypatch):
     """Plays Pub/Sub: ``service(Pull=...)``, a status or the bytes of a response for each method.
+
+    A status may have a text with it.
 
     A function makes them from the bytes of the request.
     """

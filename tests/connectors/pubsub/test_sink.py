@@ -92,7 +92,11 @@ def test_a_message_that_is_too_large_fails_the_job_by_topic(topic):
 
 
 def test_a_message_that_the_topic_refuses_fails_the_job_with_what_a_schema_asks(service):
-    service(Publish=grpc.StatusCode.INVALID_ARGUMENT)
+    invalid = grpc.StatusCode.INVALID_ARGUMENT
+    service(Publish=(invalid, "Invalid data in message: Message failed schema validation."))
     topic = "projects/test-project/topics/with-schema"
     with pytest.raises(ServiceError, match=f"'{topic}': .*give one without a schema"):
+        publisher(topic).publish([Message(b"{}")], give_up_secs=5.0)
+    service(Publish=(invalid, "The ordering key is too long."))
+    with pytest.raises(ServiceError, match=r"too long\.$"):
         publisher(topic).publish([Message(b"{}")], give_up_secs=5.0)

@@ -419,3 +419,18 @@ def test_other_sign_before_fractions_in_all_of_the_first_rows_is_refused(
     )  # so few may be bad records
     lists = f"id{delimiter}x\n".encode() + b'a;"[1,5]"\n' * 20
     assert "fractions" not in "".join(check(lists, record))
+
+
+@pytest.mark.parametrize(
+    ("decimal", "cells"),
+    [
+        (",", ["0,50"] * 80 + ["1.100,50"] * 15 + ["1.000"]),
+        (",", ["2,5"] * 10 + ["1.5"] * 20),
+        (".", ["1,100"] * 20 + ["1,5"]),
+        (".", ["2.5"] * 10 + ["1,5"] * 20),
+    ],
+)
+def test_signs_between_thousands_and_signs_of_both_kinds_refuse_no_file(decimal, cells):
+    rows = "".join(f"a;{cell}\n" for cell in cells)
+    record = record_of({"x": FIELDS["x"]}, delimiter=";", decimal=decimal)
+    assert check(f"id;x\n{rows}".encode(), record) == []

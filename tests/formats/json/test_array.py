@@ -1,6 +1,7 @@
 """A JSON array as lines: each value is one, wherever the text is cut into chunks."""
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import example, given
@@ -73,13 +74,37 @@ def test_of_an_array_that_is_cut_all_values_before_are_there_and_the_cut_is_told
     assert all(begins.startswith(line.strip(b" ")) for line in rest)
 
 
-@pytest.mark.parametrize("behind", [b'{"a": 1}', b'[{"a": 1}]\n[2]', b"garbage,"])
+@pytest.mark.parametrize("behind", [b'{"a": 1}\n{"a": 2}', b"garbage,\n[3]"])
 def test_what_stands_behind_the_array_comes_as_it_is(behind):
     text = b"[1, 2]\n " + behind
     for sizes in ([1], [100]):
         lines, failure = lines_of(cut(text, sizes))
         assert lines == [b"1", b"2", *behind.split(b"\n")]
         assert failure is None
+
+
+@given(
+    arrays=st.lists(st.lists(VALUES, max_size=3), min_size=1, max_size=4),
+    indent=st.sampled_from([None, 1]),
+    sizes=st.lists(st.integers(1, 9), min_size=1, max_size=3),
+)
+def test_arrays_that_follow_each_other_are_read_one_after_the_other(arrays, indent, sizes):
+    text = "\n".join(json.dumps(array, indent=indent) for array in arrays).encode()
+    lines, failure = lines_of(cut(text, sizes))
+    assert [json.loads(line) for line in lines] == [value for array in arrays for value in array]
+    assert failure is None
+
+
+def test_memory_is_that_of_a_part_of_the_text():
+    tracemalloc.start()
+    try:
+        with pytest.raises(DamagedFileError):
+            for _ in as_lines([b"[" * (32 << 20)]):
+                pass
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 160 << 20
 
 
 def test_value_that_is_missing_is_a_line_of_its_own_but_for_the_last():
