@@ -80,6 +80,11 @@ def table_problems(count):
     return lambda: list(input_problems(record(count), found))
 
 
+def meant_keys(count):
+    declared = record(count)
+    return lambda: [declared.key_meant(f"other{i}") for i in range(count)]
+
+
 @pytest.mark.parametrize("steps", ["cast", "chain"])
 def test_steps_are_ordered_in_as_much_work_as_there_are_steps(steps):
     def work(count):
@@ -89,7 +94,9 @@ def test_steps_are_ordered_in_as_much_work_as_there_are_steps(steps):
     assert growth(work) < LINEAR
 
 
-@pytest.mark.parametrize("work", [features, header_problems, spread_places, table_problems])
+@pytest.mark.parametrize(
+    "work", [features, header_problems, spread_places, table_problems, meant_keys]
+)
 def test_a_check_at_launch_looks_at_each_column_a_few_times(work):
     assert growth(work) < LINEAR
 

@@ -303,8 +303,12 @@ class RecordSpec(StrictModel):
     def key_meant(self, name: RecordKey) -> str | None:
         """The key, as it is written, of the field that has a name, where no field's key is that."""
         key = self.key_of.get(str(name), name) if isinstance(name, str) else name
-        keys = {part for each in self.key_of.values() for part in (each, *_names(each))}
-        return written_key(key) if key != name and name not in keys else None
+        return written_key(key) if key != name and name not in self.parts_of_keys else None
+
+    @cached_property
+    def parts_of_keys(self) -> frozenset[Key]:
+        """The keys of all fields, and the names of the columns that one has for each value."""
+        return frozenset(part for key in self.key_of.values() for part in (key, *_names(key)))
 
     @model_validator(mode="after")
     def _source_is_one_field(self) -> RecordSpec:
