@@ -27,7 +27,7 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
     if opened.start == 0:
         text = lines.without_bom(text)
     if is_array:
-        text, what = array.as_lines(text), "values, of which the last may be cut,"
+        text, what = array.as_lines(text), "values (the last may be cut)"
     try:
         for block in lines.in_blocks(lines.split_lines(text, most), reading.block_rows):
             if isinstance(block, lines.LongLine):

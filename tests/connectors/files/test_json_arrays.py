@@ -103,7 +103,7 @@ def test_array_that_ends_amid_a_value_says_so_and_gives_those_before(tmp_path):
     assert DECODER.decode(block).ids == tuple("0123456")
     assert [len(reject.payload) for reject in DECODER.decode(block).rejects] == [16]
     assert f"{path} cannot be read to its end: it ends before its JSON array does" in told.error
-    assert "after 8 values, of which the last may be cut" in told.error
+    assert "after 8 values (the last may be cut). Those" in told.error
 
 
 def test_array_in_the_first_line_does_not_cost_the_lines_behind_it(tmp_path):
