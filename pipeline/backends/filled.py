@@ -68,6 +68,10 @@ def _has_axis(column: Column) -> bool:
     return isinstance(column, Ragged) or column.ndim > 0
 
 
+def _has_rows(column: Column, rows: int) -> bool:
+    return _has_axis(column) and len(column) == rows
+
+
 class PairedServable(ServableAround):
     """A servable that gets a single row twice if it cannot take one alone.
 
@@ -107,7 +111,7 @@ class PairedServable(ServableAround):
             raise
         except Exception as error:
             failure = error
-        if failure is None and self._have_rows(outputs, 1):
+        if failure is None and all(_has_rows(outputs[name], 1) for name in self._outputs):
             self._takes_one = True
             return outputs
         try:
@@ -124,7 +128,7 @@ class PairedServable(ServableAround):
     def _as_two(self, inputs: Mapping[str, Array]) -> Mapping[str, Column]:
         pair = {tensor: repeat_last(inputs[tensor], 2) for tensor in self._batched}
         outputs = self._servable.predict({**inputs, **pair})
-        if not self._have_rows(outputs, 2):
+        if not all(_has_rows(outputs[name], 2) for name in self._outputs):
             raise ModelFaultError("a row and its copy do not give two rows")
         return {name: _first(column, 1) for name, column in outputs.items()}
 
@@ -133,20 +137,13 @@ class PairedServable(ServableAround):
     ) -> bool:
         """Whether each output for one row is right, or is one with rows but for its first axis."""
         return all(
-            self._have_rows(alone, 1, [name])
+            _has_rows(alone[name], 1)
             or (
                 not isinstance(column := alone[name], Ragged)
                 and not isinstance(first := first_of_two[name], Ragged)
                 and column.ndim + 1 == first.ndim
             )
             for name in self._outputs
-        )
-
-    def _have_rows(
-        self, outputs: Mapping[str, Column], rows: int, names: Collection[str] = ()
-    ) -> bool:
-        return all(
-            _has_axis(outputs[o]) and len(outputs[o]) == rows for o in names or self._outputs
         )
 
 

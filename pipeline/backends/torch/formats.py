@@ -9,6 +9,7 @@ import importlib
 import inspect
 import logging
 import re
+import threading
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from typing import Any
 
 from pipeline.backends.failures import loading, needs_package
 from pipeline.backends.reasons import own_words
+from pipeline.backends.torch.casts import cast
 from pipeline.backends.torch.exported_archive import check_plain
 from pipeline.backends.torch.runtime import half_precision
 from pipeline.backends.torch.script_archive import check_code
@@ -243,7 +245,7 @@ def _open_exported(path: Path, spec: TorchModel, device: str) -> Network:
     floats = {n: v.dtype for n, v in tensors.items() if _is_foreign_float(v.dtype)}
 
     def call(given: Mapping[str, Any]) -> Any:
-        given = {n: v.to(floats[n]) if n in floats else v for n, v in given.items()}
+        given = {n: cast(n, v, floats[n]) if n in floats else v for n, v in given.items()}
         leaves = [a.value if isinstance(a, ConstantArgument) else given[a.name] for a in arguments]
         positional, named = calling.in_spec.unflatten(leaves)
         return module(*positional, **named)
@@ -254,6 +256,7 @@ def _open_exported(path: Path, spec: TorchModel, device: str) -> Network:
         return TensorSpec(argument.name, dims=())
 
     returned = calling.out_spec.unflatten([spec_of(result) for result in results])
+    held = (*program.state_dict.values(), *program.constants.values())
     return Network(
         call=call,
         inputs=tuple(spec_of(argument) for argument in taken),
@@ -262,8 +265,8 @@ def _open_exported(path: Path, spec: TorchModel, device: str) -> Network:
             for name, value in named_outputs(returned).items()
             if isinstance(value, TensorSpec)
         ),
-        size_bytes=_tensor_bytes((*program.state_dict.values(), *program.constants.values())),
-        half=_has_halves(program.state_dict.values()),
+        size_bytes=_tensor_bytes(held),
+        half=_has_halves(held) or bool(floats),
         plain=frozenset(a.name for a in taken if not isinstance(a, TensorArgument)),
     )
 
@@ -273,15 +276,17 @@ def _load_exported(path: Path) -> Any:
     import torch
 
     logged: list[BaseException] = []
+    this_thread = threading.get_ident()  # others, which load programs as well, call the filter too
 
-    def keep(record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
+    def take_errors(record: logging.LogRecord) -> bool:
+        ours = record.thread == this_thread
+        error = record.exc_info[1] if ours and record.exc_info else None
         if error is not None:
             logged.append(error)
         return error is None
 
     of_torch = logger(torch.export.__name__)
-    of_torch.addFilter(keep)
+    of_torch.addFilter(take_errors)
     try:
         with path.open("rb") as file:
             return torch.export.load(file)
@@ -294,7 +299,7 @@ def _load_exported(path: Path) -> Any:
             "a network that takes and returns tensors, tuples and dictionaries"
         ) from reason
     finally:
-        of_torch.removeFilter(keep)
+        of_torch.removeFilter(take_errors)
 
 
 def _is_foreign_float(dtype: Any) -> bool:
