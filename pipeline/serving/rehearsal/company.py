@@ -3,7 +3,8 @@
 A row must get what its model gives it alone: how rows come together is up to the runner, to the
 size of files and to other threads. A network in training mode, one that normalises over the batch
 or has its rows on another axis, and one that keeps state between calls, break that without a word.
-So different rows are computed together, one of them alone, all in reverse order, and all again.
+So different rows are computed together, one of them alone, all in reverse order, and all again;
+two of them, where all together fail.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ class Company:
         self.at_once = min(self._rows, most)
         self._together: list[OutputValues] = []
         self._alone: dict[int, OutputValues] = {}
+        self._fails_together = False
 
     def together(self) -> dict[str, Column]:
         """The outputs of all rows, by tensor.
@@ -117,6 +119,7 @@ class Company:
           tolerance: see `batch.rounding`.
         """
         found = list(self._findings("alone", self._alone, tolerance))
+        found += self._findings("together with another", self._two_together(), tolerance)
         backwards = self._answers(range(self._rows)[::-1])
         found += self._findings("in another order", backwards, tolerance)
         found += self._findings("again", self._answers(range(self._rows)), tolerance)
@@ -128,24 +131,41 @@ class Company:
         """The outputs of all rows, where the model gives them for one row at a time."""
         at_once, self.at_once = self.at_once, 1
         try:
-            return self._outputs(range(self._rows))
+            outputs = self._outputs(range(self._rows))
         except ProcessLostError:
             raise
         except Exception:
             self.at_once = at_once
             return None
+        self._fails_together = True
+        return outputs
+
+    def _two_together(self) -> dict[int, OutputValues]:
+        """The answers for two rows in one call, where all in one failed; {} where these do, too.
+
+        A network that takes only even numbers of rows may mix each two of them.
+        """
+        if not self._fails_together:
+            return {}
+        try:
+            return dict(enumerate(_by_row(self._call([0, 1]))))
+        except ProcessLostError:
+            raise
+        except Exception:
+            return {}
 
     def _outputs(self, order: Sequence[int]) -> dict[str, Column]:
         """The outputs of the rows in that order, in calls of at most `at_once` rows."""
-        parts = []
-        for start in range(0, len(order), self.at_once):
-            part = np.array(order[start : start + self.at_once])
-            taken = {name: columns.take(c, part) for name, c in self._available.items()}
-            parts.append(self._step.compute(taken, np.arange(len(part)), self._servable))
+        starts = range(0, len(order), self.at_once)
+        parts = [self._call(order[start : start + self.at_once]) for start in starts]
         return {
             tensor: columns.concatenate_ragged([part[tensor] for part in parts])
             for tensor in parts[0]
         }
+
+    def _call(self, rows: Sequence[int]) -> dict[str, Column]:
+        taken = {name: columns.take(c, np.array(rows)) for name, c in self._available.items()}
+        return self._step.compute(taken, np.arange(len(rows)), self._servable)
 
     def _answers(self, order: Sequence[int]) -> dict[int, OutputValues]:
         """Row -> what it was given; see `_outputs`."""

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from pipeline.backends.filled import PairedServable
 from pipeline.batch.release import ModelVersion, Release
 from pipeline.batch.tensors import Signature, TensorSpec
 from pipeline.errors import ModelError, OutOfMemoryError
@@ -325,7 +326,17 @@ def test_model_that_takes_one_row_at_a_time_is_compared_so():
             raise ValueError("cannot reshape")
         return total(inputs)
 
-    assert passes(only_one) == [3] + [1] * 9
+    assert passes(only_one) == [3] + [1] * 3 + [2] + [1] * 6
+
+
+def test_network_that_mixes_each_two_rows_is_refused_although_three_fail():
+    def mixes(inputs):
+        return {"y": inputs["x"].reshape(-1, 2, 4).sum(axis=1).repeat(2, axis=0).sum(axis=1)}
+
+    servable = PairedServable(FakeServable(mixes), ["x"], ["y"])
+    with pytest.raises(ModelError, match=r"at first, but .* together with another"):
+        run(ensemble(entry()), {"a": servable})
+    run(ensemble(entry(independent_rows=False)), {"a": servable})
 
 
 def test_memory_that_runs_out_for_several_rows_is_no_fault():
@@ -334,7 +345,7 @@ def test_memory_that_runs_out_for_several_rows_is_no_fault():
             raise OutOfMemoryError("no room")
         return total(inputs)
 
-    assert passes(cramped) == [3] + [1] * 9
+    assert passes(cramped) == [3] + [1] * 3 + [2] + [1] * 6
 
 
 # --- the way out that a failure names
