@@ -17,9 +17,6 @@ import numpy as np
 from pipeline.batch.columns import Array, Column, Ragged
 
 Pair = tuple[str, str]
-MOST_COMPARED = 50
-"""The most columns of one kind that are compared: 50 are 1,225 pairs, in each batch and on a page.
-"""
 _SUM_ERROR = 0.01
 
 
@@ -89,7 +86,7 @@ def compare(by_column: Mapping[str, Opinions]) -> dict[Pair, Agreement]:
     """The agreement of each comparable pair of columns, for the same rows of all.
 
     Args:
-      by_column: column -> what it says; of very many that are comparable, the first are compared.
+      by_column: column -> what it says.
     """
     groups: dict[str, list[str]] = defaultdict(list)
     for name, of_column in by_column.items():
@@ -97,7 +94,7 @@ def compare(by_column: Mapping[str, Opinions]) -> dict[Pair, Agreement]:
     return {
         (one, other): _agreement(by_column[one], by_column[other])
         for names in groups.values()
-        for one, other in combinations(sorted(names[:MOST_COMPARED]), 2)
+        for one, other in combinations(sorted(names), 2)
     }
 
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pipeline.spec.combine import CombineStep
 from pipeline.spec.graph import Graph
 
+MOST_COMPARED = 50
+"""The most columns that are compared: 50 are 1,225 pairs, in each batch and on a page."""
+
 
 @dataclass(frozen=True)
 class WatchedColumns:
@@ -22,8 +25,10 @@ class WatchedColumns:
         highest one says nothing.
       labelled: those of `scores` whose highest position is a watched column of its own.
       compared: columns whose agreement says something; not the `labelled` ones, whose labels say
-        the same.
-      positions: columns of `compared` that are the highest position of another column -> of which.
+        the same, and of very many the first `MOST_COMPARED`.
+      positions: columns that are the highest position of another column -> of which; not those
+        that are the labels of the `labelled`.
+      not_compared: the number of columns beyond the first `MOST_COMPARED`.
     """
 
     homes: Mapping[str, str]
@@ -32,6 +37,7 @@ class WatchedColumns:
     labelled: frozenset[str]
     compared: frozenset[str]
     positions: Mapping[str, str] = field(default_factory=dict)
+    not_compared: int = 0
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -61,13 +67,15 @@ def watched_columns(graph: Graph) -> WatchedColumns:
         column: maker[column].columns_read()[0] for column in combined if maker[column].is_choice
     }
     labels = {column: source for column, source in positions.items() if source in scores}
+    comparable = [column for column in homes if column not in labels]
     return WatchedColumns(
         homes,
         scores,
         frozenset(column for column in combined if maker[column].is_ordered),
         frozenset(labels.values()),
-        frozenset(homes).difference(labels),
+        frozenset(comparable[:MOST_COMPARED]),
         {column: source for column, source in positions.items() if column not in labels},
+        len(comparable[MOST_COMPARED:]),
     )
 
 

@@ -4,7 +4,6 @@ import numpy as np
 
 from pipeline.batch.columns import Ragged
 from pipeline.report.statistics.agreement import (
-    MOST_COMPARED,
     Agreement,
     as_positions,
     compare,
@@ -64,10 +63,3 @@ def test_merged_adds_rows():
         {("a", "b"): Agreement(2, 2), ("a", "c"): Agreement(1, 0)},
     ]
     assert merged(parts) == {("a", "b"): Agreement(5, 3), ("a", "c"): Agreement(1, 0)}
-
-
-def test_of_very_many_columns_of_a_kind_the_first_are_compared():
-    columns = {f"c{i:03}": np.array([i % 2, 1]) for i in reversed(range(10 * MOST_COMPARED))}
-    found = compared(**columns)
-    assert len(found) == MOST_COMPARED * (MOST_COMPARED - 1) // 2
-    assert {name for pair in found for name in pair} == {*list(columns)[:MOST_COMPARED]}

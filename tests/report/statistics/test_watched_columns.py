@@ -1,8 +1,13 @@
 """Which columns are looked at, and whose they are."""
 
+import numpy as np
+import pytest
 import yaml
 
-from pipeline.report.statistics.watched_columns import watched_columns
+from pipeline.batch.batch import Batch
+from pipeline.report.page.sections.outputs import agreements
+from pipeline.report.statistics import run
+from pipeline.report.statistics.watched_columns import MOST_COMPARED, watched_columns
 from pipeline.spec import text as spec_text
 from pipeline.spec.graph import resolve
 
@@ -87,3 +92,26 @@ def test_label_of_scores_that_are_no_output_is_compared_with_the_models_scores()
     )
     assert found.compared == {"a_p", "b_p", "label"}
     assert found.positions == {"label": "p"}
+
+
+@pytest.mark.parametrize("more", [0, 10])
+def test_of_very_many_columns_the_first_are_compared_and_the_page_says_so(more):
+    found = watched([model("a", *map("c{}".format, range(MOST_COMPARED + more)))])
+    assert found.compared == set(found.columns[:MOST_COMPARED])
+    assert found.not_compared == more
+    batch = Batch((0,), (b"x",), {column: np.array([1]) for column in found.columns})
+    page = str(agreements(run.from_batch(batch, found, 0), found))
+    assert (f"Only the first {MOST_COMPARED} outputs" in page) == (more > 0)
+
+
+def test_the_same_columns_are_compared_in_each_batch():
+    found = watched([model("a", *map("c{}".format, range(MOST_COMPARED + 10)))])
+    names = found.columns
+    scores = np.array([[0.5, 0.5]])
+    parts = []
+    for not_probabilities in (names[-10:], names[:10]):
+        columns = {c: scores * 3 if c in not_probabilities else scores for c in names}
+        parts.append(run.from_batch(Batch((0,), (b"x",), columns), found, 0))
+    pairs = run.merged(parts).agreements
+    assert {name for pair in pairs for name in pair} == found.compared
+    assert len(pairs) == MOST_COMPARED * (MOST_COMPARED - 1) // 2

@@ -10,11 +10,11 @@ from pipeline.report.page.heat_map import heat_map
 from pipeline.report.page.histogram import has_width, histogram
 from pipeline.report.page.label_bars import LabelCount, integer_rows, label_bars, text_rows
 from pipeline.report.page.markup import Child, Markup, element, fragment
-from pipeline.report.statistics.agreement import MOST_COMPARED, Agreement, Pair
+from pipeline.report.statistics.agreement import Agreement, Pair
 from pipeline.report.statistics.columns import MOST_VALUES, ColumnStatistics
 from pipeline.report.statistics.run import RunStatistics
 from pipeline.report.statistics.value_sketch import ValueSketch
-from pipeline.report.statistics.watched_columns import WatchedColumns
+from pipeline.report.statistics.watched_columns import MOST_COMPARED, WatchedColumns
 
 _NONE = "None: nothing was predicted."
 
@@ -54,8 +54,8 @@ def agreements(statistics: RunStatistics, watched: WatchedColumns) -> Markup:
             "that hold a score for each of several choices, the same highest one.",
         )
     ]
-    if any(len(group) >= MOST_COMPARED for group in groups):
-        note = f"Of outputs that can be compared, these are the first {MOST_COMPARED}."
+    if watched.not_compared:
+        note = f"Only the first {MOST_COMPARED} outputs are compared."
         parts.append(element("p", note, class_="note"))
     for group in groups:
         pairs = {pair: some for pair, some in found.items() if set(pair) <= set(group)}
