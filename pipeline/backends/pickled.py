@@ -89,6 +89,9 @@ def check_estimator(file: Path, found: Any, methods: tuple[str, ...]) -> None:
 
 
 def _way_out(estimator: Any) -> str:
+    *_, last = [step for _, step in getattr(estimator, "steps", ())] or [estimator]
+    if getattr(last, "novelty", None) is False:  # LocalOutlierFactor
+        return "it computes only the rows that it is fitted on: fit it with novelty=True"
     for method in ("fit_predict", "fit_transform"):
         if hasattr(estimator, method):
             return (

@@ -14,11 +14,12 @@ from pipeline.spec.uris import CLASS_SCHEME
 
 
 class SklearnModel(ModelEntry):
-    """A scikit-learn estimator. One input, the feature matrix; outputs are its methods.
+    """A scikit-learn estimator. Outputs: its methods; of several targets `predict_proba.0`, `.1`...
 
     The methods: `predict`, `predict_proba`, `decision_function`, `transform`, `score_samples`;
-    those that it has. Of a classifier of several targets, `predict_proba.0` has the probabilities
-    of the first.
+    those that it has. Where `predict_proba` returns a list with an array for each of several
+    targets, these are an output each; where it returns one array, that is the output.
+    One input, the feature matrix, or one for each column of the table that it was fitted on.
     One that was fitted on a DataFrame gets one where its columns are bound: `{X: [age, sex]}`.
 
     Example::

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from pipeline.backends.newer_boosters import unpickled_whole
 from pipeline.backends.pickled import check_estimator, lacking, unpickle
 from pipeline.backends.sklearn import features as sklearn_features
 from pipeline.backends.sklearn.outputs import METHODS, column, method_of, output_specs
-from pipeline.backends.sklearn.rows import rows_of
+from pipeline.backends.sklearn.rows import made_up_row, rows_of
 from pipeline.backends.tensor_names import signature_of
 from pipeline.batch.columns import Array
 from pipeline.errors import DeviceError, UntrustedArtifactError
@@ -49,17 +49,29 @@ class SklearnServable(Servable):
     ) -> None:
         parts = list(_parts(estimator, set()))
         inputs, self._rows = rows_of(path, spec, estimator, parts)
-        self.signature = signature_of(path, spec, inputs, output_specs(estimator, parts))
+        self._bound_openmp = openmp_bound(threads)
+
+        def probabilities() -> Any:
+            method = "predict_proba"
+            return self._results({method: getattr(estimator, method)}, made_up_row(inputs))[method]
+
+        outputs = output_specs(estimator, probabilities)
+        self.signature = signature_of(path, spec, inputs, outputs)
         self.size_bytes = size_of(path)
         self.calls_at_once = calls
         self._outputs = tuple(spec.outputs)
         methods = dict.fromkeys(map(method_of, self._outputs))
         self._calls = {method: getattr(estimator, method) for method in methods}
-        self._bound_openmp = openmp_bound(threads)
 
     @computing
     def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Calls the methods that the spec names. Class labels may be text, rows may be sparse."""
+        results = self._results(self._calls, inputs)
+        return {output: column(output, results[method_of(output)]) for output in self._outputs}
+
+    def _results(
+        self, calls: Mapping[str, Callable[[Any], Any]], inputs: Mapping[str, Array]
+    ) -> dict[str, Any]:
         from joblib import parallel_config
 
         rows = self._rows(inputs)
@@ -67,8 +79,7 @@ class SklearnServable(Servable):
         # Its own choice for ColumnTransformer and other composites is a pool of processes, which
         # take seconds to begin.
         with sklearn_features.selecting(), parallel_config(backend="threading"):
-            results = {method: call(rows) for method, call in self._calls.items()}
-        return {output: column(output, results[method_of(output)]) for output in self._outputs}
+            return {method: call(rows) for method, call in calls.items()}
 
 
 class SklearnBackend:

@@ -1,12 +1,12 @@
 """What an estimator gives: the results of its methods, as columns.
 
-An output is called by its method. A classifier of several targets has a list of probabilities, one
-array for each: ``predict_proba.0``, ``predict_proba.1``... in the order of the targets.
+An output is called by its method. Most classifiers of several targets have a list of probabilities,
+one array for each: ``predict_proba.0``, ``predict_proba.1``... in the order of the targets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,23 +20,19 @@ from pipeline.errors import ModelFaultError
 
 METHODS = ("predict", "predict_proba", "decision_function", "transform", "score_samples")
 
-_CHAIN = "ClassifierChain"
-"""The estimator of several targets whose probabilities are one array."""
 
-
-def output_specs(estimator: Any, parts: Iterable[Any]) -> list[TensorSpec]:
+def output_specs(estimator: Any, probabilities: Callable[[], Any]) -> list[TensorSpec]:
     """The outputs of an estimator.
 
     Args:
       estimator: fitted.
-      parts: the estimator and everything that it is made of.
+      probabilities: calls its `predict_proba` with a made-up row, which may fail.
     """
-    one_array = any(type(part).__name__ == _CHAIN for part in parts)
     return [
         spec
         for method in METHODS
         if hasattr(estimator, method)
-        for spec in _specs(estimator, method, one_array)
+        for spec in _specs(estimator, method, probabilities)
     ]
 
 
@@ -52,8 +48,9 @@ def column(output: str, result: Any) -> Array:
       ModelFaultError: that is a list where one array is expected, or the other way round.
     """
     method, _, place = output.partition(".")
-    if isinstance(result, list) != bool(place):
-        found = f"a list of {len(result)} arrays" if isinstance(result, list) else "one array"
+    several = _is_of_several_targets(result)
+    if several != bool(place):
+        found = f"a list of {len(result)} arrays" if several else "one array"
         raise ModelFaultError(f"{method} returns {found}, which cannot be the column '{output}'")
     if place:
         result = result[int(place)]
@@ -61,25 +58,57 @@ def column(output: str, result: Any) -> Array:
     return to_column(result) if hasattr(result, "tocsr") else decoded(np.array(result))
 
 
-def _specs(estimator: Any, method: str, one_array: bool) -> Iterator[TensorSpec]:
+def _specs(estimator: Any, method: str, probabilities: Callable[[], Any]) -> Iterator[TensorSpec]:
     """What is certain about a method's result: the dtype of labels, one score for each class.
 
     `predict` has no certain shape: with several labels or targets it has a second axis.
     """
     classes = getattr(estimator, "classes_", None)
-    if method == "predict_proba" and isinstance(classes, list) and not one_array:
-        for place, of_target in enumerate(classes):
-            yield TensorSpec(f"{method}.{place}", dims=(None, len(of_target)))
-    elif method == "transform":
+    of_one_target = classes if isinstance(classes, np.ndarray) and classes.ndim == 1 else None
+    if method == "transform":
         yield TensorSpec(method, dims=width_made(estimator))
-    elif not isinstance(classes, np.ndarray) or classes.ndim != 1:
-        yield TensorSpec(method)
-    elif method == "predict":
-        yield TensorSpec(method, dtype=_label_dtype(classes))
+    elif method == "predict" and of_one_target is not None:
+        yield TensorSpec(method, dtype=_label_dtype(of_one_target))
+    elif method == "predict_proba" and of_one_target is not None:
+        yield TensorSpec(method, dims=(None, len(of_one_target)))
     elif method == "predict_proba":
-        yield TensorSpec(method, dims=(None, len(classes)))
+        yield from _probabilities(method, classes, probabilities)
     else:
         yield TensorSpec(method)
+
+
+def _probabilities(
+    method: str, classes: Any, probabilities: Callable[[], Any]
+) -> Iterator[TensorSpec]:
+    """Those of several targets, or of a target whose classes are not known.
+
+    Some estimators of several targets have one array (`ClassifierChain`, `StackingClassifier`), and
+    nothing but their result says so. Where the made-up row is refused, each form is an output, and
+    the wrong one fails when it is computed.
+    """
+    try:
+        found = probabilities()
+    except Exception:
+        yield TensorSpec(method)
+        of_targets = classes if isinstance(classes, list) else []
+        if all(isinstance(each, np.ndarray) for each in of_targets):
+            yield from (_of_target(method, n, (len(each),)) for n, each in enumerate(of_targets))
+        return
+    if _is_of_several_targets(found):
+        yield from (_of_target(method, n, each.shape[1:]) for n, each in enumerate(found))
+    else:
+        yield TensorSpec(method)
+
+
+def _is_of_several_targets(result: Any) -> bool:
+    """Whether it is a list of matrices; a class of one's own may list its rows."""
+    if not isinstance(result, list) or not result:
+        return False
+    return all(isinstance(each, np.ndarray) and each.ndim == 2 for each in result)
+
+
+def _of_target(method: str, place: int, row_shape: tuple[int, ...]) -> TensorSpec:
+    return TensorSpec(f"{method}.{place}", dims=(None, *row_shape))
 
 
 def _label_dtype(classes: Array) -> str | None:

@@ -71,6 +71,21 @@ def rows_of(
     return specs, partial(_frame, columns, names, features.takes_categories(estimator))
 
 
+def made_up_row(inputs: Iterable[TensorSpec]) -> dict[str, Array]:
+    """One row of zeros and of known texts; an estimator may refuse it.
+
+    Args:
+      inputs: as `rows_of` describes them.
+    """
+    row: dict[str, Array] = {}
+    for tensor in inputs:
+        if tensor.dtype == "string" or tensor.dims is None:
+            row[tensor.name] = np.array([next(iter(tensor.values or ()), "")], dtype=object)
+        else:
+            row[tensor.name] = np.zeros([1, *(size or 1 for size in tensor.dims[1:])], np.float32)
+    return row
+
+
 def _import_pandas() -> None:
     with needs_package("pandas"):
         import pandas  # noqa: F401

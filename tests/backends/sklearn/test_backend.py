@@ -2,10 +2,13 @@ import logging
 
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator
+from sklearn.multioutput import ClassifierChain
 
 from pipeline.backends import registry
 from pipeline.backends.base import LoadContext
-from pipeline.errors import LoadError, UntrustedArtifactError
+from pipeline.backends.sklearn import outputs
+from pipeline.errors import LoadError, ModelFaultError, UntrustedArtifactError
 from tests.support import models
 from tests.support.estimators import TellsItsJobs
 from tests.support.specs import load, model_spec
@@ -119,20 +122,48 @@ def test_sparse_result_becomes_a_dense_column(tmp_path):
     np.testing.assert_array_equal(found, vectorizer.transform(texts).toarray())
 
 
+class OwnChain(ClassifierChain):
+    pass
+
+
+class ListsItsClasses(BaseEstimator):
+    """Of one target, or of several if `probabilities` is a list."""
+
+    def __init__(self, classes_, probabilities):
+        self.classes_ = classes_
+        self.probabilities = probabilities
+
+    def predict(self, rows):
+        return np.zeros(len(rows), dtype=int)
+
+    def predict_proba(self, rows):
+        if not np.any(rows):
+            raise ValueError("zeros are no measurement")
+        return self.probabilities
+
+
+class OnlyProbabilities:
+    predict_proba = None
+
+
 def several_targets(kind):
-    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.ensemble import RandomForestClassifier, StackingClassifier
     from sklearn.linear_model import LogisticRegression
-    from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
+    from sklearn.multioutput import MultiOutputClassifier
     from sklearn.pipeline import make_pipeline
 
     x = np.random.default_rng(0).normal(size=(20, 4))
     y = np.stack([np.arange(20) % 3, x[:, 1] > 0], axis=1)
+    labels = np.stack([np.arange(20) % 2, x[:, 1] > 0], axis=1).astype(int)
+    forest = RandomForestClassifier(2)
     estimator = {
-        "forest": RandomForestClassifier(2),
+        "forest": forest,
         "one each": make_pipeline(MultiOutputClassifier(LogisticRegression())),
         "chain": ClassifierChain(LogisticRegression()),
+        "subclass of a chain": OwnChain(LogisticRegression()),
+        "stacking": StackingClassifier([("forest", forest)], forest, cv=2),
     }[kind]
-    return x, estimator.fit(x, y[:, 1:] if kind == "chain" else y)
+    return x, estimator.fit(x, y if kind in ("forest", "one each") else labels)
 
 
 @pytest.mark.parametrize("kind", ["forest", "one each"])
@@ -146,11 +177,53 @@ def test_probabilities_of_several_targets_are_an_output_each(kind, tmp_path):
         load(path, spec("predict_proba", trusted=True))
 
 
-def test_probabilities_of_a_chain_are_one_output(tmp_path):
-    x, estimator = several_targets("chain")
+@pytest.mark.parametrize("kind", ["chain", "subclass of a chain", "stacking"])
+def test_probabilities_of_several_targets_in_one_array_are_one_output(kind, tmp_path):
+    x, estimator = several_targets(kind)
     path = models.save_estimator(estimator, tmp_path / "model.joblib")
     found = load(path, spec("predict_proba", trusted=True)).predict({"X": x})["predict_proba"]
     np.testing.assert_array_equal(found, estimator.predict_proba(x))
+
+
+def test_chain_inside_of_an_estimator_says_nothing_about_its_probabilities(tmp_path):
+    x, estimator = several_targets("forest")
+    estimator.made_from = several_targets("chain")[1]
+    path = models.save_estimator(estimator, tmp_path / "model.joblib")
+    found = load(path, spec("predict_proba.0", trusted=True)).predict({"X": x})["predict_proba.0"]
+    np.testing.assert_array_equal(found, estimator.predict_proba(x)[0])
+
+
+@pytest.mark.parametrize("classes", [[0, 1], ["no", "yes"], None])
+def test_classes_in_a_plain_list_are_those_of_one_target(classes, tmp_path):
+    expected = np.array([[0.25, 0.75]])
+    estimator = ListsItsClasses(classes, expected)
+    path = models.save_estimator(estimator, tmp_path / "model.joblib")
+    model = load(path, spec("predict_proba", "predict", trusted=True))
+    assert [tensor.name for tensor in model.signature.outputs] == ["predict", "predict_proba"]
+    found = model.predict({"X": np.ones((1, 4))})["predict_proba"]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_list_of_rows_is_one_output():
+    for rows in ([[0.25, 0.75]], [np.array([0.25, 0.75])]):
+        np.testing.assert_array_equal(outputs.column("predict_proba", rows), rows)
+        (found,) = outputs.output_specs(OnlyProbabilities(), lambda rows=rows: rows)
+        assert found.name == "predict_proba"
+
+
+def test_estimator_that_refuses_a_made_up_row_has_either_form_of_probabilities(tmp_path):
+    classes, one = [np.array([0, 1])] * 2, np.array([[0.25, 0.75]])
+    for given, right, wrong in (
+        (one, "predict_proba", "predict_proba.1"),
+        ([one, one], "predict_proba.1", "predict_proba"),
+    ):
+        estimator = ListsItsClasses(classes, given)
+        path = models.save_estimator(estimator, tmp_path / "model.joblib")
+        rows = {"X": np.ones((1, 4))}
+        found = load(path, spec(right, trusted=True)).predict(rows)[right]
+        np.testing.assert_array_equal(found, one)
+        with pytest.raises(ModelFaultError, match="which cannot be the column"):
+            load(path, spec(wrong, trusted=True)).predict(rows)
 
 
 def test_densities_are_an_output(tmp_path):
@@ -168,15 +241,17 @@ def test_densities_are_an_output(tmp_path):
     [
         ("DBSCAN", r"a DBSCAN, which has none of predict, .*\(fit_predict\): fit an estimator"),
         ("SpectralEmbedding", r"\(fit_transform\): fit an estimator that takes other rows"),
+        ("LocalOutlierFactor", r"is fitted on: fit it with novelty=True$"),
         ("LedoitWolf", "write a class around it for `framework: python`"),
     ],
 )
 def test_estimators_that_compute_nothing_for_other_rows_are_refused_with_a_way_out(
     name, message, tmp_path
 ):
-    from sklearn import cluster, covariance, manifold
+    from sklearn import cluster, covariance, manifold, neighbors
 
-    kind = next(getattr(m, name) for m in (cluster, covariance, manifold) if hasattr(m, name))
+    modules = (cluster, covariance, manifold, neighbors)
+    kind = next(getattr(module, name) for module in modules if hasattr(module, name))
     estimator = kind().fit(np.random.default_rng(0).normal(size=(20, 4)))
     path = models.save_estimator(estimator, tmp_path / "model.joblib")
     with pytest.raises(LoadError, match=message):

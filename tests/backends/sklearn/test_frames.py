@@ -395,3 +395,20 @@ def test_boosters_take_a_column_for_each_feature_in_any_order(tmp_path):
             spec = model_spec(framework=framework, inputs=inputs, outputs={"predict": "y"})
             found = load(tmp_path / file, spec).predict(given)["predict"]
             np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_probabilities_of_several_targets_from_a_table(tmp_path):
+    from sklearn.ensemble import RandomForestClassifier
+
+    table = people()
+    targets = np.stack([TARGET, TARGET > 0], axis=1).astype(int)
+    estimator = then(
+        columns((one_hot(), ["sex"]), ("passthrough", NUMBERS)), RandomForestClassifier(2)
+    )
+    estimator.fit(table[["sex", *NUMBERS]], targets)
+    path = models.save_estimator(estimator, tmp_path / "model.joblib")
+    inputs = {name: name.split()[0] for name in ["sex", *NUMBERS]}
+    entry = {"framework": "sklearn", "inputs": inputs, "outputs": {"predict": "p"}}
+    model = load(path, model_spec(trusted=True, **entry))
+    found = [tensor.name for tensor in model.signature.outputs]
+    assert found == ["predict", "predict_proba.0", "predict_proba.1"]
