@@ -86,7 +86,8 @@ def test_pictures_and_sounds_are_told_by_their_names(name, files, tmp_path):
         ("a.csv", b"# of 2024\na,b\n1,2\n", "a.csv has 1 line before the one that names"),
         ("a.csv", b"PK\x03\x04  a b\n", "a.csv: looks like a zip archive"),
         ("a.csv", b"a,b\r1,2\r", "a.csv: looks like text whose lines end with a carriage"),
-        ("a.jsonl.gz", b"nonsense", "cannot be read"),
+        ("a.jsonl.gz", b"\x00nonsense", "cannot be read"),
+        ("a.jsonl.gz", b"nonsense", "a.jsonl.gz: not JSON"),
     ],
 )
 def test_file_without_any_record_says_why(tmp_path, name, content, reason):
