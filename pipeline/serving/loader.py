@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from pipeline.backends.base import LoadContext, Servable
 from pipeline.batch.release import ModelVersion
 from pipeline.errors import ArtifactChangedError, ArtifactError
@@ -47,7 +49,11 @@ class FrameworkLoader:
     sharing: Sharing | None = None
 
     def start_frameworks(self) -> None:
-        """Imports what the models of this process need, before any is loaded."""
+        """Imports what the models of this process need, before any is loaded.
+
+        Arrow, which reads the columns of a block side by side, gets as many threads as a model.
+        """
+        pa.set_cpu_count(self.intra_op_threads or usable_cores())
         start(model.framework for model in self.models if self._sharing(model) is None)
 
     def __call__(self, version: ModelVersion) -> Servable:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import onnxruntime
+import pyarrow as pa
 import pytest
 
 from pipeline.backends.base import LoadContext
@@ -106,3 +107,13 @@ def test_shared_model_is_granted_all_cores_and_its_framework_is_started_elsewher
     monkeypatch.setattr("pipeline.serving.loader.start", started.extend)
     loader.start_frameworks()
     assert started == ["sklearn"]
+
+
+@pytest.mark.parametrize(("granted", "threads"), [(1, 1), (3, 3), (0, usable_cores())])
+def test_arrow_reads_a_block_with_as_many_threads_as_a_model_may_use(tmp_path, granted, threads):
+    before = pa.cpu_count()
+    try:
+        FrameworkLoader((), ArtifactCache(tmp_path, None), "cpu", granted).start_frameworks()
+        assert pa.cpu_count() == threads
+    finally:
+        pa.set_cpu_count(before)

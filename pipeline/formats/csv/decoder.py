@@ -288,7 +288,7 @@ def parse(rows: Lines, layout: _Layout) -> dict[int, pa.Array]:
             arrow_csv.ReadOptions(
                 # Not the header's own names: those need not differ.
                 column_names=[str(place) for place in range(len(layout.header))],
-                use_threads=False,
+                use_threads=pa.cpu_count() > 1,
                 block_size=len(text) + 1,
             ),
             arrow_csv.ParseOptions(

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import orjson
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,6 +36,33 @@ def rows_in(text, chunk_bytes=1 << 20):
 def decode(*rows, record=RECORD, header=HEADER, pass_through=(), first=2):
     block = Block(rows, "a.csv", format="csv", first=first, header=header)
     return CsvDecoder(record, pass_through).decode(block)
+
+
+@pytest.fixture(params=[1, 4], ids=["one_thread", "four_threads"])
+def arrow_threads(request):
+    """As many threads as Arrow may read the columns of a block with."""
+    before = pa.cpu_count()
+    pa.set_cpu_count(request.param)
+    yield
+    pa.set_cpu_count(before)
+
+
+@pytest.mark.usefixtures("arrow_threads")
+def test_columns_are_the_same_whatever_threads_read_them():
+    batch = decode(*(b"k%d,%d.5,-%d.25,%d" % (i, i, i, i % 100) for i in range(1_000)))
+    assert not batch.rejects
+    assert batch.ids == tuple(f"k{i}" for i in range(1_000))
+    np.testing.assert_array_equal(batch.columns["x"], [[i + 0.5, -i - 0.25] for i in range(1_000)])
+    np.testing.assert_array_equal(batch.columns["n"], [i % 100 for i in range(1_000)])
+
+
+@pytest.mark.usefixtures("arrow_threads")
+def test_bad_row_costs_itself_whatever_threads_read_the_others():
+    rows = [b"k%d,1,2,3" % i for i in range(1_000)]
+    rows[500], rows[700] = b"k500,1,2,many", b"k700,1,2"
+    batch = decode(*rows)
+    assert [reject.record_id for reject in batch.rejects] == ["k500", None]
+    assert len(batch.ids) == 998
 
 
 cells = st.text(st.sampled_from('a1 ,"\n\r'), max_size=4)
