@@ -204,21 +204,50 @@ def _header(rows: Rows) -> bool | tuple[str, ...]:
       ValueError: a later line than the first seems to have them.
     """
     width = _width(rows[1:]) or _width(rows)
+    if number := _lines_above(rows, width):
+        raise ValueError(
+            f"has {number} line{'s' * (number > 1)} before the one that names the columns, which "
+            "no key of `record.csv` passes over: take them out"
+        )
     if not rows or _names_columns(rows, width):
         return True
-    if len(rows[0]) != width:
-        for number in range(1, min(len(rows), _PREAMBLE)):
-            if not _has_number(rows[number]) and _is_above_numbers(rows[number:], width):
-                raise ValueError(
-                    f"has {number} line{'s' * (number > 1)} before the one that names the "
-                    "columns, which no key of `record.csv` passes over: take them out"
-                )
     if len(rows[0]) == width - 1 and not _has_number(rows[0]):
         whole = [row for row in rows if len(row) == width]
-        are_named = len({row[0] for row in whole}) == len(whole) and any(row[-1] for row in whole)
+        has_last = any(row[-1].strip() for row in whole)
+        are_named = has_last and len({row[0] for row in whole}) == len(whole)
         # As R writes a table with the names of its rows; or a delimiter ends every other line.
         return ("row", *rows[0]) if are_named else (*rows[0], f"column_{width}")
     return tuple(f"column_{number}" for number in range(1, width + 1))
+
+
+def _lines_above(rows: Rows, width: int) -> int:
+    """How many rows stand above the one that names the columns: titles, names of their groups.
+
+    Such rows are of another width, or most of their cells are empty, as where Excel fills them up
+    with delimiters.
+    """
+    if not rows or _is_above_numbers(rows, width):
+        return 0
+    first = rows[0]
+    filled = _filled(first)
+    if len(first) == width and 2 * filled > width:
+        return 0
+    # Names of one column, or of all but that of the rows' names, are no title.
+    is_title = filled <= 1 and len(first) != width - 1 and (width > 2 or bool(first[0].strip()))
+    for number, row in enumerate(rows[1:_PREAMBLE], 1):
+        if len(row) != width:
+            continue
+        if _has_number(row):
+            if len(first) == width and 2 * _filled(row) > width:
+                return 0  # a record
+        elif (is_title and _filled(row) > 1) or _is_above_numbers(rows[number:], width):
+            return number
+    return 0
+
+
+def _filled(row: Sequence[str]) -> int:
+    """How many cells of a row have something in them."""
+    return sum(map(bool, map(str.strip, row)))
 
 
 def _names_columns(rows: Rows, width: int) -> bool:

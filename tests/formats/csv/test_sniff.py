@@ -216,6 +216,47 @@ def test_file_that_no_key_makes_readable_is_refused(lines, reason):
         told(lines)
 
 
+@pytest.mark.parametrize("padded", [True, False])
+@pytest.mark.parametrize("number", [1, 3])
+@pytest.mark.parametrize(
+    "below", [ROWS, [["name", "city", "job"], ["Al", "Bonn", "cook"], ["Bo", "Rome", "tailor"]]]
+)
+def test_titles_above_the_names_are_counted_also_where_delimiters_fill_them_up(
+    below, number, padded
+):
+    titles = [["Staff, 1 May to 31 May 2024"], [], ["Source: the county"]][:number]
+    if padded:  # as Excel writes a row of a sheet
+        titles = [row + [""] * (3 - len(row)) for row in titles]
+    lines = number if padded else sum(map(bool, titles))
+    with pytest.raises(ValueError, match=f"has {lines} lines? before the one that names"):
+        told(text(titles + below))
+
+
+def test_names_of_groups_are_no_names_of_columns():
+    with pytest.raises(ValueError, match="has 1 line before the one that names"):
+        told("sun,,moon,\nx,y,x,y\n1.5,2.5,3.5,4.5\n2,3,4,5\n")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ",city\nAl,Bonn\nBo,Rome\n",  # a Series of pandas, whose index has no name
+        "name,,job\nAl,x,cook\nBo,7,tailor\nCy,8,cook\n",
+        "key,list,,\n1,2,3,4\n#ERR,x,y,z\n2,3,4,5\n",
+    ],
+)
+def test_names_may_be_empty(lines):
+    assert told(lines) == {}
+
+
+def test_one_column_of_text_with_names_of_rows_has_no_title():
+    assert told('"city"\n"Al","Bonn"\n"Bo","Rome"\n')["header"] == ("row", "city")
+
+
+def test_delimiter_at_the_end_of_rows_moves_no_name():
+    assert told('"a","b"\n"x","0.5",""\n"y","1.5","\n"\n')["header"] == ("a", "b", "column_3")
+
+
 CELLS = st.one_of(
     st.integers(-999, 999).map(str),
     st.floats(-99, 99).map(lambda x: f"{x:.3f}"),
