@@ -32,7 +32,11 @@ _UTF_16 = "text in UTF-16: save it as UTF-8"
 _BINARY = (
     (rb"PK\x03\x04", "a zip archive or a spreadsheet (.xlsx): unpack it, or save it as CSV"),
     (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a spreadsheet (.xls): save it as CSV"),
-    (rb"ARROW1|\xff\xff\xff\xff..\x00\x00|FEA1", "an Arrow file: write it as Parquet"),
+    # Columns may well be called `PAR1` or `FEA1`; a text has no control characters behind it.
+    (
+        rb"(ARROW1|FEA1)(?=.*[\x00-\x08])|\xff\xff\xff\xff..\x00\x00",
+        "an Arrow file: write it as Parquet",
+    ),
     (rb"ORC.{0,64}[\x00-\x08]", "an ORC file: write it as Parquet"),
     (rb"\x80[\x02-\x05]", "a pickle of Python: write JSON lines (`to_json` of pandas), or Parquet"),
     (rb"\x93NUMPY", "an array of NumPy (.npy): write it as Parquet"),
@@ -45,7 +49,10 @@ _BINARY = (
     (rb"\xff\xfe\x00\x00|\x00\x00\xfe\xff", "text in UTF-32: save it as UTF-8"),
     (rb"\xff\xfe|\xfe\xff", _UTF_16),
     (rb"(?:[\x09-\x7e]\x00){8}|(?:\x00[\x09-\x7e]){8}", _UTF_16),
-    (rb"PAR1", "a Parquet file: name it .parquet, or give --input_format=parquet"),
+    (
+        rb"PAR1(?=.*[\x00-\x08])",
+        "a Parquet file: name it .parquet, or give --input_format=parquet",
+    ),
     (rb"Obj\x01", "an Avro file: name it .avro, or give --input_format=avro"),
     (rb"%PDF-", "a PDF document"),
     (rb"SQLite format 3\x00", "an SQLite database: export its tables"),
@@ -104,8 +111,8 @@ def compression(head: bytes, format: str, named: str = "") -> str:
 
 
 def is_json_array(head: bytes) -> bool:
-    """Whether a text is one JSON array of objects, by its first HEAD_BYTES."""
-    return _JSON_ARRAY.match(head.removeprefix(_BOM)) is not None
+    """Whether a text is one JSON array of objects, by its first HEAD_BYTES; no others count."""
+    return _JSON_ARRAY.match(head[:HEAD_BYTES].removeprefix(_BOM)) is not None
 
 
 def foreign(head: bytes, format: str, encoding: str = "utf-8", *, raw: bool = False) -> str:

@@ -141,6 +141,9 @@ def _with_gaps(cells: Sequence[pa.Array], decoder: FieldDecoder, dialect: Dialec
     trimmed = [pc.utf8_trim_whitespace(of_place) for of_place in cells]
     nothing = pa.array(sorted({"", *dialect.missing, *(_NANS if spec.dtype in FLOATS else ())}))
     present = [~pc.is_in(text, nothing).to_numpy(zero_copy_only=False) for text in trimmed]
+    if any(word != word.strip() for word in dialect.missing):
+        for of_place, there in zip(cells, present, strict=True):
+            there &= ~pc.is_in(of_place, nothing).to_numpy(zero_copy_only=False)
     if not spec.shape:
         (text,), (there,) = trimmed, present
         if not there.any():

@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.batch.columns import Array
 from pipeline.formats.lines import CHUNK_BYTES, DamagedFileError
 
-_SPACE, _QUOTE, _BACKSLASH, _LINE_FEED, _RETURN = b' "\\\n\r'
+_SPACE, _QUOTE, _BACKSLASH, _LINE_FEED, _RETURN, _LAST = b' "\\\n\r]'
 _BLANKS = b" \t\r\n"
 _BEFORE_VALUES = re.compile(rb"\n[ \t]+")
 _NO_TEXT = 0x0B
@@ -87,11 +87,13 @@ class _Values:
         kinds = kinds[marks]
         steps = (kinds == _OPENS).astype(np.int64) - (kinds == _CLOSES)
         depths = self._depth + np.cumsum(steps)
-        begin, end = 0, len(chunk)
+        begin, end, rest = 0, len(chunk), b""
         if self._depth == 0 and len(marks):
             begin = int(marks[0]) + 1
         if len(closed := marks[(depths == 0) & (kinds == _CLOSES)]):
             end, self.ended = int(closed[0]), True
+            rest = chunk[end + 1 :]
+            end += chunk[end] != _LAST  # a brace that nobody opened makes the last value a bad one
         if len(marks):
             self._depth = int(depths[-1])
         made = codes.copy()
@@ -100,7 +102,7 @@ class _Values:
         made[marks[(depths == 1) & (kinds == _SEPARATES)]] = _LINE_FEED
         text = self._without_blanks(made[begin:end].tobytes())
         if self.ended:
-            return text + self.last_end(), chunk[end + 1 :]
+            return text + self.last_end(), rest
         return text, b""
 
     def last_end(self) -> bytes:

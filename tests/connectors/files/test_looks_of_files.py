@@ -141,6 +141,20 @@ def test_file_of_another_kind_is_refused_at_launch_and_is_one_dead_letter_later(
         assert (len(block.payloads), block.error) == (0, problem)
 
 
+@pytest.mark.parametrize("name", ["PAR1", "ARROW1", "FEA1"])
+def test_name_of_a_column_may_be_the_sign_of_a_binary_format(tmp_path, name):
+    path = tmp_path / "a.csv"
+    path.write_bytes(f"{name},id,n\n1,a,1\n2,b,2\n".encode())
+    assert list(input_checks.problems(str(path), "auto", RECORD)) == []
+    assert [len(block.payloads) for block in blocks(path)] == [2]
+
+
+def test_look_at_a_text_takes_no_longer_than_it_is_long():
+    """Patterns that try each pair of places would take minutes."""
+    for odd in (b"\n", b"\n ", b"[\n", b",\n"):
+        looks.is_json_array(b"[\n" + odd * 200_000 + b"1")
+
+
 GOOD = b'{"id": "a", "n": 1}\n'
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import orjson
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.batch.block import Block
-from pipeline.batch.columns import iterate
+from pipeline.batch.columns import iterate, presence_of, values_of
 from pipeline.formats.csv.decoder import CsvDecoder
 from pipeline.formats.csv.dialect import Dialect, as_utf8, dialect_of
 from pipeline.formats.csv.header import may_be_record, parse_header, problems
@@ -66,9 +66,12 @@ def same(one, other, *, payloads=True):
     if payloads:
         assert one.rejects == other.rejects
     for name, column in one.columns.items():
-        for found, expected in zip(iterate(column), iterate(other.columns[name]), strict=True):
+        there = presence_of(column)
+        assert there.tolist() == presence_of(other.columns[name]).tolist()
+        both = (iterate(values_of(each)) for each in (column, other.columns[name]))
+        for has, found, expected in zip(there, *both, strict=True):
             assert found.dtype == expected.dtype
-            assert np.array_equal(found, expected)
+            assert not has or np.array_equal(found, expected, equal_nan=found.dtype.kind == "f")
 
 
 def blocks(text, record, path="a.csv", rows=100):
@@ -100,7 +103,9 @@ def test_rows_and_cells_are_those_of_pythons_csv_module(delimiter, quote, data):
 odd = (
     st.floats(width=32).map(str)
     | st.integers(-(2**17), 2**17).map(str)
-    | st.sampled_from(["", " 1", "1.5", "1,5", "1.234,5", "1,234.5", ",5", "5,", "1,5e3", "-1,0"])
+    | st.sampled_from(
+        ["", " 1", " -9", "1.5", "1,5", "1.234,5", "1,234.5", ",5", "5,", "1,5e3", "-1,0"]
+    )
     | st.sampled_from(["NA", "-9", " NA", "-9 ", "[1.5]", "[1,5]", "nan", "null", "inf", "true"])
     | st.text(st.sampled_from(",.;'\"1a"), max_size=4)
 )
@@ -109,16 +114,19 @@ dialects = st.fixed_dictionaries(
         "delimiter": st.sampled_from([";", "\t", "|"]),
         "quote": st.sampled_from(['"', "'"]),
         "decimal": st.sampled_from([".", ","]),
-        "missing": st.lists(st.sampled_from(["", "NA", "-9", "1,5", "true"]), max_size=2),
+        "missing": st.lists(st.sampled_from(["", "NA", "-9", " -9", "1,5", "true"]), max_size=2),
     }
 )
 
 
-@given(dialects, odd)
+@given(dialects, odd, st.sampled_from([{}, {"missing": "keep"}]))
+@example({"missing": [" -9"]}, " -9", {"missing": "keep"})
 @settings(max_examples=40, deadline=None)
-def test_block_is_read_as_its_rows_are_one_by_one_in_every_dialect(dialect, odd):
+def test_block_is_read_as_its_rows_are_one_by_one_in_every_dialect(dialect, odd, missing):
+    dialect = {"delimiter": ";", "quote": '"', **dialect}
     for place, key in enumerate(HEADER):
-        fields = {n: f for n, f in FIELDS.items() if key.startswith(n)} or {"x": FIELDS["x"]}
+        fields = {n: f | missing for n, f in FIELDS.items() if key.startswith(n)}
+        fields = fields or {"x": FIELDS["x"] | missing}
         record = record_of(fields, **dialect)
         table = [GOOD, [*GOOD[:place], odd, *GOOD[place + 1 :]]]
         rows = [written(row, dialect["delimiter"], dialect["quote"]) for row in table]

@@ -112,6 +112,14 @@ def test_value_that_is_missing_is_a_line_of_its_own_but_for_the_last():
     assert lines_of([b"[1,2, ]"])[0] == [b"1", b"2"]
 
 
+@pytest.mark.parametrize("sizes", [[1], [100]])
+def test_brace_that_nobody_opened_makes_a_bad_value_and_does_not_vanish(sizes):
+    lines, failure = lines_of(cut(b'[{"a": 1}, {"a": 2}}, {"a": 3}]', sizes))
+    assert lines == [b'{"a": 1}', b'{"a": 2}}', b', {"a": 3}]']
+    assert failure is None
+    assert lines_of(cut(b"[}", sizes)) == ([b"}"], None)
+
+
 def test_line_end_inside_of_a_text_does_not_make_two_records_of_one():
     (line,), _ = lines_of([b'[{"a": "one\ntwo"}]'])
     with pytest.raises(ValueError, match="control character"):
