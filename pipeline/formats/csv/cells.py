@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -103,7 +103,7 @@ def column(
     """The column of a field, masked where it may lack values.
 
     Args:
-      cells: of each of its places the cells, a row each: text, or float64 or int64 for
+      cells: of each of its places the cells, a row each: text, or float64, int64 or uint64 for
         a field of numbers.
       decoder: of the field.
       dialect: how numbers and missing values are written.
@@ -139,22 +139,19 @@ def _with_gaps(cells: Sequence[pa.Array], decoder: FieldDecoder, dialect: Dialec
     """The column of a field of numbers that may lack values; its cells are text."""
     spec = decoder.spec
     trimmed = [pc.utf8_trim_whitespace(of_place) for of_place in cells]
-    nothing = pa.array(sorted({"", *dialect.missing, *(_NANS if spec.dtype in FLOATS else ())}))
-    present = [~pc.is_in(text, nothing).to_numpy(zero_copy_only=False) for text in trimmed]
-    if any(word != word.strip() for word in dialect.missing):
-        for of_place, there in zip(cells, present, strict=True):
-            there &= ~pc.is_in(of_place, nothing).to_numpy(zero_copy_only=False)
+    nothing = {"", *dialect.missing, *(_NANS if spec.dtype in FLOATS else ())}
+    present = [~_are_among(cell, text, nothing) for cell, text in zip(cells, trimmed, strict=True)]
     if not spec.shape:
         (text,), (there,) = trimmed, present
         if not there.any():
             return decoder.masked(None, there)
-        return decoder.masked(_numbers(text.filter(pa.array(there)), spec.dtype, dialect), there)
+        return decoder.masked(_parsed(text.filter(pa.array(there)), spec.dtype, dialect), there)
     if spec.dtype not in FLOATS:
         return decoder.column([value(row, spec, dialect) for row in _rows(cells)])
     matrix = np.full((len(trimmed[0]), len(trimmed)), np.nan, numpy_dtype(spec.dtype))
     for place, (text, there) in enumerate(zip(trimmed, present, strict=True)):
         if there.any():
-            found = _numbers(text.filter(pa.array(there)), spec.dtype, dialect)
+            found = _parsed(text.filter(pa.array(there)), spec.dtype, dialect)
             matrix[there, place] = found
     return decoder.masked(_rows_of(matrix, spec), np.ones(len(matrix), dtype=bool))
 
@@ -169,23 +166,46 @@ def _rows(cells: Sequence[pa.Array]) -> Iterable[Sequence[str]]:
 
 
 def _numbers(cells: pa.Array, dtype: str, dialect: Dialect) -> Array:
+    """The numbers of cells of which none may be missing."""
     if cells.null_count:
         raise IrregularError
-    if pa.types.is_string(cells.type):
-        missing = pa.array(sorted(dialect.missing), pa.string())
-        if missing and pc.any(pc.is_in(pc.utf8_trim_whitespace(cells), missing)).as_py():
+    if not pa.types.is_string(cells.type):
+        return cast_numbers(cells.to_numpy(), dtype)
+    text = pc.utf8_trim_whitespace(cells)
+    if dialect.missing and _are_among(cells, text, dialect.missing).any():
+        raise IrregularError
+    return _parsed(text, dtype, dialect)
+
+
+def _are_among(cells: pa.Array, trimmed: pa.Array, words: Collection[str]) -> Array:
+    """For each cell, whether it is one of some words, as it stands or without blanks around it."""
+    listed = pa.array(sorted(words))
+    found: Array = pc.is_in(trimmed, listed).to_numpy(zero_copy_only=False)
+    if any(word != word.strip() for word in words):
+        found = found | pc.is_in(cells, listed).to_numpy(zero_copy_only=False)
+    return found
+
+
+def _parsed(text: pa.Array, dtype: str, dialect: Dialect) -> Array:
+    """The numbers in texts without blanks around them."""
+    if dialect.decimal != "." and dtype in FLOATS:
+        if pc.any(pc.match_substring(text, ".")).as_py():
             raise IrregularError
-        if dialect.decimal != "." and dtype in FLOATS:
-            if pc.any(pc.match_substring(cells, ".")).as_py():
-                raise IrregularError
-            cells = pc.replace_substring(cells, dialect.decimal, ".")
-        if dtype in INTEGERS and pc.any(pc.match_substring(cells, "x", ignore_case=True)).as_py():
-            raise IrregularError  # Arrow takes 0x10 for 16
-        try:
-            cells = pc.cast(cells, pa.float64() if dtype in FLOATS else pa.int64())
-        except pa.ArrowInvalid:
-            raise IrregularError from None
-    return cast_numbers(cells.to_numpy(), dtype)
+        text = pc.replace_substring(text, dialect.decimal, ".")
+    if dtype in INTEGERS and pc.any(pc.match_substring(text, "x", ignore_case=True)).as_py():
+        raise IrregularError  # Arrow takes 0x10 for 16
+    try:
+        numbers = pc.cast(text, arrow_number(dtype))
+    except pa.ArrowInvalid:
+        raise IrregularError from None
+    return cast_numbers(numbers.to_numpy(), dtype)
+
+
+def arrow_number(dtype: str) -> pa.DataType:
+    """What Arrow reads the numbers of a field of numbers as."""
+    if dtype in FLOATS:
+        return pa.float64()
+    return pa.uint64() if dtype == "uint64" else pa.int64()
 
 
 def _scalar(cell: str, dtype: str, dialect: Dialect) -> Any:

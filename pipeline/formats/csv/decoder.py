@@ -231,8 +231,10 @@ class CsvDecoder(Decoder):
                 regular &= len(of_field) == field.spec.shape[0]
             if field.keeps_missing:
                 continue  # only a text can be compared with those that are missing
-            if csv_cells.one_each(field.spec, of_field) and (kind := _kind(field.spec)):
-                numbers |= dict.fromkeys(of_field, kind)
+            if field.spec.dtype not in (*FLOATS, *INTEGERS):
+                continue
+            if csv_cells.one_each(field.spec, of_field):
+                numbers |= dict.fromkeys(of_field, csv_cells.arrow_number(field.spec.dtype))
         problem = None
         if lacks := csv_header.lacking(self._declared, header, given):
             problem = RecordError("no_header", csv_header.not_a_header(header, lacks, dialect))
@@ -257,7 +259,7 @@ class CsvDecoder(Decoder):
 
 
 def parse(rows: Lines, layout: _Layout) -> dict[int, pa.Array]:
-    """The cells of each place that is read: text, or float64, or int64.
+    """The cells of each place that is read: text, or float64, int64 or uint64.
 
     Raises:
       IrregularError: a row has too few or too many cells or bad quotes, or a number is none.
@@ -276,7 +278,7 @@ def parse(rows: Lines, layout: _Layout) -> dict[int, pa.Array]:
         raise IrregularError
     numbers = layout.numbers
     if b"x" in text or b"X" in text:  # Arrow takes 0x10 for 16: `cells` looks at each
-        numbers = {place: kind for place, kind in numbers.items() if kind != pa.int64()}
+        numbers = {place: kind for place, kind in numbers.items() if kind == pa.float64()}
     types = {
         str(place): numbers.get(place, pa.string())
         for places in layout.places.values()
@@ -308,13 +310,6 @@ def parse(rows: Lines, layout: _Layout) -> dict[int, pa.Array]:
     if table.num_rows != len(rows):
         raise IrregularError
     return {int(name): table.column(name).combine_chunks() for name in types}
-
-
-def _kind(spec: FieldSpec) -> pa.DataType | None:
-    """What Arrow reads numbers of a field as; None if they are none."""
-    if spec.dtype in FLOATS:
-        return pa.float64()
-    return pa.int64() if spec.dtype in INTEGERS else None
 
 
 def _is_utf8(text: bytes) -> bool:

@@ -19,7 +19,7 @@ from pipeline.formats.csv.dialect import Dialect
 from pipeline.formats.csv.quotes import quoted_places
 from pipeline.spec.record import FieldSpec
 
-_INTEGER = r"^\s*[+-]?[0-9]+\s*$"
+_INTEGER = r"^\s*-?[0-9]+\s*$"  # Arrow reads no +5
 _FLOAT = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
 
 

@@ -103,3 +103,28 @@ def test_bad_row_among_many_costs_two_looks_at_the_block(bad, monkeypatch):
     found = decoded(payloads, CsvDecoder, {})
     assert (len(found), len(found.rejects)) == (299, 1)
     assert sum(looks) <= (4 if b'"' not in bad else 9) * 300
+
+
+@pytest.mark.parametrize("missing", [[], ["NA"]])
+@pytest.mark.parametrize(
+    ("dtype", "cell"),
+    [("float32", " 1.5"), ("int64", "7 "), ("int8", "\t-7"), ("uint64", str(2**64 - 1))],
+)
+def test_numbers_with_blanks_and_of_64_bits_are_read_in_blocks(missing, dtype, cell):
+    """One by one, such rows would take a hundred times as long."""
+    keys = {"csv": {"missing": missing}, "fields": {"x": {"dtype": dtype}}}
+    record = RecordSpec.model_validate(keys)
+    rows = (f"a,{cell}".encode(),) * csv_decoder.FEWEST_ROWS
+    block = Block(rows, "a.csv", format="csv", header=("t", "x"))
+    for repeated in ([], ["x"]):
+        part = CsvDecoder(record, repeated).plain(block)
+        assert part is not None, repeated
+        expected = OneByOne(record, repeated).decode(block)
+        assert part.columns["x"].tolist() == expected.columns["x"].tolist()
+
+
+def test_sign_before_some_integers_costs_their_rows_alone():
+    record = RecordSpec.model_validate({"fields": {"x": {"dtype": "int64"}}})
+    rows = [b"a,%b5" % (b"" if i % 9 else b"+") for i in range(90)]
+    part = CsvDecoder(record).plain(Block(tuple(rows), "a.csv", format="csv", header=("t", "x")))
+    assert list(part.rows) == [i for i in range(90) if i % 9]
