@@ -2,7 +2,8 @@
 
 Of each format the first file that matches is opened, and of that only what says how its records
 look: its first bytes, the header of CSV, the schema of Parquet and Avro. What other files hold is
-seen when they are read; their records become dead letters then.
+seen when they are read; their records become dead letters then. Of all Parquet files it is seen
+whether a Delta table has them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
+from pipeline.connectors.files import delta_tables
 from pipeline.connectors.files.ranges import FileRange, opened
 from pipeline.connectors.storage import paths
 from pipeline.connectors.storage.errors import READER_ROLE, explain
@@ -18,6 +20,7 @@ from pipeline.formats import looks, partitions
 from pipeline.formats.format import Format, Reading
 from pipeline.formats.json.format import JSONL
 from pipeline.formats.opened_file import OpenedFile
+from pipeline.formats.parquet.format import PARQUET
 from pipeline.formats.registry import format_named, format_of
 from pipeline.spec.record import RecordSpec
 from pipeline.spec.record.keys import PathKey, RecordKey, written_key
@@ -40,12 +43,16 @@ def problems(
       PathError: nothing matches, or the storage refuses.
     """
     seen: set[str] = set()
+    in_tables: list[str] = []
     for file in paths.match_input(pattern):
         part = FileRange(file.path, 0, file.size_in_bytes, format_of(file.path, chosen).name)
+        if part.format == PARQUET.name:
+            in_tables.append(part.path)
         if part.end and part.format not in seen:
             seen.add(part.format)
             found = _checked(part, record, pass_through)
             yield from (f"{part.path}: {problem}" for problem in found)
+    yield from delta_tables.problems(in_tables)
 
 
 def _checked(
