@@ -132,9 +132,18 @@ def _checkpoint(log: Mapping[str, str]) -> tuple[int, list[str]]:
 
 
 def _added(checkpoint: str) -> Iterator[_FileKey]:
+    """The files in a part of a checkpoint.
+
+    Raises:
+      ValueError: it names other files that have them.
+    """
     with FileSystems.open(checkpoint, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        for batch in pq.ParquetFile(file).iter_batches(columns=["add.path", "add.deletionVector"]):
-            yield from (_key(row["add"]) for row in batch.to_pylist() if row["add"])
+        opened = pq.ParquetFile(file)
+        if "sidecar" in opened.schema_arrow.names:
+            raise ValueError("its checkpoint has sidecar files, which are not read here")
+        if "add" in opened.schema_arrow.names:
+            for batch in opened.iter_batches(columns=["add.path", "add.deletionVector"]):
+                yield from (_key(row["add"]) for row in batch.to_pylist() if row["add"])
 
 
 def _actions(commit: str) -> Iterator[dict[str, Any]]:

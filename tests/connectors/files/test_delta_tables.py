@@ -45,7 +45,8 @@ def checkpoint(table, version, names, parts=1):
         rows = [add(name)["add"] for name in names[part::parts]]
         place = f".{part + 1:010}.{parts:010}" if parts > 1 else ""
         path = f"{table}/_delta_log/{version:020}.checkpoint{place}.parquet"
-        pq.write_table(pa.table({"add": pa.array([None, *rows], ACTIONS)}), path)
+        columns = {"add": pa.array([None, *rows], ACTIONS)} if rows else {"txn": pa.nulls(1)}
+        pq.write_table(pa.table(columns), path)
 
 
 def told(table, names=NAMES):
@@ -99,6 +100,13 @@ def test_checkpoint_of_which_a_part_is_missing_is_none(tmp_path):
     checkpoint(tmp_path, 0, ["a.parquet", "b.parquet"], parts=2)
     (tmp_path / f"_delta_log/{0:020}.checkpoint.{1:010}.{2:010}.parquet").unlink()
     assert told(tmp_path, ["a.parquet"]) == []
+
+
+def test_checkpoint_that_has_its_files_elsewhere_is_told(tmp_path):
+    commit(tmp_path, 0, [add("a.parquet")])
+    path = tmp_path / f"_delta_log/{0:020}.checkpoint.parquet"
+    pq.write_table(pa.table({"add": pa.nulls(1), "sidecar": [{"path": "x"}]}), path)
+    assert "cannot be read: ValueError: its checkpoint has sidecar" in told(tmp_path)[0]
 
 
 def test_folder_without_a_log_is_no_table(tmp_path, monkeypatch):
