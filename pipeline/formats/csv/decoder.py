@@ -27,7 +27,7 @@ from pipeline.formats.csv import header as csv_header
 from pipeline.formats.csv import likely_rows
 from pipeline.formats.csv.dialect import Dialect, dialect_of
 from pipeline.formats.csv.header import Header, Keys
-from pipeline.formats.csv.rows import all_proper
+from pipeline.formats.csv.rows import all_proper, has_bare_returns
 from pipeline.formats.decoder import Decoder, Part, payload_hash
 from pipeline.formats.fields import IrregularError
 from pipeline.formats.ids import regular_ids
@@ -265,12 +265,12 @@ def parse(rows: Lines, layout: _Layout) -> dict[int, pa.Array]:
       IrregularError: a row has too few or too many cells or bad quotes, or a number is none.
     """
     text = rows.text
-    # Arrow is more lenient than the careful way of reading: it takes a \r for the end of a row, and
-    # an empty line for one with all of its cells empty, and passes over a byte order mark wherever
-    # its text begins.
+    # Arrow is more lenient than the careful way of reading: outside of quotes it takes a \r for the
+    # end of a row, and an empty line for one with all of its cells empty, and it passes over a byte
+    # order mark wherever its text begins.
     if (
         (len(layout.header) > 1 and (rows.ends == rows.begins).any())
-        or b"\r" in text
+        or (b"\r" in text and has_bare_returns(rows, layout.dialect))
         or text.startswith(codecs.BOM_UTF8)
         or not (text.isascii() or _is_utf8(text))
         or not all_proper(rows, layout.dialect)

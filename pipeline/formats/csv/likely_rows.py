@@ -26,15 +26,21 @@ _FLOAT = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
 def of_width(rows: Lines, width: int, dialect: Dialect) -> Array:
     """Positions of the rows with `width` cells; none where a quote is out of place in any row."""
     text = rows.text + b"\n"
-    delimiters = np.flatnonzero(np.frombuffer(text, np.uint8) == ord(dialect.delimiter))
+    signs = np.frombuffer(text, np.uint8)
+    delimiters, returns = (np.flatnonzero(signs == ord(sign)) for sign in (dialect.delimiter, "\r"))
     if dialect.quote is not None and dialect.quote.encode() in text:
         inside = quoted_places(text, delimiters, dialect.delimiter, dialect.quote)
         if inside is None:
             return np.zeros(0, np.intp)
         delimiters = delimiters[~inside]
+        if len(returns):  # those in quotes are part of a cell
+            inside = quoted_places(text, returns, dialect.delimiter, dialect.quote)
+            assert inside is not None, "it depends on the text alone"
+            returns = returns[~inside]
     counts = np.diff(np.searchsorted(delimiters, rows.ends), prepend=0)
-    plain = [_is_plain(row) for row in rows]
-    return np.flatnonzero((counts == width - 1) & np.array(plain, dtype=bool))
+    plain = np.array([_is_plain(row) for row in rows], dtype=bool)
+    plain[np.searchsorted(rows.ends, returns)] = False
+    return np.flatnonzero((counts == width - 1) & plain)
 
 
 def are_numbers(cells: pa.Array, spec: FieldSpec, dialect: Dialect) -> Array:
@@ -59,7 +65,7 @@ def are_numbers(cells: pa.Array, spec: FieldSpec, dialect: Dialect) -> Array:
 
 def _is_plain(row: bytes) -> bool:
     """Whether the way of blocks reads a row with these bytes at all."""
-    if b"\r" in row or row.startswith(codecs.BOM_UTF8):
+    if row.startswith(codecs.BOM_UTF8):
         return False
     try:
         row.decode()

@@ -66,6 +66,21 @@ def all_proper(rows: Lines, dialect: Dialect = RFC_4180) -> bool:
     return all(map(signs.is_proper, rows))
 
 
+def has_bare_returns(rows: Lines, dialect: Dialect = RFC_4180) -> bool:
+    r"""Whether a ``\r`` stands outside of quotes; or nobody can tell.
+
+    Args:
+      rows: the rows.
+      dialect: which signs mean something.
+    """
+    text = rows.text + b"\n"
+    returns = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\r"))
+    if not len(returns) or dialect.quote is None:
+        return bool(len(returns))
+    inside = quoted_places(text, returns, dialect.delimiter, dialect.quote)
+    return inside is None or not inside.all()
+
+
 def whole_rows(
     parts: Iterable[Lines | LongLine], dialect: Dialect = RFC_4180
 ) -> Iterator[Lines | LongLine]:

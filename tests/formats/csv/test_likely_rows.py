@@ -23,6 +23,7 @@ HEADER = ("id", *[name for name in FIELDS if name != "v"], "v_0", "v_1")
 GOOD = {"id": "r", "x": "1.5", "n": "7", "gap": "", "t": "a", "on": "true", "v_0": "1", "v_1": "2"}
 ODD = [
     *("", " 1 ", "+1", "1e3", ".5", "5.", "0x10", "1_0", "oops", "nan", "inf", "1e39", "NA"),
+    *('"a\r\nb"', '"a\rb"', '"a\r\n"', "a\r"),
     *("99999", "-0", "1,5", '"a,b"', '"a""b"', '"1.5"', 'a"b', "ü", "\r", "1.0", "\u0661", "007"),
 ]
 
@@ -128,3 +129,13 @@ def test_sign_before_some_integers_costs_their_rows_alone():
     rows = [b"a,%b5" % (b"" if i % 9 else b"+") for i in range(90)]
     part = CsvDecoder(record).plain(Block(tuple(rows), "a.csv", format="csv", header=("t", "x")))
     assert list(part.rows) == [i for i in range(90) if i % 9]
+
+
+@pytest.mark.parametrize("bad", [[], [b"a,oops"], [b"a,1\r"]])
+def test_line_ends_of_windows_in_quotes_are_read_in_blocks(bad):
+    record = RecordSpec.model_validate({"fields": {"x": {"dtype": "int64"}}})
+    rows = (*bad, *[b'"one\r\ntwo",7'] * 80)
+    block = Block(rows, "a.csv", format="csv", header=("t", "x"))
+    part = CsvDecoder(record, ["t"]).plain(block)
+    assert list(part.rows) == list(range(len(bad), len(rows)))
+    assert set(part.extras) == {b'{"t":"one\\r\\ntwo"}'}
