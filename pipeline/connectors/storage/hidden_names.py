@@ -1,7 +1,8 @@
 """Names by which programs mark what is no data: ``_SUCCESS``, ``.part-0.crc``, ``_delta_log/``.
 
 A wildcard does not mean them, nor what is in folders of such names; a pattern that has the
-character where a name begins does. Pictures are called ``_DSC0001.jpg`` by cameras: these are data.
+character where a name begins does. Pictures are called ``_DSC0001.jpg`` by cameras, and a partition
+``_day=2024-01-01`` after a column: these are data.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ _LOGGER = logger(__name__)
 
 _WILDCARD = re.compile(r"[*?\[]")
 _MARKS = frozenset("._")
+_PARTITION = re.compile(r"_[^=]*=")
 
 
 def is_hidden(path: str, pattern: str) -> bool:
@@ -31,7 +33,7 @@ def is_hidden(path: str, pattern: str) -> bool:
         return False
     marks = _MARKS.difference(part[:1] for part in parts[first:])
     *folders, name = path.split("/")[first:]
-    if any(folder[:1] in marks for folder in folders):
+    if any(folder[:1] in marks and not _PARTITION.match(folder) for folder in folders):
         return True
     is_picture = name.startswith("_") and name.lower().endswith(IMAGE.extensions)
     return name[:1] in marks and not is_picture

@@ -137,6 +137,16 @@ def test_columns_that_share_their_bytes_are_damage():
         assert "its index is damaged: columns 'a' and 'b' overlap" in error
 
 
+@pytest.mark.parametrize(("said", "rows"), [(0, 6), (5, 0), (6, 6), (7, 0)])
+def test_rows_are_those_of_the_groups_where_the_index_counts_none(said, rows):
+    data = written(pa.table({"a": range(6)}), row_group_size=3)
+    number = b"\x16\x0c\x19"  # 6 in thrift's compact form, between two other fields
+    assert data.count(number) == 1
+    found, errors = read(data.replace(number, bytes([0x16, 2 * said, 0x19])))
+    assert found == rows
+    assert bool(errors) == (said not in (0, 6))
+
+
 def test_columns_of_one_name_are_read_both_for_the_decoder_to_tell():
     arrays = [pa.array([1]), pa.array([2]), pa.array([3])]
     data = written(pa.Table.from_arrays(arrays, ["a", "a", "b"]))
