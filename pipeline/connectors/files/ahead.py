@@ -38,7 +38,8 @@ def read_ahead(blocks: Generator[Block], ahead_bytes: int = AHEAD_BYTES) -> Iter
             yield block
     finally:
         ahead.stop()
-        thread.join()  # a read that has begun comes to its end
+        if threading.current_thread() is not thread:  # where the collector of garbage closes this
+            thread.join()  # a read that has begun comes to its end
 
 
 class _Ahead:

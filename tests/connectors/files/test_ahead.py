@@ -1,5 +1,7 @@
 """Reading ahead: the same blocks and failures, and nothing left behind."""
 
+import gc
+import sys
 import threading
 
 import pytest
@@ -71,6 +73,32 @@ def test_large_block_is_read_ahead_alone():
     assert next(ahead).payloads == (b"0",)
     assert read.wait(10)
     assert [block.payloads for block in ahead] == [(b"1",), (b"2",), (b"3",)]
+
+
+def test_thread_that_collects_the_generator_of_its_blocks_ends(monkeypatch):
+    """A failure's traceback may hold the reader in a cycle, and any thread collects those."""
+    goes_on, ignored, steps = threading.Event(), [], []
+    monkeypatch.setattr(sys, "unraisablehook", ignored.append)
+
+    def told(step):
+        if step == 1:
+            goes_on.wait(10)
+            gc.collect()
+        steps.append(step)
+
+    def forget():
+        ahead = read_ahead(source)
+        next(ahead)
+        cycle = [ahead]
+        cycle.append(cycle)
+        return threads()
+
+    source = blocks(9, told)
+    (thread,) = forget()
+    goes_on.set()
+    thread.join(10)
+    assert steps == [0, 1, "closed"]
+    assert not ignored
 
 
 def test_who_wants_no_more_waits_for_the_read_that_has_begun():
