@@ -95,7 +95,8 @@ def compression(head: bytes, format: str, named: str = "") -> str:
     Args:
       head: its first HEAD_BYTES.
       format: name of the format that it has otherwise.
-      named: what its name says: that it is, unless it begins as such a file does uncompressed.
+      named: what its name says: that it is, unless it begins as such a file does uncompressed, or
+        as a known kind of file does.
     """
     if format == "tfrecord" and _is_tfrecord(head):
         return ""
@@ -107,6 +108,7 @@ def compression(head: bytes, format: str, named: str = "") -> str:
         return "deflate"
     begin = _OF_NO_TEXT.get(format)
     is_plain = head.startswith(begin) if begin else bool(head) and not _CONTROL.search(head)
+    is_plain |= bool(_known_kind(head) or _SEQUENCE.match(head)) or _is_tfrecord(head)
     return "" if is_plain else named
 
 
@@ -128,10 +130,9 @@ def foreign(head: bytes, format: str, encoding: str = "utf-8", *, raw: bool = Fa
         return _misframed(head, format)
     if format in _OF_NO_TEXT and head.startswith(_OF_NO_TEXT[format]):
         return ""
-    for magic, words in _BINARY:
-        if re.match(magic, head, re.DOTALL) and not (words == _UTF_16 and encoding == "utf-16"):
-            way_out = _READS_UTF_16 if words == _UTF_16 and format == "csv" else ""
-            return f"looks like {words}{way_out}"
+    kind = _known_kind(head)
+    if kind and not (kind == _UTF_16 and encoding == "utf-16"):
+        return f"looks like {kind}{_READS_UTF_16 if kind == _UTF_16 and format == 'csv' else ''}"
     if _WEB_PAGE.match(head):
         return "looks like a web page or XML, such as the answer of a server that refused"
     if format == "csv" and encoding != "utf-16" and _LONE_RETURN.match(head):
@@ -140,6 +141,11 @@ def foreign(head: bytes, format: str, encoding: str = "utf-8", *, raw: bool = Fa
             "`tr '\\r' '\\n'` writes line feeds"
         )
     return _foreign_json(head.removeprefix(_BOM)) if format == "jsonl" else _misframed(head, format)
+
+
+def _known_kind(head: bytes) -> str:
+    """What a file that is no plain UTF-8 text is, and what to do with it; empty if nobody knows."""
+    return next((words for magic, words in _BINARY if re.match(magic, head, re.DOTALL)), "")
 
 
 def _misframed(head: bytes, format: str) -> str:

@@ -141,7 +141,7 @@ def opened(part: FileRange) -> Iterator[OpenedFile]:
         raise FileNotFoundError(f"{part.path}: {GONE}") from error
     with file:
         head, compression = b"", part.compression
-        if _is_whole(part, file):
+        if _begins_here(part):
             head = file.read(looks.HEAD_BYTES)
             file.seek(0)
             compression = looks.compression(head, part.format, compression)
@@ -152,19 +152,43 @@ def opened(part: FileRange) -> Iterator[OpenedFile]:
         )
 
 
-def _is_whole(part: FileRange, file: Any) -> bool:
-    """Whether a range is a file that is read from its start, so that its first bytes cost nothing.
+def _begins_here(part: FileRange) -> bool:
+    """Whether a range is read from the start of its file, so that its first bytes cost nothing.
 
     Formats that compress their data themselves are told by their index, which may be at the end;
     unless the name says that they are compressed once more.
     """
-    if part.start or (format_named(part.format).compresses_itself and not part.compression):
-        return False
-    if not part.splittable:
-        return True
-    size = file.seek(0, io.SEEK_END)
-    file.seek(0)
-    return bool(part.end >= size)
+    by_index = format_named(part.format).compresses_itself and not part.compression
+    return part.start == 0 and not by_index
+
+
+def outgrown(part: FileRange, file: OpenedFile, *, raw: bool) -> str:
+    """Why a range says too little of a file that is larger than when it was matched.
+
+    Of one that is lines, what was matched is still there. One that can only be read whole was
+    another then, and may have been cut.
+
+    Args:
+      part: the range.
+      file: opened for it.
+      raw: whether lines may hold anything.
+
+    Returns:
+      the reason; empty where the range may be read.
+    """
+    what = "compressed" if file.compression else "one JSON array"
+    is_array = part.format == "jsonl" and looks.is_json_array(file.head) and not raw
+    if not part.splittable or not (file.compression or is_array):
+        return ""
+    size = file.file.seek(0, io.SEEK_END)
+    file.file.seek(0)
+    if size <= part.end:
+        return ""
+    return (
+        f"had {part.end:,} bytes or more when the input was matched; when it was read it had "
+        f"{size:,} and was {what}: it was replaced or written on meanwhile, and nothing of it is "
+        "read. Run again when it is complete"
+    )
 
 
 def _is_something_else(whole: FileRange, options: PipelineOptions | None) -> bool:

@@ -16,7 +16,13 @@ import apache_beam as beam
 
 from pipeline.batch.block import Block
 from pipeline.connectors.files.ahead import read_ahead
-from pipeline.connectors.files.ranges import FileRange, UnservedObjectError, opened, split_file
+from pipeline.connectors.files.ranges import (
+    FileRange,
+    UnservedObjectError,
+    opened,
+    outgrown,
+    split_file,
+)
 from pipeline.connectors.files.whole_files import match_groups, read_group
 from pipeline.connectors.storage import paths
 from pipeline.formats import looks
@@ -106,7 +112,7 @@ def read_range(part: FileRange, reading: Reading) -> Generator[Block]:
             else:
                 problem = looks.foreign(
                     file.head, form.name, reading.encoding(form.name), raw=reading.is_raw
-                )
+                ) or outgrown(part, file, raw=reading.is_raw)
             if problem:
                 yield Block((), part.path, f"{part.path}: {problem}", format=form.name)
                 return

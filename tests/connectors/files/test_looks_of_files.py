@@ -24,7 +24,7 @@ from pipeline.formats import looks
 from pipeline.formats.format import Reading
 from pipeline.formats.registry import FORMATS
 from pipeline.formats.tfrecord.format import framed
-from pipeline.spec.record import RecordSpec
+from pipeline.spec.record import CsvSpec, RecordSpec
 from tests.support import formats
 
 RECORD = RecordSpec.model_validate({"id": "id", "fields": {"n": {"dtype": "int64"}}})
@@ -129,10 +129,11 @@ FOREIGN = [
     ids=range(len(FOREIGN)),  # some bytes differ from one process to the next
 )
 @pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("extension", ["", ".gz"])
 def test_file_of_another_kind_is_refused_at_launch_and_is_one_dead_letter_later(
-    tmp_path, format, data, says, packed
+    tmp_path, format, data, says, packed, extension
 ):
-    path = tmp_path / f"a.{formats.EXTENSIONS[format]}"
+    path = tmp_path / f"a.{formats.EXTENSIONS[format]}{extension}"
     path.write_bytes(gzip.compress(data) if packed else data)
     (problem,) = input_checks.problems(str(path), "auto", RECORD)
     assert problem.startswith(f"{path}: looks like ")
@@ -193,6 +194,15 @@ def test_large_file_without_an_object_in_a_line_is_refused_at_launch(tmp_path, p
     (problem,) = input_checks.problems(str(path), "auto", RECORD)
     assert "several objects in one line" in problem
     assert [len(block.payloads) for block in blocks(path)] == [1], "and a dead letter later"
+
+
+@pytest.mark.parametrize("extension", ["", ".gz"])
+def test_utf_16_that_is_declared_is_read_under_any_name(tmp_path, extension):
+    path = tmp_path / f"a.csv{extension}"
+    path.write_bytes("id,n\na,1\nb,2\n".encode("utf-16"))
+    record = RECORD.model_copy(update={"csv": CsvSpec(encoding="utf-16")})
+    assert list(input_checks.problems(str(path), "auto", record)) == []
+    assert [len(block.payloads) for block in blocks(path, record=record)] == [2]
 
 
 def test_byte_of_a_letter_in_utf_16_is_no_carriage_return():

@@ -278,6 +278,37 @@ def test_file_that_shrinks_while_it_is_read_is_told(tmp_path, format, split_byte
     assert f"{path}: had {whole:,} bytes or more when the input was matched" in told[-1]
 
 
+@pytest.mark.parametrize(
+    ("what", "made"),
+    [
+        ("one JSON array", lambda lines: b"[\n" + b"\n,".join(lines) + b"]\n"),
+        ("compressed", lambda lines: gzip.compress(b"\n".join(lines), compresslevel=0)),
+    ],
+    ids=["array", "compressed"],
+)
+@pytest.mark.parametrize("split_bytes", [1 << 30, 400])
+def test_lines_that_become_what_is_read_whole_are_told(tmp_path, what, made, split_bytes):
+    """Else rows behind the end that the file had would be lost without a word."""
+    path = formats.write(tmp_path, "jsonl", [row(i) for i in range(9)])
+    parts = list(file_ranges.split_file(match_input(str(path))[0], split_bytes))
+    path.write_bytes(made([b'{"id": "%d"}' % i for i in range(300)]))
+    (block,) = read_range(parts[0], Reading())
+    assert not block.payloads
+    assert f"{path}: had {parts[0].end:,} bytes or more when the input was matched" in block.error
+    assert f"had {path.stat().st_size:,} and was {what}: it was replaced" in block.error
+
+
+def test_lines_that_are_added_meanwhile_leave_those_before_as_they_are(tmp_path):
+    first = b'[{"id": "in an array"}]\n'
+    path = tmp_path / "a.jsonl"
+    raw = RecordSpec.model_validate({"source": "raw", "fields": {"m": {"dtype": "bytes"}}})
+    for start, reading in ((first, Reading(record=raw)), (b"{}\n", Reading())):
+        path.write_bytes(start + b"{}\n")
+        (part,) = file_ranges.split_file(match_input(str(path))[0], 1 << 30)
+        path.write_bytes(start + b"{}\n{}\n")
+        assert [(len(b.payloads), b.error) for b in read_range(part, reading)] == [(2, None)]
+
+
 def test_names_tell_the_format():
     assert [
         format_of(name).name
