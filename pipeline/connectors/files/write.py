@@ -23,7 +23,7 @@ from apache_beam.transforms.window import GlobalWindows
 
 from pipeline.connectors.files.earlier_files import NO_EARLIER_FILES, EarlierFiles
 from pipeline.connectors.storage import temporary_folder
-from pipeline.connectors.storage.errors import writing
+from pipeline.connectors.storage.errors import WRITER_ROLE, explain, writing
 from pipeline.connectors.storage.paths import shard_path
 from pipeline.errors import OutputError
 from pipeline.readable import logger
@@ -191,8 +191,8 @@ def finalise_all(
       the final paths.
 
     Raises:
-      OutputError: another job has written files of these names since the launch.
-      OSError: a file could not be moved.
+      OutputError: another job has written files of these names since the launch, or a file could
+        not be moved.
     """
     moves: dict[str, TemporaryFile] = {}
     for (prefix, suffix, _folder), files in zip(places, written, strict=False):
@@ -254,20 +254,24 @@ def finalise(files: Iterable[TemporaryFile], prefix: str, suffix: str, folder: s
       the final paths.
 
     Raises:
-      OSError: a file could not be moved; those moved before keep their final names.
+      OutputError: a file could not be moved; those moved before keep their final names, and the
+        others stay.
     """
     moves = _moves(files, prefix, suffix)
     try:
         if moves:
             FileSystems.rename([file.path for file in moves.values()], list(moves))
     except BeamIOError as error:
-        causes = error.exception_details
-        if not causes:
-            raise
+        causes = error.exception_details or {}
         for target, file in moves.items():
-            cause = causes.get((file.path, target))
+            cause = causes.get((file.path, target), None if causes else error)
             if cause is not None and not _moved_before(file, target):
-                raise OSError(f"{file.path} cannot be moved to {target}: {cause}") from error
+                gone = _size_of(file.path) is None
+                why = "it is gone" if gone else explain(target, cause, WRITER_ROLE)
+                raise OutputError(
+                    f"'{file.path}' cannot be moved to '{target}': {why}; {_STAYS} {folder}, from "
+                    "where it can be moved by hand"
+                ) from error
     _remove_folder(folder)
     _LOGGER.info("wrote %d files %s-*%s", len(moves), prefix, suffix)
     return list(moves)

@@ -1,5 +1,6 @@
 import gzip
 import random
+import re
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from pipeline.connectors.files.write import (
     finalise,
     finalise_all,
     lines_file,
+    remove_unfinished,
 )
 from pipeline.errors import OutputError
 from tests.support.full_disk import files_end_at
@@ -127,8 +129,17 @@ def test_failing_move_fails_the_job(tmp_path):
     target = tmp_path / "out-00000-of-00001.jsonl"
     target.mkdir()
     same_size = b"x" * (target.stat().st_size - 1) + b"\n"
-    with pytest.raises(Exception, match=r"cannot be moved to .*out-00000-of-00001.jsonl"):
-        write(str(tmp_path / "out"), chunks=[same_size])
+    prefix = str(tmp_path / "out")
+    told = (
+        rf"'({prefix}\.tmp-\w+)/\w+\.jsonl' cannot be moved to '{target}': IsADirectoryError: "
+        r".*; what this one wrote stays in (\S+), from where it can be moved by hand"
+    )
+    with pytest.raises(OutputError, match=told) as caught:
+        write(prefix, chunks=[same_size])
+    folder, named = re.search(told, str(caught.value)).groups()
+    assert folder == named
+    remove_unfinished([folder], caught.value)
+    assert [path.read_bytes() for path in Path(folder).iterdir()] == [same_size]
 
 
 @pytest.fixture(params=["local", "gcs"])
@@ -175,13 +186,15 @@ def test_lost_temporary_file_is_not_mistaken_for_a_moved_one(folder):
     with FileSystems.create(f"{folder}/out-00001-of-00002") as earlier_run:
         earlier_run.write(b"older and longer")
     FileSystems.delete([files[1].path])
-    with pytest.raises(OSError, match=r"yy cannot be moved to .*out-00001-of-00002"):
+    told = r"yy' cannot be moved to .*out-00001-of-00002': it is gone; what"
+    with pytest.raises(OutputError, match=told):
         finalise(files, f"{folder}/out", "", f"{folder}/out.tmp-1")
 
 
 def test_move_to_a_missing_bucket_fails(bucket):
     files = temporary_files(bucket, ["x"])
-    with pytest.raises(OSError, match="cannot be moved to gs://no-such-bucket/out-00000-of-00001"):
+    told = "to 'gs://no-such-bucket/out-00000-of-00001': bucket 'no-such-bucket' does not exist"
+    with pytest.raises(OutputError, match=told):
         finalise(files, "gs://no-such-bucket/out", "", f"{bucket}/out.tmp-1")
 
 
