@@ -194,6 +194,12 @@ def zip_members(archive: IO[bytes], most_bytes: int) -> Iterator[Member]:
                 yield Member(path, content)
 
 
+def is_macos_file(path: str) -> bool:
+    """Whether a member is what the archivers of macOS add to the files."""
+    parts = path.split("/")
+    return parts[0] == "__MACOSX" or parts[-1].startswith("._") or parts[-1] == ".DS_Store"
+
+
 def _checked_count(archive: IO[bytes]) -> int:
     """How many files the end of a zip archive counts; `_MANY` for no less than that.
 

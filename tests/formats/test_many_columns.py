@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 
+from pipeline.batch.block import Block
 from pipeline.connectors.files import input_checks
 from pipeline.connectors.files.ranges import FileRange
 from pipeline.connectors.files.read import read_range
@@ -56,6 +58,19 @@ def test_a_wide_file_takes_as_much_work_as_it_has_columns(format, record, tmp_pa
         return read
 
     assert growth(work) < LINEAR
+
+
+def test_json_rows_that_lack_columns_take_as_much_work_as_there_are_columns(record):
+    """They are told one by one, at the first column that they lack."""
+
+    def work(count):
+        decoder = decoders(record(count))["jsonl"]
+        row = {"id": "a", **{f"c{i}": 0.5 for i in range(count - 1)}}
+        payloads = [json.dumps(row).encode()] * 20
+        return lambda: decoder.decode(Block(payloads, "a.jsonl"))
+
+    assert len(work(50)().rejects) == 20
+    assert growth(work, 50) < LINEAR
 
 
 def test_chunks_of_a_parquet_file_are_looked_at_once_as_arrow_reads_them():

@@ -121,13 +121,16 @@ class Hub:
 
 
 def archive(
-    folder: Path | None, mode: Literal["w", "w:gz", "w:bz2", "w:xz"] = "w:gz", **more: bytes | str
+    folder: Path | None,
+    mode: Literal["w", "w:gz", "w:bz2", "w:xz"] = "w:gz",
+    top: str = "./",
+    **more: bytes | str,
 ) -> bytes:
     """The files of a module, packed as hubs do, and further members; a str is a link's target."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode=mode) as tar:
         if folder is not None:
-            tar.add(folder, arcname="./")
+            tar.add(folder, arcname=top)
         for name, content in more.items():
             member = tarfile.TarInfo(name)
             if isinstance(content, str):

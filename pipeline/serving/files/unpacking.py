@@ -14,6 +14,7 @@ from pipeline.backends.archives import (
     ArchiveError,
     Member,
     OversizeError,
+    is_macos_file,
     tar_members,
     zip_members,
 )
@@ -70,7 +71,7 @@ def unpack(uri: str, packed: Path, folder: Path, most_bytes: int) -> None:
     try:
         with packed.open("rb") as file:
             for path, content in _members(file, most_bytes):
-                if content is not None and not _is_macos_file(path):
+                if content is not None and not is_macos_file(path):
                     _write(root / path, content)
     except OversizeError:
         raise LoadError(
@@ -130,12 +131,6 @@ class _Unzipped:
         if self._left < 0:
             raise OversizeError
         return chunk
-
-
-def _is_macos_file(path: str) -> bool:
-    """Whether it is what the archivers of macOS add to the files."""
-    parts = path.split("/")
-    return parts[0] == "__MACOSX" or parts[-1].startswith("._") or parts[-1] == ".DS_Store"
 
 
 def _write(place: Path, content: IO[bytes]) -> None:

@@ -22,6 +22,7 @@ from pipeline.backends.archives import (
     DEFAULT_BYTES,
     ArchiveError,
     OversizeError,
+    is_macos_file,
     tar_members,
 )
 from pipeline.backends.failures import needs_package
@@ -83,7 +84,8 @@ def module_folder(
     for pause in (*patience.pauses_secs, None):
         try:
             # It logs the URL that it gets, and writes it beside the module.
-            return str(resolver.atomic_download(wanted.shown, download, folder, _ABANDONED_SECS))
+            fetched = resolver.atomic_download(wanted.shown, download, folder, _ABANDONED_SECS)
+            return _inside(str(fetched))
         except InterruptedDownloadError as error:
             if pause is None:
                 attempts = len(patience.pauses_secs) + 1
@@ -100,8 +102,6 @@ def module_folder(
 
 def _download(wanted: Download, folder: str) -> None:
     """Fills an existing folder, or raises; tensorflow_hub then removes it again."""
-    import tensorflow as tf
-
     url = wanted.shown
     with ask(wanted) as response:
         try:
@@ -112,7 +112,7 @@ def _download(wanted: Download, folder: str) -> None:
             raise LoadError(f"{url}: its archive is refused: {error}; {EXPECTED}") from error
         except (OSError, EOFError, ValueError, tarfile.TarError) as error:
             raise LoadError(f"{url}: found {response.described()}, {EXPECTED}") from error
-    names = [name.rstrip("/") for name in tf.io.gfile.listdir(folder)]
+    names = _names(_inside(folder))
     refuse_old_format(url, names)
     if "saved_model.pb" not in names:
         found = ", ".join(sorted(names)[:5]) or "nothing"
@@ -124,6 +124,8 @@ def _unpack(response: Response, folder: str, most_bytes: int) -> None:
     import tensorflow as tf
 
     for path, content in tar_members(response, most_bytes):
+        if is_macos_file(path):
+            continue
         place = posixpath.join(folder, path) if path else folder
         if content is None:
             tf.io.gfile.makedirs(place)
@@ -132,3 +134,21 @@ def _unpack(response: Response, folder: str, most_bytes: int) -> None:
         with tf.io.gfile.GFile(place, "wb") as file:
             while chunk := content.read(COPY_BYTES):
                 file.write(chunk)
+
+
+def _inside(folder: str) -> str:
+    """The folder in which the files are, below those around all of them (`tar czf m.tar.gz m/`)."""
+    import tensorflow as tf
+
+    while len(names := _names(folder)) == 1:
+        only = posixpath.join(folder, names[0])
+        if not tf.io.gfile.isdir(only):
+            break
+        folder = only
+    return folder
+
+
+def _names(folder: str) -> list[str]:
+    import tensorflow as tf
+
+    return [name.rstrip("/") for name in tf.io.gfile.listdir(folder)]

@@ -50,6 +50,16 @@ def test_url_of_an_archive_is_as_good(hub, module):
     assert digest_of(type(module)(module_folder(url))) == digest_of(module)
 
 
+@pytest.mark.parametrize("top", ["model", "a/b"])
+def test_folders_around_all_files_are_left_out(hub, module, top):
+    more = {"._model": b"of macOS", "__MACOSX/._x": b"of macOS"}
+    url = hub.put("/mine/affine.tar.gz", archive(module, top=top, **more))
+    path = module_folder(url)
+    assert digest_of(type(module)(path)) == digest_of(module)
+    assert module_folder(url) == path
+    assert hub.requests == {"/mine/affine.tar.gz": 1}
+
+
 # --- what is no module
 
 
