@@ -25,9 +25,9 @@ _FEWEST_NUMBERED = 3
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 FILE = (
-    "Instead of `labels`: a text file with one label a line, a JSON list, or an object of labels "
-    "by index, or of indices by label (`id2label`, `label2id`, a whole `config.json`); relative to "
-    "the ensemble file."
+    "Instead of `labels`: a text file with one label a line (`???` where an index has none; empty "
+    "lines only at the end), a JSON list, or an object of labels by index, or of indices by label "
+    "(`id2label`, `label2id`, a whole `config.json`); relative to the ensemble file."
 )
 """What the key `file` of a step names."""
 
@@ -137,6 +137,13 @@ def _lines(text: str) -> Sequence[str]:
         raise ValueError(
             f"begins with {lines[0]!r}, which looks like a comment, and would be index 0: remove "
             f"it; if it is a label, write all of them {_AS_JSON}"
+        )
+    if (
+        gap := next((i for i, line in enumerate(lines) if not line.strip(" \t")), None)
+    ) is not None:
+        raise ValueError(
+            f"has an empty line, line {gap + 1}, which would be the label of index {gap}: remove "
+            f"it; if that index has no label, write ??? there, or all of them {_AS_JSON}"
         )
     _check_numbers(lines)
     for separator, name in _SEPARATORS.items():

@@ -16,7 +16,7 @@ names = st.lists(st.text(min_size=1, max_size=8), min_size=2, max_size=12)
     "text",
     [
         "a\nb\nc",
-        "a\r\nb\r\nc\r\n\r\n",
+        "a\r\nb\r\nc\r\n\r\n \n",
         "a\rb\rc",
         '["a", "b", "c"]',
         '{"0": "a", "1": "b", "2": "c"}',
@@ -99,6 +99,9 @@ def test_numbers_beside_labels_are_those_of_their_places_or_refused(labels):
         ("id\tname\n0\ta\n", "separated by tabs"),
         ("label\na\nb\n", "begins with 'label', which looks like a header"),
         ("", "must hold one label a line"),
+        ("a\n\nb\n", "has an empty line, line 2, which would be the label of index 1: remove it"),
+        ("\na\nb\n", "has an empty line, line 1,"),
+        ("a\nb\n \t\r\nc", "has an empty line, line 3,"),
     ],
 )
 def test_what_is_no_list_of_labels_is_refused_with_what_it_looks_like(text, says):
