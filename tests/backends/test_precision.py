@@ -6,7 +6,7 @@ import torch
 
 from pipeline.backends.torch import formats as torch_formats
 from pipeline.backends.torch import runtime as torch_runtime
-from pipeline.errors import LoadError
+from pipeline.errors import LoadError, RowsError
 from tests.support import models
 from tests.support.specs import load, model_spec
 
@@ -38,6 +38,21 @@ def test_torch_network_is_halved(build, extra, dtype, tmp_path, monkeypatch):
     for given in (ROWS, ROWS.astype("float64")):
         found = halved.predict({"input": given})["output_0"]
         agree(whole.predict({"input": ROWS})["output_0"], found)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_rows_beyond_the_range_of_half_precision_are_told(dtype, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch_formats, "half_precision", lambda device: dtype)
+    _, halved = both(models.torchscript(tmp_path), **TORCH)
+    rows, beyond = ROWS.astype("float64"), 2 * torch.finfo(dtype).max
+    rows[1, 2], rows[5, 0] = beyond, -beyond
+    with pytest.raises(RowsError) as caught:
+        halved.predict({"input": rows})
+    name = str(dtype).removeprefix("torch.")
+    assert caught.value.messages == {
+        1: f"found {beyond} in input 'input', which {name} cannot hold",
+        5: f"found {-beyond} in input 'input', which {name} cannot hold",
+    }
 
 
 def test_gpu_has_float16_and_cpu_bfloat16():

@@ -16,6 +16,7 @@ from pipeline.backends.failures import computing, needs_package
 from pipeline.backends.model_files import model_file, size_of
 from pipeline.backends.tensor_names import signature_of
 from pipeline.backends.text import is_text
+from pipeline.backends.torch import casts
 from pipeline.backends.torch.device import TorchDevice, choose_device
 from pipeline.backends.torch.formats import EACH_ROW, Network, named_outputs, open_network
 from pipeline.backends.torch.runtime import limit_forks, limit_threads
@@ -61,6 +62,7 @@ class TorchServable(Servable):
 
         Raises:
           TypeError: an input is text.
+          RowsError: rows have numbers that the network's dtype cannot hold.
           ModelFaultError: the network does not return an output that the spec names.
         """
         return self._device.run(partial(self._predict, inputs))
@@ -68,11 +70,15 @@ class TorchServable(Servable):
     def _predict(self, inputs: Mapping[str, Array]) -> dict[str, Column]:
         with self._threads.for_call(len(inputs[self._batched])) as threads:
             limit_threads(threads)
-            arguments = {name: self._argument(name, array) for name, array in inputs.items()}
+            given = {name: self._argument(name, array) for name, array in inputs.items()}
+            arguments = {name: self._cast(value) for name, value in given.items()}
             results = named_outputs(self._network.call(arguments))
             shapes: dict[str, list[tuple[int, ...]]] = {}
             found = {name: self._result(name, results, shapes) for name in self._outputs}
             arrays = self._device.arrays(found)
+            for name, value in given.items():  # now: a device would have been waited for before
+                if arguments[name] is not value:
+                    casts.check(name, value, arguments[name])
             return {
                 name: columns.ragged_from_flat(array, shapes[name]) if name in shapes else array
                 for name, array in arrays.items()
@@ -85,8 +91,15 @@ class TorchServable(Servable):
             raise TypeError(f"input '{name}' is text, which PyTorch has no tensors for")
         if name in self._dtypes:
             array = array.astype(numpy_dtype(self._dtypes[name]), copy=False)
-        tensor = self._device.put(array)
-        return tensor.to(self._floats) if tensor.is_floating_point() else tensor
+        return self._device.put(array)
+
+    def _cast(self, value: Any) -> Any:
+        """An argument in the dtype of the network, where that is another than was given."""
+        import torch
+
+        if self._floats is None or not isinstance(value, torch.Tensor):
+            return value
+        return value.to(self._floats) if value.is_floating_point() else value
 
     def _result(
         self, name: str, results: Mapping[str, Any], shapes: dict[str, list[tuple[int, ...]]]

@@ -19,13 +19,28 @@ def cast(name: str, values: Any, dtype: Any) -> Any:
       RowsError: rows with an integer that changes, or a finite number that becomes none.
     """
     made = values.to(dtype)
+    check(name, values, made)
+    return made
+
+
+def check(name: str, values: Any, made: Any) -> None:
+    """Makes sure that a cast to floats was right, see `cast`. Waits for the device.
+
+    Args:
+      name: of the input, for the message.
+      values: before.
+      made: after.
+
+    Raises:
+      RowsError: see `cast`.
+    """
     bad = _overflowing(values, made) if values.is_floating_point() else _changed(values, made)
     if not bad.any():
-        return made
+        return
     messages: dict[int, str] = {}
     for place in bad.nonzero().tolist():
         found = values[tuple(place)].item()
-        why = f"found {found} in input '{name}', which {str(dtype).removeprefix('torch.')} "
+        why = f"found {found} in input '{name}', which {str(made.dtype).removeprefix('torch.')} "
         messages.setdefault(place[0] if place else 0, why + "cannot hold")
     raise RowsError(messages)
 
