@@ -9,6 +9,9 @@ import tempfile
 
 import numpy as np
 import pytest
+from sklearn import feature_extraction
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 
 from pipeline.backends.foreign_files import UNREADABLE, way_out
 from pipeline.drafting.recognition import FRAMEWORK_SUFFIXES
@@ -89,6 +92,36 @@ def test_no_file_that_some_framework_reads_by_itself_counts_as_unreadable():
     assert not set(UNREADABLE) & {suffix for some in FRAMEWORK_SUFFIXES.values() for suffix in some}
     assert all(way_out(f"model{suffix.upper()}") for suffix in UNREADABLE)
     assert way_out("model.onnx") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "told"),
+    [
+        ("DictVectorizer", {}, "save the steps behind it alone, and make their columns"),
+        ("FeatureHasher", {"n_features": 8}, "or fit it with input_type='string' on lists"),
+    ],
+)
+@pytest.mark.parametrize("inside", [False, True])
+def test_transformer_of_dictionaries_is_refused_with_what_to_fit(
+    name, keys, told, inside, tmp_path
+):
+    model = getattr(feature_extraction, name)(**keys)
+    model = make_pipeline(model, LogisticRegression()) if inside else model
+    model.fit([{"age": 1, "sex": "f"}, {"age": 2, "sex": "m"}], [0, 1])
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(model))
+    text = refusal(tmp_path, "sklearn", trusted=True)
+    assert f"begins with a {name}, which takes a dictionary or pairs for each row" in text
+    assert told in text
+
+
+def test_hasher_of_texts_takes_a_field_of_texts(tmp_path):
+    texts = np.array([["sex=f", "town=a"], ["sex=m", "town=b"]], dtype=object)
+    hasher = feature_extraction.FeatureHasher(64, input_type="string")
+    model = make_pipeline(hasher, LogisticRegression()).fit(texts.tolist(), [0, 1])
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(model))
+    keys = {"inputs": {"X": "c"}, "outputs": {"predict": "p"}, "trusted": True}
+    served = load(tmp_path, model_spec(framework="sklearn", **keys))
+    assert served.predict({"X": texts})["predict"].tolist() == [0, 1]
 
 
 def boosters(kind):

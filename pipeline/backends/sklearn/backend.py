@@ -106,6 +106,7 @@ class SklearnBackend:
         with loading(file, "a scikit-learn model"), _version_warnings_logged(spec.name):
             estimator = _read_whole(file, spec.trusted)
         check_estimator(file, estimator, METHODS)
+        sklearn_features.check_takes_columns(file, estimator)
         bound_blas(context.intra_op_threads)
         calls = context.intra_op_threads if context.shared else 1
         threads = context.intra_op_threads // calls

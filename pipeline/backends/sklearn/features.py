@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,16 @@ from pipeline.backends.tables.categories import lightgbm_codes
 from pipeline.backends.tables.matrix import feature_names
 from pipeline.batch.columns import Array
 from pipeline.batch.tensors import Shape, TensorSpec
-from pipeline.errors import ModelFaultError
+from pipeline.errors import LoadError, ModelFaultError
 
 _BY_NAME = "Specifying the columns using strings is only supported for"
+_OF_MAPPINGS = {
+    "DictVectorizer": "save the steps behind it alone, and make their columns in `prepare` "
+    "(`one_hot` for text, `concat`), in the order of its get_feature_names_out()",
+    "FeatureHasher": "fit it with input_type='string' on lists of texts such as 'sex=f', which a "
+    "field of texts with a shape is",
+}
+"""Transformers of a dictionary for each row -> what may be done besides fitting on a table."""
 _OF_COLUMNS = 3
 """Length of what a ColumnTransformer keeps of a transformer: name, transformer, columns."""
 
@@ -38,6 +46,23 @@ def input_spec(tensor: str, estimator: Any) -> TensorSpec:
     features = getattr(first, "n_features_in_", None)
     dims = None if features is None else (None, int(features))
     return TensorSpec(tensor, dims=dims, features=fitted_names(estimator))
+
+
+def check_takes_columns(path: Path, estimator: Any) -> None:
+    """Refuses what begins with a transformer of dictionaries, or of pairs, for each row.
+
+    Raises:
+      LoadError: names the transformer, and what to fit or save instead.
+    """
+    first = _first(estimator)
+    kind = type(first).__name__
+    if kind not in _OF_MAPPINGS or getattr(first, "input_type", "dict") == "string":
+        return
+    raise LoadError(
+        f"{path} begins with a {kind}, which takes a dictionary or pairs for each row, expected an "
+        "array or columns of a table: fit a ColumnTransformer (with a OneHotEncoder for text) on a "
+        f"table and bind a column to each feature, or {_OF_MAPPINGS[kind]}"
+    )
 
 
 def width_made(transformer: Any) -> Shape | None:
