@@ -7,16 +7,18 @@ that rows + rejects is constant from the first step to the last.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
 
 from pipeline.batch import columns
 from pipeline.batch.block import Origin
-from pipeline.batch.columns import BatchColumn
-from pipeline.batch.payloads import Payloads
+from pipeline.batch.columns import BatchColumn, Masked
+from pipeline.batch.payloads import Payloads, estimated_bytes
+from pipeline.batch.payloads import concatenate as concatenate_payloads
 from pipeline.batch.payloads import take as take_payloads
 from pipeline.batch.release import Release
 from pipeline.readable import readable
@@ -86,6 +88,12 @@ class Batch:
         """Bytes held by the columns' arrays (text counts as its pointers)."""
         return sum(column.nbytes for column in self.columns.values())
 
+    @property
+    def estimated_bytes(self) -> int:
+        """About the bytes of columns, payloads and rejects; makes no payload."""
+        rejected = sum(len(reject.payload) for reject in self.rejects)
+        return self.nbytes + estimated_bytes(self.payloads) + rejected
+
     def with_columns(self, added: Mapping[str, BatchColumn]) -> Batch:
         """The batch with more columns."""
         return replace(self, columns={**self.columns, **added})
@@ -136,3 +144,36 @@ class Batch:
             pass_through=None if extras is None else tuple(extras[i] for i in rows),
             origins=None if origins is None else tuple(origins[i] for i in rows),
         )
+
+
+def concatenate(batches: Sequence[Batch]) -> Batch:
+    """The rows and the rejects of all batches, one after the other.
+
+    Args:
+      batches: at least one; of one job before it assigns releases, so that they agree in names,
+        dtypes and ranks of columns, and in whether they have what else a batch may have.
+    """
+    rejects = tuple(chain.from_iterable(batch.rejects for batch in batches))
+    # Columns without rows have no shape that counts.
+    filled = [batch for batch in batches if len(batch)] or batches[:1]
+    first = filled[0]
+    if len(filled) == 1:
+        return replace(first, rejects=rejects)
+    extras, origins = first.pass_through, first.origins
+    return replace(
+        first,
+        ids=tuple(chain.from_iterable(batch.ids for batch in filled)),
+        payloads=concatenate_payloads([batch.payloads for batch in filled]),
+        columns={n: _concatenated([batch.columns[n] for batch in filled]) for n in first.columns},
+        pass_through=extras and tuple(chain(*(batch.pass_through or () for batch in filled))),
+        rejects=rejects,
+        origins=origins and tuple(chain(*(batch.origins or () for batch in filled))),
+    )
+
+
+def _concatenated(parts: Sequence[BatchColumn]) -> BatchColumn:
+    """As `columns.concatenate`, but rows that may differ in length do so wherever they agree."""
+    values = columns.concatenate_ragged([columns.values_of(part) for part in parts])
+    if not any(isinstance(part, Masked) for part in parts):
+        return values
+    return Masked(values, np.concatenate([columns.presence_of(part) for part in parts]))

@@ -11,7 +11,7 @@ import base64
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -202,6 +202,50 @@ class ArrowRows:
         return _arrow_rows, (sink.getvalue(),)
 
 
+class Several:
+    """Payloads of several kinds or tables, one after the other; none is made before it is wanted.
+
+    Attributes:
+      parts: where they are.
+      places: for each of them its part, and its row there.
+    """
+
+    __slots__ = ("parts", "places")
+
+    def __init__(self, parts: Sequence[Payloads], places: Sequence[tuple[int, int]]) -> None:
+        self.parts = tuple(parts)
+        self.places = tuple(places)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, row: int, /) -> bytes:
+        part, inside = self.places[row]
+        return self.parts[part][inside]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (self.parts[part][row] for part, row in self.places)
+
+    def take(self, rows: Sequence[int]) -> Several:
+        """The payloads of some rows."""
+        return Several(self.parts, [self.places[row] for row in rows])
+
+
+def concatenate(parts: Sequence[Payloads]) -> Payloads:
+    """The payloads of all parts, one after the other."""
+    parts = [part for part in parts if len(part)]
+    if len(parts) == 1:
+        return parts[0]
+    texts = [part for part in parts if isinstance(part, Lines)]
+    if len(texts) < len(parts) or not texts:
+        return Several(
+            parts, [(i, row) for i, part in enumerate(parts) for row in range(len(part))]
+        )
+    before = accumulate((len(part.text) + 1 for part in texts), initial=0)
+    ends = np.concatenate([part.ends + start for part, start in zip(texts, before, strict=False)])
+    return Lines(b"\n".join(part.text for part in texts), ends)
+
+
 def plain_value(name: str, array: pa.Array) -> Any:
     """The one value of an array as a Python object.
 
@@ -219,7 +263,7 @@ def plain_value(name: str, array: pa.Array) -> Any:
 
 def take(payloads: Payloads, rows: Sequence[int]) -> Payloads:
     """The payloads of some rows, of the same kind."""
-    if isinstance(payloads, Lines | JsonRows | ArrowRows):
+    if isinstance(payloads, Lines | JsonRows | ArrowRows | Several):
         return payloads.take(rows)
     return tuple(payloads[row] for row in rows)
 
@@ -232,6 +276,8 @@ def estimated_bytes(payloads: Payloads) -> int:
         return int(payloads.table.nbytes)
     if isinstance(payloads, JsonRows):
         return len(payloads) * len(payloads[0]) if len(payloads) else 0
+    if isinstance(payloads, Several):
+        return sum(map(estimated_bytes, payloads.parts))
     return sum(map(len, payloads))
 
 

@@ -39,6 +39,7 @@ from pipeline.transforms.encode import (
     Encode,
 )
 from pipeline.transforms.inference import EnsembleModelHandler, run_inference
+from pipeline.transforms.join_small import JoinSmallBatches
 from pipeline.transforms.prepare import Prepare
 from pipeline.transforms.waiting import all_complete
 
@@ -56,7 +57,13 @@ def build_batch(pipeline: beam.Pipeline, job: Job, engine: JobEngine) -> list[st
       the temporary folders that a run which fails leaves behind.
     """
     settings = job.settings
-    decoded = pipeline | "Read" >> _source(job) | "Decode" >> decode_blocks(job)
+    join = JoinSmallBatches(job.row_limits.block_rows)
+    decoded = (
+        pipeline
+        | "Read" >> _source(job)
+        | "Decode" >> decode_blocks(job)
+        | "JoinSmall" >> beam.ParDo(join)
+    )
     assign = AssignPinnedRelease(job.handle, job.release)
     batches = run_prepare_steps(decoded, job) | "AssignRelease" >> beam.ParDo(assign)
     in_files = _IN_FILES[settings.outputs.output_format]

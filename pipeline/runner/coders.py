@@ -46,8 +46,7 @@ class FormCoder(Coder):
         if isinstance(value, Block):
             return estimated_bytes(value.payloads)
         if isinstance(value, Batch):
-            rejected = sum(len(reject.payload) for reject in value.rejects)
-            return value.nbytes + estimated_bytes(value.payloads) + rejected
+            return value.estimated_bytes
         return len(self.encode(value))
 
     def is_deterministic(self) -> bool:

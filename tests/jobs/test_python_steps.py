@@ -112,3 +112,22 @@ def test_text_that_no_file_can_hold_costs_its_record_only(own, records):
     assert dead == {"r1": ("not_text_output", "encode"), "r2": ("model_error", "inference")}
     (said,) = (letter["error_message"] for letter in own.dead_letters() if letter["id"] == "r2")
     assert said.endswith("ValueError: cannot read '\\ud83d'")
+
+
+def test_files_of_few_records_do_not_cost_a_call_each(own, monkeypatch):
+    from tests.support import steps
+
+    sizes = []
+    shout = steps.Shout.predict
+
+    def counting(self, texts):
+        sizes.append(len(texts["text"]))
+        return shout(self, texts)
+
+    monkeypatch.setattr(steps.Shout, "predict", counting)
+    for i in range(100):
+        own.write_input({**record(i), "text": "one"}, name=f"{i}.jsonl")
+    assert own.run() == 0
+    assert sorted(one["id"] for one in own.predictions()) == sorted(f"r{i}" for i in range(100))
+    assert max(sizes) >= 50
+    assert len(sizes) < 50

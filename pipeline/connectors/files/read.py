@@ -33,6 +33,8 @@ from pipeline.runner.beam_types import PTransform
 # Beam's GCS reader fetches 16 MiB at a time. The end of a range's last line lies behind the range:
 # without this margin it would cost a whole fetch more.
 DEFAULT_SPLIT_BYTES = (32 << 20) - (64 << 10)
+_AHEAD_FROM_BYTES = 1 << 20
+"""A smaller range is a block or few, and one fetch: a thread for it costs more than it saves."""
 
 
 class ReadBlocks(PTransform):
@@ -89,7 +91,8 @@ class ReadBlocks(PTransform):
 
 
 def _read(part: FileRange, reading: Reading) -> Iterator[Block]:
-    return read_ahead(read_range(part, reading))
+    blocks = read_range(part, reading)
+    return read_ahead(blocks) if part.end - part.start > _AHEAD_FROM_BYTES else blocks
 
 
 def read_range(part: FileRange, reading: Reading) -> Generator[Block]:

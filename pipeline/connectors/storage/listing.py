@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,7 @@ from pipeline.serving.files.local_files import files_below
 from pipeline.spec.uris import bucket_of
 from pipeline.spec.version_pattern import literal_prefix, match
 
+_SEVERAL_FOLDERS = re.compile(r"(^|/)\*\*/")
 _ANSWER_SECS = 20.0
 _CHUNK_BYTES = 1 << 20
 _MOST_NAMED = 10_000
@@ -46,15 +48,31 @@ def match_files(pattern: str) -> list[Any]:
 
     Those that a batch job has not finished are left out (see `temporary_folder`).
 
+    Args:
+      pattern: path with ``*``, ``**``, ``?`` and ``[...]``; ``**/`` stands for any number of
+        folders, also for none.
+
     Raises:
       Exception: whatever the storage raises; see `errors.explain`.
     """
-    found = FileSystems.match([pattern])[0].metadata_list
+    results = FileSystems.match(spellings(pattern))
+    found = {file.path: file for result in results for file in result.metadata_list}
     # Object stores keep empty "folder/" objects, as their consoles create them.
     return [
         file
-        for file in found
+        for file in found.values()
         if not file.path.endswith("/") and not is_unfinished(file.path, pattern)
+    ]
+
+
+def spellings(pattern: str) -> list[str]:
+    """The patterns that Beam takes for this one: to it, ``**/`` is at least one folder."""
+    several = _SEVERAL_FOLDERS.search(pattern)
+    if not several:
+        return [pattern]
+    before, behind = pattern[: several.start()], pattern[several.end() :]
+    return [
+        f"{before}{folders}{rest}" for rest in spellings(behind) for folders in several.group(0, 1)
     ]
 
 

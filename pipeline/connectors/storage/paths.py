@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
+import stat
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from apache_beam.io.filesystem import CompressionTypes, FileMetadata
+from apache_beam.io.filesystem import CompressionTypes, FileMetadata, FileSystem
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 from google.cloud.storage import Blob
@@ -18,7 +20,7 @@ from pipeline.connectors.storage.artifact_store import BeamArtifactStore
 from pipeline.connectors.storage.errors import READER_ROLE, WRITER_ROLE, explain, status_of
 from pipeline.connectors.storage.gcs_client import gcs_client
 from pipeline.connectors.storage.hidden_names import is_hidden, say_hidden
-from pipeline.connectors.storage.listing import match_files
+from pipeline.connectors.storage.listing import match_files, spellings
 from pipeline.connectors.storage.temporary_folder import is_unfinished
 from pipeline.errors import ArtifactError, PathError
 from pipeline.spec.uris import is_local, split_scheme
@@ -29,12 +31,18 @@ _WILDCARD = re.compile(r"[*?\[]")
 def match_input(pattern: str) -> list[Any]:
     """The files that match, as Beam's FileMetadata (`path`, `size_in_bytes`), sorted by path.
 
-    Those with hidden names are left out, and the log says so (see `hidden_names`).
+    Those with hidden names are left out, and the log says so (see `hidden_names`). Of local paths,
+    folders do not match.
+
+    Args:
+      pattern: path with ``*``, ``**``, ``?`` and ``[...]``, in any storage Beam reaches; ``**/``
+        stands for any number of folders, also for none.
 
     Raises:
-      PathError: nothing matches, or the storage refuses; it says which of the two.
+      PathError: nothing matches, the storage refuses, or a name that matches is a link to nowhere,
+        a pipe or a device; it says which.
     """
-    matching = [] if pattern.endswith("/") else _match(pattern)
+    matching = [] if pattern.endswith("/") else _match(pattern, strict=True)
     found = [file for file in matching if not is_hidden(file.path, pattern)]
     hidden = [file.path for file in matching if is_hidden(file.path, pattern)]
     if found:
@@ -70,10 +78,15 @@ def check_writable(prefix: str) -> None:
     Raises:
       PathError: they cannot, or `prefix` is not the beginning of a file name.
     """
-    if prefix.endswith("/"):
+    if prefix.rpartition("/")[2] in ("", ".", ".."):
         raise PathError(
             f"output '{prefix}' is a folder, expected the beginning of file names, such as "
-            f"'{prefix}part'"
+            f"'{prefix.rstrip('/')}/part'"
+        )
+    if prefix.startswith("~"):
+        raise PathError(
+            f"output '{prefix}' would be in a folder '{prefix.partition('/')[0]}' here: no shell "
+            "takes '~' behind '=' for a home folder; write $HOME"
         )
     if _WILDCARD.search(prefix):
         raise PathError(f"output '{prefix}' must not contain any of the characters * ? [")
@@ -234,20 +247,76 @@ def delete(files: Sequence[str]) -> None:
             raise PathError(f"'{left[0]}' and others cannot be deleted: {reason}") from error
 
 
-def _match(pattern: str) -> list[Any]:
+def _match(pattern: str, *, strict: bool = False) -> list[Any]:
+    """The files that match, sorted by path.
+
+    Args:
+      pattern: as of `match_input`.
+      strict: whether local names that are neither files nor folders are refused.
+    """
     try:
-        if is_local(pattern) and "**" not in pattern:
-            return _match_local(pattern)
+        if is_local(pattern):
+            named = {path for spelling in spellings(pattern) for path in _local_names(spelling)}
+            return _local_files(sorted(named), pattern, strict)
         return sorted(match_files(pattern), key=lambda file: file.path)
+    except PathError:
+        raise
     except Exception as error:
         raise PathError(f"'{pattern}': {explain(pattern, error, READER_ROLE)}") from error
 
 
-def _match_local(pattern: str) -> list[Any]:
-    # Beam would walk the whole tree below the folder, and finds nothing where no folder is named.
-    named = [pattern]
-    if not Path(pattern).exists():
-        named = glob.glob(pattern, include_hidden=True)  # noqa: PTH207  # may be absolute
-    kept = (path for path in sorted(named) if not is_unfinished(path, pattern))
-    files = [(path, Path(path).stat()) for path in kept if Path(path).is_file()]
-    return [FileMetadata(path, found.st_size, found.st_mtime) for path, found in files]
+def _local_names(pattern: str) -> Iterable[str]:
+    # Beam would walk the whole tree below the folder, finds nothing where no folder is named, and
+    # passes over links to nowhere.
+    if os.path.lexists(pattern):
+        return [pattern]
+    if "**" not in pattern:
+        return glob.glob(pattern, include_hidden=True)  # noqa: PTH207  # may be absolute
+    literal = _WILDCARD.split(pattern, maxsplit=1)[0]
+    top = literal[: literal.rfind("/") + 1]
+    matches = re.compile(FileSystem.translate_pattern(pattern)).match
+    return filter(matches, _below(top))
+
+
+def _below(top: str) -> Iterator[str]:
+    """Every name below a folder but those of folders, beginning as it does."""
+    for folder, _, names in os.walk(top or ".", onerror=_raise_unless_missing):
+        inside = folder if top else folder.removeprefix(".").removeprefix("/")
+        yield from (os.path.join(inside, name) for name in names)  # noqa: PTH118  # as it is written
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
+
+
+def _local_files(names: Iterable[str], pattern: str, strict: bool) -> list[Any]:
+    files, others = [], []
+    for path in names:
+        if is_unfinished(path, pattern):
+            continue
+        try:
+            found = Path(path).stat()
+        except OSError:
+            if not Path(path).is_symlink():
+                raise
+            others.append(path)
+            continue
+        if stat.S_ISREG(found.st_mode):
+            files.append(FileMetadata(path, found.st_size, found.st_mtime))
+        elif not stat.S_ISDIR(found.st_mode):
+            others.append(path)
+    others = [path for path in others if not is_hidden(path, pattern)]
+    if strict and others:
+        more = f" (and {len(others) - 1:,} more)" if len(others) > 1 else ""
+        raise PathError(
+            f"input '{pattern}' matches '{others[0]}'{more}, {_what_it_is(others[0])}; remove it, "
+            "or let the pattern leave it out"
+        )
+    return files
+
+
+def _what_it_is(path: str) -> str:
+    if Path(path).is_symlink() and not Path(path).exists():
+        return f"a link to '{Path(path).readlink()}', which is not there"
+    return "a pipe, a socket or a device, which cannot be read twice"

@@ -1,4 +1,5 @@
 import gc
+import os
 
 import pytest
 
@@ -21,6 +22,70 @@ def test_matching_files_come_sorted_with_their_sizes(folder, put):
     assert match("/in/*.jsonl") == [("/in/a.jsonl", 1), ("/in/b.jsonl", 2)]
     assert match("/in/a.jsonl") == [("/in/a.jsonl", 1)]
     assert match("/**.jsonl") == [("/in/a.jsonl", 1), ("/in/b.jsonl", 2), ("/in/deep/c.jsonl", 3)]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("/in/**/*.csv", ["a", "day=1/b", "deep/er/c"]),
+        ("/**/day=1/*.csv", ["day=1/b"]),
+        ("/**/in/**/*.csv", ["a", "day=1/b", "deep/er/c"]),
+        ("/in/**", ["a", "day=1/b", "deep/er/c"]),
+        ("/in/**/**/er/c.csv", ["deep/er/c"]),
+    ],
+)
+def test_two_stars_and_a_slash_are_any_number_of_folders(folder, put, pattern, names):
+    for name in ("a", "day=1/b", "deep/er/c"):
+        put(f"in/{name}.csv")
+    found = [file.path for file in paths.match_input(folder + pattern)]
+    assert found == [f"{folder}/in/{name}.csv" for name in names]
+
+
+@pytest.mark.parametrize("top", ["", "./"])
+def test_relative_patterns_find_relative_paths(tmp_path, monkeypatch, top):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "deep").mkdir()
+    for name in ("a.csv", "deep/b.csv"):
+        (tmp_path / name).write_text("x")
+    for pattern in ("**", "**/*.csv"):
+        found = [file.path for file in paths.match_input(top + pattern)]
+        assert found == [f"{top}a.csv", f"{top}deep/b.csv"]
+
+
+def link(path):
+    path.symlink_to("/no/such/file")
+
+
+def loop(path):
+    path.symlink_to(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"), [(link, "a link to '/no/such/file'"), (loop, "a link"), (os.mkfifo, "a pipe")]
+)
+@pytest.mark.parametrize("pattern", ["*.csv", "**", "**/*.csv", "b.csv"])
+def test_names_without_a_file_to_read_are_refused(tmp_path, make, says, pattern):
+    (tmp_path / "a.csv").write_text("x")
+    make(tmp_path / "b.csv")
+    with pytest.raises(PathError, match=rf"matches '{tmp_path}/b.csv', {says}"):
+        paths.match_input(f"{tmp_path}/{pattern}")
+
+
+def test_what_no_pattern_means_may_be_anything(tmp_path):
+    (tmp_path / "a.csv").write_text("x")
+    link(tmp_path / ".#a.csv")  # an editor's lock
+    (tmp_path / "b.csv").mkdir()
+    assert [file.path for file in paths.match_input(f"{tmp_path}/*.csv")] == [f"{tmp_path}/a.csv"]
+    link(tmp_path / "p-00000-of-00001.jsonl")  # of an output: seen when it is replaced
+    assert paths.existing_outputs(f"{tmp_path}/p", [".jsonl"]) == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="who is root may read everything")
+def test_folder_that_may_not_be_read_is_not_passed_over(tmp_path):
+    (tmp_path / "a.csv").write_text("x")
+    (tmp_path / "secret").mkdir(0)
+    with pytest.raises(PathError, match="secret"):
+        paths.match_input(f"{tmp_path}/**")
 
 
 def test_folder_placeholder_objects_are_no_input(gcs, bucket):
@@ -138,3 +203,16 @@ def test_unreadable_text_is_named_with_the_reason(folder, put):
         paths.read_text(f"{folder}/none.yaml")
     with pytest.raises(PathError, match="bucket 'no-such' does not exist"):
         paths.read_text("gs://no-such/spec.yaml")
+
+
+@pytest.mark.parametrize("prefix", ["{}/", "{}/.", "{}/..", "..", "."])
+def test_folder_as_output_gets_a_hint(tmp_path, prefix):
+    prefix = prefix.format(tmp_path)
+    with pytest.raises(PathError, match=rf"is a folder, expected .* '{prefix.rstrip('/')}/part'"):
+        paths.check_writable(prefix)
+
+
+@pytest.mark.parametrize("prefix", ["~/out/p", "~ann/p", "~"])
+def test_home_folder_that_no_shell_has_looked_up_is_refused(prefix):
+    with pytest.raises(PathError, match=r"write \$HOME"):
+        paths.check_writable(prefix)
