@@ -19,10 +19,12 @@ from pipeline.spec.record import RecordSpec
 from pipeline.spec.record.keys import Key
 
 _FRACTION = re.compile(r"[+-]?\d*(?P<sign>[.,])\d+([eE][+-]?\d+)?")
+_INTEGER = re.compile(r"[+-]?\d+")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")
 _MOST_ROWS = 100
 _FEWEST_CELLS = 16
-"""Numbers that are all written in the same way are no accident."""
+_FEWEST_OF_ALL = 3
+"""Numbers that are all written in the same way are no accident: so many, or all of a small file."""
 
 
 def other_signs(
@@ -99,7 +101,8 @@ def other_decimals(
             remedy = _remedy({"decimal": sign})
         odd = [cell for cell in cells if _is_fraction(cell, sign)]
         usual = any(dialect.decimal in cell for cell in cells if not cell.startswith("["))
-        if len(odd) >= _FEWEST_CELLS and not usual:
+        telling = sum(not _INTEGER.fullmatch(cell) for cell in cells if cell)
+        if len(odd) >= min(_FEWEST_CELLS, max(_FEWEST_OF_ALL, telling)) and not usual:
             yield (
                 f"field '{key}': found {found} before the fractions of numbers, such as "
                 f"{odd[0]!r}, expected {expected}; {remedy}"

@@ -422,9 +422,11 @@ def test_other_sign_before_fractions_in_all_of_the_first_rows_is_refused(
     (problem,) = check(text, record)
     assert found in problem
     assert "decimal: " in problem
-    assert (
-        check(text[: text.rindex(b"15" + delimiter.encode())], record) == []
-    )  # so few may be bad records
+    few = [*rows[:3], f"a{delimiter}7", f"b{delimiter}", ""]
+    assert check("\n".join([f"id{delimiter}x", *few]).encode(), record) == [problem]
+    for odd in ([], [f"a{delimiter}odd"]):  # so few may be bad records
+        some = [f"id{delimiter}x", *rows[: 15 if odd else 2], *odd, ""]
+        assert check("\n".join(some).encode(), record) == []
     lists = f"id{delimiter}x\n".encode() + b'a;"[1,5]"\n' * 20
     assert "fractions" not in "".join(check(lists, record))
 
