@@ -29,7 +29,7 @@ from pipeline.formats.csv.header import (
     problems,
     repeats_names,
 )
-from pipeline.formats.csv.otherwise import other_decimals, other_signs
+from pipeline.formats.csv.otherwise import other_decimals, other_signs, quotes_behind_blanks
 from pipeline.formats.csv.rows import whole_rows
 from pipeline.formats.format import Format, Reading
 from pipeline.formats.opened_file import OpenedFile
@@ -120,7 +120,8 @@ def _check(
     found = list(problems(record, pass_through, header, dialect, given))
     below = rows if dialect.names else rows[1:]
     found = found or list(other_widths(below, header, dialect))
-    yield from found or other_decimals(below, record, header, dialect)
+    found = found or list(other_decimals(below, record, header, dialect))
+    yield from found or quotes_behind_blanks(below, record, header, dialect)
 
 
 def _rows(opened: OpenedFile, most: int, dialect: Dialect) -> Iterator[Lines | lines.LongLine]:

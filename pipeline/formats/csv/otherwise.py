@@ -109,6 +109,38 @@ def other_decimals(
             )
 
 
+def quotes_behind_blanks(
+    rows: Sequence[bytes], record: RecordSpec, header: Header, dialect: Dialect
+) -> Iterator[str]:
+    """Each field whose cells have a blank before their quotes, which both are text then, in words.
+
+    Args:
+      rows: the first ones behind the header.
+      record: what is declared of them.
+      header: the names of the columns.
+      dialect: how they should be written.
+    """
+    try:
+        table = [dialect.cells(row) for row in rows[:_MOST_ROWS]]
+    except (UnicodeDecodeError, csv.Error):
+        return
+    whole = [row for row in table if len(row) == len(header)]
+    of_key = places(needed(record), header)
+    for key in record.by_key:
+        cells = [row[place] for row in whole for place in of_key[key] if row[place]]
+        if len(cells) >= _FEWEST_CELLS and all(_is_quoted_text(cell, dialect) for cell in cells):
+            yield (
+                f"field '{key}': found a blank before the quotes of each cell, such as "
+                f"{cells[0]!r}, which makes both a part of the value; take the blanks out"
+            )
+
+
+def _is_quoted_text(cell: str, dialect: Dialect) -> bool:
+    """Whether a cell has quotes around it that are none, since a blank stands before them."""
+    text, quote = cell.strip(), dialect.quote
+    return cell[0] in " \t" and len(text) > 1 and text[0] == text[-1] == quote
+
+
 def _is_fraction(cell: str, sign: str) -> bool:
     """Whether a sign stands before the fraction of a number, and not between its thousands."""
     number = _FRACTION.fullmatch(cell)

@@ -444,3 +444,16 @@ def test_signs_between_thousands_and_signs_of_both_kinds_refuse_no_file(decimal,
     rows = "".join(f"a;{cell}\n" for cell in cells)
     record = record_of({"x": FIELDS["x"]}, delimiter=";", decimal=decimal)
     assert check(f"id;x\n{rows}".encode(), record) == []
+
+
+@pytest.mark.parametrize(
+    ("cell", "is_refused"),
+    [(' "t"', True), ('\t"say so" ', True), ('"t"', False), (" t", False), (' "t', False)],
+)
+def test_quotes_behind_blanks_are_told_before_they_become_part_of_each_text(cell, is_refused):
+    record = record_of({"text": FIELDS["text"]})
+    text = "id,text,note\n" + f'a,{cell}, "z"\n' * 16
+    found = check(text.encode(), record)
+    assert len(found) == is_refused
+    assert all("'text': found a blank before the quotes" in problem for problem in found)
+    assert check(text.encode() + b"b,u,z\n", record) == []
