@@ -26,6 +26,7 @@ from pipeline.errors import ArtifactError, PathError
 from pipeline.spec.uris import is_local, split_scheme
 
 _WILDCARD = re.compile(r"[*?\[]")
+_CLOSED = "folder '{}' may not be read, so what is in it is not known"
 
 
 def match_input(pattern: str) -> list[Any]:
@@ -271,6 +272,7 @@ def _local_names(pattern: str) -> Iterable[str]:
     if os.path.lexists(pattern):
         return [pattern]
     if "**" not in pattern:
+        _check_folders(pattern)
         return glob.glob(pattern, include_hidden=True)  # noqa: PTH207  # may be absolute
     literal = _WILDCARD.split(pattern, maxsplit=1)[0]
     top = literal[: literal.rfind("/") + 1]
@@ -280,12 +282,29 @@ def _local_names(pattern: str) -> Iterable[str]:
 
 def _below(top: str) -> Iterator[str]:
     """Every name below a folder but those of folders, beginning as it does."""
-    for folder, _, names in os.walk(top or ".", onerror=_raise_unless_missing):
+    for folder, _, names in os.walk(top or ".", onerror=_raise_closed):
         inside = folder if top else folder.removeprefix(".").removeprefix("/")
         yield from (os.path.join(inside, name) for name in names)  # noqa: PTH118  # as it is written
 
 
-def _raise_unless_missing(error: OSError) -> None:
+def _check_folders(pattern: str) -> None:
+    """Makes sure that folders whose names matter may be read: to glob, one that may not is empty.
+
+    Raises:
+      PathError: one may not.
+    """
+    parts = pattern.split("/")
+    first = next((i for i, part in enumerate(parts) if _WILDCARD.search(part)), len(parts))
+    for depth in range(first, len(parts)):
+        above = "/".join(parts[:depth]) or ("/" if depth else ".")
+        for folder in glob.glob(above, include_hidden=True):  # noqa: PTH207  # may be absolute
+            if Path(folder).is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+                raise PathError(_CLOSED.format(folder))
+
+
+def _raise_closed(error: OSError) -> None:
+    if isinstance(error, PermissionError):
+        raise PathError(_CLOSED.format(error.filename)) from error
     if not isinstance(error, FileNotFoundError | NotADirectoryError):
         raise error
 

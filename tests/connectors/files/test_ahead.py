@@ -4,12 +4,16 @@ import gc
 import sys
 import threading
 
+import apache_beam as beam
 import pytest
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.batch.block import Block
 from pipeline.connectors.files.ahead import read_ahead
+from pipeline.connectors.files.read import ReadBlocks
 
 
 def blocks(count, told=lambda step: None, failure=None):
@@ -117,3 +121,24 @@ def test_who_wants_no_more_waits_for_the_read_that_has_begun():
     threading.Timer(0.05, goes_on.set).start()
     ahead.close()
     assert steps == [0, 1, "closed"]
+
+
+@pytest.mark.parametrize(("size_bytes", "names"), [(100, []), (2 << 20, ["read-ahead"])])
+def test_only_files_of_several_blocks_are_worth_a_thread(tmp_path, monkeypatch, size_bytes, names):
+    started = []
+    start = threading.Thread.start
+
+    def telling(thread):
+        if thread.name == "read-ahead":
+            started.append(thread.name)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", telling)
+    (tmp_path / "a.jsonl").write_bytes(b"{}\n" * (size_bytes // 3))
+    with beam.Pipeline(FnApiRunner()) as pipeline:
+        read = pipeline | ReadBlocks(f"{tmp_path}/*")
+        assert_that(
+            read | beam.Map(lambda block: len(block.payloads)) | beam.CombineGlobally(sum),
+            equal_to([size_bytes // 3]),
+        )
+    assert started == names

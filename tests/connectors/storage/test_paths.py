@@ -81,11 +81,12 @@ def test_what_no_pattern_means_may_be_anything(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="who is root may read everything")
-def test_folder_that_may_not_be_read_is_not_passed_over(tmp_path):
+@pytest.mark.parametrize("pattern", ["**", "*/*", "*/*.csv", "secret/*", "*/*/a.csv"])
+def test_folder_that_may_not_be_read_is_not_passed_over(tmp_path, pattern):
     (tmp_path / "a.csv").write_text("x")
     (tmp_path / "secret").mkdir(0)
-    with pytest.raises(PathError, match="secret"):
-        paths.match_input(f"{tmp_path}/**")
+    with pytest.raises(PathError, match=f"folder '{tmp_path}/secret' may not be read"):
+        paths.match_input(f"{tmp_path}/{pattern}")
 
 
 def test_folder_placeholder_objects_are_no_input(gcs, bucket):
