@@ -26,7 +26,10 @@ from pipeline.errors import ArtifactError, PathError
 from pipeline.spec.uris import is_local, split_scheme
 
 _WILDCARD = re.compile(r"[*?\[]")
-_CLOSED = "folder '{}' may not be read, so what is in it is not known"
+_CLOSED = (
+    "folder '{}' may not be read, so what is in it is not known; let this user read it, or let the "
+    "pattern leave it out"
+)
 
 
 def match_input(pattern: str) -> list[Any]:
@@ -277,12 +280,19 @@ def _local_names(pattern: str) -> Iterable[str]:
     literal = _WILDCARD.split(pattern, maxsplit=1)[0]
     top = literal[: literal.rfind("/") + 1]
     matches = re.compile(FileSystem.translate_pattern(pattern)).match
-    return filter(matches, _below(top))
+    return filter(matches, _below(top, pattern))
 
 
-def _below(top: str) -> Iterator[str]:
+def _below(top: str, pattern: str) -> Iterator[str]:
     """Every name below a folder but those of folders, beginning as it does."""
-    for folder, _, names in os.walk(top or ".", onerror=_raise_closed):
+
+    def refuse(error: OSError) -> None:
+        if isinstance(error, PermissionError):
+            _refuse_closed(error.filename, pattern)
+        elif not isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise error
+
+    for folder, _, names in os.walk(top or ".", onerror=refuse):
         inside = folder if top else folder.removeprefix(".").removeprefix("/")
         yield from (os.path.join(inside, name) for name in names)  # noqa: PTH118  # as it is written
 
@@ -298,15 +308,14 @@ def _check_folders(pattern: str) -> None:
     for depth in range(first, len(parts)):
         above = "/".join(parts[:depth]) or ("/" if depth else ".")
         for folder in glob.glob(above, include_hidden=True):  # noqa: PTH207  # may be absolute
-            if Path(folder).is_dir() and not os.access(folder, os.R_OK | os.X_OK):
-                raise PathError(_CLOSED.format(folder))
+            may = os.access(folder, os.R_OK | os.X_OK, effective_ids=True)
+            if not may and Path(folder).is_dir():
+                _refuse_closed(folder, pattern)
 
 
-def _raise_closed(error: OSError) -> None:
-    if isinstance(error, PermissionError):
-        raise PathError(_CLOSED.format(error.filename)) from error
-    if not isinstance(error, FileNotFoundError | NotADirectoryError):
-        raise error
+def _refuse_closed(folder: str, pattern: str) -> None:
+    if not is_hidden(f"{folder}/name", pattern):
+        raise PathError(_CLOSED.format(folder))
 
 
 def _local_files(names: Iterable[str], pattern: str, strict: bool) -> list[Any]:

@@ -1,10 +1,14 @@
 import gc
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from pipeline.connectors.storage import paths
 from pipeline.errors import PathError
+
+_NOBODY = 65534
 
 
 def test_matching_files_come_sorted_with_their_sizes(folder, put):
@@ -80,13 +84,35 @@ def test_what_no_pattern_means_may_be_anything(tmp_path):
     assert paths.existing_outputs(f"{tmp_path}/p", [".jsonl"]) == []
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="who is root may read everything")
+@pytest.fixture
+def closed():
+    """Makes a folder that this user may not read; who is root is somebody else meanwhile."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, user = Path(name), os.geteuid()
+        folder.chmod(0o755)
+        (folder / "a.csv").write_text("x")
+
+        def make(name):
+            (folder / name).mkdir(0)
+            if user == 0:
+                os.seteuid(_NOBODY)
+            return folder
+
+        yield make
+        os.seteuid(user)
+
+
 @pytest.mark.parametrize("pattern", ["**", "*/*", "*/*.csv", "secret/*", "*/*/a.csv"])
-def test_folder_that_may_not_be_read_is_not_passed_over(tmp_path, pattern):
-    (tmp_path / "a.csv").write_text("x")
-    (tmp_path / "secret").mkdir(0)
-    with pytest.raises(PathError, match=f"folder '{tmp_path}/secret' may not be read"):
-        paths.match_input(f"{tmp_path}/{pattern}")
+def test_folder_that_may_not_be_read_is_not_passed_over(closed, pattern):
+    folder = closed("secret")
+    with pytest.raises(PathError, match=f"folder '{folder}/secret' may not be read"):
+        paths.match_input(f"{folder}/{pattern}")
+
+
+@pytest.mark.parametrize("pattern", ["**", "*", "**/*.csv"])
+def test_hidden_folder_may_be_closed(closed, pattern):
+    folder = closed(".Trash-0")
+    assert [file.path for file in paths.match_input(f"{folder}/{pattern}")] == [f"{folder}/a.csv"]
 
 
 def test_folder_placeholder_objects_are_no_input(gcs, bucket):
