@@ -15,7 +15,7 @@ from pipeline.formats.csv.dialect import Dialect, dialect_of
 from pipeline.formats.csv.first_rows import shown
 from pipeline.formats.csv.header import Header, lacking, needed, parse_header, places
 from pipeline.formats.csv.sniff import sniff
-from pipeline.spec.record import RecordSpec
+from pipeline.spec.record import FieldSpec, RecordSpec
 from pipeline.spec.record.keys import Key
 
 _FRACTION = re.compile(r"[+-]?\d*(?P<sign>[.,])\d+([eE][+-]?\d+)?")
@@ -81,15 +81,8 @@ def other_decimals(
       header: the names of the columns.
       dialect: how they should be written.
     """
-    try:
-        table = [dialect.cells(row) for row in rows[:_MOST_ROWS]]
-    except (UnicodeDecodeError, csv.Error):
-        return
-    whole = [row for row in table if len(row) == len(header)]
-    of_key = places(needed(record), header)
-    for key, spec in record.by_key.items():
-        of_field = of_key[key] if spec.dtype in FLOATS else ()
-        cells = [row[place].strip() for row in whole for place in of_field]
+    for key, spec, as_written in _cells_of_fields(rows, record, header, dialect):
+        cells = [cell.strip() for cell in as_written] if spec.dtype in FLOATS else []
         if dialect.decimal == ".":
             found, sign, expected = "commas", ",", "points"
             remedy = _remedy({"delimiter": dialect.delimiter, "decimal": sign})
@@ -120,19 +113,27 @@ def quotes_behind_blanks(
       header: the names of the columns.
       dialect: how they should be written.
     """
+    for key, _, as_written in _cells_of_fields(rows, record, header, dialect):
+        cells = list(filter(None, as_written))
+        if len(cells) >= _FEWEST_CELLS and all(_is_quoted_text(cell, dialect) for cell in cells):
+            yield (
+                f"field '{key}': found a blank before the quotes of each cell, such as "
+                f"{cells[0]!r}, which makes both a part of the value; take the blanks out"
+            )
+
+
+def _cells_of_fields(
+    rows: Sequence[bytes], record: RecordSpec, header: Header, dialect: Dialect
+) -> Iterator[tuple[Key, FieldSpec, list[str]]]:
+    """Each field with its cells in the first rows that are whole; none where one is no text."""
     try:
         table = [dialect.cells(row) for row in rows[:_MOST_ROWS]]
     except (UnicodeDecodeError, csv.Error):
         return
     whole = [row for row in table if len(row) == len(header)]
     of_key = places(needed(record), header)
-    for key in record.by_key:
-        cells = [row[place] for row in whole for place in of_key[key] if row[place]]
-        if len(cells) >= _FEWEST_CELLS and all(_is_quoted_text(cell, dialect) for cell in cells):
-            yield (
-                f"field '{key}': found a blank before the quotes of each cell, such as "
-                f"{cells[0]!r}, which makes both a part of the value; take the blanks out"
-            )
+    for key, spec in record.by_key.items():
+        yield key, spec, [row[place] for row in whole for place in of_key[key]]
 
 
 def _is_quoted_text(cell: str, dialect: Dialect) -> bool:
