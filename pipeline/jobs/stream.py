@@ -126,6 +126,7 @@ def _refresh(pipeline: beam.Pipeline, job: Job, engine: JobEngine, events: Event
             block_rows=100,
             stopped=job.stopped,
             settled=job.refresh.queue.is_settled,
+            required=False,  # records are served all the same
         )
         names = [model.name for model in job.graph.models]
         interpret = CandidatesFromMessages(names, engine.lookout(watcher))

@@ -32,6 +32,7 @@ class Engine(Protocol):
         patience_secs: float = 0.0,
         stopped: Callable[[], bool] = process_stopped,
         settled: Callable[[], bool] | None = None,
+        required: bool = True,
         id_label: str = "",
         timestamp_attribute: str = "",
     ) -> PTransform:
@@ -46,6 +47,8 @@ class Engine(Protocol):
             service itself reads.
           settled: whether all that messages caused so far is done, in the process of the source:
             until then they are not acknowledged. Of no use where the runner keeps what they caused.
+          required: whether the job fails when the subscription or its topic is gone; if not, it
+            says so and goes on. Of no use where the service itself reads.
           id_label: attribute that identifies a message; given only where the service itself reads.
           timestamp_attribute: attribute with a message's event time; likewise.
         """

@@ -27,6 +27,7 @@ from pipeline.errors import PathError
 
 WAIT_SECS = 5.0
 # https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names
+_DELETED_TOPIC = "_deleted-topic_"  # what such a subscription has as its topic
 _NAME = r"[A-Za-z][A-Za-z0-9_.~+%-]{2,254}"
 
 
@@ -39,7 +40,8 @@ def check_subscription(subscription: str) -> str:
 
     Raises:
       PathError: its name is malformed, it does not exist, is not for pulling, is detached from its
-        topic, may not be read, or the service does not answer within seconds.
+        topic or its topic was deleted, it may not be read, or the service does not answer within
+        seconds.
     """
     _check_name(subscription, "subscription")
     client = _client(pubsub_clients.new_subscriber, subscription, SUBSCRIBER_ROLE)
@@ -55,6 +57,12 @@ def check_subscription(subscription: str) -> str:
         return ""
     if problem := _not_for_pulling(found):
         raise PathError(f"subscription '{subscription}' {problem}, expected a pull subscription")
+    if has_lost_topic(found):
+        raise PathError(
+            f"subscription '{subscription}' gets nothing any more, since its topic was deleted or "
+            "it was detached from it; expected one of a topic that exists. What it still holds is "
+            "shown by `gcloud pubsub subscriptions pull`"
+        )
     return "" if found.filter or found.message_transforms else str(found.topic)
 
 
@@ -66,7 +74,15 @@ def _not_for_pulling(found: Any) -> str:
         return f"writes to the BigQuery table {found.bigquery_config.table}"
     if found.cloud_storage_config.bucket:
         return f"writes to the bucket {found.cloud_storage_config.bucket}"
-    return "is detached from its topic" if found.detached else ""
+    return ""
+
+
+def has_lost_topic(subscription: Any) -> bool:
+    """Whether a subscription, as the service describes it, never gets a message again.
+
+    None is attached to a topic again, not even to one that is made anew under the same name.
+    """
+    return bool(subscription.detached) or subscription.topic == _DELETED_TOPIC
 
 
 def check_topic(topic: str) -> None:

@@ -112,6 +112,11 @@ class Leases:
                     self._returned[key] = None
         self._due.set()
 
+    def any_held(self) -> bool:
+        """Whether a message is held, or its acknowledgement or return is on its way."""
+        with self._lock:
+            return bool(self._leases)
+
     def close(self) -> None:
         """Sends what is due, and gives back what is held; some seconds at most."""
         self._closing.set()

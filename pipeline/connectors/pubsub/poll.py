@@ -54,11 +54,13 @@ class Poll(DoFn):
       patience_secs: how long a message may wait here for others to fill its block.
       stopped: whether the job was asked to stop. Pickled with the pipeline.
       settled: see `Reader`. Asked in the process of the source; pickled with the pipeline.
+      required: see `Reader`.
       confirms_late: see `runner.confirmations`, for acknowledgements. A message whose
         acknowledgement is still waited for at the end of the job is delivered again.
 
     Raises:
-      ServiceError: the subscription is gone, or may not be read.
+      ServiceError: the subscription or its topic is gone, or it may not be read; where it is
+        required.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Poll(DoFn):
         stopped: Callable[[], bool] = process_stopped,
         confirms_late: bool = False,
         settled: Callable[[], bool] = always,
+        required: bool = True,
     ) -> None:
         self._block_rows = block_rows
         self._topic = topic
@@ -76,6 +79,7 @@ class Poll(DoFn):
         self._stopped = stopped
         self._confirms_late = confirms_late
         self._settled = settled
+        self._required = required
         self._key = uuid.uuid4().hex  # the same in all copies of this step
 
     def setup(self) -> None:
@@ -140,7 +144,14 @@ class Poll(DoFn):
 
     def _open(self, subscription: str) -> Reader:
         if self._reader is None:
-            make = partial(Reader, subscription, self._topic, self._confirms_late, self._settled)
+            make = partial(
+                Reader,
+                subscription,
+                self._topic,
+                self._confirms_late,
+                self._settled,
+                self._required,
+            )
             self._reader = _readers.open(self._key, make)
         return self._reader
 

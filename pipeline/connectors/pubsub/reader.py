@@ -20,6 +20,7 @@ from google.pubsub_v1.types import PullResponse
 
 from pipeline.batch.block import Origin
 from pipeline.connectors.pubsub import own_subscription
+from pipeline.connectors.pubsub.checks import has_lost_topic
 from pipeline.connectors.pubsub.clients import new_subscriber
 from pipeline.connectors.pubsub.errors import (
     EDITOR_ROLE,
@@ -44,6 +45,11 @@ _PULL_MESSAGES = 1000
 PATIENT_SECS = 20.0  # one request may wait so long for a message; then there must be an answer
 IMPATIENT_SECS = 5.0
 UNUSED_SECS = 60.0
+RETRY_SECS = 60.0
+SILENCE_SECS = 15.0  # after so long without a message, its subscription is looked at
+# So many in a row are longer than others lease a message for; and the service may answer a request
+# with nothing although there is something.
+_SILENCES = 3
 # A request that is ended while its answer is under way loses these messages until their leases run
 # out: time for the answer, if there is one.
 _HANG_UP_SECS = 0.3
@@ -71,6 +77,8 @@ class Reader:
         Should the process be killed, Pub/Sub deletes it after a day without use.
       settled: whether all that messages caused so far is done. What is to be acknowledged waits for
         that, and is given back if the source ends before.
+      required: whether a subscription that gives nothing any more fails. If not, that is said once
+        a minute, and it is tried again.
       confirms_late: see `runner.confirmations`. On the runners that need it the source may go on in
         another process, which nobody says to this one: then a reader that is not `in_use` for
         UNUSED_SECS asks for no message and prolongs no lease any more, until it is again.
@@ -85,6 +93,7 @@ class Reader:
         topic: str | None = None,
         confirms_late: bool = False,
         settled: Callable[[], bool] = always,
+        required: bool = True,
     ) -> None:
         self.confirmations = Confirmations(confirms_late)
         self._may_be_left = confirms_late
@@ -93,6 +102,10 @@ class Reader:
         self._subscription = subscription
         self._topic = topic
         self._settled = settled
+        self._required = required
+        self._may_look = True
+        self._silences = 0
+        self._look_at = time.monotonic() + SILENCE_SECS
         self._committed: list[str] = []
         self._leases = Leases(subscription, self._is_left)
         self._client = new_subscriber()
@@ -117,7 +130,8 @@ class Reader:
             at once.
 
         Raises:
-          ServiceError: the subscription is gone, or may not be read.
+          ServiceError: the subscription or its topic is gone, or it may not be read; where it is
+            required.
         """
         taken: list[Pulled] = []
         with self._changed:
@@ -201,17 +215,30 @@ class Reader:
 
     def _run(self) -> None:
         try:
-            if self._topic is not None:
-                self._until_it_works(self._create)
             while not self._stop.is_set():
-                self._wait_for_room()
-                self._until_it_works(self._pull)
+                try:
+                    self._read()
+                except ServiceError as error:
+                    if self._required or self._stop.is_set():
+                        raise
+                    _LOGGER.error("%s; the job goes on without its messages, trying again", error)
+                    self._stop.wait(RETRY_SECS)
         except BaseException as error:
             if not self._stop.is_set():
                 self._failure = error
                 activity.note()
         finally:
             self._client.close()
+
+    def _read(self) -> None:
+        """Pulls until told to stop."""
+        self._may_look = True
+        self._count_silence(0)
+        if self._topic is not None:
+            self._until_it_works(self._create)
+        while not self._stop.is_set():
+            self._wait_for_room()
+            self._until_it_works(self._pull)
 
     def _is_left(self) -> bool:
         unused = not self._users and time.monotonic() > self._used_at + UNUSED_SECS
@@ -261,7 +288,42 @@ class Reader:
                 raise
             raise ServiceError(explain(self._subscription, error, SUBSCRIBER_ROLE)) from error
         # The plain protobuf: wrapping each message costs more than pulling it.
-        self._keep_new(PullResponse.pb(response).received_messages)
+        received = PullResponse.pb(response).received_messages
+        self._keep_new(received)
+        if received or self._leases.any_held():
+            self._count_silence(0)
+        elif time.monotonic() >= self._look_at:
+            self._count_silence(self._silences + 1)
+            self._look_at_topic()
+
+    def _count_silence(self, silences: int) -> None:
+        self._silences = silences
+        self._look_at = time.monotonic() + SILENCE_SECS
+
+    def _look_at_topic(self) -> None:
+        """Tells silence from a subscription that is silent for ever: pulling shows no difference.
+
+        Raises:
+          ServiceError: it is, and has had nothing left for a while.
+        """
+        if not self._may_look:
+            return
+        try:
+            found = self._client.get_subscription(
+                subscription=self._subscription, timeout=IMPATIENT_SECS, retry=None
+            )
+        except GoogleAPICallError as error:  # who may pull may not always look
+            self._may_look = passes(error)
+            return
+        if not has_lost_topic(found):
+            return
+        subscription = f"subscription '{self._subscription}'"
+        whose = f"topic '{self._topic}'" if self._topic else f"the topic of {subscription}"
+        gone = f"{whose} was deleted, so no message comes any more"
+        if self._silences >= _SILENCES:
+            raise ServiceError(gone)
+        if self._silences == 1:
+            _LOGGER.warning("%s; reading what may be left", gone)
 
     def _keep_new(self, received: Sequence[Any]) -> None:
         new = self._leases.take_up([(each.message.message_id, each.ack_id) for each in received])

@@ -40,6 +40,8 @@ class PollMessages(PTransform):
       confirms_late: see `runner.confirmations`.
       settled: whether all that messages caused so far is done: only then they are acknowledged.
         Pickled with the pipeline.
+      required: whether a subscription that gives nothing any more fails the job. If not, that is
+        said once a minute, and it is tried again.
 
     Raises:
       ValueError: not exactly one of subscription and topic is given.
@@ -55,11 +57,14 @@ class PollMessages(PTransform):
         stopped: Callable[[], bool] = process_stopped,
         confirms_late: bool = False,
         settled: Callable[[], bool] = always,
+        required: bool = True,
     ) -> None:
         super().__init__()
         _check_one(subscription, topic)
         self._subscription = subscription or own_subscription.new_name(str(topic))
-        self._poll = Poll(block_rows, topic, patience_secs, stopped, confirms_late, settled)
+        self._poll = Poll(
+            block_rows, topic, patience_secs, stopped, confirms_late, settled, required
+        )
 
     def expand(self, begin: Any) -> Any:
         """Builds the read."""

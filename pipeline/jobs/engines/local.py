@@ -63,6 +63,7 @@ class Local:
         patience_secs: float = 0.0,
         stopped: Callable[[], bool] = process_stopped,
         settled: Callable[[], bool] | None = None,
+        required: bool = True,
         id_label: str = "",
         timestamp_attribute: str = "",
     ) -> PollMessages:
@@ -74,6 +75,7 @@ class Local:
             patience_secs=patience_secs,
             stopped=stopped,
             settled=settled or always,
+            required=required,
         )
 
     def read_files(

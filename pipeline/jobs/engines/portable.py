@@ -74,6 +74,7 @@ class Portable:
         patience_secs: float = 0.0,
         stopped: Callable[[], bool] = process_stopped,
         settled: Callable[[], bool] | None = None,
+        required: bool = True,
         id_label: str = "",
         timestamp_attribute: str = "",
     ) -> PTransform:
@@ -85,6 +86,7 @@ class Portable:
             patience_secs=patience_secs,
             stopped=stopped,
             confirms_late=True,
+            required=required,
         )
         return _Spread(read) if self._keeps else read
 

@@ -61,6 +61,7 @@ class Service:
         patience_secs: float = 0.0,
         stopped: Callable[[], bool] = process_stopped,
         settled: Callable[[], bool] | None = None,
+        required: bool = True,
         id_label: str = "",
         timestamp_attribute: str = "",
     ) -> ReadByService:

@@ -112,7 +112,6 @@ def test_a_push_subscription_is_refused(pubsub):
     [
         ({"bigquery_config": {"table": "p.d.t"}}, "writes to the BigQuery table p.d.t"),
         ({"cloud_storage_config": {"bucket": "b"}}, "writes to the bucket b"),
-        ({"detached": True}, "is detached from its topic"),
     ],
 )
 def test_a_subscription_that_nobody_can_pull_from_is_refused(service, settings, found):
@@ -120,6 +119,22 @@ def test_a_subscription_that_nobody_can_pull_from_is_refused(service, settings, 
     service(GetSubscription=look, TestIamPermissions=granted("pubsub.subscriptions.consume"))
     assert refusal(check_subscription, SUBSCRIPTION).endswith(
         f"'{SUBSCRIPTION}' {found}, expected a pull subscription"
+    )
+
+
+def test_a_subscription_that_is_detached_is_refused(service):
+    look = Subscription.serialize(Subscription(name=SUBSCRIPTION, topic=TOPIC, detached=True))
+    service(GetSubscription=look, TestIamPermissions=granted("pubsub.subscriptions.consume"))
+    assert "gets nothing any more" in refusal(check_subscription, SUBSCRIPTION)
+
+
+def test_a_subscription_whose_topic_was_deleted_is_refused(pubsub):
+    topic = pubsub.new_topic()
+    subscription = pubsub.new_subscription(topic)
+    pubsub.publisher.delete_topic(topic=topic)
+    pubsub.publisher.create_topic(name=topic)  # which does not attach it again
+    assert refusal(check_subscription, subscription).startswith(
+        f"subscription '{subscription}' gets nothing any more, since its topic was deleted"
     )
 
 

@@ -409,3 +409,84 @@ def test_message_that_comes_while_others_are_settled_waits_for_its_own_consequen
     reader.acknowledge([first])
     reader.close()
     assert pubsub.unacknowledged(subscription) == 1
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """A source that asks, looks and tries again soon."""
+    monkeypatch.setattr(pubsub_reader, "PATIENT_SECS", 0.2)
+    monkeypatch.setattr(pubsub_reader, "SILENCE_SECS", 0.2)
+    monkeypatch.setattr(pubsub_reader, "RETRY_SECS", 0.2)
+
+
+def subscriptions_of(pubsub, topic):
+    return len(list(pubsub.publisher.list_topic_subscriptions(topic=topic)))
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["topic", "subscription"])
+@pytest.mark.usefixtures("impatient")
+def test_a_source_whose_topic_is_deleted_reads_what_is_left_and_fails_by_name(
+    pubsub, topic, subscription, own, warnings
+):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait(block):
+        begun.set()
+        assert go_on.wait(20)
+
+    read = {"topic": topic} if own else {"subscription": subscription}
+    name = topic if own else subscription
+    with Stream({**read, "block_rows": 10}, step=wait) as stream:
+        wait_until(lambda: subscriptions_of(pubsub, topic) == 1 + own)
+        pubsub.publish_all(topic, numbered(200))
+        assert begun.wait(20)
+        pubsub.publisher.delete_topic(topic=topic)
+        go_on.set()
+        stream.wait_for(200)
+        with pytest.raises(ServiceError, match=f"'{name}' was deleted, so no message comes"):
+            stream.wait_for(201)
+    assert stream.payloads() == dict.fromkeys(numbered(200), 1)
+    assert "reading what may be left" in warnings.texts[0]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_source_that_is_not_required_says_again_and_again_that_it_is_gone(
+    pubsub, topic, subscription, warnings
+):
+    dry = pubsub.new_subscription(gone := pubsub.new_topic())
+    with Stream({"subscription": subscription}, {"subscription": dry, "required": False}) as stream:
+        pubsub.publisher.delete_topic(topic=gone)
+        assert warnings.wait_for(4)
+        pubsub.subscriber.delete_subscription(subscription=dry)
+        wait_until(lambda: "does not exist" in warnings.texts[-1])
+        pubsub.publish_all(topic, numbered(10))
+        stream.wait_for(10)
+        again = {"name": dry, "topic": topic}
+        pubsub.subscriber.create_subscription(request=again)
+        pubsub.publish_all(topic, numbered(10, start=10))
+        wait_until(lambda: stream.count() > 20)
+    assert sum("goes on without" in text for text in warnings.texts) >= 2
+
+
+def test_silence_is_no_failure_where_nobody_may_look_at_the_subscription(service, impatient):
+    looked = threading.Event()
+
+    def refused(request):
+        looked.set()
+        return grpc.StatusCode.PERMISSION_DENIED
+
+    pulls = threading.Semaphore(0)
+
+    def nothing(request):
+        pulls.release()
+        return b"" if b"\x10\x01" in request else grpc.StatusCode.DEADLINE_EXCEEDED
+
+    service(Pull=nothing, GetSubscription=refused)
+    reader = Reader("projects/test-project/subscriptions/silent")
+    try:
+        assert looked.wait(20)
+        for _ in range(10):
+            assert pulls.acquire(timeout=20)
+        assert reader.take(1, 1) == []
+    finally:
+        reader.close()
