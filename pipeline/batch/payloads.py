@@ -106,6 +106,8 @@ class Lines:
 
     def take(self, rows: Sequence[int]) -> Lines:
         """The payloads of some rows."""
+        if isinstance(rows, range) and rows.step == 1:
+            return self.part(rows.start, rows.stop)
         return Lines.of(tuple(self[row] for row in rows))
 
 

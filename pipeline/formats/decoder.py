@@ -33,8 +33,6 @@ from pipeline.formats.lookup import Record, value_at
 from pipeline.spec.record import RecordSpec
 from pipeline.spec.record.keys import ColumnsKey, Key, RecordKey, written_name
 
-_CAREFUL_ROWS = 16
-
 T = TypeVar("T")
 
 
@@ -64,6 +62,8 @@ class Decoder(abc.ABC):
 
     flat_lists = False
     """Whether the format writes a tensor of several axes as one list."""
+    careful_rows = 16
+    """So few, of which one is irregular, are decoded one by one, and halved no more."""
 
     def __init__(self, record: RecordSpec, pass_through: Sequence[RecordKey] = ()) -> None:
         self._declared = record
@@ -122,6 +122,14 @@ class Decoder(abc.ABC):
     def id_of(self, block: Block, row: int) -> RecordId:
         """The id of a record when the ensemble file declares no id field."""
         return payload_hash(block.payloads[row])
+
+    def id_of_unread(self, block: Block, row: int) -> RecordId:
+        """The declared id of a record that `record` refuses; None where it is not certain.
+
+        Raises:
+          Exception: neither is it there.
+        """
+        return None
 
     def given(self, block: Block) -> Mapping[Key, Any]:
         """What the path of the block's file says of keys that a record may not have itself.
@@ -189,7 +197,7 @@ class Decoder(abc.ABC):
         try:
             parts.append(self.part(block, rows))
         except Exception:  # IrregularError, or whatever bytes from outside lead a library to
-            if len(rows) > _CAREFUL_ROWS:
+            if len(rows) > self.careful_rows:
                 middle = len(rows) // 2
                 self._decode(block, rows[:middle], parts, rejects)
                 self._decode(block, rows[middle:], parts, rejects)
@@ -212,18 +220,20 @@ class Decoder(abc.ABC):
                     if record[key] is error:
                         raise error
                 told = self.as_it_came(block, row, record)
-                record_id = self.id_of(block, row) if self._id is None else _id(told, self._id)
+                record_id = (
+                    self.id_of(block, row) if self._id is None else record_id_in(told, self._id)
+                )
                 arrays = {
                     key: decoder.row(value_at(record, key, optional=decoder.keeps_missing))
                     for key, decoder in self._fields.items()
                 }
                 extra = list(self.extras([told]))
-            except RecordError as error:
+            except Exception as error:  # RecordError, or whatever its bytes lead a library to
+                if not isinstance(error, RecordError):
+                    error = RecordError("unreadable_value", reason(error))
+                if record_id is None:
+                    record_id = self._certain_id(block, row)
                 rejects.append(self._reject(block, row, record_id, error))
-                continue
-            except Exception as error:  # whatever its bytes lead a library to
-                unreadable = RecordError("unreadable_value", reason(error))
-                rejects.append(self._reject(block, row, record_id, unreadable))
                 continue
             good.append(row)
             ids.append(record_id)
@@ -233,6 +243,13 @@ class Decoder(abc.ABC):
         if good:
             made = {name: self._fields[name].column_of_rows(rows) for name, rows in values.items()}
             parts.append(Part(good, ids, extras, made))
+
+    def _certain_id(self, block: Block, row: int) -> RecordId:
+        """The id of a record that cannot be decoded; None where nobody can be certain of it."""
+        try:
+            return self.id_of(block, row) if self._id is None else self.id_of_unread(block, row)
+        except Exception:  # as above
+            return None
 
     def _reject(self, block: Block, row: int, record_id: RecordId, error: RecordError) -> Reject:
         return Reject(
@@ -313,7 +330,12 @@ def _values(records: Sequence[Record], key: Key, optional: bool = False) -> list
     return [record[key] for record in records]
 
 
-def _id(record: Record, key: RecordKey) -> RecordId:
+def record_id_in(record: Record, key: RecordKey) -> RecordId:
+    """The id of a record.
+
+    Raises:
+      RecordError: it lacks it, or has something else there.
+    """
     try:
         return plain_id(value_at(record, key))
     except ValueError as error:

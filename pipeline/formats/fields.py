@@ -293,9 +293,10 @@ class FieldDecoder:
             packed = struct.pack(f"1{self._pack}", value)
         except (struct.error, OverflowError):
             kind = "not_finite" if dtype in FLOATS else "out_of_range"
-            raise self._error(kind, f"found {value}{where}, beyond its range") from None
+            raise self._error(kind, f"found {_short(value)}{where}, beyond its range") from None
         if dtype in FLOATS and not self._are_allowed(np.frombuffer(packed, dtype=self._dtype)):
-            raise self._error("not_finite", f"found {value}{where}")
+            beyond = "" if isinstance(value, float) else ", beyond its range"
+            raise self._error("not_finite", f"found {_short(value)}{where}{beyond}")
         return value
 
     def _error(self, kind: str, found: str) -> RecordError:
@@ -331,6 +332,11 @@ def _native(value: str | bytes | UUID, dtype: str) -> str | bytes:
     if dtype == "string":
         return value if isinstance(value, str) else value.decode()
     return value if isinstance(value, bytes) else from_base64(value)
+
+
+def _short(number: Any) -> str:
+    text = str(number)
+    return text if len(text) <= 40 else f"a number of {len(text)} characters"
 
 
 def _count(n: int) -> str:

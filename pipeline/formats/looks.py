@@ -73,6 +73,13 @@ _SEQUENCE = re.compile(rb"\x1e\s*[{\[]")
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 _LONE_RETURN = re.compile(rb'(?:[^"\r\n]|"[^"]*")*+\r(?!\n)[^\n]+\Z')
 _SEVERAL_LINES = "looks like objects over several lines, expected one a line: `jq -c .` writes that"
+PART_OF_ARRAY = (
+    "it looks like a part of a JSON array, with a comma or a bracket beside the object; expected "
+    "an object alone: a file that begins with `[` and ends with `]` is read as one array, "
+    "and `sed 's/,$//'` takes commas from the ends of lines"
+)
+_FEWEST_COMMAS = 2
+"""Lines in front of one that is an object by itself: one comma alone may be a slip."""
 _TAB = b"\t"
 _TABLES = {
     _TAB: "with tabs, expected JSON lines; a name in .tsv, or --input_format=csv and "
@@ -177,6 +184,8 @@ def without_objects(text: bytes) -> str:
       text: a whole file, or much of its beginning.
     """
     text = text.removeprefix(_BOM)
+    if not is_json_array(text) and _is_inside_of_array(text):
+        return PART_OF_ARRAY.replace("it ", "", 1)
     if any(map(_is_object, text.split(b"\n"))):
         return ""
     if _FOLDED_OBJECT.match(text):
@@ -186,12 +195,30 @@ def without_objects(text: bytes) -> str:
     return f"looks like a table {words}" if (words := _TABLES.get(_delimiter(text))) else ""
 
 
+def is_part_of_array(line: bytes) -> bool:
+    """Whether a line is a value of a JSON array with what separates it, or a bracket alone."""
+    line = line.strip()
+    value = line.strip(b"[], \t")
+    return value != line and (_is_object(value) if value else line.strip(b", \t") in (b"[", b"]"))
+
+
 def _is_object(line: bytes) -> bool:
     """Whether a line is an object by itself; one behind blanks is a part of something larger."""
     try:
         return line.startswith(b"{") and isinstance(json.loads(line), dict)
     except (ValueError, RecursionError):
         return False
+
+
+def _is_inside_of_array(text: bytes) -> bool:
+    """Whether the lines are the values of a JSON array that lacks its brackets.
+
+    The last object has none behind it, and the last line may be cut.
+    """
+    lines = [line for line in text.split(b"\n") if line.strip(b"] \t\r")]
+    if not lines or is_part_of_array(lines[-1]):
+        return bool(lines) and all(map(is_part_of_array, lines))
+    return len(lines) > _FEWEST_COMMAS and all(map(is_part_of_array, lines[:-1]))
 
 
 def _has_several_objects(text: bytes) -> bool:

@@ -87,7 +87,8 @@ def kind_of(value: Any) -> str:
     if isinstance(value, bool):
         return "a boolean"
     if isinstance(value, int | float | ExactNumber):
-        return f"the number {value}"
+        text = str(value)
+        return f"the number {text}" if len(text) <= 40 else f"a number of {len(text)} characters"
     if isinstance(value, str):
         return f"the text {value!r}" if len(value) <= 40 else f"text of {len(value)} characters"
     if isinstance(value, bytes):

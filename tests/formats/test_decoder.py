@@ -74,8 +74,35 @@ def test_good_records_become_columns_of_the_declared_types():
         (record(x=[1, True]), "wrong_type", "found a boolean at [1]"),
         (record(x=[[1], [2]]), "wrong_type", "found a list at [0]"),
         (record(x=[1, 1e39]), "not_finite", "found 1e+39 at [1]"),
-        (record().replace(b"0.5", b"1e400"), "not_json", "infinity"),
-        (record().replace(b"0.5", b"NaN"), "not_json", "JSON has no NaN and no Infinity"),
+        (record().replace(b"0.5", b"1e400"), "not_finite", "found 1E+400 at [0], beyond its range"),
+        (record().replace(b"0.5", b"-1e400"), "not_finite", "found -1E+400 at [0], beyond its"),
+        (record().replace(b"0.5", b"9" * 400), "not_finite", "found a number of 400 characters"),
+        (record().replace(b"0.5", b"9" * 5000), "not_finite", "a number of 5000 characters at [0]"),
+        (
+            record().replace(b":3", b":%d" % 10**30),
+            "out_of_range",
+            f"found {10**30}, beyond its range, expected int8",
+        ),
+        (
+            record(id="half").replace(b"half", b"\\ud800").replace(b"0.5", b"1e400"),
+            "not_json",
+            "not JSON: no low surrogate",
+        ),
+        *(
+            (record().replace(b"0.5", word), "not_json", f"found {word.decode()}: JSON has no NaN")
+            for word in (b"NaN", b"nan", b"-NaN", b"Infinity", b"-Infinity", b"inf", b"+inf")
+        ),
+        *(
+            (record().replace(b"0.5", word), "not_json", f"found {word.decode()}: numbers of JSON")
+            for word in (b"+1", b".5", b"1.", b"01", b"0x1F", b"1_000")
+        ),
+        (record().replace(b"0.5", b"None"), "not_json", "found None: it looks like text of Python"),
+        (record().replace(b'"', b"'"), "not_json", "found 'id': it looks like text of Python"),
+        *(
+            (line, "not_json", "a file that begins with `[` and ends with `]` is read")
+            for line in (record() + b" ,", b"," + record(), record() + b"]", b"[", b"]", b"],")
+        ),
+        (b"[" + record() + b",", "not_json", "it looks like a part of a JSON array"),
         (record() * 2, "not_json", "several objects in one line"),
         (record(n=1.0), "wrong_type", "field 'n': found the number 1.0, expected int8"),
         (record(n=128), "out_of_range", "found 128, beyond its range, expected int8"),
@@ -90,6 +117,18 @@ def test_bad_record_is_rejected_with_field_found_and_expected(payload, kind, say
     (reject,) = batch.rejects
     assert (reject.payload, reject.stage, reject.error_type) == (payload, "decode", kind)
     assert says in reject.error_message
+
+
+@pytest.mark.parametrize(
+    ("number", "repeated"),
+    [(b"1e400", "1E+400"), (b"-1e400", "-1E+400"), (b"9" * 400, "9" * 400)],
+)
+def test_number_that_no_float_holds_costs_no_record_that_does_not_read_it(number, repeated):
+    good = record()[:-1] + b', "note": ' + number + b"}"
+    for count in (1, 100):
+        batch = JsonDecoder(RECORD, ["note"]).decode(block([good] * count))
+        assert len(batch) == count
+        assert batch.pass_through[0].decode() == f'{{"note":{repeated}}}'
 
 
 def test_one_bad_record_in_a_large_block_costs_no_other():

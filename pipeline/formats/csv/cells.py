@@ -192,8 +192,10 @@ def _parsed(text: pa.Array, dtype: str, dialect: Dialect) -> Array:
         if pc.any(pc.match_substring(text, ".")).as_py():
             raise IrregularError
         text = pc.replace_substring(text, dialect.decimal, ".")
-    if dtype in INTEGERS and pc.any(pc.match_substring(text, "x", ignore_case=True)).as_py():
-        raise IrregularError  # Arrow takes 0x10 for 16
+    if dtype in INTEGERS:
+        if pc.any(pc.match_substring(text, "x", ignore_case=True)).as_py():
+            raise IrregularError  # Arrow takes 0x10 for 16
+        text = pc.replace_substring_regex(text, r"^\+([0-9])", r"\1")  # and no +5
     try:
         numbers = pc.cast(text, arrow_number(dtype))
     except pa.ArrowInvalid:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
+from pipeline.batch.batch import RecordId
 from pipeline.batch.block import Block
 from pipeline.batch.columns import Array
 from pipeline.batch.payloads import Lines
@@ -28,7 +29,7 @@ from pipeline.formats.csv import likely_rows
 from pipeline.formats.csv.dialect import Dialect, dialect_of
 from pipeline.formats.csv.header import Header, Keys
 from pipeline.formats.csv.rows import all_proper, has_bare_returns
-from pipeline.formats.decoder import Decoder, Part, payload_hash
+from pipeline.formats.decoder import Decoder, Part, payload_hash, record_id_in
 from pipeline.formats.fields import IrregularError
 from pipeline.formats.ids import regular_ids
 from pipeline.formats.lookup import Record
@@ -64,6 +65,8 @@ class _Layout:
 
 class CsvDecoder(Decoder):
     """Decodes blocks of CSV rows; see :mod:`pipeline.formats.csv.cells` for what a cell means."""
+
+    careful_rows = 64  # of so many at once, Arrow's call itself takes most of the time
 
     def __init__(self, record: RecordSpec, pass_through: Sequence[RecordKey] = ()) -> None:
         super().__init__(record, pass_through)
@@ -107,11 +110,9 @@ class CsvDecoder(Decoder):
         right = ~_headers(cells, payloads.take(rows.tolist()), layout)
         for name, field in self._fields.items():
             of_field = layout.places.get(name, ())
-            if field.spec.dtype in (*FLOATS, *INTEGERS) and csv_cells.one_each(
-                field.spec, of_field
-            ):
+            if field.spec.dtype in likely_rows.TOLD and csv_cells.one_each(field.spec, of_field):
                 for place in of_field:
-                    right &= likely_rows.are_numbers(cells[place], field.spec, dialect)
+                    right &= likely_rows.are_values(cells[place], field.spec, dialect)
         likely: list[int] = rows[right].tolist()
         return likely
 
@@ -164,14 +165,32 @@ class CsvDecoder(Decoder):
 
     def as_it_came(self, block: Block, row: int, record: Record) -> Record:
         """See Decoder."""
-        layout, cells = self._layout(block), self._row(block, row)
+        layout = self._layout(block)
+        declared = {key: spec for key in self._repeated if (spec := self._spec(key))}
+        if layout.places.keys().isdisjoint(declared):
+            return record
+        cells = self._row(block, row)
         return {**record} | {
             key: csv_cells.repeated(
                 [cells[place] for place in layout.places[key]], spec, layout.dialect
             )
-            for key in self._repeated
-            if key in layout.places and (spec := self._spec(key))
+            for key, spec in declared.items()
+            if key in layout.places
         }
+
+    def id_of_unread(self, block: Block, row: int) -> RecordId:
+        """See Decoder; of a file that has another column twice."""
+        key, layout = self._id, self._layout(block)
+        if key is None or layout.problem is None or layout.problem.kind != "doubled_column":
+            return None
+        cells, places = self._row(block, row), layout.places.get(key, ())
+        if not _named_once(block.header).issuperset(block.header[place] for place in places):
+            return None
+        told = dict(self.given(block))
+        if places:
+            of_id = [cells[place] for place in places]
+            told[key] = csv_cells.repeated(of_id, self._spec(key), layout.dialect)
+        return record_id_in(told, key)
 
     def undeclared(self, block: Block, row: int) -> dict[str, Any]:
         """See Decoder; cells as they would be in JSON, of columns that can be read."""
@@ -277,7 +296,8 @@ def parse(rows: Lines, layout: _Layout) -> dict[int, pa.Array]:
     ):
         raise IrregularError
     numbers = layout.numbers
-    if b"x" in text or b"X" in text:  # Arrow takes 0x10 for 16: `cells` looks at each
+    # Arrow takes 0x10 for 16, and no +5 for an integer: `cells` looks at each.
+    if any(sign in text for sign in (b"x", b"X", b"+")):
         numbers = {place: kind for place, kind in numbers.items() if kind == pa.float64()}
     types = {
         str(place): numbers.get(place, pa.string())

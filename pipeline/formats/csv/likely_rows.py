@@ -14,13 +14,17 @@ import pyarrow.compute as pc
 
 from pipeline.batch.columns import Array
 from pipeline.batch.payloads import Lines
-from pipeline.batch.tensors import INTEGERS
+from pipeline.batch.tensors import FLOATS, INTEGERS
 from pipeline.formats.csv.dialect import Dialect
 from pipeline.formats.csv.quotes import quoted_places
 from pipeline.spec.record import FieldSpec
 
-_INTEGER = r"^\s*-?[0-9]+\s*$"  # Arrow reads no +5
+_INTEGER = r"^\s*[+-]?[0-9]+\s*$"
 _FLOAT = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
+_BOOLEAN = r"(?i)^\s*(true|false|[01])\s*$"
+_PATTERNS = dict.fromkeys(INTEGERS, _INTEGER) | dict.fromkeys(FLOATS, _FLOAT) | {"bool": _BOOLEAN}
+TOLD = frozenset(_PATTERNS)
+"""Dtypes whose values are told from other texts."""
 
 
 def of_width(rows: Lines, width: int, dialect: Dialect) -> Array:
@@ -43,19 +47,19 @@ def of_width(rows: Lines, width: int, dialect: Dialect) -> Array:
     return np.flatnonzero((counts == width - 1) & plain)
 
 
-def are_numbers(cells: pa.Array, spec: FieldSpec, dialect: Dialect) -> Array:
-    """For each cell of a field of numbers, whether it is one, or lacks one where it may.
+def are_values(cells: pa.Array, spec: FieldSpec, dialect: Dialect) -> Array:
+    """For each cell of a field, whether it may be one of its values, or lacks one where it may.
 
     Args:
       cells: text.
-      spec: of the field.
+      spec: of the field, whose dtype is one of those that are told.
       dialect: how numbers and missing values are written.
     """
     text = cells
     if dialect.decimal != ".":
         text = pc.replace_substring(cells, dialect.decimal, ".")
-    pattern = _INTEGER if spec.dtype in INTEGERS else _FLOAT
-    found: Array = pc.match_substring_regex(text, pattern).to_numpy(zero_copy_only=False)
+    matches = pc.match_substring_regex(text, _PATTERNS[spec.dtype])
+    found: Array = matches.to_numpy(zero_copy_only=False)
     if spec.keeps_missing:
         nothing = pa.array(sorted({"", *dialect.missing}))
         trimmed = pc.utf8_trim_whitespace(cells)

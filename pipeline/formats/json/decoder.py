@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
+from pipeline.batch.batch import RecordId
 from pipeline.batch.block import Block
 from pipeline.batch.payloads import Lines
 from pipeline.errors import RecordError
-from pipeline.formats import looks
-from pipeline.formats.decoder import Part, RowDecoder
+from pipeline.formats.decoder import Part, RowDecoder, record_id_in
 from pipeline.formats.fields import IrregularError
 from pipeline.formats.ids import regular_ids
 from pipeline.formats.json.exact import doubled_key, with_exact_numbers
 from pipeline.formats.json.number_lists import NumberListReader
+from pipeline.formats.json.objects import parse_object
 from pipeline.formats.json.tables import TableReader
 from pipeline.spec.record import RecordSpec
 from pipeline.spec.record.keys import RecordKey, outer_keys
@@ -25,10 +25,6 @@ from pipeline.spec.record.keys import RecordKey, outer_keys
 _LONG = 16
 _MANY = 16
 FEWEST_ROWS = 64
-
-_NO_NUMBER = re.compile(rb"[:,\[]\s*-?(NaN|Infinity)\b")
-_NEXT_OBJECT = re.compile(rb"\}\s*\{")
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 class JsonDecoder(RowDecoder):
@@ -133,6 +129,15 @@ class JsonDecoder(RowDecoder):
             raise RecordError("doubled_key", f"the object has the key '{twice}' more than once")
         return with_exact_numbers([payload], [found], self._repeated)[0]
 
+    def id_of_unread(self, block: Block, row: int) -> RecordId:
+        """See Decoder; of an object that has another key twice."""
+        assert self._id is not None
+        payload = block.payloads[row]
+        found = parse_object(payload)
+        if doubled_key([payload], [found], set(outer_keys(self._id))) is not None:
+            return None
+        return record_id_in({**self.given(block), **found}, self._id)
+
 
 def _some(block: Block, rows: range) -> list[bytes]:
     """The payloads of some rows."""
@@ -140,49 +145,3 @@ def _some(block: Block, rows: range) -> list[bytes]:
     if isinstance(payloads, Lines):
         return list(payloads.part(rows.start, rows.stop))
     return [payloads[row] for row in rows]
-
-
-def parse_object(payload: bytes) -> dict[str, Any]:
-    """The JSON object in `payload`.
-
-    Raises:
-      RecordError: it is empty, not UTF-8, not JSON or not an object.
-    """
-    if not payload.strip():
-        raise RecordError("empty", "the record is empty, expected a JSON object")
-    try:
-        value = orjson.loads(payload)
-    except orjson.JSONDecodeError as error:
-        try:
-            payload.decode()
-        except UnicodeDecodeError as bad:
-            where = f"byte {payload[bad.start]:#04x} at position {bad.start}"
-            raise RecordError("not_utf8", f"{where} is not UTF-8{_other(payload)}") from error
-        raise RecordError("not_json", f"not JSON: {error}{_remedy(payload)}") from error
-    if not isinstance(value, dict):
-        found = {list: "a list", str: "text", bool: "a boolean", type(None): "null"}
-        raise RecordError(
-            "not_an_object", f"found {found.get(type(value), 'a number')}, expected a JSON object"
-        )
-    return value
-
-
-def _remedy(payload: bytes) -> str:
-    """What to write instead, where what is not JSON is known by its look."""
-    if _NO_NUMBER.search(payload):
-        return "; JSON has no NaN and no Infinity, what is missing is null"
-    if _NEXT_OBJECT.search(payload):
-        return (
-            "; it looks like several objects in one line or message, expected one: `jq -c .` "
-            "writes one a line"
-        )
-    return ""
-
-
-def _other(payload: bytes) -> str:
-    """What bytes that are no text are, where that is known by their look."""
-    if kind := looks.compression(payload, "jsonl"):
-        return f"; it looks compressed ({kind}), expected a JSON object as it is"
-    if payload.startswith(_UTF_16):
-        return "; it looks like UTF-16, expected UTF-8"
-    return ""

@@ -24,7 +24,7 @@ from pipeline.batch.names import doubled
 from pipeline.batch.payloads import ArrowRows, plain_value
 from pipeline.errors import RecordError
 from pipeline.formats import arrow_columns
-from pipeline.formats.decoder import Decoder, Part
+from pipeline.formats.decoder import Decoder, Part, record_id_in
 from pipeline.formats.fields import FieldDecoder, IrregularError
 from pipeline.formats.format import Format, Reading
 from pipeline.formats.ids import regular_ids
@@ -110,6 +110,15 @@ class ParquetDecoder(Decoder):
     def id_of(self, block: Block, row: int) -> RecordId:
         """The file's path and the number of the row in it."""
         return f"{block.source}:{block.first + row}"
+
+    def id_of_unread(self, block: Block, row: int) -> RecordId:
+        """See Decoder; of a file that has another column twice, or times in one."""
+        assert self._id is not None
+        told = dict(self.given(block))
+        array = _array(_rows(block).table.slice(row, 1), self._id, optional=self._id in told)
+        if array is not None:
+            told[self._id] = plain_value(str(self._id), array)
+        return record_id_in(told, self._id)
 
     def where(self, block: Block, row: int) -> str:
         """See Decoder."""

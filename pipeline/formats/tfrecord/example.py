@@ -22,10 +22,11 @@ from google.protobuf import (
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from pipeline.batch.batch import RecordId
 from pipeline.batch.block import Block
 from pipeline.batch.names import doubled
 from pipeline.errors import RecordError
-from pipeline.formats.decoder import RowDecoder
+from pipeline.formats.decoder import RowDecoder, record_id_in
 from pipeline.formats.fields import IrregularError
 from pipeline.spec.record import RecordSpec
 from pipeline.spec.record.keys import ColumnsKey, RecordKey, outer_keys
@@ -72,16 +73,10 @@ class TfRecordDecoder(RowDecoder):
 
     def record(self, block: Block, row: int) -> dict[str, Any]:
         """See Decoder."""
-        payload = block.payloads[row]
-        try:
-            example = example_class().FromString(payload)
-            found = example.features.feature
-            entries = _names_class().FromString(payload).features.feature
-        except DecodeError:
-            says = f"the record is not a tf.Example; {_WHOLE}"
-            raise RecordError("not_an_example", says) from None
+        example, entries = _parsed(block.payloads[row])
+        found = example.features.feature
         if len(entries) != len(found):  # of two features of one name, the map has the last
-            self._check_single([entry.key for entry in entries])
+            self._check_single(_names(entries))
         given = self.given(block)
         if not all(name in found or name in given for name in self._wanted):
             _check_kind(example)
@@ -93,6 +88,18 @@ class TfRecordDecoder(RowDecoder):
             )
         names = found if lacks else filter(found.__contains__, self._wanted)
         return {name: self._value(name, found[name]) for name in names}
+
+    def id_of_unread(self, block: Block, row: int) -> RecordId:
+        """See Decoder; of an example that has another feature twice."""
+        assert isinstance(self._id, str)
+        example, entries = _parsed(block.payloads[row])
+        names = _names(entries)
+        if self._id in doubled(names):
+            return None
+        told = dict(self.given(block))
+        if self._id in names:
+            told[self._id] = self._value(self._id, example.features.feature[self._id])
+        return record_id_in(told, self._id)
 
     def _check_single(self, names: Sequence[str]) -> None:
         twice = next(filter(doubled(names).__contains__, self._wanted), None)
@@ -115,6 +122,24 @@ class TfRecordDecoder(RowDecoder):
         if len(values) == 1 and name not in self._tensors:
             return values[0]
         return values
+
+
+def _parsed(payload: bytes) -> tuple[Any, Any]:
+    """The example of a record, and the entries of its features, each as often as it comes.
+
+    Raises:
+      RecordError: it is none.
+    """
+    try:
+        example = example_class().FromString(payload)
+        return example, _names_class().FromString(payload).features.feature
+    except DecodeError:
+        says = f"the record is not a tf.Example; {_WHOLE}"
+        raise RecordError("not_an_example", says) from None
+
+
+def _names(entries: Any) -> list[str]:
+    return [entry.key for entry in entries]
 
 
 def _check_kind(example: Any) -> None:

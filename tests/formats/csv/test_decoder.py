@@ -272,3 +272,35 @@ def test_column_that_is_a_key_of_its_own_is_no_value_of_a_field():
 def test_header_of_another_dialect_is_refused_with_what_separates_its_names(separator, shown):
     (problem,) = problems(RECORD, (), parse_header(separator.join(HEADER).encode()))
     assert problem.startswith(f"found {shown} between 4 names in the header, expected commas")
+
+
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [
+        (("id", "x_0", "x_1", "x_1", "n"), "a"),
+        (("n", "id", "n", "x_0", "x_1"), "1"),
+        (("id", "x_0", "x_1", "n", "n"), "a"),
+        (("id", "id", "x_0", "x_1", "n"), None),
+        (("id", "x_0", "n", "n", "id"), None),
+    ],
+)
+def test_record_of_a_file_with_a_column_twice_has_its_id_where_that_is_named_once(header, found):
+    reject, short = decode(b"a,1,2,3,4", b"a,1,2", header=header).rejects
+    assert reject.record_id == found
+    assert short.record_id is None, "nobody knows which cell is missing"
+
+
+def test_integer_id_of_a_file_with_a_column_twice_is_the_one_of_a_prediction():
+    fields = {"n": {"dtype": "int32"}, "x": {"dtype": "float32"}}
+    record = RecordSpec.model_validate({"id": "n", "fields": fields})
+    (good,) = decode(b"7,1", record=record, header=("n", "x")).ids
+    (reject,) = decode(b"7,1,2", record=record, header=("n", "x", "x")).rejects
+    assert (type(good), good) == (type(reject.record_id), reject.record_id)
+
+
+def test_record_without_a_declared_id_has_its_hash_also_where_it_cannot_be_read():
+    record = RecordSpec.model_validate({"fields": {"n": {"dtype": "int8"}}})
+    (good,) = decode(b"1,2", record=record, header=("n", "x")).ids
+    for header in (("n", "n"), ("n", "x", "y")):
+        (reject,) = decode(b"1,2", record=record, header=header).rejects
+        assert reject.record_id == good

@@ -109,9 +109,15 @@ def test_bad_row_among_many_costs_two_looks_at_the_block(bad, monkeypatch):
 @pytest.mark.parametrize("missing", [[], ["NA"]])
 @pytest.mark.parametrize(
     ("dtype", "cell"),
-    [("float32", " 1.5"), ("int64", "7 "), ("int8", "\t-7"), ("uint64", str(2**64 - 1))],
+    [
+        *(("float32", cell) for cell in (" 1.5", "+5", "+.5", "5.", "05", "5.00", "1e5", "-1E+05")),
+        *(("float64", cell) for cell in ("1e-400", "123456789012345678901", '"5"')),
+        *(("int64", cell) for cell in ("7 ", "+7", " +7 ", "007", "+007", "-07", "-0", '"+7"')),
+        *(("int8", "\t-7"), ("uint8", "+7"), ("uint64", str(2**64 - 1)), ("uint64", "+7")),
+        *(("bool", cell) for cell in ("true", "FALSE", " True ", "1", "0")),
+    ],
 )
-def test_numbers_with_blanks_and_of_64_bits_are_read_in_blocks(missing, dtype, cell):
+def test_every_spelling_that_a_field_takes_is_read_in_blocks(missing, dtype, cell):
     """One by one, such rows would take a hundred times as long."""
     keys = {"csv": {"missing": missing}, "fields": {"x": {"dtype": dtype}}}
     record = RecordSpec.model_validate(keys)
@@ -124,11 +130,20 @@ def test_numbers_with_blanks_and_of_64_bits_are_read_in_blocks(missing, dtype, c
         assert part.columns["x"].tolist() == expected.columns["x"].tolist()
 
 
-def test_sign_before_some_integers_costs_their_rows_alone():
-    record = RecordSpec.model_validate({"fields": {"x": {"dtype": "int64"}}})
-    rows = [b"a,%b5" % (b"" if i % 9 else b"+") for i in range(90)]
-    part = CsvDecoder(record).plain(Block(tuple(rows), "a.csv", format="csv", header=("t", "x")))
-    assert list(part.rows) == [i for i in range(90) if i % 9]
+@pytest.mark.parametrize(
+    ("dtype", "good", "bad"),
+    [
+        *(("int64", "+5", bad) for bad in ("+-5", "++5", "+ 5", "+", "5+", "5.0", "1e5", "50%")),
+        *(("float32", "+5", bad) for bad in ("++5", "1_000", "$5", "50%", "yes")),
+        *(("bool", "true", bad) for bad in ("yes", "t", "T", "1.0", "")),
+    ],
+)
+def test_spelling_that_a_field_does_not_take_costs_its_rows_alone(dtype, good, bad):
+    record = RecordSpec.model_validate({"fields": {"x": {"dtype": dtype}}})
+    rows = [f"a,{good if i % 9 else bad}".encode() for i in range(90)]
+    block = Block(tuple(rows), "a.csv", format="csv", header=("t", "x"))
+    assert list(CsvDecoder(record).plain(block).rows) == [i for i in range(90) if i % 9]
+    same(CsvDecoder(record).decode(block), OneByOne(record).decode(block))
 
 
 @pytest.mark.parametrize("bad", [[], [b"a,oops"], [b"a,1\r"]])

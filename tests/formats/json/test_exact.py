@@ -39,6 +39,7 @@ def test_key_that_comes_twice_costs_its_record_and_no_value_wins(bad, key):
         (reject,) = batch.rejects
         assert (reject.payload, reject.error_type) == (bad, "doubled_key")
         assert f"the key '{key}' more than once" in reject.error_message
+        assert reject.record_id == (None if key == "id" else "a")
 
 
 @pytest.mark.parametrize(

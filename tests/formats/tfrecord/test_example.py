@@ -23,6 +23,7 @@ def test_feature_that_comes_twice_costs_its_record_and_no_value_wins(more):
     (reject,) = batch.rejects
     assert (reject.payload, reject.error_type) == (bad, "doubled_key")
     assert f"has '{next(iter(more))}' more than once" in reject.error_message
+    assert reject.record_id == (None if "id" in more else "a")
 
 
 def test_feature_that_is_missing_is_named_not_one_that_the_path_gives():
