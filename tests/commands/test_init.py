@@ -1,7 +1,6 @@
-"""`init`: what it writes passes `check` when everything is known, and says what is not."""
+"""The command init: what it drafts for the models and records that it finds."""
 
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -9,47 +8,19 @@ import pytest
 import yaml
 
 from pipeline.drafting.draft import FILL_IN, GUESS
-from pipeline.spec import text as spec_text
 from tests.backends.cases import AFFINE, CASES
-from tests.support import formats, models, sound_models
+from tests.commands.inits import ROWS, bound, init
+from tests.support import formats, models
 from tests.support.mlflow_folders import mlmodel
-from tests.support.sounds import encoded, noise
 
-ROWS = [
-    {"row_id": f"r{i}", "left": [0.5, 1.0 * i, 2.0, 3.0], "review": "good film", "rank": i % 3}
-    for i in range(20)
-]
 NUMBERED = ["text", "row_id", "m1", "m2", "m3", "m4"]
+
+
 KNOWN = [
     case
     for case in CASES
     if case.framework != "python" and not case.name.startswith("torch-state-dict")
 ]
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """An empty folder, which is the working folder as well."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def init(run, *words, limits=("--trial_secs=0",)):
-    """Runs it, and returns the ensemble file as data, and as text without its first lines.
-
-    Without limits of its own in this process, which has the frameworks.
-    """
-    done = run("init", *words, *limits)
-    assert done.status == 0, done.err
-    text = Path("ensemble.yaml").read_text()
-    if "until it has the key" not in " ".join(text.replace("#", " ").split()):
-        assert spec_text.parse(text, source="ensemble.yaml")
-    return yaml.safe_load(text), text.partition("\n\n")[2], done
-
-
-def bound(data, model):
-    (entry,) = (entry for entry in data["models"] if entry["name"] == model)
-    return entry["inputs"]
 
 
 @pytest.mark.parametrize("case", KNOWN, ids=str)
@@ -163,144 +134,6 @@ def test_without_records_models_that_read_the_same_share_a_field(run, folder):
     assert run("check", "ensemble.yaml", "--trial_secs=0").status == 0
 
 
-def test_process_that_may_die_of_a_model_finds_what_this_one_finds(run, folder):
-    models.onnx_file(folder / "models/net")
-    models.save_estimator(models.classifier(), folder / "models/species.joblib")
-    models.lightgbm_text(folder / "models/trees")
-    models.bert_classifier(folder / "models/bert")
-    (folder / "models/broken.pt").write_bytes(b"no archive")
-    here = init(run, "models", "--trusted")[1]
-    apart = init(run, "models", "--trusted", "--overwrite", limits=())[1]
-    assert apart == here
-
-
-def test_model_that_kills_who_reads_it_is_told_and_costs_the_others_nothing(run, folder):
-    file = models.lightgbm_text(folder / "models/trees")
-    text = file.read_text()
-    assert "num_tree_per_iteration=1" in text
-    file.write_text(text.replace("num_tree_per_iteration=1", "num_tree_per_iteration=0"))
-    models.onnx_file(folder / "models/good")
-    data, text, done = init(run, "models", limits=())
-    said = " ".join(text.replace("#", " ").split())
-    assert "its tensors are not known. models/trees" in said
-    assert "was ended by SIGFPE" in said
-    assert bound(data, "good") == {"x": "features"}
-    assert "not known: trees; " in done.out
-
-
-def test_model_that_never_ends_is_told(run, folder):
-    file = models.lightgbm_text(folder / "models/trees")
-    # Each node is its own child. The file also says how many bytes a tree has, so none is lost.
-    text = re.sub(
-        r"(?<=_child=).*", lambda match: re.sub(r"[-\d]", "0", match[0]), file.read_text()
-    )
-    file.write_text(text)
-    _, text, _ = init(run, "models", limits=("--trial_secs=5",))
-    said = " ".join(text.replace("#", " ").split())
-    assert "took more than" in said
-    assert "its tensors are not known. models/trees" in said
-
-
-@pytest.mark.parametrize(
-    "config", ["{", '{"model_type": "bert", "architectures": ["BertForNextSentencePrediction"]}']
-)
-def test_entry_of_an_unknown_task_is_refused_until_somebody_chooses_it(run, folder, config):
-    """As embeddings, it would work, and be something else than it was made for."""
-    (models.bert_classifier(folder / "models/bert") / "config.json").write_text(config)
-    data, text, _ = init(run, "models")
-    assert "task" not in data["models"][0]
-    assert "fill in: its tensors are not known." in text
-    assert "until it has the key `task`" in " ".join(text.replace("#", " ").split())
-    checked = run("check", "ensemble.yaml", "--trial_secs=0")
-    assert checked.status == 2
-    assert "key 'task' is missing" in checked.err
-    assert "expected one of feature-extraction, sentence-embedding" in checked.err
-
-
-def test_pickle_is_not_loaded_unless_trusted(run, folder):
-    import pickle
-
-    class Trap:
-        def __reduce__(self):
-            return open, ("sprung", "w")
-
-    (folder / "models").mkdir()
-    (folder / "models/clf.pkl").write_bytes(pickle.dumps(Trap()))
-    data, text, done = init(run, "models")
-    assert not (folder / "sprung").exists()
-    assert data["models"][0]["uri"] == "models/clf.pkl"
-    assert "trusted" not in data["models"][0]
-    said = " ".join(text.replace("#", " ").split())
-    assert "loading models/clf.pkl would run code that it carries" in said
-    assert "with --trusted, `init` does so and reads it" in said
-    assert "not known: clf; comments in the file say why" in done.out
-    run("init", "models", "--trusted", "--overwrite")
-    assert (folder / "sprung").exists()
-
-
-def test_network_that_writes_files_is_not_loaded_unless_trusted(run, folder):
-    marker = folder / "marker"
-    models.torchscript_that_writes(folder / "models/net/1", marker)
-    _, text, _ = init(run, "models")
-    said = " ".join(text.replace("#", " ").split())
-    assert "with --trusted, `init` does so and reads it" in said
-    assert not marker.exists()
-    data, _, _ = init(run, "models", "--trusted", "--overwrite")
-    assert data["models"][0]["trusted"] is True
-    assert marker.exists()
-
-
-def test_trusted_pickle_is_read_and_the_entry_says_trusted(run, folder):
-    models.save_estimator(models.classifier(), folder / "models/species.joblib")
-    data, _, _ = init(run, "models", "--trusted")
-    assert data["models"][0]["trusted"] is True
-    assert data["models"][0]["outputs"] == {"predict_proba": "species_proba"}
-    assert run("check", "ensemble.yaml", "--trial_secs=0").status == 0
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "reason"),
-    [
-        ("net.onnx", b"garbage", "cannot be loaded as an ONNX graph"),
-        ("net.pt", b"", "net.pt is empty"),
-        ("net.keras", b"x", "is not the zip archive that a .keras file is"),
-    ],
-)
-def test_model_that_cannot_be_read_has_an_entry_with_the_reason(run, folder, name, content, reason):
-    models.onnx_file(folder / "models/good")
-    (folder / "models" / name).write_bytes(content)
-    _, text, done = init(run, "models")
-    assert f"uri: models/{name}" in text
-    assert "fill in: its tensors are not known." in text
-    assert reason in " ".join(text.replace("#", " ").split())
-    assert "2 models, 1 guess, " in done.out or "2 models, 2 guesses, " in done.out
-    assert run("check", "ensemble.yaml", "--trial_secs=0").status == 2
-
-
-def test_model_that_reads_nothing_of_a_record_has_an_entry_with_the_reason(run, folder):
-    """Such graphs only make windows, filters or constants."""
-    models.save_onnx(
-        folder / "models/window.onnx",
-        [("Identity", ["size"], ["y"], {})],
-        {"size": ("int64", [])},
-        {"y": ("int64", [])},
-    )
-    for others in (0, 1):
-        if others:
-            models.onnx_file(folder / "models/net")
-        data, text, _ = init(run, "models", "--overwrite")
-        assert len(data["models"]) == 1 + others
-        assert "no input with a row for each record" in " ".join(text.replace("#", " ").split())
-
-
-def test_weights_without_a_network_say_that_a_class_is_needed(run, folder):
-    models.torch_state_dict(folder / "models/net")
-    _, text, _ = init(run, "models")
-    assert "name the network's class with `module: package.Class`" in " ".join(
-        text.replace("#", " ").split()
-    )
-
-
 def test_tensor_that_no_key_fits_is_to_be_filled_in(run, folder):
     models.onnx_file(folder / "models/net")
     formats.write(folder, "jsonl", [{"id": "a", "v": [1.0, 2.0]}])
@@ -346,74 +179,6 @@ def test_values_that_may_be_anything_are_averaged_in_a_comment_only(run, folder)
     assert "combine" not in data
     assert "#   - {column: mean, op: mean, of: [one_predict, two_predict]}" in text
     assert data["output"] == ["one_predict", "two_predict"]
-
-
-@pytest.mark.parametrize("records", [[], ["--records", "sounds"]], ids=["models alone", "sounds"])
-def test_sounds_are_decoded_at_the_rate_that_the_model_knows(run, folder, records):
-    sound_models.wav2vec2_classifier(folder / "models/ears")
-    (folder / "sounds").mkdir()
-    (folder / "sounds/a.wav").write_bytes(encoded(noise(6000, 0)))
-    data, text, _ = init(run, "models", *records)
-    assert data["record"] == {"source": "audio", "fields": {"file": {"dtype": "bytes"}}}
-    decoded = {"column": "waveform", "op": "decode_audio", "of": "file"}
-    assert data["prepare"] == [{**decoded, "sampling_rate": 16000, "resample": True}]
-    assert data["models"][0]["inputs"] == {"waveform": "waveform"}
-    assert "guess: files of other rates are resampled" in text
-    assert run("check", "ensemble.yaml", "--trial_secs=0").status == 0
-
-
-def test_pictures_are_decoded_and_resized_to_what_the_model_takes(run, folder):
-    from PIL import Image
-
-    models.save_onnx(
-        folder / "models/net/model.onnx",
-        [("Identity", ["image"], ["y"], {})],
-        {"image": ("float32", ["rows", 3, 16, 24])},
-        {"y": ("float32", ["rows", 3, 16, 24])},
-    )
-    (folder / "pictures").mkdir()
-    Image.new("RGB", (30, 20)).save("pictures/a.png")
-    data, _, _ = init(run, "models", "--records", "pictures")
-    assert data["record"] == {"source": "image", "fields": {"file": {"dtype": "bytes"}}}
-    assert [step["op"] for step in data["prepare"]] == ["decode_image", "resize", "normalize"]
-    assert (data["prepare"][1]["height"], data["prepare"][1]["width"]) == (16, 24)
-    assert data["prepare"][2]["layout"] == "chw"
-    assert run("check", "ensemble.yaml", "--trial_secs=0").status == 0
-
-
-def test_pictures_are_prepared_as_a_file_beside_the_model_says(run, folder):
-    models.save_onnx(
-        folder / "models/net/1/model.onnx",
-        [("Identity", ["image"], ["y"], {})],
-        {"image": ("float32", ["rows", 3, 16, 16])},
-        {"y": ("float32", ["rows", 3, 16, 16])},
-    )
-    config = {"mean": [0.5] * 3, "std": [0.5] * 3, "crop_pct": 0.8, "interpolation": "bicubic"}
-    (folder / "models/net/1/config.json").write_text(json.dumps({"pretrained_cfg": config}))
-    (folder / "pictures").mkdir()
-    (folder / "pictures/a.png").write_bytes(b"")
-    data, text, _ = init(run, "models", "--records", "pictures")
-    assert data["prepare"][1:] == [
-        {
-            "column": "small",
-            "op": "resize",
-            "of": "picture",
-            "fit": "shorter_side",
-            "size": 20,
-            "method": "bicubic",
-        },
-        {"column": "middle", "op": "center_crop", "of": "small", "height": 16, "width": 16},
-        {
-            "column": "pixels",
-            "op": "normalize",
-            "of": "middle",
-            "mean": [0.5] * 3,
-            "std": [0.5] * 3,
-            "layout": "chw",
-        },
-    ]
-    assert "guess: config.json beside it" in text
-    assert run("check", "ensemble.yaml", "--trial_secs=0").status == 0
 
 
 def test_models_and_output_in_a_bucket(run, folder, gcs, bucket):
@@ -491,17 +256,6 @@ def test_every_note_is_a_guess_or_to_be_filled_in(run, folder):
     assert f"{text.count(FILL_IN.strip())} to fill in" in done.out
 
 
-def test_scikit_learn_pipeline_of_texts_reads_text(run, folder):
-    models.save_estimator(models.text_classifier(), folder / "models/mood.skops")
-    formats.write(folder, "jsonl", ROWS)
-    data, _, _ = init(run, "models", "--records", "a.jsonl", "--trusted")
-    assert bound(data, "mood") == {"X": "review"}
-    assert run("check", "ensemble.yaml", "--trial_secs=0").status == 0
-    data, _, _ = init(run, "models", "--overwrite", "--trusted")
-    assert data["record"]["fields"] == {"text": {"dtype": "string"}}
-    assert run("check", "ensemble.yaml", "--trial_secs=0").status == 0
-
-
 def test_tensor_that_a_format_has_as_one_list_is_declared_with_the_axes_of_the_model(run, folder):
     models.save_onnx(
         folder / "models/net/model.onnx",
@@ -523,32 +277,3 @@ def test_reason_names_the_model_as_the_entry_does(run, folder, gcs, bucket):
     _, text, _ = init(run, f"{bucket}/models")
     said = " ".join(text.replace("#", " ").split())
     assert f"not known. {bucket}/models/net/1/model.onnx cannot be loaded" in said
-
-
-def test_integers_become_floats_where_models_take_any_number(run, folder):
-    """The next record may have a fraction."""
-    models.sklearn_skops(folder / "models/linear")
-    formats.write(folder, "jsonl", [{"v": [1, 2, 3, 4]}])
-    data, _, _ = init(run, "models", "--records", "a.jsonl")
-    assert data["record"]["fields"] == {"v": {"dtype": "float32", "shape": [4]}}
-
-
-def test_serialized_examples_are_handed_whole_to_a_model_that_parses_them(run, folder):
-    import tensorflow as tf
-
-    features = {"left": tf.io.FixedLenFeature([4], tf.float32, [0.0] * 4)}
-    models.save_function(
-        folder / "models/net/1",
-        lambda examples: {"y": tf.io.parse_example(examples, features)["left"]},
-        {"examples": ("string", [None])},
-    )
-    formats.write(folder, "tfrecord", ROWS)
-    for records in (["--records", "a.tfrecord"], []):
-        data, text, _ = init(run, "models", "--overwrite", *records)
-        assert data["record"] == {"source": "raw", "fields": {"example": {"dtype": "bytes"}}}
-        assert bound(data, "net") == {"examples": "example"}
-        assert "fill in" not in text
-    assert run("check", "ensemble.yaml", "--trial_secs=0").status == 0
-    formats.write(folder, "jsonl", [{**row, "examples": row["review"]} for row in ROWS])
-    data, _, _ = init(run, "models", "--overwrite", "--records", "a.jsonl")
-    assert "source" not in data["record"]

@@ -15,13 +15,6 @@ from tests.support.named_models import KINDS, NAMES, matrix, table
 ROWS = table(rows=20)
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """An empty folder, which is the working folder as well."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def init(run, *words):
     """The ensemble file as data, and its text."""
     done = run("init", "models", "--trial_secs=0", *words)
