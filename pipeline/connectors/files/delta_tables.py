@@ -18,15 +18,14 @@ import pyarrow.parquet as pq
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from pipeline.connectors.files.unread_tables import MOST_LOOKS, say_unseen
 from pipeline.connectors.storage import paths
 from pipeline.connectors.storage.errors import READER_ROLE, explain
 from pipeline.errors import PathError
+from pipeline.spec.uris import is_local
 
 _COMMIT = re.compile(r"(\d{20})\.json")
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(?:\.\d{10}\.(\d{10}))?\.parquet")
-_MOST_TABLES = 64
-"""Each is a request to the storage; files in more folders than these are no tables."""
-
 _WAY_OUT = (
     "write the rows of the table to a folder of their own with a reader of Delta tables, or, where "
     "nobody needs its older versions, let `VACUUM` remove their files"
@@ -46,13 +45,16 @@ def problems(files: Sequence[str]) -> Iterator[str]:
     for file in files:
         table, name = _split(file)
         tables[table].append(name)
-    for table, names in list(tables.items())[:_MOST_TABLES]:
+    for number, (table, names) in enumerate(tables.items()):
+        if number >= MOST_LOOKS and not is_local(table):
+            say_unseen("Delta", number, len(tables))
+            return
         if log := _log_of(table):
             try:
                 held = _held(log)
             except Exception as error:
                 reason = explain(table, error, READER_ROLE)
-                yield f"{table} is a Delta table whose log cannot be read: {reason}"
+                yield f"{table} is a Delta table whose log cannot be read: {reason}; {_WAY_OUT}"
             else:
                 yield from _strangers(table, names, held)
 

@@ -38,7 +38,9 @@ def problems(files: Sequence[str]) -> Iterator[str]:
             metadata = _metadata_of(table)
         except Exception as error:
             reason = explain(table, error, READER_ROLE)
-            yield f"{table} is an Iceberg table whose metadata cannot be read: {reason}"
+            yield (
+                f"{table} is an Iceberg table whose metadata cannot be read: {reason}; {_WAY_OUT}"
+            )
             continue
         if metadata is not None and (reason := _older(metadata, count)):
             yield f"{table} is an Iceberg table, and {reason}; {_WAY_OUT}"
@@ -59,7 +61,7 @@ def _metadata_of(table: str) -> Mapping[str, Any] | None:
       ValueError: no name says which file is the newest.
     """
     try:
-        found = paths.match_input(f"{table}/metadata/*.metadata.json*")
+        found = paths.match_input(f"{table}/metadata/[!._]*.metadata.json*")
     except PathError:
         return None
     versions = {

@@ -3,7 +3,7 @@
 Of each format the first file that matches is opened, and of that only what says how its records
 look: its first bytes, the header of CSV, the schema of Parquet and Avro. What other files hold is
 seen when they are read; their records become dead letters then. Of all Parquet files it is seen
-whether the newest version of a Delta or Iceberg table has them.
+whether the newest version of a table has them that Delta, Iceberg, Hudi or Paimon keeps.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
-from pipeline.connectors.files import delta_tables, iceberg_tables
+from pipeline.connectors.files import delta_tables, iceberg_tables, unread_tables
 from pipeline.connectors.files.ranges import FileRange, opened
 from pipeline.connectors.storage import paths
 from pipeline.connectors.storage.errors import READER_ROLE, explain
@@ -54,6 +54,7 @@ def problems(
             yield from (f"{part.path}: {problem}" for problem in found)
     yield from delta_tables.problems(in_tables)
     yield from iceberg_tables.problems(in_tables)
+    yield from unread_tables.problems(in_tables)
 
 
 def _checked(

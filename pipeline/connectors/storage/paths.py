@@ -83,10 +83,7 @@ def check_writable(prefix: str) -> None:
       PathError: they cannot, or `prefix` is not the beginning of a file name.
     """
     if prefix.rpartition("/")[2] in ("", ".", ".."):
-        raise PathError(
-            f"output '{prefix}' is a folder, expected the beginning of file names, such as "
-            f"'{prefix.rstrip('/')}/part'"
-        )
+        _refuse_folder(prefix)
     if prefix.startswith("~"):
         raise PathError(
             f"output '{prefix}' would be in a folder '{prefix.partition('/')[0]}' here: no shell "
@@ -108,6 +105,31 @@ def check_writable(prefix: str) -> None:
             if folder.is_file():
                 reason = f"'{folder}' is a file, expected a folder"
         raise PathError(f"output '{prefix}' cannot be written: {reason}") from error
+
+
+def check_no_folder(prefix: str) -> None:
+    """Makes sure that no folder has the name with which files begin: they would lie beside it.
+
+    Raises:
+      PathError: there is one, also where only names in a bucket make it one; or the storage refuses
+        to tell.
+    """
+    try:
+        if is_local(prefix):
+            found = Path(prefix).is_dir()
+        else:
+            found = bool(FileSystems.match([f"{prefix}/**"], [1])[0].metadata_list)
+    except Exception as error:
+        raise PathError(f"output '{prefix}': {explain(prefix, error, READER_ROLE)}") from error
+    if found:
+        _refuse_folder(prefix)
+
+
+def _refuse_folder(prefix: str) -> None:
+    raise PathError(
+        f"output '{prefix}' is a folder, expected the beginning of file names, such as "
+        f"'{prefix.rstrip('/')}/part'"
+    )
 
 
 def _tried(prefix: str) -> str:

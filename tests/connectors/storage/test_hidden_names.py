@@ -19,6 +19,8 @@ LEFT = (
     "day=1/c.parquet",
     "_day=1/.d.parquet",
     "_day=1/d.parquet",
+    "lost+found/e.parquet",
+    "day=1/@eaDir/f.parquet/g.parquet",
     "part-0.parquet",
     "_DSC0001.jpg",
     "._DSC0001.jpg",
@@ -49,6 +51,8 @@ def names(files, place):
         ("_delta_log/*", ["_delta_log/0.json"]),
         ("*/_temporary/*/*", ["day=1/_temporary/0/b.parquet"]),
         ("_SUCCESS", ["_SUCCESS"]),
+        ("lost+found/*", ["lost+found/e.parquet"]),
+        ("*/@eaDir/*/*", ["day=1/@eaDir/f.parquet/g.parquet"]),
     ],
 )
 def test_wildcards_mean_data_unless_the_pattern_has_the_mark(place, pattern, meant):

@@ -110,8 +110,9 @@ def test_folder_that_may_not_be_read_is_not_passed_over(closed, pattern):
 
 
 @pytest.mark.parametrize("pattern", ["**", "*", "**/*.csv"])
-def test_hidden_folder_may_be_closed(closed, pattern):
-    folder = closed(".Trash-0")
+@pytest.mark.parametrize("name", [".Trash-0", "lost+found"])
+def test_hidden_folder_may_be_closed(closed, pattern, name):
+    folder = closed(name)
     assert [file.path for file in paths.match_input(f"{folder}/{pattern}")] == [f"{folder}/a.csv"]
 
 
@@ -237,6 +238,16 @@ def test_folder_as_output_gets_a_hint(tmp_path, prefix):
     prefix = prefix.format(tmp_path)
     with pytest.raises(PathError, match=rf"is a folder, expected .* '{prefix.rstrip('/')}/part'"):
         paths.check_writable(prefix)
+
+
+def test_folder_that_has_the_name_of_an_output_is_refused(folder, put):
+    put("out/old/a.jsonl")
+    put("out-1.jsonl")
+    paths.check_no_folder(f"{folder}/ou")
+    paths.check_no_folder(f"{folder}/out-1")
+    for prefix in ("out", "out/old"):
+        with pytest.raises(PathError, match=rf"is a folder, .* '{folder}/{prefix}/part'"):
+            paths.check_no_folder(f"{folder}/{prefix}")
 
 
 @pytest.mark.parametrize("prefix", ["~/out/p", "~ann/p", "~"])
