@@ -341,8 +341,15 @@ def _problem(
                 examples.alone()
             except ProcessLostError:
                 raise
-            except Exception:  # which example fails, and why, is told when they are checked
-                pass
+            except Exception as error:
+                # Of a new version, the check of its examples tells which fails; one that was
+                # accepted is not refused for what another model's release asks it once more.
+                _LOGGER.warning(
+                    "model '%s': its examples are not compared in other company, since it fails "
+                    "on them (%s); made-up rows are",
+                    model.name,
+                    with_type(error),
+                )
             else:
                 company = examples
     except LoneRowError as error:

@@ -405,3 +405,19 @@ def test_what_is_learnt_of_a_refused_model_comes_beside_the_problem():
     found, problems = attempt(graph, release, ReleaseManager(FakeLoader(lambda v: servable)))
     assert found.types["a_y"] == ("float32", ())
     assert len(problems) == 1
+
+
+def test_examples_that_the_model_fails_on_are_said_and_leave_the_made_up_rows(caplog):
+    """Of a new version the check of its examples refuses them, with the line."""
+
+    def below_a_hundred(inputs):
+        if (inputs["x"] > 100).any():
+            raise ValueError("above a hundred")
+        return total(inputs)
+
+    lines = "".join(f'{{"inputs": {{"x": [{i}, 200, 3, 4]}}}}\n' for i in range(3))
+    examples = golden.parse(lines, golden.WARM_UP, ensemble(entry()).models[0])
+    assert passes(below_a_hundred, Comparison(examples=lambda version: examples))
+    (said,) = caplog.messages
+    assert said.startswith("model 'a': its examples are not compared in other company")
+    assert "above a hundred" in said
