@@ -91,6 +91,7 @@ class Format:
       cuts: where a file may be cut all the same, about so many bytes apart, by a look at all of it.
       compresses_itself: whether its data is compressed inside of a file. One that is compressed
         once more is refused.
+      appends: whether what is written to the end of a file leaves the file before as it was.
       nests: whether its values may be objects, with values inside.
       raw_problem: why a record cannot be handed over whole (``source: raw``), and what to do
         instead; empty where it can.
@@ -105,5 +106,6 @@ class Format:
     splittable: bool = False
     cuts: Callable[[OpenedFile, RecordSpec, int], Iterator[Cut]] | None = None
     compresses_itself: bool = False
+    appends: bool = True
     nests: bool = False
     raw_problem: str = ""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from pipeline.formats import lines
+from pipeline.formats.lines import CHUNK_BYTES, decompressed, text_of_range
 
 
 @dataclass(frozen=True)
@@ -51,23 +51,24 @@ class OpenedFile:
     first_row: bytes | None = None
 
     def content(self) -> Iterator[bytes]:
-        """All bytes of the file from its start, decompressed, or of its part, in chunks.
+        """All bytes of the file from its start, decompressed, in chunks.
 
         Raises:
           DamagedFileError: after all bytes before the damage were yielded.
         """
         if self.compression:
-            return lines.decompressed(self.file, self.compression)
-        if self.first_row is not None:
-            return self._part()
-        return iter(lambda: self.file.read(lines.CHUNK_BYTES), b"")
+            return decompressed(self.file, self.compression)
+        return iter(lambda: self.file.read(CHUNK_BYTES), b"")
 
-    def _part(self) -> Iterator[bytes]:
-        self.file.seek(self.start)
-        left = self.end - self.start
-        while left and (chunk := self.file.read(min(left, lines.CHUNK_BYTES))):
-            left -= len(chunk)
-            yield chunk
+    def lines(self) -> Iterator[bytes]:
+        """The text of the wanted lines, in chunks: of a compressed file all of it.
+
+        Raises:
+          DamagedFileError: as above.
+        """
+        if self.compression:
+            return self.content()
+        return text_of_range(self.file, self.start, self.end)
 
 
 class WatchedFile(io.RawIOBase):

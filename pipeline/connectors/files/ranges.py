@@ -16,6 +16,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipeline.connectors.storage import paths
 from pipeline.connectors.storage.errors import status_of
 from pipeline.formats import lines, looks
+from pipeline.formats.format import Reading
 from pipeline.formats.opened_file import Cut, OpenedFile
 from pipeline.formats.registry import format_named, format_of
 from pipeline.runner import coders
@@ -32,6 +33,7 @@ class FileRange:
       end: the byte behind the last one.
       format: name of the format that the file has.
       line, first_row: as of an OpenedFile.
+      matched_bytes: of the whole file, when it was matched; 0 where nobody said.
     """
 
     wire_form: ClassVar[str] = "file-range/2"
@@ -42,6 +44,7 @@ class FileRange:
     format: str = "jsonl"
     line: int = 1
     first_row: bytes | None = None
+    matched_bytes: int = 0
 
     @property
     def compression(self) -> str:
@@ -100,7 +103,8 @@ def split_file(
       record: what is declared of the records.
     """
     size = file.size_in_bytes
-    whole = FileRange(file.path, 0, size, format_of(file.path, chosen).name)
+    form = format_of(file.path, chosen).name
+    whole = FileRange(file.path, 0, size, form, matched_bytes=size)
     cuts = format_named(whole.format).cuts
     may_be_cut = bool(whole.splittable or (cuts and record and not whole.compression))
     if not may_be_cut or (size > split_bytes and _is_something_else(whole, options)):
@@ -112,7 +116,7 @@ def split_file(
             yield from _parts(whole, cuts(text, record, range_bytes))
         return
     for start in range(0, size, range_bytes):
-        yield FileRange(file.path, start, min(start + range_bytes, size), whole.format)
+        yield replace(whole, start=start, end=min(start + range_bytes, size))
 
 
 def _parts(whole: FileRange, cuts: Iterable[Cut]) -> Iterator[FileRange]:
@@ -162,33 +166,45 @@ def _begins_here(part: FileRange) -> bool:
     return part.start == 0 and not by_index
 
 
-def outgrown(part: FileRange, file: OpenedFile, *, raw: bool) -> str:
-    """Why a range says too little of a file that is larger than when it was matched.
+def outgrown(part: FileRange, file: OpenedFile, reading: Reading) -> str:
+    """Why nothing is read of a file that is larger than when it was matched.
 
-    Of one that is lines, what was matched is still there. One that can only be read whole was
-    another then, and may have been cut.
+    Of one that is a sequence of records, what was matched is still there, and is read. One that can
+    only be read whole was another then, and may have been cut.
 
     Args:
       part: the range.
       file: opened for it.
-      raw: whether lines may hold anything.
+      reading: how it is read.
 
     Returns:
       the reason; empty where the range may be read.
     """
-    what = "compressed" if file.compression else "one JSON array"
-    is_array = part.format == "jsonl" and looks.is_json_array(file.head) and not raw
-    if not part.splittable or not (file.compression or is_array):
+    what = _whole_kind(part.format, file, reading)
+    if not what:
         return ""
     size = file.file.seek(0, io.SEEK_END)
     file.file.seek(0)
-    if size <= part.end:
+    # Of Parquet alone a range may be a part of what is whole.
+    matched_bytes = part.end if format_named(part.format).appends else part.matched_bytes
+    if not matched_bytes or size <= matched_bytes:
         return ""
     return (
-        f"had {part.end:,} bytes or more when the input was matched; when it was read it had "
-        f"{size:,} and was {what}: it was replaced or written on meanwhile, and nothing of it is "
-        "read. Run again when it is complete"
+        f"had {max(matched_bytes, part.matched_bytes):,} bytes when the input was matched; when it "
+        f"was read it had {size:,} and was {what}: it was replaced or written on meanwhile, and "
+        "nothing of it is read. Run again when it is complete"
     )
+
+
+def _whole_kind(format: str, file: OpenedFile, reading: Reading) -> str:
+    """What a file is that can only be read whole, in words; empty of any other."""
+    if not format_named(format).appends:
+        return f"a {format.capitalize()} file, whose index is at its end"
+    if file.compression:
+        return "compressed"
+    if format == "jsonl" and looks.is_json_array(file.head) and not reading.is_raw:
+        return "one JSON array"
+    return "text in UTF-16" if reading.encoding(format) == "utf-16" else ""
 
 
 def _is_something_else(whole: FileRange, options: PipelineOptions | None) -> bool:

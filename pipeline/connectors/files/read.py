@@ -115,7 +115,7 @@ def read_range(part: FileRange, reading: Reading) -> Generator[Block]:
             else:
                 problem = looks.foreign(
                     file.head, form.name, reading.encoding(form.name), raw=reading.is_raw
-                ) or outgrown(part, file, raw=reading.is_raw)
+                ) or outgrown(part, file, reading)
             if problem:
                 yield Block((), part.path, f"{part.path}: {problem}", format=form.name)
                 return

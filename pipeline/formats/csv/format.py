@@ -126,7 +126,7 @@ def _check(
 
 def _rows(opened: OpenedFile, most: int, dialect: Dialect) -> Iterator[Lines | lines.LongLine]:
     # A byte order mark stands at the start of a file; anywhere else it is part of a cell.
-    text = opened.content() if opened.start else as_utf8(opened.content(), dialect.encoding)
+    text = opened.lines() if opened.start else as_utf8(opened.lines(), dialect.encoding)
     return whole_rows(lines.split_lines(text, most, exact=True), dialect)
 
 

@@ -23,7 +23,7 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
         text = chain((begin,), text)
     is_array = looks.is_json_array(begin) and not reading.is_raw
     if not (opened.compression or is_array):
-        text = lines.text_of_range(opened.file, opened.start, opened.end)
+        text = opened.lines()
     if opened.start == 0:
         text = lines.without_bom(text)
     if is_array:

@@ -328,5 +328,6 @@ PARQUET = Format(
     splittable=True,
     nests=True,
     compresses_itself=True,
+    appends=False,
     raw_problem=no_bytes("Parquet"),
 )

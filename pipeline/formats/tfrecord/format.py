@@ -26,7 +26,7 @@ _HEAD = struct.Struct("<QI")
 
 
 def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
-    """The records of a file."""
+    """The records of a file, of one that is not compressed those that start before its end."""
     path = opened.path
     held: list[bytes] = []
     held_bytes = count = 0
@@ -40,7 +40,10 @@ def _blocks(opened: OpenedFile, reading: Reading) -> Iterator[Block]:
 
     stream = _Stream(opened.content())
     try:
-        while (record := _next(stream, path, count, reading.max_record_bytes)) is not None:
+        while opened.compression or stream.position < opened.end:
+            record = _next(stream, path, count, reading.max_record_bytes)
+            if record is None:
+                break
             count += 1
             if isinstance(record, str):
                 yield block(record)

@@ -8,6 +8,7 @@ import struct
 import tempfile
 from pathlib import Path
 
+import fastavro
 import numpy as np
 import orjson
 import pyarrow as pa
@@ -278,35 +279,108 @@ def test_file_that_shrinks_while_it_is_read_is_told(tmp_path, format, split_byte
     assert f"{path}: had {whole:,} bytes or more when the input was matched" in told[-1]
 
 
+def parts_of(path, split_bytes=1 << 30):
+    """The ranges of a file as it is now."""
+    (file,) = match_input(str(path))
+    return list(file_ranges.split_file(file, split_bytes, record=RECORD))
+
+
+ARRAY = b"[\n" + b"\n,".join(b'{"id": "%d"}' % i for i in range(300)) + b"]\n"
+MANY = [row(i) for i in range(300)]
+
+
 @pytest.mark.parametrize(
-    ("what", "made"),
+    ("format", "data", "what"),
     [
-        ("one JSON array", lambda lines: b"[\n" + b"\n,".join(lines) + b"]\n"),
-        ("compressed", lambda lines: gzip.compress(b"\n".join(lines), compresslevel=0)),
+        ("jsonl", ARRAY, "one JSON array"),
+        ("jsonl", gzip.compress(ARRAY, compresslevel=0), "compressed"),
+        ("csv", gzip.compress(formats.as_bytes("csv", MANY), compresslevel=0), "compressed"),
+        ("tfrecord", gzip.compress(formats.as_bytes("tfrecord", MANY), 0), "compressed"),
+        ("parquet", formats.as_bytes("parquet", MANY), "a Parquet file, whose index is at its end"),
     ],
-    ids=["array", "compressed"],
+    ids=["array", "lines", "csv", "tfrecord", "parquet"],
 )
 @pytest.mark.parametrize("split_bytes", [1 << 30, 400])
-def test_lines_that_become_what_is_read_whole_are_told(tmp_path, what, made, split_bytes):
+def test_larger_file_that_can_only_be_read_whole_is_told(tmp_path, format, data, what, split_bytes):
     """Else rows behind the end that the file had would be lost without a word."""
-    path = formats.write(tmp_path, "jsonl", [row(i) for i in range(9)])
-    parts = list(file_ranges.split_file(match_input(str(path))[0], split_bytes))
-    path.write_bytes(made([b'{"id": "%d"}' % i for i in range(300)]))
-    (block,) = read_range(parts[0], Reading())
-    assert not block.payloads
-    assert f"{path}: had {parts[0].end:,} bytes or more when the input was matched" in block.error
-    assert f"had {path.stat().st_size:,} and was {what}: it was replaced" in block.error
+    path = formats.write(tmp_path, format, [row(i) for i in range(9)])
+    before = path.stat().st_size
+    part, *others = parts_of(path, split_bytes)
+    path.write_bytes(data)
+    for one in [part, *others] if format == "parquet" else [part]:
+        (block,) = read_range(one, Reading(record=RECORD))
+        assert not block.payloads
+        assert block.error.startswith(f"{path}: had {before:,} bytes when the input was matched; ")
+        assert f"read it had {len(data):,} and was {what}: it was replaced or written on" in (
+            block.error
+        )
 
 
-def test_lines_that_are_added_meanwhile_leave_those_before_as_they_are(tmp_path):
-    first = b'[{"id": "in an array"}]\n'
+@pytest.mark.parametrize("extension", ["csv", "jsonl", "tfrecord"])
+def test_compressed_file_that_is_written_on_is_told(tmp_path, extension):
+    path = tmp_path / f"a.{extension}.gz"
+    path.write_bytes(gzip.compress(formats.as_bytes(extension, [row(0)])))
+    (part,) = parts_of(path)
+    path.write_bytes(path.read_bytes() * 2)
+    (block,) = read_range(part, Reading(record=RECORD))
+    assert (len(block.payloads), "was compressed: it was replaced or" in block.error) == (0, True)
+
+
+@pytest.mark.parametrize("format", [format for format in FORMATS if format != "parquet"])
+@pytest.mark.parametrize("split_bytes", [1 << 30, 400])
+def test_records_that_are_added_meanwhile_are_left_out_in_every_format(
+    tmp_path, format, split_bytes
+):
+    path = formats.write(tmp_path, format, [row(i) for i in range(30)])
+    parts = parts_of(path, split_bytes)
+    added = [row(i) for i in range(30, 60)]
+    with path.open("a+b") as file:
+        if format == "avro":
+            fastavro.writer(file, None, added)
+        else:
+            file.write(formats.as_bytes(format, added))
+    found = [block for part in parts for block in read_range(part, Reading(8, record=RECORD))]
+    assert [block.error for block in found] == [None] * len(found)
+    decoder = decoders(RECORD)[format]
+    batches = [decoder.decode(block) for block in found]
+    assert [id for batch in batches for id in batch.ids] == [f"r{i}" for i in range(30)]
+    assert not any(batch.rejects for batch in batches)
+
+
+SMALL = RecordSpec.model_validate({"id": "id", "fields": {"n": {"dtype": "int32"}}})
+
+
+@pytest.mark.parametrize("format", ["jsonl", "csv", "tfrecord"])
+@pytest.mark.parametrize("split_bytes", [1 << 30, 16])
+def test_record_that_was_written_in_part_when_its_file_was_matched_is_read_whole(
+    tmp_path, format, split_bytes
+):
+    """Or it does not begin yet; never is a part of it taken for a record."""
+    whole = formats.as_bytes(format, [{"id": f"r{i}", "n": 1000 + i} for i in range(3)])
+    path = tmp_path / f"a.{format}"
+    counts = []
+    for size in range(1, len(whole) + 1):
+        path.write_bytes(whole[:size])
+        parts = parts_of(path, split_bytes)
+        path.write_bytes(whole)
+        found = [block for part in parts for block in read_range(part, Reading(8, record=SMALL))]
+        batches = [decoders(SMALL)[format].decode(block) for block in found]
+        ids = [id for batch in batches for id in batch.ids]
+        assert ids == [f"r{i}" for i in range(len(ids))]
+        assert not any(batch.rejects for batch in batches)
+        counts.append(len(ids))
+    assert counts == sorted(counts)
+    assert counts[-1] == 3
+
+
+def test_lines_may_look_like_the_start_of_an_array_where_they_are_read_as_they_are(tmp_path):
     path = tmp_path / "a.jsonl"
     raw = RecordSpec.model_validate({"source": "raw", "fields": {"m": {"dtype": "bytes"}}})
-    for start, reading in ((first, Reading(record=raw)), (b"{}\n", Reading())):
-        path.write_bytes(start + b"{}\n")
-        (part,) = file_ranges.split_file(match_input(str(path))[0], 1 << 30)
-        path.write_bytes(start + b"{}\n{}\n")
-        assert [(len(b.payloads), b.error) for b in read_range(part, reading)] == [(2, None)]
+    path.write_bytes(b'[{"id": "in an array"}]\n{}\n')
+    (part,) = parts_of(path)
+    path.write_bytes(path.read_bytes() + b"{}\n")
+    found = [(len(b.payloads), b.error) for b in read_range(part, Reading(record=raw))]
+    assert found == [(2, None)]
 
 
 def test_names_tell_the_format():
