@@ -26,6 +26,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,11 @@ if TYPE_CHECKING:
 
 _FEWEST_FIELDS = 3
 _SAMPLE_ROWS = 64
+_MOST_UNDECLARED = 256
+"""Keys that are remembered."""
+_MOST_VAIN = 3
+"""Attempts one after the other; behind these, more and more blocks are not tried."""
+_MOST_LEFT_OUT = 32
 _NULL = re.compile(rb":[ \t\r]*null[ \t\r]*[,}]")
 # A quote or a colon that is none in the text, and halves of surrogate pairs, of which polars makes
 # characters that were never there.
@@ -103,6 +109,9 @@ class TableReader:
         self._repeated = {*ids, *pass_through}
         needed = [key for key, field in fields.items() if not field.keeps_missing]
         self._needed = tuple(dict.fromkeys([*needed, *ids]))
+        self._seen: dict[str, Any] = {}  # keys that no first objects had, with a value each
+        self._vain = 0
+        self._left_out = 0
 
     @staticmethod
     def of(
@@ -130,18 +139,51 @@ class TableReader:
     def read(self, payloads: Lines) -> Table:
         """The objects among some payloads that are plainly right.
 
+        What was found in earlier payloads saves time, and changes nothing else.
+
         Raises:
           IrregularError: they have to be looked at one by one.
         """
+        if self._left_out:
+            self._left_out -= 1
+            raise IrregularError
+        try:
+            table = self._read(payloads)
+            if table is None and self._learn(payloads):
+                table = self._read(payloads)
+            if table is None:
+                raise IrregularError
+        except IrregularError:
+            self._vain += 1
+            if self._vain >= _MOST_VAIN:
+                self._left_out = min(1 << (self._vain - _MOST_VAIN), _MOST_LEFT_OUT)
+            raise
+        self._vain = 0
+        return table
+
+    def _read(self, payloads: Lines) -> Table | None:
+        """The same; None where the counts differ."""
         rows = np.flatnonzero(_are_whole(payloads))
         table = self._attempt(rows, payloads)
         if table is None:  # some are no JSON, and polars does not say which
             texts = list(payloads)
             valid = [row for row in rows.tolist() if _is_valid(texts[row])]
             table = self._attempt(np.array(valid, np.intp), payloads) if valid else None
-        if table is None or not _is_right(table, _chosen(payloads, table.rows)):
+        if table is None:
             raise IrregularError
-        return table
+        return table if _is_right(table, _chosen(payloads, table.rows)) else None
+
+    def _learn(self, payloads: Lines) -> bool:
+        """Remembers undeclared keys of all objects, if there are any that nobody knew yet."""
+        found: dict[str, Any] = {}
+        for payload in payloads:
+            with suppress(orjson.JSONDecodeError):
+                _note(orjson.loads(payload), found)
+        new = {k: v for k, v in found.items() if k not in self._fields and k not in self._seen}
+        if not new or len(self._seen) + len(new) > _MOST_UNDECLARED:
+            return False
+        self._seen |= new
+        return True
 
     def _attempt(self, rows: Array, payloads: Lines) -> Table | None:
         """The table of some rows; None where polars cannot read them.
@@ -182,15 +224,23 @@ class TableReader:
         found: dict[str, Any] = {}
         for payload in payloads.part(0, _SAMPLE_ROWS):
             value = orjson.loads(payload)
-            found |= {k: v for k, v in value.items() if v is not None or k not in found}
+            _note(value, found)
             if value.keys() >= found.keys() and None not in found.values():
                 break
-        for key, value in found.items():
+        known = dict(self._seen)
+        _note(found, known)
+        for key, value in known.items():
             if key not in types:
                 types[key] = _type_of_value(value, exact=key in self._repeated)
             if '"' in key or ":" in key or "\\" in key:
                 raise IrregularError
         return {key: getattr(polars, name) for key, name in types.items()}
+
+
+def _note(value: Any, found: dict[str, Any]) -> None:
+    """Adds the keys of an object, with a value that is not null where there is one."""
+    if isinstance(value, dict):
+        found |= {k: v for k, v in value.items() if v is not None or k not in found}
 
 
 def _is_right(table: Table, payloads: Lines) -> bool:

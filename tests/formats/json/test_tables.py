@@ -3,6 +3,7 @@
 import json
 
 import orjson
+import polars
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -214,3 +215,53 @@ def test_panic_of_the_library_costs_no_record(monkeypatch):
     monkeypatch.setattr("polars.read_ndjson", panic)
     payload = orjson.dumps({"id": "r", **json.loads(PLAIN)})
     assert len(decoded([payload] * 3, JsonDecoder)) == 3
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [{}, {"z": 1.5}],
+        [{}, {}, {"z": "a"}, {"y": True}, {}],
+        [{"y": 1}, {"z": 1}],
+        [{"z": None}, {"z": 7}],
+        [{}, {"z": None}, {"z": 7}],
+    ],
+)
+def test_undeclared_keys_that_first_objects_lack_leave_their_block_a_table(others):
+    payloads = [orjson.dumps({"id": "r", **json.loads(PLAIN), **more}) for more in others]
+    decoder = AsTables(RecordSpec.model_validate(RECORD))
+    for _ in range(2):
+        tables.clear()
+        batch = decoder.decode(Block((payloads[0], *payloads), "file"))
+        assert tables == [list(range(len(others) + 1))]
+        same(batch, decoded([payloads[0], *payloads], OneByOne))
+
+
+@settings(max_examples=60)
+@given(blocks=st.lists(st.lists(lines(), min_size=1, max_size=4), min_size=2, max_size=8))
+def test_what_was_read_before_changes_no_value(blocks):
+    decoder = JsonDecoder(RecordSpec.model_validate(RECORD), ["more"])
+    for payloads in blocks:
+        found = decoder.decode(Block(tuple(payloads), "file"))
+        same(found, decoded(payloads, OneByOne, ["more"]))
+
+
+def test_blocks_that_are_never_tables_are_tried_ever_less_and_others_again(monkeypatch):
+    calls = []
+    read = polars.read_ndjson
+
+    def counted(*given, **named):
+        calls.append(given)
+        return read(*given, **named)
+
+    monkeypatch.setattr("polars.read_ndjson", counted)
+    plain = {"id": "r", **json.loads(PLAIN)}
+    odd = tuple(orjson.dumps(plain | {"z": z}) for z in (1, "a"))
+    decoder = AsTables(RecordSpec.model_validate(RECORD))
+    for _ in range(200):
+        assert len(decoder.decode(Block(odd, "file"))) == 2
+    assert len(calls) < 20
+    tables.clear()
+    for _ in range(40):
+        decoder.decode(Block((orjson.dumps(plain),), "file"))
+    assert tables[-1] == [0]
