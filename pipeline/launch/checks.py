@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
+import google.auth
 from apache_beam.options.pipeline_options import (
     GoogleCloudOptions,
     PipelineOptions,
@@ -12,9 +13,11 @@ from apache_beam.options.pipeline_options import (
 )
 from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
 from apache_beam.runners.runner import create_runner
+from google.auth.exceptions import DefaultCredentialsError
 
 from pipeline.connectors.pubsub import checks as pubsub_checks
 from pipeline.connectors.storage import paths
+from pipeline.connectors.storage.errors import CREDENTIALS
 from pipeline.connectors.storage.log_files import check_log_folder
 from pipeline.errors import PathError
 from pipeline.launch import outputs as launch_outputs
@@ -43,6 +46,21 @@ def path_problems(settings: Settings) -> list[str]:
             failed.add(parameter)
             problems += [f"--{parameter}: {problem}" for problem in error.problems]
     return problems
+
+
+def credential_problems(options: PipelineOptions) -> list[str]:
+    """Whether there is an account to submit a job as.
+
+    Beam searches for half a minute, goes on without one, and is refused by the storage.
+    """
+    if options.view_as(GoogleCloudOptions).no_auth:
+        return []
+    try:
+        google.auth.default()
+    except DefaultCredentialsError as error:
+        reason = str(error).split(". ")[0].rstrip(".")
+        return [f"no Google Cloud credentials to submit the job with ({reason}): {CREDENTIALS}"]
+    return []
 
 
 def service_problems(report_path: str, options: PipelineOptions) -> list[str]:

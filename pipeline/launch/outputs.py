@@ -6,7 +6,7 @@ Nothing is deleted here: see `connectors.files.earlier_files`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pipeline.connectors.files import earlier_files
 from pipeline.connectors.files.earlier_files import EarlierFiles, Names
@@ -113,6 +113,31 @@ def check_earlier_report(path: str, overwrite: bool) -> None:
             f"'{path}' exists, the report of an earlier run; give another name, or "
             "--overwrite=true to replace it"
         )
+
+
+def check_seen(outputs: Outputs, earlier: EarlierFiles, written: Mapping[Content, int]) -> None:
+    """Makes sure that the local files of a batch job that ended are seen from here.
+
+    Workers in containers or on other machines may have written to their own disks.
+
+    Args:
+      outputs: of the job.
+      earlier: what was there before.
+      written: how many records of each content the workers counted.
+
+    Raises:
+      PathError: a content that has records has no new file.
+    """
+    for sink in outputs.of(Medium.FILES):
+        count = written.get(sink.content)
+        if not count or not is_local(sink.place):
+            continue
+        if earlier.files.issuperset(names_of(outputs)[sink.parameter][0].existing()):
+            raise PathError(
+                f"--{sink.parameter}: {count:,} records were written, but no file "
+                f"'{sink.place}-*' is here: the workers have disks of their own; give a folder "
+                "that they and this process share, or gs://"
+            )
 
 
 def _earlier(sink: Sink, outputs: Outputs) -> list[str]:

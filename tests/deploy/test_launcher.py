@@ -224,3 +224,14 @@ def test_what_may_not_be_read_or_written_is_named_with_the_role_for_it(job, tmp_
         ("output_path", "roles/storage.objectUser"),
     ):
         assert any(f"--{parameter}: " in line and role in line for line in lines), message
+
+
+def test_launch_without_credentials_is_refused_before_anything_is_asked(job, tmp_path):
+    """Beam would search for half a minute, and then every look at the storage would fail."""
+    nowhere = {"GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "none.json")}
+    request = job.request(output_path="gs://no-such-bucket/out/p")
+    message = refused(job, tmp_path, request, **nowhere)
+    assert "no Google Cloud credentials to submit the job with (" in message
+    assert "none.json" in message
+    assert "gcloud auth application-default login" in message
+    assert "no-such-bucket" not in message

@@ -1,4 +1,6 @@
-"""A batch job whose runner does not say what its steps counted is not called good in silence."""
+"""A batch job whose outcome cannot be counted or seen from here is not called good in silence."""
+
+import shutil
 
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
@@ -40,6 +42,21 @@ class Silent(FnApiRunner):
         return result
 
 
+class Elsewhere(FnApiRunner):
+    """Leaves a folder of this machine as it was, as workers in containers do."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = folder
+
+    def run_pipeline(self, pipeline, options):
+        before = shutil.copytree(self.folder, f"{self.folder}-before")
+        result = super().run_pipeline(pipeline, options)
+        shutil.rmtree(self.folder)
+        shutil.move(before, self.folder)
+        return result
+
+
 def run(job, runner, *more):
     parsed = parse(job.arguments(*more))
     options = beam_options(parsed.beam_args)
@@ -72,3 +89,23 @@ def test_empty_input_is_told_from_metrics_that_are_not_there(job, capsys):
     job.write_input()
     run(job, FnApiRunner(), "--max_dead_letter_percent=0")
     assert "No records: the input files are empty" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("records", "says"),
+    [
+        (
+            [record(0), b"broken"],
+            r"--output_path: 1 records were written, but no file '.*/p-\*' is",
+        ),
+        ([b"broken"], "--dead_letter_path: 1 records were written"),
+    ],
+)
+def test_files_that_workers_left_on_disks_of_their_own_fail_the_job(job, records, says):
+    job.write_input(*records)
+    out = job.folder / "out"
+    out.mkdir()
+    for earlier in ("p-00000-of-00001.jsonl", "p-dead-letters-00000-of-00001.jsonl"):
+        (out / earlier).write_text("of another run")
+    with pytest.raises(OutputError, match=says):
+        run(job, Elsewhere(out), "--overwrite=true")

@@ -7,16 +7,29 @@ google-cloud-storage themselves, and local files those of Python.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import requests
 from apache_beam.io.filesystem import BeamIOError
+from google.api_core.exceptions import RetryError
 
 from pipeline.errors import OutputError
 from pipeline.spec.uris import bucket_of, split_scheme
 
 READER_ROLE = "roles/storage.objectViewer"
 WRITER_ROLE = "roles/storage.objectUser"
+
+CREDENTIALS = (
+    "run `gcloud auth application-default login`; in a container, mount the file that it writes, "
+    "and name that in GOOGLE_APPLICATION_CREDENTIALS"
+)
+_LOCAL = {
+    errno.EROFS: "its file system is read-only; in a container, mount a folder for it",
+    errno.EISDIR: "it is a folder, expected a file",
+}
 
 
 def status_of(error: BaseException | int) -> int | None:
@@ -46,14 +59,22 @@ def explain(uri: str, error: BaseException, role: str) -> str:
     bucket = bucket_of(uri)
     if bucket and status == 404:
         return f"bucket '{bucket}' does not exist"
-    if bucket and status in (401, 403):
+    if bucket and status == 401:  # of a call without credentials
+        return f"no valid Google Cloud credentials for bucket '{bucket}' (HTTP 401): {CREDENTIALS}"
+    if bucket and status == 403:
         return (
             f"no permission for bucket '{bucket}' (HTTP {status}): the account that runs the job "
             f"needs the role {role} there"
         )
     if status == 403:
-        return "no permission"
+        return f"no permission for user {os.geteuid()}"
     cause = _innermost(error)
+    if isinstance(cause, RetryError) and cause.cause is not None:
+        cause = cause.cause
+    if isinstance(cause, requests.ConnectionError | requests.Timeout):
+        return f"the storage does not answer ({type(cause).__name__})"
+    if isinstance(cause, OSError) and cause.errno in _LOCAL:
+        return _LOCAL[cause.errno]
     scheme = split_scheme(uri)[0]
     if scheme not in ("", "gs://") and isinstance(cause, ImportError | AssertionError | ValueError):
         # Beam's words name a package that nobody here has tried.

@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import requests
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 from google.api_core.exceptions import RetryError
@@ -214,8 +213,6 @@ def _local_file(path: str, part_of: str = "") -> Iterator[StoredFile]:
 def _reason(pattern: str, error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return f"folder '{error.filename}' does not exist"
-    if isinstance(error, requests.ConnectionError | requests.Timeout):
-        return f"the storage does not answer ({type(error).__name__})"
     return explain(pattern, error, READER_ROLE)
 
 

@@ -15,7 +15,7 @@ from pipeline.connectors.files.rolling.sink import WriteGroups
 from pipeline.connectors.files.watched.source import ReadNewFiles
 from pipeline.connectors.pubsub.sink import PublishByService
 from pipeline.connectors.pubsub.source import ReadByService
-from pipeline.errors import ServiceError
+from pipeline.errors import LaunchError, ServiceError
 from pipeline.formats.format import Reading
 from pipeline.jobs import report
 from pipeline.jobs.batch import build_batch
@@ -24,6 +24,7 @@ from pipeline.jobs.engines.keyed_gate import add_keyed_gate
 from pipeline.jobs.progress import Progress
 from pipeline.jobs.stream import build_stream
 from pipeline.launch import dataflow_workers
+from pipeline.launch.checks import credential_problems
 from pipeline.launch.job import Job
 from pipeline.launch.outputs import LINES_SUFFIX
 from pipeline.launch.placement import Placement, RemotePlacement
@@ -117,7 +118,9 @@ class Service:
         return add_keyed_gate(sources, job)
 
     def check(self, settings: Settings, options: PipelineOptions, progress: Progress) -> None:
-        """See JobEngine. What a service refuses is known to the placement's checks."""
+        """See JobEngine. What else a service refuses is known to the placement's checks."""
+        if not settings.run.dry_run and (problems := credential_problems(options)):
+            raise LaunchError(problems)
 
     def placement(self, options: PipelineOptions) -> Placement:
         """One process for each core, or one with all of them; each has a dozen threads."""

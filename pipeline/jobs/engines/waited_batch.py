@@ -11,12 +11,14 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipeline.backends.reasons import with_type
 from pipeline.batch.metrics import DEAD_LETTERS, NAMESPACE, PREDICTIONS
 from pipeline.connectors.files.write import remove_unfinished
-from pipeline.errors import OutputError
+from pipeline.errors import OutputError, PathError
 from pipeline.jobs import summary
 from pipeline.jobs.batch import build_batch
 from pipeline.jobs.engines.contract import JobEngine
 from pipeline.jobs.progress import BatchStatus, Progress
 from pipeline.launch.job import Job
+from pipeline.launch.outputs import check_seen
+from pipeline.launch.settings import Content
 from pipeline.report.dead_letter_share import share_problem
 from pipeline.transforms.tally import process_tally
 
@@ -42,7 +44,8 @@ def run_batch(
       runner: Beam's; None for that of the options.
 
     Raises:
-      OutputError: it has too many dead letters, or whether it has cannot be told.
+      OutputError: it has too many dead letters, or whether it has cannot be told; or its files
+        are not here.
     """
     pipeline = beam.Pipeline(runner=runner, options=options)
     folders = build_batch(pipeline, job, engine)
@@ -64,6 +67,11 @@ def run_batch(
         return
     print(summary.summary(counters, job, progress.elapsed_secs - started))
     predictions, dead_letters = counters.get(PREDICTIONS, 0), counters.get(DEAD_LETTERS, 0)
+    written = {Content.PREDICTIONS: predictions, Content.DEAD_LETTERS: dead_letters}
+    try:
+        check_seen(job.settings.outputs, job.earlier, written)
+    except PathError as error:
+        raise OutputError(str(error)) from error
     if problem := share_problem(predictions, dead_letters, most):
         raise OutputError(problem)
 
