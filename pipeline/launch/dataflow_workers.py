@@ -7,6 +7,7 @@ https://cloud.google.com/compute/docs/gpus for which GPU goes with which machine
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -25,6 +26,11 @@ IMAGE_VARIABLE = "ENSEMBLE_IMAGE"
 IMAGE_TARGET = "ENSEMBLE_IMAGE_TARGET"
 """Environment variable of the image: cpu or gpu."""
 
+# Registry, path, tag, digest: https://pkg.go.dev/github.com/distribution/reference
+_IMAGE_NAME = re.compile(
+    r"([A-Za-z0-9.-]+(:[0-9]+)?/)?[a-z0-9._-]+(/[a-z0-9._-]+)*"
+    r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?"
+)
 _LEAST_GPU_DISK_GB = 50  # the CUDA libraries alone take 5 GB, and layers are unpacked beside them
 _ONE_PROCESS = "no_use_multiple_sdk_containers"
 _ON_N1 = "n1-standard-4"
@@ -127,6 +133,11 @@ def problems(
     """Parameters that do not go together, or that Dataflow does not know."""
     worker = options.view_as(WorkerOptions)
     runner = options.view_as(StandardOptions).runner
+    if (image := worker.sdk_container_image) and not _IMAGE_NAME.fullmatch(image):
+        yield (
+            f"--sdk_container_image: found '{image}', expected the name of an image, such as "
+            "us-central1-docker.pkg.dev/PROJECT/REPOSITORY/ensemble:TAG"
+        )
     if runner == "DataflowRunner" and not run.dry_run:
         if not (worker.sdk_container_image or environ.get(IMAGE_VARIABLE)):
             yield (

@@ -36,6 +36,29 @@ def problems(*argv, **environ):
     return list(dataflow_workers.problems(workers, models, run, options, environ))
 
 
+@pytest.mark.parametrize(
+    "image",
+    [
+        "Not An Image",
+        "https://gcr.io/p/i",
+        "gs://b/i",
+        "gcr.io/p/Image:1",
+        "gcr.io/p/i:",
+        "p/i@sha",
+    ],
+)
+def test_what_is_no_name_of_an_image_is_refused(image):
+    (problem,) = problems("--runner=DataflowRunner", f"--sdk_container_image={image}")
+    assert problem.startswith(f"--sdk_container_image: found '{image}', expected the name of an")
+
+
+@pytest.mark.parametrize(
+    "image", ["i", "localhost:5000/a/b", "gcr.io/p/i:1.2-x", "r.dev/p/i:t@sha256:" + "0f" * 32]
+)
+def test_names_of_images_are_taken(image):
+    assert problems("--runner=DataflowRunner", f"--sdk_container_image={image}") == []
+
+
 def test_a_gpu_brings_machine_driver_disk_and_one_process():
     worker, experiments, service, _ = configured(*DATAFLOW, "--accelerator=nvidia-l4:1")
     assert service == ["worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"]
