@@ -139,7 +139,7 @@ def _output_checks(
     yield from _place_checks(outputs, inputs, heard)
     for sink in outputs.of(Medium.FILES):
         yield sink.parameter, partial(paths.check_writable, sink.place)
-        yield sink.parameter, partial(paths.check_no_folder, sink.place)
+        yield sink.parameter, partial(paths.say_beside_folder, sink.place)
         if _replaces(sink, inputs):
             yield sink.parameter, partial(launch_outputs.check_earlier, sink, outputs)
     if path := outputs.report_path:

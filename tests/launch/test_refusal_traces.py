@@ -19,7 +19,6 @@ REFUSALS = {
     "missing ensemble file": ["--ensemble_spec={base}/none.yaml"],
     "outputs that collide": ["--dead_letter_path={base}/out/p"],
     "output that is a folder": ["--output_path={base}/new/"],
-    "output with the name of a folder": ["--output_path={base}/out"],
     "report that is no page": ["--report_path={base}/out/report.txt"],
     "output in a new folder, and a typo": [
         *("--output_path={base}/new/deep/p", "--report_path={base}/pages/new/r.html"),

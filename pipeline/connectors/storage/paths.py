@@ -23,7 +23,10 @@ from pipeline.connectors.storage.hidden_names import is_hidden, say_hidden
 from pipeline.connectors.storage.listing import match_files, spellings
 from pipeline.connectors.storage.temporary_folder import is_unfinished
 from pipeline.errors import ArtifactError, PathError
+from pipeline.readable import logger
 from pipeline.spec.uris import is_local, split_scheme
+
+_LOGGER = logger(__name__)
 
 _WILDCARD = re.compile(r"[*?\[]")
 _CLOSED = (
@@ -83,7 +86,10 @@ def check_writable(prefix: str) -> None:
       PathError: they cannot, or `prefix` is not the beginning of a file name.
     """
     if prefix.rpartition("/")[2] in ("", ".", ".."):
-        _refuse_folder(prefix)
+        raise PathError(
+            f"output '{prefix}' is a folder, expected the beginning of file names, such as "
+            f"'{prefix.rstrip('/')}/part'"
+        )
     if prefix.startswith("~"):
         raise PathError(
             f"output '{prefix}' would be in a folder '{prefix.partition('/')[0]}' here: no shell "
@@ -107,29 +113,26 @@ def check_writable(prefix: str) -> None:
         raise PathError(f"output '{prefix}' cannot be written: {reason}") from error
 
 
-def check_no_folder(prefix: str) -> None:
-    """Makes sure that no folder has the name with which files begin: they would lie beside it.
+def say_beside_folder(prefix: str) -> None:
+    """Logs where files will be whose names begin as a folder is called: beside it, not in it.
 
-    Raises:
-      PathError: there is one, also where only names in a bucket make it one; or the storage refuses
-        to tell.
+    In a bucket, names of objects make a folder.
     """
-    try:
-        if is_local(prefix):
-            found = Path(prefix).is_dir()
-        else:
-            found = bool(FileSystems.match([f"{prefix}/**"], [1])[0].metadata_list)
-    except Exception as error:
-        raise PathError(f"output '{prefix}': {explain(prefix, error, READER_ROLE)}") from error
-    if found:
-        _refuse_folder(prefix)
-
-
-def _refuse_folder(prefix: str) -> None:
-    raise PathError(
-        f"output '{prefix}' is a folder, expected the beginning of file names, such as "
-        f"'{prefix.rstrip('/')}/part'"
-    )
+    if is_local(prefix):
+        there = Path(prefix).is_dir()
+    else:
+        try:
+            there = bool(FileSystems.match([f"{prefix}/**"], [1])[0].metadata_list)
+        except Exception:  # whether files can be written is another check's question
+            there = False
+    if there:
+        _LOGGER.warning(
+            "output '%s' is the beginning of file names, and there is a folder of that name: the "
+            "files will be beside it, such as '%s-00000-of-00001'; '%s/part' puts them into it",
+            prefix,
+            prefix,
+            prefix,
+        )
 
 
 def _tried(prefix: str) -> str:

@@ -240,14 +240,15 @@ def test_folder_as_output_gets_a_hint(tmp_path, prefix):
         paths.check_writable(prefix)
 
 
-def test_folder_that_has_the_name_of_an_output_is_refused(folder, put):
+def test_output_that_has_the_name_of_a_folder_is_told_to_be_beside_it(folder, put, caplog):
     put("out/old/a.jsonl")
     put("out-1.jsonl")
-    paths.check_no_folder(f"{folder}/ou")
-    paths.check_no_folder(f"{folder}/out-1")
+    paths.say_beside_folder(f"{folder}/ou")
+    paths.say_beside_folder(f"{folder}/out-1")
+    assert not caplog.records
     for prefix in ("out", "out/old"):
-        with pytest.raises(PathError, match=rf"is a folder, .* '{folder}/{prefix}/part'"):
-            paths.check_no_folder(f"{folder}/{prefix}")
+        paths.say_beside_folder(f"{folder}/{prefix}")
+        assert f"'{folder}/{prefix}/part' puts them into it" in caplog.records[-1].getMessage()
 
 
 @pytest.mark.parametrize("prefix", ["~/out/p", "~ann/p", "~"])
