@@ -1,5 +1,7 @@
 """CatBoost: a model in its own format, `.cbm`, as `save_model` writes it.
 
+An estimator in a pickle or joblib file (``framework: sklearn``) is served in the same way.
+
 It has one input, the matrix of its features, under whatever name the ensemble file gives it; X by
 convention; or one for each feature. One with categories or texts has one for each feature. Its
 outputs:
@@ -127,8 +129,11 @@ class CatboostServable(Servable):
         return pandas.DataFrame(read)
 
     def _compute(self, rows: Any) -> dict[str, Array]:
-        results = {
-            kind: self._model.predict(rows, prediction_type=kind, thread_count=self._threads)
+        import catboost
+
+        options = {"thread_count": self._threads}
+        results = {  # by the base class: CatBoostRanker.predict takes no type
+            kind: catboost.CatBoost.predict(self._model, rows, prediction_type=kind, **options)
             for kind in dict.fromkeys(self._types.values())
         }
         return {name: _column(results[kind], kind) for name, kind in self._types.items()}

@@ -6,7 +6,7 @@ convention; or one for each feature. Its outputs, all float32:
 * ``predict``: what `Booster.predict` returns: values of a regressor, the probability of a binary
   classifier, [classes] probabilities of one with several classes;
 * ``margin``: the same before the objective's transformation;
-* ``leaf``: [trees] index of the leaf that each tree ends in.
+* ``leaf``: [trees] index of the leaf that each tree ends in; linear boosters have none.
 
 Both formats hold data only, so there is nothing to trust.
 API: https://xgboost.readthedocs.io/en/stable/prediction.html
@@ -25,7 +25,7 @@ from pipeline.backends.base import LoadContext, Servable
 from pipeline.backends.failures import computing, loading, needs_package
 from pipeline.backends.model_files import model_file, size_of
 from pipeline.backends.newer_boosters import check_read_whole
-from pipeline.backends.tables.categories import CategoryCodes, category_codes
+from pipeline.backends.tables.categories import xgboost_codes
 from pipeline.backends.tables.columns import FeatureInputs
 from pipeline.backends.tables.matrix import feature_names, output_specs
 from pipeline.backends.tensor_names import signature_of
@@ -62,7 +62,7 @@ class XgboostServable(Servable):
             names=names,
             count=features,
             dtype="float32",
-            codes=_codes(booster),
+            codes=xgboost_codes(booster),
         )
         self._booster = booster
         self._threads = threads
@@ -70,14 +70,15 @@ class XgboostServable(Servable):
         # A DMatrix is a copy, a tenth of the time of a small model. Linear boosters need one, those
         # of dart round otherwise without, and on a GPU rows have to be copied anyway.
         self._in_place = device == "cpu" and _kind_of(booster) == "gbtree"
-        self._outputs = [name for name in spec.outputs or _OUTPUTS if name in _OUTPUTS]
+        known = [name for name in _OUTPUTS if name != "leaf" or _kind_of(booster) != "gblinear"]
+        self._outputs = [name for name in spec.outputs or known if name in _OUTPUTS]
         with loading(path, _KIND):
             tried = self._compute(np.zeros((1, features), np.float32))
         self.signature = signature_of(
             path,
             spec,
             self._inputs.specs,
-            output_specs(tuple(_OUTPUTS), tried),
+            output_specs(tuple(known), tried),
         )
 
     @computing
@@ -154,23 +155,6 @@ def _kind_of(booster: Any) -> str:
     """gbtree, dart or gblinear."""
     found: str = json.loads(booster.save_config())["learner"]["learner_train_param"]["booster"]
     return found
-
-
-def _codes(booster: Any) -> dict[int, CategoryCodes]:
-    """Place of a feature -> the categories that it was trained with; those of linear boosters no.
-
-    Files of XGBoost before 3.1 have none.
-    """
-    try:
-        known = booster.get_categories(export_to_arrow=True).to_arrow()
-    except ValueError:
-        return {}
-    found = {
-        place: category_codes(labels.to_pylist(), unknown_is_missing=False)
-        for place, (_, labels) in enumerate(known)
-        if labels is not None
-    }
-    return {place: codes for place, codes in found.items() if codes is not None}
 
 
 def _rounds(booster: Any) -> tuple[int, int]:

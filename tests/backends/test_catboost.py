@@ -7,6 +7,7 @@ from pipeline.serving.rehearsal.rehearsal import rehearse
 from pipeline.serving.release_manager import ReleaseManager
 from pipeline.spec.ensemble import EnsembleSpec
 from pipeline.spec.graph import resolve
+from pipeline.spec.model import unbound
 from pipeline.testing import FakeLoader
 from tests.support import models
 from tests.support.specs import load, model_spec
@@ -17,7 +18,7 @@ BY_NAME = {name: name for name in COLUMNS}
 
 def spec(*outputs, **changes):
     entry = {"inputs": {"X": "pixels"}, "outputs": {output: output for output in outputs}}
-    return model_spec(framework="catboost", **{**entry, **changes})
+    return model_spec(**{"framework": "catboost", **entry, **changes})
 
 
 def table():
@@ -48,6 +49,34 @@ def trained(path, target, kind="CatBoostClassifier", columns=None, **settings):
 def classes(count):
     age = table()["age"]
     return np.array(["young", "old", "older"], object)[np.digitize(age, [40, 60][: count - 1])]
+
+
+@pytest.mark.parametrize("suffix", ["joblib", "pkl"])
+def test_estimator_that_was_pickled_is_served_as_its_own_file(suffix, tmp_path):
+    fit, frame = trained(tmp_path, classes(3))
+    path = models.save_estimator(fit, tmp_path / f"model.{suffix}")
+    described = load(path, unbound("sklearn", str(path), trusted=True)).signature.inputs
+    assert [tensor.name for tensor in described] == list(COLUMNS)
+    entry = spec("predict", "predict_proba", framework="sklearn", trusted=True, inputs=BY_NAME)
+    found = load(path, entry).predict(table())
+    assert found["predict"].tolist() == np.ravel(fit.predict(frame)).tolist()
+    np.testing.assert_array_equal(found["predict_proba"], fit.predict_proba(frame))
+
+
+@pytest.mark.parametrize("kind", ["CatBoostRegressor", "CatBoostRanker"])
+def test_pickled_estimator_of_numbers_says_how_many_it_takes(kind, tmp_path):
+    import catboost
+
+    rows = np.random.default_rng(0).normal(size=(40, 3)).astype("float32")
+    settings = {"iterations": 3, "verbose": False, "allow_writing_files": False}
+    groups = {"group_id": np.repeat([0, 1], 20)} if kind == "CatBoostRanker" else {}
+    fit = getattr(catboost, kind)(**settings).fit(rows, rows[:, 0], **groups)
+    path = models.save_estimator(fit, tmp_path / "model.joblib")
+    entry = spec("predict", framework="sklearn", trusted=True)
+    servable = load(path, entry)
+    assert servable.signature.inputs[0].row_shape == (3,)
+    found = servable.predict({"pixels": rows, "X": rows})["predict"]
+    np.testing.assert_array_equal(found, fit.predict(rows))
 
 
 @pytest.mark.parametrize("count", [2, 3])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import LoadError
+from pipeline.spec.model import unbound
 from tests.support import models
 from tests.support.specs import load, model_spec
 
@@ -36,6 +37,18 @@ def test_classifier_gives_probabilities_margins_and_leaves(tmp_path):
     np.testing.assert_array_equal(found["leaf"], fitted.apply(x))
     shapes = {t.name: t.row_shape for t in servable.signature.outputs}
     assert shapes == {"predict": (3,), "margin": (3,), "leaf": (9,)}
+
+
+def test_linear_booster_has_no_leaves(tmp_path):
+    import xgboost
+
+    x, y = models.tree_rows()
+    xgboost.XGBRegressor(n_estimators=3, booster="gblinear").fit(x, y).save_model(
+        tmp_path / "model.ubj"
+    )
+    path = tmp_path / "model.ubj"
+    outputs = load(path, unbound("xgboost", str(path))).signature.outputs
+    assert [tensor.name for tensor in outputs] == ["predict", "margin"]
 
 
 def stopped_early(path):

@@ -110,9 +110,9 @@ def test_features_that_the_records_lack_or_have_as_text_are_to_be_filled_in(run,
     KINDS[1].build(folder / "models/m/1", table(("age", "fare", "sex")))
     Path("a.jsonl").write_text('{"age": 1.5, "sex": "male"}\n')
     data, text = init(run, "--records", "a.jsonl")
-    assert data["prepare"][0]["of"] == ["age", "fare", "sex"]
+    assert data["prepare"][0]["of"] == ["age", "fare", "sex_number"]
     assert "fare: {dtype: float32} fill in: no key of the records has this name" in text
-    assert "fill in: the records have text here, the model takes a number" in text
+    assert "fill in: the records have text in sex, the model takes a number: a step that" in text
 
 
 def test_names_that_only_count_features_are_no_fields(run, folder):

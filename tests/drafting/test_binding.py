@@ -89,6 +89,31 @@ def test_columns_of_numbers_and_text_are_those_of_scikit_learn():
     assert dtypes == {"b": "float64", "a": "string", "n": "int64"}
 
 
+def test_table_with_text_feeds_a_model_of_scikit_learn_as_it_is():
+    """Only the model knows what its first step, of whatever library, makes of the text."""
+    seen = {"b": number(), "a": TEXT, "n": Seen("integer", (), 9, distinct=False)}
+    named = model("m", {"X": ([3], ("a", "n", "b"))}, framework="sklearn")
+    draft = bound([named], seen)
+    assert by(draft) == {("m", "X"): ["a", "n", "b"]}
+    dtypes = {name: field.dtype for name, field in draft.fields.items()}
+    assert dtypes == {"a": "string", "n": "int64", "b": "float64"}
+    assert not any(draft.notes())
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["first", "last"])
+def test_number_that_the_records_have_as_text_is_no_field_of_the_models_that_read_the_text(order):
+    seen = {"age": number(), "town": TEXT}
+    numbers = model("n", {"X": ([2], ("town", "age"))}, framework="xgboost")
+    texts = model_draft(
+        "t", "catboost", "t", None, inputs=[TensorSpec("town", "string", (None,))], outputs=[]
+    )
+    draft = bound([numbers, texts][::order], seen)
+    assert by(draft) == {("n", "X"): "features", ("t", "town"): "town"}
+    assert draft.fields["town"].dtype == "string"
+    assert draft.prepare[0].keys["of"] == ["town_number", "age"]
+    assert draft.fields["town_number"].note.startswith(f"{FILL_IN}the records have text in town")
+
+
 def test_columns_are_joined_for_models_that_take_one_tensor():
     draft = bound([model("m", {"x": [2]})], {"b": number(), "a": number()})
     assert by(draft) == {("m", "x"): "m_features"}

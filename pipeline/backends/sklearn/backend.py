@@ -2,9 +2,12 @@
 
 An estimator has one input, the feature matrix (or a column of texts), under whatever name the
 ensemble file gives it, X by convention; or one for each column of the table that it was fitted on.
-Its outputs are its methods (`outputs`). skops files are read without
-running code that they carry (https://skops.readthedocs.io/en/stable/persistence.html); joblib and
-pickle files cannot be read so, and need ``trusted: true``.
+Its outputs are its methods (`outputs`). An estimator of CatBoost is served as its own files are
+(`pipeline.backends.catboost`): once it was saved, it says of itself that it takes no feature.
+
+skops files are read without running code that they carry
+(https://skops.readthedocs.io/en/stable/persistence.html); joblib and pickle files cannot be, and
+need ``trusted: true``.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.backends.base import LoadContext, Servable
+from pipeline.backends.catboost import CatboostServable
 from pipeline.backends.failures import computing, loading, needs_package
 from pipeline.backends.model_files import model_file, size_of
 from pipeline.backends.native_threads import bound_blas, openmp_bound
@@ -91,7 +95,7 @@ class SklearnBackend:
             import sklearn  # noqa: F401
         sklearn_features.ignore_missing_names()
 
-    def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> SklearnServable:
+    def load(self, path: Path, spec: ModelSpec, context: LoadContext) -> Servable:
         """Loads an estimator from a file, or from a folder with one such file.
 
         Many estimators compute on one thread, however many are granted. So where several calls run
@@ -107,6 +111,8 @@ class SklearnBackend:
             estimator = _read_whole(file, spec.trusted)
         check_estimator(file, estimator, METHODS)
         sklearn_features.check_takes_columns(file, estimator)
+        if hasattr(estimator, "get_cat_feature_indices"):
+            return CatboostServable(estimator, file, spec, context.intra_op_threads)
         bound_blas(context.intra_op_threads)
         calls = context.intra_op_threads if context.shared else 1
         threads = context.intra_op_threads // calls

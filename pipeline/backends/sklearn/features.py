@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from pipeline.backends.tables.categories import lightgbm_codes
+from pipeline.backends.tables.categories import CategoryCodes, lightgbm_codes, xgboost_codes
 from pipeline.backends.tables.matrix import feature_names
 from pipeline.batch.columns import Array
 from pipeline.batch.tensors import Shape, TensorSpec
@@ -42,10 +41,11 @@ def input_spec(tensor: str, estimator: Any) -> TensorSpec:
       tensor: the name of its input.
       estimator: fitted; of a pipeline, the first step that computes counts.
     """
-    first = _first(estimator)
-    features = getattr(first, "n_features_in_", None)
-    dims = None if features is None else (None, int(features))
-    return TensorSpec(tensor, dims=dims, features=fitted_names(estimator))
+    names = fitted_names(estimator)
+    # CatBoost's estimators count 0 once they were saved and read, and so does what is around them.
+    features = getattr(_first(estimator), "n_features_in_", None) or len(names or ())
+    dims = (None, int(features)) if features else None
+    return TensorSpec(tensor, dims=dims, features=names)
 
 
 def check_takes_columns(path: Path, estimator: Any) -> None:
@@ -106,6 +106,17 @@ def fitted_names(estimator: Any) -> tuple[str, ...] | None:
     return feature_names(names)
 
 
+def needs_table(estimator: Any, parts: Iterable[Any], names: Sequence[str] | None) -> bool:
+    """Whether an estimator was fitted on a table that no matrix of numbers stands for.
+
+    It picks columns by name, or some are text (which may be of pandas' type for categories).
+    """
+    if names is None:
+        return False
+    known = categories(estimator, parts, names, len(names)).values()
+    return picks_by_name(parts, names) or any(of.texts for of in known)
+
+
 def picks_by_name(parts: Iterable[Any], names: Sequence[str]) -> bool:
     """Whether an estimator picks columns by name, which it can do from a DataFrame only."""
     return any(
@@ -162,7 +173,7 @@ def categories(
     for part in parts:
         for encoder, columns in _picked(part):
             encoders.append((encoder, _places(columns, names, places)))
-    found = _of_boosters(_first(estimator), names or ())
+    found: dict[int, Categories] = {}
     for encoder, there in encoders:
         for place, values in zip(there, _categories(encoder, len(there)), strict=False):
             texts = tuple(str(value) for value in values if isinstance(value, str))
@@ -224,26 +235,38 @@ def _places(columns: Any, names: Sequence[str] | None, places: list[int]) -> lis
     return [place_of[column] for column in listed if column in place_of]
 
 
-def _of_boosters(estimator: Any, names: Sequence[str]) -> dict[int, Categories]:
-    """Those of a classifier or regressor of XGBoost, which fails on others, or of LightGBM."""
-    if hasattr(estimator, "booster_"):
-        return {
-            place: Categories(texts=codes.texts)
-            for place, codes in lightgbm_codes(estimator.booster_).items()
-            if codes.texts
-        }
-    if not hasattr(estimator, "get_booster"):
+def booster_codes(estimator: Any) -> dict[int, CategoryCodes]:
+    """Place of a feature -> its categories, where boosters of XGBoost or LightGBM see the rows.
+
+    They are none where something else sees the rows as well, and where boosters differ in them.
+    """
+    found = [_codes(each) for each in _seeing(estimator)]
+    return found[0] if found and all(codes == found[0] for codes in found) else {}
+
+
+def _codes(estimator: Any) -> dict[int, CategoryCodes]:
+    if hasattr(estimator, "get_booster"):
+        return xgboost_codes(estimator.get_booster())
+    if not hasattr(estimator, "booster_"):
         return {}
-    try:
-        known = estimator.get_booster().get_categories(export_to_arrow=True)
-    except ValueError:  # of linear boosters, which have none
-        return {}
-    place_of = {name: place for place, name in enumerate(names)}
-    return {
-        place_of[column]: Categories(texts=tuple(map(str, texts.to_pylist())))
-        for column, texts in known.to_arrow()
-        if texts is not None and pa.types.is_string(texts.type) and column in place_of
-    }
+    codes = lightgbm_codes(estimator.booster_)
+    complete = len(codes) == len(estimator.booster_.pandas_categorical or ())
+    return codes if complete else {}
+
+
+def _seeing(estimator: Any) -> Iterator[Any]:
+    """The fitted estimators that see the rows as they come: the best of a search, voters..."""
+    first = _first(estimator)
+    inner = [getattr(first, "best_estimator_", None)]
+    inner += [each.estimator for each in getattr(first, "calibrated_classifiers_", ())]
+    if not hasattr(first, "estimators_features_"):  # those of bagging see some of the columns
+        several = getattr(first, "estimators_", ())
+        inner += several.ravel().tolist() if isinstance(several, np.ndarray) else several
+    inner = [each for each in inner if hasattr(each, "predict")]
+    for each in inner:
+        yield from _seeing(each)
+    if not inner:
+        yield first
 
 
 def takes_categories(estimator: Any) -> bool:

@@ -18,7 +18,8 @@ from pipeline.backends.failures import needs_package
 from pipeline.backends.sklearn import features
 from pipeline.backends.sklearn.features import Categories
 from pipeline.backends.sklearn.sparse import from_column
-from pipeline.backends.tables.columns import as_matrix, feature_columns, rows_dims
+from pipeline.backends.tables.categories import CategoryCodes
+from pipeline.backends.tables.columns import FeatureInputs, as_matrix, feature_columns, rows_dims
 from pipeline.backends.tables.matrix import only_input
 from pipeline.backends.text import as_str
 from pipeline.batch.columns import Array, read_only
@@ -43,7 +44,9 @@ def rows_of(
     parts = list(parts)
     whole = features.input_spec("X", estimator)
     names = features.fitted_names(estimator)
-    if spec.is_unbound and names is not None and features.picks_by_name(parts, names):
+    if codes := features.booster_codes(estimator):
+        return _coded(path, spec, parts, names, codes)
+    if spec.is_unbound and features.needs_table(estimator, parts, names):
         tensors: tuple[str, ...] | None = names
     else:
         count = None if whole.dims is None else whole.dims[1]
@@ -69,6 +72,26 @@ def rows_of(
         return specs, partial(_listed, columns)
     _import_pandas()
     return specs, partial(_frame, columns, names, features.takes_categories(estimator))
+
+
+def _coded(
+    path: Path,
+    spec: ModelSpec,
+    parts: Iterable[Any],
+    names: tuple[str, ...] | None,
+    codes: Mapping[int, CategoryCodes],
+) -> tuple[list[TensorSpec], Rows]:
+    """Those of a booster that was fitted with categories, which gets their codes.
+
+    Not a DataFrame with them: XGBoost takes a category that it does not know for another one
+    (https://github.com/dmlc/xgboost/pull/12193), and reads names beyond ASCII by those beside them.
+    """
+    features.forget_names(parts)
+    count = len(names or codes)
+    inputs = FeatureInputs(
+        path, spec, "a booster", names=names, count=count, dtype="float64", codes=codes
+    )
+    return inputs.specs, inputs.matrix
 
 
 def made_up_row(inputs: Iterable[TensorSpec]) -> dict[str, Array]:
@@ -118,20 +141,20 @@ def _frame(
 
     read = _read(columns, inputs)
     if categories:
-        series = [_for_booster(read[tensor], of.texts) for tensor, of in columns.items()]
+        series = [_for_booster(column) for column in read.values()]
         return pandas.DataFrame(dict(zip(names, series, strict=True)))
     return pandas.DataFrame(dict(zip(names, read.values(), strict=True)))
 
 
-def _for_booster(column: Array, known: Sequence[str] | None) -> Any:
-    """Text as pandas' type for categories, also where all is missing; booleans as numbers."""
+def _for_booster(column: Array) -> Any:
+    """Text as pandas' type for categories; booleans as numbers, also where some are missing."""
     import pandas
 
     if column.dtype.kind != "O":
         return column
     texts = sorted({value for value in column if isinstance(value, str)})
-    if texts or known:
-        return pandas.Categorical(column, categories=texts or list(known or ()))
+    if texts:
+        return pandas.Categorical(column, categories=texts)
     return column.astype(np.float64)
 
 

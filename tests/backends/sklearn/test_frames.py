@@ -6,7 +6,8 @@ import numpy as np
 import pandas
 import pytest
 
-from pipeline.errors import LoadError
+from pipeline.errors import LoadError, RowsError
+from pipeline.spec.model import unbound
 from tests.support import models
 from tests.support.specs import load, model_spec
 
@@ -175,6 +176,79 @@ def test_categories_of_pandas_are_those_that_it_was_fitted_with(tmp_path, kind):
         one = {name: column[row : row + 1] for name, column in given.items()}
         found = servable.predict(one)["predict_proba"]
         np.testing.assert_allclose(found, expected[row : row + 1], rtol=1e-6)
+
+
+def of_categories(kind, **options):
+    """An estimator that takes what pandas calls categories for such."""
+    from lightgbm import LGBMClassifier
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from xgboost import XGBClassifier
+
+    if kind == "lightgbm":
+        return LGBMClassifier(n_estimators=3, min_child_samples=2, n_jobs=1, verbose=-1)
+    if kind == "xgboost":
+        return XGBClassifier(n_estimators=3, enable_categorical=True, max_cat_to_onehot=1, n_jobs=1)
+    return HistGradientBoostingClassifier(categorical_features="from_dtype", max_iter=5)
+
+
+def searched_for(estimator):
+    from sklearn.model_selection import GridSearchCV
+
+    return GridSearchCV(estimator, {"learning_rate": [0.3]}, cv=2)
+
+
+def calibrated(estimator):
+    from sklearn.calibration import CalibratedClassifierCV
+
+    return CalibratedClassifierCV(estimator, cv=2)
+
+
+def voted_on(estimator):
+    from sklearn.ensemble import VotingClassifier
+
+    return VotingClassifier([("a", estimator), ("b", estimator)], voting="soft")
+
+
+@pytest.mark.parametrize("kind", ["lightgbm", "xgboost", "histogram"])
+@pytest.mark.parametrize(
+    "around", [None, searched_for, calibrated, voted_on], ids=["alone", "search", "calibr", "vote"]
+)
+def test_categories_are_known_before_they_are_bound_and_may_be_integers(tmp_path, kind, around):
+    frame = people().astype({"sex": "category", "class": "category"})
+    target = TARGET if around is None else (TARGET > 0).astype(int)
+    estimator = of_categories(kind) if around is None else around(of_categories(kind))
+    estimator.fit(frame, target)
+    path = models.save_estimator(estimator, tmp_path / "model.joblib")
+    described = load(path, unbound("sklearn", str(path), trusted=True)).signature.inputs
+    names = [tensor.name.replace("_", " ") for tensor in described]  # LightGBM has no blanks
+    assert names == list(frame.columns)
+    servable = loaded(estimator, tmp_path, bound(frame))
+    given = arrays(people())
+    found = servable.predict(given)["predict_proba"]
+    np.testing.assert_allclose(found, estimator.predict_proba(frame), rtol=1e-5)
+    one = {name: column[5:6] for name, column in given.items()}
+    np.testing.assert_allclose(servable.predict(one)["predict_proba"], found[5:6], rtol=1e-5)
+
+
+def test_booster_behind_other_steps_gets_what_they_make(tmp_path):
+    frame = people().astype({"sex": "category"})
+    encoded = then(
+        columns((one_hot(), ["sex"]), ("passthrough", NUMBERS)), of_categories("xgboost")
+    )
+    estimator = voted_on(encoded).fit(frame, TARGET)
+    found = loaded(estimator, tmp_path, bound(frame)).predict(arrays(people()))["predict_proba"]
+    np.testing.assert_allclose(found, estimator.predict_proba(frame), rtol=1e-6)
+
+
+def test_value_that_xgboost_takes_for_another_category_costs_its_row(tmp_path):
+    frame = people()[["sex", "Fare"]].replace({"male": "d", "female": "b"})
+    frame = frame.astype({"sex": "category"})
+    servable = loaded(of_categories("xgboost").fit(frame, TARGET), tmp_path, bound(frame))
+    given = {"sex": np.array(["a", "b", "c", "d", "e"], object), "Fare": np.ones(5)}
+    with pytest.raises(RowsError) as error:
+        servable.predict(given)
+    assert sorted(error.value.messages) == [0, 2, 4]
+    assert "found 'c' in 'sex', which is none of its categories" in error.value.messages[2]
 
 
 @pytest.mark.parametrize("booster", ["gbtree", "gblinear"])

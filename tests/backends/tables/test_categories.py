@@ -113,6 +113,27 @@ def test_a_matrix_has_the_codes_as_before(framework, tmp_path):
     assert np.allclose(made, given, rtol=1e-5)
 
 
+def beyond_ascii(folder):
+    """A booster whose categories XGBoost cuts at wrong places, and rows of its table."""
+    towns = pd.Categorical(["Köln", "Oslo", "Rome", "Łódź"] * 10)
+    rows = pd.DataFrame({"age": np.arange(40.0), "port": towns})
+    data = xgboost.DMatrix(rows, rows.port.cat.codes * 10.0, enable_categorical=True)
+    model = xgboost.train({"max_cat_to_onehot": 1}, data, 8)
+    model.save_model(folder / "m.ubj")
+    return folder / "m.ubj", rows, model.predict(xgboost.DMatrix(rows, enable_categorical=True))
+
+
+def test_categories_that_xgboost_does_not_keep_whole_are_taken_as_codes_only(tmp_path):
+    path, rows, given = beyond_ascii(tmp_path)
+    spec, servable = load("xgboost", path)
+    codes = rows.port.cat.codes.to_numpy(np.int64)
+    done = run(spec, servable, rows.age.to_numpy(), codes)
+    assert np.allclose(done.columns["y"], given, rtol=1e-5)
+    port = servable.signature.inputs[1]
+    assert "string" not in port.taken.dtypes
+    assert "`op: ordinal` makes codes" in port.taken.what
+
+
 def test_labels_that_are_neither_text_nor_numbers_have_no_codes():
     assert category_codes([pd.Timestamp("2024-01-01")], unknown_is_missing=True) is None
     assert category_codes([], unknown_is_missing=True) is None
