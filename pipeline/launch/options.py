@@ -39,6 +39,10 @@ _INPUTS = (
 )
 _OUTPUTS = tuple(p for p, (content, _) in SINKS.items() if content is Content.PREDICTIONS)
 _DEAD_LETTERS = tuple(p for p, (content, _) in SINKS.items() if content is Content.DEAD_LETTERS)
+_OF_STREAMS = (
+    *("output_file_secs", "max_batch_latency_ms"),
+    *("stop_after_secs", "stop_after_records"),
+)
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 
@@ -81,6 +85,10 @@ def parse(argv: Sequence[str]) -> Parsed:
         if parameter.required and parameter.name not in given:
             problems.append(f"--{parameter.name} is missing: {_first_sentence(parameter.help)}")
     problems += _check_together(given, str(values.get("refresh_mode")), streaming)
+    if not streaming:
+        warnings += (
+            f"--{name} has no effect on a batch job" for name in _OF_STREAMS if name in given
+        )
     if not given & set(_DEAD_LETTERS) and "output_path" in given:
         values["dead_letter_path"] = default_dead_letter_path(str(values["output_path"]))
     # What could not be read counts as not given in the checks below, and is reported already.

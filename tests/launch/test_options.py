@@ -192,6 +192,15 @@ def test_option_that_nobody_knows_is_passed_on_with_a_warning():
     )
 
 
+def test_what_only_streams_heed_is_said_to_have_no_effect_on_a_batch_job():
+    of_streams = ["--stop_after_secs=5", "--output_file_secs=5", "--max_batch_latency_ms=0"]
+    assert parse([*GOOD, *of_streams]).warnings == (
+        "--output_file_secs has no effect on a batch job",
+        "--stop_after_secs has no effect on a batch job",
+    )
+    assert parse([*GOOD, *of_streams, "--streaming"]).warnings == ()
+
+
 def test_help_names_every_parameter(capsys):
     with pytest.raises(SystemExit) as stop:
         parse(["--help"])
