@@ -18,7 +18,7 @@ from pipeline.batch.release import ModelVersion, Release
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.state import Accepted, Mark
 from pipeline.releases.version_rule import VersionRule
-from pipeline.spec.plain_data import shown
+from pipeline.spec.plain_data import check_keys_once, shown
 from pipeline.spec.uris import plain_path
 
 _FORMAT = 1
@@ -196,6 +196,8 @@ def _mark(model: str, data: Mapping[str, Any]) -> Mark:
 
 def _json(text: str) -> Any:
     try:
-        return orjson.loads(text)
+        data = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error}") from error
+    check_keys_once(text)
+    return data

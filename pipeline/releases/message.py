@@ -26,7 +26,7 @@ import orjson
 from pipeline.batch.block import Origin
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.versions import WatchTarget
-from pipeline.spec.plain_data import did_you_mean, shown
+from pipeline.spec.plain_data import check_keys_once, did_you_mean, shown
 from pipeline.spec.uris import plain_path
 from pipeline.spec.version_pattern import match
 
@@ -130,9 +130,12 @@ def _json_object(payload: bytes) -> dict[str, Any]:
         ) from None
     try:
         data = orjson.loads(text)
+        check_keys_once(text)
     except orjson.JSONDecodeError as error:
         found = f"{shown(text)}, which is not JSON ({error})" if text.strip() else "no text"
         raise _MalformedError(f"found {found}, expected {_FORMS}") from None
+    except ValueError as error:
+        raise _MalformedError(f"{error}, expected {_FORMS}") from None
     if not isinstance(data, dict):
         raise _MalformedError(f"found {shown(data)}, expected {_FORMS}")
     return data

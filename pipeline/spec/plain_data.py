@@ -7,11 +7,31 @@ empty list.
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable
 from typing import Any
 
 Path = tuple[str | int, ...]
 """Keys and list positions that lead to a value."""
+
+
+def check_keys_once(text: str) -> None:
+    """Makes sure that a text, which is JSON, does not say one thing in two ways.
+
+    Raises:
+      ValueError: an object has a key more than once, of which readers take the first or the last.
+    """
+    try:
+        json.loads(text, object_pairs_hook=_with_keys_once)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _with_keys_once(pairs: list[tuple[str, Any]]) -> None:
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) < len(keys):
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"an object has the key {shown(twice)} more than once")
 
 
 def has(data: Any, part: str | int) -> bool:

@@ -37,6 +37,7 @@ def test_written_manifest_is_a_map_of_uris():
     ("text", "found"),
     [
         ("{", "not JSON: "),
+        ('{"models": {"a": "x", "a": "y"}}', "an object has the key 'a' more than once"),
         ("[]", 'found an empty list, expected {"models": {"NAME": "URI", ...}}'),
         ("{}", "'models' is nothing, expected"),
         ('{"models": ["clf"]}', "'models' is a list, expected"),

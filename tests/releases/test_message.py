@@ -69,6 +69,12 @@ def test_redelivered_message_has_the_same_id_and_a_repeated_one_another():
         (b"\xff\xfe", f"found 2 bytes that are not UTF-8 text, expected {FORMS}"),
         (b"", f"found no text, expected {FORMS}"),
         (b"clf=7", "found 'clf=7', which is not JSON ("),
+        (
+            b'{"rollback": true, "rollback": true}',
+            "an object has the key 'rollback' more than once",
+        ),
+        (b'{"models": {"clf": "a", "clf": "b"}}', "an object has the key 'clf' more than once"),
+        (b'{"models": ' + b"[" * 1000 + b"]" * 1000 + b"}", "it is nested too deeply"),
         (b"[]", f"found an empty list, expected {FORMS}"),
         (b"{}", f"found an empty object, expected {FORMS}"),
         (b'{"model": {"clf": "x"}}', "unknown key 'model'; did you mean 'models'?"),

@@ -20,7 +20,7 @@ import orjson
 from pipeline.errors import ArtifactError
 from pipeline.releases.candidate import Candidate
 from pipeline.releases.log import LogStorage
-from pipeline.spec.plain_data import shown
+from pipeline.spec.plain_data import check_keys_once, shown
 
 _NAME = re.compile(r"proposal-(\d+)\.json")
 _FORMAT = 1
@@ -120,6 +120,7 @@ class ProposalFolder:
                 return None
             text = found
             data = orjson.loads(text)
+            check_keys_once(text)
             if isinstance(data, dict) and data.get("ensemble", sorted(self.models)) != sorted(
                 self.models
             ):

@@ -33,7 +33,7 @@ from pipeline.errors import ModelError, ProcessLostError, RecordError
 from pipeline.formats.fields import FieldDecoder
 from pipeline.serving.step.model_step import ModelStep
 from pipeline.spec.model import ModelSpec
-from pipeline.spec.plain_data import shown
+from pipeline.spec.plain_data import check_keys_once, shown
 from pipeline.spec.record import DTypeName, FieldSpec
 
 GOLDEN = "golden.jsonl"
@@ -155,8 +155,11 @@ def step_of(spec: ModelSpec) -> ModelStep:
 def _example(line: str, where: str, kind: str, spec: ModelSpec) -> Example:
     try:
         data = orjson.loads(line)
+        check_keys_once(line)
     except orjson.JSONDecodeError as error:
         raise ModelError(f"{where} is not JSON: {error}") from error
+    except ValueError as error:
+        raise ModelError(f"{where}: {error}") from error
     keys = ("inputs", "outputs", "tolerance") if kind == GOLDEN else ("inputs",)
     if not isinstance(data, dict) or not set(data) <= set(keys):
         raise ModelError(f"{where} is {shown(data)}, expected an object with {', '.join(keys)}")

@@ -133,6 +133,7 @@ def test_inputs_have_the_dtype_the_model_declares_else_that_of_the_column():
     ("line", "found"),
     [
         ("{", "is not JSON: "),
+        ('{"inputs": {}, "inputs": {}}', ": an object has the key 'inputs' more than once"),
         ("[1]", "is a list, expected an object with inputs, outputs, tolerance"),
         ('{"inputs": {"x": 1}, "output": {}}', "is {inputs, output}, expected an object with"),
         ('{"inputs": {"z": 1}, "outputs": {"y": 1}}', ": 'inputs' is {z}, expected the tensors x"),
