@@ -1,14 +1,12 @@
-"""Files of every format: the same records make the same batches, and damage costs only itself."""
+"""Files of every format: the same records make the same batches, and a fault costs only itself."""
 
 import gzip
 import io
 import os
 import re
-import struct
 import tempfile
 from pathlib import Path
 
-import fastavro
 import numpy as np
 import orjson
 import pyarrow as pa
@@ -28,59 +26,10 @@ from pipeline.connectors.files.watched.listing import list_files
 from pipeline.connectors.storage.paths import match_input
 from pipeline.formats.format import Reading
 from pipeline.formats.opened_file import OpenedFile
-from pipeline.formats.registry import FORMATS, decoders, format_of
+from pipeline.formats.registry import FORMATS, format_of
 from pipeline.spec.record import RecordSpec
+from tests.connectors.files.records import RECORD, blocks, ids, parts_of, read, row
 from tests.support import formats
-
-RECORD = RecordSpec.model_validate(
-    {
-        "id": "id",
-        "fields": {
-            "x": {"dtype": "float32", "shape": [3]},
-            "m": {"dtype": "float32", "shape": [2, 2]},
-            "v": {"dtype": "float32", "shape": [None]},
-            "n": {"dtype": "int16"},
-            "k": {"dtype": "int64", "shape": [2]},
-            "flag": {"dtype": "bool"},
-            "text": {"dtype": "string"},
-            "raw": {"dtype": "bytes"},
-        },
-    }
-)
-KEYS = ("id", *RECORD.fields, "tag")
-
-
-def row(i, **changes):
-    return {
-        "id": f"r{i}",
-        "x": [0.5, float(i), -1.25],
-        "m": [[1.0, 2.0], [3.0, float(i)]],
-        "v": [0.5] * (1 + i % 3),
-        "n": i,
-        "k": [i, -i],
-        "flag": i % 2 == 0,
-        "text": f'a "quoted", {i}\nsecond line',
-        "raw": b"\xff\x00" + bytes([i % 256]),
-        "tag": f"t{i}",
-    } | changes
-
-
-def blocks(path, block_rows=8, split_bytes=1 << 30, keys=KEYS, format="auto", most=32 << 20):
-    reading = Reading(block_rows, format, keys, most, RECORD)
-    return [
-        block
-        for file in match_input(str(path))
-        for part in file_ranges.split_file(file, split_bytes, format)
-        for block in read_range(part, reading)
-    ]
-
-
-def read(path, record=RECORD, pass_through=("tag",), **options):
-    """The batches of a file, and what could not be read of it."""
-    found = blocks(path, **options)
-    decoder = decoders(record, pass_through)
-    errors = [block.error for block in found if block.error]
-    return [decoder[block.format].decode(block) for block in found], errors
 
 
 def rows_of(batches):
@@ -106,6 +55,8 @@ def same(found, expected):
 
 # JSON lines are the yardstick: the formats have to agree with them.
 floats = st.floats(-1e6, 1e6, width=32)
+
+
 records = st.builds(
     lambda text, **others: {**others, "text": text, "tag": text},
     x=st.lists(floats, min_size=3, max_size=3),
@@ -265,114 +216,6 @@ def test_file_whose_name_is_not_utf8_is_read_and_can_be_named(tmp_path, format):
         orjson.dumps([block.source, [dict(origin.attributes) for origin in block.origins]])
 
 
-@pytest.mark.parametrize("format", FORMATS)
-@pytest.mark.parametrize("split_bytes", [1 << 30, 400])
-def test_file_that_shrinks_while_it_is_read_is_told(tmp_path, format, split_bytes):
-    path = formats.write(tmp_path, format, [row(i) for i in range(60)])
-    parts = list(file_ranges.split_file(match_input(str(path))[0], split_bytes))
-    whole = path.stat().st_size
-    assert not [b.error for part in parts for b in read_range(part, Reading()) if b.error]
-    os.truncate(path, whole // 2)
-    errors = [b.error for part in parts for b in read_range(part, Reading()) if b.error]
-    told = [error for error in errors if "it was cut or replaced meanwhile" in error]
-    assert told
-    assert f"{path}: had {whole:,} bytes or more when the input was matched" in told[-1]
-
-
-def parts_of(path, split_bytes=1 << 30):
-    """The ranges of a file as it is now."""
-    (file,) = match_input(str(path))
-    return list(file_ranges.split_file(file, split_bytes, record=RECORD))
-
-
-ARRAY = b"[\n" + b"\n,".join(b'{"id": "%d"}' % i for i in range(300)) + b"]\n"
-MANY = [row(i) for i in range(300)]
-
-
-@pytest.mark.parametrize(
-    ("format", "data", "what"),
-    [
-        ("jsonl", ARRAY, "one JSON array"),
-        ("jsonl", gzip.compress(ARRAY, compresslevel=0), "compressed"),
-        ("csv", gzip.compress(formats.as_bytes("csv", MANY), compresslevel=0), "compressed"),
-        ("tfrecord", gzip.compress(formats.as_bytes("tfrecord", MANY), 0), "compressed"),
-        ("parquet", formats.as_bytes("parquet", MANY), "a Parquet file, whose index is at its end"),
-    ],
-    ids=["array", "lines", "csv", "tfrecord", "parquet"],
-)
-@pytest.mark.parametrize("split_bytes", [1 << 30, 400])
-def test_larger_file_that_can_only_be_read_whole_is_told(tmp_path, format, data, what, split_bytes):
-    """Else rows behind the end that the file had would be lost without a word."""
-    path = formats.write(tmp_path, format, [row(i) for i in range(9)])
-    before = path.stat().st_size
-    part, *others = parts_of(path, split_bytes)
-    path.write_bytes(data)
-    for one in [part, *others] if format == "parquet" else [part]:
-        (block,) = read_range(one, Reading(record=RECORD))
-        assert not block.payloads
-        assert block.error.startswith(f"{path}: had {before:,} bytes when the input was matched; ")
-        assert f"read it had {len(data):,} and was {what}: it was replaced or written on" in (
-            block.error
-        )
-
-
-@pytest.mark.parametrize("extension", ["csv", "jsonl", "tfrecord"])
-def test_compressed_file_that_is_written_on_is_told(tmp_path, extension):
-    path = tmp_path / f"a.{extension}.gz"
-    path.write_bytes(gzip.compress(formats.as_bytes(extension, [row(0)])))
-    (part,) = parts_of(path)
-    path.write_bytes(path.read_bytes() * 2)
-    (block,) = read_range(part, Reading(record=RECORD))
-    assert (len(block.payloads), "was compressed: it was replaced or" in block.error) == (0, True)
-
-
-@pytest.mark.parametrize("format", [format for format in FORMATS if format != "parquet"])
-@pytest.mark.parametrize("split_bytes", [1 << 30, 400])
-def test_records_that_are_added_meanwhile_are_left_out_in_every_format(
-    tmp_path, format, split_bytes
-):
-    path = formats.write(tmp_path, format, [row(i) for i in range(30)])
-    parts = parts_of(path, split_bytes)
-    added = [row(i) for i in range(30, 60)]
-    with path.open("a+b") as file:
-        if format == "avro":
-            fastavro.writer(file, None, added)
-        else:
-            file.write(formats.as_bytes(format, added))
-    found = [block for part in parts for block in read_range(part, Reading(8, record=RECORD))]
-    assert [block.error for block in found] == [None] * len(found)
-    decoder = decoders(RECORD)[format]
-    batches = [decoder.decode(block) for block in found]
-    assert [id for batch in batches for id in batch.ids] == [f"r{i}" for i in range(30)]
-    assert not any(batch.rejects for batch in batches)
-
-
-SMALL = RecordSpec.model_validate({"id": "id", "fields": {"n": {"dtype": "int32"}}})
-
-
-@pytest.mark.parametrize("format", ["jsonl", "csv", "tfrecord"])
-@pytest.mark.parametrize("split_bytes", [1 << 30, 16])
-def test_record_that_was_written_in_part_when_its_file_was_matched_is_read_whole(
-    tmp_path, format, split_bytes
-):
-    """Or it does not begin yet; never is a part of it taken for a record."""
-    whole = formats.as_bytes(format, [{"id": f"r{i}", "n": 1000 + i} for i in range(3)])
-    path = tmp_path / f"a.{format}"
-    counts = []
-    for size in range(1, len(whole) + 1):
-        path.write_bytes(whole[:size])
-        parts = parts_of(path, split_bytes)
-        path.write_bytes(whole)
-        found = [block for part in parts for block in read_range(part, Reading(8, record=SMALL))]
-        batches = [decoders(SMALL)[format].decode(block) for block in found]
-        ids = [id for batch in batches for id in batch.ids]
-        assert ids == [f"r{i}" for i in range(len(ids))]
-        assert not any(batch.rejects for batch in batches)
-        counts.append(len(ids))
-    assert counts == sorted(counts)
-    assert counts[-1] == 3
-
-
 def test_lines_may_look_like_the_start_of_an_array_where_they_are_read_as_they_are(tmp_path):
     path = tmp_path / "a.jsonl"
     raw = RecordSpec.model_validate({"source": "raw", "fields": {"m": {"dtype": "bytes"}}})
@@ -398,100 +241,6 @@ def test_names_tell_the_format():
     assert format_of("a.csv", "tfrecord").name == "tfrecord"
 
 
-def ids(batches):
-    return [int(record_id[1:]) for batch in batches for record_id in batch.ids]
-
-
-def damaged(path, at, length=8):
-    """Overwrites some bytes."""
-    data = bytearray(path.read_bytes())
-    data[at : at + length] = bytes(byte ^ 0x55 for byte in data[at : at + length])
-    path.write_bytes(data)
-
-
-@pytest.mark.parametrize("split_bytes", [1 << 30, 700])
-def test_corrupt_avro_block_costs_only_its_records(tmp_path, split_bytes):
-    path = formats.write(tmp_path, "avro", [row(i) for i in range(200)])
-    damaged(path, path.stat().st_size // 2)
-    batches, (error,) = read(path, split_bytes=split_bytes)
-    found = ids(batches)
-    assert found == sorted(found)
-    assert found[0] == 0
-    assert found[-1] == 199
-    assert 150 < len(found) < 200
-    assert f"{path}, bytes " in error
-
-
-def test_avro_file_that_was_cut_is_read_up_to_there(tmp_path):
-    path = formats.write(tmp_path, "avro", [row(i) for i in range(200)])
-    size = path.stat().st_size * 2 // 3
-    path.write_bytes(path.read_bytes()[:size])
-    batches, (error,) = read(path)
-    assert ids(batches) == list(range(len(ids(batches))))
-    assert 100 < len(ids(batches)) < 150
-    assert f"to {size}: a block of records is cut" in error
-
-
-def test_unknown_avro_compression_is_told_once(tmp_path):
-    path = formats.write(tmp_path, "avro", [row(0)])
-    path.write_bytes(path.read_bytes().replace(b"\x0edeflate", b"\x0edeflatf"))
-    (block,) = blocks(path)
-    assert "its Avro header cannot be read: unrecognized codec: deflatf" in block.error
-
-
-@pytest.mark.parametrize("codec", ["null", "snappy", "zstandard", "bzip2", "xz"])
-def test_avro_compression_is_decoded(tmp_path, codec):
-    import fastavro
-
-    schema = {"type": "record", "name": "R", "fields": [{"name": "n", "type": ["null", "int"]}]}
-    with (tmp_path / "a.avro").open("wb") as file:
-        fastavro.writer(file, schema, [{"n": 1}, {"n": None}, {"n": 3}], codec=codec)
-    record = RecordSpec.model_validate({"fields": {"n": {"dtype": "int8"}}})
-    ((batch,), errors) = read(tmp_path / "a.avro", record, ())
-    assert errors == []
-    assert batch.columns["n"].tolist() == [1, 3]
-    assert [reject.error_message for reject in batch.rejects] == [
-        "field 'n': found null, expected int8"
-    ]
-
-
-def tfrecord_offsets(path):
-    """Where each record begins."""
-    data, at = path.read_bytes(), 0
-    while at < len(data):
-        yield at
-        at += struct.unpack_from("<Q", data, at)[0] + 16
-
-
-def test_tfrecord_with_a_wrong_checksum_is_left_out_and_told(tmp_path):
-    path = formats.write(tmp_path, "tfrecord", [row(i) for i in range(20)])
-    begin = list(tfrecord_offsets(path))[13]
-    damaged(path, begin + 12)
-    batches, (error,) = read(path)
-    assert ids(batches) == [i for i in range(20) if i != 13]
-    assert error == f"{path}, record 13 at byte {begin}: its checksum is wrong"
-
-
-def test_tfrecord_whose_length_is_damaged_ends_the_file(tmp_path):
-    path = formats.write(tmp_path, "tfrecord", [row(i) for i in range(20)])
-    begin = list(tfrecord_offsets(path))[13]
-    damaged(path, begin)
-    batches, (error,) = read(path)
-    assert ids(batches) == list(range(13))
-    assert f"record 13 at byte {begin}: the checksum of its length is wrong; the rest" in error
-
-
-@pytest.mark.parametrize("cut", [1, 17, 200])
-def test_tfrecord_file_that_was_cut_is_read_up_to_there(tmp_path, cut):
-    path = formats.write(tmp_path, "tfrecord", [row(i) for i in range(20)])
-    size = path.stat().st_size - cut
-    whole = sum(offset <= size for offset in tfrecord_offsets(path)) - 1
-    path.write_bytes(path.read_bytes()[:size])
-    batches, (error,) = read(path)
-    assert ids(batches) == list(range(whole))
-    assert "the file ends inside of it" in error
-
-
 def test_tfrecord_that_is_no_example_is_a_reject(tmp_path):
     data = formats.framed(b"\xff\xff\xff") + formats.as_bytes("tfrecord", [row(1)])
     (tmp_path / "a.tfrecord").write_bytes(data)
@@ -515,16 +264,6 @@ def test_tensorflow_writes_what_is_read(tmp_path):
         rows_of(batches),
         rows_of(read(formats.write(tmp_path, "jsonl", [row(i) for i in range(3)]))[0]),
     )
-
-
-def test_corrupt_parquet_page_costs_at_most_its_row_group(tmp_path):
-    rows = [row(i) for i in range(70)]
-    path = formats.write(tmp_path, "parquet", rows)
-    metadata = pq.ParquetFile(path).metadata
-    damaged(path, metadata.row_group(4).column(0).dictionary_page_offset, 40)
-    batches, (error,) = read(path)
-    assert ids(batches) == [i for i in range(70) if not 28 <= i < 35]
-    assert f"{path}, rows 28 to 34: cannot be read" in error
 
 
 def parquet_of(path, **columns):

@@ -78,3 +78,13 @@ def warnings():
     logger.addHandler(handler)
     yield handler
     logger.removeHandler(handler)
+
+
+@pytest.fixture
+def topic(pubsub):
+    return pubsub.new_topic()
+
+
+@pytest.fixture
+def subscription(pubsub, topic):
+    return pubsub.new_subscription(topic)

@@ -11,11 +11,6 @@ from pipeline.connectors.pubsub.sink import PublishMessages
 from pipeline.errors import ServiceError
 
 
-@pytest.fixture
-def topic(pubsub):
-    return pubsub.new_topic()
-
-
 def publish(batches, topic, **settings):
     with beam.Pipeline(FnApiRunner()) as pipeline:
         _ = pipeline | beam.Create(batches, reshuffle=False) | PublishMessages(topic, **settings)
