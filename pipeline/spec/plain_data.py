@@ -11,6 +11,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from pipeline.batch.names import doubled
+
 Path = tuple[str | int, ...]
 """Keys and list positions that lead to a value."""
 
@@ -28,10 +30,8 @@ def check_keys_once(text: str) -> None:
 
 
 def _with_keys_once(pairs: list[tuple[str, Any]]) -> None:
-    keys = [key for key, _ in pairs]
-    if len(set(keys)) < len(keys):
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"an object has the key {shown(twice)} more than once")
+    if twice := doubled(key for key, _ in pairs):
+        raise ValueError(f"an object has the key {shown(next(iter(twice)))} more than once")
 
 
 def has(data: Any, part: str | int) -> bool:

@@ -131,7 +131,7 @@ def test_failing_move_fails_the_job(tmp_path):
     same_size = b"x" * (target.stat().st_size - 1) + b"\n"
     prefix = str(tmp_path / "out")
     told = (
-        rf"'({prefix}\.tmp-\w+)/\w+\.jsonl' cannot be moved to '{target}': IsADirectoryError: "
+        rf"'({prefix}\.tmp-\w+)/\w+\.jsonl' cannot be moved to '{target}': it is a folder"
         r".*; what this one wrote stays in (\S+), from where it can be moved by hand"
     )
     with pytest.raises(OutputError, match=told) as caught:
