@@ -57,8 +57,9 @@ def credential_problems(options: PipelineOptions) -> list[str]:
         return []
     try:
         google.auth.default()
-    except DefaultCredentialsError as error:
-        reason = str(error).split(". ")[0].rstrip(".")
+    except (DefaultCredentialsError, OSError) as error:  # OSError of a file that cannot be read
+        told = error.args[0] if isinstance(error, DefaultCredentialsError) else error
+        reason = str(told).split(". ")[0].rstrip(".")
         return [f"no Google Cloud credentials to submit the job with ({reason}): {CREDENTIALS}"]
     return []
 

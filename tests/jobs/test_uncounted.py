@@ -45,15 +45,17 @@ class Silent(FnApiRunner):
 class Elsewhere(FnApiRunner):
     """Leaves a folder of this machine as it was, as workers in containers do."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, metrics=None):
         super().__init__()
         self.folder = folder
+        self.metrics = metrics
 
     def run_pipeline(self, pipeline, options):
         before = shutil.copytree(self.folder, f"{self.folder}-before")
         result = super().run_pipeline(pipeline, options)
         shutil.rmtree(self.folder)
         shutil.move(before, self.folder)
+        result.metrics = self.metrics or result.metrics
         return result
 
 
@@ -82,7 +84,16 @@ def test_without_a_limit_a_warning_says_that_nobody_counted(job, metrics, capsys
     run(job, Silent(metrics))
     shown = capsys.readouterr()
     assert "No records" not in shown.out
-    assert "how many dead letters it has is not known" in shown.err
+    assert "the output is complete" in shown.err
+    assert "how many dead letters there are is not known" in shown.err
+
+
+def test_without_metrics_a_warning_says_that_no_file_is_here(job, capsys):
+    job.write_input(record(0), b"broken")
+    out = job.folder / "out"
+    out.mkdir()
+    run(job, Elsewhere(out, Nothing))
+    assert "no new file of the output is here" in capsys.readouterr().err
 
 
 def test_empty_input_is_told_from_metrics_that_are_not_there(job, capsys):

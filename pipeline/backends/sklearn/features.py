@@ -265,7 +265,8 @@ def _seeing(estimator: Any) -> Iterator[Any]:
     inner = [each for each in inner if hasattr(each, "predict")]
     for each in inner:
         yield from _seeing(each)
-    if not inner:
+    # The last one of a stack may get the rows beside what the others predict of them.
+    if not inner or getattr(first, "passthrough", False):
         yield first
 
 

@@ -35,7 +35,7 @@ class CategoryCodes:
     """The categories of one feature.
 
     Attributes:
-      labels: all text, or all numbers; the place of each is its code. None where nobody knows them
+      labels: all text, or all numbers; the place of each is its code. Empty where nobody knows them
         any more: such a feature takes codes.
       unknown_is_missing: whether a value that is no label counts as missing, as LightGBM has it;
         otherwise it is an error of its row, as XGBoost has it.

@@ -189,10 +189,11 @@ def outgrown(part: FileRange, file: OpenedFile, reading: Reading) -> str:
     matched_bytes = part.end if format_named(part.format).appends else part.matched_bytes
     if not matched_bytes or size <= matched_bytes:
         return ""
+    of = "it" if part.start == 0 and part.end >= part.matched_bytes else "this part of it"
     return (
         f"had {max(matched_bytes, part.matched_bytes):,} bytes when the input was matched; when it "
         f"was read it had {size:,} and was {what}: it was replaced or written on meanwhile, and "
-        "nothing of it is read. Run again when it is complete"
+        f"nothing of {of} is read. Run again when it is complete"
     )
 
 

@@ -26,8 +26,8 @@ from pipeline.connectors.pubsub.errors import (
 from pipeline.errors import PathError
 
 WAIT_SECS = 5.0
-# https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names
 _DELETED_TOPIC = "_deleted-topic_"  # what such a subscription has as its topic
+# https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names
 _NAME = r"[A-Za-z][A-Za-z0-9_.~+%-]{2,254}"
 
 

@@ -77,8 +77,8 @@ class Reader:
         Should the process be killed, Pub/Sub deletes it after a day without use.
       settled: whether all that messages caused so far is done. What is to be acknowledged waits for
         that, and is given back if the source ends before.
-      required: whether a subscription that gives nothing any more fails. If not, that is said once
-        a minute, and it is tried again.
+      required: whether a subscription that gives nothing any more fails. If not, that is said
+        again and again, and it is tried again.
       confirms_late: see `runner.confirmations`. On the runners that need it the source may go on in
         another process, which nobody says to this one: then a reader that is not `in_use` for
         UNUSED_SECS asks for no message and prolongs no lease any more, until it is again.

@@ -41,7 +41,7 @@ class PollMessages(PTransform):
       settled: whether all that messages caused so far is done: only then they are acknowledged.
         Pickled with the pipeline.
       required: whether a subscription that gives nothing any more fails the job. If not, that is
-        said once a minute, and it is tried again.
+        said again and again, and it is tried again.
 
     Raises:
       ValueError: not exactly one of subscription and topic is given.

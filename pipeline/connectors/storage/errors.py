@@ -17,7 +17,7 @@ from apache_beam.io.filesystem import BeamIOError
 from google.api_core.exceptions import RetryError
 
 from pipeline.errors import OutputError
-from pipeline.spec.uris import bucket_of, split_scheme
+from pipeline.spec.uris import bucket_of, is_local, split_scheme
 
 READER_ROLE = "roles/storage.objectViewer"
 WRITER_ROLE = "roles/storage.objectUser"
@@ -67,7 +67,7 @@ def explain(uri: str, error: BaseException, role: str) -> str:
             f"needs the role {role} there"
         )
     if status == 403:
-        return f"no permission for user {os.geteuid()}"
+        return f"no permission for user {os.geteuid()}" if is_local(uri) else "no permission"
     cause = _innermost(error)
     if isinstance(cause, RetryError) and cause.cause is not None:
         cause = cause.cause

@@ -57,8 +57,9 @@ def match_input(pattern: str) -> list[Any]:
         return found
     if hidden:
         raise PathError(
-            f"input '{pattern}' matches only files that it does not mean, since their names begin "
-            f"with '.' or '_', such as {hidden[0]}; a pattern that has this character there does"
+            f"input '{pattern}' matches only files that it does not mean, since their names, or "
+            "those of folders, begin with '.' or '_' or are the system's, such as "
+            f"{hidden[0]}; a pattern that has this character or name there does"
         )
     inside = f"{pattern.rstrip('/')}/*"
     if not _WILDCARD.search(pattern) and _match(inside):
@@ -128,7 +129,7 @@ def say_beside_folder(prefix: str) -> None:
     if there:
         _LOGGER.warning(
             "output '%s' is the beginning of file names, and there is a folder of that name: the "
-            "files will be beside it, such as '%s-00000-of-00001'; '%s/part' puts them into it",
+            "files will be beside it, '%s-...'; '%s/part' puts them into it",
             prefix,
             prefix,
             prefix,

@@ -296,16 +296,29 @@ def parse(rows: Lines, layout: _Layout) -> dict[int, pa.Array]:
     ):
         raise IrregularError
     numbers = layout.numbers
-    # Arrow takes 0x10 for 16, and no +5 for an integer: `cells` looks at each.
-    if any(sign in text for sign in (b"x", b"X", b"+")):
-        numbers = {place: kind for place, kind in numbers.items() if kind == pa.float64()}
+    floats = {place: kind for place, kind in numbers.items() if kind == pa.float64()}
+    if b"x" in text or b"X" in text:  # Arrow takes 0x10 for 16: `cells` looks at each
+        numbers = floats
+    table = _read(text, layout, numbers)
+    if table is None and b"+" in text:  # which Arrow refuses in an integer, and `cells` takes
+        table = _read(text, layout, floats)
+    if table is None or table.num_rows != len(rows):
+        raise IrregularError
+    return {int(name): table.column(name).combine_chunks() for name in table.column_names}
+
+
+def _read(text: bytes, layout: _Layout, numbers: Mapping[int, pa.DataType]) -> pa.Table | None:
+    """The places that are read: those of `numbers` as these, others as text; None if Arrow cannot.
+
+    That is where a row has another number of cells, or a number is none.
+    """
     types = {
         str(place): numbers.get(place, pa.string())
         for places in layout.places.values()
         for place in places
     }
     try:
-        table = arrow_csv.read_csv(
+        return arrow_csv.read_csv(
             pa.BufferReader(text),
             arrow_csv.ReadOptions(
                 # Not the header's own names: those need not differ.
@@ -326,10 +339,7 @@ def parse(rows: Lines, layout: _Layout) -> dict[int, pa.Array]:
             ),
         )
     except pa.ArrowInvalid:
-        raise IrregularError from None
-    if table.num_rows != len(rows):
-        raise IrregularError
-    return {int(name): table.column(name).combine_chunks() for name in types}
+        return None
 
 
 def _is_utf8(text: bytes) -> bool:

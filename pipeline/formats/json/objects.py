@@ -112,9 +112,10 @@ def _remedy(text: str, place: int) -> str:
 def _word_at(text: str, place: int) -> str:
     """What stands around a character, up to what separates the values of JSON."""
     begin = end = place
-    while begin and text[begin - 1] not in _SIGNS:
+    first, last = max(place - _MOST_SHOWN, 0), min(place + _MOST_SHOWN, len(text))
+    while begin > first and text[begin - 1] not in _SIGNS:
         begin -= 1
-    while end < len(text) and text[end] not in _SIGNS:
+    while end < last and text[end] not in _SIGNS:
         end += 1
     return text[begin : min(end, begin + _MOST_SHOWN)]
 

@@ -174,13 +174,25 @@ class TableReader:
         return table if _is_right(table, _chosen(payloads, table.rows)) else None
 
     def _learn(self, payloads: Lines) -> bool:
-        """Remembers undeclared keys of all objects, if there are any that nobody knew yet."""
+        """Remembers undeclared keys of all objects, if that may make a table of them.
+
+        Raises:
+          IrregularError: it cannot, as a key or a value is of a kind that no table has.
+        """
         found: dict[str, Any] = {}
         for payload in payloads:
             with suppress(orjson.JSONDecodeError):
                 _note(orjson.loads(payload), found)
-        new = {k: v for k, v in found.items() if k not in self._fields and k not in self._seen}
-        if not new or len(self._seen) + len(new) > _MOST_UNDECLARED:
+        undeclared = {key: value for key, value in found.items() if key not in self._fields}
+        for key, value in undeclared.items():
+            _check_plain(key)
+            _type_of_value(value, exact=key in self._repeated)
+        new = {
+            key: value
+            for key, value in undeclared.items()
+            if key not in self._seen or (self._seen[key] is None and value is not None)
+        }
+        if not new or len(self._seen.keys() | new.keys()) > _MOST_UNDECLARED:
             return False
         self._seen |= new
         return True
@@ -232,8 +244,7 @@ class TableReader:
         for key, value in known.items():
             if key not in types:
                 types[key] = _type_of_value(value, exact=key in self._repeated)
-            if '"' in key or ":" in key or "\\" in key:
-                raise IrregularError
+            _check_plain(key)
         return {key: getattr(polars, name) for key, name in types.items()}
 
 
@@ -241,6 +252,16 @@ def _note(value: Any, found: dict[str, Any]) -> None:
     """Adds the keys of an object, with a value that is not null where there is one."""
     if isinstance(value, dict):
         found |= {k: v for k, v in value.items() if v is not None or k not in found}
+
+
+def _check_plain(key: str) -> None:
+    """Makes sure that a key is written without what is counted.
+
+    Raises:
+      IrregularError: it is not.
+    """
+    if '"' in key or ":" in key or "\\" in key:
+        raise IrregularError
 
 
 def _is_right(table: Table, payloads: Lines) -> bool:

@@ -10,6 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.backends.reasons import with_type
 from pipeline.batch.metrics import DEAD_LETTERS, NAMESPACE, PREDICTIONS
+from pipeline.connectors.files.earlier_files import EarlierFiles
 from pipeline.connectors.files.write import remove_unfinished
 from pipeline.errors import OutputError, PathError
 from pipeline.jobs import summary
@@ -63,7 +64,7 @@ def run_batch(
     try:
         counters = _counters(result)
     except UncountedError as error:
-        _say_uncounted(error, most, progress)
+        _say_uncounted(error, job.earlier, most, progress)
         return
     print(summary.summary(counters, job, progress.elapsed_secs - started))
     predictions, dead_letters = counters.get(PREDICTIONS, 0), counters.get(DEAD_LETTERS, 0)
@@ -80,9 +81,14 @@ def _count_start(impulse: bytes) -> None:
     Metrics.counter(_RUN, _STARTED).inc()
 
 
-def _say_uncounted(error: UncountedError, most_percent: float, progress: Progress) -> None:
+def _say_uncounted(
+    error: UncountedError, earlier: EarlierFiles, most_percent: float, progress: Progress
+) -> None:
     """Says that nobody knows what became of the records; raises where the user set a limit."""
-    found = f"the output is complete, but {error}, so how many dead letters it has is not known"
+    place = "the output is complete"
+    if earlier.names and not any(earlier.added()):
+        place = "no new file of the output is here (have the workers disks of their own?)"
+    found = f"{place}; {error}, so how many dead letters there are is not known"
     if most_percent < 100:
         raise OutputError(
             f"{found}: --max_dead_letter_percent={most_percent:g} cannot be checked; count the "

@@ -6,7 +6,7 @@ import numpy as np
 import pandas
 import pytest
 
-from pipeline.errors import LoadError, RowsError
+from pipeline.errors import InferenceError, LoadError, RowsError
 from pipeline.spec.model import unbound
 from tests.support import models
 from tests.support.specs import load, model_spec
@@ -203,6 +203,13 @@ def calibrated(estimator):
     return CalibratedClassifierCV(estimator, cv=2)
 
 
+def stacked(estimator, *, passthrough=False):
+    from sklearn.ensemble import StackingClassifier
+
+    inner = [("a", estimator), ("b", estimator)]
+    return StackingClassifier(inner, estimator, cv=2, passthrough=passthrough)
+
+
 def voted_on(estimator):
     from sklearn.ensemble import VotingClassifier
 
@@ -211,7 +218,9 @@ def voted_on(estimator):
 
 @pytest.mark.parametrize("kind", ["lightgbm", "xgboost", "histogram"])
 @pytest.mark.parametrize(
-    "around", [None, searched_for, calibrated, voted_on], ids=["alone", "search", "calibr", "vote"]
+    "around",
+    [None, searched_for, calibrated, stacked, voted_on],
+    ids=["alone", "search", "calibr", "stack", "vote"],
 )
 def test_categories_are_known_before_they_are_bound_and_may_be_integers(tmp_path, kind, around):
     frame = people().astype({"sex": "category", "class": "category"})
@@ -228,6 +237,16 @@ def test_categories_are_known_before_they_are_bound_and_may_be_integers(tmp_path
     np.testing.assert_allclose(found, estimator.predict_proba(frame), rtol=1e-5)
     one = {name: column[5:6] for name, column in given.items()}
     np.testing.assert_allclose(servable.predict(one)["predict_proba"], found[5:6], rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["lightgbm", "xgboost"])
+def test_codes_are_not_handed_to_the_end_of_a_stack_that_gets_the_rows_too(tmp_path, kind):
+    frame = people().drop(columns="sex").astype({"class": "category"})
+    estimator = stacked(of_categories(kind), passthrough=True)
+    estimator.fit(frame, (TARGET > 0).astype(int))
+    servable = loaded(estimator, tmp_path, bound(frame))
+    with pytest.raises((InferenceError, ValueError)):  # the booster's: it knows categories
+        servable.predict(arrays(people().drop(columns="sex")))
 
 
 def test_booster_behind_other_steps_gets_what_they_make(tmp_path):

@@ -61,6 +61,7 @@ def test_larger_file_that_can_only_be_read_whole_is_told(tmp_path, format, data,
         assert f"read it had {len(data):,} and was {what}: it was replaced or written on" in (
             block.error
         )
+        assert f"nothing of {'this part of it' if others else 'it'} is read" in block.error
 
 
 @pytest.mark.parametrize("extension", ["csv", "jsonl", "tfrecord"])

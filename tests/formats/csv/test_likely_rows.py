@@ -146,6 +146,23 @@ def test_spelling_that_a_field_does_not_take_costs_its_rows_alone(dtype, good, b
     same(CsvDecoder(record).decode(block), OneByOne(record).decode(block))
 
 
+@pytest.mark.parametrize("text", ["+49 30", "49"])
+def test_plus_in_a_text_leaves_integers_to_arrow(monkeypatch, text):
+    kinds = []
+    parse = csv_decoder.parse
+
+    def watched(*given):
+        found = parse(*given)
+        kinds.append([str(column.type) for column in found.values()])
+        return found
+
+    monkeypatch.setattr(csv_decoder, "parse", watched)
+    record = RecordSpec.model_validate({"fields": {"x": {"dtype": "int64"}}})
+    rows = (f"{text},7".encode(),) * csv_decoder.FEWEST_ROWS
+    CsvDecoder(record).plain(Block(rows, "a.csv", format="csv", header=("t", "x")))
+    assert kinds == [["int64"]]
+
+
 @pytest.mark.parametrize("bad", [[], [b"a,oops"], [b"a,1\r"]])
 def test_line_ends_of_windows_in_quotes_are_read_in_blocks(bad):
     record = RecordSpec.model_validate({"fields": {"x": {"dtype": "int64"}}})

@@ -237,6 +237,23 @@ def test_undeclared_keys_that_first_objects_lack_leave_their_block_a_table(other
         same(batch, decoded([payloads[0], *payloads], OneByOne))
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [{"x:y": 1}, {'x"y': 1}, {"x\\y": 1}, {"o": {"k": 1}}, {"o": [1]}, {"z": None}],
+    ids=["colon", "quote", "backslash", "object", "list", "null"],
+)
+def test_odd_record_costs_no_block_behind_it(odd):
+    plain = [{"id": "r", **json.loads(PLAIN), **more} for more in ({}, {"z": 1})]
+    odd_block = tuple(orjson.dumps(each) for each in (plain[0], plain[0] | odd))
+    block = tuple(map(orjson.dumps, plain))
+    decoder = AsTables(RecordSpec.model_validate(RECORD))
+    same(decoder.decode(Block(odd_block, "file")), decoded(odd_block, OneByOne))
+    tables.clear()
+    for _ in range(3):
+        same(decoder.decode(Block(block, "file")), decoded(block, OneByOne))
+    assert tables == [[0, 1]] * 3
+
+
 @settings(max_examples=60)
 @given(blocks=st.lists(st.lists(lines(), min_size=1, max_size=4), min_size=2, max_size=8))
 def test_what_was_read_before_changes_no_value(blocks):
