@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import orjson
 
+from pipeline.batch.exact_number import ExactNumber
 from pipeline.batch.tensors import FLOATS, INTEGERS, Shape
 from pipeline.formats.fields import is_missing
 from pipeline.spec.record import DTypeName
@@ -229,6 +230,7 @@ def _kind(value: Any) -> ValueKind:
         (bool, "bool"),
         (int, "integer"),
         (float, "number"),
+        (ExactNumber, "number"),
         (str, "text"),
     )
     return next((kind for cls, kind in named if isinstance(value, cls)), "mixed")

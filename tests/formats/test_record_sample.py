@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline.batch.exact_number import ExactNumber
 from pipeline.formats.record_sample import (
     Seen,
     from_cell,
@@ -31,6 +32,7 @@ def seen(*values):
         (([[1, 2], [3, 4]], [[5, 6], [7, 8]]), "integer", (2, 2)),
         (([[1], [2, 3]],), "integer", (2, None)),
         (([], [1]), "integer", (None,)),
+        ((0.5, ExactNumber("1e400")), "number", ()),
         ((1, "a"), "mixed", ()),
         ((True, 1), "mixed", ()),
         (([1, "a"],), "mixed", (2,)),
